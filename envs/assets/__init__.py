@@ -1,0 +1,1 @@
+"""Drawings of the embedded scene, and the script that draws them."""

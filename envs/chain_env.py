@@ -1,0 +1,146 @@
+"""One episode is one chain: five subtasks in a row, an instruction for each, the world untouched between them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, SupportsFloat
+
+import gymnasium
+import numpy as np
+
+from calvinbench.envs.chains import Chain, initial_observation
+from calvinbench.envs.instructions import InstructionSet
+from calvinbench.envs.tasks import is_solved
+from calvinbench.envs.world_info import PrivilegedState, WorldInfo, as_world_info
+
+MAX_SUBTASK_STEPS = 360
+"""Steps that CALVIN's protocol gives to each subtask (`EP_LEN` of calvin_agent's evaluation)."""
+
+SOLVED = "solved"
+TIMED_OUT = "timed_out"
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Where an episode stands in its chain."""
+
+    subtask: int = 0
+    subtask_steps: int = 0
+
+
+class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray], np.ndarray]):
+    """Steps a play table through a chain, by CALVIN's long-horizon protocol.
+
+    A subtask is solved when the change from the information at its start to that after a step is what the task asks;
+    success is tested after each step. The next subtask then begins at once, in the world as it is. The reward is 1 for
+    the step that solves a subtask, else 0, so that an episode's return is the number of subtasks completed. The episode
+    is `terminated` when the last subtask is solved and `truncated` when a subtask's steps run out.
+
+    `info` has, beside what the play table gives (`world`, `target_position`, `target_euler`):
+
+    - `task`, `instruction`: of the subtask that the *next* action works on (after the end, of the last one worked on);
+    - `subtask`: its index in the chain; `subtask_steps`: steps taken in it so far;
+    - `completed`: subtasks solved so far;
+    - `outcome`: `"solved"` or `"timed_out"` if the last step ended a subtask, else None.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env[dict[str, np.ndarray], np.ndarray],
+        instructions: InstructionSet,
+        max_steps: int = MAX_SUBTASK_STEPS,
+    ) -> None:
+        """Wraps a world.
+
+        Args:
+            env: A world whose `reset` takes `options={"robot_obs", "scene_obs"}` and whose `info` has `world`.
+            instructions: Sentences for the tasks; each subtask gets its task's canonical sentence.
+            max_steps: Steps for a subtask, at least 1.
+
+        Raises:
+            ValueError: `max_steps` is below 1.
+        """
+        super().__init__(env)
+        if max_steps < 1:
+            raise ValueError(f"expected max_steps of at least 1, got {max_steps}.")
+        self._instructions = instructions
+        self._max_steps = max_steps
+        self._chain: Chain | None = None
+        self._clock = _Clock()
+        self._start: WorldInfo | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Sets the world to a chain's initial state.
+
+        Args:
+            seed: Passed on to the world.
+            options: `{"chain": Chain}`.
+
+        Raises:
+            ValueError: `options` has no chain.
+        """
+        chain = (options or {}).get("chain")
+        if not isinstance(chain, Chain):
+            raise ValueError(
+                'expected reset(options={"chain": chain}) with a calvinbench.envs.chains.Chain, '
+                f"got options={options!r}. Take one from chains.published()."
+            )
+        robot_obs, scene_obs = initial_observation(chain.initial_state)
+        observation, info = self.env.reset(seed=seed, options={"robot_obs": robot_obs, "scene_obs": scene_obs})
+        self._chain = chain
+        self._clock = _Clock()
+        self._start = as_world_info(info)
+        return observation, self._with_chain(info, outcome=None)
+
+    def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], SupportsFloat, bool, bool, dict[str, Any]]:
+        """Takes one action; see the class for what comes back.
+
+        Raises:
+            RuntimeError: The episode has not begun or is over.
+        """
+        if self._chain is None or self._start is None:
+            raise RuntimeError('expected reset(options={"chain": chain}) before step: no chain is under way.')
+        observation, _, _, _, info = self.env.step(action)
+        world = as_world_info(info)
+        clock, num_subtasks = self._clock, len(self._chain.subtasks)
+        clock.subtask_steps += 1
+        outcome = None
+        if is_solved(self._chain.subtasks[clock.subtask], self._start, world):
+            outcome = SOLVED
+            self._clock = clock = _Clock(subtask=clock.subtask + 1)
+            self._start = world
+        elif clock.subtask_steps >= self._max_steps:
+            outcome = TIMED_OUT
+        terminated = clock.subtask == num_subtasks
+        truncated = outcome == TIMED_OUT
+        info = self._with_chain(info, outcome)
+        if terminated or truncated:
+            self._start = None
+        return observation, float(outcome == SOLVED), terminated, truncated, info
+
+    def _with_chain(self, info: Mapping[str, Any], outcome: str | None) -> dict[str, Any]:
+        """Adds where the chain stands to the world's info."""
+        assert self._chain is not None
+        completed = self._clock.subtask
+        current = min(completed, len(self._chain.subtasks) - 1)
+        task = self._chain.subtasks[current]
+        return dict(info) | {
+            "task": task,
+            "instruction": self._instructions.canonical(task),
+            "subtask": current,
+            "subtask_steps": self._clock.subtask_steps,
+            "completed": completed,
+            "outcome": outcome,
+        }
+
+
+def privileged_state(observation: Mapping[str, np.ndarray], info: Mapping[str, Any]) -> PrivilegedState:
+    """What a privileged policy sees, from what `ChainEnv` returned."""
+    return PrivilegedState(
+        task=info["task"],
+        world=as_world_info(info),
+        robot_obs=observation["robot_obs"],
+        target_position=info["target_position"],
+        target_euler=info["target_euler"],
+    )

@@ -1,0 +1,115 @@
+"""What a world shows and what it accepts: shapes, units and conventions, in one place.
+
+Units are metres, radians and seconds; angles are euler xyz (extrinsic, as `pybullet.getEulerFromQuaternion`); the
+frame is the world's. The numbers are CALVIN's (mees/calvin_env at 797142c).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+import numpy as np
+from jaxtyping import Float32, Float64, UInt8
+
+CONTROL_HZ = 30
+"""Actions a second (`control_freq` of calvin_env)."""
+PHYSICS_HZ = 240
+"""Bullet steps a second (`bullet_time_step` of calvin_env)."""
+CAMERA_SIZES: Mapping[str, int] = {"static": 200, "gripper": 84}
+"""Native width and height of each camera's square picture, in pixels."""
+ROBOT_OBS_DIM = 15
+"""tcp xyz (3), tcp euler xyz (3), gripper width, arm joints (7), last gripper action (-1 closed, +1 open)."""
+SCENE_OBS_DIM = 24
+"""slider, drawer, button, switch joints; lightbulb, led (0 or 1); for each of three blocks xyz and euler xyz."""
+MAX_RELATIVE_POSITION_M = 0.02
+"""Metres that a relative action of 1 moves the target along an axis (`max_rel_pos` of calvin_env)."""
+MAX_RELATIVE_EULER_RAD = 0.05
+"""Radians that a relative action of 1 turns the target about an axis (`max_rel_orn` of calvin_env)."""
+
+
+class ActionConvention(StrEnum):
+    """How the numbers of an action are meant. The last number is always the gripper: +1 open, -1 close."""
+
+    REL_ACTIONS = "rel_actions"
+    """(7,): xyz in units of 0.02 m, euler xyz in units of 0.05 rad, added to the target of the last action; gripper."""
+    ABS_ACTIONS = "abs_actions"
+    """(7,): tcp xyz in metres, tcp euler xyz in radians, world frame; gripper."""
+    REL_JOINTS = "rel_joints"
+    """(8,): seven joint angles in radians, added to the measured ones; gripper."""
+    ABS_JOINTS = "abs_joints"
+    """(8,): seven joint angles in radians; gripper."""
+
+    @property
+    def action_dim(self) -> int:
+        """Numbers in an action: 7 for Cartesian conventions, 8 for joints."""
+        return 7 if self in (ActionConvention.REL_ACTIONS, ActionConvention.ABS_ACTIONS) else 8
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What policies see: the observations of B worlds, batched. What a policy does not read is None.
+
+    Attributes:
+        rgb_static: Pictures of the camera beside the table, 0..255.
+        rgb_gripper: Pictures of the camera on the hand, 0..255.
+        depth_static: Distance along the camera's axis in metres.
+        depth_gripper: Distance along the camera's axis in metres.
+        robot_obs: Proprioception, as `ROBOT_OBS_DIM` tells.
+    """
+
+    rgb_static: UInt8[np.ndarray, "B H W 3"] | None = None
+    rgb_gripper: UInt8[np.ndarray, "B h w 3"] | None = None
+    depth_static: Float32[np.ndarray, "B H W"] | None = None
+    depth_gripper: Float32[np.ndarray, "B h w"] | None = None
+    robot_obs: Float64[np.ndarray, "B 15"] | None = None
+
+    @classmethod
+    def stack(cls, observations: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> Self:
+        """Batches what several worlds returned, keeping only `keys`.
+
+        Args:
+            observations: One mapping a world, as `PlayTableEnv` returns it.
+            keys: Which entries to keep, among the attributes of this class.
+
+        Raises:
+            KeyError: A world does not show a key; the message says which it shows.
+        """
+        for key in keys:
+            for observation in observations:
+                if key not in observation:
+                    raise KeyError(
+                        f"expected an observation with '{key}', but the world shows {sorted(observation)}. "
+                        "Switch that camera or state on when the world is made."
+                    )
+        return cls(**{key: np.stack([observation[key] for observation in observations]) for key in keys})
+
+
+def require_finite_action(action: Any, convention: ActionConvention) -> Float64[np.ndarray, " action_dim"]:
+    """Returns the action as float64, or says what is wrong with it.
+
+    Args:
+        action: What a policy returned for one world.
+        convention: The convention that the world accepts.
+
+    Raises:
+        ValueError: The shape is not `(convention.action_dim,)`, or a number is NaN or infinite.
+        TypeError: The action is not made of numbers.
+    """
+    try:
+        array = np.asarray(action, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"expected {convention.action_dim} numbers as an action ({convention}), got {action!r}."
+        ) from error
+    if array.shape != (convention.action_dim,):
+        raise ValueError(
+            f"expected an action of shape ({convention.action_dim},) for '{convention}', got shape {array.shape}. "
+            "Return one action for one world, without a batch or chunk axis."
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(
+            f"expected finite numbers in an action, got {array.tolist()}. "
+            "A NaN here usually comes from a diverged or half-loaded checkpoint."
+        )
+    return array

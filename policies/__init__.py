@@ -1,0 +1,11 @@
+"""Policies: observation in, action out, with memory that is passed explicitly.
+
+Read in this order: `policy` (the interface), `memory`, `backbones`, `lrn`, `lstm_head`, `vlm_lstm`, `registry`.
+"""
+
+if __name__ != "calvinbench.policies":
+    raise ImportError(
+        f"expected to be imported as 'calvinbench.policies', but was imported as '{__name__}'. "
+        "A second copy of every class would appear. Install the project (`pip install -e .`) and "
+        "write `import calvinbench.policies`."
+    )

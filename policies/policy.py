@@ -1,0 +1,120 @@
+"""The interface that every policy speaks, and a check that a policy keeps to it.
+
+A policy is a function with memory, and the memory is a value: `initial_state` makes it, `act` takes it and returns the
+next one, `reset_state` clears some rows of it. Nothing is hidden in the policy, so that one policy object serves many
+worlds at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from calvinbench.envs.observation import CAMERA_SIZES, ActionConvention, Observation
+from calvinbench.envs.world_info import PrivilegedState
+
+State = Any
+"""A policy's memory for B worlds: a value of the policy's own kind, opaque to everyone else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a policy remembers, and when it forgets.
+
+    Attributes:
+        span: `"unbounded"` (a recurrent state is kept), `"window:N"` (exactly the last N frames count), or `"none"`.
+        reset: `"subtask"` (CALVIN's protocol: forget at each new subtask) or `"chain"` (kept across the five).
+    """
+
+    span: str = "none"
+    reset: str = "subtask"
+
+    def __post_init__(self) -> None:
+        window = self.span.removeprefix("window:")
+        is_window = self.span.startswith("window:") and window.isascii() and window.isdigit() and int(window) > 0
+        if self.span not in ("none", "unbounded") and not is_window:
+            raise ValueError(f"expected memory span 'none', 'unbounded' or 'window:N' with N > 0, got '{self.span}'.")
+        if self.reset not in ("subtask", "chain"):
+            raise ValueError(f"expected memory reset 'subtask' or 'chain', got '{self.reset}'.")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTraits:
+    """What a policy says of itself, before anything runs; the harness compares it with the world.
+
+    Attributes:
+        label: What tables print. Says size and origin for a model that is not a released one.
+        action_convention: What its actions mean.
+        observation_keys: Which attributes of `Observation` it reads, such as `rgb_static` or `robot_obs`; no camera is
+            rendered that is not named here.
+        chunk_length: Actions predicted at once.
+        chunk_rule: How chunks become actions: `"first"` executes the first and predicts again.
+        memory: What it remembers.
+        privileged: Whether `act` is also given `PrivilegedState`; tables mark such policies.
+        max_batch_size: The most worlds that one object can serve, None for any number.
+    """
+
+    label: str
+    action_convention: ActionConvention = ActionConvention.REL_ACTIONS
+    observation_keys: tuple[str, ...] = ()
+    chunk_length: int = 1
+    chunk_rule: str = "first"
+    memory: Memory = field(default_factory=Memory)
+    privileged: bool = False
+    max_batch_size: int | None = None
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Names of the cameras that must be rendered for this policy."""
+        return tuple(
+            camera for camera in CAMERA_SIZES if {f"rgb_{camera}", f"depth_{camera}"} & set(self.observation_keys)
+        )
+
+
+class Decision(NamedTuple):
+    """What `act` returns: the actions of B worlds and the next state."""
+
+    actions: Float64[np.ndarray, "B action_dim"]
+    state: State
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Observation to action, with explicit memory."""
+
+    @property
+    def traits(self) -> PolicyTraits:
+        """What the policy says of itself."""
+        ...
+
+    def initial_state(self, batch_size: int, seeds: Sequence[int] | None = None) -> State:
+        """The memory of `batch_size` worlds that have seen nothing yet.
+
+        Args:
+            batch_size: Number of worlds.
+            seeds: One seed a world for policies that draw at random; the same seed gives the same actions.
+        """
+        ...
+
+    def reset_state(self, state: State, rows: Bool[np.ndarray, " B"]) -> State:
+        """The state with the marked rows forgetting what they saw; random streams go on."""
+        ...
+
+    def act(
+        self,
+        observations: Observation,
+        instructions: Sequence[str],
+        state: State,
+        privileged: Sequence[PrivilegedState] | None = None,
+    ) -> Decision:
+        """One step of B worlds.
+
+        Args:
+            observations: Batched over worlds, with at least `traits.observation_keys`.
+            instructions: One sentence a world.
+            state: What the last call returned, or `initial_state`.
+            privileged: One a world for policies that declare themselves privileged, else None.
+        """
+        ...
