@@ -1,0 +1,40 @@
+"""A tokenizer that needs no download: byte-level BPE, trained in a moment on the embedded instructions."""
+
+from collections.abc import Iterable
+from functools import cache
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from calvinbench.envs.instructions import embedded_instructions
+
+SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")
+"""Ids 0 to 3, as in Kosmos-2's own vocabulary."""
+MAX_VOCABULARY = 512
+
+
+def train_tokenizer(sentences: Iterable[str], max_vocabulary: int = MAX_VOCABULARY) -> Tokenizer:
+    """Trains byte-level BPE: every byte is a token, so that any sentence in any language survives the round trip.
+
+    Args:
+        sentences: What to learn merges from; sorted before use, so that their order does not matter.
+        max_vocabulary: Tokens at most: special ones, 256 bytes, then merges.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=max_vocabulary,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(sorted(sentences), trainer)
+    return tokenizer
+
+
+@cache
+def embedded_tokenizer() -> Tokenizer:
+    """The tokenizer of the embedded instructions, seen and held out."""
+    instructions = embedded_instructions()
+    by_task = [*instructions.seen.values(), *instructions.held_out.values()]
+    return train_tokenizer({sentence for sentences in by_task for sentence in sentences})

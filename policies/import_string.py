@@ -1,0 +1,49 @@
+"""Import strings, `"package.module:Name"`, resolved when they are needed and not before."""
+
+import importlib
+from typing import Any
+
+from calvinbench.envs.names import require_name
+
+
+class ImportStringError(ImportError):
+    """An import string that leads nowhere; the message says which part of it, and what to do."""
+
+
+def import_object(import_string: str) -> Any:
+    """Returns the object that an import string names.
+
+    Args:
+        import_string: `"package.module:Name"`, `"package.module:Class.method"` included.
+
+    Raises:
+        ImportStringError: The string has no module and name, the module is not found, or it fails to import.
+        UnknownNameError: The module has no such name.
+    """
+    module_name, _, path = import_string.partition(":")
+    if not module_name or not path:
+        raise ImportStringError(f"expected an import string 'package.module:Name', got '{import_string}'.")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ImportStringError(_import_advice(module_name, import_string, error)) from error
+    for name in path.split("."):
+        if not hasattr(found, name):
+            public = [known for known in dir(found) if not known.startswith("_")]
+            require_name(name, public, f"name in '{module_name}'")
+        found = getattr(found, name)
+    return found
+
+
+def _import_advice(module_name: str, import_string: str, error: ImportError) -> str:
+    """What to do about a module that does not import: it is missing, or something that it imports is."""
+    missing = error.name or ""
+    if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{missing}."):
+        return (
+            f"expected '{import_string}' to name something importable, but there is no module '{missing}'. "
+            "Install its package into this environment, or put its folder on the path: PYTHONPATH=FOLDER calvinbench ..."
+        )
+    return (
+        f"expected '{import_string}' to import, but importing '{module_name}' failed: {error}. "
+        "Install what it needs into this environment."
+    )

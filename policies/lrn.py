@@ -1,0 +1,22 @@
+"""The learnable token [LRN]: what the VLM fuses text and pictures into."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class LearnableToken(nn.Module):
+    """One embedding, zero at first and always trained; it stands behind text and pictures in the VLM's sequence."""
+
+    def __init__(self, width: int) -> None:
+        """Makes the token.
+
+        Args:
+            width: The VLM's embedding width.
+        """
+        super().__init__()
+        self.embedding: nn.Parameter = nn.Parameter(torch.zeros(width))
+
+    def forward(self) -> Float[Tensor, " width"]:
+        """The embedding, before any scaling that the VLM does to embeddings."""
+        return self.embedding

@@ -1,0 +1,58 @@
+"""The policy that knows nothing: seeded random actions, the floor of every table."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+import numpy as np
+from jaxtyping import Bool
+
+from calvinbench.envs.observation import ActionConvention, Observation
+from calvinbench.envs.world_info import PrivilegedState
+from calvinbench.policies.policy import Decision, PolicyTraits
+from calvinbench.policies.spec import refuse_argument
+
+RandomState = tuple[np.random.Generator, ...]
+"""One random stream a world; `act` draws from copies, so that a state can be used again."""
+
+
+class RandomPolicy:
+    """Uniform relative actions in [-1, 1], the gripper open or closed with equal chance."""
+
+    @property
+    def traits(self) -> PolicyTraits:
+        """It reads nothing and remembers nothing."""
+        return PolicyTraits(label="random", action_convention=ActionConvention.REL_ACTIONS)
+
+    def initial_state(self, batch_size: int, seeds: Sequence[int] | None = None) -> RandomState:
+        """One random stream a world, from its seed; without seeds, world number i gets seed i.
+
+        Raises:
+            ValueError: The number of seeds is not the number of worlds.
+        """
+        seeds = range(batch_size) if seeds is None else seeds
+        if len(seeds) != batch_size:
+            raise ValueError(f"expected one seed for each of {batch_size} worlds, got {len(seeds)} seeds.")
+        return tuple(np.random.default_rng(seed) for seed in seeds)
+
+    def reset_state(self, state: RandomState, rows: Bool[np.ndarray, " B"]) -> RandomState:
+        """Nothing was seen, so nothing is forgotten; the streams go on."""
+        return state
+
+    def act(
+        self,
+        observations: Observation,
+        instructions: Sequence[str],
+        state: RandomState,
+        privileged: Sequence[PrivilegedState] | None = None,
+    ) -> Decision:
+        """Draws seven numbers a world from that world's own stream."""
+        streams = tuple(deepcopy(stream) for stream in state)
+        actions = np.stack([stream.uniform(-1.0, 1.0, size=7) for stream in streams])
+        actions[:, 6] = np.where(actions[:, 6] < 0, -1.0, 1.0)
+        return Decision(actions, streams)
+
+
+def make_random_policy(argument: str | None) -> RandomPolicy:
+    """Makes `random`; the seeds come with the worlds."""
+    refuse_argument("random", argument)
+    return RandomPolicy()

@@ -1,0 +1,78 @@
+"""From a policy spec to a policy. A kind is one line here and one file, or an import string and no line."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from calvinbench.envs.names import require_name
+from calvinbench.policies.import_string import import_object
+from calvinbench.policies.policy import Memory, Policy
+from calvinbench.policies.spec import PolicySpec, PolicySpecError
+
+__all__ = ["POLICY_KINDS", "PolicySpec", "make_policy"]
+
+POLICY_KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "calvin": "calvinbench.policies.calvin_model:make_calvin_policy",
+        "expert": "calvinbench.policies.expert_policy:make_expert_policy",
+        "python": "calvinbench.policies.python_policy:make_python_policy",
+        "random": "calvinbench.policies.random_policy:make_random_policy",
+        "untrained": "calvinbench.policies.vlm_lstm_policy:make_untrained_policy",
+    }
+)
+"""Kind to factory. A factory is a function `(argument: str | None, *, key: str = ..., ...) -> Policy`."""
+
+
+def make_policy(spec: PolicySpec | str, memory_reset: str | None = None) -> Policy:
+    """Makes the policy that a spec names.
+
+    Args:
+        spec: `KIND[:ARGUMENT][,key=value...]`, as text or parsed.
+        memory_reset: `"subtask"` or `"chain"`, None for the policy's own default. A policy that remembers nothing
+            takes either.
+
+    Raises:
+        PolicySpecError: The spec cannot be read, or a value of it cannot be used.
+        UnknownNameError: There is no such kind, backbone or setting; the message says which was probably meant.
+        ImportStringError: An import string in the spec leads nowhere.
+        ValueError: The policy cannot forget when `memory_reset` says.
+    """
+    parsed = PolicySpec.parse(spec) if isinstance(spec, str) else spec
+    factory = import_object(POLICY_KINDS[require_name(parsed.kind, POLICY_KINDS, "policy kind")])
+    settings = dict(parsed.settings)
+    _require_settings(factory, settings, parsed.kind)
+    if memory_reset is not None:
+        Memory(reset=memory_reset)
+        _require_one_reset(settings, memory_reset)
+        if "memory_reset" in inspect.signature(factory).parameters:
+            settings["memory_reset"] = memory_reset
+    policy: Policy = factory(parsed.argument, **settings)
+    remembered = policy.traits.memory
+    if memory_reset is not None and remembered.span != "none" and remembered.reset != memory_reset:
+        raise ValueError(
+            f"expected a policy whose memory is reset at each {memory_reset}, but '{parsed}' resets it at each "
+            f"{remembered.reset} and takes no setting 'memory_reset'. Leave the memory reset out for this policy."
+        )
+    return policy
+
+
+def _require_settings(factory: Callable[..., Any], settings: Mapping[str, str], kind: str) -> None:
+    """Refuses settings that the kind's factory does not know."""
+    parameters = inspect.signature(factory).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+    for key in settings:
+        if not known:
+            raise PolicySpecError(f"expected no settings for '{kind}', got '{key}={settings[key]}'. Write '{kind}'.")
+        require_name(key, known, f"setting of '{kind}'")
+
+
+def _require_one_reset(settings: Mapping[str, str], memory_reset: str) -> None:
+    """Refuses a spec and a caller that contradict each other."""
+    if settings.get("memory_reset", memory_reset) != memory_reset:
+        raise PolicySpecError(
+            f"expected one memory reset, got '{settings['memory_reset']}' in the policy spec and '{memory_reset}' "
+            "beside it. Leave one of them out."
+        )

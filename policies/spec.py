@@ -1,0 +1,98 @@
+"""Policy specs: one line of text that says which policy to make, `KIND[:ARGUMENT][,key=value...]`."""
+
+from dataclasses import dataclass
+from typing import Self
+
+_FORM = "KIND, KIND:ARGUMENT or KIND:ARGUMENT,key=value,..."
+
+
+class PolicySpecError(ValueError):
+    """A policy spec that cannot be read, or a setting of it that cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySpec:
+    """Which policy to make. `str(spec)` is the text that `parse` reads.
+
+    Attributes:
+        kind: One of `registry.POLICY_KINDS`.
+        argument: What stands after the colon: a backbone's name, an import string; None where nothing does.
+        settings: Pairs of key and value, in the order written.
+    """
+
+    kind: str
+    argument: str | None = None
+    settings: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        keys = [key for key, _ in self.settings]
+        if not self.kind or not self.kind.isidentifier():
+            raise PolicySpecError(f"expected a policy spec {_FORM}, got kind '{self.kind}'.")
+        if self.argument == "":
+            raise PolicySpecError(f"expected something after the colon of '{self.kind}:', got nothing.")
+        for key, value in self.settings:
+            if not key.isidentifier() or not value:
+                raise PolicySpecError(f"expected settings key=value in a policy spec, got '{key}={value}'.")
+        for text in (self.argument or "", *(value for _, value in self.settings)):
+            if "," in text:
+                raise PolicySpecError(f"expected no comma inside a policy spec's values, got '{text}'.")
+        for key in set(keys):
+            if keys.count(key) > 1:
+                raise PolicySpecError(f"expected each setting once, got '{key}' {keys.count(key)} times.")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads `KIND[:ARGUMENT][,key=value...]`.
+
+        Raises:
+            PolicySpecError: The text has another form.
+        """
+        head, *pieces = text.strip().split(",")
+        for piece in pieces:
+            if "=" not in piece:
+                raise PolicySpecError(
+                    f"expected settings key=value after the first comma of '{text}', got '{piece}'. "
+                    "Commas cannot be part of an argument or a value."
+                )
+        kind, colon, argument = head.partition(":")
+        pairs = [piece.partition("=") for piece in pieces]
+        return cls(
+            kind=kind.strip(),
+            argument=argument if colon else None,
+            settings=tuple((key.strip(), value) for key, _, value in pairs),
+        )
+
+    def __str__(self) -> str:
+        head = self.kind if self.argument is None else f"{self.kind}:{self.argument}"
+        return ",".join([head, *(f"{key}={value}" for key, value in self.settings)])
+
+
+def refuse_argument(kind: str, argument: str | None) -> None:
+    """Raises PolicySpecError if a kind that takes no argument got one."""
+    if argument is not None:
+        raise PolicySpecError(f"expected '{kind}' without an argument, got '{kind}:{argument}'. Write '{kind}'.")
+
+
+def require_argument(kind: str, argument: str | None, what: str) -> str:
+    """Returns the argument, or raises PolicySpecError saying what it should be."""
+    if argument is None:
+        raise PolicySpecError(f"expected '{kind}:ARGUMENT' with {what} as the argument, got '{kind}' alone.")
+    return argument
+
+
+def parse_integer(key: str, text: str, minimum: int) -> int:
+    """Reads a setting that is a whole number of at least `minimum`."""
+    try:
+        number = int(text)
+    except ValueError:
+        raise PolicySpecError(f"expected a whole number for setting '{key}', got '{text}'.") from None
+    if number < minimum:
+        raise PolicySpecError(f"expected at least {minimum} for setting '{key}', got {number}.")
+    return number
+
+
+def parse_switch(key: str, text: str) -> bool:
+    """Reads a setting that is `true` or `false`."""
+    if text not in ("true", "false"):
+        raise PolicySpecError(f"expected 'true' or 'false' for setting '{key}', got '{text}'.")
+    return text == "true"
