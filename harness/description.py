@@ -1,0 +1,178 @@
+"""What `run.json` says of a run: all that its numbers depend on, and whether they are CALVIN's official ones."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Self
+
+from calvinbench.harness.provenance import Session
+from calvinbench.policies.policy import Memory, PolicyTraits
+
+SCHEMA_VERSION = 1
+OFFICIAL_SCENE = "D"
+OFFICIAL_NUM_CHAINS = 1000
+OFFICIAL_MAX_STEPS = 360
+OFFICIAL_INSTRUCTIONS = "calvin"
+OFFICIAL_RENDERER_PREFIX = "calvin_env"
+
+
+@dataclass(frozen=True, slots=True)
+class Official:
+    """Whether a run keeps to CALVIN's protocol, and where it does not."""
+
+    official: bool
+    because: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "yes" if self.official else f"no, because {'; '.join(self.because)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDescription:
+    """The content of `run.json`.
+
+    Attributes:
+        policy: The policy's spec.
+        label: What tables call it.
+        train: Training split as declared; None if nothing is declared.
+        action_convention: Of the policy and the world.
+        observation_keys: What the policy reads.
+        chunk_length: Actions that the policy predicts at once.
+        chunk_rule: How they become actions.
+        privileged: Whether the policy reads the world's state.
+        memory: What the policy remembers, and when it forgets.
+        official: Whether this is CALVIN's protocol.
+        world: Class of the world.
+        scene: Name of the scene.
+        asset_digest: Of the scene and its assets.
+        renderer: Who draws the pictures.
+        chains: Planned number of chains: the first ones of the list.
+        chain_digest: Of these chains.
+        max_steps: Steps for each subtask.
+        instructions: Name of the instruction set.
+        instruction_digest: Of its canonical sentences.
+        seed: Where random draws start from.
+        suite: The suite's name, None outside one.
+        created: Date and time, UTC.
+        sessions: Each time that somebody worked on the run, with versions and machine.
+        schema_version: Of this file and of `chains.jsonl`.
+    """
+
+    policy: str
+    label: str
+    action_convention: str
+    observation_keys: tuple[str, ...]
+    chunk_length: int
+    chunk_rule: str
+    privileged: bool
+    memory: Memory
+    official: Official
+    world: str
+    scene: str
+    asset_digest: str
+    renderer: str
+    chains: int
+    chain_digest: str
+    max_steps: int
+    instructions: str
+    instruction_digest: str
+    seed: int
+    suite: str | None = None
+    train: str | None = None
+    created: str = ""
+    sessions: tuple[Session, ...] = ()
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether the policy has random weights."""
+        return self.policy.partition(":")[0] == "untrained"
+
+    def to_json(self) -> dict[str, Any]:
+        """A mapping that `json` can write."""
+        return {"schema_version": self.schema_version} | asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Reads what `to_json` made.
+
+        Raises:
+            ValueError: The file is of a later schema.
+            KeyError: A field is missing.
+        """
+        if values["schema_version"] > SCHEMA_VERSION:
+            raise ValueError(
+                f"expected schema version {SCHEMA_VERSION} or older, got {values['schema_version']}. "
+                "A later calvinbench wrote this; install that one to read it."
+            )
+        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        return cls(
+            **known
+            | {
+                "observation_keys": tuple(values["observation_keys"]),
+                "memory": Memory(**values["memory"]),
+                "official": Official(values["official"]["official"], tuple(values["official"]["because"])),
+                "sessions": tuple(Session(**session) for session in values["sessions"]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A field in which two descriptions differ."""
+
+    name: str
+    old: Any
+    new: Any
+
+    def __str__(self) -> str:
+        return f"{self.name} was {_shown(self.old)} and is now {_shown(self.new)}"
+
+
+def _shown(value: Any) -> str:
+    return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+_MAY_DIFFER = frozenset({"suite", "official", "chains", "chain_digest", "created", "sessions", "schema_version"})
+
+
+def differences(old: RunDescription, new: RunDescription) -> tuple[Difference, ...]:
+    """The fields that must agree for records to belong to one run, and do not. Chains are compared elsewhere."""
+    return tuple(
+        Difference(field.name, getattr(old, field.name), getattr(new, field.name))
+        for field in fields(RunDescription)
+        if field.name not in _MAY_DIFFER and getattr(old, field.name) != getattr(new, field.name)
+    )
+
+
+def with_session(description: RunDescription, session: Session) -> RunDescription:
+    """The description with one more session."""
+    return replace(
+        description,
+        created=description.created or session.started,
+        sessions=(*description.sessions, session),
+    )
+
+
+def judge_official(
+    traits: PolicyTraits,
+    *,
+    scene: str,
+    is_published_list: bool,
+    num_chains: int,
+    max_steps: int,
+    instructions: str,
+    renderer: str,
+) -> Official:
+    """Whether a run keeps to CALVIN's protocol, and all the reasons why not."""
+    reasons = {
+        f"the scene is {scene}, not {OFFICIAL_SCENE}": scene != OFFICIAL_SCENE,
+        f"{num_chains} chains, not the published {OFFICIAL_NUM_CHAINS}": num_chains != OFFICIAL_NUM_CHAINS,
+        "the chains are not the published ones": not is_published_list,
+        f"{max_steps} steps a subtask, not {OFFICIAL_MAX_STEPS}": max_steps != OFFICIAL_MAX_STEPS,
+        f"the sentences are {instructions}'s, not CALVIN's": instructions != OFFICIAL_INSTRUCTIONS,
+        f"the renderer {renderer} does not have CALVIN's look": not renderer.startswith(OFFICIAL_RENDERER_PREFIX),
+        "memory is kept across subtasks": traits.memory.reset != "subtask",
+        "the policy reads privileged state": traits.privileged,
+    }
+    because = tuple(reason for reason, holds in reasons.items() if holds)
+    return Official(not because, because)

@@ -1,0 +1,225 @@
+"""A policy on a list of chains: what is missing is run, and kept as it ends."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from gymnasium.spaces import Dict
+
+from calvinbench.envs import chains as chain_lists
+from calvinbench.envs.chains import Chain
+from calvinbench.envs.instructions import InstructionSet, embedded_instructions
+from calvinbench.envs.names import require_name
+from calvinbench.envs.observation import ActionConvention
+from calvinbench.harness.description import RunDescription, judge_official
+from calvinbench.harness.executors import run_in_process, run_in_processes
+from calvinbench.harness.provenance import this_session
+from calvinbench.harness.records import ChainRecord
+from calvinbench.harness.rollout import ChainJob, make_job
+from calvinbench.harness.run_directory import RunWriter
+from calvinbench.harness.runs import Run, load_run
+from calvinbench.harness.suite import RunSettings, Suite
+from calvinbench.harness.workers import Worker, WorkerSetup, World
+from calvinbench.policies.policy import PolicyTraits
+
+_logger = logging.getLogger(__name__)
+
+
+class ConventionMismatchError(ValueError):
+    """A policy and a world do not speak alike."""
+
+
+@runtime_checkable
+class Subscriber(Protocol):
+    """Is told how an evaluation goes."""
+
+    def run_began(self, description: RunDescription, finished: Sequence[ChainRecord]) -> None:
+        """A run begins, or goes on with these chains already finished."""
+        ...
+
+    def chain_finished(self, record: ChainRecord) -> None:
+        """A chain of the run ended and is kept."""
+        ...
+
+    def run_ended(self) -> None:
+        """No more of this run will come, whether it is complete or was stopped."""
+        ...
+
+
+def evaluate(
+    setup: WorkerSetup,
+    directory: Path,
+    *,
+    chains: Sequence[Chain] | None = None,
+    worlds: int = 1,
+    suite: str | None = None,
+    subscribers: Sequence[Subscriber] = (),
+) -> Run:
+    """Runs the chains of a run that are not finished yet.
+
+    Args:
+        setup: What the run is, and how world and policy are made.
+        directory: The run's folder; a run that is there already goes on.
+        chains: The list whose first `setup.settings.chains` are run; None for the published 1000.
+        worlds: Worlds stepped at once, each in a process of its own if there are several.
+        suite: Name of the suite that the run belongs to.
+        subscribers: Told of each chain.
+
+    Returns:
+        The run as kept, complete.
+
+    Raises:
+        UnknownNameError: No such scene or policy.
+        ConventionMismatchError: Policy and world do not speak alike.
+        RunMismatchError: The folder holds another run.
+        OSError: The folder cannot be written.
+    """
+    settings = setup.settings
+    all_chains = tuple(chain_lists.published() if chains is None else chains)
+    if settings.chains > len(all_chains):
+        raise ValueError(f"expected chains of at most {len(all_chains)}, the length of the list, got {settings.chains}.")
+    worker = Worker(setup)
+    try:
+        require_same_conventions(worker.policy.traits, worker.world)
+        description = describe(settings, worker, all_chains, suite)
+        digest_of_first: Callable[[int], str] = lambda count: chain_lists.digest(all_chains[:count])  # noqa: E731
+        with RunWriter(directory, description, this_session(worlds), digest_of_first) as writer:
+            finished = {record.chain for record in writer.records}
+            jobs = [
+                make_job(number, chain, settings.seed)
+                for number, chain in enumerate(all_chains[: settings.chains])
+                if number not in finished
+            ]
+            if jobs or not writer.records:
+                writer.begin()
+            _tell_and_keep(writer, description, _execute(setup, worker, jobs, worlds), subscribers)
+    finally:
+        worker.close()
+    return load_run(directory)
+
+
+def _execute(setup: WorkerSetup, worker: Worker, jobs: Sequence[ChainJob], worlds: int) -> Iterator[ChainRecord]:
+    if min(worlds, len(jobs)) <= 1:
+        return run_in_process(worker, jobs)
+    worker.close()
+    return run_in_processes(setup, jobs, worlds)
+
+
+def _tell_and_keep(
+    writer: RunWriter,
+    description: RunDescription,
+    records: Iterator[ChainRecord],
+    subscribers: Sequence[Subscriber],
+) -> None:
+    for subscriber in subscribers:
+        subscriber.run_began(description, writer.records)
+    try:
+        with closing(records):  # type: ignore[type-var]
+            for record in records:
+                writer.append(record)
+                for subscriber in subscribers:
+                    subscriber.chain_finished(record)
+    finally:
+        for subscriber in subscribers:
+            subscriber.run_ended()
+
+
+def require_same_conventions(traits: PolicyTraits, world: World) -> None:
+    """Refuses a policy and a world that do not speak alike, before the first chain.
+
+    Raises:
+        ConventionMismatchError: Their actions mean different things, or the world does not show what the policy reads.
+    """
+    accepted = getattr(world.unwrapped, "action_convention", ActionConvention.REL_ACTIONS)
+    if traits.action_convention != accepted:
+        raise ConventionMismatchError(
+            f"The policy '{traits.label}' speaks '{traits.action_convention}', but the world accepts '{accepted}'. "
+            "Choose a world or a policy so that both speak alike."
+        )
+    if not isinstance(world.observation_space, Dict):
+        raise ConventionMismatchError(
+            f"expected a world whose observation is a mapping, got {type(world.observation_space).__name__}."
+        )
+    shown = set(world.observation_space.spaces) - {"scene_obs"}
+    unseen = [key for key in traits.observation_keys if key not in shown]
+    if unseen:
+        raise ConventionMismatchError(
+            f"The policy '{traits.label}' reads {', '.join(unseen)}, but the world shows policies only "
+            f"{', '.join(sorted(shown))}."
+        )
+
+
+def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain], suite: str | None) -> RunDescription:
+    """What `run.json` will say of a run, but for its sessions."""
+    traits = worker.policy.traits
+    world = worker.world.unwrapped
+    instructions = embedded_instructions()
+    renderer = str(getattr(world, "renderer", "none"))
+    chain_digest = chain_lists.digest(all_chains[: settings.chains])
+    return RunDescription(
+        suite=suite,
+        policy=settings.policy,
+        label=traits.label,
+        action_convention=str(traits.action_convention),
+        observation_keys=traits.observation_keys,
+        chunk_length=traits.chunk_length,
+        chunk_rule=traits.chunk_rule,
+        privileged=traits.privileged,
+        memory=traits.memory,
+        official=judge_official(
+            traits,
+            scene=settings.scene,
+            is_published_list=chain_digest == chain_lists.digest(chain_lists.published()[: settings.chains]),
+            num_chains=settings.chains,
+            max_steps=settings.max_steps,
+            instructions=instructions.name,
+            renderer=renderer,
+        ),
+        world=f"{type(world).__module__}:{type(world).__qualname__}",
+        scene=settings.scene,
+        asset_digest=world.digest() if hasattr(world, "digest") else "unknown",
+        renderer=renderer,
+        chains=settings.chains,
+        chain_digest=chain_digest,
+        max_steps=settings.max_steps,
+        instructions=instructions.name,
+        instruction_digest=_digest(instructions),
+        seed=settings.seed,
+    )
+
+
+def _digest(instructions: InstructionSet) -> str:
+    sentences = {task: instructions.canonical(task) for task in sorted(instructions.seen)}
+    return sha256(json.dumps(sentences, ensure_ascii=False).encode()).hexdigest()
+
+
+def require_known_names(suite: Suite) -> None:
+    """Refuses unknown scenes, policies and backbones, and too many chains, before anything heavy is made.
+
+    Raises:
+        UnknownNameError: There is no such scene or policy.
+        ValueError: A policy's spec cannot be read, or there are fewer chains.
+    """
+    from calvinbench.envs.scene import SCENES
+    from calvinbench.policies.registry import PolicySpec
+
+    require_name(suite.scene, SCENES, "scene")
+    for spec in suite.policy:
+        PolicySpec.parse(spec)
+    num_published = len(chain_lists.published())
+    if suite.chains > num_published:
+        raise ValueError(f"expected chains of at most {num_published}, the published ones, got {suite.chains}.")
+
+
+def evaluate_suite(suite: Suite, subscribers: Sequence[Subscriber] = ()) -> tuple[Run, ...]:
+    """Runs all of a suite's policies, one after another; see `evaluate`."""
+    return tuple(
+        evaluate(
+            WorkerSetup(run), suite.directory(run), worlds=suite.worlds, suite=suite.name, subscribers=subscribers
+        )
+        for run in suite.runs
+    )

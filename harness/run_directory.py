@@ -1,0 +1,253 @@
+"""A run's folder: `run.json` says what the run is, `chains.jsonl` keeps each chain as soon as it is finished.
+
+A process may be killed at any moment: `run.json` is replaced as a whole, a line of `chains.jsonl` is written, flushed
+and synced before the next chain begins, and a last line that was torn is dropped.
+"""
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from calvinbench.harness.description import Difference, RunDescription, differences, with_session
+from calvinbench.harness.provenance import Session
+from calvinbench.harness.records import ChainRecord
+
+RUN_FILE = "run.json"
+CHAINS_FILE = "chains.jsonl"
+LOCK_FILE = ".lock"
+
+
+class RunMismatchError(ValueError):
+    """The folder holds another run than the one asked for."""
+
+
+class RunLockedError(OSError):
+    """Another process is writing to the folder."""
+
+
+class StoredChains(NamedTuple):
+    """What `chains.jsonl` holds.
+
+    Attributes:
+        records: One a chain, by number.
+        valid_bytes: Length of the file without a torn last line.
+    """
+
+    records: tuple[ChainRecord, ...]
+    valid_bytes: int
+
+
+def read_chains(path: Path) -> StoredChains:
+    """Reads finished chains; a torn last line is left out. A chain that is there twice counts as it was first.
+
+    Raises:
+        ValueError: A line before the last is not a record.
+    """
+    if not path.exists():
+        return StoredChains((), 0)
+    records: dict[int, ChainRecord] = {}
+    lines = path.read_bytes().splitlines(keepends=True)
+    valid_bytes = 0
+    for number, line in enumerate(lines, start=1):
+        try:
+            if not line.endswith(b"\n"):
+                raise ValueError("the line has no end")
+            record = ChainRecord.from_json(json.loads(line))
+        except (ValueError, KeyError, TypeError) as error:
+            if number == len(lines):
+                break
+            raise ValueError(
+                f"expected a finished chain in line {number} of '{path}', got {line[:80]!r} ({error}). "
+                "The file was changed by something else; repair the line or remove it."
+            ) from error
+        records.setdefault(record.chain, record)
+        valid_bytes += len(line)
+    return StoredChains(tuple(records[number] for number in sorted(records)), valid_bytes)
+
+
+def read_description(directory: Path) -> RunDescription:
+    """Reads a folder's `run.json`.
+
+    Raises:
+        ValueError: There is none, or it is not one.
+    """
+    path = directory / RUN_FILE
+    try:
+        return RunDescription.from_json(json.loads(path.read_text("utf-8")))
+    except FileNotFoundError as error:
+        raise ValueError(f"expected a run's folder with {RUN_FILE}, found none at '{directory}'.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"expected the description of a run in '{path}', got something else: {error}") from error
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Replaces a file as a whole: readers see the old text or the new, whenever the process is killed."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, f"cannot write '{path}': {error.strerror}. Free space or choose another --out.") from error
+
+
+class RunWriter:
+    """The one writer of a run's folder; a context manager.
+
+    Entering makes the folder or continues the run in it, and locks it against other processes.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        description: RunDescription,
+        session: Session,
+        digest_of_first: Callable[[int], str],
+    ) -> None:
+        """Says what is to be written where; entering does the work.
+
+        Args:
+            directory: The run's folder; made if need be.
+            description: What the run is.
+            session: Who works on it now.
+            digest_of_first: The digest of the first N chains of the list, to tell an extension from another list.
+        """
+        self._directory = directory
+        self._description = description
+        self._session = session
+        self._digest_of_first = digest_of_first
+        self._lock: int | None = None
+        self._chains: int | None = None
+        self._num_bytes = 0
+        self.records: tuple[ChainRecord, ...] = ()
+
+    def __enter__(self) -> Self:
+        """Opens the folder.
+
+        Raises:
+            RunMismatchError: It holds another run.
+            RunLockedError: Another process writes to it.
+            OSError: It cannot be written.
+        """
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self._directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+            self._take_lock(self._lock)
+            self._open_records()
+        except RunLockedError:
+            self._close()
+            raise
+        except OSError as error:
+            self._close()
+            path = error.filename or self._directory
+            raise OSError(
+                error.errno, f"cannot write to '{path}': {error.strerror}. Choose another folder with --out."
+            ) from error
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def begin(self) -> None:
+        """Notes in `run.json` that this session works on the run. Before the first `append`."""
+        description = with_session(self._description, self._session)
+        write_text_atomically(
+            self._directory / RUN_FILE, json.dumps(description.to_json(), indent=2, ensure_ascii=False) + "\n"
+        )
+
+    def append(self, record: ChainRecord) -> None:
+        """Keeps a finished chain, for good once this returns.
+
+        Raises:
+            OSError: The disk is full or the like; what was kept before is not touched.
+        """
+        assert self._chains is not None, "append outside the with block"
+        line = json.dumps(record.to_json(), ensure_ascii=False).encode() + b"\n"
+        try:
+            written = 0
+            while written < len(line):
+                written += os.write(self._chains, line[written:])
+            os.fsync(self._chains)
+        except OSError as error:
+            self._truncate()
+            raise OSError(
+                error.errno,
+                f"cannot write chain {record.chain} to '{self._directory / CHAINS_FILE}': {error.strerror}. All chains "
+                f"finished before are kept ({len(self.records)}); make room and give the same command again.",
+            ) from error
+        self._num_bytes += len(line)
+        self.records = (*self.records, record)
+
+    def _take_lock(self, lock: int) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunLockedError(
+                errno.EWOULDBLOCK,
+                f"another process is writing to '{self._directory}'. Wait until it is done, or choose another --out.",
+            ) from error
+
+    def _open_records(self) -> None:
+        if (self._directory / RUN_FILE).exists():
+            self._description = continued(
+                read_description(self._directory), self._description, self._digest_of_first, self._directory
+            )
+        elif (self._directory / CHAINS_FILE).exists() and read_chains(self._directory / CHAINS_FILE).records:
+            raise RunMismatchError(
+                f"'{self._directory}' has finished chains but no {RUN_FILE} to say what they are of. "
+                "Choose another --out, or delete the folder."
+            )
+        stored = read_chains(self._directory / CHAINS_FILE)
+        self._chains = os.open(self._directory / CHAINS_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self.records, self._num_bytes = stored
+        self._truncate()
+
+    def _truncate(self) -> None:
+        """Cuts a torn last line off, where the file has one."""
+        assert self._chains is not None
+        if os.fstat(self._chains).st_size > self._num_bytes:
+            os.ftruncate(self._chains, self._num_bytes)
+
+    def _close(self) -> None:
+        for descriptor in (self._chains, self._lock):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._chains = self._lock = None
+
+
+def continued(
+    old: RunDescription, new: RunDescription, digest_of_first: Callable[[int], str], directory: Path
+) -> RunDescription:
+    """The description with which a stored run goes on: the old one, perhaps with more chains of the same list.
+
+    Raises:
+        RunMismatchError: The two are not the same run; the message says which fields differ.
+    """
+    unlike: Sequence[Difference] = differences(old, new)
+    if new.chains < old.chains:
+        unlike = (*unlike, Difference("chains", old.chains, new.chains))
+    elif digest_of_first(old.chains) != old.chain_digest:
+        unlike = (*unlike, Difference("chain_digest", old.chain_digest, digest_of_first(old.chains)))
+    if unlike:
+        listed = "\n".join(f"  {difference}" for difference in unlike)
+        raise RunMismatchError(
+            f"'{directory}' holds another run than the one asked for:\n{listed}\n"
+            "Choose another folder with --out, or delete this one. (More chains than before would go on with it.)"
+        )
+    return replace(
+        old, suite=new.suite or old.suite, chains=new.chains, chain_digest=new.chain_digest, official=new.official
+    )

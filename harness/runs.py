@@ -1,0 +1,85 @@
+"""A run read back: its description and its chains, for tables, figures and notebooks."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int64
+
+from calvinbench.harness.description import RunDescription
+from calvinbench.harness.records import ERRORED, ChainRecord
+from calvinbench.harness.run_directory import CHAINS_FILE, RUN_FILE, read_chains, read_description
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One policy's chains.
+
+    Attributes:
+        directory: Where it is kept.
+        description: What it is.
+        records: The finished chains, by number.
+    """
+
+    directory: Path
+    description: RunDescription
+    records: tuple[ChainRecord, ...]
+
+    @property
+    def completed(self) -> Int64[np.ndarray, " chains"]:
+        """Subtasks completed in each finished chain, 0..5."""
+        return np.array([record.completed for record in self.records], dtype=np.int64)
+
+    @property
+    def num_errored(self) -> int:
+        """Chains in which the policy or the world raised an error."""
+        return sum(record.outcome == ERRORED for record in self.records)
+
+    @property
+    def num_missing(self) -> int:
+        """Planned chains that are not finished."""
+        return self.description.chains - len(self.records)
+
+    def frame(self) -> pd.DataFrame:
+        """One row for each subtask that was reached, with its chain's number and result beside it.
+
+        Columns: `policy`, `label`, `chain`, `position` (1..5), the fields of `SubtaskRecord`, `completed` and
+        `chain_outcome` of the whole chain, `error` (None without one).
+        """
+        rows = [
+            {"policy": self.description.policy, "label": self.description.label}
+            | {"chain": record.chain, "position": position}
+            | asdict(subtask)
+            | {"completed": record.completed, "chain_outcome": record.outcome, "error": record.error}
+            for record in self.records
+            for position, subtask in enumerate(record.subtasks, start=1)
+        ]
+        return pd.DataFrame(rows)
+
+
+def load_run(path: str | Path) -> Run:
+    """Reads a run's folder, finished or not.
+
+    Raises:
+        ValueError: There is no run in it, or its files were changed by something else.
+    """
+    directory = Path(path)
+    return Run(directory, read_description(directory), read_chains(directory / CHAINS_FILE).records)
+
+
+def find_runs(*paths: str | Path) -> tuple[Run, ...]:
+    """Reads the runs in folders: a run's own folder, or one that holds several, in the order of their making.
+
+    Raises:
+        ValueError: A folder holds no run.
+    """
+    found: dict[Path, Run] = {}
+    for path in map(Path, paths):
+        files = [path / RUN_FILE] if (path / RUN_FILE).is_file() else sorted(path.glob(f"**/{RUN_FILE}"))
+        if not files:
+            raise ValueError(f"expected a folder with runs, found no {RUN_FILE} in '{path}' or below it.")
+        runs = [load_run(file.parent) for file in files]
+        for run in sorted(runs, key=lambda run: run.description.created):
+            found.setdefault(run.directory.resolve(), run)
+    return tuple(found.values())

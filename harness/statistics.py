@@ -1,0 +1,212 @@
+"""What the numbers mean: pure functions of arrays, each with its interval.
+
+The methods are those of Wilson (1927), Clopper and Pearson (1934) and Efron's percentile bootstrap.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64
+from scipy.stats import binomtest
+
+from calvinbench.envs.chain_env import SOLVED
+from calvinbench.harness.records import NUM_SUBTASKS, ChainRecord
+
+CONFIDENCE = 0.95
+EXACT_BELOW = 200
+"""Below this many trials intervals of rates are Clopper-Pearson's, from here on Wilson's, ..."""
+EXACT_NEAR_EDGE = 5
+"""... unless there are fewer successes or failures than this."""
+NUM_RESAMPLES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A confidence interval, both ends included."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Proportion:
+    """A rate of successes.
+
+    Attributes:
+        num_successes: How often it worked.
+        num_trials: How often it was tried.
+        interval: For the rate behind it.
+        method: `"clopper-pearson"` or `"wilson"`.
+    """
+
+    num_successes: int
+    num_trials: int
+    interval: Interval
+    method: str
+
+    @property
+    def rate(self) -> float:
+        """Successes over trials, NaN without a trial."""
+        return self.num_successes / self.num_trials if self.num_trials else float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A mean over chains, with its interval and how that was found: `"bootstrap"` or `"exact bound"`."""
+
+    value: float
+    interval: Interval
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class SurvivalCurve:
+    """Rates of completing at least 1..5 subtasks, with a band that holds the whole curve at once.
+
+    Attributes:
+        rates: At k = 1..5.
+        low: The band's lower edge.
+        high: The band's upper edge.
+    """
+
+    rates: Float64[np.ndarray, "5"]
+    low: Float64[np.ndarray, "5"]
+    high: Float64[np.ndarray, "5"]
+
+
+def wilson(num_successes: int, num_trials: int, confidence: float = CONFIDENCE) -> Interval:
+    """Wilson's score interval of a rate."""
+    return _binomial_interval(num_successes, num_trials, confidence, "wilson")
+
+
+def clopper_pearson(num_successes: int, num_trials: int, confidence: float = CONFIDENCE) -> Interval:
+    """The exact (conservative) interval of a rate."""
+    return _binomial_interval(num_successes, num_trials, confidence, "exact")
+
+
+def _binomial_interval(num_successes: int, num_trials: int, confidence: float, method: str) -> Interval:
+    if not 0 <= num_successes <= num_trials:
+        raise ValueError(f"expected 0 <= successes <= trials, got {num_successes} and {num_trials}.")
+    if num_trials == 0:
+        return Interval(0.0, 1.0)
+    found = binomtest(num_successes, num_trials).proportion_ci(confidence, method=method)
+    return Interval(float(found.low), float(found.high))
+
+
+def proportion(num_successes: int, num_trials: int, confidence: float = CONFIDENCE) -> Proportion:
+    """A rate with the interval that suits it: exact for few trials or near 0 and 1, else Wilson's.
+
+    Raises:
+        ValueError: There are more successes than trials, or fewer than none.
+    """
+    near_edge = min(num_successes, num_trials - num_successes) < EXACT_NEAR_EDGE
+    if num_trials < EXACT_BELOW or near_edge:
+        interval = clopper_pearson(num_successes, num_trials, confidence)
+        return Proportion(num_successes, num_trials, interval, "clopper-pearson")
+    return Proportion(num_successes, num_trials, wilson(num_successes, num_trials, confidence), "wilson")
+
+
+def survivors(completed: Int64[np.ndarray, " chains"]) -> Int64[np.ndarray, "5"]:
+    """How many chains completed at least 1, 2, 3, 4, 5 subtasks.
+
+    Args:
+        completed: Subtasks completed in each chain, 0..5.
+    """
+    return np.array([(completed >= k).sum() for k in range(1, NUM_SUBTASKS + 1)], dtype=np.int64)
+
+
+def success_rates(completed: Int64[np.ndarray, " chains"], confidence: float = CONFIDENCE) -> tuple[Proportion, ...]:
+    """The rates of completing at least 1..5 subtasks, each with an interval of its own."""
+    return tuple(proportion(int(count), len(completed), confidence) for count in survivors(completed))
+
+
+def average_length(
+    completed: Int64[np.ndarray, " chains"],
+    generator: np.random.Generator,
+    confidence: float = CONFIDENCE,
+    num_resamples: int = NUM_RESAMPLES,
+) -> Mean:
+    """The mean number of subtasks completed, with a percentile bootstrap over chains.
+
+    Where all chains agree a bootstrap would claim certainty. Then a bound is given instead: with all n chains at v, the
+    probability p of v is at least Clopper-Pearson's lower end for n of n, and the mean lies between p v (all else 0) and
+    p v + 5 (1 - p) (all else 5), whatever the distribution on 0..5. The coverage is at least the confidence.
+
+    Args:
+        completed: Subtasks completed in each chain, 0..5.
+        generator: Draws the resamples.
+        confidence: Of the interval.
+        num_resamples: Bootstrap samples.
+    """
+    num_chains = len(completed)
+    if num_chains == 0:
+        return Mean(float("nan"), Interval(0.0, float(NUM_SUBTASKS)), "exact bound")
+    value = float(completed.mean())
+    if (completed == completed[0]).all():
+        least = clopper_pearson(num_chains, num_chains, confidence).low
+        return Mean(value, Interval(least * value, least * value + NUM_SUBTASKS * (1 - least)), "exact bound")
+    means = _resampled_rates(completed, generator, num_resamples).sum(axis=1)
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Mean(value, Interval(float(low), float(high)), "bootstrap")
+
+
+def survival_curve(
+    completed: Int64[np.ndarray, " chains"],
+    generator: np.random.Generator,
+    confidence: float = CONFIDENCE,
+    num_resamples: int = NUM_RESAMPLES,
+) -> SurvivalCurve:
+    """The success rates at k = 1..5 with a simultaneous band.
+
+    Resampled curves differ from the observed one, in units of the standard error at each k, by a largest amount; the
+    band is as wide as the confidence's quantile of it. A rate of exactly 0 or 1 has no bootstrap error: there the band
+    is Clopper-Pearson's with the error shared among the five (Bonferroni). At last the band is narrowed by what is
+    known of the curve: it never rises.
+
+    Args:
+        completed: Subtasks completed in each chain, 0..5; at least one chain.
+        generator: Draws the resamples.
+        confidence: That the whole curve lies in the band.
+        num_resamples: Bootstrap samples.
+    """
+    num_chains = len(completed)
+    counts = survivors(completed)
+    rates = counts / num_chains
+    errors = np.sqrt(rates * (1 - rates) / num_chains)
+    varies = errors > 0
+    low, high = rates.copy(), rates.copy()
+    if varies.any():
+        resampled = _resampled_rates(completed, generator, num_resamples)[:, varies]
+        largest = (np.abs(resampled - rates[varies]) / errors[varies]).max(axis=1)
+        reach = np.quantile(largest, confidence) * errors[varies]
+        low[varies], high[varies] = rates[varies] - reach, rates[varies] + reach
+    shared = 1 - (1 - confidence) / NUM_SUBTASKS
+    for k in np.flatnonzero(~varies):
+        interval = clopper_pearson(int(counts[k]), num_chains, shared)
+        low[k], high[k] = interval.low, interval.high
+    low = np.maximum.accumulate(low[::-1])[::-1]
+    high = np.minimum.accumulate(high)
+    return SurvivalCurve(rates, np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0))
+
+
+def _resampled_rates(
+    completed: Int64[np.ndarray, " chains"], generator: np.random.Generator, num_resamples: int
+) -> Float64[np.ndarray, "resamples 5"]:
+    """Survival rates of bootstrap samples. Drawing chains with replacement is a multinomial draw of the counts of 0..5."""
+    num_chains = len(completed)
+    counts = np.bincount(completed, minlength=NUM_SUBTASKS + 1)
+    draws = generator.multinomial(num_chains, counts / num_chains, size=num_resamples)  # (resamples, 6)
+    at_least = draws[:, ::-1].cumsum(axis=1)[:, ::-1]  # (resamples, 6): at least 0, 1, ..., 5
+    return at_least[:, 1:] / num_chains
+
+
+def task_success(records: Iterable[ChainRecord], confidence: float = CONFIDENCE) -> Mapping[str, Proportion]:
+    """Solved over reached for each task that was reached, in alphabetical order. An error counts as a failure."""
+    reached: dict[str, int] = {}
+    solved: dict[str, int] = {}
+    for record in records:
+        for subtask in record.subtasks:
+            reached[subtask.task] = reached.get(subtask.task, 0) + 1
+            solved[subtask.task] = solved.get(subtask.task, 0) + (subtask.outcome == SOLVED)
+    return {task: proportion(solved[task], reached[task], confidence) for task in sorted(reached)}

@@ -1,0 +1,180 @@
+"""What a run is: frozen settings, from flags or from a YAML file, spelled alike in both and in `run.json`."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from calvinbench.envs.names import require_name
+
+DEFAULT_OUT = Path("runs")
+MEMORY_RESETS = ("subtask", "chain")
+_MAX_SLUG_LENGTH = 80
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """One policy on one list of chains: all that its records may depend on.
+
+    Attributes:
+        policy: The policy's spec, `KIND:ARGUMENT[,key=value...]`.
+        scene: Name of the scene.
+        chains: How many of the published chains, from the first.
+        max_steps: Steps for each subtask.
+        seed: Where the policy's random draws start from.
+        memory_reset: When memory is cleared, `"subtask"` or `"chain"`; None leaves it to the policy.
+    """
+
+    policy: str
+    scene: str = "embedded"
+    chains: int = 1000
+    max_steps: int = 360
+    seed: int = 0
+    memory_reset: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, lowest in {"chains": 1, "max_steps": 1, "seed": 0}.items():
+            _require_whole_number(name, getattr(self, name), lowest)
+        for name in ("policy", "scene"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+                raise ValueError(f"expected {name} to be a name, got {getattr(self, name)!r}.")
+        if self.memory_reset is not None:
+            require_name(str(self.memory_reset), MEMORY_RESETS, "memory_reset")
+
+    @property
+    def slug(self) -> str:
+        """The policy's spec as a folder's name."""
+        slug = re.sub(r"[^A-Za-z0-9._-]+", "-", self.policy).strip("-.") or "policy"
+        if len(slug) > _MAX_SLUG_LENGTH:
+            slug = f"{slug[: _MAX_SLUG_LENGTH - 9]}-{sha256(self.policy.encode()).hexdigest()[:8]}"
+        return slug
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """Several policies on the same chains, to be compared.
+
+    Attributes:
+        name: What the suite is called; None for policies given as flags.
+        policy: The policies' specs.
+        scene: As in `RunSettings`, for all of them; so are `chains`, `max_steps`, `seed` and `memory_reset`.
+        chains: See `scene`.
+        max_steps: See `scene`.
+        seed: See `scene`.
+        memory_reset: See `scene`.
+        worlds: Worlds stepped at once. The records do not depend on it.
+        out: Parent folder of the runs' folders.
+    """
+
+    policy: tuple[str, ...]
+    name: str | None = None
+    scene: str = "embedded"
+    chains: int = 1000
+    max_steps: int = 360
+    seed: int = 0
+    memory_reset: str | None = None
+    worlds: int = 1
+    out: Path = DEFAULT_OUT
+
+    def __post_init__(self) -> None:
+        _require_whole_number("worlds", self.worlds, 1)
+        if not self.policy:
+            raise ValueError("expected at least one policy, got none. Add --policy SPEC, such as --policy random.")
+        slugs: dict[str, str] = {}
+        for run in self.runs:
+            if run.slug in slugs:
+                raise ValueError(
+                    f"expected policies with different folders, got '{slugs[run.slug]}' and '{run.policy}', which "
+                    f"would both write to '{run.slug}'. Run them separately, each with its own --out."
+                )
+            slugs[run.slug] = run.policy
+
+    @property
+    def runs(self) -> tuple[RunSettings, ...]:
+        """One run a policy."""
+        return tuple(
+            RunSettings(
+                policy=policy,
+                scene=self.scene,
+                chains=self.chains,
+                max_steps=self.max_steps,
+                seed=self.seed,
+                memory_reset=self.memory_reset,
+            )
+            for policy in self.policy
+        )
+
+    @property
+    def parent(self) -> Path:
+        """The folder that holds the runs' folders: `out/<suite>`, or `out` where the suite has no name."""
+        return self.out / self.name if self.name else self.out
+
+    def directory(self, run: RunSettings) -> Path:
+        """Where a run's records go."""
+        return self.parent / run.slug
+
+
+def _require_whole_number(name: str, value: Any, lowest: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+        raise ValueError(f"expected {name} to be a whole number of at least {lowest}, got {value!r}.")
+
+
+def shipped_suites() -> tuple[str, ...]:
+    """Names of the suites that come with the package."""
+    folder = files("calvinbench.harness.suites")
+    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")))
+
+
+def load_suite(name_or_path: str) -> Suite:
+    """Reads a suite by the name of a shipped one or by the path of a YAML file.
+
+    Raises:
+        UnknownNameError: There is no such suite, or the file has a key that no suite has.
+        ValueError: The file is not a mapping, or a value is out of range.
+    """
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        if not path.is_file():
+            raise ValueError(f"expected a suite's file at '{path}', found none. Shipped: {', '.join(shipped_suites())}.")
+        return parse_suite(path.stem, path.read_text("utf-8"), str(path))
+    name = require_name(name_or_path, shipped_suites(), "suite")
+    return parse_suite(name, files("calvinbench.harness.suites").joinpath(f"{name}.yaml").read_text("utf-8"), name)
+
+
+def parse_suite(name: str, text: str, origin: str) -> Suite:
+    """Makes a suite of YAML text.
+
+    Args:
+        name: The suite's name.
+        text: A mapping with the fields of `Suite` but `name`.
+        origin: Where the text is from, for messages.
+
+    Raises:
+        UnknownNameError: A key is not a field of `Suite`.
+        ValueError: The text is not such a mapping, or a value is out of range.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"expected YAML in suite '{origin}', got: {error}") from error
+    if not isinstance(values, Mapping):
+        raise ValueError(f"expected a mapping of settings in suite '{origin}', got {type(values).__name__}.")
+    known = [field.name for field in fields(Suite) if field.name != "name"]
+    for key in values:
+        require_name(str(key), known, f"key of suite '{origin}':")
+    settings = dict(values)
+    specs = settings.pop("policy", ())
+    specs = (specs,) if isinstance(specs, str) else specs
+    if not isinstance(specs, list | tuple) or not all(isinstance(spec, str) for spec in specs):
+        raise ValueError(f"expected policy in suite '{origin}' to be a list of specs, got {specs!r}.")
+    if "out" in settings:
+        settings["out"] = Path(str(settings["out"]))
+    try:
+        return Suite(name=name, policy=tuple(specs), **settings)
+    except ValueError as error:
+        raise ValueError(f"Suite '{origin}': {error}") from error

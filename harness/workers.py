@@ -1,0 +1,120 @@
+"""Who runs chains: a policy and a world, made from settings that can be sent to another process."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+
+from calvinbench.envs.chain_env import ChainEnv
+from calvinbench.envs.instructions import embedded_instructions
+from calvinbench.envs.names import require_name
+from calvinbench.harness.records import ERRORED, ChainRecord
+from calvinbench.harness.rollout import ChainJob, run_chain
+from calvinbench.harness.suite import RunSettings
+from calvinbench.policies.policy import Policy, PolicyTraits
+
+_logger = logging.getLogger(__name__)
+
+World = gymnasium.Env[Any, Any]
+WorldFactory = Callable[[str, PolicyTraits], World]
+"""Makes a world from a scene's name and the traits of the policy that will step it."""
+PolicyFactory = Callable[[str, str | None], Policy]
+"""Makes a policy from its spec and from when its memory is cleared (None: as the policy has it)."""
+
+
+def make_play_table(scene: str, traits: PolicyTraits) -> World:
+    """A PyBullet world that renders what the policy reads and nothing else.
+
+    Raises:
+        UnknownNameError: There is no such scene.
+    """
+    from calvinbench.envs.play_table import PlayTableEnv
+    from calvinbench.envs.scene import SCENES
+
+    return PlayTableEnv(
+        scene=require_name(scene, SCENES, "scene"),
+        cameras=traits.cameras,
+        depth=any(key.startswith("depth_") for key in traits.observation_keys),
+        action_convention=traits.action_convention,
+    )
+
+
+def make_policy_by_spec(spec: str, memory_reset: str | None) -> Policy:
+    """A policy from the registry.
+
+    Raises:
+        UnknownNameError: There is no such kind of policy.
+    """
+    from calvinbench.policies.registry import make_policy
+
+    return make_policy(spec, memory_reset=memory_reset)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetup:
+    """All that a worker is made from; it can be pickled if its factories are functions of a module.
+
+    Attributes:
+        settings: What the run is.
+        make_world: Makes the world.
+        make_policy: Makes the policy.
+    """
+
+    settings: RunSettings
+    make_world: WorldFactory = make_play_table
+    make_policy: PolicyFactory = make_policy_by_spec
+
+
+class Worker:
+    """A policy and a world, ready to run one chain after another."""
+
+    def __init__(self, setup: WorkerSetup) -> None:
+        """Makes the policy at once and the world when it is first needed."""
+        self._setup = setup
+        self.policy = setup.make_policy(setup.settings.policy, setup.settings.memory_reset)
+        self._world: World | None = None
+
+    @property
+    def world(self) -> World:
+        """The world, made if there is none."""
+        if self._world is None:
+            self._world = self._setup.make_world(self._setup.settings.scene, self.policy.traits)
+        return self._world
+
+    def run(self, job: ChainJob) -> ChainRecord:
+        """Runs a chain. After an error the world is made anew, for it may be broken."""
+        record = run_chain(self._chain_env, self.policy, job)
+        if record.outcome == ERRORED:
+            self.close()
+        return record
+
+    def close(self) -> None:
+        """Closes the world."""
+        world, self._world = self._world, None
+        if world is not None:
+            try:
+                world.close()
+            except Exception as error:  # noqa: BLE001  a broken world may not even close
+                _logger.warning("a world did not close: %s", error)
+
+    def _chain_env(self) -> ChainEnv:
+        return ChainEnv(self.world, embedded_instructions(), self._setup.settings.max_steps)
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Sums in torch depend on the number of threads; with one, records are the same for any number of worlds."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(num_threads)
