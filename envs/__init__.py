@@ -1,5 +1,6 @@
 """The world: a Gymnasium environment on PyBullet with CALVIN's tasks, chains, cameras, actions and oracle.
 
+Importing it registers `calvinbench/PlayTable-v0` with Gymnasium, so that `gymnasium.make` finds it.
 Read in this order: `observation`, `scene`, `robot`, `cameras`, `play_table`, `tasks`, `chains`, `chain_env`.
 """
 
@@ -9,3 +10,7 @@ if __name__ != "calvinbench.envs":
         "A second copy of every class would appear. Install the project (`pip install -e .`) and "
         "write `import calvinbench.envs`."
     )
+
+from calvinbench.envs.registration import register_envs
+
+register_envs()

@@ -1,11 +1,310 @@
-"""Chain: placeholder to be completed."""
-from collections.abc import Mapping
+"""Chains of five subtasks: where the world starts, what is asked, and CALVIN's published 1000.
+
+Facts from `calvin_agent/evaluation/multistep_sequences.py` and `evaluation/utils.py` of mees/calvin at fa03f01.
+"""
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float64
+
+from calvinbench.envs.names import require_name
+from calvinbench.envs.tasks import TASKS
+from calvinbench.envs.world_info import BLOCKS
+
+CHAIN_LENGTH = 5
+"""Subtasks in a chain."""
+NUM_PUBLISHED = 1000
+PUBLISHED_DIGEST = "90191d9ac76baecb4f292ab766bbbf3ae65dbf43a83bbe5c376d99db10fd6446"
+"""SHA-256 of the 1000 published chains, as `digest` computes it."""
+
+SymbolicState = Mapping[str, int | str]
+"""`led`, `lightbulb` (0, 1), `slider`, `drawer`, a place for `red_block`, `blue_block`, `pink_block`, `grasped`."""
+
+_CONDITIONS: Mapping[str, tuple[int | str, ...]] = {
+    "led": (0, 1),
+    "lightbulb": (0, 1),
+    "slider": ("right", "left"),
+    "drawer": ("closed", "open"),
+    "red_block": ("table", "slider_right", "slider_left"),
+    "blue_block": ("table", "slider_right", "slider_left"),
+    "pink_block": ("table", "slider_right", "slider_left"),
+    "grasped": (0,),
+}
+_BLOCK_KEYS = ("red_block", "blue_block", "pink_block")
+_CABINET = ("slider_right", "slider_left")
+
+SLIDER_LEFT_M = 0.28
+DRAWER_OPEN_M = 0.22
+SWITCH_ON_M = 0.088
+"""Joint positions of an initial state whose slider is left, whose drawer is open, whose bulb is on."""
+
+PLACES: Mapping[str, tuple[float, float, float]] = {
+    "slider_left": (-2.40851662e-01, 9.24044687e-02, 4.60990009e-01),
+    "slider_right": (7.03416330e-02, 9.24044687e-02, 4.60990009e-01),
+}
+"""Centres of blocks in the cabinet of scene D, metres."""
+TABLE_PLACES = (
+    (5.00000896e-02, -1.20000177e-01, 4.59990009e-01),
+    (2.29995412e-01, -1.19995140e-01, 4.59990010e-01),
+)
+"""Centres of blocks on the table of scene D, metres, before they are shuffled."""
+BLOCK_YAW_RANGE = (np.pi / 2 - np.pi / 8, np.pi / 2 + np.pi / 8)
+"""Radians between which each block's initial yaw is drawn."""
+INITIAL_ROBOT_OBS = (
+    *(0.02586889, -0.2313129, 0.5712808, 3.09045411, -0.02908596, 1.50013585, 0.07999963),
+    *(-1.21779124, 1.03987629, 2.11978254, -2.34205014, -0.87015899, 1.64119093, 0.55344928, 1.0),
+)
+"""`robot_obs` at the start of every chain."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A long-horizon episode: where the world starts, and which tasks to do in a row."""
+    """A long-horizon episode.
 
-    initial_state: Mapping[str, int | str]
+    Attributes:
+        initial_state: The symbolic state that the world starts in, see `SymbolicState`.
+        subtasks: Five task names, in order.
+    """
+
+    initial_state: SymbolicState
     subtasks: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for task in self.subtasks:
+            require_name(task, TASKS, "task")
+
+
+class InitialObservation(NamedTuple):
+    """What a chain's initial state sets the world to: `robot_obs` (15,) and `scene_obs` (24,)."""
+
+    robot_obs: Float64[np.ndarray, "15"]
+    scene_obs: Float64[np.ndarray, "24"]
+
+
+class _Effect(NamedTuple):
+    """One way in which a task can be done: what must hold before, and what holds after."""
+
+    needs: Mapping[str, int | str | tuple[str, ...]]
+    leads_to: Mapping[str, int | str]
+
+
+def _effects() -> dict[str, tuple[_Effect, ...]]:
+    """The symbolic preconditions and effects of the 34 tasks."""
+    effects: dict[str, tuple[_Effect, ...]] = {}
+    for key in _BLOCK_KEYS:
+        colour = key.removesuffix("_block")
+        on_table = _Effect({key: "table", "grasped": 0}, {})
+        for side in ("right", "left"):
+            effects[f"rotate_{colour}_block_{side}"] = (on_table,)
+            effects[f"push_{colour}_block_{side}"] = (on_table,)
+        lifted = {key: "grasped", "grasped": 1}
+        effects[f"lift_{colour}_block_table"] = (_Effect({key: "table", "grasped": 0}, lifted),)
+        effects[f"lift_{colour}_block_slider"] = (
+            _Effect({key: "slider_left", "slider": "right", "grasped": 0}, lifted),
+            _Effect({key: "slider_right", "slider": "left", "grasped": 0}, lifted),
+        )
+        effects[f"lift_{colour}_block_drawer"] = (_Effect({key: "drawer", "drawer": "open", "grasped": 0}, lifted),)
+    for side, other in (("left", "right"), ("right", "left")):
+        effects[f"move_slider_{side}"] = (_Effect({"slider": other, "grasped": 0}, {"slider": side}),)
+    for verb, before, after in (("open", "closed", "open"), ("close", "open", "closed")):
+        effects[f"{verb}_drawer"] = (_Effect({"drawer": before, "grasped": 0}, {"drawer": after}),)
+    effects["place_in_slider"] = tuple(
+        _Effect({key: "grasped", "slider": side, "grasped": 1}, {key: f"slider_{side}", "grasped": 0})
+        for key in _BLOCK_KEYS
+        for side in ("right", "left")
+    )
+    effects["place_in_drawer"] = tuple(
+        _Effect({key: "grasped", "drawer": "open", "grasped": 1}, {key: "drawer", "grasped": 0}) for key in _BLOCK_KEYS
+    )
+    pairs = [(top, bottom) for top in _BLOCK_KEYS for bottom in _BLOCK_KEYS if top != bottom]
+    effects["stack_block"] = tuple(
+        _Effect(
+            {top: "grasped", bottom: "table", "grasped": 1},
+            {top: "stacked_top", bottom: "stacked_bottom", "grasped": 0},
+        )
+        for top, bottom in pairs
+    )
+    effects["unstack_block"] = tuple(
+        _Effect({top: "stacked_top", bottom: "stacked_bottom", "grasped": 0}, {top: "table", bottom: "table"})
+        for top, bottom in pairs
+    )
+    for light in ("lightbulb", "led"):
+        for verb, state in (("on", 1), ("off", 0)):
+            effects[f"turn_{verb}_{light}"] = (_Effect({light: 1 - state, "grasped": 0}, {light: state}),)
+    effects["push_into_drawer"] = tuple(
+        _Effect(
+            {key: "table", "drawer": "open", "grasped": 0} | {k: _CABINET for k in _BLOCK_KEYS if k != key},
+            {key: "drawer", "grasped": 0},
+        )
+        for key in _BLOCK_KEYS
+    )
+    return effects
+
+
+_EFFECTS = _effects()
+
+
+def _category(task: str) -> str:
+    """Tasks of one category never share a chain."""
+    verb, *_, last = task.split("_")
+    if task == "push_into_drawer":
+        return task
+    if verb in ("rotate", "push"):
+        return "rotate_or_push"
+    if verb in ("open", "close"):
+        return "drawer"
+    return f"lift_{last}" if verb == "lift" else verb
+
+
+def next_states(state: SymbolicState, task: str) -> list[dict[str, int | str]]:
+    """The states that a task can lead to, one for each way in which its precondition holds.
+
+    Raises:
+        UnknownNameError: There is no such task.
+    """
+
+    def holds(needs: Mapping[str, int | str | tuple[str, ...]]) -> bool:
+        return all(state[key] in value if isinstance(value, tuple) else state[key] == value for key, value in needs.items())
+
+    require_name(task, TASKS, "task")
+    return [{**state, **effect.leads_to} for effect in _EFFECTS[task] if holds(effect.needs)]
+
+
+def is_valid(initial_state: SymbolicState, subtasks: Sequence[str]) -> bool:
+    """Whether each subtask can be done in exactly one way when its turn comes, and all are of different categories."""
+    state = initial_state
+    for task in subtasks:
+        states = next_states(state, task)
+        if len(states) != 1:
+            return False
+        (state,) = states
+    return len({_category(task) for task in subtasks}) == len(subtasks)
+
+
+def initial_states() -> tuple[SymbolicState, ...]:
+    """The 192 initial states: one or two blocks on the table, at most one in each half of the cabinet."""
+
+    def is_possible(state: SymbolicState) -> bool:
+        places = [state[key] for key in _BLOCK_KEYS]
+        return places.count("table") in (1, 2) and all(places.count(half) < 2 for half in _CABINET)
+
+    states = (dict(zip(_CONDITIONS, values, strict=True)) for values in product(*_CONDITIONS.values()))
+    return tuple(state for state in states if is_possible(state))
+
+
+def generate(num_chains: int) -> tuple[Chain, ...]:
+    """Draws chains as CALVIN does; `generate(1000)` makes the published ones and takes about a minute.
+
+    Args:
+        num_chains: How many, at least 1. They are spread over the 192 initial states.
+
+    Raises:
+        ValueError: `num_chains` is below 1.
+    """
+    if num_chains < 1:
+        raise ValueError(f"expected at least 1 chain, got {num_chains}.")
+    states = initial_states()
+    shares = [len(share) for share in np.array_split(np.arange(num_chains), len(states))]
+    chains = [chain for index, state in enumerate(states) for chain in _draw(state, shares[index], seed=index)]
+    order = list(range(num_chains))
+    np.random.RandomState(0).shuffle(order)
+    return tuple(chains[position] for position in order)
+
+
+def _draw(state: SymbolicState, num_chains: int, seed: int) -> Iterator[Chain]:
+    """Draws five distinct tasks at a time until enough valid chains are found."""
+    generator = np.random.RandomState(seed)
+    found = 0
+    while found < num_chains:
+        drawn = generator.choice(len(TASKS), size=CHAIN_LENGTH, replace=False)
+        subtasks = tuple(TASKS[index] for index in drawn)
+        if is_valid(state, subtasks):
+            found += 1
+            yield Chain(state, subtasks)
+
+
+def digest(chains: Sequence[Chain]) -> str:
+    """SHA-256 of a list of chains, order included: of `[[initial_state, [tasks]], ...]` as compact, sorted JSON."""
+    content = [[dict(chain.initial_state), list(chain.subtasks)] for chain in chains]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@cache
+def published() -> tuple[Chain, ...]:
+    """The 1000 chains of CALVIN's long-horizon evaluation, in their published order.
+
+    Raises:
+        RuntimeError: The shipped file is damaged.
+    """
+    states = initial_states()
+    with files("calvinbench.envs.data").joinpath("published.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    chains = tuple(
+        Chain(states[int(row["initial_state"])], tuple(row[f"subtask_{i + 1}"] for i in range(CHAIN_LENGTH)))
+        for row in rows
+    )
+    if digest(chains) != PUBLISHED_DIGEST:
+        raise RuntimeError(
+            f"expected the published chains with SHA-256 {PUBLISHED_DIGEST}, but the installed published.csv gives "
+            f"{digest(chains)}. The installation is damaged: install calvinbench again."
+        )
+    return chains
+
+
+def initial_observation(initial_state: SymbolicState) -> InitialObservation:
+    """The `robot_obs` and `scene_obs` that CALVIN sets for an initial state.
+
+    Args:
+        initial_state: One of `initial_states()`, with its keys in their order (the blocks' poses hang on a hash of
+            the values in that order).
+
+    Raises:
+        ValueError: Keys are missing, or a value does not exist.
+    """
+    _require_symbolic_state(initial_state)
+    state = {key: initial_state[key] for key in _CONDITIONS}
+    generator = np.random.RandomState(_fnv1_32(str(dict(state).values())))
+    table_places = list(TABLE_PLACES)
+    generator.shuffle(table_places)
+    # Yaws are drawn for red, blue, pink in turn, whatever their places are.
+    yaws = [generator.uniform(*BLOCK_YAW_RANGE) for _ in BLOCKS]
+
+    scene_obs = np.zeros(24)
+    scene_obs[0] = SLIDER_LEFT_M if state["slider"] == "left" else 0.0
+    scene_obs[1] = DRAWER_OPEN_M if state["drawer"] == "open" else 0.0
+    scene_obs[3] = SWITCH_ON_M if state["lightbulb"] else 0.0
+    scene_obs[4] = float(state["lightbulb"])
+    scene_obs[5] = float(state["led"])
+    red_on_table = state["red_block"] == "table"
+    table_index = {"red_block": 0, "blue_block": 1 if red_on_table else 0, "pink_block": 1}
+    for row, (key, yaw) in enumerate(zip(_BLOCK_KEYS, yaws, strict=True)):
+        place = str(state[key])
+        position = table_places[table_index[key]] if place == "table" else PLACES[place]
+        scene_obs[6 + 6 * row : 12 + 6 * row] = (*position, 0.0, 0.0, yaw)
+    return InitialObservation(np.array(INITIAL_ROBOT_OBS), scene_obs)
+
+
+def _require_symbolic_state(state: SymbolicState) -> None:
+    for key, values in _CONDITIONS.items():
+        if key not in state:
+            raise ValueError(f"expected an initial state with {', '.join(_CONDITIONS)}; '{key}' is missing in {dict(state)}.")
+        if state[key] not in values:
+            raise ValueError(f"expected '{key}' to be one of {values}, got {state[key]!r}.")
+
+
+def _fnv1_32(text: str) -> int:
+    """FNV-1 with 32 bits over UTF-16-LE and an offset basis of 0, which is what `pyhash.fnv1_32()` computes."""
+    value = 0
+    for byte in text.encode("utf-16-le"):
+        value = (value * 0x01000193) & 0xFFFFFFFF
+        value ^= byte
+    return value

@@ -21,6 +21,8 @@ from calvinbench.envs.world_info import BLOCKS, TABLE, BlockInfo, Contact, World
 
 SLIDER_MAX_M = 0.28
 DRAWER_MAX_M = 0.22
+DOOR_STEP_M = 0.022
+"""How far an action of 1 moves the slider or the drawer."""
 _TABLE_TOP = Contact(TABLE, "base_link")
 _NO_VELOCITY = np.zeros(3)
 
@@ -30,8 +32,8 @@ class FakePlayTable(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     The tool's target moves as in the real world. Beside that each step,
 
-    - the slider's joint moves by 0.02 m times `action[0]` (`move_slider_left`, `_right`: 8 steps of 1, of -1),
-    - the drawer's joint by 0.02 m times `action[1]` (`open_drawer`, `close_drawer`: 7 steps),
+    - the slider's joint moves by 0.022 m times `action[0]` (`move_slider_left`, `_right`: 7 steps of 1, of -1),
+    - the drawer's joint by 0.022 m times `action[1]` (`open_drawer`, `close_drawer`: 6 steps),
     - the bulb is on once `action[2]` is above 0.5 and off once it is below -0.5, the led likewise by `action[3]`.
 
     Pictures are uniform, as bright as the slider is open. Only `rel_actions` are understood.
@@ -54,7 +56,7 @@ class FakePlayTable(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         }
         spaces["robot_obs"] = Box(-np.inf, np.inf, (ROBOT_OBS_DIM,), np.float64)
         spaces["scene_obs"] = Box(-np.inf, np.inf, (SCENE_OBS_DIM,), np.float64)
-        self.observation_space = Dict(spaces)
+        self.observation_space: gymnasium.Space[Any] = Dict(spaces)
         self.action_space = Box(-1.0, 1.0, (ActionConvention.REL_ACTIONS.action_dim,), np.float64)
         self._robot_obs = np.zeros(ROBOT_OBS_DIM)
         self._scene_obs = np.zeros(SCENE_OBS_DIM)
@@ -94,7 +96,7 @@ class FakePlayTable(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._target += action[:6] * np.repeat([MAX_RELATIVE_POSITION_M, MAX_RELATIVE_EULER_RAD], 3)
         self._robot_obs[:6] = self._target
         self._robot_obs[-1] = action[-1]
-        doors = self._scene_obs[:2] + MAX_RELATIVE_POSITION_M * action[:2]
+        doors = self._scene_obs[:2] + DOOR_STEP_M * action[:2]
         self._scene_obs[:2] = np.clip(doors, 0.0, (SLIDER_MAX_M, DRAWER_MAX_M))
         for light, command in ((4, action[2]), (5, action[3])):
             if abs(command) > 0.5:

@@ -1,6 +1,6 @@
 """Looking a name up, with a helpful error where it does not exist."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from difflib import get_close_matches
 
 
@@ -11,7 +11,7 @@ class UnknownNameError(KeyError, ValueError):
         return str(self.args[0])
 
 
-def require_name(name: str, known: Iterable[str], kind: str) -> str:
+def require_name(name: str, known: Collection[str], kind: str) -> str:
     """Returns `name` if it is known.
 
     Args:
@@ -22,9 +22,8 @@ def require_name(name: str, known: Iterable[str], kind: str) -> str:
     Raises:
         UnknownNameError: `name` is not in `known`; the message says "did you mean" and lists the known names.
     """
-    known = sorted(known)
     if name in known:
         return name
     guesses = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" Did you mean '{guesses[0]}'?" if guesses else ""
-    raise UnknownNameError(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(known)}.")
+    raise UnknownNameError(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(sorted(known))}.")

@@ -116,7 +116,11 @@ def _light_turned(start: WorldInfo, now: WorldInfo, light: str, state: int) -> b
 
 
 def _pushed_into_drawer(start: WorldInfo, now: WorldInfo) -> bool:
-    """A block whose one contact was the table now touches the drawer; the robot touches it at neither time."""
+    """A block whose one contact was the table now touches the drawer.
+
+    Upstream means to ask also that the robot does not touch the block at the end, but compares a body with pairs of
+    body and link, so that the robot may; the recorded labels agree.
+    """
     return any(
         start.blocks[name].contacts == {Contact(TABLE, SURFACE_LINKS["table"])}
         and Contact(TABLE, SURFACE_LINKS["drawer"]) in now.blocks[name].contacts

@@ -20,7 +20,7 @@ class Contact(NamedTuple):
     link: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class BlockInfo:
     """One block.
 
@@ -37,6 +37,16 @@ class BlockInfo:
     linear_velocity: Float64[np.ndarray, "3"]
     angular_velocity: Float64[np.ndarray, "3"]
     contacts: frozenset[Contact]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, BlockInfo):
+            return NotImplemented
+        return self.contacts == other.contacts and all(
+            np.array_equal(getattr(self, name), getattr(other, name))
+            for name in ("position", "quaternion", "linear_velocity", "angular_velocity")
+        )
+
+    __hash__ = None  # type: ignore[assignment]
 
     @property
     def touching(self) -> frozenset[str]:

@@ -1,0 +1,56 @@
+"""A headless Bullet simulation of its own, with pybullet's functions as methods."""
+
+import functools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Keeps C code from writing to standard error: pybullet prints its build time there when it is imported."""
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
+with _quiet_stderr():
+    import pybullet
+
+
+class BulletClient:
+    """One simulation; `client.stepSimulation()` is `pybullet.stepSimulation(physicsClientId=...)`.
+
+    `pybullet_utils.bullet_client` does the same, but prints to standard output when it connects, where `--json` must
+    put one JSON object and nothing else, and looks every function up again at every call.
+    """
+
+    def __init__(self) -> None:
+        """Connects.
+
+        Raises:
+            RuntimeError: Bullet has no room for another simulation (it holds about a thousand in a process).
+        """
+        self._id = pybullet.connect(pybullet.DIRECT)
+        if self._id < 0:
+            raise RuntimeError("expected a free Bullet simulation, got none. Close worlds that are no longer needed.")
+
+    def __getattr__(self, name: str) -> Any:
+        """A function of pybullet bound to this simulation, or one of its constants."""
+        attribute = getattr(pybullet, name)
+        if callable(attribute):
+            attribute = functools.partial(attribute, physicsClientId=self._id)
+        self.__dict__[name] = attribute
+        return attribute
+
+    def close(self) -> None:
+        """Frees the simulation; may be called again."""
+        if self._id >= 0:
+            pybullet.disconnect(physicsClientId=self._id)
+            self._id = -1

@@ -1,0 +1,105 @@
+"""The scripted expert's motions: each yields one relative action a step, until the tool is where it should be."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float64
+from scipy.spatial.transform import Rotation
+
+from calvinbench.envs.expert_view import CABINET_OUT, Vector, View
+from calvinbench.envs.observation import MAX_RELATIVE_EULER_RAD, MAX_RELATIVE_POSITION_M
+
+Action = Float64[np.ndarray, "7"]
+Motion = Iterator[Action]
+"""Yields the next action; by the time it goes on, the view shows the state that the action led to."""
+
+OPEN = 1.0
+CLOSED = -1.0
+TRAVEL_HEIGHT_M = 0.58
+"""Where the tool travels: above the blocks and in front of the cabinet."""
+_REACHED_M = 1e-3
+_REACHED_RAD = 5e-3
+"""How close the *target* must be to a waypoint before the tool's own arrival counts."""
+_WOUND_UP_M = 0.03
+"""A target that is farther than this from the tool has run on while the arm was blocked."""
+
+
+def hold(gripper: float, num_steps: int) -> Motion:
+    """Stays where the target is, with the gripper open or closed."""
+    for _ in range(num_steps):
+        yield np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, gripper])
+
+
+def go(
+    view: View,
+    position: Vector,
+    rotation: Rotation | None = None,
+    gripper: float = OPEN,
+    speed: float = 1.0,
+    tolerance: float = 0.01,
+    max_steps: int = 80,
+    settle: int = 6,
+) -> Motion:
+    """Moves the target in a straight line to a waypoint and waits for the tool to arrive.
+
+    Args:
+        view: The world.
+        position: Where the tool should be.
+        rotation: How it should be turned; None keeps the target's.
+        gripper: +1 or -1.
+        speed: Fraction of the full 0.02 m a step.
+        tolerance: How close the tool must come, metres.
+        max_steps: When to give up.
+        settle: Steps to wait at most for the tool once the target has arrived.
+    """
+    position = np.asarray(position, dtype=np.float64)
+    euler = view.state.target_euler.copy() if rotation is None else _nearest_euler(rotation, view.state.target_euler)
+    waited = 0
+    for _ in range(max_steps):
+        to_go = position - view.target
+        to_turn = euler - view.state.target_euler
+        stretch = max(1.0, np.abs(to_go).max() / (MAX_RELATIVE_POSITION_M * speed))
+        turn_stretch = max(1.0, np.abs(to_turn).max() / MAX_RELATIVE_EULER_RAD)
+        yield np.array(
+            [*to_go / stretch / MAX_RELATIVE_POSITION_M, *to_turn / turn_stretch / MAX_RELATIVE_EULER_RAD, gripper]
+        )
+        target_off = np.abs(position - view.target).max()
+        if target_off < _REACHED_M and np.abs(euler - view.state.target_euler).max() < _REACHED_RAD:
+            waited += 1
+            if np.linalg.norm(view.tcp - position) < tolerance or waited >= settle:
+                return
+
+
+def _nearest_euler(rotation: Rotation, reference: Vector) -> Vector:
+    """The euler xyz of a rotation that lies nearest to a reference; every rotation has two, each modulo a full turn."""
+    x, y, z = rotation.as_euler("xyz")
+    candidates = [np.array([x, y, z]), np.array([x + np.pi, np.pi - y, z + np.pi])]
+    near = [reference + (c - reference + np.pi) % (2 * np.pi) - np.pi for c in candidates]
+    return min(near, key=lambda c: float(np.abs(c - reference).sum()))
+
+
+def unwind(view: View) -> Motion:
+    """Brings a target that ran on while the arm was blocked back to the tool."""
+    yield from go(view, view.tcp, gripper=view.gripper, max_steps=4, settle=1)
+
+
+def pass_over(view: View, position: Vector, rotation: Rotation, gripper: float = OPEN, height: float = 0.0) -> Motion:
+    """Reaches a waypoint from above and from the front, where nothing stands."""
+    x, y, z = position
+    above = np.array([x, min(y, -0.05), max(height or TRAVEL_HEIGHT_M, z)])
+    yield from go(view, above, rotation, gripper, tolerance=0.02)
+    yield from go(view, position, rotation, gripper)
+
+
+def retreat(view: View, gripper: float = OPEN) -> Motion:
+    """Leaves wherever the hand is without hitting anything, and ends in free space above the front of the table."""
+    if np.linalg.norm(view.tcp - view.target) > _WOUND_UP_M:
+        yield from unwind(view)
+    if view.is_before_cabinet() and view.tcp[2] > 0.43:
+        if gripper == CLOSED and view.tcp[1] > 0.03:
+            yield from go(view, view.tcp + [0.0, 0.0, 0.03], gripper=gripper, speed=0.5)
+        way_out = max(0.03, 0.15 - view.depth_outside_cabinet(view.tcp))
+        yield from go(view, view.tcp + way_out * CABINET_OUT, gripper=gripper)
+    x, y, z = view.tcp
+    if z < TRAVEL_HEIGHT_M - 0.01:
+        yield from go(view, np.array([x, y, TRAVEL_HEIGHT_M]), gripper=gripper)

@@ -1,0 +1,132 @@
+"""What the scripted expert sees of the world, in the terms that it plans in.
+
+Distances are metres and angles radians in the world's frame, where x runs to the right along the table, y to the back
+and z up. The tool points down; its yaw is the direction in which the fingers open, turned by a quarter.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float64
+from scipy.spatial.transform import Rotation
+
+from calvinbench.envs.world_info import ROBOT, PrivilegedState
+
+Vector = Float64[np.ndarray, "3"]
+
+FRONT_YAW = np.pi / 2
+"""The tool's yaw when its fingers open along x."""
+CABINET_OUT = np.array([0.0, -np.sqrt(3) / 2, 0.5])
+"""Normal of the cabinet's front, which leans back by 30 degrees: out of the cabinet."""
+CABINET_UP = np.array([0.0, 0.5, np.sqrt(3) / 2])
+"""Upwards along the cabinet's front."""
+CABINET_FOOT = np.array([0.0, 0.02, 0.44])
+"""A point of the cabinet's front, where it meets the tabletop."""
+
+
+def tool_rotation(yaw: float = FRONT_YAW, tilt: float = 0.0) -> Rotation:
+    """The tool pointing down with its fingers at a yaw, tilted about the world's x so that it leans to the front."""
+    return Rotation.from_euler("x", tilt) * Rotation.from_euler("xyz", [np.pi, 0.0, yaw])
+
+
+class View:
+    """The state of one moment; `state` is replaced at every step."""
+
+    def __init__(self, state: PrivilegedState, block_sizes: Mapping[str, tuple[float, float, float]]) -> None:
+        """Looks at a first state."""
+        self.state = state
+        self.block_sizes = block_sizes
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """Names of the blocks."""
+        return tuple(self.state.world.blocks)
+
+    @property
+    def tcp(self) -> Vector:
+        """Where the tool is."""
+        return self.state.robot_obs[:3].copy()
+
+    @property
+    def tool(self) -> Rotation:
+        """How the tool is turned."""
+        return Rotation.from_euler("xyz", self.state.robot_obs[3:6])
+
+    @property
+    def gripper(self) -> float:
+        """The last gripper action: +1 open, -1 closed."""
+        return float(self.state.robot_obs[14])
+
+    @property
+    def target(self) -> Vector:
+        """Where the tool has been told to be."""
+        return self.state.target_position
+
+    @property
+    def slider(self) -> float:
+        """The sliding door's joint: 0 at the right, 0.28 at the left."""
+        return self.state.world.joints["base__slide"]
+
+    @property
+    def drawer(self) -> float:
+        """The drawer's joint: 0 closed, 0.22 open."""
+        return self.state.world.joints["base__drawer"]
+
+    @property
+    def switch(self) -> float:
+        """The switch's joint: 0 down, 0.088 up."""
+        return self.state.world.joints["base__switch"]
+
+    def position(self, block: str) -> Vector:
+        """Centre of a block."""
+        return self.state.world.blocks[block].position.copy()
+
+    def rotation(self, block: str) -> Rotation:
+        """Orientation of a block."""
+        return Rotation.from_quat(self.state.world.blocks[block].quaternion)
+
+    def others(self, block: str | None) -> list[str]:
+        """All other blocks."""
+        return [name for name in self.blocks if name != block]
+
+    def place(self, block: str) -> str:
+        """`drawer`, `slider` or `table`: where a block is, by its position."""
+        _, y, z = self.position(block)
+        if z < 0.43:
+            return "drawer"
+        return "slider" if y > 0.02 else "table"
+
+    def held(self) -> str | None:
+        """The block that is between the fingers."""
+        for name, block in self.state.world.blocks.items():
+            fingers = {contact.link for contact in block.contacts if contact.body == ROBOT}
+            if len(fingers) >= 2:
+                return name
+        return None
+
+    def touches_block(self, block: str) -> bool:
+        """Whether a block touches another block."""
+        return bool(self.state.world.blocks[block].touching & set(self.others(block)))
+
+    def depth_outside_cabinet(self, point: Vector) -> float:
+        """Distance of a point from the cabinet's front; negative inside."""
+        return float(CABINET_OUT @ (point - CABINET_FOOT))
+
+    def is_before_cabinet(self) -> bool:
+        """Whether the hand is in the cabinet or so close before it that rising would hit the door's frame."""
+        return self.depth_outside_cabinet(self.tcp) < 0.13 and self.tcp[1] > -0.08
+
+    def extent(self, block: str, axis: int) -> float:
+        """Half of a block's size along an axis of the world."""
+        return float(np.abs(self.rotation(block).as_matrix()[axis]) @ np.array(self.block_sizes[block]) / 2)
+
+    def levelling(self, block: str) -> Rotation:
+        """The smallest rotation of the world that makes a tilted block level."""
+        axes = self.rotation(block).as_matrix()
+        upright = int(np.argmax(np.abs(axes[2])))
+        up = axes[:, upright] * np.sign(axes[2, upright])
+        turn_axis = np.cross(up, [0.0, 0.0, 1.0])
+        sine = float(np.linalg.norm(turn_axis))
+        if sine < 1e-3:
+            return Rotation.identity()
+        return Rotation.from_rotvec(turn_axis / sine * np.arctan2(sine, up[2]))

@@ -1,0 +1,300 @@
+"""PlayTableEnv: the robot, the table, the blocks and the cameras as one Gymnasium environment."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, SupportsFloat
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from jaxtyping import Float64
+
+from calvinbench.envs.bullet import BulletClient
+from calvinbench.envs.cameras import RENDERERS, make_camera
+from calvinbench.envs.names import require_name
+from calvinbench.envs.observation import (
+    CAMERA_SIZES,
+    CONTROL_HZ,
+    PHYSICS_HZ,
+    ROBOT_OBS_DIM,
+    SCENE_OBS_DIM,
+    ActionConvention,
+)
+from calvinbench.envs.robot import BASE_POSITION, FINGER_OPEN_M, Robot
+from calvinbench.envs.scene import load_scene
+from calvinbench.envs.table import Table
+from calvinbench.envs.world_info import ROBOT, TABLE, BlockInfo, Contact, WorldInfo
+
+GRAVITY = -9.8
+SUBSTEPS = PHYSICS_HZ // CONTROL_HZ
+_SETTLING_SUBSTEPS = 120
+_WORLD_BOUND_M = 100.0
+"""Observations are declared to lie within this; nothing in the world comes near it."""
+_MIN_BLOCK_DISTANCE_M = 0.12
+"""Between the centres of blocks that `reset` draws: more than the diagonal of the biggest."""
+
+
+class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
+    """CALVIN's play table, stepped at 30 Hz.
+
+    Observations are a dictionary: `rgb_static` (200, 200, 3) and `rgb_gripper` (84, 84, 3) uint8 for the cameras asked
+    for, `depth_static` and `depth_gripper` in metres where `depth` is on, `robot_obs` (15,) and `scene_obs` (24,)
+    float64, see `calvinbench.envs.observation`. What nobody asks for is not rendered.
+
+    `info` has `world` (a `WorldInfo`, which the oracle reads) and the tool's target, `target_position` (3,) and
+    `target_euler` (3,). The reward is always 0 and an episode never ends: `ChainEnv` adds tasks.
+
+    The same state and actions give bit-identical observations, whatever happened before in the process: every reset
+    goes back to a saved, settled state of the simulator first.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": CONTROL_HZ}
+
+    def __init__(
+        self,
+        scene: str = "embedded",
+        cameras: Sequence[str] = ("static", "gripper"),
+        depth: bool = False,
+        camera_sizes: Mapping[str, int] | None = None,
+        action_convention: ActionConvention | str = ActionConvention.REL_ACTIONS,
+        renderer: str = "bullet-tiny",
+        render_mode: str | None = None,
+    ) -> None:
+        """Builds the world.
+
+        Args:
+            scene: One of `scene.SCENES`.
+            cameras: Which of `static` and `gripper` are rendered at each step.
+            depth: Whether their depths are observed too.
+            camera_sizes: Width and height in pixels by camera, where they differ from CALVIN's 200 and 84.
+            action_convention: What the numbers of an action mean.
+            renderer: One of `cameras.RENDERERS`.
+            render_mode: `"rgb_array"`, for `render()` to give the static camera's picture.
+
+        Raises:
+            UnknownNameError: A scene, camera, convention or renderer does not exist.
+            ValueError: A camera's size is below 1, or the render mode does not exist.
+        """
+        camera_sizes = dict(camera_sizes or {})
+        for camera in (*cameras, *camera_sizes):
+            require_name(camera, tuple(CAMERA_SIZES), "camera")
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"expected render_mode None or 'rgb_array', got {render_mode!r}.")
+        self.renderer = require_name(renderer, RENDERERS, "renderer")
+        self.action_convention = ActionConvention(
+            require_name(str(action_convention), [str(c) for c in ActionConvention], "action convention")
+        )
+        self.scene = load_scene(scene)
+        self.render_mode = render_mode
+        self._shown = tuple(camera for camera in CAMERA_SIZES if camera in cameras)
+        self._depth = depth
+        self._build()
+        self._cameras = {
+            camera: make_camera(self._client, camera, camera_sizes.get(camera), lambda: self._robot.camera_pose)
+            for camera in CAMERA_SIZES
+        }
+        sizes = {camera: camera_sizes.get(camera, CAMERA_SIZES[camera]) for camera in self._shown}
+        self.observation_space = _observation_space(sizes, depth)
+        self.action_space = _action_space(self.action_convention)
+
+    def _build(self) -> None:
+        """Loads every body and saves the settled state that each reset starts from."""
+        self._client = client = BulletClient()
+        client.setGravity(0, 0, GRAVITY)
+        client.setTimeStep(1 / PHYSICS_HZ)
+        self._robot = Robot(client, self.scene.robot_urdf)
+        self._blocks: dict[str, int] = {}
+        for number, (name, urdf) in enumerate(self.scene.block_urdfs.items()):
+            self._blocks[name] = client.loadURDF(
+                urdf.as_posix(), (0.3 * number, 2.0, 0.02), (0, 0, 0, 1), globalScaling=self.scene.global_scaling
+            )
+        self._table = Table(client, self.scene)
+        _load_floor(client)
+        # Body and link numbers to the names that contacts are told by.
+        self._contact_names = {
+            (uid, link): Contact(body, name)
+            for body, uid, links in (
+                (ROBOT, self._robot.uid, self._robot.link_names),
+                (TABLE, self._table.uid, self._table.link_names),
+                *((name, uid, {-1: "base_link"}) for name, uid in self._blocks.items()),
+            )
+            for link, name in links.items()
+        }
+        # Bullet forgets this flag in resetSimulation, and what was loaded before it keeps its order: set it last.
+        client.setPhysicsEngineParameter(deterministicOverlappingPairs=1)
+        for _ in range(_SETTLING_SUBSTEPS):
+            client.stepSimulation()
+        self._settled_state = client.saveState()
+
+    def digest(self) -> str:
+        """SHA-256 of what the scene is loaded from."""
+        return self.scene.digest()
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Sets the world to a state.
+
+        Args:
+            seed: Seeds the generator that states are drawn from.
+            options: `{"robot_obs": (15,), "scene_obs": (24,)}`, either or both. Without `robot_obs` the arm stands in
+                CALVIN's initial pose; without `scene_obs` a scene is drawn: doors open or closed, lights on or off,
+                blocks anywhere on the table or in the cabinet.
+
+        Raises:
+            ValueError: A state has the wrong shape, is not finite, or asks for lights or a gripper between on and off.
+            UnknownNameError: `options` has another key.
+        """
+        super().reset(seed=seed)
+        options = options or {}
+        for key in options:
+            require_name(key, ("robot_obs", "scene_obs"), "reset option")
+        robot_obs = options.get("robot_obs")
+        scene_obs = options.get("scene_obs")
+        if robot_obs is not None:
+            robot_obs = _require_state(robot_obs, "robot_obs", ROBOT_OBS_DIM, flags={14: (-1.0, 1.0)})
+        if scene_obs is None:
+            scene_obs = self._draw_scene()
+        else:
+            scene_obs = _require_state(scene_obs, "scene_obs", SCENE_OBS_DIM, flags={4: (0.0, 1.0), 5: (0.0, 1.0)})
+        self._client.restoreState(self._settled_state)
+        self._table.reset(scene_obs[:6])
+        for uid, pose in zip(self._blocks.values(), scene_obs[6:].reshape(3, 6), strict=True):
+            quaternion = self._client.getQuaternionFromEuler(pose[3:].tolist())
+            self._client.resetBasePositionAndOrientation(uid, pose[:3].tolist(), quaternion)
+            self._client.resetBaseVelocity(uid, (0, 0, 0), (0, 0, 0))
+        self._robot.reset(robot_obs)
+        # CALVIN takes one physics step inside reset, so that contacts are known.
+        self._client.stepSimulation()
+        return self._observe(), self._info()
+
+    def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], SupportsFloat, bool, bool, dict[str, Any]]:
+        """Applies one action for a thirtieth of a second.
+
+        Args:
+            action: As `action_convention` says. Numbers beyond the action space are applied as they are.
+
+        Raises:
+            ValueError: The shape is wrong, or a number is NaN or infinite; the world has not moved then.
+        """
+        self._robot.apply(action, self.action_convention)
+        for _ in range(SUBSTEPS):
+            self._client.stepSimulation()
+        self._table.update_lights()
+        return self._observe(), 0.0, False, False, self._info()
+
+    def render(self) -> np.ndarray | None:  # type: ignore[override]
+        """The static camera's picture (200, 200, 3) uint8, or None without a render mode."""
+        return self._cameras["static"].take().rgb if self.render_mode == "rgb_array" else None
+
+    def close(self) -> None:
+        """Frees the simulator; may be called twice."""
+        self._client.close()
+
+    def _draw_scene(self) -> Float64[np.ndarray, "24"]:
+        """Draws a `scene_obs`: fixtures at their ends, blocks apart from each other on the scene's surfaces."""
+        generator = self.np_random
+        slider, drawer, switch, led = generator.integers(0, 2, size=4)
+        surfaces = tuple(self.scene.surfaces.values())
+        poses: list[np.ndarray] = []
+        while len(poses) < len(self._blocks):
+            position = surfaces[generator.integers(len(surfaces))].draw(generator)
+            if all(np.linalg.norm(position - pose[:3]) > _MIN_BLOCK_DISTANCE_M for pose in poses):
+                poses.append(np.array([*position, 0.0, 0.0, generator.uniform(-np.pi, np.pi)]))
+        fixtures = np.array([0.28 * slider, 0.22 * drawer, 0.0, 0.088 * switch, switch, led])
+        return np.concatenate([fixtures, *poses])
+
+    def _observe(self) -> dict[str, np.ndarray]:
+        observation: dict[str, np.ndarray] = {}
+        for camera in self._shown:
+            picture = self._cameras[camera].take()
+            observation[f"rgb_{camera}"] = picture.rgb
+            if self._depth:
+                observation[f"depth_{camera}"] = picture.depth
+        observation["robot_obs"] = self._robot.observe()
+        observation["scene_obs"] = self._observe_scene()
+        return observation
+
+    def _observe_scene(self) -> Float64[np.ndarray, "24"]:
+        poses = []
+        for uid in self._blocks.values():
+            position, quaternion = self._client.getBasePositionAndOrientation(uid)
+            poses.append(np.array([*position, *self._client.getEulerFromQuaternion(quaternion)]))
+        return np.concatenate([self._table.observe(), *poses])
+
+    def _info(self) -> dict[str, Any]:
+        target = self._robot.target
+        return {
+            "world": self._world_info(),
+            "target_position": target.position.copy(),
+            "target_euler": target.euler.copy(),
+        }
+
+    def _world_info(self) -> WorldInfo:
+        contacts = self._contacts()
+        blocks = {}
+        for name, uid in self._blocks.items():
+            position, quaternion = self._client.getBasePositionAndOrientation(uid)
+            linear, angular = self._client.getBaseVelocity(uid)
+            blocks[name] = BlockInfo(
+                np.array(position), np.array(quaternion), np.array(linear), np.array(angular), contacts[uid]
+            )
+        return WorldInfo(blocks, self._table.joints, self._table.lights, contacts[self._robot.uid])
+
+    def _contacts(self) -> dict[int, frozenset[Contact]]:
+        """What touches each block and the robot, by body number; from one query for all."""
+        touching: dict[int, set[Contact]] = {uid: set() for uid in (self._robot.uid, *self._blocks.values())}
+        for _, body_a, body_b, link_a, link_b, *_ in self._client.getContactPoints():
+            for body, other, other_link in ((body_a, body_b, link_b), (body_b, body_a, link_a)):
+                if body in touching:
+                    touching[body].add(self._contact_names.get((other, other_link), Contact("floor", "base_link")))
+        return {uid: frozenset(contacts) for uid, contacts in touching.items()}
+
+
+def _load_floor(client: Any) -> None:
+    """A light, flat floor that can be touched."""
+    plane = client.createCollisionShape(client.GEOM_PLANE)
+    slab = client.createVisualShape(
+        client.GEOM_BOX, halfExtents=[4, 4, 0.01], rgbaColor=[0.86, 0.87, 0.88, 1], visualFramePosition=[0, 0, -0.01]
+    )
+    client.createMultiBody(0, plane, slab)
+
+
+def _observation_space(camera_sizes: Mapping[str, int], depth: bool) -> spaces.Dict:
+    entries: dict[str, spaces.Space[Any]] = {}
+    for camera, size in camera_sizes.items():
+        entries[f"rgb_{camera}"] = spaces.Box(0, 255, (size, size, 3), np.uint8)
+        if depth:
+            entries[f"depth_{camera}"] = spaces.Box(0.0, _WORLD_BOUND_M, (size, size), np.float32)
+    entries["robot_obs"] = spaces.Box(-_WORLD_BOUND_M, _WORLD_BOUND_M, (ROBOT_OBS_DIM,), np.float64)
+    entries["scene_obs"] = spaces.Box(-_WORLD_BOUND_M, _WORLD_BOUND_M, (SCENE_OBS_DIM,), np.float64)
+    return spaces.Dict(entries)
+
+
+def _action_space(convention: ActionConvention) -> spaces.Box:
+    """Nominal ranges; `step` does not clip."""
+    if convention == ActionConvention.REL_ACTIONS:
+        return spaces.Box(-1.0, 1.0, (convention.action_dim,), np.float64)
+    if convention == ActionConvention.ABS_ACTIONS:
+        reach = np.array([1.0, 1.0, 1.0])
+        low = np.concatenate([np.array(BASE_POSITION) - reach, -np.full(3, np.pi), [-1.0]])
+        high = np.concatenate([np.array(BASE_POSITION) + reach, np.full(3, np.pi), [1.0]])
+        return spaces.Box(low, high, dtype=np.float64)
+    bound = np.array([np.pi] * 7 + [1.0])
+    return spaces.Box(-bound, bound, dtype=np.float64)
+
+
+def _require_state(
+    value: Any, name: str, dim: int, flags: Mapping[int, tuple[float, float]]
+) -> Float64[np.ndarray, " dim"]:
+    """Returns a state vector as float64, or says what is wrong with it."""
+    state = np.array(value, dtype=np.float64)
+    if state.shape != (dim,):
+        raise ValueError(f"expected {name} of shape ({dim},), got shape {state.shape}.")
+    if not np.isfinite(state).all():
+        raise ValueError(f"expected finite numbers in {name}, got {state.tolist()}.")
+    for index, allowed in flags.items():
+        if state[index] not in allowed:
+            raise ValueError(f"expected {name}[{index}] to be {allowed[0]:g} or {allowed[1]:g}, got {state[index]:g}.")
+    if name == "robot_obs" and not 0 <= state[6] <= 2 * FINGER_OPEN_M + 0.001:
+        raise ValueError(f"expected a gripper width of 0 to {2 * FINGER_OPEN_M} m in robot_obs[6], got {state[6]:g}.")
+    return state

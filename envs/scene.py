@@ -1,0 +1,99 @@
+"""Which bodies stand where: what a scene is made of, and the scenes that there are."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from jaxtyping import Float64
+
+from calvinbench.envs.names import require_name
+from calvinbench.envs.panda import panda_urdf
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """A flat region that blocks can be put on: opposite corners of the rectangle for their centres, metres."""
+
+    low: tuple[float, float, float]
+    high: tuple[float, float, float]
+
+    def draw(self, generator: np.random.Generator) -> Float64[np.ndarray, "3"]:
+        """A point drawn uniformly."""
+        return generator.uniform(self.low, self.high)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a world is made of.
+
+    Attributes:
+        name: What `--scene` calls it.
+        robot_urdf: The arm's description, as text; paths of meshes are absolute.
+        table_urdf: The table's file.
+        block_urdfs: The blocks' files by name, in the order of `scene_obs`.
+        block_sizes: Edges of the blocks as simulated, metres.
+        global_scaling: By how much table and blocks are scaled when they are loaded.
+        surfaces: Where blocks may be put: `table`, `slider_left`, `slider_right`.
+    """
+
+    name: str
+    robot_urdf: str
+    table_urdf: Path
+    block_urdfs: Mapping[str, Path]
+    block_sizes: Mapping[str, tuple[float, float, float]]
+    global_scaling: float
+    surfaces: Mapping[str, Surface]
+
+    def digest(self) -> str:
+        """SHA-256 over everything that the scene is loaded from; where it lies on the disk does not count."""
+        sha = hashlib.sha256()
+        mesh_folder = Path(_pybullet_data_path()).as_posix()
+        sha.update(self.robot_urdf.replace(mesh_folder, "pybullet_data").encode())
+        for urdf in (self.table_urdf, *self.block_urdfs.values()):
+            sha.update(urdf.read_bytes())
+        for mesh in sorted(self.table_urdf.parent.glob("*.obj")):
+            sha.update(mesh.read_bytes())
+        return sha.hexdigest()
+
+
+def _pybullet_data_path() -> str:
+    import pybullet_data
+
+    return str(pybullet_data.getDataPath())
+
+
+def _embedded() -> Scene:
+    """The scene that ships with the package: places and joints of CALVIN's scene D, shapes of our own."""
+    from calvinbench.envs.assets.draw import BLOCK_SIZES
+
+    folder = Path(str(files("calvinbench.envs.assets")))
+    return Scene(
+        name="embedded",
+        robot_urdf=panda_urdf(),
+        table_urdf=folder / "table.urdf",
+        block_urdfs={name: folder / f"{name}.urdf" for name in BLOCK_SIZES},
+        block_sizes=BLOCK_SIZES,
+        global_scaling=1.0,
+        surfaces={
+            "table": Surface((0.0, -0.15, 0.46), (0.35, -0.03, 0.46)),
+            "slider_left": Surface((-0.32, 0.05, 0.46), (-0.16, 0.12, 0.46)),
+            "slider_right": Surface((-0.05, 0.05, 0.46), (0.13, 0.12, 0.46)),
+        },
+    )
+
+
+SCENES: Mapping[str, Callable[[], Scene]] = MappingProxyType({"embedded": _embedded})
+"""How to make each scene."""
+
+
+def load_scene(name: str) -> Scene:
+    """A scene by name.
+
+    Raises:
+        UnknownNameError: There is no such scene.
+    """
+    return SCENES[require_name(name, tuple(SCENES), "scene")]()

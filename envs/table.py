@@ -1,0 +1,101 @@
+"""The play table: sliding door, drawer, button, switch and the two lights that they work.
+
+Rules and forces are those of calvin_env (`scene/objects/*.py` at 797142c).
+"""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from calvinbench.envs.scene import Scene
+
+DOORS = ("base__slide", "base__drawer")
+BUTTON = "base__button"
+SWITCH = "base__switch"
+JOINTS = (*DOORS, BUTTON, SWITCH)
+"""The first four numbers of `scene_obs`, metres."""
+LIGHT_LINKS = {"lightbulb": "light_link", "led": "led_link"}
+"""The next two numbers of `scene_obs`, and the links that light up."""
+LIGHT_COLOURS = {"lightbulb": (1, 1, 0, 1), "led": (0, 1, 0, 1)}
+"""Yellow and green when lit; white when off."""
+MAX_FIXTURE_FORCE_N = 4.0
+"""Of the motor that brakes doors and switch like friction, and of the one that returns the button."""
+
+
+class Table:
+    """The play table in a Bullet client."""
+
+    def __init__(self, client: Any, scene: Scene) -> None:
+        """Loads the table and switches its motors on."""
+        self._client = client
+        self.uid = client.loadURDF(
+            scene.table_urdf.as_posix(), (0, 0, 0), (0, 0, 0, 1), globalScaling=scene.global_scaling
+        )
+        self.link_names = {-1: "base_link"}
+        self._joints: dict[str, int] = {}
+        for index in range(client.getNumJoints(self.uid)):
+            description = client.getJointInfo(self.uid, index)
+            self.link_names[index] = description[12].decode()
+            self._joints[description[1].decode()] = index
+        links = {name: index for index, name in self.link_names.items()}
+        self._light_links = {light: links[link] for light, link in LIGHT_LINKS.items()}
+        self._middles = {joint: sum(client.getJointInfo(self.uid, self._joints[joint])[8:10]) / 2 for joint in JOINTS}
+        for joint in (*DOORS, SWITCH):
+            client.setJointMotorControl2(
+                self.uid, self._joints[joint], client.VELOCITY_CONTROL, force=MAX_FIXTURE_FORCE_N
+            )
+        client.setJointMotorControl2(
+            self.uid, self._joints[BUTTON], client.POSITION_CONTROL, targetPosition=0, force=MAX_FIXTURE_FORCE_N
+        )
+        self._lights = dict.fromkeys(LIGHT_LINKS, 0)
+        self._button_was_pressed = False
+        self._switch_was_on = False
+
+    @property
+    def joints(self) -> dict[str, float]:
+        """Positions of `JOINTS`, metres."""
+        states = self._client.getJointStates(self.uid, [self._joints[joint] for joint in JOINTS])
+        return {joint: state[0] for joint, state in zip(JOINTS, states, strict=True)}
+
+    @property
+    def lights(self) -> dict[str, int]:
+        """`lightbulb` and `led`, 0 or 1."""
+        return dict(self._lights)
+
+    def reset(self, state: Float64[np.ndarray, "6"]) -> None:
+        """Sets the four joints and the two lights, in the order of `scene_obs`."""
+        for joint, position in zip(JOINTS, state[:4], strict=True):
+            self._client.resetJointState(self.uid, self._joints[joint], position)
+        for light, lit in zip(LIGHT_LINKS, state[4:], strict=True):
+            self._set_light(light, int(lit))
+        self._button_was_pressed = self._is_past_middle(BUTTON)
+        self._switch_was_on = False
+
+    def observe(self) -> Float64[np.ndarray, "6"]:
+        """The four joints and the two lights."""
+        return np.array([*self.joints.values(), *self._lights.values()], dtype=np.float64)
+
+    def update_lights(self) -> None:
+        """Lets button and switch work the lights; called once after each action.
+
+        Each new press of the button toggles the led. The switch lights the bulb when it is pushed past its middle, and
+        puts it out when it comes back.
+        """
+        pressed = self._is_past_middle(BUTTON)
+        if pressed and not self._button_was_pressed:
+            self._set_light("led", 1 - self._lights["led"])
+        self._button_was_pressed = pressed
+        switched_on = self._is_past_middle(SWITCH)
+        if switched_on != self._switch_was_on:
+            self._set_light("lightbulb", int(switched_on))
+        self._switch_was_on = switched_on
+
+    def _is_past_middle(self, joint: str) -> bool:
+        position = self._client.getJointState(self.uid, self._joints[joint])[0]
+        return bool(position > self._middles[joint])
+
+    def _set_light(self, light: str, lit: int) -> None:
+        self._lights[light] = lit
+        colour = LIGHT_COLOURS[light] if lit else (1, 1, 1, 1)
+        self._client.changeVisualShape(self.uid, self._light_links[light], rgbaColor=colour)
