@@ -66,7 +66,7 @@ class CalvinModelPolicy:
 
     def __init__(
         self,
-        model: CustomModel,
+        model: object,
         label: str,
         action_convention: ActionConvention = ActionConvention.REL_ACTIONS,
         with_depth: bool = False,
@@ -75,7 +75,7 @@ class CalvinModelPolicy:
         """Takes the model.
 
         Args:
-            model: An object with `reset()` and `step(obs, goal)`.
+            model: An object with `reset()` and `step(obs, goal)`; see `CustomModel`.
             label: What tables print.
             action_convention: What the model's actions are; others are refused.
             with_depth: Whether depth is rendered and shown to the model.
@@ -89,7 +89,7 @@ class CalvinModelPolicy:
                 f"expected a CALVIN model with methods reset() and step(obs, goal), got {type(model).__name__}. "
                 "For a calvinbench Policy write 'python:package.module:factory' instead."
             )
-        self._model = model
+        self._model: CustomModel = model
         depth_keys = ("depth_static", "depth_gripper") if with_depth else ()
         self._traits = PolicyTraits(
             label=label,

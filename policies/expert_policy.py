@@ -1,7 +1,7 @@
-"""The scripted expert of `calvinbench.envs.expert` as a policy: the ceiling of every table, and marked as privileged."""
+"""The scripted expert of `calvinbench.envs.expert` as a policy: the ceiling of every table, marked as privileged."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -12,6 +12,7 @@ from calvinbench.policies.policy import Decision, Memory, PolicyTraits
 from calvinbench.policies.spec import refuse_argument
 
 
+@runtime_checkable
 class ScriptedExpert(Protocol):
     """What the adapter needs of an expert for one world."""
 

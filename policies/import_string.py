@@ -41,7 +41,7 @@ def _import_advice(module_name: str, import_string: str, error: ImportError) -> 
     if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{missing}."):
         return (
             f"expected '{import_string}' to name something importable, but there is no module '{missing}'. "
-            "Install its package into this environment, or put its folder on the path: PYTHONPATH=FOLDER calvinbench ..."
+            "Install its package into this environment, or put its folder on the path: PYTHONPATH=FOLDER."
         )
     return (
         f"expected '{import_string}' to import, but importing '{module_name}' failed: {error}. "

@@ -1,7 +1,7 @@
 """The policy head: fused [LRN] features over time and a state in, action chunks and the next state out."""
 
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -47,10 +47,10 @@ class LSTMState:
     hidden: Float[Tensor, "num_layers B hidden_dim"]
     cell: Float[Tensor, "num_layers B hidden_dim"]
 
-    def forget(self, rows: Bool[Tensor, " B"]) -> Self:
+    def forget(self, rows: Bool[Tensor, " B"]) -> "LSTMState":
         """The state with the marked rows at zero, as if nothing had been seen; this one stays as it is."""
         keep = ~rows.to(self.hidden.device)[None, :, None]
-        return type(self)(torch.where(keep, self.hidden, 0.0), torch.where(keep, self.cell, 0.0))
+        return LSTMState(torch.where(keep, self.hidden, 0.0), torch.where(keep, self.cell, 0.0))
 
 
 class HeadOutput(NamedTuple):

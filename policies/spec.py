@@ -1,7 +1,6 @@
 """Policy specs: one line of text that says which policy to make, `KIND[:ARGUMENT][,key=value...]`."""
 
 from dataclasses import dataclass
-from typing import Self
 
 _FORM = "KIND, KIND:ARGUMENT or KIND:ARGUMENT,key=value,..."
 
@@ -41,7 +40,7 @@ class PolicySpec:
                 raise PolicySpecError(f"expected each setting once, got '{key}' {keys.count(key)} times.")
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str) -> "PolicySpec":
         """Reads `KIND[:ARGUMENT][,key=value...]`.
 
         Raises:

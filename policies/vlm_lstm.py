@@ -4,7 +4,6 @@ The VLM sees one frame a step; what came before lives in the LSTM's state.
 """
 
 from collections.abc import Sequence
-from typing import Self
 
 import torch
 from torch import nn
@@ -32,7 +31,7 @@ class VLMLSTM(nn.Module):
         self.head = LSTMHead(backbone.width, head_config)
 
     @classmethod
-    def tiny(cls, backbone_name: str, generator: torch.Generator, head_config: LSTMHeadConfig = TINY_HEAD) -> Self:
+    def tiny(cls, backbone_name: str, generator: torch.Generator, head_config: LSTMHeadConfig = TINY_HEAD) -> "VLMLSTM":
         """A small model with random weights, built offline.
 
         Args:

@@ -7,7 +7,7 @@ once a frame, `fuse` once a step.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, UInt8
@@ -48,9 +48,9 @@ class Pictures:
         """The leading axes."""
         return tuple(self.static.shape[:-3])
 
-    def flattened(self) -> Self:
+    def flattened(self) -> "Pictures":
         """All leading axes made one."""
-        return type(self)(self.static.flatten(0, -4), self.gripper.flatten(0, -4))
+        return Pictures(self.static.flatten(0, -4), self.gripper.flatten(0, -4))
 
 
 def require_pictures(camera: str, pictures: Tensor) -> None:
@@ -86,7 +86,7 @@ class Backbone(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def tiny(cls, generator: torch.Generator) -> Self:
+    def tiny(cls, generator: torch.Generator) -> "Backbone":
         """The family's architecture in small numbers, with random weights and a tokenizer of its own, offline.
 
         Args:
@@ -146,8 +146,8 @@ class Backbone(nn.Module, ABC):
         """Vision tokens of both cameras, static first, through the vision tower in one go."""
         batch_size = pictures.static.shape[0]
         pixels = torch.cat([self.preprocess(pictures.static), self.preprocess(pictures.gripper)])  # (2B, 3, s, s)
-        static, gripper = self.image_features(pixels).split(batch_size)
-        return torch.cat([static, gripper], dim=1)  # (B, 2 num_latents, width)
+        latents = self.image_features(pixels)  # (2B, num_latents, width)
+        return torch.cat([latents[:batch_size], latents[batch_size:]], dim=1)  # (B, 2 num_latents, width)
 
     def forward(
         self, pictures: Pictures, instructions: Sequence[str], lrn: Float[Tensor, " width"]

@@ -13,13 +13,13 @@ and, attention being causal, sees everything. Cameras are told apart by their pl
 """
 
 from collections.abc import Sequence
-from typing import Self
 
 import torch
 from jaxtyping import Float
 from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import Kosmos2Config, Kosmos2Model
+from transformers.models.kosmos2.configuration_kosmos2 import Kosmos2TextConfig, Kosmos2VisionConfig
 
 from calvinbench.policies.backbones.backbone import Backbone, TokenIds
 from calvinbench.policies.backbones.random_weights import weights_from
@@ -45,15 +45,20 @@ class Kosmos2Backbone(Backbone):
             tokenizer: With the special tokens of the config's text part.
         """
         super().__init__()
+        text, vision = config.text_config, config.vision_config
+        if not isinstance(text, Kosmos2TextConfig) or not isinstance(vision, Kosmos2VisionConfig):
+            raise TypeError(f"expected a Kosmos2Config with a text and a vision part, got {config!r}.")
+        if not isinstance(vision.image_size, int) or text.bos_token_id is None or text.pad_token_id is None:
+            raise ValueError("expected a square image_size, a bos_token_id and a pad_token_id in the configuration.")
         self.model = Kosmos2Model(config)
-        self.image_size = int(config.vision_config.image_size)
-        self.width = int(config.text_config.embed_dim)
+        self.image_size = vision.image_size
+        self.width = text.embed_dim
         self._tokenizer = tokenizer
-        self._bos_id = int(config.text_config.bos_token_id)
-        self._pad_id = int(config.text_config.pad_token_id)
+        self._bos_id = text.bos_token_id
+        self._pad_id = text.pad_token_id
 
     @classmethod
-    def tiny(cls, generator: torch.Generator) -> Self:
+    def tiny(cls, generator: torch.Generator) -> "Kosmos2Backbone":
         """Two layers of width 128 in each part, 16 latents a picture of 112 pixels."""
         tokenizer = embedded_tokenizer()
         # The published standard deviation of 0.02 fits a width of 2048; at 128 it would leave the resampler's output

@@ -1,0 +1,31 @@
+"""The fake replays its list."""
+
+import numpy as np
+import pytest
+
+from calvinbench.envs.observation import ActionConvention, Observation
+from calvinbench.policies.check import check_policy
+from calvinbench.policies.fake_policy import FakePolicy
+
+OPEN, CLOSE = np.array([0.5, 0, 0, 0, 0, 0, 1.0]), np.array([0, 0, 0, 0, 0, 0, -1.0])
+
+
+def test_it_keeps_to_the_interface():
+    check_policy(FakePolicy(np.stack([OPEN, CLOSE, CLOSE])))
+
+
+def test_actions_come_in_turn_and_from_the_first_again_after_the_last_or_a_reset():
+    policy = FakePolicy(np.stack([OPEN, CLOSE]))
+    state = policy.initial_state(2)
+    grippers = []
+    for step in range(4):
+        if step == 1:
+            state = policy.reset_state(state, np.array([True, False]))
+        actions, state = policy.act(Observation(), ["a", "b"], state)
+        grippers.append(actions[:, 6].tolist())
+    assert grippers == [[1, 1], [1, -1], [-1, 1], [1, -1]]
+
+
+def test_actions_that_do_not_fit_the_convention_are_refused():
+    with pytest.raises(ValueError, match=r"shape \(at least 1, 8\) for 'abs_joints', got \(1, 7\)"):
+        FakePolicy(OPEN[None], ActionConvention.ABS_JOINTS)

@@ -1,0 +1,118 @@
+"""From a spec to a policy, without importing what is not needed."""
+
+import subprocess
+import sys
+from types import MappingProxyType
+
+import pytest
+
+from calvinbench.envs.names import UnknownNameError
+from calvinbench.envs.observation import Observation
+from calvinbench.policies.import_string import ImportStringError, import_object
+from calvinbench.policies.policy import Policy
+from calvinbench.policies.registry import POLICY_KINDS, PolicySpec, make_policy
+from calvinbench.policies.spec import PolicySpecError
+
+USER_MODULE = """
+import numpy as np
+from calvinbench.policies.fake_policy import FakePolicy
+
+def open_gripper(height="0.5", memory_reset="subtask"):
+    return FakePolicy(np.array([[0.0, 0.0, float(height), 0.0, 0.0, 0.0, 1.0]]), memory_reset=memory_reset)
+
+def only_subtask():
+    return open_gripper()
+
+def not_a_policy():
+    return 5
+"""
+
+
+@pytest.fixture
+def user_module(tmp_path, monkeypatch):
+    (tmp_path / "user_policies.py").write_text(USER_MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("user_policies", None)
+
+
+def test_every_listed_kind_resolves_to_a_function_and_the_list_cannot_be_changed():
+    assert set(POLICY_KINDS) == {"calvin", "expert", "python", "random", "untrained"}
+    assert all(callable(import_object(factory)) for factory in POLICY_KINDS.values())
+    assert isinstance(POLICY_KINDS, MappingProxyType)
+
+
+def test_a_spec_makes_a_policy_as_text_or_parsed():
+    assert make_policy("random").traits.label == "random"
+    assert isinstance(make_policy(PolicySpec.parse("random")), Policy)
+
+
+@pytest.mark.parametrize(
+    ("spec", "complaint"),
+    [
+        ("randon", "Unknown policy kind 'randon'. Did you mean 'random'?"),
+        ("checkpoint:somewhere", "Unknown policy kind 'checkpoint'."),
+        ("untrained:kosmos", "Unknown backbone 'kosmos'. Did you mean 'kosmos2'?"),
+        ("untrained:paligemma", "Unknown backbone 'paligemma'. Known: kosmos2."),
+        ("untrained:kosmos2,sed=1", "Unknown setting of 'untrained' 'sed'. Did you mean 'seed'?"),
+    ],
+)
+def test_unknown_names_get_a_guess(spec, complaint):
+    with pytest.raises(UnknownNameError) as caught:
+        make_policy(spec)
+    assert str(caught.value).startswith(complaint)
+
+
+@pytest.mark.parametrize(
+    ("spec", "complaint"),
+    [
+        ("random:5", "expected 'random' without an argument, got 'random:5'"),
+        ("random,seed=5", "expected no settings for 'random', got 'seed=5'"),
+        ("untrained", "with a backbone \\(kosmos2\\) as the argument"),
+        ("untrained:kosmos2,seed=x", "whole number for setting 'seed', got 'x'"),
+        ("calvin", "with an import string package.module:Class as the argument"),
+    ],
+)
+def test_a_spec_that_cannot_be_used_is_refused_in_words(spec, complaint):
+    with pytest.raises(PolicySpecError, match=complaint):
+        make_policy(spec)
+
+
+def test_an_import_string_that_leads_nowhere_says_what_to_do():
+    with pytest.raises(ImportStringError, match="PYTHONPATH"):
+        make_policy("python:no_such_module:factory")
+
+
+@pytest.mark.usefixtures("user_module")
+def test_a_users_factory_gets_the_settings_and_its_policy_is_used():
+    policy = make_policy("python:user_policies:open_gripper,height=0.25", memory_reset="chain")
+    actions, _ = policy.act(Observation(), ["lift"], policy.initial_state(1))
+    assert actions.tolist() == [[0.0, 0.0, 0.25, 0.0, 0.0, 0.0, 1.0]]
+    assert policy.traits.memory.reset == "chain"
+
+
+@pytest.mark.usefixtures("user_module")
+def test_a_users_factory_is_refused_where_its_settings_or_its_result_do_not_fit():
+    with pytest.raises(PolicySpecError, match=r"settings \['depth'\], but: got an unexpected keyword"):
+        make_policy("python:user_policies:open_gripper,depth=1")
+    with pytest.raises(TypeError, match=r"to return a calvinbench\.policies\.policy\.Policy .*, got int"):
+        make_policy("python:user_policies:not_a_policy")
+
+
+@pytest.mark.usefixtures("user_module")
+def test_a_memory_reset_is_passed_on_checked_and_not_silently_dropped():
+    assert make_policy("untrained:kosmos2,hidden_dim=8", memory_reset="chain").traits.memory.reset == "chain"
+    assert make_policy("random", memory_reset="chain").traits.memory.span == "none"
+    with pytest.raises(ValueError, match="memory reset 'subtask' or 'chain', got 'episode'"):
+        make_policy("random", memory_reset="episode")
+    with pytest.raises(ValueError, match="reset at each chain, but 'python:user_policies:only_subtask' resets it at"):
+        make_policy("python:user_policies:only_subtask", memory_reset="chain")
+    with pytest.raises(PolicySpecError, match="got 'subtask' in the policy spec and 'chain' beside it"):
+        make_policy("untrained:kosmos2,memory_reset=subtask", memory_reset="chain")
+
+
+def test_the_registry_imports_nothing_heavy():
+    heavy = "{'torch', 'transformers', 'pybullet', 'matplotlib', 'ray'}"
+    code = f"import sys, calvinbench.policies.registry as r; r.make_policy('random'); print({heavy} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.strip() == "set()"

@@ -1,0 +1,51 @@
+"""Policy specs are read, written back the same, and refused in words."""
+
+import pytest
+
+from calvinbench.policies.spec import PolicySpec, PolicySpecError, parse_integer, parse_switch
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "argument", "settings"),
+    [
+        ("expert", "expert", None, ()),
+        ("untrained:kosmos2", "untrained", "kosmos2", ()),
+        ("untrained:kosmos2,seed=3,hidden_dim=64", "untrained", "kosmos2", (("seed", "3"), ("hidden_dim", "64"))),
+        ("calvin:my.models:Net", "calvin", "my.models:Net", ()),
+        ("ws://localhost:8000", "ws", "//localhost:8000", ()),
+        ("python:a.b:c,query=x=1", "python", "a.b:c", (("query", "x=1"),)),
+    ],
+)
+def test_a_spec_is_read_and_written_back_the_same(text, kind, argument, settings):
+    spec = PolicySpec.parse(text)
+    assert (spec.kind, spec.argument, spec.settings) == (kind, argument, settings)
+    assert str(spec) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "got kind ''"),
+        (":kosmos2", "got kind ''"),
+        ("untrained:", "something after the colon of 'untrained:'"),
+        ("untrained:kosmos2,seed", "got 'seed'. Commas cannot be part"),
+        ("untrained:kosmos2,seed=", "got 'seed='"),
+        ("untrained:kosmos2,seed=1,seed=2", "'seed' 2 times"),
+        ("un trained", "got kind 'un trained'"),
+    ],
+)
+def test_a_malformed_spec_is_refused_in_words(text, complaint):
+    with pytest.raises(PolicySpecError, match=complaint.replace(".", r"\.")):
+        PolicySpec.parse(text)
+
+
+def test_settings_are_read_as_numbers_and_switches_or_refused():
+    assert parse_integer("seed", "12", minimum=0) == 12
+    assert parse_switch("depth", "true") is True
+    assert parse_switch("depth", "false") is False
+    with pytest.raises(PolicySpecError, match=r"whole number for setting 'seed', got '1\.5'"):
+        parse_integer("seed", "1.5", minimum=0)
+    with pytest.raises(PolicySpecError, match="at least 0 for setting 'seed', got -1"):
+        parse_integer("seed", "-1", minimum=0)
+    with pytest.raises(PolicySpecError, match="'true' or 'false' for setting 'depth', got 'yes'"):
+        parse_switch("depth", "yes")
