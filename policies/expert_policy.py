@@ -16,10 +16,6 @@ from calvinbench.policies.spec import refuse_argument
 class ScriptedExpert(Protocol):
     """What the adapter needs of an expert for one world."""
 
-    def begin(self, task: str) -> None:
-        """Start working on a task."""
-        ...
-
     def act(self, state: PrivilegedState) -> Float64[np.ndarray, "7"]:
         """One relative action; a task other than the last one is begun without being told."""
         ...

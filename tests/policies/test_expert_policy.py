@@ -15,9 +15,6 @@ class CountingExpert:
     def __init__(self):
         self.num_acts = 0
 
-    def begin(self, task):
-        self.num_acts = 0
-
     def act(self, state):
         self.num_acts += 1
         return np.array([self.num_acts / 100, state.target_position[2], 0.0, 0.0, 0.0, 0.0, 1.0])
