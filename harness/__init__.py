@@ -1,7 +1,7 @@
 """The harness: policies step worlds through chains; records become tables and figures.
 
-Read in this order: `suite`, `rollout`, `executors`, `evaluation`, `records`, `statistics`, `tables`, `plots`,
-`report`, `cli`.
+Read in this order: `suite`, `rollout`, `workers`, `executors`, `evaluation`, `records`, `description`, `run_directory`,
+`runs`, `statistics`, `tables`, `plots`, `report`, `cli`.
 """
 
 if __name__ != "calvinbench.harness":
@@ -10,3 +10,29 @@ if __name__ != "calvinbench.harness":
         "A second copy of every class would appear. Install the project (`pip install -e .`) and "
         "write `import calvinbench.harness`."
     )
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from calvinbench.harness.evaluation import evaluate
+    from calvinbench.harness.report import write_report
+    from calvinbench.harness.runs import Run, find_runs, load_run
+
+__all__ = ["Run", "evaluate", "find_runs", "load_run", "write_report"]
+
+_EXPORTS = {
+    "Run": "runs",
+    "evaluate": "evaluation",
+    "find_runs": "runs",
+    "load_run": "runs",
+    "write_report": "report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is exported when it is first asked for: `calvinbench --help` must not wait for pandas."""
+    if name not in _EXPORTS:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(f"calvinbench.harness.{_EXPORTS[name]}"), name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Self
+from typing import Any
 
 from calvinbench.harness.provenance import Session
 from calvinbench.policies.policy import Memory, PolicyTraits
@@ -92,7 +92,7 @@ class RunDescription:
         return {"schema_version": self.schema_version} | asdict(self)
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
+    def from_json(cls, values: Mapping[str, Any]) -> "RunDescription":
         """Reads what `to_json` made.
 
         Raises:

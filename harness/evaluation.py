@@ -81,7 +81,9 @@ def evaluate(
     settings = setup.settings
     all_chains = tuple(chain_lists.published() if chains is None else chains)
     if settings.chains > len(all_chains):
-        raise ValueError(f"expected chains of at most {len(all_chains)}, the length of the list, got {settings.chains}.")
+        raise ValueError(
+            f"expected chains of at most {len(all_chains)}, the length of the list, got {settings.chains}."
+        )
     worker = Worker(setup)
     try:
         require_same_conventions(worker.policy.traits, worker.world)
@@ -205,11 +207,14 @@ def require_known_names(suite: Suite) -> None:
         ValueError: A policy's spec cannot be read, or there are fewer chains.
     """
     from calvinbench.envs.scene import SCENES
-    from calvinbench.policies.registry import PolicySpec
+    from calvinbench.policies.backbones.registry import BACKBONES
+    from calvinbench.policies.registry import POLICY_KINDS, PolicySpec
 
     require_name(suite.scene, SCENES, "scene")
-    for spec in suite.policy:
-        PolicySpec.parse(spec)
+    for spec in map(PolicySpec.parse, suite.policy):
+        require_name(spec.kind, POLICY_KINDS, "policy kind")
+        if spec.kind == "untrained" and spec.argument is not None:
+            require_name(spec.argument, BACKBONES, "backbone")
     num_published = len(chain_lists.published())
     if suite.chains > num_published:
         raise ValueError(f"expected chains of at most {num_published}, the published ones, got {suite.chains}.")
@@ -218,8 +223,6 @@ def require_known_names(suite: Suite) -> None:
 def evaluate_suite(suite: Suite, subscribers: Sequence[Subscriber] = ()) -> tuple[Run, ...]:
     """Runs all of a suite's policies, one after another; see `evaluate`."""
     return tuple(
-        evaluate(
-            WorkerSetup(run), suite.directory(run), worlds=suite.worlds, suite=suite.name, subscribers=subscribers
-        )
+        evaluate(WorkerSetup(run), suite.directory(run), worlds=suite.worlds, suite=suite.name, subscribers=subscribers)
         for run in suite.runs
     )

@@ -53,7 +53,7 @@ def run_in_processes(setup: WorkerSetup, jobs: Sequence[ChainJob], num_worlds: i
 def _run_until_broken(
     setup: WorkerSetup, waiting: deque[ChainJob], num_worlds: int, suspects: list[ChainJob]
 ) -> Iterator[ChainRecord]:
-    """Runs what waits; returns when nothing is left or a process died, with the chains it may have been in `suspects`."""
+    """Runs what waits until nothing is left or a process died; the chains then under way go to `suspects`."""
     with _pool(min(num_worlds, len(waiting))) as pool:
         running: dict[Future[ChainRecord], ChainJob] = {}
         while (waiting or running) and not suspects:

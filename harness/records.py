@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 from calvinbench.envs.chain_env import SOLVED, TIMED_OUT
 
@@ -36,7 +36,7 @@ class SubtaskRecord:
     world_ms: float | None
     action_change: float | None
 
-    def without_times(self) -> Self:
+    def without_times(self) -> "SubtaskRecord":
         """The same with its clock readings set to zero, for comparing runs."""
         return replace(
             self,
@@ -68,7 +68,7 @@ class ChainRecord:
     error: str | None = None
     traceback: str | None = None
 
-    def without_times(self) -> Self:
+    def without_times(self) -> "ChainRecord":
         """The same with its clock readings set to zero, for comparing runs."""
         return replace(self, subtasks=tuple(subtask.without_times() for subtask in self.subtasks))
 
@@ -77,7 +77,7 @@ class ChainRecord:
         return asdict(replace(self, initial_state=dict(self.initial_state)))
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
+    def from_json(cls, values: Mapping[str, Any]) -> "ChainRecord":
         """Reads what `to_json` made; keys that a later version may add are passed over.
 
         Raises:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from calvinbench.harness.description import Difference, RunDescription, differences, with_session
 from calvinbench.harness.provenance import Session
@@ -97,7 +97,9 @@ def write_text_atomically(path: Path, text: str) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise OSError(error.errno, f"cannot write '{path}': {error.strerror}. Free space or choose another --out.") from error
+        raise OSError(
+            error.errno, f"cannot write '{path}': {error.strerror}. Free space or choose another --out."
+        ) from error
 
 
 class RunWriter:
@@ -130,7 +132,7 @@ class RunWriter:
         self._num_bytes = 0
         self.records: tuple[ChainRecord, ...] = ()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "RunWriter":
         """Opens the folder.
 
         Raises:
@@ -175,7 +177,8 @@ class RunWriter:
         Raises:
             OSError: The disk is full or the like; what was kept before is not touched.
         """
-        assert self._chains is not None, "append outside the with block"
+        if self._chains is None:
+            raise RuntimeError("expected append inside the writer's with block, got it outside.")
         line = json.dumps(record.to_json(), ensure_ascii=False).encode() + b"\n"
         try:
             written = 0
@@ -218,8 +221,7 @@ class RunWriter:
 
     def _truncate(self) -> None:
         """Cuts a torn last line off, where the file has one."""
-        assert self._chains is not None
-        if os.fstat(self._chains).st_size > self._num_bytes:
+        if self._chains is not None and os.fstat(self._chains).st_size > self._num_bytes:
             os.ftruncate(self._chains, self._num_bytes)
 
     def _close(self) -> None:

@@ -5,6 +5,7 @@ The methods are those of Wilson (1927), Clopper and Pearson (1934) and Efron's p
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -19,6 +20,9 @@ EXACT_BELOW = 200
 EXACT_NEAR_EDGE = 5
 """... unless there are fewer successes or failures than this."""
 NUM_RESAMPLES = 10_000
+
+
+_Method = Literal["wilson", "exact"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,9 @@ def clopper_pearson(num_successes: int, num_trials: int, confidence: float = CON
     return _binomial_interval(num_successes, num_trials, confidence, "exact")
 
 
-def _binomial_interval(num_successes: int, num_trials: int, confidence: float, method: str) -> Interval:
+def _binomial_interval(
+    num_successes: int, num_trials: int, confidence: float, method: Literal["wilson", "exact"]
+) -> Interval:
     if not 0 <= num_successes <= num_trials:
         raise ValueError(f"expected 0 <= successes <= trials, got {num_successes} and {num_trials}.")
     if num_trials == 0:
@@ -129,9 +135,9 @@ def average_length(
 ) -> Mean:
     """The mean number of subtasks completed, with a percentile bootstrap over chains.
 
-    Where all chains agree a bootstrap would claim certainty. Then a bound is given instead: with all n chains at v, the
-    probability p of v is at least Clopper-Pearson's lower end for n of n, and the mean lies between p v (all else 0) and
-    p v + 5 (1 - p) (all else 5), whatever the distribution on 0..5. The coverage is at least the confidence.
+    Where all chains agree a bootstrap would claim certainty. Then a bound is given instead: with all n chains at v,
+    the probability p of v is at least Clopper-Pearson's lower end for n of n, and the mean lies between p v (all else
+    0) and p v + 5 (1 - p) (all else 5), whatever the distribution on 0..5. It covers with at least the confidence.
 
     Args:
         completed: Subtasks completed in each chain, 0..5.
@@ -193,7 +199,7 @@ def survival_curve(
 def _resampled_rates(
     completed: Int64[np.ndarray, " chains"], generator: np.random.Generator, num_resamples: int
 ) -> Float64[np.ndarray, "resamples 5"]:
-    """Survival rates of bootstrap samples. Drawing chains with replacement is a multinomial draw of the counts of 0..5."""
+    """Survival rates of bootstrap samples: to draw chains with replacement is to draw counts of 0..5 (multinomial)."""
     num_chains = len(completed)
     counts = np.bincount(completed, minlength=NUM_SUBTASKS + 1)
     draws = generator.multinomial(num_chains, counts / num_chains, size=num_resamples)  # (resamples, 6)

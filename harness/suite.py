@@ -138,7 +138,9 @@ def load_suite(name_or_path: str) -> Suite:
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or path.is_file():
         if not path.is_file():
-            raise ValueError(f"expected a suite's file at '{path}', found none. Shipped: {', '.join(shipped_suites())}.")
+            raise ValueError(
+                f"expected a suite's file at '{path}', found none. Shipped: {', '.join(shipped_suites())}."
+            )
         return parse_suite(path.stem, path.read_text("utf-8"), str(path))
     name = require_name(name_or_path, shipped_suites(), "suite")
     return parse_suite(name, files("calvinbench.harness.suites").joinpath(f"{name}.yaml").read_text("utf-8"), name)

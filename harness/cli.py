@@ -1,0 +1,338 @@
+"""The command line: `calvinbench run`, `report`, `list`, `doctor`, `demo`.
+
+Progress goes to standard error, the result to standard output. Whatever is heavy is imported by the verb that needs it.
+"""
+
+import json as json_format
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from calvinbench.harness.suite import Suite, load_suite, shipped_suites
+
+if TYPE_CHECKING:
+    from calvinbench.harness.runs import Run as FinishedRun
+
+DONE, FAILED, WRONG_CALL = 0, 1, 2
+DEBUG_VARIABLE = "CALVINBENCH_DEBUG"
+"""Set to anything, it shows the traceback of errors that are otherwise told in a sentence."""
+DEMO_OUT = Path("calvinbench-demo")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Run policies on chains of tasks and keep every finished chain; the same command again goes on."""
+
+    suite: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[SUITE]", help_behavior_hint="")] = None
+    """A shipped suite's name, or the path of a suite's YAML file. Flags given beside it take precedence."""
+    policy: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="SPEC")] = ()
+    """A policy's spec KIND:ARGUMENT[,key=value...], such as expert, random, untrained:kosmos2; again for more."""
+    scene: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: embedded)")] = None
+    """Scene: embedded, A, B, C or D."""
+    chains: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1000)")] = None
+    """The first N of the published chains."""
+    max_steps: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 360)")] = None
+    """Steps for each subtask."""
+    worlds: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1)")] = None
+    """Worlds stepped at once; records do not depend on it."""
+    seed: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 0)")] = None
+    """Where random draws start from."""
+    memory_reset: Annotated[
+        Literal["subtask", "chain"] | None,
+        tyro.conf.arg(metavar="{subtask,chain}", help_behavior_hint="(default: as the policy has it)"),
+    ] = None
+    """When memory is cleared."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: runs)")] = None
+    """Parent of the runs' folders."""
+    json: bool = False
+    """Print one JSON object instead of the table."""
+
+    def execute(self) -> int:
+        """Runs what is missing and prints the table."""
+        suite = self._suite()
+        runs = _evaluate(suite)
+        if self.json:
+            _print_json({"out": str(suite.parent), "runs": [_as_json(run) for run in runs]})
+        else:
+            from calvinbench.harness.tables import to_markdown
+
+            print(to_markdown(runs))
+            _tell(f"Kept in {suite.parent}. Figures and tables: calvinbench report {suite.parent}")
+        return FAILED if any(run.num_errored == len(run.records) for run in runs) else DONE
+
+    def _suite(self) -> Suite:
+        """The suite's settings with the flags laid over them."""
+        names = ("scene", "chains", "max_steps", "worlds", "seed", "memory_reset", "out")
+        flags: dict[str, Any] = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        if self.suite is None:
+            if not self.policy:
+                raise ValueError(
+                    f"expected a suite or --policy SPEC, got neither. Shipped suites: {', '.join(shipped_suites())}."
+                )
+            return Suite(policy=self.policy, **flags)
+        if self.policy:
+            raise ValueError(f"expected a suite or --policy, got both: suite '{self.suite}' names its own policies.")
+        return replace(load_suite(self.suite), **flags)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Write tables and figures of runs into a folder, and print the table."""
+
+    directories: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders of runs, or folders that hold several."""
+    out: Annotated[
+        Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: report, beside the runs)")
+    ] = None
+    """The report's folder."""
+    json: bool = False
+    """Print one JSON object instead of the table."""
+
+    def execute(self) -> int:
+        """Writes the report."""
+        if not self.directories:
+            raise ValueError("expected a folder with runs, got none. Such as: calvinbench report runs")
+        from calvinbench.harness.report import write_report
+
+        report = write_report(self.directories, self.out)
+        if self.json:
+            files = [str(file) for file in report.files]
+            _print_json(
+                {"report": str(report.directory), "files": files, "runs": [_as_json(run) for run in report.runs]}
+            )
+        else:
+            print(report.markdown)
+            _tell(f"Written: {', '.join(str(file) for file in report.files)}")
+        return DONE
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """List what can be named: tasks, scenes, backbones, policies, suites."""
+
+    kind: Annotated[
+        tyro.conf.Positional[Literal["tasks", "scenes", "backbones", "policies", "suites"] | None],
+        tyro.conf.arg(metavar="[KIND]", help_behavior_hint=""),
+    ] = None
+    """One kind only: tasks, scenes, backbones, policies or suites."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def execute(self) -> int:
+        """Prints names."""
+        names = {kind: find() for kind, find in _NAMES.items() if self.kind in (None, kind)}
+        if self.json:
+            _print_json(names)
+        elif self.kind is not None:
+            print("\n".join(names[self.kind]))
+        else:
+            print("\n".join(f"{kind}: {', '.join(found)}" for kind, found in names.items()))
+        return DONE
+
+
+@dataclass(frozen=True, slots=True)
+class Doctor:
+    """Say what works on this machine, and what to do about the rest."""
+
+    json: bool = False
+    """Print one JSON object."""
+
+    def execute(self) -> int:
+        """Prints each finding as it comes."""
+        from dataclasses import asdict
+
+        from calvinbench.harness.doctor import examine
+
+        findings = []
+        for finding in examine():
+            findings.append(finding)
+            if not self.json:
+                remedy = f"  -> {finding.remedy}" if finding.remedy else ""
+                print(f"{finding.status:8}{finding.name}: {finding.detail}{remedy}", flush=True)
+        is_trouble = any(finding.is_trouble for finding in findings)
+        if self.json:
+            _print_json({"ok": not is_trouble, "findings": [asdict(finding) for finding in findings]})
+        return FAILED if is_trouble else DONE
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """Show the main job in a few minutes, offline: three policies on chains of tasks, a table and figures."""
+
+    out: Path = DEMO_OUT
+    """Where everything is written."""
+    worlds: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the suite's)")] = None
+    """Worlds stepped at once."""
+    json: bool = False
+    """Print one JSON object instead of the table."""
+
+    def execute(self) -> int:
+        """Runs the demo's suite and reports it."""
+        suite = replace(load_suite("demo"), out=self.out)
+        suite = replace(suite, worlds=self.worlds) if self.worlds is not None else suite
+        was_done = self._is_done(suite)
+        _evaluate(suite)
+        from calvinbench.harness.report import write_report
+
+        report = write_report([suite.directory(run) for run in suite.runs], suite.parent / "report")
+        files = [str(file) for file in report.files]
+        if self.json:
+            _print_json(
+                {"report": str(report.directory), "files": files, "runs": [_as_json(run) for run in report.runs]}
+            )
+            return DONE
+        if was_done:
+            print(f"The demo is already done: its chains are in {suite.parent}. Delete that folder to run it afresh.\n")
+        print(report.markdown)
+        print(
+            "An untrained policy scores near zero: its weights are random, and it is here to show the machinery, from "
+            "camera to action.\nThe expert reads the world's privileged state: it shows that the tasks can be done, and is no "
+            "rival to learned policies.\n"
+        )
+        print("Written:", *files, *(f"{suite.directory(run)}/" for run in suite.runs), sep="\n  ")
+        return DONE
+
+    @staticmethod
+    def _is_done(suite: Suite) -> bool:
+        from calvinbench.harness.run_directory import CHAINS_FILE, read_chains
+
+        return all(len(read_chains(suite.directory(run) / CHAINS_FILE).records) >= run.chains for run in suite.runs)
+
+
+_Verb = (
+    Annotated[Run, tyro.conf.subcommand(name="run")]
+    | Annotated[Report, tyro.conf.subcommand(name="report")]
+    | Annotated[List, tyro.conf.subcommand(name="list")]
+    | Annotated[Doctor, tyro.conf.subcommand(name="doctor")]
+    | Annotated[Demo, tyro.conf.subcommand(name="demo")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Does what the command line says.
+
+    Args:
+        arguments: Words after `calvinbench`; None for those of this process.
+
+    Returns:
+        The exit status: 0 done, 1 ran and failed, 2 wrong call.
+    """
+    verb: Run | Report | List | Doctor | Demo = tyro.cli(
+        _Verb,
+        args=arguments,
+        prog="calvinbench",
+        description="Benchmark VLM + LSTM robot policies on CALVIN's long-horizon chains of language tasks.",
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes, tyro.conf.AvoidSubcommands),
+    )
+    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
+    logging.getLogger("calvinbench").setLevel(logging.INFO)
+    try:
+        return verb.execute()
+    except KeyboardInterrupt:
+        return _fail(FAILED, "Stopped. All finished chains are kept; the same command goes on with the rest.")
+    except OSError as error:
+        _raise_when_debugging()
+        return _fail(FAILED, str(error.strerror or error))
+    except ValueError as error:
+        _raise_when_debugging()
+        return _fail(WRONG_CALL, str(error))
+
+
+def _evaluate(suite: Suite) -> "tuple[FinishedRun, ...]":
+    """Runs a suite with progress on standard error; names are looked at before anything heavy is imported."""
+    from calvinbench.harness.evaluation import evaluate_suite, require_known_names
+    from calvinbench.harness.progress import LiveProgress
+
+    require_known_names(suite)
+    with LiveProgress() as progress:
+        return evaluate_suite(suite, [progress])
+
+
+def _as_json(run: "FinishedRun") -> dict[str, Any]:
+    """What `--json` says of a run."""
+    from dataclasses import asdict
+
+    from calvinbench.harness.tables import summarize
+
+    summary, description = summarize(run), run.description
+    return {
+        "policy": description.policy,
+        "label": description.label,
+        "train": description.train,
+        "privileged": description.privileged,
+        "official": asdict(description.official),
+        "directory": str(run.directory),
+        "scene": description.scene,
+        "max_steps": description.max_steps,
+        "instructions": description.instructions,
+        "chains": description.chains,
+        "finished": len(run.records),
+        "errored": run.num_errored,
+        "success": [{"rate": rate.rate, **asdict(rate)} for rate in summary.success],
+        "average_length": asdict(summary.average_length),
+    }
+
+
+def _task_names() -> list[str]:
+    from calvinbench.envs.tasks import TASKS
+
+    return list(TASKS)
+
+
+def _scene_names() -> list[str]:
+    from calvinbench.envs.scene import SCENES
+
+    return list(SCENES)
+
+
+def _backbone_names() -> list[str]:
+    from calvinbench.policies.backbones.registry import BACKBONES
+
+    return list(BACKBONES)
+
+
+def _policy_names() -> list[str]:
+    from calvinbench.policies.registry import POLICY_KINDS
+
+    return list(POLICY_KINDS)
+
+
+def _suite_names() -> list[str]:
+    return list(shipped_suites())
+
+
+_NAMES = {
+    "tasks": _task_names,
+    "scenes": _scene_names,
+    "backbones": _backbone_names,
+    "policies": _policy_names,
+    "suites": _suite_names,
+}
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    print(json_format.dumps(content, indent=2, ensure_ascii=False))
+
+
+def _tell(words: str) -> None:
+    print(words, file=sys.stderr)
+
+
+def _fail(status: int, words: str) -> int:
+    _tell(f"calvinbench: {words}")
+    return status
+
+
+def _raise_when_debugging() -> None:
+    """Inside an except block: raises on, if the user asked for tracebacks."""
+    if os.environ.get(DEBUG_VARIABLE):
+        raise  # noqa: PLE0704
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,121 @@
+"""What works on this machine, and what to do about the rest."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+
+from calvinbench.harness.provenance import PACKAGES, package_version
+
+OK, MISSING, FAILED = "ok", "missing", "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        name: What.
+        status: `ok`, `missing` or `failed`.
+        detail: What was found.
+        remedy: What to do about it; empty where nothing need be done.
+        is_needed: Whether calvinbench cannot do its main job without it.
+    """
+
+    name: str
+    status: str
+    detail: str
+    remedy: str = ""
+    is_needed: bool = True
+
+    @property
+    def is_trouble(self) -> bool:
+        """Whether something needed does not work."""
+        return self.is_needed and self.status != OK
+
+
+def examine() -> Iterator[Finding]:
+    """Looks at one thing after another; each finding comes as soon as it is known."""
+    for package in PACKAGES:
+        version = package_version(package)
+        yield Finding(
+            f"package {package}",
+            OK if version else MISSING,
+            version or "not installed",
+            "" if version else "pip install calvinbench",
+        )
+    for name, look, remedy in _LOOKS:
+        yield _finding(name, look, remedy)
+    calvin_env = package_version("calvin-env") or package_version("calvin_env")
+    yield Finding(
+        "package calvin_env",
+        OK if calvin_env else MISSING,
+        calvin_env or "not installed: CALVIN's own scenes and look are not at hand; the embedded scene needs it not",
+        is_needed=False,
+    )
+
+
+def _finding(name: str, look: Callable[[], str], remedy: str) -> Finding:
+    try:
+        return Finding(name, OK, look())
+    except Exception as error:  # noqa: BLE001  whatever goes wrong is the finding
+        return Finding(name, FAILED, f"{type(error).__name__}: {error}", remedy)
+
+
+def _look_at_torch() -> str:
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    total = float(torch.ones(3).sum())
+    if total != 3.0:
+        raise RuntimeError(f"expected 1 + 1 + 1 = 3 from torch, got {total}")
+    return f"device {device}, {torch.get_num_threads()} threads"
+
+
+def _look_at_pybullet() -> str:
+    import pybullet
+
+    client = pybullet.connect(pybullet.DIRECT)
+    try:
+        pybullet.stepSimulation(physicsClientId=client)
+    finally:
+        pybullet.disconnect(client)
+    return "a simulation without a window steps"
+
+
+def _look_at_renderer() -> str:
+    from calvinbench.envs.play_table import PlayTableEnv
+
+    env = PlayTableEnv(scene="embedded", cameras=("static",))
+    try:
+        observation, _ = env.reset(seed=0)
+        picture = observation["rgb_static"]
+        if picture.std() == 0:
+            raise RuntimeError(f"the picture of the embedded scene has one colour only, {picture.flat[0]}")
+        return f"{env.renderer}, {picture.shape[1]}x{picture.shape[0]} pixels, mean {picture.mean():.1f}"
+    finally:
+        env.close()
+
+
+def _look_at_assets() -> str:
+    from calvinbench.envs.chains import published
+    from calvinbench.envs.instructions import embedded_instructions
+
+    sha = hashlib.sha256()
+    urdfs = [entry for entry in files("calvinbench.envs.assets").iterdir() if entry.name.endswith(".urdf")]
+    if not urdfs:
+        raise FileNotFoundError("no URDF among calvinbench.envs.assets")
+    for entry in sorted(urdfs, key=lambda entry: entry.name):
+        sha.update(entry.read_bytes())
+    return (
+        f"{len(urdfs)} URDFs (sha256 {sha.hexdigest()[:12]}), {len(published())} published chains, "
+        f"sentences for {len(embedded_instructions().seen)} tasks"
+    )
+
+
+_LOOKS: tuple[tuple[str, Callable[[], str], str], ...] = (
+    ("torch", _look_at_torch, "install torch for this machine, see https://pytorch.org/get-started"),
+    ("pybullet", _look_at_pybullet, "pip install --force-reinstall 'pybullet>=3.2.5,<3.3'"),
+    ("assets", _look_at_assets, "the installation is damaged: pip install --force-reinstall --no-deps calvinbench"),
+    ("renderer", _look_at_renderer, "report it with the output of this command"),
+)

@@ -1,0 +1,87 @@
+"""From run directories to a report: tables and figures in a folder."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from calvinbench.harness import plots, tables
+from calvinbench.harness.description import Difference
+from calvinbench.harness.run_directory import write_text_atomically
+from calvinbench.harness.runs import Run, find_runs
+
+REPORT_FOLDER = "report"
+_MUST_AGREE = ("chains", "chain_digest", "max_steps", "scene", "instructions", "instruction_digest")
+
+
+class RunsDifferError(ValueError):
+    """Runs that cannot stand in one table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was written.
+
+    Attributes:
+        directory: The report's folder.
+        files: All that was written, in it.
+        runs: The runs that it compares.
+        markdown: The table.
+    """
+
+    directory: Path
+    files: tuple[Path, ...]
+    runs: tuple[Run, ...]
+    markdown: str
+
+
+def write_report(paths: Sequence[str | Path], out: Path | None = None) -> Report:
+    """Writes tables and figures of runs.
+
+    Args:
+        paths: Runs' folders, or folders that hold several.
+        out: The report's folder; None for `report/` in the folder that holds all of them.
+
+    Raises:
+        ValueError: There is no run in a folder.
+        RunsDifferError: The runs are not of the same chains, steps, scene and instruction set.
+        OSError: The report cannot be written.
+    """
+    runs = find_runs(*paths)
+    require_comparable(runs)
+    directory = out or Path(os.path.commonpath([Path(path).resolve() for path in paths])) / REPORT_FOLDER
+    directory.mkdir(parents=True, exist_ok=True)
+    markdown = tables.to_markdown(runs)
+    texts = {
+        "table.md": markdown,
+        "table.tex": tables.to_latex(runs),
+        "table.csv": tables.number_table(runs).to_csv(index=False),
+        "tasks.csv": tables.task_table(runs).to_csv(index=False),
+    }
+    for name, text in texts.items():
+        write_text_atomically(directory / name, text)
+    figures = plots.save(plots.survival(runs), directory / "survival") + plots.save(
+        plots.tasks(runs), directory / "tasks"
+    )
+    return Report(directory, (*(directory / name for name in texts), *figures), runs, markdown)
+
+
+def require_comparable(runs: Sequence[Run]) -> None:
+    """Refuses runs whose chains, steps, scene or instruction set differ.
+
+    Raises:
+        RunsDifferError: They do; the message shows where.
+    """
+    first = runs[0]
+    for other in runs[1:]:
+        unlike = [
+            Difference(name, getattr(first.description, name), getattr(other.description, name))
+            for name in _MUST_AGREE
+            if getattr(first.description, name) != getattr(other.description, name)
+        ]
+        if unlike:
+            listed = "\n".join(f"  {difference.name}: {difference.old} and {difference.new}" for difference in unlike)
+            raise RunsDifferError(
+                f"'{first.directory}' and '{other.directory}' cannot stand in one table, for they differ in\n{listed}\n"
+                "Report them separately, or run one of them again on the other's terms."
+            )

@@ -1,0 +1,192 @@
+"""Runs as a table: numbers for programs, and text for Markdown, LaTeX and CSV."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from calvinbench.harness import statistics
+from calvinbench.harness.records import NUM_SUBTASKS
+from calvinbench.harness.runs import Run
+from calvinbench.harness.statistics import Interval, Mean, Proportion
+
+PRIVILEGED_MARK = "†"
+MAX_ERRORED_SHARE = 0.01
+"""Above this share of errored chains no verdict is given."""
+_BOOTSTRAP_SEED = 0
+"""Tables of the same records are the same."""
+_BEST_COLUMNS = (*(str(k) for k in range(1, NUM_SUBTASKS + 1)), "Avg. Len.")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a table says of a run.
+
+    Attributes:
+        run: The run.
+        success: Rates of completing at least 1..5 subtasks.
+        average_length: Mean number of subtasks completed.
+    """
+
+    run: Run
+    success: tuple[Proportion, ...]
+    average_length: Mean
+
+    @property
+    def method(self) -> str:
+        """The run's label, marked if the policy is privileged."""
+        return self.run.description.label + (f" {PRIVILEGED_MARK}" if self.run.description.privileged else "")
+
+
+def summarize(run: Run) -> Summary:
+    """Counts a run's chains and puts intervals around the counts."""
+    generator = np.random.default_rng(_BOOTSTRAP_SEED)
+    return Summary(run, statistics.success_rates(run.completed), statistics.average_length(run.completed, generator))
+
+
+def number_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a run, with rates from 0 to 1 and the ends of their intervals in columns of their own; for programs."""
+    rows = []
+    for summary in map(summarize, runs):
+        description = summary.run.description
+        row: dict[str, str | int | float | bool | None] = {
+            "Method": description.label,
+            "Train": description.train,
+            "policy": description.policy,
+            "privileged": description.privileged,
+        }
+        for k, rate in enumerate(summary.success, start=1):
+            row |= {str(k): rate.rate, f"{k}_low": rate.interval.low, f"{k}_high": rate.interval.high}
+        length = summary.average_length
+        row |= {"Avg. Len.": length.value, "Avg. Len._low": length.interval.low, "Avg. Len._high": length.interval.high}
+        row |= {"n": len(summary.run.records), "errors": summary.run.num_errored, "steps": description.max_steps}
+        row |= {"scene": description.scene, "instructions": description.instructions}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def text_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """`Method | Train | 1 | ... | 5 | Avg. Len. | n | errors | steps` as text: percent and lengths with intervals."""
+    rows = []
+    for summary in map(summarize, runs):
+        description = summary.run.description
+        rows.append(
+            {"Method": summary.method, "Train": description.train or "-"}
+            | {str(k): _percent(rate) for k, rate in enumerate(summary.success, start=1)}
+            | {"Avg. Len.": _length(summary.average_length)}
+            | {"n": str(len(summary.run.records)), "errors": str(summary.run.num_errored)}
+            | {"steps": str(description.max_steps)}
+        )
+    return pd.DataFrame(rows)
+
+
+def _percent(rate: Proportion) -> str:
+    return f"{100 * rate.rate:.1f} {_interval(rate.interval, scale=100, digits=1)}"
+
+
+def _length(mean: Mean) -> str:
+    return f"{mean.value:.2f} {_interval(mean.interval, scale=1, digits=2)}"
+
+
+def _interval(interval: Interval, scale: float, digits: int) -> str:
+    return f"[{scale * interval.low:.{digits}f}, {scale * interval.high:.{digits}f}]"
+
+
+def is_best(runs: Sequence[Run]) -> pd.DataFrame:
+    """Which cells of `text_table` are the best of their column, among the policies that are not privileged.
+
+    Nothing is the best where there is nothing to compare it with, or where it is zero.
+    """
+    numbers = number_table(runs)
+    best = pd.DataFrame(False, index=numbers.index, columns=text_table(runs).columns)
+    fair = ~numbers["privileged"].astype(bool)
+    if fair.sum() > 1:
+        for column in _BEST_COLUMNS:
+            highest = numbers.loc[fair, column].max()
+            best[column] = fair & (numbers[column] == highest) & (highest > 0)
+    return best
+
+
+def to_markdown(runs: Sequence[Run]) -> str:
+    """The table in Markdown, the best in bold, with the notes below it."""
+    table = text_table(runs)
+    bold = table.where(~is_best(runs), "**" + table + "**")
+    text = str(bold.to_markdown(index=False, disable_numparse=True))
+    return "\n".join([text, "", *(f"{note}\n" for note in notes(runs))]).rstrip() + "\n"
+
+
+def to_latex(runs: Sequence[Run]) -> str:
+    """The table in LaTeX, for the package booktabs, with the notes as comments above it."""
+    table, best = text_table(runs), is_best(runs)
+    styler = table.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
+    styler = styler.apply(lambda _: best.map(lambda bold: "textbf:--rwrap;" if bold else ""), axis=None)
+    text = str(styler.to_latex(hrules=True, column_format="ll" + "c" * (len(table.columns) - 2)))
+    comments = [f"% {line}" for note in notes(runs) for line in note.splitlines()]
+    return "\n".join(["% needs \\usepackage{booktabs}", *comments, text.replace(PRIVILEGED_MARK, "$^{\\dagger}$")])
+
+
+def task_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row for each run and task that it reached: solved, reached, the rate and its interval."""
+    return pd.DataFrame(
+        [
+            {
+                "policy": run.description.policy,
+                "label": run.description.label,
+                "task": task,
+                "solved": rate.num_successes,
+                "reached": rate.num_trials,
+                "rate": rate.rate,
+                "low": rate.interval.low,
+                "high": rate.interval.high,
+                "method": rate.method,
+            }
+            for run in runs
+            for task, rate in statistics.task_success(run.records).items()
+        ]
+    )
+
+
+def notes(runs: Sequence[Run]) -> list[str]:
+    """What must be said under a table: protocol, size, and whatever calls for caution."""
+    first = runs[0].description
+    lines = [_official_note(runs)]
+    lines.append(
+        f"{first.chains} chains of {NUM_SUBTASKS} subtasks, {first.max_steps} steps a subtask, scene {first.scene}, "
+        f"instruction set {first.instructions}. Columns 1 to 5: percent of chains with at least so many subtasks "
+        "completed in a row. In brackets: 95% intervals, each for itself."
+    )
+    if any(run.description.privileged for run in runs):
+        lines.append(
+            f"{PRIVILEGED_MARK} reads the world's privileged state, which learned policies never see; never in bold."
+        )
+    untrained = [run.description.label for run in runs if run.description.is_untrained]
+    if untrained:
+        lines.append(
+            f"Warning: untrained, with random weights: {', '.join(untrained)}. Such a policy scores near zero; "
+            "it shows the machinery, not what the architecture can do."
+        )
+    for run in runs:
+        label, planned = run.description.label, run.description.chains
+        if run.num_missing:
+            lines.append(f"Warning: {label} is not complete: {len(run.records)} of {planned} chains.")
+        if run.num_errored > MAX_ERRORED_SHARE * len(run.records):
+            lines.append(
+                f"Warning: {run.num_errored} of {len(run.records)} chains of {label} errored (more than 1%): they "
+                "count as failures, and no verdict is given. `error` in chains.jsonl says why."
+            )
+    return lines
+
+
+def _official_note(runs: Sequence[Run]) -> str:
+    """One line; reasons that are not common to all runs are said by run."""
+    verdicts = [run.description.official for run in runs]
+    if all(verdict.official for verdict in verdicts):
+        return "Official: yes."
+    common = [reason for reason in verdicts[0].because if all(reason in verdict.because for verdict in verdicts)]
+    parts = list(common)
+    for run, verdict in zip(runs, verdicts, strict=True):
+        own = [reason for reason in verdict.because if reason not in common]
+        if own:
+            parts.append(f"{run.description.label}: {', '.join(own)}")
+    return f"Official: no, because {'; '.join(parts)}."
