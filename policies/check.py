@@ -74,8 +74,8 @@ def _check_traits(traits: PolicyTraits) -> None:
         f"a label to print, got '{traits.label}'": bool(traits.label.strip()),
         f"a chunk length of at least 1, got {traits.chunk_length}": traits.chunk_length >= 1,
         f"a chunk rule such as 'first', got '{traits.chunk_rule}'": bool(traits.chunk_rule.strip()),
-        f"max_batch_size of at least 1 or None, got {traits.max_batch_size}": (traits.max_batch_size or 1) >= 1
-        and traits.max_batch_size != 0,
+        f"max_batch_size of at least 1 or None, got {traits.max_batch_size}": traits.max_batch_size is None
+        or traits.max_batch_size >= 1,
     }
     for expected, holds in checks.items():
         if not holds:
