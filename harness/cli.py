@@ -191,8 +191,8 @@ class Demo:
         print(report.markdown)
         print(
             "An untrained policy scores near zero: its weights are random, and it is here to show the machinery, from "
-            "camera to action.\nThe expert reads the world's privileged state: it shows that the tasks can be done, and is no "
-            "rival to learned policies.\n"
+            "camera to action.\nThe expert reads the world's privileged state: it shows that the tasks can be done, "
+            "and is no rival to learned policies.\n"
         )
         print("Written:", *files, *(f"{suite.directory(run)}/" for run in suite.runs), sep="\n  ")
         return DONE

@@ -1,0 +1,36 @@
+"""A small world to evaluate in: chains that the fake play table can do, and policies that do them or go wrong."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fakes import CHAINS, make_fake_world, make_scripted
+
+from calvinbench.harness.evaluation import evaluate
+from calvinbench.harness.suite import RunSettings
+from calvinbench.harness.workers import WorkerSetup
+
+
+@pytest.fixture
+def fake_setup():
+    """Makes a setup over the fake world: `fake_setup("solver", chains=3)`."""
+
+    def make(policy="solver", make_world=make_fake_world, **settings):
+        settings = {"scene": "fake", "chains": len(CHAINS), "max_steps": 10} | settings
+        return WorkerSetup(RunSettings(policy=policy, **settings), make_world, make_scripted)
+
+    return make
+
+
+@pytest.fixture
+def run_fake(fake_setup, tmp_path):
+    """Runs a policy on the fake chains: `run_fake("solver")` gives the `Run`."""
+
+    def run(policy="solver", directory=None, worlds=1, subscribers=(), **settings):
+        setup = fake_setup(policy, **settings)
+        return evaluate(setup, directory or tmp_path / policy, chains=CHAINS, worlds=worlds, subscribers=subscribers)
+
+    return run

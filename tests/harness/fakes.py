@@ -1,0 +1,159 @@
+"""Chains that the fake play table can do, and policies without torch that do them, fail, or break.
+
+Imported by its bare name, also in worker processes: `conftest` of the tests puts this folder on the path.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from calvinbench.envs.chains import Chain, initial_states
+from calvinbench.envs.fake_play_table import FakePlayTable
+from calvinbench.envs.observation import ActionConvention, Observation
+from calvinbench.policies.policy import Decision, Memory, PolicyTraits
+
+DARK = initial_states()[0]
+"""Led and bulb off, slider right, drawer closed."""
+CHAINS = (
+    Chain(DARK, ("move_slider_left", "open_drawer", "turn_on_lightbulb", "turn_on_led", "close_drawer")),
+    Chain(DARK, ("open_drawer", "rotate_red_block_left", "turn_on_led", "close_drawer", "turn_on_lightbulb")),
+    Chain(DARK, ("turn_on_led", "turn_off_led", "turn_on_lightbulb", "push_into_drawer", "turn_on_led")),
+    Chain(DARK, ("stack_block", "turn_off_led", "turn_on_lightbulb", "move_slider_left", "turn_on_led")),
+    Chain(DARK, ("turn_on_lightbulb", "turn_off_lightbulb", "turn_on_led", "turn_off_led", "open_drawer")),
+    Chain(DARK, ("turn_on_led", "open_drawer", "move_slider_left", "stack_block", "turn_off_led")),
+)
+SOLVER_COMPLETES = [5, 1, 3, 0, 5, 3]
+"""What `solver` completes of each: it cannot move blocks."""
+_AXES = {
+    "move_slider_left": (0, 1.0),
+    "move_slider_right": (0, -1.0),
+    "open_drawer": (1, 1.0),
+    "close_drawer": (1, -1.0),
+    "turn_on_lightbulb": (2, 1.0),
+    "turn_off_lightbulb": (2, -1.0),
+    "turn_on_led": (3, 1.0),
+    "turn_off_led": (3, -1.0),
+}
+
+
+def make_fake_world(scene: str, traits: PolicyTraits) -> FakePlayTable:
+    return FakePlayTable(cameras=traits.cameras)
+
+
+class Solver:
+    """Does what the fake world understands, after a pause drawn from its seed, so that its records depend on it."""
+
+    traits = PolicyTraits(label="solver", privileged=True)
+
+    def initial_state(self, batch_size, seeds=None):
+        return tuple(np.random.default_rng(seed).integers(0, 3) for seed in seeds)
+
+    def reset_state(self, state, rows):
+        return state
+
+    def act(self, observations: Observation, instructions: Sequence[str], state, privileged=None) -> Decision:
+        actions = np.zeros((1, 7))
+        actions[0, -1] = 1.0
+        if state[0] > 0:
+            return Decision(actions, (state[0] - 1,))
+        axis, sign = _AXES.get(privileged[0].task, (5, 1.0))
+        actions[0, axis] = sign
+        return Decision(actions, state)
+
+
+class Idle(Solver):
+    """Does nothing."""
+
+    traits = PolicyTraits(label="idle")
+
+    def act(self, observations, instructions, state, privileged=None):
+        assert privileged is None
+        return Decision(np.zeros((1, 7)), state)
+
+
+class Bad(Solver):
+    """Solves, but in every second chain, at its fourth step, it returns something bad or raises."""
+
+    def __init__(self, bad_action):
+        self._bad_action = bad_action
+        self._num_chains = 0
+        self._num_steps = 0
+
+    def initial_state(self, batch_size, seeds=None):
+        self._num_chains += 1
+        self._num_steps = 0
+        return super().initial_state(batch_size, seeds)
+
+    def act(self, observations, instructions, state, privileged=None):
+        self._num_steps += 1
+        if self._num_chains % 2 == 0 and self._num_steps == 4:
+            return Decision(self._bad_action(), state)
+        return super().act(observations, instructions, state, privileged)
+
+
+class Reader(Idle):
+    """Says that it reads what the world may not show."""
+
+    def __init__(self, **traits):
+        self.traits = replace(PolicyTraits(label="reader"), **traits)
+
+
+class Forgetful(Idle):
+    """Notes when its memory is cleared."""
+
+    def __init__(self, reset):
+        self.traits = PolicyTraits(label="forgetful", memory=Memory(span="unbounded", reset=reset), privileged=True)
+        self.num_resets = 0
+
+    def reset_state(self, state, rows):
+        self.num_resets += int(rows.sum())
+        return state
+
+    act = Solver.act
+
+
+class Slow(Solver):
+    """Takes its time, so that somebody can kill it."""
+
+    def act(self, observations, instructions, state, privileged=None):
+        time.sleep(0.01)
+        return super().act(observations, instructions, state, privileged)
+
+
+class Killer(Solver):
+    """Kills its process in the chain whose first task is to stack: always, or if a file is absent (which it makes)."""
+
+    def __init__(self, once_marker: str | None = None):
+        self._marker = Path(once_marker) if once_marker else None
+
+    def act(self, observations, instructions, state, privileged=None):
+        if privileged[0].task == "stack_block" and not (self._marker and self._marker.exists()):
+            if self._marker:
+                self._marker.touch()
+            os._exit(7)
+        return super().act(observations, instructions, state, privileged)
+
+
+def _raise():
+    raise RuntimeError("the arm fell off")
+
+
+def make_scripted(spec: str, memory_reset: str | None):
+    kind, _, argument = spec.partition(":")
+    return {
+        "solver": Solver,
+        "idle": Idle,
+        "slow": Slow,
+        "raises": lambda: Bad(_raise),
+        "nan": lambda: Bad(lambda: np.full((1, 7), np.nan)),
+        "shape": lambda: Bad(lambda: np.zeros(7)),
+        "joints": lambda: Reader(action_convention=ActionConvention.ABS_JOINTS),
+        "depth": lambda: Reader(observation_keys=("depth_static",)),
+        "cheat": lambda: Reader(observation_keys=("scene_obs",)),
+        "forgetful": lambda: Forgetful(memory_reset or "subtask"),
+        "killer": lambda: Killer(argument or None),
+    }[kind]()

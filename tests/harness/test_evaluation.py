@@ -1,0 +1,193 @@
+import json
+
+import pytest
+from fakes import CHAINS, SOLVER_COMPLETES, make_fake_world
+
+from calvinbench.harness.description import differences
+from calvinbench.harness.evaluation import ConventionMismatchError, evaluate, require_known_names
+from calvinbench.harness.run_directory import RunMismatchError
+from calvinbench.harness.suite import Suite
+from calvinbench.policies.policy import Memory
+
+
+def outcomes(run):
+    return [record.outcome for record in run.records]
+
+
+def without_times(run):
+    return [record.without_times() for record in run.records]
+
+
+def test_a_run_completes_what_can_be_done_and_keeps_it(run_fake):
+    run = run_fake("solver")
+    assert run.completed.tolist() == SOLVER_COMPLETES
+    assert run.num_missing == 0
+    assert run.description.label == "solver"
+    assert run.description.max_steps == 10
+
+
+def test_the_run_file_says_what_the_run_is(run_fake):
+    run = run_fake("solver", chains=2, seed=4)
+    written = json.loads((run.directory / "run.json").read_text())
+    assert written["schema_version"] == 1
+    assert written["policy"] == "solver"
+    assert (written["scene"], written["chains"], written["max_steps"], written["seed"]) == ("fake", 2, 10, 4)
+    assert written["memory"] == {"span": "none", "reset": "subtask"}
+    assert written["official"]["official"] is False
+    assert "the scene is fake, not D" in written["official"]["because"]
+    assert "2 chains, not the published 1000" in written["official"]["because"]
+    assert "the chains are not the published ones" in written["official"]["because"]
+    assert set(written["sessions"][0]["versions"]) >= {"torch", "transformers", "pybullet", "gymnasium", "numpy"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ("raises", "RuntimeError: the arm fell off"),
+        ("nan", "ValueError: expected finite numbers in an action"),
+        ("shape", r"ValueError: expected act to return actions of shape (1, 7)"),
+    ],
+)
+def test_a_policy_that_breaks_makes_errored_chains_and_the_run_goes_on(run_fake, policy, words):
+    run = run_fake(policy)
+    assert outcomes(run) == ["solved", "errored", "timed_out", "errored", "solved", "errored"]
+    broken = run.records[1]
+    assert broken.error.startswith(words)
+    assert "Traceback" in broken.traceback
+    assert broken.subtasks[-1].outcome == "errored"
+    assert broken.subtasks[-1].steps == 3
+    assert run.num_errored == 3
+
+
+def test_after_an_error_the_world_is_made_anew(fake_setup, tmp_path):
+    made = []
+
+    def make_world(scene, traits):
+        made.append(scene)
+        return make_fake_world(scene, traits)
+
+    evaluate(fake_setup("raises", make_world), tmp_path, chains=CHAINS)
+    assert len(made) == 1 + 2  # the last chain's error leaves nothing to make a world for
+
+
+def test_a_world_that_breaks_makes_errored_chains_and_the_run_goes_on(fake_setup, tmp_path):
+    class Brittle(type(make_fake_world("fake", fake_setup_traits()))):
+        num_steps = 0
+
+        def step(self, action):
+            self.num_steps += 1
+            if self.num_steps == 30:
+                raise RuntimeError("physics gave up")
+            return super().step(action)
+
+    run = evaluate(fake_setup("solver", lambda scene, traits: Brittle(cameras=())), tmp_path, chains=CHAINS)
+    assert outcomes(run).count("errored") >= 1
+    assert len(run.records) == len(CHAINS)
+
+
+def fake_setup_traits():
+    from fakes import Solver
+
+    return Solver.traits
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ("joints", "speaks 'abs_joints', but the world accepts 'rel_actions'"),
+        ("depth", "reads depth_static, but the world shows policies only rgb_static, robot_obs"),
+        ("cheat", "reads scene_obs, but"),
+    ],
+)
+def test_a_policy_that_does_not_fit_the_world_is_refused_before_the_first_chain(run_fake, tmp_path, policy, words):
+    with pytest.raises(ConventionMismatchError, match=words):
+        run_fake(policy, directory=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_stopped_run_goes_on_and_equals_an_unbroken_one(run_fake, tmp_path):
+    class Stop:
+        count = 0
+
+        def run_began(self, description, finished): ...
+
+        def chain_finished(self, record):
+            self.count += 1
+            if self.count == 3:
+                raise KeyboardInterrupt
+
+        def run_ended(self): ...
+
+    with pytest.raises(KeyboardInterrupt):
+        run_fake("solver", directory=tmp_path / "broken", subscribers=[Stop()])
+    assert len((tmp_path / "broken" / "chains.jsonl").read_text().splitlines()) == 3
+    resumed = run_fake("solver", directory=tmp_path / "broken")
+    unbroken = run_fake("solver", directory=tmp_path / "unbroken")
+    assert without_times(resumed) == without_times(unbroken)
+    assert len(resumed.description.sessions) == 2
+    assert differences(resumed.description, unbroken.description) == ()
+
+
+def test_a_complete_run_is_left_as_it_is(run_fake):
+    first = run_fake("solver")
+    before = (first.directory / "run.json").read_bytes()
+    run_fake("solver")
+    assert (first.directory / "run.json").read_bytes() == before
+
+
+def test_more_chains_of_the_same_list_go_on_with_a_run(run_fake, tmp_path):
+    run_fake("solver", directory=tmp_path / "run", chains=2)
+    run = run_fake("solver", directory=tmp_path / "run", chains=6)
+    assert run.completed.tolist() == SOLVER_COMPLETES
+    assert run.description.chains == 6
+    assert without_times(run) == without_times(run_fake("solver", directory=tmp_path / "whole"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"max_steps": 20}, "max_steps was 10 and is now 20"),
+        ({"seed": 1}, "seed was 0 and is now 1"),
+        ({"scene": "other"}, "scene was 'fake' and is now 'other'"),
+        ({"policy": "idle"}, "policy was 'solver' and is now 'idle'"),
+        ({"chains": 3}, "chains was 6 and is now 3"),
+    ],
+)
+def test_a_folder_that_holds_another_run_is_refused_in_words(run_fake, tmp_path, change, words):
+    first = run_fake("solver", directory=tmp_path / "run")
+    before = (first.directory / "chains.jsonl").read_bytes()
+    with pytest.raises(RunMismatchError, match=words) as caught:
+        run_fake(**{"policy": "solver", "directory": tmp_path / "run"} | change)
+    assert "--out" in str(caught.value)
+    assert (first.directory / "chains.jsonl").read_bytes() == before
+
+
+def test_another_list_of_chains_is_refused(fake_setup, tmp_path):
+    evaluate(fake_setup("solver", chains=2), tmp_path, chains=CHAINS)
+    with pytest.raises(RunMismatchError, match="chain_digest"):
+        evaluate(fake_setup("solver", chains=2), tmp_path, chains=CHAINS[::-1])
+
+
+def test_memory_reset_reaches_the_policy_and_the_records(run_fake):
+    run = run_fake("forgetful", memory_reset="chain")
+    assert run.description.memory == Memory(span="unbounded", reset="chain")
+    assert "memory is kept across subtasks" in run.description.official.because
+
+
+def test_more_chains_than_there_are_is_refused(run_fake):
+    with pytest.raises(ValueError, match="at most 6"):
+        run_fake("solver", chains=7)
+
+
+@pytest.mark.parametrize(
+    ("suite", "words"),
+    [
+        ({"policy": ("exprt",)}, "Did you mean 'expert'"),
+        ({"policy": ("untrained:kosmo2",)}, "Did you mean 'kosmos2'"),
+        ({"policy": ("random",), "scene": "embeded"}, "Did you mean 'embedded'"),
+        ({"policy": ("random",), "chains": 1001}, "at most 1000"),
+    ],
+)
+def test_unknown_names_are_found_before_anything_heavy_is_made(suite, words):
+    with pytest.raises(ValueError, match=words):
+        require_known_names(Suite(**suite))

@@ -1,0 +1,45 @@
+import multiprocessing
+
+import pytest
+from fakes import SOLVER_COMPLETES
+
+
+def without_times(run):
+    return [record.without_times() for record in run.records]
+
+
+def test_records_are_the_same_for_one_world_and_for_two(run_fake, tmp_path):
+    one = run_fake("solver", directory=tmp_path / "one", worlds=1)
+    two = run_fake("solver", directory=tmp_path / "two", worlds=2)
+    assert without_times(one) == without_times(two)
+    assert two.description.sessions[0].worlds == 2
+
+
+def test_a_worker_that_dies_costs_its_own_chain_alone(run_fake):
+    run = run_fake("killer", worlds=2)
+    assert run.completed.tolist() == [5, 1, 3, 0, 5, 0]  # what a dead process knew is lost
+    assert [record.chain for record in run.records if record.outcome == "errored"] == [3, 5]
+    assert run.records[3].error.startswith("calvinbench.harness.executors.WorkerDiedError: the process that ran")
+
+
+def test_a_worker_that_dies_once_is_tried_again(run_fake, tmp_path):
+    run = run_fake(f"killer:{tmp_path / 'marker'}", directory=tmp_path / "run", worlds=2)
+    assert run.completed.tolist() == SOLVER_COMPLETES
+    assert run.num_errored == 0
+
+
+def test_stopping_leaves_no_process_behind(run_fake):
+    class Stop:
+        def run_began(self, description, finished): ...
+
+        def chain_finished(self, record):
+            raise KeyboardInterrupt
+
+        def run_ended(self): ...
+
+    before = set(multiprocessing.active_children())
+    with pytest.raises(KeyboardInterrupt):
+        run_fake("slow", worlds=2, subscribers=[Stop()])
+    for process in set(multiprocessing.active_children()) - before:
+        process.join(10)
+    assert not set(multiprocessing.active_children()) - before

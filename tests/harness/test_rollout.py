@@ -1,0 +1,65 @@
+import pytest
+from fakes import CHAINS, SOLVER_COMPLETES, Forgetful, Solver, make_fake_world
+
+from calvinbench.envs.chain_env import ChainEnv
+from calvinbench.envs.instructions import embedded_instructions
+from calvinbench.harness.rollout import make_job, run_chain
+
+
+def roll(policy, number=0, max_steps=10):
+    env = ChainEnv(make_fake_world("fake", policy.traits), embedded_instructions(), max_steps)
+    return run_chain(lambda: env, policy, make_job(number, CHAINS[number], run_seed=0))
+
+
+def test_a_solved_chain_tells_each_subtask():
+    record = roll(Solver())
+    assert record.outcome == "solved"
+    assert record.completed == 5
+    assert [subtask.task for subtask in record.subtasks] == list(CHAINS[0].subtasks)
+    pause = record.subtasks[0].steps - 7
+    assert 0 <= pause <= 2
+    assert [subtask.steps for subtask in record.subtasks][1:] == [6, 1, 1, 6]
+    assert record.subtasks[0].instruction == embedded_instructions().canonical("move_slider_left")
+    assert record.subtasks[1].policy_ms > 0
+    assert record.error is None
+
+
+def test_a_subtask_that_runs_out_of_steps_ends_the_chain():
+    record = roll(Solver(), number=1)
+    assert record.outcome == "timed_out"
+    assert record.completed == 1
+    assert [subtask.outcome for subtask in record.subtasks] == ["solved", "timed_out"]
+    assert record.subtasks[1].steps == 10
+
+
+def test_the_change_of_action_is_measured_without_the_gripper():
+    record = roll(Solver(), number=3)  # after its pause the one action is repeated
+    pauses = (record.subtasks[0].action_change or 0) * (record.subtasks[0].steps - 1)
+    assert round(pauses, 5) in (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("reset", "num_resets"), [("subtask", 4), ("chain", 0)])
+def test_memory_is_cleared_at_each_subtask_or_not_at_all(reset, num_resets):
+    policy = Forgetful(reset)
+    assert roll(policy).completed == 5
+    assert policy.num_resets == num_resets
+
+
+def test_an_error_before_the_first_step_counts_at_the_first_subtask():
+    def no_world():
+        raise RuntimeError("the world\nis gone")
+
+    record = run_chain(no_world, Solver(), make_job(3, CHAINS[3], run_seed=0))
+    assert (record.outcome, record.completed, record.chain) == ("errored", 0, 3)
+    assert record.subtasks[0].task == "stack_block"
+    assert record.subtasks[0].steps == 0
+    assert record.error == "RuntimeError: the world is gone"
+
+
+def test_a_job_s_seed_depends_on_run_and_chain_alone():
+    assert make_job(2, CHAINS[2], 0).seed == make_job(2, CHAINS[0], 0).seed
+    assert len({make_job(number, CHAINS[0], seed).seed for number in range(3) for seed in range(3)}) == 9
+
+
+def test_all_chains_complete_what_the_fake_world_can_do():
+    assert [roll(Solver(), number).completed for number in range(len(CHAINS))] == SOLVER_COMPLETES

@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+
+from calvinbench.envs.names import UnknownNameError
+from calvinbench.harness.suite import RunSettings, Suite, load_suite, parse_suite, shipped_suites
+
+
+def test_the_demo_ships_and_compares_three_policies_on_the_same_chains():
+    assert "demo" in shipped_suites()
+    suite = load_suite("demo")
+    assert suite.policy == ("random", "untrained:kosmos2", "expert")
+    assert len({run.chains for run in suite.runs}) == 1
+    assert suite.scene == "embedded"
+
+
+def test_a_suite_s_folder_has_its_name_and_a_folder_for_each_policy(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"policy: [expert, 'untrained:kosmos2,seed=3']\nout: {tmp_path}\nchains: 7\n")
+    suite = load_suite(str(path))
+    assert [suite.directory(run) for run in suite.runs] == [
+        tmp_path / "mine" / "expert",
+        tmp_path / "mine" / "untrained-kosmos2-seed-3",
+    ]
+    assert suite.runs[0].chains == 7
+
+
+def test_policies_given_as_flags_have_no_folder_between():
+    suite = Suite(policy=("random",), out=Path("there"))
+    assert suite.directory(suite.runs[0]) == Path("there/random")
+
+
+def test_one_policy_may_be_written_without_a_list():
+    assert parse_suite("one", "policy: random", "one").policy == ("random",)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("policy: [random]\nchain: 5", r"Unknown key of suite 'x': 'chain'\. Did you mean 'chains'\?"),
+        ("policy: [random]\nchains: ten", "expected chains to be a whole number of at least 1, got 'ten'"),
+        ("policy: [random]\nchains: true", "expected chains to be a whole number"),
+        ("policy: [random]\nworlds: 0", "expected worlds to be a whole number of at least 1, got 0"),
+        ("policy: [random]\nmemory_reset: chian", r"Unknown memory_reset 'chian'\. Did you mean 'chain'\?"),
+        ("policy: [1, 2]", "list of specs"),
+        ("policy: []", "at least one policy"),
+        ("chains: 3", "at least one policy"),
+        ("policy: ['a:b', 'a-b']", "would both write to 'a-b'"),
+        ("- random", "expected a mapping"),
+        ("policy: [", "expected YAML"),
+    ],
+)
+def test_a_bad_suite_is_refused_in_words(text, words):
+    with pytest.raises(ValueError, match=words):
+        parse_suite("x", text, "x")
+
+
+def test_an_unknown_suite_is_guessed():
+    with pytest.raises(UnknownNameError, match="Did you mean 'demo'"):
+        load_suite("demmo")
+    with pytest.raises(ValueError, match="found none"):
+        load_suite("nowhere/mine.yaml")
+
+
+def test_a_long_spec_makes_a_short_folder_that_is_its_own():
+    runs = [RunSettings(f"checkpoint:/{'very/' * 40}{name}") for name in ("a", "b")]
+    assert all(len(run.slug) <= 80 for run in runs)
+    assert runs[0].slug != runs[1].slug
