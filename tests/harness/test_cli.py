@@ -1,0 +1,169 @@
+import json
+import subprocess
+import sys
+import time
+from importlib import import_module
+
+import pytest
+
+from calvinbench.harness import cli
+
+
+@pytest.fixture
+def in_tmp(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def call(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "calvinbench.harness.cli", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_help_answers_at_once_and_imports_nothing_heavy():
+    began = time.perf_counter()
+    done = call("--help")
+    assert time.perf_counter() - began < 3  # about 0.3 s on an idle machine; the imports below are what would cost
+    assert done.returncode == 0
+    assert all(verb in done.stdout for verb in ("run", "report", "list", "doctor", "demo"))
+    code = "import sys, calvinbench.harness.cli; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "pandas", "scipy", "pybullet", "matplotlib", "transformers"} & set(modules)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "--policy", "exprt"), "Did you mean 'expert'"),
+        (("run", "--policy", "untrained:kosmo2"), "Did you mean 'kosmos2'"),
+        (("run", "--policy", "random", "--scene", "embeded"), "Did you mean 'embedded'"),
+        (("run", "dmo"), "Did you mean 'demo'"),
+        (("run",), "expected a suite or --policy SPEC"),
+        (("run", "demo", "--policy", "random"), "expected a suite or --policy, got both"),
+        (("run", "--policy", "random", "--chains", "0"), "expected chains to be a whole number of at least 1, got 0"),
+        (("run", "--policy", "random", "--chains", "1001"), "at most 1000"),
+        (("run", "--policy", "random", "--worlds", "0"), "expected worlds"),
+        (("run", "--policy", "random,seed=x"), "seed"),
+        (("report", "nowhere"), "found no run.json in 'nowhere'"),
+        (("report",), "got none"),
+    ],
+)
+def test_a_wrong_call_is_told_in_words_with_status_2(in_tmp, capsys, arguments, words):
+    assert status(*arguments) == 2
+    said = capsys.readouterr()
+    assert words in said.err
+    assert "Traceback" not in said.err
+    assert said.out == ""
+    assert list(in_tmp.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [("rnu",), ("run", "--chians", "3"), ("run", "--chains", "many"), ("list", "task"), ()]
+)
+def test_flags_that_do_not_exist_have_status_2(arguments):
+    assert status(*arguments) == 2
+
+
+def status(*arguments):
+    try:
+        return cli.main(arguments)
+    except SystemExit as stop:
+        return stop.code
+
+
+def test_list_names_what_there_is(capsys):
+    assert cli.main(["list", "tasks"]) == 0
+    assert len(capsys.readouterr().out.split()) == 34
+    assert cli.main(["list", "--json"]) == 0
+    names = json.loads(capsys.readouterr().out)
+    assert set(names) == {"tasks", "scenes", "backbones", "policies", "suites"}
+    assert "embedded" in names["scenes"]
+    assert "expert" in names["policies"]
+
+
+def test_run_prints_a_table_and_goes_on_when_called_again(in_tmp, capsys):
+    arguments = ["run", "--policy", "random", "--chains", "2", "--max-steps", "3"]
+    assert cli.main(arguments) == 0
+    first = capsys.readouterr().out
+    assert first.startswith("| Method")
+    before = (in_tmp / "runs" / "random" / "chains.jsonl").read_bytes()
+    assert cli.main(arguments) == 0
+    assert capsys.readouterr().out == first
+    assert (in_tmp / "runs" / "random" / "chains.jsonl").read_bytes() == before
+
+
+def test_json_is_exactly_one_object_on_standard_output(in_tmp):
+    done = call("run", "--policy", "random", "--policy", "expert", "--chains", "1", "--max-steps", "3", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert [run["policy"] for run in result["runs"]] == ["random", "expert"]
+    assert result["runs"][0]["finished"] == 1
+    assert len(result["runs"][0]["success"]) == 5
+    report = json.loads(call("report", "runs", "--json").stdout)
+    assert len(report["files"]) == 10
+
+
+def test_doctor_s_json_is_one_object():
+    done = call("doctor", "--json")
+    assert json.loads(done.stdout)["ok"] is True
+    assert done.returncode == 0
+
+
+def test_a_folder_with_another_run_is_refused(in_tmp, capsys):
+    cli.main(["run", "--policy", "random", "--chains", "1", "--max-steps", "3"])
+    capsys.readouterr()
+    assert cli.main(["run", "--policy", "random", "--chains", "1", "--max-steps", "4"]) == 2
+    assert "max_steps was 3 and is now 4" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_status_1(in_tmp, capsys):
+    (in_tmp / "file").write_text("")
+    assert cli.main(["run", "--policy", "random", "--chains", "1", "--out", "file"]) == 1
+    assert "cannot write to 'file" in capsys.readouterr().err
+
+
+BROKEN = """
+from calvinbench.policies.policy import PolicyTraits
+class Broken:
+    traits = PolicyTraits(label="broken")
+    def initial_state(self, batch_size, seeds=None): return None
+    def reset_state(self, state, rows): return state
+    def act(self, observations, instructions, state, privileged=None): raise RuntimeError("never works")
+"""
+
+
+def test_a_policy_that_always_breaks_makes_status_1(in_tmp, capsys, monkeypatch):
+    (in_tmp / "broken_policy.py").write_text(BROKEN)
+    monkeypatch.syspath_prepend(in_tmp)
+    assert cli.main(["run", "--policy", "python:broken_policy:Broken", "--chains", "2"]) == 1
+    assert "2 of 2 chains of broken errored (more than 1%)" in capsys.readouterr().out
+
+
+def test_debugging_shows_the_traceback(monkeypatch):
+    monkeypatch.setenv(cli.DEBUG_VARIABLE, "1")
+    with pytest.raises(ValueError, match="Did you mean"):
+        cli.main(["run", "dmo"])
+
+
+def test_the_demo_compares_its_policies_and_is_not_run_twice(in_tmp, capsys, monkeypatch):
+    from calvinbench.harness import suite
+
+    short = suite.parse_suite("demo", "policy: [random, expert]\nchains: 2\nmax_steps: 3", "demo")
+    monkeypatch.setattr(cli, "load_suite", lambda name: short)
+    assert cli.main(["demo"]) == 0
+    out = capsys.readouterr().out
+    assert "scores near zero" in out
+    assert "privileged state" in out
+    assert "survival.pdf" in out
+    assert "already done" not in out
+    assert (in_tmp / "calvinbench-demo" / "demo" / "report" / "table.md").is_file()
+    assert cli.main(["demo"]) == 0
+    assert "already done" in capsys.readouterr().out
+
+
+def test_the_package_exports_what_a_notebook_needs():
+    harness = import_module("calvinbench.harness")
+    assert all(hasattr(harness, name) for name in harness.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = harness.nothing

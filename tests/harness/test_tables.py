@@ -1,0 +1,93 @@
+import re
+import shutil
+import subprocess
+
+import pandas as pd
+import pytest
+from dataclasses import replace
+
+from calvinbench.harness import tables
+
+
+@pytest.fixture
+def runs(run_fake, tmp_path):
+    return [run_fake(policy, directory=tmp_path / policy) for policy in ("solver", "idle", "raises")]
+
+
+def renamed(run, **changes):
+    return replace(run, description=replace(run.description, **changes))
+
+
+def test_numbers_can_be_checked_by_hand(runs):
+    table = tables.number_table(runs)
+    solver = table.iloc[0]
+    assert [round(solver[str(k)] * 6) for k in range(1, 6)] == [5, 4, 4, 2, 2]
+    assert solver["Avg. Len."] == pytest.approx(17 / 6)
+    assert (solver["n"], solver["errors"], solver["steps"]) == (6, 0, 10)
+    assert table.iloc[2]["errors"] == 3
+
+
+def test_text_has_the_columns_of_a_paper_and_intervals(runs):
+    table = tables.text_table(runs)
+    assert list(table.columns[:8]) == ["Method", "Train", "1", "2", "3", "4", "5", "Avg. Len."]
+    assert table.loc[0, "1"] == "83.3 [35.9, 99.6]"
+    assert table.loc[1, "Avg. Len."] == "0.00 [0.00, 2.30]"
+
+
+def test_privileged_policies_are_marked_and_never_the_best(runs):
+    table, best = tables.text_table(runs), tables.is_best(runs)
+    assert table["Method"].tolist() == ["solver †", "idle", "solver †"]
+    assert not best.to_numpy().any()
+
+
+def test_the_best_of_the_others_is_bold(runs):
+    fair = [renamed(run, privileged=False, label=name) for run, name in zip(runs, ("a", "b", "c"), strict=True)]
+    markdown = tables.to_markdown(fair)
+    assert "| **83.3 [35.9, 99.6]** |" in re.sub(" +", " ", markdown)
+    assert tables.is_best(fair)["5"].tolist() == [True, False, True]
+
+
+def test_nothing_is_bold_where_there_is_one_policy(runs):
+    assert "**" not in tables.to_markdown([renamed(runs[0], privileged=False)])
+
+
+def test_the_notes_say_protocol_errors_untrained_and_incomplete(runs):
+    some = [runs[2], renamed(runs[1], policy="untrained:kosmos2", label="kosmos2 (untrained)", chains=9)]
+    notes = "\n".join(tables.notes(some))
+    assert "Official: no, because the scene is fake, not D; 6 chains, not the published 1000" in notes
+    assert "10 steps a subtask, scene fake, instruction set calvinbench" in notes
+    assert "3 of 6 chains of solver errored (more than 1%)" in notes
+    assert "untrained, with random weights: kosmos2 (untrained)" in notes
+    assert "kosmos2 (untrained) is not complete: 6 of 9 chains" in notes
+
+
+def test_latex_is_booktabs_and_escapes_what_latex_would_take_for_itself(runs):
+    odd = renamed(runs[0], label=r"50%_of #1 & {x} ~ $5 \alpha^2", train="A_B")
+    latex = tables.to_latex([odd, renamed(runs[1], label="idle")])
+    assert r"\toprule" in latex
+    assert r"\bottomrule" in latex
+    assert r"50\%\_of \#1 \& \{x\}" in latex
+    assert "$^{\\dagger}$" in latex
+    assert r"A\_B" in latex
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(runs, tmp_path):
+    odd = renamed(runs[0], label=r"50%_of #1 & {x} ~ $5 \alpha^2", train="A_B")
+    table = tables.to_latex([odd, renamed(runs[1], label="b", privileged=False)])
+    document = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}" + table + "\\end{document}"
+    (tmp_path / "t.tex").write_text(document)
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"], cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0
+
+
+def test_the_same_records_give_the_same_table(runs):
+    pd.testing.assert_frame_equal(tables.number_table(runs), tables.number_table(runs))
+
+
+def test_tasks_are_counted_by_run(runs):
+    table = tables.task_table(runs[:1]).set_index("task")
+    assert (table.loc["open_drawer", "solved"], table.loc["open_drawer", "reached"]) == (4, 4)
+    assert (table.loc["stack_block", "solved"], table.loc["stack_block", "reached"]) == (0, 2)
