@@ -36,8 +36,8 @@ class RunSettings:
     memory_reset: str | None = None
 
     def __post_init__(self) -> None:
-        for name, lowest in {"chains": 1, "max_steps": 1, "seed": 0}.items():
-            _require_whole_number(name, getattr(self, name), lowest)
+        for name in ("chains", "max_steps", "seed"):
+            _require_whole_number(name, getattr(self, name))
         for name in ("policy", "scene"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise ValueError(f"expected {name} to be a name, got {getattr(self, name)!r}.")
@@ -80,7 +80,7 @@ class Suite:
     out: Path = DEFAULT_OUT
 
     def __post_init__(self) -> None:
-        _require_whole_number("worlds", self.worlds, 1)
+        _require_whole_number("worlds", self.worlds)
         if not self.policy:
             raise ValueError("expected at least one policy, got none. Add --policy SPEC, such as --policy random.")
         slugs: dict[str, str] = {}
@@ -117,7 +117,11 @@ class Suite:
         return self.parent / run.slug
 
 
-def _require_whole_number(name: str, value: Any, lowest: int) -> None:
+_LOWEST = {"chains": 1, "max_steps": 1, "seed": 0, "worlds": 1}
+
+
+def _require_whole_number(name: str, value: Any) -> None:
+    lowest = _LOWEST[name]
     if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
         raise ValueError(f"expected {name} to be a whole number of at least {lowest}, got {value!r}.")
 
@@ -177,6 +181,8 @@ def parse_suite(name: str, text: str, origin: str) -> Suite:
     if "out" in settings:
         settings["out"] = Path(str(settings["out"]))
     try:
+        for key in _LOWEST.keys() & settings.keys():
+            _require_whole_number(key, settings[key])
         return Suite(name=name, policy=tuple(specs), **settings)
     except ValueError as error:
         raise ValueError(f"Suite '{origin}': {error}") from error

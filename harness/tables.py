@@ -82,11 +82,11 @@ def text_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def _percent(rate: Proportion) -> str:
-    return f"{100 * rate.rate:.1f} {_interval(rate.interval, scale=100, digits=1)}"
+    return f"{100 * rate.rate:.1f} {_interval(rate.interval, scale=100.0, digits=1)}"
 
 
 def _length(mean: Mean) -> str:
-    return f"{mean.value:.2f} {_interval(mean.interval, scale=1, digits=2)}"
+    return f"{mean.value:.2f} {_interval(mean.interval, scale=1.0, digits=2)}"
 
 
 def _interval(interval: Interval, scale: float, digits: int) -> str:
