@@ -135,9 +135,10 @@ def average_length(
 ) -> Mean:
     """The mean number of subtasks completed, with a percentile bootstrap over chains.
 
-    Where all chains agree a bootstrap would claim certainty. Then a bound is given instead: with all n chains at v,
-    the probability p of v is at least Clopper-Pearson's lower end for n of n, and the mean lies between p v (all else
-    0) and p v + 5 (1 - p) (all else 5), whatever the distribution on 0..5. It covers with at least the confidence.
+    Where all chains agree a bootstrap would claim certainty, and where fewer than 5 differ from the rest it claims far
+    too much. Then a bound is given instead: with m of n chains at the commonest value v, the probability p of v is at
+    least Clopper-Pearson's lower end for m of n, and the mean lies between p v (all else 0) and p v + 5 (1 - p) (all
+    else 5), whatever the distribution on 0..5. It covers with at least the confidence.
 
     Args:
         completed: Subtasks completed in each chain, 0..5.
@@ -149,9 +150,12 @@ def average_length(
     if num_chains == 0:
         return Mean(float("nan"), Interval(0.0, float(NUM_SUBTASKS)), "exact bound")
     value = float(completed.mean())
-    if (completed == completed[0]).all():
-        least = clopper_pearson(num_chains, num_chains, confidence).low
-        return Mean(value, Interval(least * value, least * value + NUM_SUBTASKS * (1 - least)), "exact bound")
+    counts = np.bincount(completed)
+    commonest = int(counts.argmax())
+    if num_chains - counts[commonest] < EXACT_NEAR_EDGE:
+        least = clopper_pearson(int(counts[commonest]), num_chains, confidence).low
+        low = least * commonest
+        return Mean(value, Interval(low, low + NUM_SUBTASKS * (1 - least)), "exact bound")
     means = _resampled_rates(completed, generator, num_resamples).sum(axis=1)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Mean(value, Interval(float(low), float(high)), "bootstrap")
@@ -166,9 +170,9 @@ def survival_curve(
     """The success rates at k = 1..5 with a simultaneous band.
 
     Resampled curves differ from the observed one, in units of the standard error at each k, by a largest amount; the
-    band is as wide as the confidence's quantile of it. A rate of exactly 0 or 1 has no bootstrap error: there the band
-    is Clopper-Pearson's with the error shared among the five (Bonferroni). At last the band is narrowed by what is
-    known of the curve: it never rises.
+    band is as wide as a quantile of it. Near 0 and 1 (fewer than 5 successes or failures) a bootstrap claims too much:
+    there the band is Clopper-Pearson's. The error is shared: a fifth of it for each k of the second kind, the rest for
+    those of the first together. At last the band is narrowed by what is known of the curve: it never rises.
 
     Args:
         completed: Subtasks completed in each chain, 0..5; at least one chain.
@@ -180,16 +184,16 @@ def survival_curve(
     counts = survivors(completed)
     rates = counts / num_chains
     errors = np.sqrt(rates * (1 - rates) / num_chains)
-    varies = errors > 0
+    inside = np.minimum(counts, num_chains - counts) >= EXACT_NEAR_EDGE
+    shared_error = (1 - confidence) / NUM_SUBTASKS
     low, high = rates.copy(), rates.copy()
-    if varies.any():
-        resampled = _resampled_rates(completed, generator, num_resamples)[:, varies]
-        largest = (np.abs(resampled - rates[varies]) / errors[varies]).max(axis=1)
-        reach = np.quantile(largest, confidence) * errors[varies]
-        low[varies], high[varies] = rates[varies] - reach, rates[varies] + reach
-    shared = 1 - (1 - confidence) / NUM_SUBTASKS
-    for k in np.flatnonzero(~varies):
-        interval = clopper_pearson(int(counts[k]), num_chains, shared)
+    if inside.any():
+        resampled = _resampled_rates(completed, generator, num_resamples)[:, inside]
+        largest = (np.abs(resampled - rates[inside]) / errors[inside]).max(axis=1)
+        reach = np.quantile(largest, 1 - shared_error * inside.sum()) * errors[inside]
+        low[inside], high[inside] = rates[inside] - reach, rates[inside] + reach
+    for k in np.flatnonzero(~inside):
+        interval = clopper_pearson(int(counts[k]), num_chains, 1 - shared_error)
         low[k], high[k] = interval.low, interval.high
     low = np.maximum.accumulate(low[::-1])[::-1]
     high = np.minimum.accumulate(high)

@@ -122,8 +122,11 @@ def to_latex(runs: Sequence[Run]) -> str:
     styler = table.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
     styler = styler.apply(lambda _: best.map(lambda bold: "textbf:--rwrap;" if bold else ""), axis=None)
     text = str(styler.to_latex(hrules=True, column_format="ll" + "c" * (len(table.columns) - 2)))
+    text = text.replace(PRIVILEGED_MARK, "$^{\\dagger}$").replace(
+        "\n[", "\n{[}"
+    )  # \\\\ would take [...] for its argument
     comments = [f"% {line}" for note in notes(runs) for line in note.splitlines()]
-    return "\n".join(["% needs \\usepackage{booktabs}", *comments, text.replace(PRIVILEGED_MARK, "$^{\\dagger}$")])
+    return "\n".join(["% needs \\usepackage{booktabs}", *comments, text])
 
 
 def task_table(runs: Sequence[Run]) -> pd.DataFrame:

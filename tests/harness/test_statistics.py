@@ -81,8 +81,17 @@ def test_where_all_chains_agree_the_average_length_keeps_an_exact_bound(value, l
     assert mean.interval.high == pytest.approx(high, abs=1e-5)
 
 
+def test_where_nearly_all_chains_agree_the_bound_stays():
+    """19 of 20 at 0: the least probability is 0.75127; a bootstrap would say [0, 0.15]."""
+    mean = statistics.average_length(np.array([0] * 19 + [1]), generator())
+    assert mean.value == 0.05
+    assert (mean.interval.low, mean.method) == (0.0, "exact bound")
+    assert mean.interval.high == pytest.approx(5 * (1 - 0.75127), abs=1e-4)
+
+
 def test_the_same_generator_gives_the_same_interval():
-    completed = np.array([0, 1, 1, 3, 5])
+    completed = np.array([0, 1, 1, 3, 5, 0, 2, 4])
+    assert statistics.average_length(completed, generator()).method == "bootstrap"
     assert statistics.average_length(completed, generator()) == statistics.average_length(completed, generator())
 
 
@@ -106,6 +115,12 @@ def test_the_band_keeps_a_width_where_no_chain_succeeds():
     curve = statistics.survival_curve(np.zeros(20, dtype=np.int64), generator())
     assert curve.low.tolist() == [0.0] * 5
     assert curve.high == pytest.approx([1 - 0.005 ** (1 / 20)] * 5)
+
+
+def test_near_the_edge_the_band_is_clopper_pearson_s():
+    curve = statistics.survival_curve(np.array([0] * 19 + [1]), generator())
+    assert curve.high[0] == pytest.approx(statistics.clopper_pearson(1, 20, 0.99).high)
+    assert curve.high[1] == pytest.approx(statistics.clopper_pearson(0, 20, 0.99).high)
 
 
 def test_the_band_covers_the_true_curve_about_as_often_as_it_says():

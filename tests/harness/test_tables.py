@@ -71,6 +71,10 @@ def test_latex_is_booktabs_and_escapes_what_latex_would_take_for_itself(runs):
     assert r"A\_B" in latex
 
 
+def test_a_label_in_brackets_is_not_taken_for_an_argument(runs):
+    assert "{[}ours] x &" in tables.to_latex([renamed(runs[1], label="[ours] x")])
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles(runs, tmp_path):
     odd = renamed(runs[0], label=r"50%_of #1 & {x} ~ $5 \alpha^2", train="A_B")
