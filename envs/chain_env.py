@@ -91,7 +91,7 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
         self._chain = chain
         self._clock = _Clock()
         self._start = as_world_info(info)
-        return observation, self._with_chain(info, outcome=None)
+        return observation, self._with_chain(info, chain, outcome=None)
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], SupportsFloat, bool, bool, dict[str, Any]]:
         """Takes one action; see the class for what comes back.
@@ -114,17 +114,16 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
             outcome = TIMED_OUT
         terminated = clock.subtask == num_subtasks
         truncated = outcome == TIMED_OUT
-        info = self._with_chain(info, outcome)
+        info = self._with_chain(info, self._chain, outcome)
         if terminated or truncated:
             self._start = None
         return observation, float(outcome == SOLVED), terminated, truncated, info
 
-    def _with_chain(self, info: Mapping[str, Any], outcome: str | None) -> dict[str, Any]:
+    def _with_chain(self, info: Mapping[str, Any], chain: Chain, outcome: str | None) -> dict[str, Any]:
         """Adds where the chain stands to the world's info."""
-        assert self._chain is not None
         completed = self._clock.subtask
-        current = min(completed, len(self._chain.subtasks) - 1)
-        task = self._chain.subtasks[current]
+        current = min(completed, len(chain.subtasks) - 1)
+        task = chain.subtasks[current]
         return dict(info) | {
             "task": task,
             "instruction": self._instructions.canonical(task),

@@ -106,7 +106,7 @@ def _effects() -> dict[str, tuple[_Effect, ...]]:
         for side in ("right", "left"):
             effects[f"rotate_{colour}_block_{side}"] = (on_table,)
             effects[f"push_{colour}_block_{side}"] = (on_table,)
-        lifted = {key: "grasped", "grasped": 1}
+        lifted: SymbolicState = {key: "grasped", "grasped": 1}
         effects[f"lift_{colour}_block_table"] = (_Effect({key: "table", "grasped": 0}, lifted),)
         effects[f"lift_{colour}_block_slider"] = (
             _Effect({key: "slider_left", "slider": "right", "grasped": 0}, lifted),
@@ -142,7 +142,12 @@ def _effects() -> dict[str, tuple[_Effect, ...]]:
             effects[f"turn_{verb}_{light}"] = (_Effect({light: 1 - state, "grasped": 0}, {light: state}),)
     effects["push_into_drawer"] = tuple(
         _Effect(
-            {key: "table", "drawer": "open", "grasped": 0} | {k: _CABINET for k in _BLOCK_KEYS if k != key},
+            {
+                **{other: _CABINET for other in _BLOCK_KEYS if other != key},
+                key: "table",
+                "drawer": "open",
+                "grasped": 0,
+            },
             {key: "drawer", "grasped": 0},
         )
         for key in _BLOCK_KEYS
@@ -171,12 +176,12 @@ def next_states(state: SymbolicState, task: str) -> list[dict[str, int | str]]:
     Raises:
         UnknownNameError: There is no such task.
     """
-
-    def holds(needs: Mapping[str, int | str | tuple[str, ...]]) -> bool:
-        return all(state[key] in value if isinstance(value, tuple) else state[key] == value for key, value in needs.items())
-
     require_name(task, TASKS, "task")
-    return [{**state, **effect.leads_to} for effect in _EFFECTS[task] if holds(effect.needs)]
+    return [{**state, **effect.leads_to} for effect in _EFFECTS[task] if _holds(effect.needs, state)]
+
+
+def _holds(needs: Mapping[str, int | str | tuple[str, ...]], state: SymbolicState) -> bool:
+    return all(state[key] in value if isinstance(value, tuple) else state[key] == value for key, value in needs.items())
 
 
 def is_valid(initial_state: SymbolicState, subtasks: Sequence[str]) -> bool:
@@ -246,8 +251,8 @@ def published() -> tuple[Chain, ...]:
         RuntimeError: The shipped file is damaged.
     """
     states = initial_states()
-    with files("calvinbench.envs.data").joinpath("published.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    text = files("calvinbench.envs.data").joinpath("published.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(text.splitlines())
     chains = tuple(
         Chain(states[int(row["initial_state"])], tuple(row[f"subtask_{i + 1}"] for i in range(CHAIN_LENGTH)))
         for row in rows
@@ -296,7 +301,9 @@ def initial_observation(initial_state: SymbolicState) -> InitialObservation:
 def _require_symbolic_state(state: SymbolicState) -> None:
     for key, values in _CONDITIONS.items():
         if key not in state:
-            raise ValueError(f"expected an initial state with {', '.join(_CONDITIONS)}; '{key}' is missing in {dict(state)}.")
+            raise ValueError(
+                f"expected an initial state with {', '.join(_CONDITIONS)}; '{key}' is missing in {dict(state)}."
+            )
         if state[key] not in values:
             raise ValueError(f"expected '{key}' to be one of {values}, got {state[key]!r}.")
 

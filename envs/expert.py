@@ -1,7 +1,7 @@
 """A scripted expert for all 34 tasks: it reads the world's state, and acts by the policy's own relative actions.
 
-Geometry is that of CALVIN's scene D, which the embedded scene shares. Every task is a routine of motions; a routine that
-ends without success is tried again until the subtask's clock runs out.
+Geometry is that of CALVIN's scene D, which the embedded scene shares. Every task is a routine of motions; a routine
+that ends without success is tried again until the subtask's clock runs out.
 """
 
 from collections.abc import Iterator, Mapping
@@ -56,7 +56,7 @@ class Expert:
             self._view = View(state, self._block_sizes)
             self._actions = _work(self._view, state.task)
         self._view.state = state
-        return np.clip(next(self._actions), -1.0, 1.0)
+        return np.asarray(np.clip(next(self._actions), -1.0, 1.0))
 
 
 def _work(view: View, task: str) -> Motion:
@@ -75,7 +75,7 @@ def _work(view: View, task: str) -> Motion:
         yield from hold(view.gripper, 1)
 
 
-def _routine(view: View, task: str, attempt: int) -> Motion:
+def _routine(view: View, task: str, attempt: int) -> Motion:  # noqa: C901, PLR0911, PLR0912  (a table of tasks)
     """One attempt at a task."""
     words = task.split("_")
     match words:
@@ -197,7 +197,7 @@ def _rotate(view: View, block: str, sign: int) -> Motion:
 
     def cost(candidate: tuple[float, float]) -> float:
         yaw, width = candidate
-        return max(abs(yaw - FRONT_YAW), abs(yaw + turn - FRONT_YAW)) + (0.0 if width < 0.05 else 0.2)
+        return max(abs(yaw - FRONT_YAW), float(abs(yaw + turn - FRONT_YAW))) + (0.0 if width < 0.05 else 0.2)
 
     yaws = grasp_yaws(view, block)
     if not yaws:
@@ -262,7 +262,7 @@ def _place_in_slider(view: View) -> Motion:
     neighbours = [view.position(other)[0] for other in view.others(block) if view.place(other) == "slider"]
 
     def room(x: float) -> float:
-        return min([abs(x - other) for other in neighbours] + [0.12]) - 0.1 * abs(x - (low + high) / 2)
+        return float(min([abs(x - other) for other in neighbours] + [0.12])) - 0.1 * abs(x - (low + high) / 2)
 
     x = max(np.linspace(low, high, 9), key=room)
     via = [np.array([x, -0.09, 0.57]), np.array([x, 0.0, 0.525])]
@@ -279,7 +279,7 @@ def _place_in_drawer(view: View) -> Motion:
     neighbours = [view.position(other)[0] for other in view.others(block) if view.place(other) == "drawer"]
 
     def room(x: float) -> float:
-        return min([abs(x - other) for other in neighbours] + [0.1]) - 0.05 * abs(x - _DRAWER_X)
+        return float(min([abs(x - other) for other in neighbours] + [0.1])) - 0.05 * abs(x - _DRAWER_X)
 
     x = max(np.linspace(0.07, 0.29, 9), key=room)
     via = [np.array([x, y, 0.54]), np.array([x, y, 0.47])]
@@ -298,7 +298,7 @@ def _stack(view: View) -> Motion:
 
     def cost(base: str) -> float:
         x, y, _ = view.position(base)
-        return abs(y + 0.12) + 0.3 * max(0.0, abs(x - 0.1) - 0.2) - 0.5 * max(view.block_sizes[base])
+        return float(abs(y + 0.12) + 0.3 * max(0.0, abs(x - 0.1) - 0.2)) - 0.5 * max(view.block_sizes[base])
 
     base = min(bases, key=cost)
     on_top = view.position(base) + [0.0, 0.0, view.extent(base, 2) + 0.02]

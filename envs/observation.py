@@ -7,7 +7,7 @@ frame is the world's. The numbers are CALVIN's (mees/calvin_env at 797142c).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
@@ -65,7 +65,7 @@ class Observation:
     robot_obs: Float64[np.ndarray, "B 15"] | None = None
 
     @classmethod
-    def stack(cls, observations: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> Self:
+    def stack(cls, observations: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> "Observation":
         """Batches what several worlds returned, keeping only `keys`.
 
         Args:

@@ -1,7 +1,7 @@
 """PlayTableEnv: the robot, the table, the blocks and the cameras as one Gymnasium environment."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, SupportsFloat
+from typing import Any, SupportsFloat, cast
 
 import gymnasium
 import numpy as np
@@ -47,7 +47,10 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     not bring that back.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": CONTROL_HZ}
+    metadata = {  # noqa: RUF012  (as Gymnasium declares it)
+        "render_modes": ["rgb_array"],
+        "render_fps": CONTROL_HZ,
+    }
 
     def __init__(
         self,
@@ -179,7 +182,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._table.update_lights()
         return self._observe(), 0.0, False, False, self._info()
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
+    def render(self) -> np.ndarray | None:
         """The static camera's picture (200, 200, 3) uint8, or None without a render mode."""
         return self._cameras["static"].take().rgb if self.render_mode == "rgb_array" else None
 
@@ -256,7 +259,7 @@ def _load_floor(client: Any) -> None:
     client.createMultiBody(0, plane, slab)
 
 
-def _observation_space(camera_sizes: Mapping[str, int], depth: bool) -> spaces.Dict:
+def _observation_space(camera_sizes: Mapping[str, int], depth: bool) -> spaces.Space[dict[str, np.ndarray]]:
     entries: dict[str, spaces.Space[Any]] = {}
     for camera, size in camera_sizes.items():
         entries[f"rgb_{camera}"] = spaces.Box(0, 255, (size, size, 3), np.uint8)
@@ -264,7 +267,7 @@ def _observation_space(camera_sizes: Mapping[str, int], depth: bool) -> spaces.D
             entries[f"depth_{camera}"] = spaces.Box(0.0, _WORLD_BOUND_M, (size, size), np.float32)
     entries["robot_obs"] = spaces.Box(-_WORLD_BOUND_M, _WORLD_BOUND_M, (ROBOT_OBS_DIM,), np.float64)
     entries["scene_obs"] = spaces.Box(-_WORLD_BOUND_M, _WORLD_BOUND_M, (SCENE_OBS_DIM,), np.float64)
-    return spaces.Dict(entries)
+    return cast(spaces.Space[dict[str, np.ndarray]], spaces.Dict(entries))
 
 
 def _action_space(convention: ActionConvention) -> spaces.Box:

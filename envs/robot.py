@@ -175,9 +175,7 @@ class Robot:
                 joints = numbers
         for index, angle in enumerate(joints):
             self._drive_joint(index, angle)
-        finger, force = (
-            (FINGER_OPEN_M, OPENING_FORCE_N) if self._gripper_action == OPEN else (0.0, CLOSING_FORCE_N)
-        )
+        finger, force = (FINGER_OPEN_M, OPENING_FORCE_N) if self._gripper_action == OPEN else (0.0, CLOSING_FORCE_N)
         for index in self._fingers:
             self._drive_finger(index, finger, force)
 
@@ -199,7 +197,7 @@ class Robot:
             self._client.getQuaternionFromEuler(target.euler.tolist()),
             *self._null_space,
         )
-        return np.clip(joints[:NUM_ARM_JOINTS], LOWER_JOINT_LIMITS, UPPER_JOINT_LIMITS)
+        return np.asarray(np.clip(joints[:NUM_ARM_JOINTS], LOWER_JOINT_LIMITS, UPPER_JOINT_LIMITS))
 
     def _drive_joint(self, index: int, angle: float) -> None:
         self._client.setJointMotorControl2(

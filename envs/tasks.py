@@ -79,7 +79,9 @@ def _placed(start: WorldInfo, now: WorldInfo, place: str) -> bool:
     (block,) = held
     if block not in start.blocks or block in now.robot_touching:
         return False
-    return start.blocks[block].touching == {ROBOT} and Contact(TABLE, SURFACE_LINKS[place]) in now.blocks[block].contacts
+    return (
+        start.blocks[block].touching == {ROBOT} and Contact(TABLE, SURFACE_LINKS[place]) in now.blocks[block].contacts
+    )
 
 
 def _is_slow(block: BlockInfo) -> bool:

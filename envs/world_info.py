@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
@@ -76,7 +76,7 @@ class WorldInfo:
         return frozenset(contact.body for contact in self.robot_contacts)
 
     @classmethod
-    def from_calvin(cls, info: Mapping[str, Any]) -> Self:
+    def from_calvin(cls, info: Mapping[str, Any]) -> "WorldInfo":
         """Reads the dictionary that calvin_env's `get_info()` returns (keys `robot_info`, `scene_info`).
 
         Raises:
@@ -89,7 +89,8 @@ class WorldInfo:
             )
         scene, robot = info["scene_info"], info["robot_info"]
         names = {robot["uid"]: ROBOT}
-        names |= {body["uid"]: name for kind in ("fixed_objects", "movable_objects") for name, body in scene[kind].items()}
+        for kind in ("fixed_objects", "movable_objects"):
+            names |= {body["uid"]: name for name, body in scene[kind].items()}
         links = {
             (body["uid"], index): link
             for body in scene["fixed_objects"].values()

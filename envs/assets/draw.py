@@ -1,11 +1,11 @@
 """Draws the embedded scene's table and blocks from primitives: `python -m calvinbench.envs.assets.draw`.
 
 The drawings are written beside this file and ship with the package. Joints, links, axes and ranges are those of
-CALVIN's scene D as simulated (its files scaled by 0.8), so that states, chains and the expert carry over; the shapes are
-our own. Metres; a link's shapes are given in the link's frame, which its joint places in the table's.
+CALVIN's scene D as simulated (its files scaled by 0.8), so that states, chains and the expert carry over; the shapes
+are our own. Metres; a link's shapes are given in the link's frame, which its joint places in the table's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import pi
 from pathlib import Path
@@ -94,11 +94,13 @@ class Link:
     travel: float = 0.0
 
 
-def _numbers(values: Sequence[float]) -> str:
+def _numbers(values: Iterable[float]) -> str:
     return " ".join(f"{value:.6g}" for value in values)
 
 
-def _add_link(robot: Xml.Element, name: str, mass: float, shapes: Sequence[Shape], inertia: float = 0.01) -> Xml.Element:
+def _add_link(
+    robot: Xml.Element, name: str, mass: float, shapes: Sequence[Shape], inertia: float = 0.01
+) -> Xml.Element:
     link = Xml.SubElement(robot, "link", name=name)
     inertial = Xml.SubElement(link, "inertial")
     Xml.SubElement(inertial, "mass", value=f"{mass}")
@@ -109,7 +111,9 @@ def _add_link(robot: Xml.Element, name: str, mass: float, shapes: Sequence[Shape
             Xml.SubElement(element, "origin", xyz=_numbers(shape.position), rpy=_numbers(shape.euler))
             Xml.SubElement(Xml.SubElement(element, "geometry"), shape.tag, shape.size)
             if kind == "visual":
-                material = Xml.SubElement(element, "material", name="colour_" + "_".join(f"{c:g}" for c in shape.colour))
+                material = Xml.SubElement(
+                    element, "material", name="colour_" + "_".join(f"{c:g}" for c in shape.colour)
+                )
                 Xml.SubElement(material, "color", rgba=f"{_numbers(shape.colour)} 1")
     return link
 
@@ -149,9 +153,9 @@ def _base_shapes() -> list[Shape]:
         shapes.append(Shape("mesh", wedge_size, (low, 0.02, 0.44), WALNUT))
         shapes.append(box((low, high), (0.14, 0.16), (0.44, 0.628), WALNUT))
     shapes.append(cylinder(0.04, 0.02, (-0.12, -0.12, 0.45), DARK_WOOD))
-    for x in (0.25, 0.35):
+    for rail_x in (0.25, 0.35):
         rail = {"size": "0.016 0.12 0.004"}
-        shapes.append(Shape("box", rail, (x, 0.08, 0.544), HANDLE_GREY, euler=(pi / 3, 0, 0), solid=False))
+        shapes.append(Shape("box", rail, (rail_x, 0.08, 0.544), HANDLE_GREY, euler=(pi / 3, 0, 0), solid=False))
     return shapes
 
 
