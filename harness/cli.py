@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
+
 from calvinbench.harness.suite import Suite, load_suite, shipped_suites
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Benchmark VLM + LSTM robot policies on CALVIN's long-horizon chains of language tasks.",
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes, tyro.conf.AvoidSubcommands),
     )
-    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
+    logging.basicConfig(format="%(message)s", handlers=[_ToStandardError()], level=logging.WARNING)
     logging.getLogger("calvinbench").setLevel(logging.INFO)
     try:
         return verb.execute()
@@ -241,6 +242,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         _raise_when_debugging()
         return _fail(WRONG_CALL, str(error))
+
+
+class _ToStandardError(logging.Handler):
+    """Writes to what standard error is at the moment: a live progress bar puts itself there, and lines go above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
 
 
 def _evaluate(suite: Suite) -> "tuple[FinishedRun, ...]":

@@ -45,6 +45,7 @@ class RunDescription:
         scene: Name of the scene.
         asset_digest: Of the scene and its assets.
         renderer: Who draws the pictures.
+        reference_frame: Digest of what the policy's cameras show of the first chain's initial state; None without any.
         chains: Planned number of chains: the first ones of the list.
         chain_digest: Of these chains.
         max_steps: Steps for each subtask.
@@ -76,6 +77,7 @@ class RunDescription:
     instructions: str
     instruction_digest: str
     seed: int
+    reference_frame: str | None = None
     suite: str | None = None
     train: str | None = None
     created: str = ""

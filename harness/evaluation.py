@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 from gymnasium.spaces import Dict
 
 from calvinbench.envs import chains as chain_lists
@@ -185,6 +186,7 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
         scene=settings.scene,
         asset_digest=world.digest() if hasattr(world, "digest") else "unknown",
         renderer=renderer,
+        reference_frame=_reference_frame(worker, all_chains[0]),
         chains=settings.chains,
         chain_digest=chain_digest,
         max_steps=settings.max_steps,
@@ -192,6 +194,19 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
         instruction_digest=_digest(instructions),
         seed=settings.seed,
     )
+
+
+def _reference_frame(worker: Worker, chain: Chain) -> str | None:
+    """Two machines that draw the same scene differently do not run the same benchmark: this tells them apart."""
+    keys = [key for key in worker.policy.traits.observation_keys if key.startswith(("rgb_", "depth_"))]
+    if not keys:
+        return None
+    robot_obs, scene_obs = chain_lists.initial_observation(chain.initial_state)
+    observation, _ = worker.world.reset(options={"robot_obs": robot_obs, "scene_obs": scene_obs})
+    sha = sha256()
+    for key in sorted(keys):
+        sha.update(np.ascontiguousarray(observation[key]).tobytes())
+    return sha.hexdigest()
 
 
 def _digest(instructions: InstructionSet) -> str:

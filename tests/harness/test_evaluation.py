@@ -1,4 +1,5 @@
 import json
+from hashlib import sha256
 
 import pytest
 from fakes import CHAINS, SOLVER_COMPLETES, make_fake_world
@@ -166,6 +167,12 @@ def test_another_list_of_chains_is_refused(fake_setup, tmp_path):
     evaluate(fake_setup("solver", chains=2), tmp_path, chains=CHAINS)
     with pytest.raises(RunMismatchError, match="chain_digest"):
         evaluate(fake_setup("solver", chains=2), tmp_path, chains=CHAINS[::-1])
+
+
+def test_the_reference_frame_is_what_the_policy_s_cameras_show(run_fake, tmp_path):
+    looks = run_fake("looks", directory=tmp_path / "looks", chains=1)
+    assert looks.description.reference_frame == sha256(bytes(200 * 200 * 3)).hexdigest()  # slider right: black
+    assert run_fake("idle", directory=tmp_path / "idle", chains=1).description.reference_frame is None
 
 
 def test_memory_reset_reaches_the_policy_and_the_records(run_fake):

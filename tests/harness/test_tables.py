@@ -1,10 +1,10 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pandas as pd
 import pytest
-from dataclasses import replace
 
 from calvinbench.harness import tables
 
