@@ -251,7 +251,7 @@ def _place_in_slider(view: View) -> Motion:
         return
     at = view.position(block)
     if view.place(block) == "slider" and view.depth_outside_cabinet(at) < 0.02:
-        yield from put(view, block, np.array([at[0], at[1], 0.465]), [], drop=0.003)
+        yield from put(view, block, np.array([at[0], at[1], 0.462]), [], drop=0.003)
         return
     if view.slider < 0.14:
         low, high = -0.30, -0.17 - view.slider
@@ -266,7 +266,7 @@ def _place_in_slider(view: View) -> Motion:
 
     x = max(np.linspace(low, high, 9), key=room)
     via = [np.array([x, -0.09, 0.57]), np.array([x, 0.0, 0.525])]
-    yield from put(view, block, np.array([x, 0.078, 0.465]), via)
+    yield from put(view, block, np.array([x, 0.078, 0.462]), via)
 
 
 def _place_in_drawer(view: View) -> Motion:

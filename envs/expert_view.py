@@ -114,7 +114,7 @@ class View:
 
     def is_before_cabinet(self) -> bool:
         """Whether the hand is in the cabinet or so close before it that rising would hit the door's frame."""
-        return self.depth_outside_cabinet(self.tcp) < 0.13 and self.tcp[1] > -0.08
+        return self.depth_outside_cabinet(self.tcp) < 0.13 and bool(self.tcp[1] > -0.08)
 
     def extent(self, block: str, axis: int) -> float:
         """Half of a block's size along an axis of the world."""

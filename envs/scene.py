@@ -80,8 +80,8 @@ def _embedded() -> Scene:
         global_scaling=1.0,
         surfaces={
             "table": Surface((0.0, -0.15, 0.46), (0.35, -0.03, 0.46)),
-            "slider_left": Surface((-0.32, 0.05, 0.46), (-0.16, 0.12, 0.46)),
-            "slider_right": Surface((-0.05, 0.05, 0.46), (0.13, 0.12, 0.46)),
+            "slider_left": Surface((-0.32, 0.095, 0.46), (-0.16, 0.11, 0.46)),
+            "slider_right": Surface((-0.05, 0.095, 0.46), (0.11, 0.11, 0.46)),
         },
     )
 

@@ -64,7 +64,7 @@ def box(x: Range, y: Range, z: Range, colour: Vector) -> Shape:
     return Shape("box", {"size": size}, (sum(x) / 2, sum(y) / 2, sum(z) / 2), colour)
 
 
-def cylinder(radius: float, length: float, position: Vector, colour: Vector, euler: Vector = (0, 0, 0)) -> Shape:
+def cylinder(radius: float, length: float, position: Vector, colour: Vector, euler: Vector = (0.0, 0.0, 0.0)) -> Shape:
     """A cylinder about its own z axis."""
     return Shape("cylinder", {"radius": f"{radius}", "length": f"{length}"}, position, colour, euler)
 
@@ -120,10 +120,10 @@ def _add_link(
 
 def _add_joint(robot: Xml.Element, link: Link) -> None:
     joint = Xml.SubElement(robot, "joint", name=link.joint, type="fixed" if link.axis is None else "prismatic")
-    Xml.SubElement(joint, "origin", xyz=_numbers(link.origin), rpy=_numbers((link.roll, 0, 0)))
+    Xml.SubElement(joint, "origin", xyz=_numbers(link.origin), rpy=_numbers((link.roll, 0.0, 0.0)))
     Xml.SubElement(joint, "parent", link="base_link")
     Xml.SubElement(joint, "child", link=link.name)
-    Xml.SubElement(joint, "axis", xyz=_numbers(link.axis or (0, 0, 0)))
+    Xml.SubElement(joint, "axis", xyz=_numbers(link.axis or (0.0, 0.0, 0.0)))
     Xml.SubElement(joint, "limit", lower="0", upper=f"{link.travel}", effort="0", velocity="0")
 
 
@@ -133,8 +133,17 @@ def _write(robot: Xml.Element, file: Path) -> None:
 
 
 def _base_shapes() -> list[Shape]:
-    """Tabletop, legs, aprons around the drawer, and the cabinet whose front leans back by 30 degrees."""
-    shapes = [box((-0.44, 0.44), (-0.18, 0.18), (0.40, 0.44), OAK)]
+    """Tabletop, legs, aprons around the drawer, and the cabinet whose front leans back by 30 degrees.
+
+    The tabletop leaves a hole for the cabinet's floor, the plank, which lies a millimetre above it, where scene D has it.
+    """
+    shapes = [
+        box((-0.44, 0.44), (-0.18, 0.02), (0.40, 0.44), OAK),
+        box((-0.44, -0.36), (0.02, 0.18), (0.40, 0.44), OAK),
+        box((0.16, 0.44), (0.02, 0.18), (0.40, 0.44), OAK),
+        box((-0.36, 0.16), (0.16, 0.18), (0.40, 0.44), OAK),
+        box((-0.36, 0.16), (0.02, 0.16), (0.40, 0.41), OAK),
+    ]
     for x in ((-0.44, -0.40), (0.40, 0.44)):
         for y in ((-0.18, -0.148), (0.148, 0.18)):
             shapes.append(box(x, y, (0.0, 0.40), DARK_WOOD))
@@ -155,7 +164,7 @@ def _base_shapes() -> list[Shape]:
     shapes.append(cylinder(0.04, 0.02, (-0.12, -0.12, 0.45), DARK_WOOD))
     for rail_x in (0.25, 0.35):
         rail = {"size": "0.016 0.12 0.004"}
-        shapes.append(Shape("box", rail, (rail_x, 0.08, 0.544), HANDLE_GREY, euler=(pi / 3, 0, 0), solid=False))
+        shapes.append(Shape("box", rail, (rail_x, 0.08, 0.544), HANDLE_GREY, euler=(pi / 3, 0.0, 0.0), solid=False))
     return shapes
 
 
@@ -166,7 +175,7 @@ def _handle(x: Range, bar_y: Range, bar_z: Range, foot_y: Sequence[Range], foot_
 
 def _links() -> list[Link]:
     """What moves, and the two lights and the cabinet's floor, which have links of their own."""
-    button = cylinder(0.032, 0.024, (0, 0.012, 0), BUTTON_BLACK, euler=(pi / 2, 0, 0))
+    button = cylinder(0.032, 0.024, (0.0, 0.012, 0.0), BUTTON_BLACK, euler=(pi / 2, 0.0, 0.0))
     depth = (-0.024, 0.008)
     switch = [
         box((-0.06, 0.06), (0.042, 0.064), depth, HANDLE_GREY),
@@ -186,16 +195,16 @@ def _links() -> list[Link]:
         box((-0.12, 0.12), (0.02, 0.06), (0.238, 0.26), HANDLE_GREY),
     ]
     led = [box((-0.08, 0.08), (0.0, 0.016), (-0.02, 0.02), LIGHT_OFF)]
-    bulb = [Shape("sphere", {"radius": "0.031"}, (0, 0.0255, -0.028), LIGHT_OFF)]
+    bulb = [Shape("sphere", {"radius": "0.031"}, (0.0, 0.0255, -0.028), LIGHT_OFF)]
     plank = [box((-0.26, 0.26), (0.0, 0.02), (-0.07, 0.07), SHELF_WOOD)]
     return [
-        Link("button_link", "base__button", [button], 0.12, (-0.12, -0.12, 0.46), pi / 2, (0, -1, 0), 0.02),
-        Link("switch_link", "base__switch", switch, 0.2, (0.3, 0.0609, 0.4949), 5 * pi / 6, (0, 0, -1), 0.088),
-        Link("slide_link", "base__slide", door, 1.2, (-0.1, 0.075, 0.53526), pi / 3, (-1, 0, 0), 0.28),
-        Link("drawer_link", "base__drawer", drawer, 3.0, (0.18, 0.0, 0.32), pi / 2, (0, 0, 1), 0.22),
+        Link("button_link", "base__button", [button], 0.12, (-0.12, -0.12, 0.46), pi / 2, (0.0, -1.0, 0.0), 0.02),
+        Link("switch_link", "base__switch", switch, 0.2, (0.3, 0.0609, 0.4949), 5 * pi / 6, (0.0, 0.0, -1.0), 0.088),
+        Link("slide_link", "base__slide", door, 1.2, (-0.1, 0.075, 0.53526), pi / 3, (-1.0, 0.0, 0.0), 0.28),
+        Link("drawer_link", "base__drawer", drawer, 3.0, (0.18, 0.0, 0.32), pi / 2, (0.0, 0.0, 1.0), 0.22),
         Link("led_link", "base__led", led, 0.1, (-0.12, 0.16, 0.648), pi / 2),
         Link("light_link", "base__light", bulb, 0.1, (0.3, 0.132, 0.648), pi / 2),
-        Link("plank_link", "base__plank", plank, 2.0, (-0.1, 0.09, 0.424), pi / 2),
+        Link("plank_link", "base__plank", plank, 2.0, (-0.1, 0.09, 0.421), pi / 2),
     ]
 
 

@@ -1,0 +1,91 @@
+"""ChainEnv: one episode is one chain."""
+
+import numpy as np
+import pytest
+
+from calvinbench.envs.chain_env import ChainEnv
+from calvinbench.envs.chains import Chain
+from calvinbench.envs.instructions import embedded_instructions
+from calvinbench.envs.play_table import PlayTableEnv
+
+STATE = {
+    "led": 0,
+    "lightbulb": 0,
+    "slider": "right",
+    "drawer": "closed",
+    "red_block": "table",
+    "blue_block": "slider_left",
+    "pink_block": "table",
+    "grasped": 0,
+}
+CHAIN = Chain(STATE, ("turn_on_led", "open_drawer", "move_slider_left", "lift_red_block_table", "place_in_drawer"))
+REST = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+
+
+def make(max_steps: int = 360) -> ChainEnv:
+    return ChainEnv(PlayTableEnv(cameras=()), embedded_instructions(), max_steps=max_steps)
+
+
+def test_a_chain_begins_with_its_first_instruction():
+    env = make()
+    _, info = env.reset(options={"chain": CHAIN})
+    assert info["task"] == "turn_on_led"
+    assert info["instruction"] == "press the button to turn on the green light"
+    assert (info["subtask"], info["subtask_steps"], info["completed"], info["outcome"]) == (0, 0, 0, None)
+    env.close()
+
+
+def test_a_subtask_whose_steps_run_out_truncates_the_episode():
+    env = make(max_steps=3)
+    env.reset(options={"chain": CHAIN})
+    ends = [env.step(REST)[2:] for _ in range(3)]
+    assert [(terminated, truncated) for terminated, truncated, _ in ends] == [
+        (False, False),
+        (False, False),
+        (False, True),
+    ]
+    assert ends[-1][2]["outcome"] == "timed_out"
+    assert ends[-1][2]["completed"] == 0
+    with pytest.raises(RuntimeError, match="no chain is under way"):
+        env.step(REST)
+    env.close()
+
+
+def test_solving_a_subtask_gives_a_reward_and_the_next_instruction_and_a_new_clock():
+    env = make()
+    env.reset(options={"chain": CHAIN})
+    play_table = env.unwrapped
+    assert isinstance(play_table, PlayTableEnv)
+    env.step(REST)
+    play_table._table._set_light("led", 1)
+    _, reward, terminated, truncated, info = env.step(REST)
+    assert (reward, terminated, truncated) == (1.0, False, False)
+    assert (info["outcome"], info["completed"], info["subtask"], info["subtask_steps"]) == ("solved", 1, 1, 0)
+    assert info["task"] == "open_drawer"
+    assert info["instruction"] == "open the drawer"
+    env.close()
+
+
+def test_the_last_subtask_terminates_the_episode():
+    env = make()
+    env.reset(options={"chain": Chain(STATE, ("turn_on_led",))})
+    play_table = env.unwrapped
+    assert isinstance(play_table, PlayTableEnv)
+    play_table._table._set_light("led", 1)
+    _, reward, terminated, truncated, info = env.step(REST)
+    assert (reward, terminated, truncated, info["completed"]) == (1.0, True, False, 1)
+    env.close()
+
+
+def test_an_episode_without_a_chain_is_refused():
+    env = make()
+    with pytest.raises(RuntimeError, match="no chain is under way"):
+        env.step(REST)
+    with pytest.raises(ValueError, match="published"):
+        env.reset()
+    env.close()
+
+
+def test_a_clock_without_steps_is_refused():
+    with pytest.raises(ValueError, match="at least 1"):
+        make(max_steps=0)
