@@ -34,7 +34,7 @@ class Run:
     policy: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="SPEC")] = ()
     """A policy's spec KIND:ARGUMENT[,key=value...], such as expert, random, untrained:kosmos2; again for more."""
     scene: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: embedded)")] = None
-    """Scene: embedded, A, B, C or D."""
+    """Scene, one of `calvinbench list scenes`."""
     chains: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1000)")] = None
     """The first N of the published chains."""
     max_steps: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 360)")] = None
@@ -232,6 +232,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     logging.basicConfig(format="%(message)s", handlers=[_ToStandardError()], level=logging.WARNING)
     logging.getLogger("calvinbench").setLevel(logging.INFO)
+    # A user's own model beside him, `calvin:my_model:MyModel`, is found as `python -m` would find it.
+    sys.path.append(str(Path.cwd()))
     try:
         return verb.execute()
     except KeyboardInterrupt:

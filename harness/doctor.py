@@ -73,13 +73,13 @@ def _look_at_torch() -> str:
 
 
 def _look_at_pybullet() -> str:
-    import pybullet
+    from calvinbench.envs.bullet import BulletClient
 
-    client = pybullet.connect(pybullet.DIRECT)
+    client = BulletClient()
     try:
-        pybullet.stepSimulation(physicsClientId=client)
+        client.stepSimulation()
     finally:
-        pybullet.disconnect(client)
+        client.close()
     return "a simulation without a window steps"
 
 

@@ -18,7 +18,7 @@ from calvinbench.envs.observation import ActionConvention, Observation, require_
 from calvinbench.envs.world_info import PrivilegedState
 from calvinbench.policies.import_string import import_object
 from calvinbench.policies.policy import Decision, Memory, PolicyTraits
-from calvinbench.policies.spec import PolicySpecError, parse_switch, require_argument
+from calvinbench.policies.spec import NotAPolicyError, PolicySpecError, parse_switch, require_argument
 
 _TYPES = {
     "cartesian_rel": ActionConvention.REL_ACTIONS,
@@ -82,10 +82,10 @@ class CalvinModelPolicy:
             memory_reset: When `reset()` is called: `"subtask"`, as CALVIN does, or `"chain"`.
 
         Raises:
-            TypeError: The model lacks one of the two methods.
+            NotAPolicyError: The model lacks one of the two methods.
         """
         if not isinstance(model, CustomModel):
-            raise TypeError(
+            raise NotAPolicyError(
                 f"expected a CALVIN model with methods reset() and step(obs, goal), got {type(model).__name__}. "
                 "For a calvinbench Policy write 'python:package.module:factory' instead."
             )

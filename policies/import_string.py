@@ -6,7 +6,7 @@ from typing import Any
 from calvinbench.envs.names import require_name
 
 
-class ImportStringError(ImportError):
+class ImportStringError(ImportError, ValueError):
     """An import string that leads nowhere; the message says which part of it, and what to do."""
 
 
@@ -41,7 +41,7 @@ def _import_advice(module_name: str, import_string: str, error: ImportError) -> 
     if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{missing}."):
         return (
             f"expected '{import_string}' to name something importable, but there is no module '{missing}'. "
-            "Install its package into this environment, or put its folder on the path: PYTHONPATH=FOLDER."
+            "Install its package into this environment, run from the folder that holds it, or set PYTHONPATH=FOLDER."
         )
     return (
         f"expected '{import_string}' to import, but importing '{module_name}' failed: {error}. "

@@ -4,7 +4,7 @@ import inspect
 
 from calvinbench.policies.import_string import import_object
 from calvinbench.policies.policy import Policy
-from calvinbench.policies.spec import PolicySpecError, require_argument
+from calvinbench.policies.spec import NotAPolicyError, PolicySpecError, require_argument
 
 
 def make_python_policy(argument: str | None, *, memory_reset: str | None = None, **settings: str) -> Policy:
@@ -17,7 +17,7 @@ def make_python_policy(argument: str | None, *, memory_reset: str | None = None,
 
     Raises:
         PolicySpecError: The factory does not take these settings.
-        TypeError: It returned something that is not a `Policy`.
+        NotAPolicyError: It returned something that is not a `Policy`.
     """
     import_string = require_argument("python", argument, "an import string package.module:factory")
     factory = import_object(import_string)
@@ -34,7 +34,7 @@ def make_python_policy(argument: str | None, *, memory_reset: str | None = None,
         ) from error
     policy = factory(**keywords)
     if not isinstance(policy, Policy):
-        raise TypeError(
+        raise NotAPolicyError(
             f"expected '{import_string}' to return a calvinbench.policies.policy.Policy (traits, initial_state, "
             f"reset_state, act), got {type(policy).__name__}. See calvinbench.policies.check.check_policy."
         )

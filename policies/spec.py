@@ -9,6 +9,10 @@ class PolicySpecError(ValueError):
     """A policy spec that cannot be read, or a setting of it that cannot be used."""
 
 
+class NotAPolicyError(PolicySpecError, TypeError):
+    """What a policy spec names can be imported, but is no policy or model."""
+
+
 @dataclass(frozen=True, slots=True)
 class PolicySpec:
     """Which policy to make. `str(spec)` is the text that `parse` reads.

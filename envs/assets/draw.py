@@ -135,7 +135,7 @@ def _write(robot: Xml.Element, file: Path) -> None:
 def _base_shapes() -> list[Shape]:
     """Tabletop, legs, aprons around the drawer, and the cabinet whose front leans back by 30 degrees.
 
-    The tabletop leaves a hole for the cabinet's floor, the plank, which lies a millimetre above it, where scene D has it.
+    The tabletop leaves a hole for the cabinet's floor, the plank, which lies a millimetre above it as in scene D.
     """
     shapes = [
         box((-0.44, 0.44), (-0.18, 0.02), (0.40, 0.44), OAK),
