@@ -97,7 +97,7 @@ def tasks(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
     successes = [task_success(run.records) for run in runs]
     names = sorted({task for success in successes for task in success}, reverse=True)
     num_runs = max(len(runs), 1)
-    with _axes(ax, height_in=0.6 + max(0.16, 0.085 * num_runs) * len(names) + 0.18 * num_runs) as ax:  # noqa: PLR1704
+    with _axes(ax, height_in=0.6 + max(0.16, 0.1 * num_runs) * len(names) + 0.18 * num_runs) as ax:  # noqa: PLR1704
         thickness = 0.84 / num_runs
         for index, (run, success, look) in enumerate(zip(runs, successes, _looks(len(runs)), strict=True)):
             reached = [task for task in names if task in success]
