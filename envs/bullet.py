@@ -2,6 +2,7 @@
 
 import functools
 import os
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -40,6 +41,8 @@ class BulletClient:
         self._id = pybullet.connect(pybullet.DIRECT)
         if self._id < 0:
             raise RuntimeError("expected a free Bullet simulation, got none. Close worlds that are no longer needed.")
+        # A world that nobody closed frees its simulation when it is collected.
+        self._disconnect = weakref.finalize(self, pybullet.disconnect, physicsClientId=self._id)
 
     def __getattr__(self, name: str) -> Any:
         """A function of pybullet bound to this simulation, or one of its constants."""
@@ -51,6 +54,4 @@ class BulletClient:
 
     def close(self) -> None:
         """Frees the simulation; may be called again."""
-        if self._id >= 0:
-            pybullet.disconnect(physicsClientId=self._id)
-            self._id = -1
+        self._disconnect()

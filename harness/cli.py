@@ -17,6 +17,7 @@ import tyro
 from calvinbench.harness.suite import Suite, load_suite, shipped_suites
 
 if TYPE_CHECKING:
+    from calvinbench.harness.report import Report as WrittenReport
     from calvinbench.harness.runs import Run as FinishedRun
 
 DONE, FAILED, WRONG_CALL = 0, 1, 2
@@ -60,9 +61,9 @@ class Run:
         if self.json:
             _print_json({"out": str(suite.parent), "runs": [_as_json(run) for run in runs]})
         else:
-            from calvinbench.harness.tables import to_markdown
+            from calvinbench.harness import tables
 
-            print(to_markdown(runs))
+            tables.show(runs)
             _tell(f"Kept in {suite.parent}. Figures and tables: calvinbench report {suite.parent}")
         return FAILED if any(run.num_errored == len(run.records) for run in runs) else DONE
 
@@ -98,16 +99,14 @@ class Report:
         """Writes the report."""
         if not self.directories:
             raise ValueError("expected a folder with runs, got none. Such as: calvinbench report runs")
+        from calvinbench.harness import tables
         from calvinbench.harness.report import write_report
 
         report = write_report(self.directories, self.out)
         if self.json:
-            files = [str(file) for file in report.files]
-            _print_json(
-                {"report": str(report.directory), "files": files, "runs": [_as_json(run) for run in report.runs]}
-            )
+            _print_report_json(report)
         else:
-            print(report.markdown)
+            tables.show(report.runs)
             _tell(f"Written: {', '.join(str(file) for file in report.files)}")
         return DONE
 
@@ -178,24 +177,22 @@ class Demo:
         suite = replace(suite, worlds=self.worlds) if self.worlds is not None else suite
         was_done = self._is_done(suite)
         _evaluate(suite)
+        from calvinbench.harness import tables
         from calvinbench.harness.report import write_report
 
         report = write_report([suite.directory(run) for run in suite.runs], suite.parent / "report")
-        files = [str(file) for file in report.files]
         if self.json:
-            _print_json(
-                {"report": str(report.directory), "files": files, "runs": [_as_json(run) for run in report.runs]}
-            )
+            _print_report_json(report)
             return DONE
         if was_done:
             print(f"The demo is already done: its chains are in {suite.parent}. Delete that folder to run it afresh.\n")
-        print(report.markdown)
+        tables.show(report.runs)
         print(
             "An untrained policy scores near zero: its weights are random, and it is here to show the machinery, from "
             "camera to action.\nThe expert reads the world's privileged state: it shows that the tasks can be done, "
             "and is no rival to learned policies.\n"
         )
-        print("Written:", *files, *(f"{suite.directory(run)}/" for run in suite.runs), sep="\n  ")
+        print("Written:", *report.files, *(f"{suite.directory(run)}/" for run in suite.runs), sep="\n  ")
         return DONE
 
     @staticmethod
@@ -261,6 +258,11 @@ def _evaluate(suite: Suite) -> "tuple[FinishedRun, ...]":
     require_known_names(suite)
     with LiveProgress() as progress:
         return evaluate_suite(suite, [progress])
+
+
+def _print_report_json(report: "WrittenReport") -> None:
+    files = [str(file) for file in report.files]
+    _print_json({"report": str(report.directory), "files": files, "runs": [_as_json(run) for run in report.runs]})
 
 
 def _as_json(run: "FinishedRun") -> dict[str, Any]:

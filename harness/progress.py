@@ -65,10 +65,11 @@ class LiveProgress:
         self._console = console or Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=10),
             MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True),
+            # Last, for a narrow terminal to cut it first.
             TextColumn("{task.fields[count]}"),
-            TimeRemainingColumn(),
             console=self._console,
             disable=not self._console.is_terminal,
         )

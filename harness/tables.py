@@ -5,6 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from calvinbench.harness import statistics
 from calvinbench.harness.records import NUM_SUBTASKS
@@ -114,6 +118,26 @@ def to_markdown(runs: Sequence[Run]) -> str:
     bold = table.where(~is_best(runs), "**" + table + "**")
     text = str(bold.to_markdown(index=False, disable_numparse=True))
     return "\n".join([text, "", *(f"{note}\n" for note in notes(runs))]).rstrip() + "\n"
+
+
+def show(runs: Sequence[Run], console: Console | None = None) -> None:
+    """Prints the table on standard output: fitted to its width on a terminal, in Markdown elsewhere."""
+    console = console or Console()
+    if not console.is_terminal:
+        console.file.write(f"{to_markdown(runs)}\n")
+        return
+    table, best = text_table(runs), is_best(runs)
+    # What every row leaves open, and what the notes say, would only take room.
+    table = table.drop(columns=["steps", *(name for name in table.columns if (table[name] == "-").all())])
+    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in table.columns:
+        shown.add_column(name, overflow="fold")
+    for cells, is_bold in zip(table.to_numpy(), best[table.columns].to_numpy(), strict=True):
+        lines = [cell.replace(" [", "\n[") for cell in cells]
+        shown.add_row(*(Text(line, style="bold" if bold else "") for line, bold in zip(lines, is_bold, strict=True)))
+    console.print(shown)
+    for note in notes(runs):
+        console.print(Text(note), end="\n\n")
 
 
 def to_latex(runs: Sequence[Run]) -> str:

@@ -1,3 +1,4 @@
+import io
 import re
 import shutil
 import subprocess
@@ -5,6 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from calvinbench.harness import tables
 
@@ -49,6 +51,22 @@ def test_the_best_of_the_others_is_bold(runs):
 
 def test_nothing_is_bold_where_there_is_one_policy(runs):
     assert "**" not in tables.to_markdown([renamed(runs[0], privileged=False)])
+
+
+def test_in_a_pipe_markdown_is_shown(runs):
+    output = io.StringIO()
+    tables.show(runs, Console(file=output))
+    assert output.getvalue().strip() == tables.to_markdown(runs).strip()
+
+
+def test_on_a_narrow_terminal_every_number_is_whole(runs):
+    output = io.StringIO()
+    tables.show(runs, Console(file=output, force_terminal=True, color_system=None, width=80))
+    lines = output.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    shown = output.getvalue().split("Official")[0].split()
+    for cell in tables.text_table(runs).drop(columns=["Train", "steps"]).to_numpy().ravel():
+        assert set(cell.split()) <= set(shown)
 
 
 def test_the_notes_say_protocol_errors_untrained_and_incomplete(runs):
