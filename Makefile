@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint typecheck check slow install clean
+.PHONY: demo test lint typecheck check install clean
 
 demo: $(VENV)/.installed
 	$(BIN)/calvinbench demo
@@ -25,6 +25,9 @@ install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	# Where PyBullet has no wheel (Python 3.12 on) it is built from source, with numpy only if that is there already.
+	$(BIN)/python -m pip install --quiet "numpy>=1.26,<3" "setuptools>=77" wheel
+	$(BIN)/python -m pip install --quiet --no-build-isolation "pybullet>=3.2.5,<3.3"
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 

@@ -5,13 +5,18 @@ import os
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn, SupportsIndex
 
 
 @contextmanager
 def _quiet_stderr() -> Iterator[None]:
     """Keeps C code from writing to standard error: pybullet prints its build time there when it is imported."""
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        saved = os.dup(2)
+    except OSError:  # a process without standard error has nothing to be kept quiet
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
         yield
@@ -38,15 +43,21 @@ class BulletClient:
         Raises:
             RuntimeError: Bullet has no room for another simulation (it holds about a thousand in a process).
         """
-        self._id = pybullet.connect(pybullet.DIRECT)
+        self._id: int | None = pybullet.connect(pybullet.DIRECT)
         if self._id < 0:
             raise RuntimeError("expected a free Bullet simulation, got none. Close worlds that are no longer needed.")
         # A world that nobody closed frees its simulation when it is collected.
         self._disconnect = weakref.finalize(self, pybullet.disconnect, physicsClientId=self._id)
 
     def __getattr__(self, name: str) -> Any:
-        """A function of pybullet bound to this simulation, or one of its constants."""
+        """A function of pybullet bound to this simulation, or one of its constants.
+
+        Raises:
+            RuntimeError: The simulation is closed.
+        """
         attribute = getattr(pybullet, name)
+        if self._id is None:
+            raise RuntimeError("expected an open world, but it was closed. Make another one.")
         if callable(attribute):
             attribute = functools.partial(attribute, physicsClientId=self._id)
         self.__dict__[name] = attribute
@@ -55,3 +66,11 @@ class BulletClient:
     def close(self) -> None:
         """Frees the simulation; may be called again."""
         self._disconnect()
+        # Bullet gives the number to the next simulation: nothing here may use it any more.
+        self.__dict__ = {"_id": None, "_disconnect": self._disconnect}
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(
+            "expected to stay in its process and to stand alone: a simulation cannot be copied or pickled. "
+            "Make another world, and reset it to this one's robot_obs and scene_obs."
+        )

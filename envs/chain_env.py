@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, SupportsFloat
+from typing import Any, NamedTuple, SupportsFloat
 
 import gymnasium
 import numpy as np
 
-from calvinbench.envs.chains import Chain, initial_observation
+from calvinbench.envs.chains import Chain, initial_observation, published
 from calvinbench.envs.instructions import InstructionSet
 from calvinbench.envs.tasks import is_solved
 from calvinbench.envs.world_info import PrivilegedState, WorldInfo, as_world_info
@@ -23,8 +23,18 @@ TIMED_OUT = "timed_out"
 class _Clock:
     """Where an episode stands in its chain."""
 
+    completed: int = 0
     subtask: int = 0
     subtask_steps: int = 0
+
+
+class _Ended(NamedTuple):
+    """How a step ended a subtask."""
+
+    outcome: str
+    subtask: int
+    task: str
+    steps: int
 
 
 class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray], np.ndarray]):
@@ -40,7 +50,8 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
     - `task`, `instruction`: of the subtask that the *next* action works on (after the end, of the last one worked on);
     - `subtask`: its index in the chain; `subtask_steps`: steps taken in it so far;
     - `completed`: subtasks solved so far;
-    - `outcome`: `"solved"` or `"timed_out"` if the last step ended a subtask, else None.
+    - `outcome`: `"solved"` or `"timed_out"` if the last step ended a subtask, else None;
+    - `ended_subtask`, `ended_task`, `ended_steps`: which subtask that was, and the steps that it took; else None.
     """
 
     def __init__(
@@ -67,6 +78,7 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
         self._chain: Chain | None = None
         self._clock = _Clock()
         self._start: WorldInfo | None = None
+        self._generator = np.random.default_rng()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -74,13 +86,15 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
         """Sets the world to a chain's initial state.
 
         Args:
-            seed: Passed on to the world.
-            options: `{"chain": Chain}`.
+            seed: Seeds the draws of chains; passed on to the world.
+            options: `{"chain": Chain}`; without it one of the published chains is drawn.
 
         Raises:
-            ValueError: `options` has no chain.
+            ValueError: `options` holds something else.
         """
-        chain = (options or {}).get("chain")
+        if seed is not None:
+            self._generator = np.random.default_rng(seed)
+        chain = self._draw_chain() if not options else options.get("chain")
         if not isinstance(chain, Chain):
             raise ValueError(
                 'expected reset(options={"chain": chain}) with a calvinbench.envs.chains.Chain, '
@@ -91,7 +105,11 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
         self._chain = chain
         self._clock = _Clock()
         self._start = as_world_info(info)
-        return observation, self._with_chain(info, chain, outcome=None)
+        return observation, self._with_chain(info, chain, ended=None)
+
+    def _draw_chain(self) -> Chain:
+        chains = published()
+        return chains[self._generator.integers(len(chains))]
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], SupportsFloat, bool, bool, dict[str, Any]]:
         """Takes one action; see the class for what comes back.
@@ -101,36 +119,38 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
         """
         if self._chain is None or self._start is None:
             raise RuntimeError('expected reset(options={"chain": chain}) before step: no chain is under way.')
-        observation, _, _, _, info = self.env.step(action)
-        world = as_world_info(info)
-        clock, num_subtasks = self._clock, len(self._chain.subtasks)
+        observation, _, world_ended, world_cut_short, info = self.env.step(action)
+        world, chain, clock = as_world_info(info), self._chain, self._clock
         clock.subtask_steps += 1
-        outcome = None
-        if is_solved(self._chain.subtasks[clock.subtask], self._start, world):
-            outcome = SOLVED
-            self._clock = clock = _Clock(subtask=clock.subtask + 1)
-            self._start = world
+        ended = None
+        if is_solved(chain.subtasks[clock.subtask], self._start, world):
+            ended = _Ended(SOLVED, clock.subtask, chain.subtasks[clock.subtask], clock.subtask_steps)
+            clock.completed += 1
+            if clock.completed < len(chain.subtasks):
+                clock.subtask, clock.subtask_steps = clock.completed, 0
+                self._start = world
         elif clock.subtask_steps >= self._max_steps:
-            outcome = TIMED_OUT
-        terminated = clock.subtask == num_subtasks
-        truncated = outcome == TIMED_OUT
-        info = self._with_chain(info, self._chain, outcome)
+            ended = _Ended(TIMED_OUT, clock.subtask, chain.subtasks[clock.subtask], clock.subtask_steps)
+        terminated = bool(clock.completed == len(chain.subtasks) or world_ended)
+        truncated = bool((ended is not None and ended.outcome == TIMED_OUT) or world_cut_short)
         if terminated or truncated:
             self._start = None
-        return observation, float(outcome == SOLVED), terminated, truncated, info
+        reward = float(ended is not None and ended.outcome == SOLVED)
+        return observation, reward, terminated, truncated, self._with_chain(info, chain, ended)
 
-    def _with_chain(self, info: Mapping[str, Any], chain: Chain, outcome: str | None) -> dict[str, Any]:
+    def _with_chain(self, info: Mapping[str, Any], chain: Chain, ended: "_Ended | None") -> dict[str, Any]:
         """Adds where the chain stands to the world's info."""
-        completed = self._clock.subtask
-        current = min(completed, len(chain.subtasks) - 1)
-        task = chain.subtasks[current]
+        task = chain.subtasks[self._clock.subtask]
         return dict(info) | {
             "task": task,
             "instruction": self._instructions.canonical(task),
-            "subtask": current,
+            "subtask": self._clock.subtask,
             "subtask_steps": self._clock.subtask_steps,
-            "completed": completed,
-            "outcome": outcome,
+            "completed": self._clock.completed,
+            "outcome": ended and ended.outcome,
+            "ended_subtask": ended and ended.subtask,
+            "ended_task": ended and ended.task,
+            "ended_steps": ended and ended.steps,
         }
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from itertools import product
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,6 @@ from calvinbench.envs.world_info import BLOCKS
 
 CHAIN_LENGTH = 5
 """Subtasks in a chain."""
-NUM_PUBLISHED = 1000
 PUBLISHED_DIGEST = "90191d9ac76baecb4f292ab766bbbf3ae65dbf43a83bbe5c376d99db10fd6446"
 """SHA-256 of the 1000 published chains, as `digest` computes it."""
 
@@ -71,16 +71,22 @@ class Chain:
     """A long-horizon episode.
 
     Attributes:
-        initial_state: The symbolic state that the world starts in, see `SymbolicState`.
-        subtasks: Five task names, in order.
+        initial_state: The symbolic state that the world starts in, see `SymbolicState`; read-only.
+        subtasks: Task names, in order: five in CALVIN's chains, at least one in others.
     """
 
     initial_state: SymbolicState
     subtasks: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        if not self.subtasks:
+            raise ValueError("expected a chain of at least one subtask, got none.")
         for task in self.subtasks:
             require_name(task, TASKS, "task")
+        object.__setattr__(self, "initial_state", MappingProxyType(dict(self.initial_state)))
+
+    def __reduce__(self) -> tuple[type["Chain"], tuple[dict[str, int | str], tuple[str, ...]]]:
+        return Chain, (dict(self.initial_state), self.subtasks)
 
 
 class InitialObservation(NamedTuple):
@@ -195,6 +201,7 @@ def is_valid(initial_state: SymbolicState, subtasks: Sequence[str]) -> bool:
     return len({_category(task) for task in subtasks}) == len(subtasks)
 
 
+@cache
 def initial_states() -> tuple[SymbolicState, ...]:
     """The 192 initial states: one or two blocks on the table, at most one in each half of the cabinet."""
 
@@ -203,7 +210,7 @@ def initial_states() -> tuple[SymbolicState, ...]:
         return places.count("table") in (1, 2) and all(places.count(half) < 2 for half in _CABINET)
 
     states = (dict(zip(_CONDITIONS, values, strict=True)) for values in product(*_CONDITIONS.values()))
-    return tuple(state for state in states if is_possible(state))
+    return tuple(MappingProxyType(state) for state in states if is_possible(state))
 
 
 def generate(num_chains: int) -> tuple[Chain, ...]:
@@ -277,15 +284,14 @@ def initial_observation(initial_state: SymbolicState) -> InitialObservation:
     """The `robot_obs` and `scene_obs` that CALVIN sets for an initial state.
 
     Args:
-        initial_state: One of `initial_states()`, with its keys in their order (the blocks' poses hang on a hash of
-            the values in that order).
+        initial_state: One of `initial_states()`; the order of its keys does not matter.
 
     Raises:
-        ValueError: Keys are missing, or a value does not exist.
+        ValueError: Keys are missing, a value does not exist, or blocks would stand in each other.
     """
-    _require_symbolic_state(initial_state)
-    state = {key: initial_state[key] for key in _CONDITIONS}
-    generator = np.random.RandomState(_fnv1_32(str(dict(state).values())))
+    state = _canonical(initial_state)
+    # CALVIN hashes the text of the values, types included: 1 and True would give different blocks.
+    generator = np.random.RandomState(_fnv1_32(str(state.values())))
     table_places = list(TABLE_PLACES)
     generator.shuffle(table_places)
     # Yaws are drawn for red, blue, pink in turn, whatever their places are.
@@ -306,7 +312,8 @@ def initial_observation(initial_state: SymbolicState) -> InitialObservation:
     return InitialObservation(np.array(INITIAL_ROBOT_OBS), scene_obs)
 
 
-def _require_symbolic_state(state: SymbolicState) -> None:
+def _canonical(state: SymbolicState) -> dict[str, int | str]:
+    """The state among `initial_states()` that equals a given one."""
     for key, values in _CONDITIONS.items():
         if key not in state:
             raise ValueError(
@@ -314,6 +321,13 @@ def _require_symbolic_state(state: SymbolicState) -> None:
             )
         if state[key] not in values:
             raise ValueError(f"expected '{key}' to be one of {values}, got {state[key]!r}.")
+    canonical = {key: values[values.index(state[key])] for key, values in _CONDITIONS.items()}
+    if canonical not in initial_states():
+        raise ValueError(
+            f"expected one or two blocks on the table and at most one in each half of the cabinet, got {canonical}. "
+            "Take a state from initial_states()."
+        )
+    return canonical
 
 
 def _fnv1_32(text: str) -> int:

@@ -5,6 +5,7 @@ that ends without success is tried again until the subtask's clock runs out.
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import count
 
 import numpy as np
 from jaxtyping import Float64
@@ -17,7 +18,6 @@ from calvinbench.envs.names import require_name
 from calvinbench.envs.tasks import TASKS
 from calvinbench.envs.world_info import PrivilegedState
 
-_MAX_ATTEMPTS = 6
 _PAUSE_STEPS = 4
 _SWITCH_ORIGIN = np.array([0.3, 0.0609, 0.4949])
 _BUTTON_TOP = np.array([-0.12, -0.12, 0.56])
@@ -29,7 +29,7 @@ _FREE_HAND_TASKS = ("open_", "close_", "move_", "turn_")
 
 
 class Expert:
-    """Works on one task at a time; begins anew when the task changes."""
+    """Works on one task at a time, in one world; begins anew when the task changes. Make one for each episode."""
 
     def __init__(self, block_sizes: Mapping[str, tuple[float, float, float]] = BLOCK_SIZES) -> None:
         """Makes an expert that has seen nothing.
@@ -61,7 +61,7 @@ class Expert:
 
 def _work(view: View, task: str) -> Motion:
     """Attempts a task again and again."""
-    for attempt in range(_MAX_ATTEMPTS):
+    for attempt in count():
         if not (task in _HELD_TASKS and view.held()):
             if task.startswith(_FREE_HAND_TASKS) and view.held() is None:
                 yield from retreat(view, view.gripper)
@@ -71,8 +71,6 @@ def _work(view: View, task: str) -> Motion:
                 yield from retreat(view)
         yield from _routine(view, task, attempt)
         yield from hold(view.gripper, _PAUSE_STEPS)
-    while True:
-        yield from hold(view.gripper, 1)
 
 
 def _routine(view: View, task: str, attempt: int) -> Motion:  # noqa: C901, PLR0911, PLR0912  (a table of tasks)

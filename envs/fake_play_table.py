@@ -1,4 +1,4 @@
-"""A world without PyBullet, for tests of whatever steps worlds: it shows and accepts what `PlayTableEnv` does."""
+"""A world without PyBullet, for tests of whatever steps worlds: the interface of `PlayTableEnv`, without depth."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict
 
+from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import (
     CAMERA_SIZES,
     MAX_RELATIVE_EULER_RAD,
@@ -16,6 +17,7 @@ from calvinbench.envs.observation import (
     SCENE_OBS_DIM,
     ActionConvention,
     require_finite_action,
+    require_finite_state,
 )
 from calvinbench.envs.world_info import BLOCKS, TABLE, BlockInfo, Contact, WorldInfo
 
@@ -49,7 +51,7 @@ class FakePlayTable(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         Args:
             cameras: Names of the cameras to show, among `CAMERA_SIZES`.
         """
-        self._cameras = tuple(cameras)
+        self._cameras = tuple(require_name(camera, tuple(CAMERA_SIZES), "camera") for camera in cameras)
         spaces: dict[str, gymnasium.Space[Any]] = {
             f"rgb_{camera}": Box(0, 255, (CAMERA_SIZES[camera], CAMERA_SIZES[camera], 3), np.uint8)
             for camera in self._cameras
@@ -74,12 +76,18 @@ class FakePlayTable(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         Args:
             seed: For the draw.
             options: `{"robot_obs": (15,), "scene_obs": (24,)}`; what is left out is drawn or zero.
+
+        Raises:
+            ValueError: A state has the wrong shape or is not finite.
+            UnknownNameError: `options` has another key.
         """
         super().reset(seed=seed)
         given = options or {}
-        self._robot_obs = np.array(given.get("robot_obs", np.zeros(ROBOT_OBS_DIM)), dtype=np.float64)
+        for key in given:
+            require_name(key, ("robot_obs", "scene_obs"), "reset option")
+        self._robot_obs = require_finite_state(given.get("robot_obs", self._robot_obs * 0), "robot_obs", ROBOT_OBS_DIM)
         if "scene_obs" in given:
-            self._scene_obs = np.array(given["scene_obs"], dtype=np.float64)
+            self._scene_obs = require_finite_state(given["scene_obs"], "scene_obs", SCENE_OBS_DIM)
         else:
             self._scene_obs = np.zeros(SCENE_OBS_DIM)
             self._scene_obs[:2] = self.np_random.uniform(0.0, (SLIDER_MAX_M, DRAWER_MAX_M))
@@ -104,7 +112,7 @@ class FakePlayTable(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         return self._observation(), 0.0, False, False, self._info()
 
     def _observation(self) -> dict[str, np.ndarray]:
-        brightness = round(255 * float(self._scene_obs[0]) / SLIDER_MAX_M)
+        brightness = round(255 * float(np.clip(self._scene_obs[0] / SLIDER_MAX_M, 0, 1)))
         pictures = {
             f"rgb_{camera}": np.full((CAMERA_SIZES[camera], CAMERA_SIZES[camera], 3), brightness, np.uint8)
             for camera in self._cameras

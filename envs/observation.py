@@ -34,16 +34,21 @@ class ActionConvention(StrEnum):
     REL_ACTIONS = "rel_actions"
     """(7,): xyz in units of 0.02 m, euler xyz in units of 0.05 rad, added to the target of the last action; gripper."""
     ABS_ACTIONS = "abs_actions"
-    """(7,): tcp xyz in metres, tcp euler xyz in radians, world frame; gripper."""
+    """(7,): tcp xyz in metres, tcp euler xyz in radians, world frame; gripper. Or (8,), with a quaternion xyzw."""
     REL_JOINTS = "rel_joints"
     """(8,): seven joint angles in radians, added to the measured ones; gripper."""
     ABS_JOINTS = "abs_joints"
     """(8,): seven joint angles in radians; gripper."""
 
     @property
+    def dims(self) -> tuple[int, ...]:
+        """Sizes of action that are understood, the usual one first."""
+        return {ActionConvention.REL_ACTIONS: (7,), ActionConvention.ABS_ACTIONS: (7, 8)}.get(self, (8,))
+
+    @property
     def action_dim(self) -> int:
         """Numbers in an action: 7 for Cartesian conventions, 8 for joints."""
-        return 7 if self in (ActionConvention.REL_ACTIONS, ActionConvention.ABS_ACTIONS) else 8
+        return self.dims[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,7 @@ def require_finite_action(action: Any, convention: ActionConvention) -> Float64[
         convention: The convention that the world accepts.
 
     Raises:
-        ValueError: The shape is not `(convention.action_dim,)`, or a number is NaN or infinite.
+        ValueError: The shape is not one of the convention's, or a number is NaN or infinite.
         TypeError: The action is not made of numbers.
     """
     try:
@@ -102,7 +107,7 @@ def require_finite_action(action: Any, convention: ActionConvention) -> Float64[
         raise TypeError(
             f"expected {convention.action_dim} numbers as an action ({convention}), got {action!r}."
         ) from error
-    if array.shape != (convention.action_dim,):
+    if array.shape not in [(dim,) for dim in convention.dims]:
         raise ValueError(
             f"expected an action of shape ({convention.action_dim},) for '{convention}', got shape {array.shape}. "
             "Return one action for one world, without a batch or chunk axis."
@@ -113,3 +118,22 @@ def require_finite_action(action: Any, convention: ActionConvention) -> Float64[
             "A NaN here usually comes from a diverged or half-loaded checkpoint."
         )
     return array
+
+
+def require_finite_state(value: Any, name: str, dim: int) -> Float64[np.ndarray, " dim"]:
+    """Returns a copy of a `robot_obs` or `scene_obs` as float64, or says what is wrong with it.
+
+    Args:
+        value: What a user asked for.
+        name: What it is called, for the message.
+        dim: Its size.
+
+    Raises:
+        ValueError: The shape is not `(dim,)`, or a number is NaN or infinite.
+    """
+    state = np.array(value, dtype=np.float64)
+    if state.shape != (dim,):
+        raise ValueError(f"expected {name} of shape ({dim},), got shape {state.shape}.")
+    if not np.isfinite(state).all():
+        raise ValueError(f"expected finite numbers in {name}, got {state.tolist()}.")
+    return state

@@ -18,8 +18,9 @@ from calvinbench.envs.observation import (
     ROBOT_OBS_DIM,
     SCENE_OBS_DIM,
     ActionConvention,
+    require_finite_state,
 )
-from calvinbench.envs.robot import BASE_POSITION, FINGER_OPEN_M, Robot
+from calvinbench.envs.robot import BASE_POSITION, FINGER_OPEN_M, LOWER_JOINT_LIMITS, UPPER_JOINT_LIMITS, Robot
 from calvinbench.envs.scene import load_scene
 from calvinbench.envs.table import Table
 from calvinbench.envs.world_info import ROBOT, TABLE, BlockInfo, Contact, WorldInfo
@@ -30,6 +31,10 @@ _WORLD_BOUND_M = 100.0
 """Observations are declared to lie within this; nothing in the world comes near it."""
 _MIN_BLOCK_DISTANCE_M = 0.12
 """Between the centres of blocks that `reset` draws: more than the diagonal of the biggest."""
+_FIXTURE_SLACK_M = 0.01
+_FINGER_SLACK_M = 0.03
+_JOINT_SLACK_RAD = 0.1
+"""By how much a state that is set may pass the limits of joints: pressed hard, Bullet's joints give way a little."""
 
 
 class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
@@ -74,10 +79,13 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             render_mode: `"rgb_array"`, for `render()` to give the static camera's picture.
 
         Raises:
+            TypeError: `cameras` is one name, not a list of names.
             UnknownNameError: A scene, camera, convention or renderer does not exist.
             ValueError: A camera's size is below 1, or the render mode does not exist.
         """
         camera_sizes = dict(camera_sizes or {})
+        if isinstance(cameras, str):
+            raise TypeError(f"expected cameras as a list of names, got '{cameras}'. Write ('{cameras}',).")
         for camera in (*cameras, *camera_sizes):
             require_name(camera, tuple(CAMERA_SIZES), "camera")
         if render_mode not in (None, *self.metadata["render_modes"]):
@@ -92,6 +100,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._depth = depth
         self._client = BulletClient()
         self._load()
+        self._is_set = False
         self._cameras = {
             camera: make_camera(self._client, camera, camera_sizes.get(camera), lambda: self._robot.camera_pose)
             for camera in CAMERA_SIZES
@@ -142,8 +151,10 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
                 blocks anywhere on the table or in the cabinet.
 
         Raises:
-            ValueError: A state has the wrong shape, is not finite, or asks for lights or a gripper between on and off.
+            ValueError: A state has the wrong shape, is not finite, has joints beyond their limits, or lights or a
+                gripper action between on and off.
             UnknownNameError: `options` has another key.
+            RuntimeError: The world is closed.
         """
         super().reset(seed=seed)
         options = options or {}
@@ -152,11 +163,8 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         robot_obs = options.get("robot_obs")
         scene_obs = options.get("scene_obs")
         if robot_obs is not None:
-            robot_obs = _require_state(robot_obs, "robot_obs", ROBOT_OBS_DIM, flags={14: (-1.0, 1.0)})
-        if scene_obs is None:
-            scene_obs = self._draw_scene()
-        else:
-            scene_obs = _require_state(scene_obs, "scene_obs", SCENE_OBS_DIM, flags={4: (0.0, 1.0), 5: (0.0, 1.0)})
+            robot_obs = _require_robot_obs(robot_obs)
+        scene_obs = self._draw_scene() if scene_obs is None else self._require_scene_obs(scene_obs)
         self._load()
         self._table.reset(scene_obs[:6])
         for uid, pose in zip(self._blocks.values(), scene_obs[6:].reshape(3, 6), strict=True):
@@ -165,6 +173,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._robot.reset(robot_obs)
         # CALVIN takes one physics step inside reset, so that contacts are known.
         self._client.stepSimulation()
+        self._is_set = True
         return self._observe(), self._info()
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], SupportsFloat, bool, bool, dict[str, Any]]:
@@ -175,7 +184,10 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
         Raises:
             ValueError: The shape is wrong, or a number is NaN or infinite; the world has not moved then.
+            RuntimeError: The world was never reset, or is closed.
         """
+        if not self._is_set:
+            raise RuntimeError("expected reset before step: no state has been set.")
         self._robot.apply(action, self.action_convention)
         for _ in range(SUBSTEPS):
             self._client.stepSimulation()
@@ -183,12 +195,23 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         return self._observe(), 0.0, False, False, self._info()
 
     def render(self) -> np.ndarray | None:
-        """The static camera's picture (200, 200, 3) uint8, or None without a render mode."""
+        """The static camera's picture, (200, 200, 3) uint8 at its native size, or None without a render mode."""
         return self._cameras["static"].take().rgb if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
         """Frees the simulator; may be called twice."""
         self._client.close()
+
+    def _require_scene_obs(self, value: Any) -> Float64[np.ndarray, "24"]:
+        """Returns a `scene_obs` that can be set, or says what is wrong with it."""
+        scene_obs = require_finite_state(value, "scene_obs", SCENE_OBS_DIM)
+        for index, (low, high) in enumerate(self._table.ranges.values()):
+            _require_between(scene_obs, "scene_obs", index, low, high, _FIXTURE_SLACK_M)
+        for index in (4, 5):
+            _require_one_of(scene_obs, "scene_obs", index, (0.0, 1.0))
+        for index in range(6, SCENE_OBS_DIM):
+            _require_between(scene_obs, "scene_obs", index, -_WORLD_BOUND_M, _WORLD_BOUND_M)
+        return scene_obs
 
     def _draw_scene(self) -> Float64[np.ndarray, "24"]:
         """Draws a `scene_obs`: fixtures at their ends, blocks apart from each other on the scene's surfaces."""
@@ -283,18 +306,21 @@ def _action_space(convention: ActionConvention) -> spaces.Box:
     return spaces.Box(-bound, bound, dtype=np.float64)
 
 
-def _require_state(
-    value: Any, name: str, dim: int, flags: Mapping[int, tuple[float, float]]
-) -> Float64[np.ndarray, " dim"]:
-    """Returns a state vector as float64, or says what is wrong with it."""
-    state = np.array(value, dtype=np.float64)
-    if state.shape != (dim,):
-        raise ValueError(f"expected {name} of shape ({dim},), got shape {state.shape}.")
-    if not np.isfinite(state).all():
-        raise ValueError(f"expected finite numbers in {name}, got {state.tolist()}.")
-    for index, allowed in flags.items():
-        if state[index] not in allowed:
-            raise ValueError(f"expected {name}[{index}] to be {allowed[0]:g} or {allowed[1]:g}, got {state[index]:g}.")
-    if name == "robot_obs" and not 0 <= state[6] <= 2 * FINGER_OPEN_M + 0.001:
-        raise ValueError(f"expected a gripper width of 0 to {2 * FINGER_OPEN_M} m in robot_obs[6], got {state[6]:g}.")
-    return state
+def _require_robot_obs(value: Any) -> Float64[np.ndarray, "15"]:
+    """Returns a `robot_obs` that can be set, or says what is wrong with it."""
+    robot_obs = require_finite_state(value, "robot_obs", ROBOT_OBS_DIM)
+    _require_between(robot_obs, "robot_obs", 6, 0.0, 2 * FINGER_OPEN_M, _FINGER_SLACK_M)
+    for index, (low, high) in enumerate(zip(LOWER_JOINT_LIMITS, UPPER_JOINT_LIMITS, strict=True), start=7):
+        _require_between(robot_obs, "robot_obs", index, low, high, _JOINT_SLACK_RAD)
+    _require_one_of(robot_obs, "robot_obs", 14, (-1.0, 1.0))
+    return robot_obs
+
+
+def _require_between(state: np.ndarray, name: str, index: int, low: float, high: float, slack: float = 0.0) -> None:
+    if not low - slack <= state[index] <= high + slack:
+        raise ValueError(f"expected {name}[{index}] between {low:g} and {high:g}, got {state[index]:g}.")
+
+
+def _require_one_of(state: np.ndarray, name: str, index: int, allowed: tuple[float, float]) -> None:
+    if state[index] not in allowed:
+        raise ValueError(f"expected {name}[{index}] to be {allowed[0]:g} or {allowed[1]:g}, got {state[index]:g}.")

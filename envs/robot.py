@@ -167,7 +167,9 @@ class Robot:
                 )
                 joints = self._inverse_kinematics(self._target)
             case ActionConvention.ABS_ACTIONS:
-                self._target = TargetPose(numbers[:3], numbers[3:])
+                turn = numbers[3:]
+                euler = self._client.getEulerFromQuaternion(turn.tolist()) if len(turn) == 4 else turn
+                self._target = TargetPose(numbers[:3], np.array(euler))
                 joints = self._inverse_kinematics(self._target)
             case ActionConvention.REL_JOINTS:
                 joints = np.array(self._joints()) + numbers

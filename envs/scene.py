@@ -1,11 +1,13 @@
 """Which bodies stand where: what a scene is made of, and the scenes that there are."""
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
+from xml.etree import ElementTree as Xml
 
 import numpy as np
 from jaxtyping import Float64
@@ -35,7 +37,6 @@ class Scene:
         robot_urdf: The arm's description, as text; paths of meshes are absolute.
         table_urdf: The table's file.
         block_urdfs: The blocks' files by name, in the order of `scene_obs`.
-        block_sizes: Edges of the blocks as simulated, metres.
         global_scaling: By how much table and blocks are scaled when they are loaded.
         surfaces: Where blocks may be put: `table`, `slider_left`, `slider_right`.
     """
@@ -44,26 +45,27 @@ class Scene:
     robot_urdf: str
     table_urdf: Path
     block_urdfs: Mapping[str, Path]
-    block_sizes: Mapping[str, tuple[float, float, float]]
     global_scaling: float
     surfaces: Mapping[str, Surface]
 
     def digest(self) -> str:
         """SHA-256 over everything that the scene is loaded from; where it lies on the disk does not count."""
         sha = hashlib.sha256()
-        mesh_folder = Path(_pybullet_data_path()).as_posix()
-        sha.update(self.robot_urdf.replace(mesh_folder, "pybullet_data").encode())
-        for urdf in (self.table_urdf, *self.block_urdfs.values()):
-            sha.update(urdf.read_bytes())
-        for mesh in sorted(self.table_urdf.parent.glob("*.obj")):
-            sha.update(mesh.read_bytes())
+        sha.update(f"{list(self.block_urdfs)} {self.global_scaling}".encode())
+        descriptions = [(Path(), self.robot_urdf)]
+        for file in (self.table_urdf, *self.block_urdfs.values()):
+            descriptions.append((file.parent, file.read_text(encoding="utf-8")))
+        for folder, urdf in descriptions:
+            sha.update(re.sub(r'filename="[^"]*/', 'filename="', urdf).encode())
+            for name in _mesh_names(urdf):
+                sha.update((folder / name).read_bytes())
         return sha.hexdigest()
 
 
-def _pybullet_data_path() -> str:
-    import pybullet_data
-
-    return str(pybullet_data.getDataPath())
+def _mesh_names(urdf: str) -> list[str]:
+    """The files that a description refers to, each once, in their order."""
+    meshes = Xml.fromstring(urdf).iter("mesh")  # noqa: S314  (a file of an installed package)
+    return list(dict.fromkeys(mesh.attrib["filename"] for mesh in meshes))
 
 
 def _embedded() -> Scene:
@@ -76,10 +78,9 @@ def _embedded() -> Scene:
         robot_urdf=panda_urdf(),
         table_urdf=folder / "table.urdf",
         block_urdfs={name: folder / f"{name}.urdf" for name in BLOCK_SIZES},
-        block_sizes=BLOCK_SIZES,
         global_scaling=1.0,
         surfaces={
-            "table": Surface((0.0, -0.15, 0.46), (0.35, -0.03, 0.46)),
+            "table": Surface((0.0, -0.15, 0.46), (0.35, -0.04, 0.46)),
             "slider_left": Surface((-0.32, 0.095, 0.46), (-0.16, 0.11, 0.46)),
             "slider_right": Surface((-0.05, 0.095, 0.46), (0.11, 0.11, 0.46)),
         },

@@ -40,7 +40,10 @@ class Table:
             self._joints[description[1].decode()] = index
         links = {name: index for index, name in self.link_names.items()}
         self._light_links = {light: links[link] for light, link in LIGHT_LINKS.items()}
-        self._middles = {joint: sum(client.getJointInfo(self.uid, self._joints[joint])[8:10]) / 2 for joint in JOINTS}
+        self.ranges: dict[str, tuple[float, float]] = {
+            joint: client.getJointInfo(self.uid, self._joints[joint])[8:10] for joint in JOINTS
+        }
+        """Limits of `JOINTS`, metres."""
         for joint in (*DOORS, SWITCH):
             client.setJointMotorControl2(
                 self.uid, self._joints[joint], client.VELOCITY_CONTROL, force=MAX_FIXTURE_FORCE_N
@@ -93,7 +96,7 @@ class Table:
 
     def _is_past_middle(self, joint: str) -> bool:
         position = self._client.getJointState(self.uid, self._joints[joint])[0]
-        return bool(position > self._middles[joint])
+        return bool(position > sum(self.ranges[joint]) / 2)
 
     def _set_light(self, light: str, lit: int) -> None:
         self._lights[light] = lit

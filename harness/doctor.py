@@ -1,12 +1,15 @@
 """What works on this machine, and what to do about the rest."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.resources import files
 
 from calvinbench.harness.provenance import PACKAGES, package_version
 
+_BUILD_PYBULLET = (
+    "pip install numpy setuptools wheel && "
+    "pip install --force-reinstall --no-deps --no-cache-dir --no-build-isolation 'pybullet>=3.2.5,<3.3'"
+)
+"""Where there is no wheel this compiles it, with numpy, which is left out where it is not installed beforehand."""
 OK, MISSING, FAILED = "ok", "missing", "failed"
 
 
@@ -78,9 +81,12 @@ def _look_at_pybullet() -> str:
     client = BulletClient()
     try:
         client.stepSimulation()
+        steps = "a simulation without a window steps"
+        if client.isNumpyEnabled():
+            return steps
+        return f"{steps}, but it was built without numpy: pictures are right and come slower. Better: {_BUILD_PYBULLET}"
     finally:
         client.close()
-    return "a simulation without a window steps"
 
 
 def _look_at_renderer() -> str:
@@ -100,22 +106,17 @@ def _look_at_renderer() -> str:
 def _look_at_assets() -> str:
     from calvinbench.envs.chains import published
     from calvinbench.envs.instructions import embedded_instructions
+    from calvinbench.envs.scene import load_scene
 
-    sha = hashlib.sha256()
-    urdfs = [entry for entry in files("calvinbench.envs.assets").iterdir() if entry.name.endswith(".urdf")]
-    if not urdfs:
-        raise FileNotFoundError("no URDF among calvinbench.envs.assets")
-    for entry in sorted(urdfs, key=lambda entry: entry.name):
-        sha.update(entry.read_bytes())
     return (
-        f"{len(urdfs)} URDFs (sha256 {sha.hexdigest()[:12]}), {len(published())} published chains, "
+        f"embedded scene (sha256 {load_scene('embedded').digest()[:12]}), {len(published())} published chains, "
         f"sentences for {len(embedded_instructions().seen)} tasks"
     )
 
 
 _LOOKS: tuple[tuple[str, Callable[[], str], str], ...] = (
     ("torch", _look_at_torch, "install torch for this machine, see https://pytorch.org/get-started"),
-    ("pybullet", _look_at_pybullet, "pip install --force-reinstall 'pybullet>=3.2.5,<3.3'"),
+    ("pybullet", _look_at_pybullet, _BUILD_PYBULLET),
     ("assets", _look_at_assets, "the installation is damaged: pip install --force-reinstall --no-deps calvinbench"),
     ("renderer", _look_at_renderer, "report it with the output of this command"),
 )

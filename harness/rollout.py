@@ -38,7 +38,7 @@ class ChainJob:
 def make_job(number: int, chain: Chain, run_seed: int) -> ChainJob:
     """A job whose seed depends on the run's seed and the chain's number alone, not on the order of running."""
     seed = int(np.random.SeedSequence([run_seed, number]).generate_state(1)[0])
-    return ChainJob(number, Chain(dict(chain.initial_state), tuple(chain.subtasks)), seed)
+    return ChainJob(number, chain, seed)
 
 
 def run_chain(open_env: Callable[[], ChainEnv], policy: Policy, job: ChainJob) -> ChainRecord:
@@ -159,7 +159,7 @@ class _Diary:
     def record(self) -> ChainRecord:
         return ChainRecord(
             chain=self.job.number,
-            initial_state=self.job.chain.initial_state,
+            initial_state=dict(self.job.chain.initial_state),
             subtasks=tuple(self.subtasks),
             completed=sum(subtask.outcome == SOLVED for subtask in self.subtasks),
             outcome=self.subtasks[-1].outcome,

@@ -1,5 +1,6 @@
 """ChainEnv: one episode is one chain."""
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -44,7 +45,10 @@ def test_a_subtask_whose_steps_run_out_truncates_the_episode():
         (False, False),
         (False, True),
     ]
-    assert ends[-1][2]["outcome"] == "timed_out"
+    last = ends[-1][2]
+    assert last["outcome"] == "timed_out"
+    assert (last["ended_subtask"], last["ended_task"], last["ended_steps"]) == (0, "turn_on_led", 3)
+    assert ends[0][2]["ended_task"] is None
     assert ends[-1][2]["completed"] == 0
     with pytest.raises(RuntimeError, match="no chain is under way"):
         env.step(REST)
@@ -61,6 +65,7 @@ def test_solving_a_subtask_gives_a_reward_and_the_next_instruction_and_a_new_clo
     _, reward, terminated, truncated, info = env.step(REST)
     assert (reward, terminated, truncated) == (1.0, False, False)
     assert (info["outcome"], info["completed"], info["subtask"], info["subtask_steps"]) == ("solved", 1, 1, 0)
+    assert (info["ended_subtask"], info["ended_task"], info["ended_steps"]) == (0, "turn_on_led", 2)
     assert info["task"] == "open_drawer"
     assert info["instruction"] == "open the drawer"
     env.close()
@@ -74,6 +79,7 @@ def test_the_last_subtask_terminates_the_episode():
     play_table._table._set_light("led", 1)
     _, reward, terminated, truncated, info = env.step(REST)
     assert (reward, terminated, truncated, info["completed"]) == (1.0, True, False, 1)
+    assert (info["task"], info["subtask"], info["subtask_steps"]) == ("turn_on_led", 0, 1)
     env.close()
 
 
@@ -82,7 +88,34 @@ def test_an_episode_without_a_chain_is_refused():
     with pytest.raises(RuntimeError, match="no chain is under way"):
         env.step(REST)
     with pytest.raises(ValueError, match="published"):
-        env.reset()
+        env.reset(options={"chains": CHAIN})
+    env.close()
+
+
+def test_a_chain_that_is_not_given_is_drawn_and_the_same_seed_draws_the_same():
+    env = make()
+    starts = [env.reset(seed=seed) for seed in (0, 0, 1)]
+    tasks = [info["task"] for _, info in starts]
+    np.testing.assert_array_equal(starts[0][0]["scene_obs"], starts[1][0]["scene_obs"])
+    assert tasks[0] == tasks[1]
+    assert not np.array_equal(starts[0][0]["scene_obs"], starts[2][0]["scene_obs"])
+    env.close()
+
+
+def test_gymnasiums_vector_environments_step_chains():
+    env = gymnasium.vector.SyncVectorEnv([lambda: make(max_steps=2)] * 2)
+    env.reset(seed=0)
+    for step in range(5):
+        _, _, _, truncated, _ = env.step(np.tile(REST, (2, 1)))
+        assert truncated.all() == (step % 3 == 1)
+    env.close()
+
+
+def test_a_time_limit_inside_cuts_the_episode_short():
+    limited = gymnasium.wrappers.TimeLimit(PlayTableEnv(cameras=()), max_episode_steps=2)
+    env = ChainEnv(limited, embedded_instructions())
+    env.reset(options={"chain": CHAIN})
+    assert [env.step(REST)[3] for _ in range(2)] == [False, True]
     env.close()
 
 

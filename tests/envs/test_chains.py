@@ -1,6 +1,7 @@
 """Chains: the published list, the generator that makes it, and what initial states set."""
 
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,32 @@ def test_an_initial_state_with_a_missing_key_or_a_wrong_value_is_refused():
         initial_observation({key: value for key, value in STATE.items() if key != "grasped"})
     with pytest.raises(ValueError, match="expected 'drawer' to be one of"):
         initial_observation({**STATE, "drawer": "ajar"})
+
+
+def test_an_initial_state_whose_blocks_would_stand_in_each_other_is_refused():
+    with pytest.raises(ValueError, match="one or two blocks on the table"):
+        initial_observation({**STATE, "red_block": "table", "blue_block": "table", "pink_block": "table"})
+    with pytest.raises(ValueError, match="one or two blocks on the table"):
+        initial_observation({**STATE, "blue_block": "slider_left", "pink_block": "slider_left"})
+
+
+def test_blocks_do_not_hang_on_the_types_of_equal_values_or_the_order_of_keys():
+    expected = initial_observation(STATE).scene_obs
+    alike = {key: np.str_(value) if isinstance(value, str) else bool(value) for key, value in STATE.items()}
+    for state in (alike, dict(reversed(STATE.items()))):
+        np.testing.assert_array_equal(initial_observation(state).scene_obs, expected)
+
+
+def test_chains_cannot_be_changed_and_travel_to_other_processes():
+    chain = published()[0]
+    with pytest.raises(TypeError):
+        chain.initial_state["led"] = 1  # type: ignore[index]
+    assert pickle.loads(pickle.dumps(chain)) == chain
+
+
+def test_a_chain_without_subtasks_is_refused():
+    with pytest.raises(ValueError, match="at least one subtask"):
+        Chain(STATE, ())
 
 
 @pytest.mark.recorded

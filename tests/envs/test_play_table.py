@@ -1,5 +1,6 @@
 """The world as a Gymnasium environment: its interface, its determinism, and what bad input gets."""
 
+import copy
 import hashlib
 import subprocess
 import sys
@@ -8,10 +9,11 @@ from collections.abc import Iterator
 
 import gymnasium
 import numpy as np
+import pybullet
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from calvinbench.envs.chains import initial_observation, published
+from calvinbench.envs.chains import INITIAL_ROBOT_OBS, initial_observation, published
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.play_table import PlayTableEnv
 
@@ -127,12 +129,63 @@ def test_two_worlds_in_one_process_do_not_disturb_each_other(env: PlayTableEnv):
     other = PlayTableEnv(cameras=())
     expected = digest_of_episode(other, 4, num_steps=60)
     env.reset(options=chain_state(1))
-    other.reset(options=chain_state(4))
-    for _ in range(5):
-        env.step(REST)
+    step_alone = other.step
+
+    def step_both(action: np.ndarray):
+        env.step(-action)
+        return step_alone(action)
+
+    other.step = step_both  # type: ignore[method-assign]
     assert digest_of_episode(other, 4, num_steps=60) == expected
     other.close()
     env.step(REST)
+
+
+def test_a_closed_world_refuses_and_touches_no_other(env: PlayTableEnv):
+    closed = PlayTableEnv(cameras=())
+    closed.reset(seed=0)
+    closed.close()
+    other = PlayTableEnv(cameras=())
+    before, _ = other.reset(seed=1)
+    for use in (lambda: closed.step(REST), lambda: closed.reset(seed=5)):
+        with pytest.raises(RuntimeError, match="closed"):
+            use()
+    np.testing.assert_array_equal(other._observe()["scene_obs"], before["scene_obs"])
+    other.close()
+
+
+def test_a_world_cannot_be_copied(env: PlayTableEnv):
+    with pytest.raises(TypeError, match="cannot be copied or pickled"):
+        copy.deepcopy(env)
+
+
+def test_a_step_before_the_first_reset_is_refused():
+    env = PlayTableEnv(cameras=())
+    with pytest.raises(RuntimeError, match="reset before step"):
+        env.step(REST)
+    env.close()
+
+
+def test_every_state_that_it_shows_can_be_set_again(env: PlayTableEnv):
+    env.reset(options=chain_state(5))
+    for step in range(60):
+        observation, *_ = env.step(np.array([0, 0, -0.3, 0, 0, 0, (-1.0) ** (step // 20 + 1)]))
+        shown = {key: observation[key] for key in ("robot_obs", "scene_obs")}
+        if step % 5 == 4:
+            again, _ = env.reset(options=shown)
+            np.testing.assert_allclose(again["robot_obs"], shown["robot_obs"], atol=5e-3)
+
+
+def test_an_absolute_action_takes_a_quaternion_too():
+    env = PlayTableEnv(cameras=(), action_convention="abs_actions")
+    ends = []
+    euler = [3.09, -0.03, 1.3]
+    for turn in (euler, pybullet.getQuaternionFromEuler(euler)):
+        env.reset(options=chain_state(0))
+        ends.append([env.step(np.array([0.05, -0.2, 0.55, *turn, 1.0]))[0]["robot_obs"] for _ in range(10)])
+    np.testing.assert_allclose(ends[0], ends[1], atol=1e-9)
+    assert abs(ends[0][-1][5] - 1.3) < 0.02
+    env.close()
 
 
 def test_rendering_does_not_change_the_physics():
@@ -189,8 +242,11 @@ def test_bad_settings_are_refused_in_words(settings, message):
     [
         ({"scene_obs": np.zeros(23)}, r"scene_obs of shape \(24,\)"),
         ({"robot_obs": np.full(15, np.nan)}, "finite numbers in robot_obs"),
-        ({"scene_obs": np.full(24, 0.5)}, r"scene_obs\[4\] to be 0 or 1"),
-        ({"robot_obs": np.zeros(15)}, r"robot_obs\[14\] to be -1 or 1"),
+        ({"scene_obs": np.eye(24)[4] * 0.5}, r"scene_obs\[4\] to be 0 or 1"),
+        ({"robot_obs": np.array(INITIAL_ROBOT_OBS) * [*[1] * 14, 0]}, r"robot_obs\[14\] to be -1 or 1"),
+        ({"scene_obs": np.eye(24)[0] * 5}, r"scene_obs\[0\] between 0 and 0.28, got 5"),
+        ({"scene_obs": np.eye(24)[6] * 1e7}, r"scene_obs\[6\] between -100 and 100"),
+        ({"robot_obs": np.eye(15)[8] * 50}, r"robot_obs\[8\] between -1.7628 and 1.7628, got 50"),
         ({"scene": np.zeros(24)}, "Did you mean 'scene_obs'"),
     ],
 )

@@ -1,13 +1,16 @@
 """The embedded scene: its drawings, its arm, its digest."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import pybullet_data
 import pytest
 
 from calvinbench.envs.assets import draw
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.panda import panda_urdf
-from calvinbench.envs.scene import load_scene
+from calvinbench.envs.scene import Scene, load_scene
 
 
 def test_the_shipped_drawings_are_what_the_script_draws(tmp_path: Path):
@@ -29,10 +32,40 @@ def test_the_arm_has_our_fingers_camera_and_tool_point():
         assert urdf.count(f'<link name="{link}">') == 1
 
 
-def test_the_digest_is_steady_and_hangs_on_the_drawings(tmp_path: Path):
+def test_the_digest_is_steady_and_does_not_hang_on_the_place(tmp_path: Path):
     scene = load_scene("embedded")
     assert scene.digest() == load_scene("embedded").digest()
-    assert len(scene.digest()) == 64
+    copy = copied(scene, tmp_path)
+    assert copy.table_urdf != scene.table_urdf
+    assert copy.digest() == scene.digest()
+
+
+@pytest.mark.parametrize(
+    "name", ["table.urdf", "block_red.urdf", "wedge.obj", "franka_panda/meshes/collision/hand.obj"]
+)
+def test_the_digest_changes_with_every_file_that_is_loaded(name: str, tmp_path: Path):
+    scene = copied(load_scene("embedded"), tmp_path)
+    before = scene.digest()
+    file = tmp_path / name
+    file.write_text(file.read_text().replace("0", "1", 1))
+    assert scene.digest() != before
+
+
+def test_the_digest_changes_with_the_scale():
+    scene = load_scene("embedded")
+    assert replace(scene, global_scaling=0.8).digest() != scene.digest()
+
+
+def copied(scene: Scene, folder: Path) -> Scene:
+    """The same scene, read from copies of its files."""
+    shutil.copytree(scene.table_urdf.parent, folder, dirs_exist_ok=True)
+    shutil.copytree(Path(pybullet_data.getDataPath()) / "franka_panda", folder / "franka_panda")
+    return replace(
+        scene,
+        robot_urdf=scene.robot_urdf.replace(pybullet_data.getDataPath(), str(folder)),
+        table_urdf=folder / scene.table_urdf.name,
+        block_urdfs={name: folder / file.name for name, file in scene.block_urdfs.items()},
+    )
 
 
 def test_an_unknown_scene_is_refused():
