@@ -5,15 +5,18 @@ Progress goes to standard error, the result to standard output. Whatever is heav
 
 import json as json_format
 import logging
+import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.suite import Suite, load_suite, shipped_suites
 
 if TYPE_CHECKING:
@@ -65,7 +68,7 @@ class Run:
 
             tables.show(runs)
             _tell(f"Kept in {suite.parent}. Figures and tables: calvinbench report {suite.parent}")
-        return FAILED if any(run.num_errored == len(run.records) for run in runs) else DONE
+        return _status(runs)
 
     def _suite(self) -> Suite:
         """The suite's settings with the flags laid over them."""
@@ -183,7 +186,7 @@ class Demo:
         report = write_report([suite.directory(run) for run in suite.runs], suite.parent / "report")
         if self.json:
             _print_report_json(report)
-            return DONE
+            return _status(report.runs)
         if was_done:
             print(f"The demo is already done: its chains are in {suite.parent}. Delete that folder to run it afresh.\n")
         tables.show(report.runs)
@@ -193,7 +196,7 @@ class Demo:
             "and is no rival to learned policies.\n"
         )
         print("Written:", *report.files, *(f"{suite.directory(run)}/" for run in suite.runs), sep="\n  ")
-        return DONE
+        return _status(report.runs)
 
     @staticmethod
     def _is_done(suite: Suite) -> bool:
@@ -237,10 +240,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(FAILED, "Stopped. All finished chains are kept; the same command goes on with the rest.")
     except OSError as error:
         _raise_when_debugging()
-        return _fail(FAILED, str(error.strerror or error))
+        # Our own say in words which file it is; others have it beside the words.
+        return _fail(FAILED, str(error) if error.filename else str(error.strerror or error))
+    except RunFailedError as error:
+        _raise_when_debugging()
+        return _fail(FAILED, str(error))
     except ValueError as error:
         _raise_when_debugging()
         return _fail(WRONG_CALL, str(error))
+
+
+def _status(runs: "Sequence[FinishedRun]") -> int:
+    """Failed where so many chains errored that the table means nothing."""
+    from calvinbench.harness.tables import has_too_many_errors
+
+    return FAILED if any(has_too_many_errors(run) for run in runs) else DONE
 
 
 class _ToStandardError(logging.Handler):
@@ -256,8 +270,22 @@ def _evaluate(suite: Suite) -> "tuple[FinishedRun, ...]":
     from calvinbench.harness.progress import LiveProgress
 
     require_known_names(suite)
-    with LiveProgress() as progress:
+    with _standard_output_for_results(), LiveProgress() as progress:
         return evaluate_suite(suite, [progress])
+
+
+@contextmanager
+def _standard_output_for_results() -> Iterator[None]:
+    """Sends what policies print while they run to standard error, C code's words included."""
+    sys.stdout.flush()
+    saved = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(saved, 1)
+        os.close(saved)
 
 
 def _print_report_json(report: "WrittenReport") -> None:
@@ -328,7 +356,16 @@ _NAMES = {
 
 
 def _print_json(content: dict[str, Any]) -> None:
-    print(json_format.dumps(content, indent=2, ensure_ascii=False))
+    print(json_format.dumps(_without_nan(content), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _without_nan(content: Any) -> Any:
+    """JSON has no NaN, which is the rate of a run without chains: null stands for it."""
+    if isinstance(content, dict):
+        return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and math.isnan(content) else content
 
 
 def _tell(words: str) -> None:

@@ -114,9 +114,45 @@ def _look_at_assets() -> str:
     )
 
 
+def _look_at_policy() -> str:
+    import numpy as np
+
+    from calvinbench.envs.observation import Observation
+    from calvinbench.envs.play_table import PlayTableEnv
+    from calvinbench.policies.registry import make_policy
+
+    policy = make_policy("untrained:kosmos2")
+    env = PlayTableEnv(scene="embedded", cameras=policy.traits.cameras)
+    try:
+        observation, _ = env.reset(seed=0)
+    finally:
+        env.close()
+    decision = policy.act(
+        Observation.stack([observation], policy.traits.observation_keys),
+        ["open the drawer"],
+        policy.initial_state(1, seeds=[0]),
+    )
+    if not np.isfinite(decision.actions).all():
+        raise RuntimeError(f"expected finite numbers from {policy.traits.label}, got {decision.actions}")
+    return f"{policy.traits.label} sees and acts"
+
+
+def _look_at_tables() -> str:
+    import matplotlib
+    import pandas as pd
+
+    from calvinbench.harness import plots, tables
+
+    plots.survival([])
+    tables.number_table([])
+    return f"tables and figures can be made: pandas {pd.__version__}, matplotlib {matplotlib.__version__}"
+
+
 _LOOKS: tuple[tuple[str, Callable[[], str], str], ...] = (
     ("torch", _look_at_torch, "install torch for this machine, see https://pytorch.org/get-started"),
     ("pybullet", _look_at_pybullet, _BUILD_PYBULLET),
     ("assets", _look_at_assets, "the installation is damaged: pip install --force-reinstall --no-deps calvinbench"),
     ("renderer", _look_at_renderer, "report it with the output of this command"),
+    ("policy", _look_at_policy, "pip install --force-reinstall transformers tokenizers"),
+    ("tables", _look_at_tables, "pip install --force-reinstall pandas scipy matplotlib"),
 )

@@ -2,8 +2,9 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -21,7 +22,7 @@ from calvinbench.harness.executors import run_in_process, run_in_processes
 from calvinbench.harness.provenance import this_session
 from calvinbench.harness.records import ChainRecord
 from calvinbench.harness.rollout import ChainJob, make_job
-from calvinbench.harness.run_directory import RunWriter
+from calvinbench.harness.run_directory import RUN_FILE, RunWriter, continued, read_description
 from calvinbench.harness.runs import Run, load_run
 from calvinbench.harness.suite import RunSettings, Suite
 from calvinbench.harness.workers import Worker, WorkerSetup, World
@@ -89,8 +90,7 @@ def evaluate(
     try:
         require_same_conventions(worker.policy.traits, worker.world)
         description = describe(settings, worker, all_chains, suite)
-        digest_of_first: Callable[[int], str] = lambda count: chain_lists.digest(all_chains[:count])  # noqa: E731
-        with RunWriter(directory, description, this_session(worlds), digest_of_first) as writer:
+        with RunWriter(directory, description, this_session(worlds), partial(_digest_of_first, all_chains)) as writer:
             finished = {record.chain for record in writer.records}
             jobs = [
                 make_job(number, chain, settings.seed)
@@ -103,6 +103,10 @@ def evaluate(
     finally:
         worker.close()
     return load_run(directory)
+
+
+def _digest_of_first(all_chains: Sequence[Chain], count: int) -> str:
+    return chain_lists.digest(all_chains[:count])
 
 
 def _execute(setup: WorkerSetup, worker: Worker, jobs: Sequence[ChainJob], worlds: int) -> Iterator[ChainRecord]:
@@ -236,8 +240,32 @@ def require_known_names(suite: Suite) -> None:
 
 
 def evaluate_suite(suite: Suite, subscribers: Sequence[Subscriber] = ()) -> tuple[Run, ...]:
-    """Runs all of a suite's policies, one after another; see `evaluate`."""
+    """Runs all of a suite's policies, one after another; see `evaluate`.
+
+    All are made once before the first chain of the first, so that what is wrong with the last is said at once.
+    """
+    setups = {suite.directory(run): WorkerSetup(run) for run in suite.runs}
+    if len(setups) > 1:
+        for directory, setup in setups.items():
+            require_runnable(setup, directory)
     return tuple(
-        evaluate(WorkerSetup(run), suite.directory(run), worlds=suite.worlds, suite=suite.name, subscribers=subscribers)
-        for run in suite.runs
+        evaluate(setup, directory, worlds=suite.worlds, suite=suite.name, subscribers=subscribers)
+        for directory, setup in setups.items()
     )
+
+
+def require_runnable(setup: WorkerSetup, directory: Path) -> None:
+    """Makes policy and world and compares with what the folder holds, without running or writing anything.
+
+    Raises:
+        As `evaluate` does.
+    """
+    all_chains = chain_lists.published()
+    worker = Worker(setup)
+    try:
+        require_same_conventions(worker.policy.traits, worker.world)
+        if (directory / RUN_FILE).exists():
+            description = describe(setup.settings, worker, all_chains, suite=None)
+            continued(read_description(directory), description, partial(_digest_of_first, all_chains), directory)
+    finally:
+        worker.close()

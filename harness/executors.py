@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import cache
 
+from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.records import ChainRecord
 from calvinbench.harness.rollout import ChainJob, errored_record
 from calvinbench.harness.workers import Worker, WorkerSetup, one_torch_thread
@@ -19,8 +20,8 @@ from calvinbench.harness.workers import Worker, WorkerSetup, one_torch_thread
 _logger = logging.getLogger(__name__)
 
 
-class WorkerDiedError(RuntimeError):
-    """The process that ran a chain died, twice: killed, out of memory, or crashed in native code."""
+class WorkerDiedError(RunFailedError):
+    """A process died: killed, out of memory, or crashed in native code."""
 
 
 def run_in_process(worker: Worker, jobs: Sequence[ChainJob]) -> Iterator[ChainRecord]:
@@ -40,6 +41,9 @@ def run_in_processes(setup: WorkerSetup, jobs: Sequence[ChainJob], num_worlds: i
         setup: What each worker is made from.
         jobs: The chains.
         num_worlds: Number of processes.
+
+    Raises:
+        WorkerDiedError: No process lives long enough to make a policy and a world.
     """
     waiting = deque(jobs)
     while waiting:
@@ -55,6 +59,7 @@ def _run_until_broken(
 ) -> Iterator[ChainRecord]:
     """Runs what waits until nothing is left or a process died; the chains then under way go to `suspects`."""
     with _pool(min(num_worlds, len(waiting))) as pool:
+        ready = pool.submit(_make_worker, setup)
         running: dict[Future[ChainRecord], ChainJob] = {}
         while (waiting or running) and not suspects:
             while waiting and len(running) < num_worlds:
@@ -67,6 +72,11 @@ def _run_until_broken(
                 return
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
+                if isinstance(ready.exception(), BrokenProcessPool):
+                    raise WorkerDiedError(
+                        "the processes that step worlds die as they start; what they wrote above may say why. A script "
+                        "that evaluates with several worlds must do so under: if __name__ == '__main__'."
+                    )
                 done = set(running)
             for future in done:
                 job = running.pop(future)
@@ -104,8 +114,9 @@ def _pool(num_processes: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _start_process() -> None:
-    """Leaves Ctrl-C to the driver, and ends this process should the driver be killed."""
+    """Leaves Ctrl-C and standard output to the driver, and ends this process should the driver be killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(2, 1)
     driver = multiprocessing.parent_process()
     if driver is not None:
 
@@ -114,6 +125,11 @@ def _start_process() -> None:
             os._exit(1)
 
         threading.Thread(target=follow, daemon=True).start()
+
+
+def _make_worker(setup: WorkerSetup) -> None:
+    """Makes this process's policy and world, before any chain depends on it."""
+    _worker(setup).world  # noqa: B018
 
 
 def _run_job(setup: WorkerSetup, job: ChainJob) -> ChainRecord:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle, islice
 from pathlib import Path
+from textwrap import fill
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from calvinbench.harness.labels import labels
 from calvinbench.harness.records import NUM_SUBTASKS
 from calvinbench.harness.runs import Run
 from calvinbench.harness.statistics import survival_curve, task_success
@@ -18,7 +20,7 @@ from calvinbench.harness.statistics import survival_curve, task_success
 WIDTH_IN = 3.4
 FORMATS = ("pdf", "svg", "png")
 _BOOTSTRAP_SEED = 0
-_MAX_LABEL_LENGTH = 44
+_LABEL_LINE_LENGTH = 40
 _STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -44,7 +46,7 @@ class _Look(NamedTuple):
 
 
 _LOOKS = (
-    # Okabe and Ito's colours, in an order that also descends in lightness when printed grey.
+    # Okabe and Ito's colours; printed grey some are alike, and line, marker and hatch tell them apart.
     _Look("#0072B2", "-", "o", ""),
     _Look("#D55E00", "--", "s", "////"),
     _Look("#009E73", "-.", "^", "...."),
@@ -64,7 +66,7 @@ def survival(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
     """
     with _axes(ax, height_in=2.6) as ax:  # noqa: PLR1704
         positions = np.arange(1, NUM_SUBTASKS + 1)
-        for run, look in zip(runs, _looks(len(runs)), strict=True):
+        for run, label, look in zip(runs, labels(runs), _looks(len(runs)), strict=True):
             if not run.records:
                 continue
             curve = survival_curve(run.completed, np.random.default_rng(_BOOTSTRAP_SEED))
@@ -77,7 +79,7 @@ def survival(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
                 marker=look.marker,
                 markersize=4,
                 linewidth=1.2,
-                label=_label(run),
+                label=label,
             )
         ax.set_xlabel("subtasks completed in a row")
         ax.set_ylabel("chains (%)")
@@ -88,7 +90,9 @@ def survival(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
 
 
 def tasks(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
-    """Success of each task, solved over reached with 95% intervals, and how often it was reached (n).
+    """Success of each task, solved over reached with 95% intervals.
+
+    At the right, how often it was reached (n): the least and the most where several runs differ.
 
     Args:
         runs: Runs with at least one finished chain.
@@ -97,9 +101,9 @@ def tasks(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
     successes = [task_success(run.records) for run in runs]
     names = sorted({task for success in successes for task in success}, reverse=True)
     num_runs = max(len(runs), 1)
-    with _axes(ax, height_in=0.6 + max(0.16, 0.1 * num_runs) * len(names) + 0.18 * num_runs) as ax:  # noqa: PLR1704
+    with _axes(ax, height_in=0.6 + max(0.16, 0.08 * num_runs) * max(len(names), 4) + 0.18 * num_runs) as ax:  # noqa: PLR1704
         thickness = 0.84 / num_runs
-        for index, (run, success, look) in enumerate(zip(runs, successes, _looks(len(runs)), strict=True)):
+        for index, (success, label, look) in enumerate(zip(successes, labels(runs), _looks(len(runs)), strict=True)):
             reached = [task for task in names if task in success]
             heights = np.array([names.index(task) for task in reached]) + (num_runs / 2 - index - 0.5) * thickness
             rates = np.array([100 * success[task].rate for task in reached])
@@ -113,7 +117,7 @@ def tasks(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
                 hatch=look.hatch,
                 edgecolor="white",
                 linewidth=0.3,
-                label=_label(run),
+                label=label,
             )
             ax.errorbar(
                 rates,
@@ -124,9 +128,10 @@ def tasks(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
                 elinewidth=0.6,
                 capsize=1.2,
             )
-            for task, height in zip(reached, heights, strict=True):
-                ax.text(103, height, f"{success[task].num_trials}", va="center", ha="left", fontsize=6)
-        ax.text(103, len(names) - 0.4, "n", va="bottom", ha="left", fontsize=8)
+        for height, task in enumerate(names):
+            counts = sorted({success[task].num_trials for success in successes if task in success})
+            ax.text(103, height, "\u2013".join(map(str, counts[:1] + counts[1:][-1:])), va="center", ha="left")
+        ax.text(103, len(names) - 0.4, "n", va="bottom", ha="left")
         ax.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
         ax.set_ylim(-0.6, len(names) - 0.4)
         ax.set_xlim(0, 101)
@@ -163,12 +168,15 @@ def _looks(num_runs: int) -> list[_Look]:
     return list(islice(cycle(_LOOKS), num_runs))
 
 
-def _label(run: Run) -> str:
-    label = run.description.label + (" †" if run.description.privileged else "")
-    return label if len(label) <= _MAX_LABEL_LENGTH else f"{label[: _MAX_LABEL_LENGTH - 1]}…"
-
-
 def _legend(ax: Axes) -> None:
     """Above the axes, so that it hides nothing."""
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=1, frameon=False, borderaxespad=0.2)
+    handles, texts = ax.get_legend_handles_labels()
+    figure = ax.get_figure(root=True)
+    if not handles or figure is None:
+        return
+    lines = [fill(text, _LABEL_LINE_LENGTH) for text in texts]
+    if len(figure.axes) == 1:
+        # The figure's own legend may be wider than the axes.
+        figure.legend(handles, lines, loc="outside upper left", frameon=False, borderaxespad=0.2)
+    else:
+        ax.legend(handles, lines, loc="lower left", bbox_to_anchor=(0.0, 1.0), frameon=False, borderaxespad=0.2)

@@ -6,6 +6,7 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from calvinbench.harness import clock
 from calvinbench.harness.description import RunDescription
@@ -64,12 +65,13 @@ class LiveProgress:
         """Shows itself on standard error, unless another console is given."""
         self._console = console or Console(stderr=True)
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=10),
             MofNCompleteColumn(),
             TimeRemainingColumn(compact=True),
-            # Last, for a narrow terminal to cut it first.
-            TextColumn("{task.fields[count]}"),
+            # With what room is left: a narrow terminal cuts it and nothing else.
+            TextColumn("{task.fields[count]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
+            expand=True,
             console=self._console,
             disable=not self._console.is_terminal,
         )

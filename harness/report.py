@@ -7,11 +7,14 @@ from pathlib import Path
 
 from calvinbench.harness import plots, tables
 from calvinbench.harness.description import Difference
-from calvinbench.harness.run_directory import write_text_atomically
+from calvinbench.harness.run_directory import make_folder, write_text_atomically
 from calvinbench.harness.runs import Run, find_runs
 
 REPORT_FOLDER = "report"
-_MUST_AGREE = ("chains", "chain_digest", "max_steps", "scene", "instructions", "instruction_digest")
+_MUST_AGREE = (
+    *("chains", "chain_digest", "max_steps", "world", "scene", "asset_digest", "renderer"),
+    *("instructions", "instruction_digest"),
+)
 
 
 class RunsDifferError(ValueError):
@@ -43,14 +46,14 @@ def write_report(paths: Sequence[str | Path], out: Path | None = None) -> Report
         out: The report's folder; None for `report/` in the folder that holds all of them.
 
     Raises:
-        ValueError: There is no run in a folder.
-        RunsDifferError: The runs are not of the same chains, steps, scene and instruction set.
+        ValueError: There is no run in a folder, or nothing but the root holds all of them and `out` is None.
+        RunsDifferError: The runs are not of the same chains, steps, scene, renderer and instruction set.
         OSError: The report cannot be written.
     """
     runs = find_runs(*paths)
     require_comparable(runs)
-    directory = out or Path(os.path.commonpath([Path(path).resolve() for path in paths])) / REPORT_FOLDER
-    directory.mkdir(parents=True, exist_ok=True)
+    directory = out or _folder_of_all(paths) / REPORT_FOLDER
+    make_folder(directory)
     markdown = tables.to_markdown(runs)
     texts = {
         "table.md": markdown,
@@ -66,8 +69,15 @@ def write_report(paths: Sequence[str | Path], out: Path | None = None) -> Report
     return Report(directory, (*(directory / name for name in texts), *figures), runs, markdown)
 
 
+def _folder_of_all(paths: Sequence[str | Path]) -> Path:
+    folder = Path(os.path.commonpath([Path(path).resolve() for path in paths]))
+    if folder == Path(folder.anchor):
+        raise ValueError("expected folders with a parent in common for the report, got none. Say where with --out DIR.")
+    return folder
+
+
 def require_comparable(runs: Sequence[Run]) -> None:
-    """Refuses runs whose chains, steps, scene or instruction set differ.
+    """Refuses runs whose chains, steps, world, scene, renderer or instruction set differ.
 
     Raises:
         RunsDifferError: They do; the message shows where.

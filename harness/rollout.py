@@ -44,7 +44,8 @@ def make_job(number: int, chain: Chain, run_seed: int) -> ChainJob:
 def run_chain(open_env: Callable[[], ChainEnv], policy: Policy, job: ChainJob) -> ChainRecord:
     """Runs one chain to its end and says how it went.
 
-    Whatever the world or the policy raises ends the chain as `errored`: a failure at the subtask reached.
+    Whatever the world or the policy raises ends the chain as `errored`: a failure at the subtask reached. So does a
+    policy that calls `sys.exit`; only Ctrl-C stops the run.
 
     Args:
         open_env: Gives the world; called once.
@@ -54,7 +55,7 @@ def run_chain(open_env: Callable[[], ChainEnv], policy: Policy, job: ChainJob) -
     diary = _Diary(job)
     try:
         _play(open_env(), policy, job, diary)
-    except Exception as error:  # noqa: BLE001  a chain in which anything raised is a record, not the end of the run
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a chain in which anything raised is a record, not the end of the run
         diary.note_error(error)
         _logger.warning("chain %d errored: %s", job.number, diary.error)
     return diary.record()
@@ -150,7 +151,7 @@ class _Diary:
             )
         )
 
-    def note_error(self, error: Exception) -> None:
+    def note_error(self, error: BaseException) -> None:
         last_lines = "".join(traceback.format_exception_only(error))
         self.error = " ".join(last_lines.split())[:_MAX_ERROR_LENGTH]
         self.traceback = "".join(traceback.format_exception(error))

@@ -86,6 +86,20 @@ def read_description(directory: Path) -> RunDescription:
         raise ValueError(f"expected the description of a run in '{path}', got something else: {error}") from error
 
 
+def make_folder(path: Path) -> None:
+    """Makes a folder and its parents, where they are not there yet.
+
+    Raises:
+        OSError: It cannot be made; the message names it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"cannot make the folder '{path}': {error.strerror}. Choose another --out."
+        ) from error
+
+
 def write_text_atomically(path: Path, text: str) -> None:
     """Replaces a file as a whole: readers see the old text or the new, whenever the process is killed."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -179,7 +193,8 @@ class RunWriter:
         """
         if self._chains is None:
             raise RuntimeError("expected append inside the writer's with block, got it outside.")
-        line = json.dumps(record.to_json(), ensure_ascii=False).encode() + b"\n"
+        # In ASCII: errors may quote file names that are no Unicode.
+        line = json.dumps(record.to_json()).encode() + b"\n"
         try:
             written = 0
             while written < len(line):

@@ -71,12 +71,14 @@ def load_run(path: str | Path) -> Run:
 def find_runs(*paths: str | Path) -> tuple[Run, ...]:
     """Reads the runs in folders: a run's own folder, or one that holds several, in the order of their making.
 
+    A folder's own runs go before those deeper in it, such as a suite's, which are read only if it has none.
+
     Raises:
         ValueError: A folder holds no run.
     """
     found: dict[Path, Run] = {}
     for path in map(Path, paths):
-        files = [path / RUN_FILE] if (path / RUN_FILE).is_file() else sorted(path.glob(f"**/{RUN_FILE}"))
+        files = next(filter(None, (sorted(path.glob(f"{depth}{RUN_FILE}")) for depth in ("", "*/", "**/"))), [])
         if not files:
             raise ValueError(f"expected a folder with runs, found no {RUN_FILE} in '{path}' or below it.")
         runs = [load_run(file.parent) for file in files]

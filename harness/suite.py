@@ -145,7 +145,11 @@ def load_suite(name_or_path: str) -> Suite:
             raise ValueError(
                 f"expected a suite's file at '{path}', found none. Shipped: {', '.join(shipped_suites())}."
             )
-        return parse_suite(path.stem, path.read_text("utf-8"), str(path))
+        try:
+            text = path.read_text("utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"expected YAML in UTF-8 in suite '{path}', got other bytes: {error}.") from error
+        return parse_suite(path.stem, text, str(path))
     name = require_name(name_or_path, shipped_suites(), "suite")
     return parse_suite(name, files("calvinbench.harness.suites").joinpath(f"{name}.yaml").read_text("utf-8"), name)
 
@@ -179,7 +183,9 @@ def parse_suite(name: str, text: str, origin: str) -> Suite:
     if not isinstance(specs, list | tuple) or not all(isinstance(spec, str) for spec in specs):
         raise ValueError(f"expected policy in suite '{origin}' to be a list of specs, got {specs!r}.")
     if "out" in settings:
-        settings["out"] = Path(str(settings["out"]))
+        if not isinstance(settings["out"], str) or not settings["out"]:
+            raise ValueError(f"expected out in suite '{origin}' to be a folder's path, got {settings['out']!r}.")
+        settings["out"] = Path(settings["out"])
     try:
         for key in _LOWEST.keys() & settings.keys():
             _require_whole_number(key, settings[key])

@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from calvinbench.harness import statistics
+from calvinbench.harness.labels import PRIVILEGED_MARK, labels
 from calvinbench.harness.records import NUM_SUBTASKS
 from calvinbench.harness.runs import Run
 from calvinbench.harness.statistics import Interval, Mean, Proportion
 
-PRIVILEGED_MARK = "†"
 MAX_ERRORED_SHARE = 0.01
 """Above this share of errored chains no verdict is given."""
 _BOOTSTRAP_SEED = 0
@@ -37,10 +37,10 @@ class Summary:
     success: tuple[Proportion, ...]
     average_length: Mean
 
-    @property
-    def method(self) -> str:
-        """The run's label, marked if the policy is privileged."""
-        return self.run.description.label + (f" {PRIVILEGED_MARK}" if self.run.description.privileged else "")
+
+def has_too_many_errors(run: Run) -> bool:
+    """Whether more than 1% of the chains errored."""
+    return run.num_errored > MAX_ERRORED_SHARE * len(run.records)
 
 
 def summarize(run: Run) -> Summary:
@@ -52,10 +52,10 @@ def summarize(run: Run) -> Summary:
 def number_table(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a run, with rates from 0 to 1 and the ends of their intervals in columns of their own; for programs."""
     rows = []
-    for summary in map(summarize, runs):
+    for summary, label in zip(map(summarize, runs), labels(runs), strict=True):
         description = summary.run.description
         row: dict[str, str | int | float | bool | None] = {
-            "Method": description.label,
+            "Method": label,
             "Train": description.train,
             "policy": description.policy,
             "privileged": description.privileged,
@@ -65,7 +65,8 @@ def number_table(runs: Sequence[Run]) -> pd.DataFrame:
         length = summary.average_length
         row |= {"Avg. Len.": length.value, "Avg. Len._low": length.interval.low, "Avg. Len._high": length.interval.high}
         row |= {"n": len(summary.run.records), "errors": summary.run.num_errored, "steps": description.max_steps}
-        row |= {"scene": description.scene, "instructions": description.instructions}
+        row |= {"scene": description.scene, "instructions": description.instructions, "seed": description.seed}
+        row |= {"memory_reset": description.memory.reset, "directory": summary.run.directory.as_posix()}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -73,10 +74,10 @@ def number_table(runs: Sequence[Run]) -> pd.DataFrame:
 def text_table(runs: Sequence[Run]) -> pd.DataFrame:
     """`Method | Train | 1 | ... | 5 | Avg. Len. | n | errors | steps` as text: percent and lengths with intervals."""
     rows = []
-    for summary in map(summarize, runs):
+    for summary, label in zip(map(summarize, runs), labels(runs), strict=True):
         description = summary.run.description
         rows.append(
-            {"Method": summary.method, "Train": description.train or "-"}
+            {"Method": label, "Train": description.train or "-"}
             | {str(k): _percent(rate) for k, rate in enumerate(summary.success, start=1)}
             | {"Avg. Len.": _length(summary.average_length)}
             | {"n": str(len(summary.run.records)), "errors": str(summary.run.num_errored)}
@@ -97,14 +98,19 @@ def _interval(interval: Interval, scale: float, digits: int) -> str:
     return f"[{scale * interval.low:.{digits}f}, {scale * interval.high:.{digits}f}]"
 
 
+def _is_sound(run: Run) -> bool:
+    """Whether all chains are there and hardly any errored, so that a verdict may be given."""
+    return run.num_missing == 0 and not has_too_many_errors(run)
+
+
 def is_best(runs: Sequence[Run]) -> pd.DataFrame:
-    """Which cells of `text_table` are the best of their column, among the policies that are not privileged.
+    """Which cells of `text_table` are the best of their column, among sound runs of policies that are not privileged.
 
     Nothing is the best where there is nothing to compare it with, or where it is zero.
     """
     numbers = number_table(runs)
     best = pd.DataFrame(False, index=numbers.index, columns=text_table(runs).columns)
-    fair = ~numbers["privileged"].astype(bool)
+    fair = ~numbers["privileged"].astype(bool) & np.array([_is_sound(run) for run in runs])
     if fair.sum() > 1:
         for column in _BEST_COLUMNS:
             highest = numbers.loc[fair, column].max()
@@ -115,6 +121,7 @@ def is_best(runs: Sequence[Run]) -> pd.DataFrame:
 def to_markdown(runs: Sequence[Run]) -> str:
     """The table in Markdown, the best in bold, with the notes below it."""
     table = text_table(runs)
+    table = table.map(lambda cell: cell.replace("|", "\\|"))
     bold = table.where(~is_best(runs), "**" + table + "**")
     text = str(bold.to_markdown(index=False, disable_numparse=True))
     return "\n".join([text, "", *(f"{note}\n" for note in notes(runs))]).rstrip() + "\n"
@@ -154,12 +161,12 @@ def to_latex(runs: Sequence[Run]) -> str:
 
 
 def task_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row for each run and task that it reached: solved, reached, the rate and its interval."""
+    """One row for each run and task that it reached: solved, reached, the rate, its interval and how that is made."""
     return pd.DataFrame(
         [
             {
                 "policy": run.description.policy,
-                "label": run.description.label,
+                "label": label,
                 "task": task,
                 "solved": rate.num_successes,
                 "reached": rate.num_trials,
@@ -168,7 +175,7 @@ def task_table(runs: Sequence[Run]) -> pd.DataFrame:
                 "high": rate.interval.high,
                 "method": rate.method,
             }
-            for run in runs
+            for run, label in zip(runs, labels(runs), strict=True)
             for task, rate in statistics.task_success(run.records).items()
         ]
     )
@@ -187,17 +194,17 @@ def notes(runs: Sequence[Run]) -> list[str]:
         lines.append(
             f"{PRIVILEGED_MARK} reads the world's privileged state, which learned policies never see; never in bold."
         )
-    untrained = [run.description.label for run in runs if run.description.is_untrained]
+    named = list(zip(runs, labels(runs), strict=True))
+    untrained = [label for run, label in named if run.description.is_untrained]
     if untrained:
         lines.append(
             f"Warning: untrained, with random weights: {', '.join(untrained)}. Such a policy scores near zero; "
             "it shows the machinery, not what the architecture can do."
         )
-    for run in runs:
-        label, planned = run.description.label, run.description.chains
+    for run, label in named:
         if run.num_missing:
-            lines.append(f"Warning: {label} is not complete: {len(run.records)} of {planned} chains.")
-        if run.num_errored > MAX_ERRORED_SHARE * len(run.records):
+            lines.append(f"Warning: {label} is not complete: {len(run.records)} of {run.description.chains} chains.")
+        if has_too_many_errors(run):
             lines.append(
                 f"Warning: {run.num_errored} of {len(run.records)} chains of {label} errored (more than 1%): they "
                 "count as failures, and no verdict is given. `error` in chains.jsonl says why."
@@ -212,8 +219,8 @@ def _official_note(runs: Sequence[Run]) -> str:
         return "Official: yes."
     common = [reason for reason in verdicts[0].because if all(reason in verdict.because for verdict in verdicts)]
     parts = list(common)
-    for run, verdict in zip(runs, verdicts, strict=True):
+    for label, verdict in zip(labels(runs), verdicts, strict=True):
         own = [reason for reason in verdict.because if reason not in common]
         if own:
-            parts.append(f"{run.description.label}: {', '.join(own)}")
+            parts.append(f"{label}: {', '.join(own)}")
     return f"Official: no, because {'; '.join(parts)}."

@@ -12,6 +12,7 @@ import gymnasium
 from calvinbench.envs.chain_env import ChainEnv
 from calvinbench.envs.instructions import embedded_instructions
 from calvinbench.envs.names import require_name
+from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.records import ERRORED, ChainRecord
 from calvinbench.harness.rollout import ChainJob, run_chain
 from calvinbench.harness.suite import RunSettings
@@ -48,10 +49,24 @@ def make_policy_by_spec(spec: str, memory_reset: str | None) -> Policy:
 
     Raises:
         UnknownNameError: There is no such kind of policy.
+        ValueError: The spec cannot be used.
+        PolicyNotMadeError: Anything else was raised when the policy was made.
     """
     from calvinbench.policies.registry import make_policy
 
-    return make_policy(spec, memory_reset=memory_reset)
+    try:
+        return make_policy(spec, memory_reset=memory_reset)
+    except ValueError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PolicyNotMadeError(
+            f"could not make the policy '{spec}': {type(error).__name__}: {error}. "
+            "CALVINBENCH_DEBUG=1 shows the traceback."
+        ) from error
+
+
+class PolicyNotMadeError(RunFailedError):
+    """A policy's own code raised an error when the policy was made."""
 
 
 @dataclass(frozen=True, slots=True)

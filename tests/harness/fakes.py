@@ -154,7 +154,6 @@ def make_scripted(spec: str, memory_reset: str | None):
         "joints": lambda: Reader(action_convention=ActionConvention.ABS_JOINTS),
         "depth": lambda: Reader(observation_keys=("depth_static",)),
         "looks": lambda: Reader(observation_keys=("rgb_static",)),
-        "cheat": lambda: Reader(observation_keys=("scene_obs",)),
         "forgetful": lambda: Forgetful(memory_reset or "subtask"),
         "killer": lambda: Killer(argument or None),
     }[kind]()

@@ -1,7 +1,6 @@
 import json
 import subprocess
 import sys
-import time
 from importlib import import_module
 
 import pytest
@@ -22,9 +21,7 @@ def call(*arguments):
 
 
 def test_help_answers_at_once_and_imports_nothing_heavy():
-    began = time.perf_counter()
     done = call("--help")
-    assert time.perf_counter() - began < 3  # about 0.3 s on an idle machine; the imports below are what would cost
     assert done.returncode == 0
     assert all(verb in done.stdout for verb in ("run", "report", "list", "doctor", "demo"))
     code = "import sys, calvinbench.harness.cli; print(*sys.modules)"
@@ -104,6 +101,40 @@ def test_json_is_exactly_one_object_on_standard_output(in_tmp):
     assert len(report["files"]) == 10
 
 
+TALKATIVE = """
+import os
+from calvinbench.policies.policy import Decision, PolicyTraits
+import numpy as np
+class Talkative:
+    traits = PolicyTraits(label="talkative")
+    def __init__(self): print("loading")
+    def initial_state(self, batch_size, seeds=None): return None
+    def reset_state(self, state, rows): return state
+    def act(self, observations, instructions, state, privileged=None):
+        print("acting")
+        os.write(1, b"as C code would\\n")
+        return Decision(np.zeros((1, 7)), state)
+"""
+
+
+@pytest.mark.parametrize("worlds", ["1", "2"])
+def test_what_a_policy_prints_does_not_get_into_the_result(in_tmp, worlds):
+    (in_tmp / "talkative.py").write_text(TALKATIVE)
+    chains = ("--chains", "2", "--max-steps", "2", "--worlds", worlds)
+    done = call("run", "--policy", "python:talkative:Talkative", *chains, "--json")
+    assert json.loads(done.stdout)["runs"][0]["finished"] == 2
+    assert all(words in done.stderr for words in ("loading", "acting", "as C code would"))
+
+
+def test_a_run_without_chains_is_json_too(in_tmp, capsys):
+    cli.main(["run", "--policy", "random", "--chains", "1", "--max-steps", "2"])
+    (in_tmp / "runs" / "random" / "chains.jsonl").write_text("")
+    capsys.readouterr()
+    assert cli.main(["report", "runs", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert said["runs"][0]["success"][0]["rate"] is None
+
+
 def test_doctor_s_json_is_one_object():
     done = call("doctor", "--json")
     assert json.loads(done.stdout)["ok"] is True
@@ -138,6 +169,72 @@ def test_a_policy_that_always_breaks_makes_status_1(in_tmp, capsys, monkeypatch)
     monkeypatch.syspath_prepend(in_tmp)
     assert cli.main(["run", "--policy", "python:broken_policy:Broken", "--chains", "2"]) == 1
     assert "2 of 2 chains of broken errored (more than 1%)" in capsys.readouterr().out
+
+
+def test_a_policy_that_leaves_by_sys_exit_is_errored_and_makes_status_1(in_tmp, capsys):
+    (in_tmp / "quitter.py").write_text(BROKEN.replace('raise RuntimeError("never works")', "raise SystemExit(0)"))
+    assert cli.main(["run", "--policy", "python:quitter:Broken", "--chains", "1"]) == 1
+    assert "1 of 1 chains of broken errored" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("open('weights.pt')", "could not make the policy 'python:cannot:make': FileNotFoundError: [Errno 2] No such "),
+        ("raise RuntimeError('no CUDA here')", "could not make the policy 'python:cannot:make': RuntimeError: no CUDA"),
+        ("raise KeyError('vision')", "could not make the policy 'python:cannot:make': KeyError: 'vision'"),
+        ("import sys; sys.exit(0)", "could not make the policy 'python:cannot:make': SystemExit: 0"),
+    ],
+)
+def test_a_policy_that_cannot_be_made_is_told_in_words_with_status_1(in_tmp, body, words):
+    (in_tmp / "cannot.py").write_text(f"def make():\n    {body}\n")
+    done = call("run", "--policy", "python:cannot:make", "--chains", "1")
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_is_wrong_with_the_last_policy_is_said_before_the_first_one_runs(in_tmp, capsys):
+    arguments = ["run", "--policy", "random", "--policy", "untrained:kosmos2,sede=1", "--chains", "1"]
+    assert cli.main(arguments) == 2
+    assert "Did you mean 'seed'" in capsys.readouterr().err
+    assert not (in_tmp / "runs").exists()
+
+
+def test_another_run_in_the_last_folder_is_refused_before_the_first_one_runs(in_tmp, capsys):
+    cli.main(["run", "--policy", "random", "--chains", "1", "--max-steps", "3"])
+    capsys.readouterr()
+    arguments = ["run", "--policy", "expert", "--policy", "random", "--chains", "1", "--max-steps", "4"]
+    assert cli.main(arguments) == 2
+    assert "max_steps was 3 and is now 4" in capsys.readouterr().err
+    assert not (in_tmp / "runs" / "expert").exists()
+
+
+def test_a_report_that_cannot_be_written_is_named(in_tmp, capsys):
+    cli.main(["run", "--policy", "random", "--chains", "1", "--max-steps", "3"])
+    (in_tmp / "file").write_text("")
+    assert cli.main(["report", "runs", "--out", "file"]) == 1
+    assert "cannot make the folder 'file': File exists" in capsys.readouterr().err
+
+
+def test_a_report_goes_to_runs_and_not_to_suites_below_them(in_tmp, capsys):
+    (in_tmp / "mine.yaml").write_text("policy: [random]\nchains: 2\nmax_steps: 2\n")
+    assert cli.main(["run", "mine.yaml"]) == 0
+    assert cli.main(["run", "--policy", "random", "--chains", "1", "--max-steps", "3"]) == 0
+    capsys.readouterr()
+    assert cli.main(["report", "runs"]) == 0
+    assert "1 chains of 5 subtasks" in capsys.readouterr().out
+    assert cli.main(["report", "runs/mine"]) == 0
+
+
+def test_a_demo_that_breaks_has_status_1(in_tmp, capsys, monkeypatch):
+    from calvinbench.harness import suite
+
+    (in_tmp / "broken_demo.py").write_text(BROKEN)
+    monkeypatch.syspath_prepend(in_tmp)
+    broken = suite.parse_suite("demo", "policy: ['python:broken_demo:Broken']\nchains: 2", "demo")
+    monkeypatch.setattr(cli, "load_suite", lambda name: broken)
+    assert cli.main(["demo"]) == 1
 
 
 def test_debugging_shows_the_traceback(monkeypatch):

@@ -97,7 +97,6 @@ def fake_setup_traits():
     [
         ("joints", "speaks 'abs_joints', but the world accepts 'rel_actions'"),
         ("depth", "reads depth_static, but the world shows policies only rgb_static, robot_obs"),
-        ("cheat", "reads scene_obs, but"),
     ],
 )
 def test_a_policy_that_does_not_fit_the_world_is_refused_before_the_first_chain(run_fake, tmp_path, policy, words):

@@ -1,7 +1,13 @@
 import multiprocessing
+import os
+from dataclasses import replace
 
 import pytest
-from fakes import SOLVER_COMPLETES
+from fakes import CHAINS, SOLVER_COMPLETES, Solver, make_fake_world
+
+from calvinbench.harness.evaluation import evaluate
+from calvinbench.harness.executors import WorkerDiedError
+from calvinbench.harness.runs import load_run
 
 
 def without_times(run):
@@ -26,6 +32,39 @@ def test_a_worker_that_dies_once_is_tried_again(run_fake, tmp_path):
     run = run_fake(f"killer:{tmp_path / 'marker'}", directory=tmp_path / "run", worlds=2)
     assert run.completed.tolist() == SOLVER_COMPLETES
     assert run.num_errored == 0
+
+
+def test_workers_that_cannot_start_end_the_run_and_blame_no_chain(fake_setup, tmp_path):
+    setup = replace(fake_setup(), make_world=make_world_in_driver_only)
+    with pytest.raises(WorkerDiedError, match="die as they start"):
+        evaluate(setup, tmp_path, chains=CHAINS, worlds=2)
+    assert load_run(tmp_path).records == ()
+
+
+def make_world_in_driver_only(scene, traits):
+    if multiprocessing.parent_process() is not None:
+        os._exit(9)
+    return make_fake_world(scene, traits)
+
+
+def test_in_a_worker_torch_has_one_thread(fake_setup, tmp_path):
+    # Sums depend on the number of threads, and records must not.
+    torch = pytest.importorskip("torch")
+    seen = []
+
+    class Watched(Solver):
+        def act(self, observations, instructions, state, privileged=None):
+            seen.append(torch.get_num_threads())
+            return super().act(observations, instructions, state, privileged)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        evaluate(replace(fake_setup(), make_policy=lambda spec, reset: Watched()), tmp_path, chains=CHAINS)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {1}
 
 
 def test_stopping_leaves_no_process_behind(run_fake):

@@ -1,8 +1,12 @@
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from calvinbench.harness import plots
+from calvinbench.harness.statistics import survival_curve, task_success
 
 
 @pytest.fixture
@@ -15,7 +19,13 @@ def test_the_survival_curve_shows_the_rates_of_each_run(runs):
     solver, idle, _ = ax.get_lines()
     assert np.allclose(solver.get_ydata(), 100 * np.array([5, 4, 4, 2, 2]) / 6)
     assert np.allclose(idle.get_ydata(), 0)
-    assert len(ax.collections) == 3  # a band each
+    assert len(ax.collections) == 3
+    for band, run in zip(ax.collections, runs, strict=True):
+        heights = band.get_paths()[0].vertices[:, 1]
+        curve = survival_curve(run.completed, np.random.default_rng(0))
+        assert np.isclose(heights.max(), 100 * curve.high.max())
+        assert np.isclose(heights.min(), 100 * curve.low.min())
+        assert heights.max() > heights.min()
 
 
 def test_runs_differ_in_line_and_marker_not_only_in_colour(runs):
@@ -31,9 +41,18 @@ def test_task_bars_show_rate_and_count(runs):
     }
     assert widths["open drawer"] == 100
     assert widths["stack block"] == 0
+    success = task_success(runs[0].records)
     counts = [text.get_text() for text in ax.texts]
-    assert "n" in counts
-    assert counts.count("4") >= 1
+    assert counts == [str(success[task].num_trials) for task in sorted(success, reverse=True)] + ["n"]
+    (bars,) = ax.containers[1].lines[2]
+    for task, (low, high) in zip(sorted(success, reverse=True), bars.get_segments(), strict=True):
+        interval = success[task].interval
+        assert np.allclose([low[0], high[0]], [100 * interval.low, 100 * interval.high])
+
+
+def test_counts_that_differ_between_runs_are_a_range(runs):
+    counts = [text.get_text() for text in plots.tasks(runs[:2]).texts]
+    assert "1\u20133" in counts
 
 
 def sorted_bars(ax):
@@ -50,8 +69,32 @@ def test_a_plot_goes_into_the_axes_it_is_given(runs, draw):
 def test_figures_fit_a_column_with_8_point_text(runs, draw):
     ax = draw(runs)
     assert ax.get_figure().get_size_inches()[0] == 3.4
-    texts = [ax.xaxis.label, *ax.get_xticklabels(), *ax.get_yticklabels(), *ax.get_legend().get_texts()]
+    (legend,) = ax.get_figure().legends
+    texts = [ax.xaxis.label, *ax.get_xticklabels(), *ax.get_yticklabels(), *legend.get_texts(), *ax.texts]
     assert {text.get_fontsize() for text in texts} == {8.0}
+
+
+@pytest.mark.parametrize("draw", [plots.survival, plots.tasks])
+def test_long_labels_leave_room_for_the_axes(runs, draw, tmp_path):
+    named = [
+        replace(run, description=replace(run.description, label=f"{letter}: a policy with quite a long label, trained"))
+        for run, letter in zip(runs, "abc", strict=True)
+    ]
+    ax = draw(named)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plots.save(ax, tmp_path / "figure")
+    figure = ax.get_figure()
+    assert ax.get_position().width > 0.4
+    extent = figure.legends[0].get_window_extent()
+    assert extent.x1 <= figure.bbox.x1
+
+
+def test_beside_other_axes_the_legend_stays_with_its_own(runs):
+    first, second = Figure().subplots(1, 2)
+    plots.survival(runs, ax=first)
+    assert first.get_legend() is not None
+    assert second.get_legend() is None
 
 
 def test_figures_are_written_as_pdf_svg_and_png_the_same_each_time(runs, tmp_path):

@@ -1,21 +1,24 @@
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
-from calvinbench.harness.report import RunsDifferError, write_report
+from calvinbench.harness import report
+from calvinbench.harness.report import RunsDifferError, require_comparable, write_report
 
 
 def test_a_report_has_tables_and_figures(run_fake, tmp_path):
     for policy in ("solver", "idle"):
         run_fake(policy, directory=tmp_path / "suite" / policy)
-    report = write_report([tmp_path / "suite"])
-    assert report.directory == tmp_path / "suite" / "report"
-    names = sorted(path.name for path in report.directory.iterdir())
+    written = write_report([tmp_path / "suite"])
+    assert written.directory == tmp_path / "suite" / "report"
+    names = sorted(path.name for path in written.directory.iterdir())
     assert names == sorted(
         ["table.md", "table.tex", "table.csv", "tasks.csv"]
         + [f"{figure}.{suffix}" for figure in ("survival", "tasks") for suffix in ("pdf", "svg", "png")]
     )
-    assert (report.directory / "table.md").read_text() == report.markdown
-    assert pd.read_csv(report.directory / "table.csv")["n"].tolist() == [6, 6]
+    assert (written.directory / "table.md").read_text() == written.markdown
+    assert pd.read_csv(written.directory / "table.csv")["n"].tolist() == [6, 6]
 
 
 def test_runs_given_one_by_one_are_reported_beside_them(run_fake, tmp_path):
@@ -28,6 +31,24 @@ def test_a_second_report_is_not_taken_for_a_run(run_fake, tmp_path):
     run_fake("solver", directory=tmp_path / "solver")
     first = write_report([tmp_path])
     assert write_report([tmp_path]).markdown == first.markdown
+
+
+@pytest.mark.parametrize(
+    "field", ["chain_digest", "world", "scene", "asset_digest", "renderer", "instructions", "instruction_digest"]
+)
+def test_runs_in_other_worlds_are_not_mixed(run_fake, field):
+    run = run_fake("solver", chains=1)
+    other = replace(run, description=replace(run.description, **{field: "another"}))
+    require_comparable([run, run])
+    with pytest.raises(RunsDifferError, match=f"{field}: .* and another"):
+        require_comparable([run, other])
+
+
+def test_runs_with_nothing_in_common_need_a_folder_for_the_report(run_fake, tmp_path, monkeypatch):
+    run_fake("solver", directory=tmp_path / "solver", chains=1)
+    monkeypatch.setattr(report.os.path, "commonpath", lambda paths: "/")
+    with pytest.raises(ValueError, match="--out DIR"):
+        write_report([tmp_path / "solver"])
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,14 @@
+from itertools import count
+
+import numpy as np
 import pytest
-from fakes import CHAINS, SOLVER_COMPLETES, Forgetful, Solver, make_fake_world
+from fakes import CHAINS, SOLVER_COMPLETES, Forgetful, Idle, Solver, make_fake_world
 
 from calvinbench.envs.chain_env import ChainEnv
 from calvinbench.envs.instructions import embedded_instructions
+from calvinbench.harness import clock
 from calvinbench.harness.rollout import make_job, run_chain
+from calvinbench.policies.policy import Decision
 
 
 def roll(policy, number=0, max_steps=10):
@@ -32,10 +37,27 @@ def test_a_subtask_that_runs_out_of_steps_ends_the_chain():
     assert record.subtasks[1].steps == 10
 
 
+class Swings(Solver):
+    """Turns to and fro by 0.6 and 0.8, and opens and closes the gripper at each step."""
+
+    def act(self, observations, instructions, state, privileged=None):
+        sign = 1.0 - 2.0 * (state[0] % 2)
+        return Decision(sign * np.array([[0.0, 0.0, 0.0, 0.3, 0.4, 0.0, 1.0]]), (state[0] + 1,))
+
+
 def test_the_change_of_action_is_measured_without_the_gripper():
-    record = roll(Solver(), number=3)  # after its pause the one action is repeated
-    pauses = (record.subtasks[0].action_change or 0) * (record.subtasks[0].steps - 1)
-    assert round(pauses, 5) in (0.0, 1.0)
+    record = roll(Swings(), number=3)
+    assert record.subtasks[0].action_change == 1.0
+    assert record.subtasks[0].steps == 10
+
+
+def test_times_are_means_in_milliseconds(monkeypatch):
+    readings = count(0.0, 0.002)  # each look at the clock takes two milliseconds
+    monkeypatch.setattr(clock, "seconds", lambda: next(readings))
+    subtask = roll(Idle(), number=3).subtasks[0]
+    assert (subtask.policy_ms, subtask.world_ms) == (2.0, 2.0)
+    # Three looks a step, and one at the end.
+    assert subtask.seconds == pytest.approx(0.002 * (3 * 10 + 1))
 
 
 @pytest.mark.parametrize(("reset", "num_resets"), [("subtask", 4), ("chain", 0)])

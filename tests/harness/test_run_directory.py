@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,8 +61,29 @@ def test_a_broken_line_in_the_middle_is_named(run_fake):
 def test_a_chain_that_is_there_twice_counts_as_it_was_first(run_fake):
     run = run_fake()
     path = run.directory / "chains.jsonl"
-    path.write_text(path.read_text() + path.read_text().splitlines(keepends=True)[0])
+    again = json.loads(path.read_text().splitlines()[0]) | {"completed": 0}
+    path.write_text(path.read_text() + json.dumps(again) + "\n")
     assert load_run(run.directory).records == run.records
+
+
+def test_an_error_that_quotes_a_file_name_that_is_no_unicode_is_kept(run_fake):
+    run = run_fake()
+    odd = replace(run.records[0], chain=5, error="cannot read 'a\udcff'")
+    (run.directory / "chains.jsonl").write_text("")
+    with writer(run, run.directory) as writing:
+        writing.append(odd)
+    assert load_run(run.directory).records == (odd,)
+
+
+def test_a_finished_chain_is_synced_to_the_disk(run_fake, monkeypatch):
+    run = run_fake()
+    (run.directory / "chains.jsonl").write_text("")
+    synced = []
+    fsync = os.fsync
+    with writer(run, run.directory) as writing:
+        monkeypatch.setattr(run_directory.os, "fsync", lambda file: synced.append(fsync(file)))
+        writing.append(run.records[0])
+    assert len(synced) == 1
 
 
 def test_two_processes_may_not_write_to_one_folder(run_fake):
@@ -164,8 +186,12 @@ def test_after_kill_9_the_run_goes_on_and_equals_an_unbroken_one(run_fake, tmp_p
     script.write_text(SCRIPT.format(here=str(Path(__file__).parent), out=str(out), worlds=worlds))
     process = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.DEVNULL)
     wait_until(lambda: len(read_chains(out / "chains.jsonl").records) >= 2, process)
+    helpers = children(process.pid)
+    assert len(helpers) >= worlds - 1
     process.send_signal(signal.SIGKILL)
     process.wait()
+    for helper in helpers:
+        wait_until(lambda helper=helper: not is_running(helper))
     num_kept = len(load_run(out).records)
     assert 2 <= num_kept < len(CHAINS)
     resumed = run_fake("slow", directory=out)
@@ -177,9 +203,20 @@ def test_after_kill_9_the_run_goes_on_and_equals_an_unbroken_one(run_fake, tmp_p
     assert len(resumed.description.sessions) == 2
 
 
-def wait_until(is_true, process, max_seconds=60):
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(is_true, process=None, max_seconds=60):
     deadline = time.monotonic() + max_seconds
     while not is_true():
-        assert process.poll() is None, "the run ended before it could be killed"
+        assert process is None or process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline, "the run did not get anywhere"
         time.sleep(0.005)

@@ -3,12 +3,15 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from rich.console import Console
 
 from calvinbench.harness import tables
+from calvinbench.harness.labels import labels
+from calvinbench.policies.policy import Memory
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def test_text_has_the_columns_of_a_paper_and_intervals(runs):
 
 def test_privileged_policies_are_marked_and_never_the_best(runs):
     table, best = tables.text_table(runs), tables.is_best(runs)
-    assert table["Method"].tolist() == ["solver †", "idle", "solver †"]
+    assert table["Method"].tolist() == ["solver, solver †", "idle", "solver, raises †"]
     assert not best.to_numpy().any()
 
 
@@ -46,7 +49,36 @@ def test_the_best_of_the_others_is_bold(runs):
     fair = [renamed(run, privileged=False, label=name) for run, name in zip(runs, ("a", "b", "c"), strict=True)]
     markdown = tables.to_markdown(fair)
     assert "| **83.3 [35.9, 99.6]** |" in re.sub(" +", " ", markdown)
-    assert tables.is_best(fair)["5"].tolist() == [True, False, True]
+    # The third has errors, and no verdict is given of it.
+    assert tables.is_best(fair)["5"].tolist() == [True, False, False]
+
+
+def test_an_incomplete_run_is_not_the_best(runs):
+    fair = [renamed(run, privileged=False, label=name) for run, name in zip(runs[:2], "ab", strict=True)]
+    lucky = replace(renamed(runs[0], privileged=False, label="c"), records=runs[0].records[:1])
+    assert lucky.completed.tolist() == [5]
+    assert tables.is_best([*fair, lucky])["Avg. Len."].tolist() == [True, False, False]
+
+
+def test_a_bar_in_a_label_does_not_break_the_row(runs):
+    row = tables.to_markdown([renamed(runs[1], label="a|b")]).splitlines()[2]
+    assert "a\\|b" in row
+    assert len(re.findall(r"(?<!\\)\|", row)) == 12
+
+
+def test_runs_of_one_label_are_told_apart_by_what_differs(runs):
+    def label(**changes):
+        one, other = renamed(runs[1], label="m"), renamed(runs[1], label="m", **changes)
+        return labels([one, other, renamed(runs[1], label="n")])
+
+    assert label(policy="untrained:kosmos2,seed=1") == ("m, idle", "m, untrained:kosmos2,seed=1", "n")
+    assert label(seed=3) == ("m, seed 0", "m, seed 3", "n")
+    assert label(memory=Memory(span="unbounded", reset="chain"))[:2] == (
+        "m, memory reset at subtask",
+        "m, memory reset at chain",
+    )
+    twins = [renamed(runs[1], label="m"), replace(renamed(runs[1], label="m"), directory=Path("elsewhere"))]
+    assert labels(twins)[1] == "m, elsewhere"
 
 
 def test_nothing_is_bold_where_there_is_one_policy(runs):
@@ -74,7 +106,7 @@ def test_the_notes_say_protocol_errors_untrained_and_incomplete(runs):
     notes = "\n".join(tables.notes(some))
     assert "Official: no, because the scene is fake, not D; 6 chains, not the published 1000" in notes
     assert "10 steps a subtask, scene fake, instruction set calvinbench" in notes
-    assert "3 of 6 chains of solver errored (more than 1%)" in notes
+    assert "3 of 6 chains of solver † errored (more than 1%)" in notes
     assert "untrained, with random weights: kosmos2 (untrained)" in notes
     assert "kosmos2 (untrained) is not complete: 6 of 9 chains" in notes
 
