@@ -1,8 +1,9 @@
 """Policies: observation in, action out, with memory that is passed explicitly.
 
 Read in this order: `policy` (the interface), `backbones`, `lrn`, `lstm_head`, `vlm_lstm`, `vlm_lstm_policy`, `spec`,
-`registry`. Beside the learned policy stand `expert_policy`, `random_policy`, `fake_policy`, `calvin_model` and
-`python_policy`; `check` tells whether a policy keeps to the interface.
+`registry`. Beside the learned policy stand `expert_policy`, `random_policy`, `fake_policy` and what users bring:
+`calvin_model`, whose actions `calvin_action` reads, and `python_policy`. `check` tells whether a policy keeps to the
+interface.
 """
 
 if __name__ != "calvinbench.policies":

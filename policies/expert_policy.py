@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float64
 
 from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
+from calvinbench.policies.batch import require_rows
 from calvinbench.policies.policy import Decision, Memory, PolicyTraits
 from calvinbench.policies.spec import refuse_argument
 
@@ -55,6 +56,7 @@ class ExpertPolicy:
 
     def reset_state(self, state: ExpertState, rows: Bool[np.ndarray, " B"]) -> ExpertState:
         """A new expert for each marked world."""
+        require_rows(rows, len(state))
         return tuple(self._make_expert() if forget else expert for expert, forget in zip(state, rows, strict=True))
 
     def act(

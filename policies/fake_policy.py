@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float64
 
 from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
+from calvinbench.policies.batch import require_batch, require_rows
 from calvinbench.policies.policy import Decision, Memory, PolicyTraits
 
 FakeState = tuple[int, ...]
@@ -58,6 +59,7 @@ class FakePolicy:
 
     def reset_state(self, state: FakeState, rows: Bool[np.ndarray, " B"]) -> FakeState:
         """The marked worlds begin with the first action again."""
+        require_rows(rows, len(state))
         return tuple(0 if forget else place for place, forget in zip(state, rows, strict=True))
 
     def act(
@@ -67,6 +69,11 @@ class FakePolicy:
         state: FakeState,
         privileged: Sequence[PrivilegedState] | None = None,
     ) -> Decision:
-        """The action at each world's place in the list."""
+        """The action at each world's place in the list.
+
+        Raises:
+            ValueError: Instructions and state are not of the same number of worlds.
+        """
+        require_batch("a state", len(state), len(instructions))
         places = [place % len(self._actions) for place in state]
         return Decision(self._actions[places], tuple(place + 1 for place in places))

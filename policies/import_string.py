@@ -17,16 +17,24 @@ def import_object(import_string: str) -> Any:
         import_string: `"package.module:Name"`, `"package.module:Class.method"` included.
 
     Raises:
-        ImportStringError: The string has no module and name, the module is not found, or it fails to import.
+        ImportStringError: The string has no module and name, the module is not found, or it raises while imported.
         UnknownNameError: The module has no such name.
     """
     module_name, _, path = import_string.partition(":")
-    if not module_name or not path:
-        raise ImportStringError(f"expected an import string 'package.module:Name', got '{import_string}'.")
+    if not module_name or not path or module_name.startswith("."):
+        raise ImportStringError(
+            f"expected an import string 'package.module:Name', got '{import_string}'. "
+            "Write the module's whole name, without a leading dot."
+        )
     try:
         found: Any = importlib.import_module(module_name)
     except ImportError as error:
         raise ImportStringError(_import_advice(module_name, import_string, error)) from error
+    except Exception as error:
+        raise ImportStringError(
+            f"expected '{import_string}' to import, but importing '{module_name}' failed: "
+            f"{type(error).__name__}: {error}. Mend the module, or name another."
+        ) from error
     for name in path.split("."):
         if not hasattr(found, name):
             public = [known for known in dir(found) if not known.startswith("_")]

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from calvinbench.policies.batch import require_batch, require_rows
+
 
 @dataclass(frozen=True, slots=True)
 class LSTMHeadConfig:
@@ -47,8 +49,19 @@ class LSTMState:
     hidden: Float[Tensor, "num_layers B hidden_dim"]
     cell: Float[Tensor, "num_layers B hidden_dim"]
 
+    @property
+    def batch_size(self) -> int:
+        """Number of worlds."""
+        return self.hidden.shape[1]
+
     def forget(self, rows: Bool[Tensor, " B"]) -> "LSTMState":
-        """The state with the marked rows at zero, as if nothing had been seen; this one stays as it is."""
+        """The state with the marked rows at zero, as if nothing had been seen; this one stays as it is.
+
+        Raises:
+            TypeError: The marks are not boolean.
+            ValueError: There is not one mark a world.
+        """
+        require_rows(rows, self.batch_size)
         keep = ~rows.to(self.hidden.device)[None, :, None]
         return LSTMState(torch.where(keep, self.hidden, 0.0), torch.where(keep, self.cell, 0.0))
 
@@ -100,8 +113,12 @@ class LSTMHead(nn.Module):
         Args:
             features: Fused [LRN] features.
             state: What was seen before the window; None for nothing.
+
+        Raises:
+            ValueError: The state is of another number of worlds.
         """
         state = state or self.initial_state(features.shape[0])
+        require_batch("a state", state.batch_size, features.shape[0])
         outputs, (hidden, cell) = self.lstm(features, (state.hidden, state.cell))  # (B, T, hidden_dim)
         chunks = self.linear(outputs).unflatten(-1, (self.config.chunk_length, self.config.action_dim))
         return HeadOutput(chunks, LSTMState(hidden, cell))

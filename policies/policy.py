@@ -1,4 +1,4 @@
-"""The interface that every policy speaks, and a check that a policy keeps to it.
+"""The interface that every policy speaks.
 
 A policy is a function with memory, and the memory is a value: `initial_state` makes it, `act` takes it and returns the
 next one, `reset_state` clears some rows of it. Nothing is hidden in the policy, so that one policy object serves many
@@ -6,12 +6,13 @@ worlds at once.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import CAMERA_SIZES, ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
 
@@ -46,7 +47,7 @@ class PolicyTraits:
 
     Attributes:
         label: What tables print. Says size and origin for a model that is not a released one.
-        action_convention: What its actions mean.
+        action_convention: What its actions mean; its name as text is taken too.
         observation_keys: Which attributes of `Observation` it reads, such as `rgb_static` or `robot_obs`; no camera is
             rendered that is not named here.
         chunk_length: Actions predicted at once.
@@ -54,6 +55,10 @@ class PolicyTraits:
         memory: What it remembers.
         privileged: Whether `act` is also given `PrivilegedState`; tables mark such policies.
         max_batch_size: The most worlds that one object can serve, None for any number.
+
+    Raises:
+        UnknownNameError: There is no such action convention or observation key.
+        ValueError: The label or the chunk rule is empty, or a number is below 1.
     """
 
     label: str
@@ -64,6 +69,20 @@ class PolicyTraits:
     memory: Memory = field(default_factory=Memory)
     privileged: bool = False
     max_batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        conventions = list(ActionConvention)
+        convention = ActionConvention(require_name(str(self.action_convention), conventions, "action convention"))
+        object.__setattr__(self, "action_convention", convention)
+        for key in self.observation_keys:
+            require_name(key, [entry.name for entry in fields(Observation)], "observation key")
+        for name in ("label", "chunk_rule"):
+            if not getattr(self, name).strip():
+                raise ValueError(f"expected a {name} to print, got '{getattr(self, name)}'.")
+        for name in ("chunk_length", "max_batch_size"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise ValueError(f"expected {name} of at least 1, got {number}.")
 
     @property
     def cameras(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from jaxtyping import Bool
 
 from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
+from calvinbench.policies.batch import require_batch, require_rows
 from calvinbench.policies.policy import Decision, PolicyTraits
 from calvinbench.policies.spec import refuse_argument
 
@@ -36,6 +37,7 @@ class RandomPolicy:
 
     def reset_state(self, state: RandomState, rows: Bool[np.ndarray, " B"]) -> RandomState:
         """Nothing was seen, so nothing is forgotten; the streams go on."""
+        require_rows(rows, len(state))
         return state
 
     def act(
@@ -45,7 +47,12 @@ class RandomPolicy:
         state: RandomState,
         privileged: Sequence[PrivilegedState] | None = None,
     ) -> Decision:
-        """Draws seven numbers a world from that world's own stream."""
+        """Draws seven numbers a world from that world's own stream.
+
+        Raises:
+            ValueError: Instructions and state are not of the same number of worlds.
+        """
+        require_batch("a state", len(state), len(instructions))
         streams = tuple(deepcopy(stream) for stream in state)
         actions = np.stack([stream.uniform(-1.0, 1.0, size=7) for stream in streams])
         actions[:, 6] = np.where(actions[:, 6] < 0, -1.0, 1.0)

@@ -42,17 +42,16 @@ def make_policy(spec: PolicySpec | str, memory_reset: str | None = None) -> Poli
     factory = import_object(POLICY_KINDS[require_name(parsed.kind, POLICY_KINDS, "policy kind")])
     settings = dict(parsed.settings)
     _require_settings(factory, settings, parsed.kind)
-    if memory_reset is not None:
-        Memory(reset=memory_reset)
-        _require_one_reset(settings, memory_reset)
-        if "memory_reset" in inspect.signature(factory).parameters:
-            settings["memory_reset"] = memory_reset
+    wanted = _wanted_reset(settings, memory_reset)
+    if wanted is not None and "memory_reset" in inspect.signature(factory).parameters:
+        settings["memory_reset"] = wanted
     policy: Policy = factory(parsed.argument, **settings)
     remembered = policy.traits.memory
-    if memory_reset is not None and remembered.span != "none" and remembered.reset != memory_reset:
+    if wanted is not None and remembered.span != "none" and remembered.reset != wanted:
         raise ValueError(
-            f"expected a policy whose memory is reset at each {memory_reset}, but '{parsed}' resets it at each "
-            f"{remembered.reset} and takes no setting 'memory_reset'. Leave the memory reset out for this policy."
+            f"expected a policy whose memory is reset at each {wanted}, but '{parsed}' resets it at each "
+            f"{remembered.reset}. Leave the memory reset out for this policy, or make its factory take a parameter "
+            "'memory_reset' and say so in its traits."
         )
     return policy
 
@@ -69,10 +68,13 @@ def _require_settings(factory: Callable[..., Any], settings: Mapping[str, str], 
         require_name(key, known, f"setting of '{kind}'")
 
 
-def _require_one_reset(settings: Mapping[str, str], memory_reset: str) -> None:
-    """Refuses a spec and a caller that contradict each other."""
-    if settings.get("memory_reset", memory_reset) != memory_reset:
+def _wanted_reset(settings: Mapping[str, str], memory_reset: str | None) -> str | None:
+    """When memory is to be forgotten, as the spec or the caller says; refuses the two contradicting each other."""
+    in_spec = settings.get("memory_reset")
+    if None not in (in_spec, memory_reset) and in_spec != memory_reset:
         raise PolicySpecError(
-            f"expected one memory reset, got '{settings['memory_reset']}' in the policy spec and '{memory_reset}' "
+            f"expected one memory reset, got '{in_spec}' in the policy spec and '{memory_reset}' "
             "beside it. Leave one of them out."
         )
+    wanted = in_spec if memory_reset is None else memory_reset
+    return None if wanted is None else Memory(reset=wanted).reset

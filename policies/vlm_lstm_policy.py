@@ -16,6 +16,10 @@ from calvinbench.policies.policy import Decision, Memory, PolicyTraits
 from calvinbench.policies.spec import parse_integer, require_argument
 from calvinbench.policies.vlm_lstm import VLMLSTM
 
+DEFAULT_SEED = 0
+MAX_SEED = 2**63 - 1
+"""The largest that fits a signed number of 64 bits."""
+
 
 class VLMLSTMPolicy:
     """Sees both cameras and the instruction, no proprioception.
@@ -58,7 +62,7 @@ class VLMLSTMPolicy:
 
     def reset_state(self, state: LSTMState, rows: Bool[np.ndarray, " B"]) -> LSTMState:
         """Zeros for the marked worlds."""
-        return state.forget(torch.from_numpy(rows))
+        return state.forget(torch.as_tensor(rows))
 
     @torch.inference_mode()
     def act(
@@ -71,7 +75,8 @@ class VLMLSTMPolicy:
         """One frame of each world through the VLM, one step of the LSTM.
 
         Raises:
-            ValueError: A camera's pictures are missing or have a wrong shape, or an instruction is empty.
+            ValueError: A camera's pictures are missing or have a wrong shape, an instruction is empty, or pictures,
+                instructions and state are not of the same number of worlds.
             TypeError: Pictures are not uint8.
         """
         output = self._model.step(_pictures(observations), instructions, state)
@@ -94,7 +99,7 @@ def _pictures(observations: Observation) -> Pictures:
 def make_untrained_policy(
     argument: str | None,
     *,
-    seed: str = "0",
+    seed: str = str(DEFAULT_SEED),
     hidden_dim: str = str(TINY_HEAD.hidden_dim),
     memory_reset: str = "subtask",
 ) -> VLMLSTMPolicy:
@@ -102,7 +107,7 @@ def make_untrained_policy(
 
     Args:
         argument: A backbone's name.
-        seed: Where the weights come from.
+        seed: Where the weights come from; the label says it where it is not the default.
         hidden_dim: Width of the LSTM.
         memory_reset: When the LSTM's state is forgotten.
 
@@ -110,7 +115,9 @@ def make_untrained_policy(
         UnknownNameError: There is no such backbone.
     """
     name = require_argument("untrained", argument, f"a backbone ({', '.join(BACKBONES)})")
-    generator = torch.Generator().manual_seed(parse_integer("seed", seed, minimum=0))
+    seed_number = parse_integer("seed", seed, minimum=0, maximum=MAX_SEED)
     head_config = LSTMHeadConfig(hidden_dim=parse_integer("hidden_dim", hidden_dim, minimum=1))
+    generator = torch.Generator().manual_seed(seed_number)
     model = VLMLSTM.tiny(require_name(name, BACKBONES, "backbone"), generator, head_config)
-    return VLMLSTMPolicy(model, origin="untrained", memory_reset=memory_reset)
+    origin = "untrained" if seed_number == DEFAULT_SEED else f"untrained, seed {seed_number}"
+    return VLMLSTMPolicy(model, origin=origin, memory_reset=memory_reset)

@@ -133,14 +133,14 @@ class Backbone(nn.Module, ABC):
 
         Pictures that are not square are squeezed into the vision tower's square.
         """
-        device, dtype = self._placement
-        channels_first = pictures.to(device).movedim(-1, -3).float()  # (B, 3, H, W)
+        parameter = next(self.parameters())  # where it is and how exact: the pictures follow
+        channels_first = pictures.to(parameter.device).movedim(-1, -3).float()  # (B, 3, H, W)
         if channels_first.shape[-2:] != (self.image_size, self.image_size):
             size = (self.image_size, self.image_size)
             channels_first = functional.interpolate(channels_first, size, mode="bicubic", antialias=True)
             channels_first = channels_first.round().clamp(0, 255)
         mean, std = (channels_first.new_tensor(values)[:, None, None] for values in (self.image_mean, self.image_std))
-        return ((channels_first / 255 - mean) / std).to(dtype)
+        return ((channels_first / 255 - mean) / std).to(parameter.dtype)
 
     def vision_tokens(self, pictures: Pictures) -> Float[Tensor, "B num_vision width"]:
         """Vision tokens of both cameras, static first, through the vision tower in one go."""
@@ -167,8 +167,3 @@ class Backbone(nn.Module, ABC):
             raise ValueError(f"expected one instruction for each of {batch_size} frames, got {len(instructions)}.")
         token_ids = [self.tokenize(instruction) for instruction in instructions]
         return self.fuse(token_ids, self.vision_tokens(pictures), lrn)
-
-    @property
-    def _placement(self) -> tuple[torch.device, torch.dtype]:
-        parameter = next(self.parameters())
-        return parameter.device, parameter.dtype

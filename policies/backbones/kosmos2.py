@@ -1,6 +1,6 @@
 """Kosmos-2 (microsoft/kosmos-2-patch14-224), arXiv:2306.14824: a CLIP vision tower, a resampler to latents, a decoder.
 
-What is particular to it, all of it measured in tests:
+What is particular to it; tests measure all of it but the cache:
 
 - Image features are L2-normalised before the resampler, and scaled with the text embeddings by sqrt(width) inside the
   decoder. `get_image_features` does the first and the decoder the second; doing either again is wrong.

@@ -13,10 +13,12 @@ MAX_VOCABULARY = 512
 
 
 def train_tokenizer(sentences: Iterable[str], max_vocabulary: int = MAX_VOCABULARY) -> Tokenizer:
-    """Trains byte-level BPE: every byte is a token, so that any sentence in any language survives the round trip.
+    """Trains byte-level BPE: every byte is a token, so that a sentence in any language survives the round trip.
+
+    The names of the special tokens do not: `<s>` written in a sentence is read as the special token.
 
     Args:
-        sentences: What to learn merges from; sorted before use, so that their order does not matter.
+        sentences: What to learn merges from, in any order.
         max_vocabulary: Tokens at most: special ones, 256 bytes, then merges.
     """
     tokenizer = Tokenizer(models.BPE())
@@ -28,7 +30,7 @@ def train_tokenizer(sentences: Iterable[str], max_vocabulary: int = MAX_VOCABULA
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(sorted(sentences), trainer)
+    tokenizer.train_from_iterator(sentences, trainer)
     return tokenizer
 
 

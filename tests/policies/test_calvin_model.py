@@ -7,23 +7,24 @@ import pytest
 import torch
 
 from calvinbench.envs.names import UnknownNameError
-from calvinbench.envs.observation import ActionConvention, Observation
-from calvinbench.policies.calvin_model import CalvinModelPolicy, read_action
-from calvinbench.policies.check import check_policy, made_up_observation
+from calvinbench.envs.observation import Observation
+from calvinbench.policies.calvin_model import CalvinModelPolicy
+from calvinbench.policies.check import PolicyCheckError, check_policy, made_up_observation
 from calvinbench.policies.registry import make_policy
 from calvinbench.policies.spec import PolicySpecError
 
-REL, ABS = ActionConvention.REL_ACTIONS, ActionConvention.ABS_ACTIONS
 ROW = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0]
 
 # As a user of CALVIN writes it (calvin_agent's CustomModel), and nothing of calvinbench in it.
 USER_MODULE = """
+import random
+
 import numpy as np
 import torch
 
 class CustomModel:
-    def __init__(self, scale="1"):
-        self.scale = float(scale)
+    def __init__(self, scale=1):
+        self.scale = scale
         self.num_steps = None
 
     def reset(self):
@@ -50,6 +51,34 @@ class DepthReader(CustomModel):
 class Absolute(CustomModel):
     def step(self, obs, goal):
         return obs["robot_obs"][:3], obs["robot_obs"][3:6], 1
+
+class PythonSampler(CustomModel):
+    def step(self, obs, goal):
+        return [random.uniform(-1, 1)] + [0] * 5 + [1]
+
+class NumpySampler(CustomModel):
+    def step(self, obs, goal):
+        return [*np.random.uniform(-1, 1, 6), 1]
+
+class TorchSampler(CustomModel):
+    def step(self, obs, goal):
+        return torch.cat([torch.rand(6), torch.ones(1)])
+
+class Keeper(CustomModel):
+    def step(self, obs, goal):
+        self.seen = obs
+        return [0] * 6 + [1]
+
+class Forgetful(CustomModel):
+    def __init__(self, **settings):
+        self.settings = settings
+
+    def step(self, obs, goal):
+        raise KeyError(*self.settings.values())
+
+class NoReturn(CustomModel):
+    def step(self, obs, goal):
+        self.num_steps += 1
 
 class NoReset:
     def step(self, obs, goal):
@@ -89,6 +118,62 @@ def test_reset_is_called_at_the_start_and_where_the_row_is_marked():
     assert firsts == [0.02, 0.04, 0.06, 0.02, 0.04]
 
 
+@pytest.mark.parametrize("model", ["PythonSampler", "NumpySampler", "TorchSampler"])
+def test_a_model_that_draws_from_global_generators_follows_the_seed(model):
+    policy = make_policy(f"calvin:user_calvin:{model}")
+
+    def run(seed):
+        state = policy.initial_state(1, [seed])
+        return [policy.act(one_world(policy), ["lift"], state).actions.tolist() for _ in range(3)]
+
+    assert run(2**63 - 1) == run(2**63 - 1)
+    assert run(5) == run(5)
+    assert run(5) != run(6)
+    check_policy(policy, state_is_value=False)
+
+
+def test_without_seeds_the_global_generators_are_left_alone():
+    policy = make_policy("calvin:user_calvin:NumpySampler")
+    before = [np.random.get_state()[1].tolist(), torch.random.get_rng_state().tolist()]
+    policy.initial_state(1)
+    assert [np.random.get_state()[1].tolist(), torch.random.get_rng_state().tolist()] == before
+
+
+def test_the_check_names_the_way_out_for_models_whose_memory_is_their_own():
+    with pytest.raises(PolicyCheckError, match=r"call check_policy\(policy, state_is_value=False\)"):
+        check_policy(make_policy("calvin:user_calvin:CustomModel"))
+
+
+def test_its_label_is_the_whole_import_string_and_its_memory_is_unbounded():
+    traits = make_policy("calvin:user_calvin:CustomModel,scale=2").traits
+    assert traits.label == "user_calvin:CustomModel"
+    assert traits.memory.span == "unbounded"
+
+
+def test_observations_are_plain_dictionaries_that_torch_can_take_apart():
+    from torch.utils._pytree import tree_leaves
+
+    policy = make_policy("calvin:user_calvin:Keeper,depth=true")
+    act_once(policy)
+    seen = policy._model.seen
+    assert [type(seen), type(seen["rgb_obs"]), type(seen["depth_obs"])] == [dict] * 3
+    assert sorted(leaf.shape for leaf in tree_leaves(seen)) == [(15,), (84, 84), (84, 84, 3), (200, 200), (200, 200, 3)]
+
+
+@pytest.mark.parametrize("spec", ["Forgetful,key=plan", "Forgetful,key=depth_static,depth=true", "Forgetful"])
+def test_a_models_own_key_errors_pass_unchanged(spec):
+    policy = make_policy(f"calvin:user_calvin:{spec}")
+    with pytest.raises(KeyError) as caught:
+        act_once(policy)
+    assert caught.value.args == tuple(policy._model.settings.values())
+    assert caught.value.__cause__ is None
+
+
+def test_a_step_without_return_is_named():
+    with pytest.raises(ValueError, match="got None: does it end without return"):
+        act_once(make_policy("calvin:user_calvin:NoReturn"))
+
+
 def test_the_scene_is_withheld_with_a_reason():
     with pytest.raises(KeyError, match="'scene_obs', the true state of the scene, is withheld"):
         act_once(make_policy("calvin:user_calvin:Peeker"))
@@ -113,8 +198,17 @@ def test_absolute_actions_are_declared_or_refused_with_the_setting_to_use():
         act_once(make_policy("calvin:user_calvin:Absolute"))
 
 
+def test_flat_actions_declared_absolute_are_told_how_calvin_env_reads_them():
+    with pytest.raises(ValueError, match="calvin_env reads seven flat numbers as relative"):
+        act_once(make_policy("calvin:user_calvin:Keeper,actions=abs_actions"))
+
+
 def test_one_model_serves_one_world():
     policy = make_policy("calvin:user_calvin:CustomModel")
+    with pytest.raises(ValueError, match=r"expected rows for 1 worlds, got shape \(2,\)"):
+        policy.reset_state(policy.initial_state(1), np.array([True, True]))
+    with pytest.raises(ValueError, match="expected seeds for 1 worlds, got 2"):
+        policy.initial_state(1, [0, 1])
     assert policy.traits.max_batch_size == 1
     with pytest.raises(ValueError, match=r"expected one world for a CALVIN model .*, got 2"):
         policy.initial_state(2)
@@ -126,6 +220,10 @@ def test_one_model_serves_one_world():
         ("calvin:user_calvin:CustomModel,size=3", PolicySpecError, r"settings \['size'\], but: got an unexpected"),
         ("calvin:user_calvin:CustomModel,depth=yes", PolicySpecError, "'true' or 'false'"),
         ("calvin:user_calvin:CustomModel,actions=relactions", UnknownNameError, "Did you mean 'rel_actions'"),
+        ("calvin:user_calvin:CustomModel,dept=true", PolicySpecError, "got 'dept'. Did you mean 'depth'"),
+        ("calvin:user_calvin:Forgetful,action=abs_actions", PolicySpecError, "got 'action'. Did you mean 'actions'"),
+        ("calvin:user_calvin:Forgetful,memory_rest=chain", PolicySpecError, "Did you mean 'memory_reset'"),
+        ("calvin:user_calvin:np", TypeError, "to be a class or a function, got an object of module"),
         ("calvin:user_calvin:CustomModell", UnknownNameError, "Did you mean 'CustomModel'"),
         ("calvin:user_calvin:NoReset", TypeError, r"reset\(\) and step\(obs, goal\), got NoReset"),
     ],
@@ -133,78 +231,6 @@ def test_one_model_serves_one_world():
 def test_what_cannot_be_made_is_refused_in_words(spec, error, complaint):
     with pytest.raises(error, match=complaint):
         make_policy(spec)
-
-
-@pytest.mark.parametrize(
-    "action",
-    [
-        np.array(ROW),
-        ROW,
-        tuple(ROW),
-        torch.tensor(ROW, dtype=torch.float64),
-        torch.tensor([ROW], requires_grad=True),
-        np.array([[ROW]]),
-        {"type": "cartesian_rel", "action": ROW},
-    ],
-)
-def test_relative_actions_are_read_in_every_form(action):
-    np.testing.assert_allclose(read_action(action, REL), ROW, rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "action",
-    [
-        (ROW[:3], ROW[3:6], 1),
-        (np.array(ROW[:3]), np.array(ROW[3:6]), np.array([1.0])),
-        {"type": "cartesian_abs", "action": ROW},
-        {"type": "cartesian_abs", "action": (ROW[:3], ROW[3:6], 1)},
-    ],
-)
-def test_absolute_actions_are_read_in_every_form(action):
-    np.testing.assert_allclose(read_action(action, ABS), ROW, rtol=1e-6)
-
-
-@pytest.mark.parametrize("as_row", [False, True])
-def test_quaternions_become_euler_angles_as_pybullet_makes_them(as_row):
-    import pybullet
-
-    euler = [0.4, -0.5, 2.6]
-    quaternion = pybullet.getQuaternionFromEuler(euler)
-    row = [*ROW[:3], *quaternion, -1]
-    action = {"type": "cartesian_abs", "action": row} if as_row else (ROW[:3], quaternion, -1)
-    np.testing.assert_allclose(read_action(action, ABS), [*ROW[:3], *euler, -1], atol=1e-7)
-
-
-def test_joint_actions_have_eight_numbers():
-    row = [0.1] * 7 + [-1]
-    assert read_action({"type": "joint_abs", "action": row}, ActionConvention.ABS_JOINTS).tolist() == row
-    assert read_action({"type": "joint_rel", "action": row}, ActionConvention.REL_JOINTS).tolist() == row
-
-
-@pytest.mark.parametrize(
-    ("action", "complaint"),
-    [
-        ([*ROW[:6], 0.7], r"gripper .* exactly -1 \(close\) or \+1 \(open\), got 0\.7"),
-        ([*ROW[:6], 0], "gripper"),
-        ([*ROW[:6], float("nan")], "finite"),
-        ([float("inf"), *ROW[1:]], "finite"),
-        (ROW[:6], "relative action of 7 numbers, got 6"),
-        (np.zeros((10, 7)), r"one action \(7 numbers\), got an array of shape \(10, 7\)"),
-        ({"type": "joint_abs", "action": [0.0] * 7 + [1]}, "',actions=abs_joints'"),
-        ({"type": "cartesian_rel"}, r"'type' and 'action', got keys \['type'\]"),
-        ({"type": "cartesian", "action": ROW}, "Did you mean 'cartesian_"),
-        (None, "made of numbers|7 numbers|finite"),
-        ("left", "made of numbers"),
-    ],
-)
-def test_no_action_is_invented(action, complaint):
-    with pytest.raises(ValueError, match=complaint):
-        read_action(action, REL)
-
-
-def test_a_quaternion_of_length_zero_is_refused():
-    with pytest.raises(ValueError, match="quaternion xyzw of length 1"):
-        read_action((ROW[:3], [0.0] * 4, 1), ABS)
 
 
 def test_a_model_can_be_given_as_an_object():

@@ -1,11 +1,16 @@
 """`check_policy` finds what is wrong with a policy."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
+import torch
 
-from calvinbench.policies.check import PolicyCheckError, check_policy, made_up_observation
+from calvinbench.policies.backbones.kosmos2 import Kosmos2Backbone
+from calvinbench.policies.check import PolicyCheckError, _made_up_scenes, check_policy, made_up_observation
 from calvinbench.policies.fake_policy import FakePolicy
 from calvinbench.policies.policy import Decision, Memory, PolicyTraits
+from calvinbench.policies.registry import make_policy
 
 ACTIONS = np.linspace(-1.0, 1.0, 35).reshape(5, 7)
 ACTIONS[:, 6] = 1.0
@@ -63,14 +68,50 @@ class ForgetsEverything(Sound):
         return (0,) * len(state)
 
 
-class UnknownCamera(Sound):
-    @property
-    def traits(self):
-        return PolicyTraits("fake", observation_keys=("rgb_head",), memory=Memory("unbounded"))
+class TraitsOfAnotherKind(Sound):
+    traits = "fake"
 
 
-def test_a_sound_policy_passes():
-    check_policy(Sound())
+class ResetsInPlace(Sound):
+    def initial_state(self, batch_size, seeds=None):
+        return [0] * batch_size
+
+    def reset_state(self, state, rows):
+        state[:] = super().reset_state(tuple(state), rows)
+        return state
+
+    def act(self, observations, instructions, state, privileged=None):
+        decision = super().act(observations, instructions, tuple(state))
+        return Decision(decision.actions, list(decision.state))
+
+
+class Sampling:
+    """Noise about the sum of what it saw: a row of its state is that sum and a random stream."""
+
+    traits = PolicyTraits("sampling", observation_keys=("robot_obs",), memory=Memory("unbounded"))
+
+    def initial_state(self, batch_size, seeds=None):
+        return tuple((0.0, np.random.default_rng(seed)) for seed in seeds)
+
+    def reset_state(self, state, rows):
+        return tuple((0.0 if forget else seen, stream) for (seen, stream), forget in zip(state, rows, strict=True))
+
+    def act(self, observations, instructions, state, privileged=None):
+        streams = [deepcopy(stream) for _, stream in state]
+        sums = [seen + first for (seen, _), first in zip(state, observations.robot_obs[:, 0], strict=True)]
+        actions = np.ones((len(state), 7))
+        actions[:, 0] = [np.tanh(seen + stream.normal()) for seen, stream in zip(sums, streams, strict=True)]
+        return Decision(actions, tuple(zip(sums, streams, strict=True)))
+
+
+class SamplingForgetsNothing(Sampling):
+    def reset_state(self, state, rows):
+        return state
+
+
+@pytest.mark.parametrize("policy_class", [Sound, Sampling])
+def test_a_sound_policy_passes(policy_class):
+    check_policy(policy_class())
 
 
 @pytest.mark.parametrize(
@@ -83,7 +124,9 @@ def test_a_sound_policy_passes():
         (MixesRows, "world 0 alone as in a batch of 3, but they differ"),
         (ForgetsNothing, "reset rows and new worlds, but they differ"),
         (ForgetsEverything, "rows that were not reset, but they differ"),
-        (UnknownCamera, r"observation keys among .*, got \['rgb_head'\]"),
+        (SamplingForgetsNothing, "reset rows that saw something else before, but they differ"),
+        (ResetsInPlace, "one state used twice, but they differ"),
+        (TraitsOfAnotherKind, "traits as a PolicyTraits, got str"),
     ],
 )
 def test_each_fault_is_found_and_named(policy_class, complaint):
@@ -107,6 +150,25 @@ def test_a_state_that_is_changed_in_place_is_found_unless_allowed():
     with pytest.raises(PolicyCheckError, match="one state used twice"):
         check_policy(InPlace())
     check_policy(InPlace(), state_is_value=False)
+
+
+def test_the_worlds_sentences_differ_in_length_and_tasks_lie_apart():
+    backbone = Kosmos2Backbone.tiny(torch.Generator().manual_seed(0))
+    first_three = [len(backbone.tokenize(_made_up_scenes(number)[0].instruction)) for number in range(3)]
+    assert len(set(first_three)) == 3
+    assert max(first_three) >= 2 * min(first_three)
+    tasks = [_made_up_scenes(number)[0].privileged.task for number in range(5)]
+    assert len({task.split("_")[0] for task in tasks}) == 5
+
+
+@pytest.mark.parametrize("dropped", ["attention_mask", "position_ids"])
+def test_padding_that_leaks_into_the_feature_is_found(monkeypatch, dropped):
+    policy = make_policy("untrained:kosmos2,hidden_dim=32")
+    kosmos = policy.model.backbone.model
+    forward = kosmos.forward
+    monkeypatch.setattr(kosmos, "forward", lambda **inputs: forward(**{**inputs, dropped: None}))
+    with pytest.raises(PolicyCheckError, match="world 0 alone as in a batch of 3, but they differ"):
+        check_policy(policy)
 
 
 def test_something_else_is_no_policy():

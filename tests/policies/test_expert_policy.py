@@ -7,6 +7,7 @@ from calvinbench.envs.observation import Observation
 from calvinbench.policies import check
 from calvinbench.policies.check import check_policy
 from calvinbench.policies.expert_policy import ExpertPolicy
+from calvinbench.policies.registry import make_policy
 
 
 class CountingExpert:
@@ -55,7 +56,4 @@ def test_without_the_truth_it_refuses(given):
 
 
 def test_the_real_expert_fits():
-    pytest.importorskip("calvinbench.envs.expert")
-    from calvinbench.policies.registry import make_policy
-
     check_policy(make_policy("expert"), state_is_value=False)

@@ -13,7 +13,7 @@ def test_an_import_string_leads_to_the_object_and_to_its_attributes():
     assert import_object("collections:OrderedDict.fromkeys") == collections.OrderedDict.fromkeys
 
 
-@pytest.mark.parametrize("text", ["collections", "collections:", ":OrderedDict", ""])
+@pytest.mark.parametrize("text", ["collections", "collections:", ":OrderedDict", "", ".collections:OrderedDict"])
 def test_a_string_without_module_and_name_is_refused(text):
     with pytest.raises(ImportStringError, match=r"expected an import string 'package\.module:Name'"):
         import_object(text)
@@ -34,3 +34,15 @@ def test_a_module_that_lacks_something_itself_says_what(tmp_path, monkeypatch):
 def test_a_misspelt_name_gets_a_guess():
     with pytest.raises(UnknownNameError, match="Did you mean 'OrderedDict'"):
         import_object("collections:OrderedDikt")
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [("def broken(:\n", "SyntaxError: .*line 1"), ("raise RuntimeError('no CUDA')\n", "RuntimeError: no CUDA")],
+)
+def test_a_module_that_raises_while_imported_is_named_with_what_it_said(tmp_path, monkeypatch, code, said):
+    (tmp_path / "raises_at_once.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImportStringError, match=f"importing 'raises_at_once' failed: {said}") as caught:
+        import_object("raises_at_once:Net")
+    assert caught.value.__cause__ is not None

@@ -57,6 +57,15 @@ def test_forgotten_rows_begin_anew_and_the_others_go_on(head, features):
     assert state.hidden[:, 0].abs().min() > 0
 
 
+def test_rows_and_states_of_another_number_of_worlds_are_refused(head, features):
+    state = head(features[:, :3]).state
+    assert state.batch_size == 2
+    with pytest.raises(ValueError, match=r"expected rows for 2 worlds, got shape \(1,\)"):
+        state.forget(torch.tensor([True]))
+    with pytest.raises(ValueError, match="expected a state for 2 worlds, got 1"):
+        head.step(features[:, 3], head.initial_state(1))
+
+
 def test_actions_are_tanh_of_the_pose_and_the_sign_of_the_gripper():
     raw = torch.tensor([[0.0, 1.0, -1.0, 100.0, -100.0, 0.5, 0.001], [0.0] * 7, [0.0] * 6 + [-3.0]])
     actions = to_actions(raw)

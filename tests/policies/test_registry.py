@@ -23,8 +23,18 @@ def open_gripper(height="0.5", memory_reset="subtask"):
 def only_subtask():
     return open_gripper()
 
+def takes_any(**settings):
+    return open_gripper(**settings)
+
 def not_a_policy():
     return 5
+
+class Model:
+    def reset(self):
+        pass
+
+    def step(self, obs, goal):
+        return [0, 0, 0, 0, 0, 0, 1]
 """
 
 
@@ -70,6 +80,7 @@ def test_unknown_names_get_a_guess(spec, complaint):
         ("random,seed=5", "expected no settings for 'random', got 'seed=5'"),
         ("untrained", "with a backbone \\(kosmos2\\) as the argument"),
         ("untrained:kosmos2,seed=x", "whole number for setting 'seed', got 'x'"),
+        (f"untrained:kosmos2,seed={2**63}", f"at most {2**63 - 1} for setting 'seed', got {2**63}"),
         ("calvin", "with an import string package.module:Class as the argument"),
     ],
 )
@@ -109,6 +120,43 @@ def test_a_memory_reset_is_passed_on_checked_and_not_silently_dropped():
         make_policy("python:user_policies:only_subtask", memory_reset="chain")
     with pytest.raises(PolicySpecError, match="got 'subtask' in the policy spec and 'chain' beside it"):
         make_policy("untrained:kosmos2,memory_reset=subtask", memory_reset="chain")
+
+
+@pytest.mark.usefixtures("user_module")
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "calvin:user_policies:Model",
+        "expert",
+        "python:user_policies:open_gripper",
+        "python:user_policies:takes_any",
+        "untrained:kosmos2,hidden_dim=8",
+    ],
+)
+def test_memory_is_reset_at_each_subtask_unless_the_caller_or_the_spec_says_otherwise(spec):
+    setting = f"{spec},memory_reset=chain"
+    assert make_policy(spec).traits.memory.reset == "subtask"
+    assert make_policy(spec, memory_reset="chain").traits.memory.reset == "chain"
+    assert make_policy(setting).traits.memory.reset == "chain"
+    assert make_policy(setting, memory_reset="chain").traits.memory.reset == "chain"
+    with pytest.raises(ValueError, match="memory reset 'subtask' or 'chain', got 'banana'"):
+        make_policy(f"{spec},memory_reset=banana")
+
+
+@pytest.mark.usefixtures("user_module")
+def test_a_memory_reset_in_the_spec_that_the_policy_does_not_follow_is_refused():
+    spec = "python:user_policies:only_subtask"
+    assert make_policy(f"{spec},memory_reset=subtask").traits.memory.reset == "subtask"
+    with pytest.raises(ValueError, match=r"memory is reset at each chain, but .* resets it at each subtask"):
+        make_policy(f"{spec},memory_reset=chain")
+    with pytest.raises(ValueError, match="memory reset 'subtask' or 'chain', got 'banana'"):
+        make_policy(f"{spec},memory_reset=banana")
+
+
+@pytest.mark.usefixtures("user_module")
+def test_a_misspelt_memory_reset_is_not_swallowed_by_a_factory_that_takes_anything():
+    with pytest.raises(PolicySpecError, match=r"got 'memory_rest'\. Did you mean 'memory_reset'"):
+        make_policy("python:user_policies:takes_any,memory_rest=chain")
 
 
 def test_the_registry_imports_nothing_heavy():

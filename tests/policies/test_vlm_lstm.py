@@ -42,6 +42,10 @@ def test_stepwise_forward_with_carried_state_equals_the_whole_window(model):
 def test_the_past_matters_and_only_through_the_state(model):
     pictures = window(2)
     with_past = model(pictures, SENTENCES).chunks[:, 1]
+    _, state = model.step(frame(pictures, 0), SENTENCES)
+    model.step(frame(window(3), 2), SENTENCES[::-1])  # another world in between, whose state is dropped
+    by_state = model.step(frame(pictures, 1), SENTENCES, state).chunks
+    torch.testing.assert_close(by_state, with_past, atol=1e-5, rtol=0)
     without = model.step(frame(pictures, 1), SENTENCES).chunks
     assert (with_past - without).abs().max() > 1e-3
 

@@ -66,6 +66,8 @@ def test_the_first_action_of_the_chunk_is_executed(policy):
 def test_seed_and_width_are_settings():
     small, other = make_policy("untrained:kosmos2,hidden_dim=8"), make_policy("untrained:kosmos2,hidden_dim=8,seed=1")
     assert small.model.head.config.hidden_dim == 8
+    assert small.traits.label.endswith("M, untrained)")
+    assert other.traits.label.endswith("M, untrained, seed 1)")
     one, two = (p.act(observations(1), ["open the drawer"], p.initial_state(1)).actions for p in (small, other))
     assert np.abs(one - two).max() > 1e-3
 
@@ -76,5 +78,7 @@ def test_what_cannot_be_used_is_refused_in_words(policy):
         policy.act(Observation(rgb_static=observations(1).rgb_static), ["open the drawer"], state)
     with pytest.raises(ValueError, match="got an empty one"):
         policy.act(observations(1), [" "], state)
+    with pytest.raises(ValueError, match="expected a state for 2 worlds, got 1"):
+        policy.act(observations(2), ["open the drawer"] * 2, state)
     with pytest.raises(ValueError, match="one instruction for each of 2 frames, got 1"):
         policy.act(observations(2), ["open the drawer"], policy.initial_state(2))

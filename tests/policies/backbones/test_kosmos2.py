@@ -5,7 +5,9 @@ import torch
 
 from calvinbench.policies.backbones.backbone import Pictures
 from calvinbench.policies.backbones.kosmos2 import Kosmos2Backbone
+from calvinbench.policies.backbones.tiny_tokenizer import embedded_tokenizer
 
+BOS_ID = 0  # `<s>`, as in the published vocabulary
 SHORT, LONG = "open the drawer", "take the blue block and rotate it to the right until it lies across"
 
 
@@ -32,15 +34,22 @@ def relative_difference(first, second):
     return float((first - second).norm() / second.norm())
 
 
+def test_a_sentence_begins_with_one_bos(backbone):
+    assert embedded_tokenizer().token_to_id("<s>") == BOS_ID
+    first, *words = backbone.encode(SHORT)
+    assert first == BOS_ID
+    assert words == embedded_tokenizer().encode(SHORT).ids
+
+
 @torch.inference_mode()
 def test_the_fused_feature_is_what_the_model_itself_makes_of_ids_and_pixels(backbone, lrn):
     pictures = pictures_of()
     ours = backbone(pictures, [SHORT], lrn)
     # The model's own path: pixels in, token ids in, no embeddings of ours; [LRN] takes the place of an unused token.
     reference = Kosmos2Backbone.tiny(torch.Generator().manual_seed(0)).eval()
-    unused_id, vision_id = 3, 2
+    unused_id, vision_id = 3, 2  # none of the sentence's tokens
     reference.model.get_input_embeddings().weight[unused_id] = lrn
-    ids = [*backbone.tokenize(SHORT), *[vision_id] * 32, unused_id]
+    ids = [BOS_ID, *embedded_tokenizer().encode(SHORT).ids, *[vision_id] * 32, unused_id]
     is_vision = torch.tensor([[int(token == vision_id) for token in ids]])
     pixels = torch.cat([backbone.preprocess(pictures.static), backbone.preprocess(pictures.gripper)])
     theirs = reference.model(

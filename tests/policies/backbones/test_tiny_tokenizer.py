@@ -7,7 +7,12 @@ import sys
 import pytest
 
 from calvinbench.envs.instructions import embedded_instructions
-from calvinbench.policies.backbones.tiny_tokenizer import MAX_VOCABULARY, SPECIAL_TOKENS, embedded_tokenizer
+from calvinbench.policies.backbones.tiny_tokenizer import (
+    MAX_VOCABULARY,
+    SPECIAL_TOKENS,
+    embedded_tokenizer,
+    train_tokenizer,
+)
 
 DIGEST = (
     "import hashlib; from calvinbench.policies.backbones.tiny_tokenizer import embedded_tokenizer;"
@@ -37,3 +42,13 @@ def test_another_process_trains_the_same_tokenizer():
     here = hashlib.sha256(embedded_tokenizer().to_str().encode()).hexdigest()
     there = subprocess.run([sys.executable, "-c", DIGEST], capture_output=True, text=True, check=True).stdout.strip()
     assert here == there
+
+
+def test_names_of_special_tokens_do_not_survive_the_round_trip():
+    tokenizer = embedded_tokenizer()
+    assert tokenizer.decode(tokenizer.encode("open <s> it").ids) == "open  it"
+
+
+def test_the_order_of_sentences_does_not_matter():
+    sentences = [sentence for sentences in embedded_instructions().seen.values() for sentence in sentences]
+    assert train_tokenizer(sentences).to_str() == train_tokenizer(sentences[::-1]).to_str()

@@ -1,0 +1,71 @@
+"""A user's own class or function, called with the settings of a policy spec."""
+
+import inspect
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from calvinbench.policies.import_string import import_object
+from calvinbench.policies.spec import NotAPolicyError, PolicySpecError, parse_literal
+
+_MISSPELT = 0.8
+"""From which likeness (`difflib`'s ratio) on a key counts as one of our own settings misspelt."""
+
+
+def call_user_factory(
+    import_string: str,
+    settings: Mapping[str, str],
+    own_settings: Collection[str],
+    offered: Mapping[str, str] | None = None,
+) -> Any:
+    """Calls what an import string names, with settings as keyword arguments.
+
+    Args:
+        import_string: A class or a function.
+        settings: What the spec says beyond our own settings; see `spec.parse_literal` for what becomes of the text.
+        own_settings: The settings that we read ourselves.
+        offered: Given too where there is a parameter of that name, or where any keyword is taken.
+
+    Raises:
+        ImportStringError: The import string leads nowhere.
+        UnknownNameError: The module has no such name.
+        NotAPolicyError: What it names cannot be called.
+        PolicySpecError: It does not take these settings, or one of ours is misspelt.
+    """
+    factory = import_object(import_string)
+    if not callable(factory):
+        raise NotAPolicyError(
+            f"expected '{import_string}' to be a class or a function, got an object of {type(factory).__name__}. "
+            "Name what makes the policy, not what was made."
+        )
+    keywords: dict[str, Any] = {key: parse_literal(value) for key, value in settings.items()}
+    try:
+        signature = inspect.signature(factory)
+        _refuse_misspelt(settings, own_settings, signature, import_string)
+        keywords |= {key: value for key, value in (offered or {}).items() if _takes(signature, key)}
+        signature.bind(**keywords)
+    except TypeError as error:
+        raise PolicySpecError(
+            f"expected '{import_string}' to be called with settings {sorted(keywords)}, but: {error}. "
+            "Give exactly the keyword arguments that it takes, as ',key=value' in the policy spec."
+        ) from error
+    return factory(**keywords)
+
+
+def _takes(signature: inspect.Signature, key: str) -> bool:
+    """Whether there is a parameter of this name, or any keyword is taken."""
+    parameters = signature.parameters.values()
+    return key in signature.parameters or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+
+
+def _refuse_misspelt(
+    settings: Collection[str], own_settings: Collection[str], signature: inspect.Signature, import_string: str
+) -> None:
+    """Refuses a key that is nearly one of ours: a class with `**kwargs` would swallow it."""
+    for key in settings:
+        guesses = get_close_matches(key, own_settings, n=1, cutoff=_MISSPELT)
+        if guesses and key not in signature.parameters:
+            raise PolicySpecError(
+                f"expected a setting of '{import_string}' or {', '.join(sorted(own_settings))}, got '{key}'. "
+                f"Did you mean '{guesses[0]}'? If not, make '{key}' a named parameter of '{import_string}'."
+            )
