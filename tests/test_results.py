@@ -1,0 +1,39 @@
+"""What ships in `results/`, and what the README quotes of it, is what the code of today would say."""
+
+from pathlib import Path
+
+import pytest
+
+from calvinbench.envs import chains
+from calvinbench.envs.scene import load_scene
+from calvinbench.harness import tables
+from calvinbench.harness.runs import find_runs
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = sorted(file.parent.parent for file in (ROOT / "results").glob("*/report/table.md"))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_shipped_runs_are_complete_and_of_today_s_world(folder: Path):
+    for run in find_runs(folder):
+        assert run.num_missing == 0
+        assert run.description.asset_digest == load_scene(run.description.scene).digest()
+        assert run.description.chain_digest == chains.digest(chains.published()[: run.description.chains])
+        assert not any((session.commit or "").endswith("+changes") for session in run.description.sessions)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_shipped_tables_are_made_from_the_shipped_records(folder: Path):
+    assert (folder / "report" / "table.md").read_text("utf-8") == tables.to_markdown(find_runs(folder))
+
+
+def test_every_shipped_folder_has_its_report_and_its_command():
+    told = (ROOT / "results" / "README.md").read_text("utf-8")
+    shipped = sorted(folder for folder in (ROOT / "results").iterdir() if folder.is_dir())
+    assert shipped == FOLDERS
+    assert all(f"`{folder.name}/`" in told for folder in shipped)
+
+
+def test_the_readme_s_table_is_the_shipped_one():
+    rows = tables.to_markdown(find_runs(ROOT / "results" / "baselines")).split("\n\n")[0]
+    assert rows in (ROOT / "README.md").read_text("utf-8")
