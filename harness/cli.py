@@ -192,7 +192,8 @@ class Demo:
         tables.show(report.runs)
         print(
             "An untrained policy scores near zero: its weights are random, and it is here to show the machinery, from "
-            "camera to action.\nThe expert reads the world's privileged state: it shows that the tasks can be done, "
+            "camera to action. Learned policies come next.\n"
+            "The expert reads the world's privileged state: it shows that the tasks can be done, "
             "and is no rival to learned policies.\n"
         )
         print("Written:", *report.files, *(f"{suite.directory(run)}/" for run in suite.runs), sep="\n  ")
