@@ -48,8 +48,8 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     `target_euler` (3,). The reward is always 0 and an episode never ends: `ChainEnv` adds tasks.
 
     The same state and actions give bit-identical observations, whatever happened before in the process: every reset
-    loads the world afresh (about 20 ms), because Bullet's broad phase remembers earlier motion, and a saved state does
-    not bring that back.
+    loads the world afresh (about 16 ms, see `benchmarks/`), because Bullet's broad phase remembers earlier motion, and
+    a saved state does not bring that back.
     """
 
     metadata = {  # noqa: RUF012  (as Gymnasium declares it)
