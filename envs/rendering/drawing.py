@@ -1,0 +1,316 @@
+"""Which triangle is seen at each pixel, and how far away: the rasteriser.
+
+Triangles come in blocks of 64. A first loop over a block runs on vectors: it projects all corners, snaps them to a
+grid of 1/256 pixel as OpenGL does, and asks of each triangle whether it holds the centre of a pixel. Most of a robot's
+hundred thousand triangles are smaller than a pixel and hold none, so only few reach the second loop, which writes.
+
+What is written for a pixel is one number, its *key*: the depth in the upper 32 bits, the triangle's number in the lower
+32. The smallest key wins, and so the nearest triangle, and of two equally near ones the first, as in OpenGL.
+
+Rows count from the bottom of the picture upwards. Coordinates are in 1/256 pixel; with triangles that span two pixels
+at most, all products stay below 2**24, so that 32-bit floats are exact and a shared edge leaves no gap.
+"""
+
+import numpy as np
+
+from calvinbench.envs.rendering.compiled import compiled
+
+BLOCK = 64
+"""Triangles in a block."""
+_HALF = np.float32(0.5)
+_ONE = np.float32(1.0)
+_ZERO = np.float32(0.0)
+_GRID = np.float32(256.0)
+_PER_GRID = np.float32(1 / 256)
+_CENTRE = np.float32(128.0)
+_LARGE = np.int32(16)
+"""Flag of a triangle that may hold more than 2 x 2 pixels."""
+_CUT = np.int32(32)
+"""Flag of a triangle that reaches behind the near plane."""
+_SMALL = np.int32(15)
+"""The four flags of small triangles: one for each pixel that they hold, of 2 x 2."""
+_NUM_PLANES = 6
+"""Numbers kept for a small triangle: first column and row, depth there, change of depth by column and by row, flags."""
+
+
+@compiled
+def _cover(corners, q, near, width, height, side, depth_scale, found):
+    """Asks which triangles of a block hold pixel centres; returns whether any does.
+
+    Args:
+        corners: (576,) float32: for each corner x of 64 triangles, then y, then z.
+        q: (16,) float32: from the block's frame to clip coordinates, rows first.
+        near: Distance of the near plane along the camera's axis; what lies nearer must be cut.
+        width: Of the picture, pixels.
+        height: Of the picture, pixels.
+        side: 1 to see triangles from their front, -1 from their back.
+        depth_scale: Depths from 0 to this.
+        found: (384,) float32, to be filled: see `_NUM_PLANES`.
+    """
+    right, top = np.float32(width - 1), np.float32(height - 1)
+    half_width, half_height = np.float32(width) * _CENTRE, np.float32(height) * _CENTRE
+    half_depth = depth_scale * _HALF
+    any_flag = np.int32(0)
+    q00, q01, q02, q03 = q[0], q[1], q[2], q[3]
+    q10, q11, q12, q13 = q[4], q[5], q[6], q[7]
+    q20, q21, q22, q23 = q[8], q[9], q[10], q[11]
+    q30, q31, q32, q33 = q[12], q[13], q[14], q[15]
+    for i in range(64):
+        x, y, z = corners[i], corners[i + 64], corners[i + 128]
+        wa = q30 * x + q31 * y + q32 * z + q33
+        inverse = _ONE / wa
+        ax = np.floor((q00 * x + q01 * y + q02 * z + q03) * inverse * half_width + half_width + _HALF)
+        ay = np.floor((q10 * x + q11 * y + q12 * z + q13) * inverse * half_height + half_height + _HALF)
+        az = (q20 * x + q21 * y + q22 * z + q23) * inverse * half_depth + half_depth
+        x, y, z = corners[i + 192], corners[i + 256], corners[i + 320]
+        wb = q30 * x + q31 * y + q32 * z + q33
+        inverse = _ONE / wb
+        bx = np.floor((q00 * x + q01 * y + q02 * z + q03) * inverse * half_width + half_width + _HALF) - ax
+        by = np.floor((q10 * x + q11 * y + q12 * z + q13) * inverse * half_height + half_height + _HALF) - ay
+        bz = (q20 * x + q21 * y + q22 * z + q23) * inverse * half_depth + half_depth - az
+        x, y, z = corners[i + 384], corners[i + 448], corners[i + 512]
+        wc = q30 * x + q31 * y + q32 * z + q33
+        inverse = _ONE / wc
+        cx = np.floor((q00 * x + q01 * y + q02 * z + q03) * inverse * half_width + half_width + _HALF) - ax
+        cy = np.floor((q10 * x + q11 * y + q12 * z + q13) * inverse * half_height + half_height + _HALF) - ay
+        cz = (q20 * x + q21 * y + q22 * z + q23) * inverse * half_depth + half_depth - az
+        area = (bx * cy - by * cx) * side
+        # The first and last columns and rows whose pixel centres lie within the triangle's bounds.
+        column = max(_ZERO, np.ceil((ax + min(_ZERO, min(bx, cx)) - _CENTRE) * _PER_GRID))
+        row = max(_ZERO, np.ceil((ay + min(_ZERO, min(by, cy)) - _CENTRE) * _PER_GRID))
+        last_column = min(right, np.floor((ax + max(_ZERO, max(bx, cx)) - _CENTRE) * _PER_GRID))
+        last_row = min(top, np.floor((ay + max(_ZERO, max(by, cy)) - _CENTRE) * _PER_GRID))
+        wide, tall = last_column > column, last_row > row
+        # How far the first centre lies inside each of the three edges.
+        px, py = column * _GRID + _CENTRE - ax, row * _GRID + _CENTRE - ay
+        c_side = (bx * py - by * px) * side
+        b_side = (cy * px - cx * py) * side
+        a_side = area - b_side - c_side
+        c_right, c_up = -by * _GRID * side, bx * _GRID * side
+        b_right, b_up = cy * _GRID * side, -cx * _GRID * side
+        a_right, a_up = -b_right - c_right, -b_up - c_up
+        flags = np.int32(0)
+        inside = (a_side >= _ZERO) & (b_side >= _ZERO) & (c_side >= _ZERO)
+        flags |= np.int32(1) if inside else np.int32(0)
+        inside = (a_side + a_right >= _ZERO) & (b_side + b_right >= _ZERO) & (c_side + c_right >= _ZERO) & wide
+        flags |= np.int32(2) if inside else np.int32(0)
+        inside = (a_side + a_up >= _ZERO) & (b_side + b_up >= _ZERO) & (c_side + c_up >= _ZERO) & tall
+        flags |= np.int32(4) if inside else np.int32(0)
+        inside = (a_side + a_right + a_up >= _ZERO) & (b_side + b_right + b_up >= _ZERO)
+        inside &= (c_side + c_right + c_up >= _ZERO) & wide & tall
+        flags |= np.int32(8) if inside else np.int32(0)
+        # Depth is linear over the picture: b's share is b_side / area.
+        per_area = _ONE / area
+        first = az + (b_side * bz + c_side * cz) * per_area
+        by_column = (b_right * bz + c_right * cz) * per_area
+        by_row = (b_up * bz + c_up * cz) * per_area
+        is_small = (last_column - column <= _ONE) & (last_row - row <= _ONE)
+        flags = flags if is_small else _LARGE
+        flags = flags if (area > _ZERO) & (last_column >= column) & (last_row >= row) else np.int32(0)
+        nearest = min(wa, min(wb, wc))
+        flags = flags if nearest > near else _CUT
+        flags = flags if max(wa, max(wb, wc)) > near else np.int32(0)
+        any_flag |= flags
+        found[i] = column
+        found[i + 64] = row
+        found[i + 128] = first
+        found[i + 192] = by_column
+        found[i + 256] = by_row
+        found[i + 320] = np.float32(flags)
+    return any_flag != 0
+
+
+@compiled
+def _cut_polygon(corners, i, q, near, width, height, depth_scale, polygon):
+    """Projects a triangle in double precision, cut at the near plane; returns the number of corners left, 0 to 4.
+
+    `polygon` (4, 3) gets columns and rows on the grid of 1/256 pixel, and depths.
+    """
+    clip = np.empty((3, 4))
+    for corner in range(3):
+        x, y, z = corners[192 * corner + i], corners[192 * corner + 64 + i], corners[192 * corner + 128 + i]
+        for row in range(4):
+            clip[corner, row] = q[4 * row] * x + q[4 * row + 1] * y + q[4 * row + 2] * z + q[4 * row + 3]
+    kept = np.empty((4, 4))
+    count = 0
+    for corner in range(3):
+        following = (corner + 1) % 3
+        here, there = clip[corner, 3] - near, clip[following, 3] - near
+        if here > 0:
+            kept[count] = clip[corner]
+            count += 1
+        if (here > 0) != (there > 0):
+            share = here / (here - there)
+            kept[count] = clip[corner] + share * (clip[following] - clip[corner])
+            count += 1
+    for corner in range(count):
+        w = kept[corner, 3]
+        polygon[corner, 0] = np.floor((kept[corner, 0] / w * 0.5 + 0.5) * width * 256 + 0.5)
+        polygon[corner, 1] = np.floor((kept[corner, 1] / w * 0.5 + 0.5) * height * 256 + 0.5)
+        polygon[corner, 2] = (kept[corner, 2] / w * 0.5 + 0.5) * depth_scale
+    return count
+
+
+@compiled
+def _set_up(polygon, b, c, side, edges, plane):
+    """Prepares the triangle of a polygon's first corner and its corners b and c; returns whether it is to be seen.
+
+    `edges` (3, 3) get exact whole numbers: how far the centre of the lower left pixel lies inside each edge, and the
+    change by column and by row. `plane` (3,) gets the depth there and its changes.
+    """
+    ax, ay, az = polygon[0]
+    bx, by, bz = polygon[b, 0] - ax, polygon[b, 1] - ay, polygon[b, 2] - az
+    cx, cy, cz = polygon[c, 0] - ax, polygon[c, 1] - ay, polygon[c, 2] - az
+    area = (bx * cy - by * cx) * side
+    if area <= 0:
+        return False
+    px, py = 128 - ax, 128 - ay
+    edges[2, 0], edges[2, 1], edges[2, 2] = (bx * py - by * px) * side, -by * 256 * side, bx * 256 * side
+    edges[1, 0], edges[1, 1], edges[1, 2] = (cy * px - cx * py) * side, cy * 256 * side, -cx * 256 * side
+    edges[0, 0] = area - edges[1, 0] - edges[2, 0]
+    edges[0, 1] = -edges[1, 1] - edges[2, 1]
+    edges[0, 2] = -edges[1, 2] - edges[2, 2]
+    for k in range(3):
+        plane[k] = (edges[1, k] * bz + edges[2, k] * cz) / area
+    plane[0] += az
+    return True
+
+
+@compiled
+def _rows(polygon, b, c, height):
+    """The first and last row whose pixel centres lie within the bounds of a triangle, as in `_set_up`."""
+    low = min(polygon[0, 1], min(polygon[b, 1], polygon[c, 1]))
+    high = max(polygon[0, 1], max(polygon[b, 1], polygon[c, 1]))
+    return int(max(0.0, np.ceil((low - 128) / 256))), int(min(height - 1.0, np.floor((high - 128) / 256)))
+
+
+@compiled
+def _columns(edges, row, width):
+    """The first and last column of a row that lie inside all three edges."""
+    first, last = 0, width - 1
+    for k in range(3):
+        inside, by_column = np.int64(edges[k, 0] + edges[k, 2] * row), np.int64(edges[k, 1])
+        if by_column > 0:
+            first = max(first, -(inside // by_column))
+        elif by_column < 0:
+            last = min(last, inside // -by_column)
+        elif inside < 0:
+            return 0, -1
+    return first, last
+
+
+@compiled
+def _draw_span(keys, first, last, depth, by_column, max_depth, number):
+    """Writes one triangle into the columns first..last of a row of keys."""
+    span = keys[first : last + 1]
+    for x in range(len(span)):
+        rounded = np.int64(depth + by_column * (first + x) + 0.5)
+        rounded = max(np.int64(0), min(max_depth, rounded))
+        span[x] = min(span[x], (rounded << np.int64(32)) | number)
+
+
+@compiled
+def draw_blocks(blocks, corners, numbers, block_shapes, projections, near, max_depth, keys):
+    """Draws blocks of triangles into a picture of keys.
+
+    Args:
+        blocks: (n,) int32, the blocks to draw.
+        corners: (blocks, 576) float32, see `_cover`.
+        numbers: (blocks, 64) int32, the triangles' numbers.
+        block_shapes: (blocks,) int32, which shape each block belongs to.
+        projections: (shapes, 16) float32, from each shape's frame to clip coordinates.
+        near: Distance of the near plane, metres.
+        max_depth: The farthest depth, 65535 for a buffer of 16 bits.
+        keys: (height, width) int64, lowest row first.
+    """
+    height, width = keys.shape
+    found = np.empty(_NUM_PLANES * 64, np.float32)
+    polygon, edges, plane = np.empty((4, 3)), np.empty((3, 3)), np.empty(3)
+    scale, farthest = np.float32(max_depth), np.int64(max_depth)
+    for block in blocks:
+        triangle_corners = corners[block]
+        q = projections[block_shapes[block]]
+        if not _cover(triangle_corners, q, near, width, height, _ONE, scale, found):
+            continue
+        for i in range(64):
+            flags = np.int32(found[i + 320])
+            if flags == 0:
+                continue
+            number = np.int64(numbers[block, i])
+            if flags <= _SMALL:
+                column, row = np.int32(found[i]), np.int32(found[i + 64])
+                for k in range(4):
+                    if flags & (1 << k):
+                        depth = found[i + 128] + found[i + 192] * np.float32(k & 1) + found[i + 256] * np.float32(k >> 1)
+                        rounded = max(np.int64(0), min(farthest, np.int64(depth + _HALF)))
+                        key = (rounded << np.int64(32)) | number
+                        y, x = np.uint64(row + (k >> 1)), np.uint64(column + (k & 1))
+                        if key < keys[y, x]:
+                            keys[y, x] = key
+                continue
+            count = _cut_polygon(triangle_corners, i, q, near, width, height, max_depth, polygon)
+            for corner in range(1, count - 1):
+                if not _set_up(polygon, corner, corner + 1, 1, edges, plane):
+                    continue
+                first_row, last_row = _rows(polygon, corner, corner + 1, height)
+                for y in range(first_row, last_row + 1):
+                    first, last = _columns(edges, y, width)
+                    if first <= last:
+                        _draw_span(keys[y], first, last, plane[0] + plane[2] * y, plane[1], farthest, number)
+
+
+@compiled
+def cast_blocks(blocks, corners, block_shapes, projections, depths):
+    """Draws the depth of triangles' backs into a shadow map; returns the bounds of what was drawn.
+
+    Args:
+        blocks: (n,) int32, the blocks to draw.
+        corners: As in `draw_blocks`.
+        block_shapes: As in `draw_blocks`.
+        projections: (shapes, 16) float32, from each shape's frame to the light's clip coordinates; parallel.
+        depths: (height, width) uint16, the shadow map.
+
+    Returns:
+        (4,) int64: first column and row, last column and row; an empty range where nothing was drawn.
+    """
+    height, width = depths.shape
+    found = np.empty(_NUM_PLANES * 64, np.float32)
+    polygon, edges, plane = np.empty((4, 3)), np.empty((3, 3)), np.empty(3)
+    bounds = np.array([width, height, -1, -1])
+    for block in blocks:
+        triangle_corners = corners[block]
+        q = projections[block_shapes[block]]
+        if not _cover(triangle_corners, q, _ZERO, width, height, -_ONE, np.float32(65535), found):
+            continue
+        for i in range(64):
+            flags = np.int32(found[i + 320])
+            if flags == 0:
+                continue
+            if flags <= _SMALL:
+                column, row = np.int32(found[i]), np.int32(found[i + 64])
+                for k in range(4):
+                    if flags & (1 << k):
+                        depth = found[i + 128] + found[i + 192] * np.float32(k & 1) + found[i + 256] * np.float32(k >> 1)
+                        rounded = np.uint16(max(np.int32(0), min(np.int32(65535), np.int32(depth + _HALF))))
+                        y, x = np.uint64(row + (k >> 1)), np.uint64(column + (k & 1))
+                        if rounded < depths[y, x]:
+                            depths[y, x] = rounded
+                bounds[0], bounds[1] = min(bounds[0], column), min(bounds[1], row)
+                bounds[2], bounds[3] = max(bounds[2], column + 1), max(bounds[3], row + 1)
+                continue
+            _cut_polygon(triangle_corners, i, q, -1.0, width, height, 65535, polygon)
+            if not _set_up(polygon, 1, 2, -1, edges, plane):
+                continue
+            first_row, last_row = _rows(polygon, 1, 2, height)
+            for y in range(first_row, last_row + 1):
+                first, last = _columns(edges, y, width)
+                for x in range(first, last + 1):
+                    depth = plane[0] + plane[2] * y + plane[1] * x
+                    rounded = np.uint16(max(0, min(65535, int(depth + 0.5))))
+                    if rounded < depths[y, x]:
+                        depths[y, x] = rounded
+                if first <= last:
+                    bounds[0], bounds[1] = min(bounds[0], first), min(bounds[1], y)
+                    bounds[2], bounds[3] = max(bounds[2], last), max(bounds[3], y)
+    bounds[2], bounds[3] = min(bounds[2], width - 1), min(bounds[3], height - 1)
+    return bounds

@@ -1,0 +1,66 @@
+"""Where a body's links are, from its base's place and its joints' positions.
+
+Bullet could say it too, but only after moving its own record of the links forward by the part of a step that tool and
+gripper camera lag behind, which CALVIN's observations do not do: asking for a picture would change what is observed.
+"""
+
+import numpy as np
+
+from calvinbench.envs.rendering.compiled import compiled
+from calvinbench.envs.rendering.descriptions import PRISMATIC, REVOLUTE
+
+
+@compiled
+def rotation(quaternion, frame):
+    """Writes the rotation of a quaternion (x, y, z, w; any length) into the upper left of a frame (4, 4)."""
+    x, y, z, w = quaternion[0], quaternion[1], quaternion[2], quaternion[3]
+    s = 2.0 / (x * x + y * y + z * z + w * w)
+    frame[0, 0], frame[0, 1], frame[0, 2] = 1 - s * (y * y + z * z), s * (x * y - w * z), s * (x * z + w * y)
+    frame[1, 0], frame[1, 1], frame[1, 2] = s * (x * y + w * z), 1 - s * (x * x + z * z), s * (y * z - w * x)
+    frame[2, 0], frame[2, 1], frame[2, 2] = s * (x * z - w * y), s * (y * z + w * x), 1 - s * (x * x + y * y)
+
+
+@compiled
+def _product(a, b, out):
+    """out = a @ b for frames: the last row is 0 0 0 1."""
+    for i in range(3):
+        for j in range(4):
+            out[i, j] = a[i, 0] * b[0, j] + a[i, 1] * b[1, j] + a[i, 2] * b[2, j]
+        out[i, 3] += a[i, 3]
+    out[3, 0], out[3, 1], out[3, 2], out[3, 3] = 0.0, 0.0, 0.0, 1.0
+
+
+@compiled
+def link_frames(position, quaternion, joints, base_frame, parents, frames, motions, axes, placed):
+    """Places all links.
+
+    Args:
+        position: (3,) float64, of the body as Bullet reports it, metres.
+        quaternion: (4,) float64.
+        joints: (links,) float64, positions of the joints, radians or metres.
+        base_frame: See `descriptions.Skeleton`, as the next four.
+        parents: (links,) int64.
+        frames: (links, 4, 4) float64.
+        motions: (links,) int64.
+        axes: (links, 3) float64.
+        placed: (links + 1, 4, 4) float64, to be filled: the base, then the links, in the world.
+    """
+    body, moved, hinge = np.zeros((4, 4)), np.zeros((4, 4)), np.zeros((4, 4))
+    rotation(quaternion, body)
+    for i in range(3):
+        body[i, 3] = position[i]
+    _product(body, base_frame, placed[0])
+    for link in range(len(parents)):
+        _product(placed[parents[link] + 1], frames[link], moved)
+        hinge[:] = 0.0
+        for i in range(3):
+            hinge[i, i] = 1.0
+        if motions[link] == PRISMATIC:
+            for i in range(3):
+                hinge[i, 3] = axes[link, i] * joints[link]
+        elif motions[link] == REVOLUTE:
+            half = 0.5 * joints[link]
+            sine = np.sin(half)
+            turn = np.array([axes[link, 0] * sine, axes[link, 1] * sine, axes[link, 2] * sine, np.cos(half)])
+            rotation(turn, hinge)
+        _product(moved, hinge, placed[link + 1])
