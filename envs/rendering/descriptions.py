@@ -30,11 +30,13 @@ class Shape:
         link: The link's number as Bullet counts, -1 for the base.
         mesh: Triangles in the link's frame.
         colour: Red, green, blue in 0..1; a texture is multiplied by it.
+        centre: The link's centre of mass in its frame, metres.
     """
 
     link: int
     mesh: Mesh
     colour: tuple[float, float, float]
+    centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,12 @@ def read_description(urdf: str, folder: Path, scaling: float = 1.0) -> Descripti
     numbers[base] = -1
     colours = _material_colours(robot)
     shapes = [
-        Shape(number, _transformed(_mesh(element, folder, scaling), _frame(element, scaling)), colour)
+        Shape(
+            number,
+            _transformed(_mesh(element, folder, scaling), _frame(element, scaling)),
+            colour,
+            tuple(_frame(links[name].find("inertial"), scaling)[:3, 3].tolist()),
+        )
         for name, number in sorted(numbers.items(), key=lambda item: item[1])
         for element, colour in _visible(links[name], number, colours)
     ]

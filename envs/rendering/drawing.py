@@ -4,8 +4,9 @@ Triangles come in blocks of 64. A first loop over a block runs on vectors: it pr
 grid of 1/256 pixel as OpenGL does, and asks of each triangle whether it holds the centre of a pixel. Most of a robot's
 hundred thousand triangles are smaller than a pixel and hold none, so only few reach the second loop, which writes.
 
-What is written for a pixel is one number, its *key*: the depth in the upper 32 bits, the triangle's number in the lower
-32. The smallest key wins, and so the nearest triangle, and of two equally near ones the first, as in OpenGL.
+What is written for a pixel is one number, its *key*: the depth in the upper bits, then the shape's rank, then the
+triangle's number. The smallest key wins, and so the nearest triangle; of two equally near ones the one that OpenGL
+would draw first. With 16 bits of depth, far surfaces are equally near over centimetres, so this shows.
 
 Rows count from the bottom of the picture upwards. Coordinates are in 1/256 pixel; with triangles that span two pixels
 at most, all products stay below 2**24, so that 32-bit floats are exact and a shared edge leaves no gap.
@@ -29,6 +30,10 @@ _CUT = np.int32(32)
 """Flag of a triangle that reaches behind the near plane."""
 _SMALL = np.int32(15)
 """The four flags of small triangles: one for each pixel that they hold, of 2 x 2."""
+DEPTH_SHIFT = np.int64(39)
+RANK_SHIFT = np.int64(20)
+NUMBER_MASK = np.int64((1 << 20) - 1)
+"""Where a key's parts stand: 24 bits of depth, 19 of rank, 20 of the triangle's number."""
 _NUM_PLANES = 6
 """Numbers kept for a small triangle: first column and row, depth there, change of depth by column and by row, flags."""
 
@@ -206,19 +211,20 @@ def _draw_span(keys, first, last, depth, by_column, max_depth, number):
     for x in range(len(span)):
         rounded = np.int64(depth + by_column * (first + x) + 0.5)
         rounded = max(np.int64(0), min(max_depth, rounded))
-        span[x] = min(span[x], (rounded << np.int64(32)) | number)
+        span[x] = min(span[x], (rounded << DEPTH_SHIFT) | number)
 
 
 @compiled
-def draw_blocks(blocks, corners, numbers, block_shapes, projections, near, max_depth, keys):
+def draw_blocks(blocks, corners, numbers, block_shapes, projections, ranks, near, max_depth, keys):
     """Draws blocks of triangles into a picture of keys.
 
     Args:
         blocks: (n,) int32, the blocks to draw.
         corners: (blocks, 576) float32, see `_cover`.
-        numbers: (blocks, 64) int32, the triangles' numbers.
+        numbers: (blocks, 64) int32, the triangles' numbers, below 2**20.
         block_shapes: (blocks,) int32, which shape each block belongs to.
         projections: (shapes, 16) float32, from each shape's frame to clip coordinates.
+        ranks: (shapes,) int64, which shape comes first of two that are equally near, below 2**19.
         near: Distance of the near plane, metres.
         max_depth: The farthest depth, 65535 for a buffer of 16 bits.
         keys: (height, width) int64, lowest row first.
@@ -229,21 +235,22 @@ def draw_blocks(blocks, corners, numbers, block_shapes, projections, near, max_d
     scale, farthest = np.float32(max_depth), np.int64(max_depth)
     for block in blocks:
         triangle_corners = corners[block]
-        q = projections[block_shapes[block]]
+        shape = block_shapes[block]
+        q = projections[shape]
         if not _cover(triangle_corners, q, near, width, height, _ONE, scale, found):
             continue
         for i in range(64):
             flags = np.int32(found[i + 320])
             if flags == 0:
                 continue
-            number = np.int64(numbers[block, i])
+            number = (ranks[shape] << RANK_SHIFT) | np.int64(numbers[block, i])
             if flags <= _SMALL:
                 column, row = np.int32(found[i]), np.int32(found[i + 64])
                 for k in range(4):
                     if flags & (1 << k):
                         depth = found[i + 128] + found[i + 192] * np.float32(k & 1) + found[i + 256] * np.float32(k >> 1)
                         rounded = max(np.int64(0), min(farthest, np.int64(depth + _HALF)))
-                        key = (rounded << np.int64(32)) | number
+                        key = (rounded << DEPTH_SHIFT) | number
                         y, x = np.uint64(row + (k >> 1)), np.uint64(column + (k & 1))
                         if key < keys[y, x]:
                             keys[y, x] = key

@@ -141,7 +141,8 @@ def _first_texture(file: Path, libraries: list[str], used: list[str]) -> Path | 
             words = line.split()
             if words[:1] == ["newmtl"] and len(words) > 1:
                 material = words[1]
-            elif words[:1] == ["map_Kd"] and len(words) > 1:
+            elif words[:1] == ["map_Kd"] and len(words) > 1 and "\\" not in words[-1]:
+                # A path with backslashes is of its maker's machine; Bullet does not find it either.
                 textures[material] = words[-1]
     for material in used:
         if material.strip() in textures:

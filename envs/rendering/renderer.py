@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, UInt8, UInt16
+from jaxtyping import Float32, Float64, Int32, Int64, UInt8, UInt16
 
 from calvinbench.envs.rendering.blocks import Triangles, make_blocks
 from calvinbench.envs.rendering.culling import blocks_facing_away, blocks_in_view
 from calvinbench.envs.rendering.descriptions import Description
-from calvinbench.envs.rendering.drawing import cast_blocks, draw_blocks
+from calvinbench.envs.rendering.drawing import DEPTH_SHIFT, NUMBER_MASK, RANK_SHIFT, cast_blocks, draw_blocks
 from calvinbench.envs.rendering.kinematics import link_frames
 from calvinbench.envs.rendering.shading import (
     SURFACE_DIM,
@@ -30,6 +30,10 @@ from calvinbench.envs.rendering.shadow_map import (
 )
 from calvinbench.envs.rendering.still_layer import StillLayer, StillPicture
 from calvinbench.envs.rendering.texture_store import TextureStore, store_textures
+
+_NUM_RANKS = 1 << int(DEPTH_SHIFT - RANK_SHIFT)
+_MAX_DISTANCE_M = 16.0
+"""Shapes farther than this from the world's origin, along a camera's axis, share a rank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ class Renderer:
         self._textures: TextureStore = store_textures([shape.mesh.texture for shape in shapes])
         self._owners = [(body.uid, shape.link) for body in bodies for shape in body.description.shapes]
         self._colours = np.array([shape.colour for shape in shapes], dtype=np.float64)
+        self._centres = np.array([(*shape.centre, 1.0) for shape in shapes])
         self._casts = np.array([body.casts_shadow for body in bodies for _ in body.description.shapes])
         # Which of a body's placed links each shape rides on, among all bodies' links.
         num_links = [1 + len(body.description.skeleton.parents) for body in bodies]
@@ -200,7 +205,7 @@ class Renderer:
             fixed: Whether the camera stays where it is, so that its picture of what does not move is worth keeping.
         """
         size = view.size
-        camera = _Camera.of(view, self._frames, self._colours)
+        camera = _Camera.of(view, self._frames, self._centres, self._colours)
         num_pixels = size * size
         if fixed:
             still = self._still_picture(view, camera)
@@ -218,11 +223,11 @@ class Renderer:
             self._draw(np.arange(len(self._frames), dtype=np.int32), camera, keys)
             pixels = np.flatnonzero(keys != background).astype(np.int32)
             self._shade(pixels, keys, camera, np.empty((SURFACE_DIM, num_pixels), np.float32), rgb)
-        depths = (keys >> 32).reshape(size, size)[::-1]
+        depths = (keys >> DEPTH_SHIFT).reshape(size, size)[::-1]
         return Rendered(rgb, (depths / np.float32(self._max_depth)).astype(np.float32))
 
     def _empty(self, size: int) -> tuple[np.ndarray, np.ndarray]:
-        keys = np.full(size * size, np.int64(self._max_depth) << 32)
+        keys = np.full(size * size, np.int64(self._max_depth) << DEPTH_SHIFT)
         rgb = np.empty((size, size, 3), dtype=np.uint8)
         rgb[:] = BACKGROUND
         return keys, rgb
@@ -259,6 +264,7 @@ class Renderer:
             triangles.numbers,
             triangles.block_shapes,
             camera.projections,
+            camera.ranks,
             camera.near_m,
             self._max_depth,
             keys.reshape(camera.size, camera.size),
@@ -293,13 +299,14 @@ class _Camera:
     size: int
     near_m: float
     projections: Float32[np.ndarray, "shapes 16"]
+    ranks: Int64[np.ndarray, "shapes"]
     eyes: Float32[np.ndarray, "shapes 3"]
     views: Float32[np.ndarray, "shapes 24"]
     eye: Float32[np.ndarray, "3"]
     rays: Float32[np.ndarray, "3 3"]
 
     @classmethod
-    def of(cls, view: View, frames: np.ndarray, colours: np.ndarray) -> "_Camera":
+    def of(cls, view: View, frames: np.ndarray, centres: np.ndarray, colours: np.ndarray) -> "_Camera":
         view_matrix = np.array(view.view).reshape(4, 4).T
         lens = np.array(view.projection).reshape(4, 4).T
         axes = view_matrix[:3, :3]
@@ -311,8 +318,12 @@ class _Camera:
         local_rays = np.einsum("sji,rj->sri", rotations, rays).reshape(-1, 9)
         views = np.concatenate([local_rays, local_eyes, rotations.reshape(-1, 9), colours], axis=1)
         projections = (lens @ view_matrix) @ frames
+        # Bullet draws the shapes whose centres lie farther along the camera's axis first.
+        along = np.einsum("i,sij,sj->s", forward, frames[:, :3], centres)
+        ranks = np.floor((_MAX_DISTANCE_M - along) / (2 * _MAX_DISTANCE_M) * _NUM_RANKS)
         return cls(
             size=view.size,
+            ranks=np.clip(ranks, 0, _NUM_RANKS - 1).astype(np.int64),
             near_m=lens[2, 3] / (lens[2, 2] - 1),
             projections=projections.reshape(-1, 16).astype(np.float32),
             eyes=local_eyes.astype(np.float32),

@@ -9,6 +9,7 @@ not depend on shadows, the pixel's *surface*: colour, light, highlight, and wher
 import numpy as np
 
 from calvinbench.envs.rendering.compiled import compiled
+from calvinbench.envs.rendering.drawing import NUMBER_MASK
 
 BACKGROUND = (179, 179, 204)
 SURFACE_DIM = 8
@@ -145,7 +146,7 @@ def light_pixels(pixels, keys, width, attributes, shapes, views, eye, rays, leve
         any_texture = False
         for k in range(_TILE):
             pixel = pixels[start + min(k, count - 1)]
-            number = np.int32(keys[pixel] & 0xFFFFFFFF)
+            number = np.int32(keys[pixel] & NUMBER_MASK)
             shape = shapes[number]
             px[k], py[k] = np.float32(pixel % width) + _HALF, np.float32(pixel // width) + _HALF
             of_shape[k], numbers[k] = shape, number
