@@ -71,7 +71,9 @@ def find_calvin_env(calvin_env: str | Path | None = None) -> CalvinEnv:
 
 
 def find_calvin(calvin: str | Path | None = None, calvin_env: str | Path | None = None) -> Path | None:
-    """The checkout of calvin to take sentences from: the one given, else CALVIN_ROOT's, else beside or above calvin_env.
+    """The checkout of calvin to take sentences from: the one given, else CALVIN_ROOT's, else one near calvin_env.
+
+    Near is the folder that calvin_env lies in, or a folder `calvin` beside it.
 
     Args:
         calvin: A checkout of calvin.

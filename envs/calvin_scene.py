@@ -14,7 +14,6 @@ from calvinbench.envs.scene import Pose, Scene, Surface
 from calvinbench.envs.scene_files import material_files, mesh_names, require_whole
 from calvinbench.envs.world_info import BLOCKS
 
-CALVIN_SCENES = ("A", "B", "C", "D")
 _ROBOT = "panda_longer_finger"
 """The arm of CALVIN's evaluation and data; `panda.yaml` alone puts the tool point 4 cm off."""
 _UPSTREAM_SEED = 0
@@ -28,7 +27,7 @@ def load_calvin_scene(name: str, checkout: CalvinEnv) -> Scene:
     """One of CALVIN's scenes, after a look at each of its files.
 
     Args:
-        name: One of `CALVIN_SCENES`.
+        name: One of `scene.CALVIN_SCENES`.
         checkout: Where its files are.
 
     Raises:
@@ -38,7 +37,9 @@ def load_calvin_scene(name: str, checkout: CalvinEnv) -> Scene:
     config = _read(file)
     try:
         fixed, movable = config["objects"]["fixed_objects"]["table"], config["objects"]["movable_objects"]
-        surfaces = {surface: Surface(*(tuple(corner) for corner in config["surfaces"][surface])) for surface in _SURFACES}
+        surfaces = {
+            surface: Surface(*(tuple(corner) for corner in config["surfaces"][surface])) for surface in _SURFACES
+        }
         scene = Scene(
             name=name,
             robot_urdf=_robot_urdf(checkout),

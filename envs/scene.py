@@ -16,7 +16,8 @@ from calvinbench.envs.names import require_name
 from calvinbench.envs.panda import panda_urdf
 from calvinbench.envs.scene_files import material_files, mesh_names
 
-SCENES = ("embedded", "A", "B", "C", "D")
+CALVIN_SCENES = ("A", "B", "C", "D")
+SCENES = ("embedded", *CALVIN_SCENES)
 """`embedded` ships with the package; the others are CALVIN's, and need a checkout of calvin_env."""
 
 
@@ -93,6 +94,9 @@ class Scene:
         sha = hashlib.sha256()
         sha.update(f"{list(self.block_urdfs)} {self.global_scaling}".encode())
         descriptions = [(Path(), self.robot_urdf)]
+        if self.calvin_env is not None:
+            # Bullet's contacts remember, in their last bits, where a body was loaded.
+            sha.update(f"{self.surfaces} {self.load_poses}".encode())
         floor = () if self.floor_urdf is None else (self.floor_urdf,)
         for file in (self.table_urdf, *self.block_urdfs.values(), *floor):
             descriptions.append((file.parent, file.read_text(encoding="utf-8")))
