@@ -104,7 +104,7 @@ def _robot_urdf(checkout: CalvinEnv) -> str:
     _require_same(config, "filename", named.get("filename") if isinstance(named, dict) else named, urdf)
     file = checkout.data / urdf
     text = require_whole(file).decode("utf-8")
-    return text.replace("package://", f"{file.resolve().parent.as_posix()}/")
+    return text.replace("package://", f"{file.absolute().parent.as_posix()}/")
 
 
 def _load_poses(movable: Mapping[str, Any], surfaces: Mapping[str, Surface]) -> dict[str, Pose]:
