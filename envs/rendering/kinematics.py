@@ -31,27 +31,30 @@ def _product(a, b, out):
 
 
 @compiled
-def link_frames(position, quaternion, joints, base_frame, parents, frames, motions, axes, placed):
-    """Places all links.
+def place_links(positions, quaternions, joints, bodies, parents, frames, motions, axes, placed):
+    """Places all links of all bodies.
 
     Args:
-        position: (3,) float64, of the body as Bullet reports it, metres.
-        quaternion: (4,) float64.
-        joints: (links,) float64, positions of the joints, radians or metres.
-        base_frame: See `descriptions.Skeleton`, as the next four.
+        positions: (bodies, 3) float64, of the bodies' centres of mass as Bullet reports them, metres.
+        quaternions: (bodies, 4) float64.
+        joints: (links,) float64, positions of the joints that links hang on, radians or metres.
+        bodies: (links,) int64; this and the next four as in `geometry.Links`.
         parents: (links,) int64.
         frames: (links, 4, 4) float64.
         motions: (links,) int64.
         axes: (links, 3) float64.
-        placed: (links + 1, 4, 4) float64, to be filled: the base, then the links, in the world.
+        placed: (links, 4, 4) float64, to be filled: the links' frames in the world.
     """
     body, moved, hinge = np.zeros((4, 4)), np.zeros((4, 4)), np.zeros((4, 4))
-    rotation(quaternion, body)
-    for i in range(3):
-        body[i, 3] = position[i]
-    _product(body, base_frame, placed[0])
+    turn = np.zeros(4)
     for link in range(len(parents)):
-        _product(placed[parents[link] + 1], frames[link], moved)
+        if parents[link] < 0:
+            rotation(quaternions[bodies[link]], body)
+            for i in range(3):
+                body[i, 3] = positions[bodies[link], i]
+            _product(body, frames[link], placed[link])
+            continue
+        _product(placed[parents[link]], frames[link], moved)
         hinge[:] = 0.0
         for i in range(3):
             hinge[i, i] = 1.0
@@ -60,7 +63,8 @@ def link_frames(position, quaternion, joints, base_frame, parents, frames, motio
                 hinge[i, 3] = axes[link, i] * joints[link]
         elif motions[link] == REVOLUTE:
             half = 0.5 * joints[link]
-            sine = np.sin(half)
-            turn = np.array([axes[link, 0] * sine, axes[link, 1] * sine, axes[link, 2] * sine, np.cos(half)])
+            for i in range(3):
+                turn[i] = axes[link, i] * np.sin(half)
+            turn[3] = np.cos(half)
             rotation(turn, hinge)
-        _product(moved, hinge, placed[link + 1])
+        _product(moved, hinge, placed[link])

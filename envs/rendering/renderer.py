@@ -1,21 +1,17 @@
 """The renderer: takes the places of a world's shapes and makes pictures of them."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64, UInt8, UInt16
 
-from calvinbench.envs.rendering.blocks import Triangles, make_blocks
 from calvinbench.envs.rendering.culling import blocks_facing_away, blocks_in_view
-from calvinbench.envs.rendering.descriptions import Description
-from calvinbench.envs.rendering.drawing import DEPTH_SHIFT, NUMBER_MASK, RANK_SHIFT, cast_blocks, draw_blocks
-from calvinbench.envs.rendering.kinematics import link_frames
+from calvinbench.envs.rendering.drawing import DEPTH_SHIFT, RANK_SHIFT, cast_blocks, draw_blocks
+from calvinbench.envs.rendering.geometry import Geometry
 from calvinbench.envs.rendering.shading import (
+    BACKGROUND,
     SURFACE_DIM,
     VIEW_DIM,
-    BACKGROUND,
     changed_pixels,
     finish_pixels,
     light_pixels,
@@ -24,36 +20,26 @@ from calvinbench.envs.rendering.shading import (
 from calvinbench.envs.rendering.shadow_map import (
     HIGHLIGHTS_SEEN_FROM,
     LIGHT_POSITION,
+    MAX_DEPTH,
     ShadowMap,
     light_direction,
     map_around,
 )
 from calvinbench.envs.rendering.still_layer import StillLayer, StillPicture
-from calvinbench.envs.rendering.texture_store import TextureStore, store_textures
+from calvinbench.envs.rendering.viewing import see_from_camera, see_from_light
 
 _NUM_RANKS = 1 << int(DEPTH_SHIFT - RANK_SHIFT)
-_MAX_DISTANCE_M = 16.0
-"""Shapes farther than this from the world's origin, along a camera's axis, share a rank."""
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A body of the simulation, to be drawn.
-
-    Attributes:
-        uid: Bullet's number.
-        description: What it looks like.
-        casts_shadow: Whether others can stand in its shadow.
-    """
-
-    uid: int
-    description: Description
-    casts_shadow: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a camera sees the world: `view` and `projection` are Bullet's 16 numbers, columns first."""
+    """How a camera sees the world.
+
+    Attributes:
+        view: From the world to the camera's frame, 16 numbers, columns first, as Bullet gives them.
+        projection: From there to clip coordinates, likewise.
+        size: Width and height in pixels.
+    """
 
     view: tuple[float, ...]
     projection: tuple[float, ...]
@@ -73,127 +59,110 @@ class Rendered:
     z_buffer: Float32[np.ndarray, "H W"]
 
 
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What the compiled loops need to know of a camera's picture, see `see_from_camera`."""
+
+    size: int
+    near_m: float
+    projections: Float32[np.ndarray, "shapes 16"]
+    eyes: Float32[np.ndarray, "shapes 3"]
+    views: Float32[np.ndarray, "shapes 24"]
+    ranks: Int64[np.ndarray, "shapes"]
+    eye: Float32[np.ndarray, "3"]
+    rays: Float32[np.ndarray, "3 3"]
+
+
 class Renderer:
     """Makes pictures with the look of Bullet's OpenGL renderer, on the CPU."""
 
-    def __init__(self, client: Any, bodies: Sequence[Body], depth_bits: int = 16) -> None:
-        """Prepares all shapes.
+    def __init__(self, geometry: Geometry, depth_bits: int = 16, shadows: bool = True) -> None:
+        """Prepares to draw.
 
         Args:
-            client: A `BulletClient`; asked for the places of bodies and joints, and nothing else.
-            bodies: What to draw.
+            geometry: What there is to be drawn.
             depth_bits: Of the depth buffer, 16 or 24. Mesa's has 16: edges between far surfaces become jagged.
+            shadows: False leaves them out, as Bullet's EGL plugin does in the first two pictures of a process.
 
         Raises:
-            ValueError: `depth_bits` is something else, or a texture is damaged.
-            FileNotFoundError: A texture is missing.
+            ValueError: `depth_bits` is something else.
         """
         if depth_bits not in (16, 24):
             raise ValueError(f"expected 16 or 24 depth bits, got {depth_bits}.")
-        self._client = client
-        self._bodies = tuple(bodies)
+        num_shapes = len(geometry.shapes.links)
+        self._geometry = geometry
         self._max_depth = 2**depth_bits - 1
-        shapes = [shape for body in bodies for shape in body.description.shapes]
-        self._triangles: Triangles = make_blocks([shape.mesh for shape in shapes])
-        self._textures: TextureStore = store_textures([shape.mesh.texture for shape in shapes])
-        self._owners = [(body.uid, shape.link) for body in bodies for shape in body.description.shapes]
-        self._colours = np.array([shape.colour for shape in shapes], dtype=np.float64)
-        self._centres = np.array([(*shape.centre, 1.0) for shape in shapes])
-        self._casts = np.array([body.casts_shadow for body in bodies for _ in body.description.shapes])
-        # Which of a body's placed links each shape rides on, among all bodies' links.
-        num_links = [1 + len(body.description.skeleton.parents) for body in bodies]
-        first_links = np.concatenate([[0], np.cumsum(num_links)])
-        self._rides_on = np.array(
-            [
-                first + 1 + shape.link
-                for first, body in zip(first_links[:-1], bodies, strict=True)
-                for shape in body.description.shapes
-            ]
-        )
-        self._link_frames = np.zeros((first_links[-1], 4, 4))
-        self._placed = [self._link_frames[a:b] for a, b in zip(first_links[:-1], first_links[1:], strict=True)]
-        self._frames = np.zeros((len(shapes), 4, 4))
-        self._layer = StillLayer(len(shapes))
+        self._frames = np.zeros((num_shapes, 4, 4))
+        self._colours = geometry.shapes.colours
+        self._all_shapes = np.arange(num_shapes, dtype=np.int32)
+        self._casts = geometry.shapes.casts_shadow & shadows
+        self._layer = StillLayer(num_shapes)
         self._still_pictures: dict[View, StillPicture] = {}
-        self._shadow_map: ShadowMap | None = None
+        self._shadow_map: ShadowMap = map_around(np.zeros((0, 4)))
         self._shadow_bounds = np.array([0, 0, -1, -1])
-        self._chosen = np.empty(len(self._triangles.block_shapes), dtype=np.int32)
+        self._light_projections = np.zeros((num_shapes, 16), dtype=np.float32)
+        self._light_directions = np.zeros((num_shapes, 3), dtype=np.float32)
+        self._reach = np.zeros((num_shapes, 4))
+        self._chosen = np.empty(len(geometry.triangles.block_shapes), dtype=np.int32)
         self._light = np.zeros(21, dtype=np.float32)
-        self._light[:9] = np.concatenate(
-            [LIGHT_POSITION / np.linalg.norm(LIGHT_POSITION), LIGHT_POSITION, HIGHLIGHTS_SEEN_FROM]
-        )
+        self._light[:9] = np.concatenate([-light_direction(), LIGHT_POSITION, HIGHLIGHTS_SEEN_FROM])
 
-    def update(self, colours: Mapping[tuple[int, int], tuple[float, float, float]]) -> None:
-        """Takes in where everything is now, and draws the shadows; to be called once after each step.
+    def update(
+        self, link_frames: Float64[np.ndarray, "links 4 4"], colours: Float64[np.ndarray, "shapes 3"] | None = None
+    ) -> None:
+        """Takes in how the world stands now, and draws its shadows; to be called once after each step.
 
         Args:
-            colours: Colours by body and link, where they differ from the descriptions'.
+            link_frames: Where all links are in the world.
+            colours: Of the shapes; None for those that they came with.
         """
-        self._place_links()
-        for owner, colour in colours.items():
-            for number, other in enumerate(self._owners):
-                if other == owner:
-                    self._colours[number] = colour
-        self._frames[:] = self._link_frames[self._rides_on]
-        appearances = np.concatenate([self._frames[:, :3].reshape(len(self._frames), 12), self._colours], axis=1)
-        layer_changed = self._layer.update(appearances)
-        self._cast_shadows(layer_changed)
-
-    def _place_links(self) -> None:
-        client = self._client
-        for body, placed in zip(self._bodies, self._placed, strict=True):
-            skeleton = body.description.skeleton
-            position, quaternion = client.getBasePositionAndOrientation(body.uid)
-            num_joints = len(skeleton.parents)
-            joints = [state[0] for state in client.getJointStates(body.uid, range(num_joints))] if num_joints else []
-            link_frames(
-                np.array(position),
-                np.array(quaternion),
-                np.array(joints, dtype=np.float64),
-                skeleton.base_frame,
-                skeleton.parents,
-                skeleton.frames,
-                skeleton.motions,
-                skeleton.axes,
-                placed,
-            )
-
-    def _world_spheres(self) -> Float64[np.ndarray, "shapes 4"]:
-        """Spheres around those shapes that cast shadows."""
-        bounds = self._triangles.bounds[self._casts].astype(np.float64)
-        frames = self._frames[self._casts]
-        centres = np.einsum("sij,sj->si", frames[:, :3, :3], bounds[:, :3]) + frames[:, :3, 3]
-        return np.concatenate([centres, bounds[:, 3:]], axis=1)
+        np.take(link_frames, self._geometry.shapes.links, axis=0, out=self._frames)
+        self._colours = self._geometry.shapes.colours if colours is None else colours
+        appearances = np.concatenate([self._frames.reshape(-1, 16), self._colours], axis=1)
+        self._cast_shadows(self._layer.update(appearances))
 
     def _cast_shadows(self, layer_changed: bool) -> None:
         """Draws into the shadow map what casts shadows: what is still when that has changed, the rest always."""
-        if self._shadow_map is None or not self._shadow_map.holds(self._world_spheres()):
-            self._shadow_map = map_around(self._world_spheres())
-            self._light[9:21] = self._shadow_map.lookup().reshape(-1)
+        shadow_map = self._shadow_map
+        self._see_from_light()
+        if not shadow_map.holds(self._reach[self._casts]):
+            shadow_map = self._shadow_map = map_around(self._reach[self._casts])
+            self._light[9:21] = shadow_map.lookup.reshape(-1)
+            self._see_from_light()
             self._still_pictures.clear()
             layer_changed = True
-        shadow_map = self._shadow_map
         if layer_changed:
-            shadow_map.still.fill(np.iinfo(np.uint16).max)
-            still = self._layer.still
-            self._cast(still[self._casts[still]], shadow_map.still)
+            shadow_map.still.fill(MAX_DEPTH)
+            self._cast(self._layer.still, shadow_map.still)
             shadow_map.depths[:] = shadow_map.still
         else:
             first_column, first_row, last_column, last_row = self._shadow_bounds
             window = np.s_[first_row : last_row + 1, first_column : last_column + 1]
             shadow_map.depths[window] = shadow_map.still[window]
-        moving = self._layer.moving
-        self._shadow_bounds = self._cast(moving[self._casts[moving]], shadow_map.depths)
+        self._shadow_bounds = self._cast(self._layer.moving, shadow_map.depths)
 
-    def _cast(self, shapes: Int32[np.ndarray, "n"], depths: UInt16[np.ndarray, "rows columns"]) -> np.ndarray:
-        """Draws shapes into a shadow map; returns the bounds of what was drawn."""
-        assert self._shadow_map is not None
-        triangles = self._triangles
-        projections = (self._shadow_map.projection() @ self._frames).reshape(-1, 16).astype(np.float32)
-        directions = (light_direction() @ self._frames[:, :3, :3]).astype(np.float32)
-        count = blocks_facing_away(shapes, triangles.first_blocks, triangles.cones, directions, self._chosen)
-        bounds: np.ndarray = cast_blocks(
-            self._chosen[:count], triangles.corners, triangles.block_shapes, projections, depths
+    def _see_from_light(self) -> None:
+        see_from_light(
+            self._shadow_map.projection,
+            light_direction(),
+            self._frames,
+            self._geometry.triangles.bounds,
+            self._light_projections,
+            self._light_directions,
+            self._reach,
+        )
+
+    def _cast(
+        self, shapes: Int32[np.ndarray, "n"], depths: UInt16[np.ndarray, "rows columns"]
+    ) -> Int64[np.ndarray, "4"]:
+        """Draws those of some shapes that cast shadows into a shadow map; returns the bounds of what was drawn."""
+        triangles = self._geometry.triangles
+        casting = shapes[self._casts[shapes]]
+        count = blocks_facing_away(
+            casting, triangles.first_blocks, triangles.cones, self._light_directions, self._chosen
+        )
+        bounds: Int64[np.ndarray, "4"] = cast_blocks(
+            self._chosen[:count], triangles.corners, triangles.block_shapes, self._light_projections, depths
         )
         return bounds
 
@@ -203,59 +172,88 @@ class Renderer:
         Args:
             view: The camera.
             fixed: Whether the camera stays where it is, so that its picture of what does not move is worth keeping.
+                The picture is the same either way.
         """
-        size = view.size
-        camera = _Camera.of(view, self._frames, self._centres, self._colours)
-        num_pixels = size * size
+        sight = self._look(view)
+        surfaces = np.empty((SURFACE_DIM, view.size * view.size), dtype=np.float32)
         if fixed:
-            still = self._still_picture(view, camera)
+            still = self._still_picture(view, sight)
             keys, rgb = still.keys.copy(), still.rgb.copy()
-            self._draw(self._layer.moving, camera, keys)
-            chosen = np.empty(num_pixels, dtype=np.int32)
-            count = changed_pixels(keys, still.keys, chosen)
-            self._shade(chosen[:count], keys, camera, np.empty((SURFACE_DIM, num_pixels), np.float32), rgb)
-            count = pixels_in_shadow_of(self._shadow_bounds, keys, still.keys, still.surfaces, chosen)
-            assert self._shadow_map is not None
-            finish_pixels(chosen[:count], still.surfaces, self._shadow_map.depths, size, rgb)
+            self._draw(self._layer.moving, sight, keys)
+            pixels = np.empty(len(keys), dtype=np.int32)
+            count = changed_pixels(keys, still.keys, pixels)
+            self._shade(pixels[:count], keys, sight, surfaces, self._shadow_map.depths, rgb)
+            count = pixels_in_shadow_of(self._shadow_bounds, keys, still.keys, still.surfaces, pixels)
+            finish_pixels(pixels[:count], still.surfaces, self._shadow_map.depths, view.size, rgb)
         else:
-            keys, rgb = self._empty(size)
+            keys, rgb = self._empty(view.size)
             background = keys[0]
-            self._draw(np.arange(len(self._frames), dtype=np.int32), camera, keys)
+            self._draw(self._all_shapes, sight, keys)
             pixels = np.flatnonzero(keys != background).astype(np.int32)
-            self._shade(pixels, keys, camera, np.empty((SURFACE_DIM, num_pixels), np.float32), rgb)
-        depths = (keys >> DEPTH_SHIFT).reshape(size, size)[::-1]
-        return Rendered(rgb, (depths / np.float32(self._max_depth)).astype(np.float32))
+            self._shade(pixels, keys, sight, surfaces, self._shadow_map.depths, rgb)
+        depths = (keys >> DEPTH_SHIFT).astype(np.float32) / np.float32(self._max_depth)
+        return Rendered(rgb, np.ascontiguousarray(depths.reshape(view.size, view.size)[::-1]))
 
-    def _empty(self, size: int) -> tuple[np.ndarray, np.ndarray]:
+    def _look(self, view: View) -> _Sight:
+        num_shapes = len(self._frames)
+        view_matrix = np.array(view.view).reshape(4, 4).T
+        lens = np.array(view.projection).reshape(4, 4).T
+        sight = _Sight(
+            size=view.size,
+            near_m=float(lens[2, 3] / (lens[2, 2] - 1)),
+            projections=np.empty((num_shapes, 16), dtype=np.float32),
+            eyes=np.empty((num_shapes, 3), dtype=np.float32),
+            views=np.empty((num_shapes, VIEW_DIM), dtype=np.float32),
+            ranks=np.empty(num_shapes, dtype=np.int64),
+            eye=np.empty(3, dtype=np.float32),
+            rays=np.empty((3, 3), dtype=np.float32),
+        )
+        see_from_camera(
+            view_matrix,
+            lens,
+            view.size,
+            _NUM_RANKS,
+            self._frames,
+            self._geometry.shapes.centres,
+            self._colours,
+            sight.projections,
+            sight.eyes,
+            sight.views,
+            sight.ranks,
+            sight.eye,
+            sight.rays,
+        )
+        return sight
+
+    def _empty(self, size: int) -> tuple[Int64[np.ndarray, "pixels"], UInt8[np.ndarray, "H W 3"]]:
         keys = np.full(size * size, np.int64(self._max_depth) << DEPTH_SHIFT)
         rgb = np.empty((size, size, 3), dtype=np.uint8)
         rgb[:] = BACKGROUND
         return keys, rgb
 
-    def _still_picture(self, view: View, camera: "_Camera") -> StillPicture:
+    def _still_picture(self, view: View, sight: _Sight) -> StillPicture:
         """The picture of what does not move, drawn anew where that has changed."""
         kept = self._still_pictures.get(view)
-        if kept is not None and kept.version == self._layer.version:
-            return kept
-        assert self._shadow_map is not None
-        keys, rgb = self._empty(view.size)
-        background = keys[0]
-        self._draw(self._layer.still, camera, keys)
-        surfaces = np.zeros((SURFACE_DIM, len(keys)), dtype=np.float32)
-        pixels = np.flatnonzero(keys != background).astype(np.int32)
-        self._light_and_finish(pixels, keys, camera, surfaces, self._shadow_map.still, rgb)
-        kept = self._still_pictures[view] = StillPicture(self._layer.version, keys, surfaces, rgb)
+        if kept is None or kept.version != self._layer.version:
+            keys, rgb = self._empty(view.size)
+            background = keys[0]
+            self._draw(self._layer.still, sight, keys)
+            surfaces = np.zeros((SURFACE_DIM, len(keys)), dtype=np.float32)
+            pixels = np.flatnonzero(keys != background).astype(np.int32)
+            self._shade(pixels, keys, sight, surfaces, self._shadow_map.still, rgb)
+            kept = self._still_pictures[view] = StillPicture(self._layer.version, keys, surfaces, rgb)
         return kept
 
-    def _draw(self, shapes: Int32[np.ndarray, "n"], camera: "_Camera", keys: np.ndarray) -> None:
-        triangles = self._triangles
+    def _draw(self, shapes: Int32[np.ndarray, "n"], sight: _Sight, keys: Int64[np.ndarray, "pixels"]) -> None:
+        """Draws shapes into a picture of keys."""
+        triangles = self._geometry.triangles
         count = blocks_in_view(
             shapes,
             triangles.first_blocks,
             triangles.spheres,
             triangles.cones,
-            camera.projections,
-            camera.eyes,
+            sight.projections,
+            sight.eyes,
             self._chosen,
         )
         draw_blocks(
@@ -263,71 +261,35 @@ class Renderer:
             triangles.corners,
             triangles.numbers,
             triangles.block_shapes,
-            camera.projections,
-            camera.ranks,
-            camera.near_m,
+            sight.projections,
+            sight.ranks,
+            sight.near_m,
             self._max_depth,
-            keys.reshape(camera.size, camera.size),
+            keys.reshape(sight.size, sight.size),
         )
 
-    def _shade(self, pixels, keys, camera, surfaces, rgb) -> None:
-        assert self._shadow_map is not None
-        self._light_and_finish(pixels, keys, camera, surfaces, self._shadow_map.depths, rgb)
-
-    def _light_and_finish(self, pixels, keys, camera, surfaces, shadow, rgb) -> None:
+    def _shade(
+        self,
+        pixels: Int32[np.ndarray, "n"],
+        keys: Int64[np.ndarray, "pixels"],
+        sight: _Sight,
+        surfaces: Float32[np.ndarray, "8 pixels"],
+        shadow: UInt16[np.ndarray, "rows columns"],
+        rgb: UInt8[np.ndarray, "H W 3"],
+    ) -> None:
+        """Finds the surfaces at some pixels, and their colours."""
         light_pixels(
             pixels,
             keys,
-            camera.size,
-            self._triangles.attributes,
-            self._triangles.shapes,
-            camera.views,
-            camera.eye,
-            camera.rays,
-            self._textures.levels,
-            self._textures.texels,
+            sight.size,
+            self._geometry.triangles.attributes,
+            self._geometry.triangles.shapes,
+            sight.views,
+            sight.eye,
+            sight.rays,
+            self._geometry.textures.levels,
+            self._geometry.textures.texels,
             self._light,
             surfaces,
         )
-        finish_pixels(pixels, surfaces, shadow, camera.size, rgb)
-
-
-@dataclass(frozen=True, slots=True)
-class _Camera:
-    """A view as the compiled loops want it."""
-
-    size: int
-    near_m: float
-    projections: Float32[np.ndarray, "shapes 16"]
-    ranks: Int64[np.ndarray, "shapes"]
-    eyes: Float32[np.ndarray, "shapes 3"]
-    views: Float32[np.ndarray, "shapes 24"]
-    eye: Float32[np.ndarray, "3"]
-    rays: Float32[np.ndarray, "3 3"]
-
-    @classmethod
-    def of(cls, view: View, frames: np.ndarray, centres: np.ndarray, colours: np.ndarray) -> "_Camera":
-        view_matrix = np.array(view.view).reshape(4, 4).T
-        lens = np.array(view.projection).reshape(4, 4).T
-        axes = view_matrix[:3, :3]
-        eye = -axes.T @ view_matrix[:3, 3]
-        right, up, forward = axes[0] / lens[0, 0], axes[1] / lens[1, 1], -axes[2]
-        rays = np.array([forward - right - up, right * 2 / view.size, up * 2 / view.size])
-        rotations = frames[:, :3, :3]
-        local_eyes = np.einsum("sji,sj->si", rotations, eye - frames[:, :3, 3])
-        local_rays = np.einsum("sji,rj->sri", rotations, rays).reshape(-1, 9)
-        views = np.concatenate([local_rays, local_eyes, rotations.reshape(-1, 9), colours], axis=1)
-        projections = (lens @ view_matrix) @ frames
-        # Bullet draws the shapes whose centres lie farther along the camera's axis first.
-        along = np.einsum("i,sij,sj->s", forward, frames[:, :3], centres)
-        ranks = np.floor((_MAX_DISTANCE_M - along) / (2 * _MAX_DISTANCE_M) * _NUM_RANKS)
-        return cls(
-            size=view.size,
-            ranks=np.clip(ranks, 0, _NUM_RANKS - 1).astype(np.int64),
-            near_m=lens[2, 3] / (lens[2, 2] - 1),
-            projections=projections.reshape(-1, 16).astype(np.float32),
-            eyes=local_eyes.astype(np.float32),
-            views=views.astype(np.float32),
-            eye=eye.astype(np.float32),
-            rays=rays.astype(np.float32),
-        )
+        finish_pixels(pixels, surfaces, shadow, sight.size, rgb)

@@ -53,29 +53,16 @@ class ShadowMap:
         first_row: Likewise.
         still: Depths of what does not move.
         depths: Depths of everything.
+        projection: From the world to clip coordinates of this part.
+        lookup: From the world to the column and row of the texel whose centre is next below, and the depth.
     """
 
     first_column: int
     first_row: int
     still: UInt16[np.ndarray, "rows columns"]
     depths: UInt16[np.ndarray, "rows columns"]
-
-    def projection(self) -> Float64[np.ndarray, "4 4"]:
-        """From the world to clip coordinates of this part."""
-        rows, columns = self.depths.shape
-        window = np.eye(4)
-        window[0, 0], window[1, 1] = _TEXELS / columns, _TEXELS / rows
-        window[0, 3] = (_TEXELS - 2 * self.first_column) / columns - 1
-        window[1, 3] = (_TEXELS - 2 * self.first_row) / rows - 1
-        return window @ light_matrix()
-
-    def lookup(self) -> Float32[np.ndarray, "3 4"]:
-        """From the world to the column and row of the texel whose centre is next below, and the depth."""
-        rows, columns = self.depths.shape
-        scale = np.diag([columns / 2, rows / 2, MAX_DEPTH / 2])
-        matrix = scale @ self.projection()[:3]
-        matrix[:, 3] += (columns / 2 - 0.5, rows / 2 - 0.5, MAX_DEPTH / 2)
-        return matrix.astype(np.float32)
+    projection: Float64[np.ndarray, "4 4"]
+    lookup: Float32[np.ndarray, "3 4"]
 
     def holds(self, spheres: Float64[np.ndarray, "n 4"]) -> bool:
         """Whether spheres (centre and radius, in the world) lie within this part, or outside the whole map."""
@@ -92,8 +79,15 @@ def map_around(spheres: Float64[np.ndarray, "n 4"]) -> ShadowMap:
     first = np.clip(np.floor(low) - _MARGIN, 0, _TEXELS - 2).astype(int)
     last = np.clip(np.ceil(high) + _MARGIN, first + 2, _TEXELS).astype(int)
     columns, rows = last - first
+    window = np.eye(4)
+    window[0, 0], window[1, 1] = _TEXELS / columns, _TEXELS / rows
+    window[0, 3] = (_TEXELS - 2 * first[0]) / columns - 1
+    window[1, 3] = (_TEXELS - 2 * first[1]) / rows - 1
+    projection = window @ light_matrix()
+    lookup = np.diag([columns / 2, rows / 2, MAX_DEPTH / 2]) @ projection[:3]
+    lookup[:, 3] += (columns / 2 - 0.5, rows / 2 - 0.5, MAX_DEPTH / 2)
     still = np.full((rows, columns), MAX_DEPTH, dtype=np.uint16)
-    return ShadowMap(int(first[0]), int(first[1]), still, still.copy())
+    return ShadowMap(int(first[0]), int(first[1]), still, still.copy(), projection, lookup.astype(np.float32))
 
 
 def _extent(spheres: Float64[np.ndarray, "n 4"]) -> tuple[Float64[np.ndarray, "2"], Float64[np.ndarray, "2"]]:

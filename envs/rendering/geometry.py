@@ -1,0 +1,165 @@
+"""All that a world's pictures are made of, as arrays; kept on the disk, for reading meshes takes seconds."""
+
+import logging
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+from platformdirs import user_cache_path
+
+from calvinbench.envs.rendering.blocks import Triangles, make_blocks
+from calvinbench.envs.rendering.descriptions import FIXED, Description
+from calvinbench.envs.rendering.textures import Textures, pack_textures
+
+LAYOUT = 1
+"""Counts the changes of what is kept on the disk or of how it is made."""
+CACHE_VARIABLE = "CALVINBENCH_CACHE"
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Links of all bodies, each after the one that it hangs on; a body's base comes first.
+
+    Attributes:
+        bodies: Which body each link belongs to.
+        parents: The link that each hangs on, -1 for bases.
+        frames: Where each link's joint stands in its parent; for a base, where it stands in the frame that Bullet
+            reports, which is that of its centre of mass.
+        motions: `FIXED`, `REVOLUTE` or `PRISMATIC`.
+        axes: Unit vectors in the joints' frames.
+    """
+
+    bodies: Int64[np.ndarray, "links"]
+    parents: Int64[np.ndarray, "links"]
+    frames: Float64[np.ndarray, "links 4 4"]
+    motions: Int64[np.ndarray, "links"]
+    axes: Float64[np.ndarray, "links 3"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """What is visible, all bodies' shapes in a row.
+
+    Attributes:
+        links: Which link each shape rides on.
+        colours: Red, green, blue in 0..1.
+        centres: The link's centre of mass in its frame, metres.
+        casts_shadow: Whether others can stand in its shadow.
+    """
+
+    links: Int64[np.ndarray, "shapes"]
+    colours: Float64[np.ndarray, "shapes 3"]
+    centres: Float64[np.ndarray, "shapes 3"]
+    casts_shadow: Bool[np.ndarray, "shapes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """A world's links, shapes, triangles and textures."""
+
+    links: Links
+    shapes: Shapes
+    triangles: Triangles
+    textures: Textures
+
+
+def make_geometry(bodies: Sequence[Description], casts_shadow: Sequence[bool]) -> Geometry:
+    """Lays bodies out in arrays.
+
+    Args:
+        bodies: What they look like.
+        casts_shadow: For each, whether others can stand in its shadow.
+
+    Raises:
+        FileNotFoundError: A texture is missing.
+        ValueError: A texture is damaged.
+    """
+    links: dict[str, list[Any]] = {field.name: [] for field in fields(Links)}
+    shapes: dict[str, list[Any]] = {field.name: [] for field in fields(Shapes)}
+    meshes = []
+    for number, (body, casts) in enumerate(zip(bodies, casts_shadow, strict=True)):
+        base = len(links["bodies"])
+        skeleton = body.skeleton
+        links["bodies"] += [number] * (1 + len(skeleton.parents))
+        links["parents"] += [-1, *(base + 1 + skeleton.parents)]
+        links["frames"] += [skeleton.base_frame, *skeleton.frames]
+        links["motions"] += [FIXED, *skeleton.motions]
+        links["axes"] += [np.zeros(3), *skeleton.axes]
+        for shape in body.shapes:
+            shapes["links"].append(base + 1 + shape.link)
+            shapes["colours"].append(shape.colour)
+            shapes["centres"].append(shape.centre)
+            shapes["casts_shadow"].append(casts)
+            meshes.append(shape.mesh)
+    return Geometry(
+        Links(**{name: np.array(rows) for name, rows in links.items()}),
+        Shapes(**{name: np.array(rows) for name, rows in shapes.items()}),
+        make_blocks(meshes),
+        pack_textures([mesh.texture for mesh in meshes]),
+    )
+
+
+def cache_folder() -> Path:
+    """Where prepared geometry is kept: `CALVINBENCH_CACHE`, by default the user's cache folder."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    return Path(chosen) if chosen else user_cache_path("calvinbench")
+
+
+def kept_geometry(digest: str) -> Geometry | None:
+    """Geometry that was kept for a scene of a digest; None if there is none, or it cannot be read."""
+    file = _file(digest)
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return _from_arrays(arrays)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, BadZipFile, EOFError) as error:
+        _logger.warning("%s cannot be read (%s) and is made anew.", file, error)
+        return None
+
+
+def keep_geometry(digest: str, geometry: Geometry) -> None:
+    """Keeps geometry for the next time. A disk that is full or read-only is no error: it is slower then."""
+    file = _file(digest)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # Other processes may read or write the same: each writes its own file, and the last one stays.
+        handle, name = tempfile.mkstemp(dir=file.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                np.savez(stream, **_to_arrays(geometry))
+            Path(name).replace(file)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        _logger.info("prepared meshes cannot be kept in %s: %s", file.parent, error)
+
+
+def _file(digest: str) -> Path:
+    return cache_folder() / f"geometry-{LAYOUT}-{digest[:32]}.npz"
+
+
+def _to_arrays(geometry: Geometry) -> dict[str, np.ndarray]:
+    return {
+        f"{part.name}.{field.name}": getattr(getattr(geometry, part.name), field.name)
+        for part in fields(Geometry)
+        for field in fields(getattr(geometry, part.name))
+    }
+
+
+def _from_arrays(arrays: Mapping[str, np.ndarray]) -> Geometry:
+    parts: dict[str, Any] = {"links": Links, "shapes": Shapes, "triangles": Triangles, "textures": Textures}
+    return Geometry(
+        **{
+            name: kind(**{field.name: arrays[f"{name}.{field.name}"] for field in fields(kind)})
+            for name, kind in parts.items()
+        }
+    )
