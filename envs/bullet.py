@@ -55,6 +55,11 @@ class BulletClient:
         # A world that nobody closed frees its simulation when it is collected.
         self._disconnect = weakref.finalize(self, pybullet.disconnect, physicsClientId=self._id)
 
+    @property
+    def connection(self) -> int | None:
+        """Tells simulations apart that took each other's place, see `renew`; None when closed."""
+        return None if self._id is None else id(self._disconnect)
+
     def renew(self) -> None:
         """Puts a simulation that nothing was ever loaded into in the place of this one.
 

@@ -1,4 +1,4 @@
-"""The static and the gripper camera: where they stand and how a picture is taken.
+"""The static and the gripper camera: where they stand and what they see.
 
 Poses and lenses are those of calvin_env (`conf/cameras/cameras/*.yaml` at 797142c).
 """
@@ -12,9 +12,8 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from calvinbench.envs.observation import CAMERA_SIZES
-
-RENDERERS = ("bullet-tiny",)
-"""`bullet-tiny`: PyBullet's TinyRenderer, on the CPU; shadows in CALVIN's scenes alone."""
+from calvinbench.envs.rendered import View
+from calvinbench.envs.renderers import PictureRenderer
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,79 +45,52 @@ class Picture:
 
 
 class Camera:
-    """A square camera in a Bullet client."""
+    """A square camera in a simulation."""
 
     def __init__(
         self,
         client: Any,
+        renderer: PictureRenderer,
         name: str,
-        size: int,
-        view_matrix: Callable[[], tuple[float, ...]],
-        as_calvin_env: bool = False,
+        size: int | None,
+        gripper_pose: Callable[[], Any],
     ) -> None:
         """Sets a camera up.
 
         Args:
             client: A `BulletClient`.
+            renderer: Draws the pictures.
             name: `static` or `gripper`.
-            size: Width and height in pixels.
-            view_matrix: Gives the view matrix (16 numbers, columns first) at the time of a picture.
-            as_calvin_env: Whether light and shadow are left as Bullet has them, which is how calvin_env takes pictures.
+            size: Width and height in pixels, None for CALVIN's own.
+            gripper_pose: Gives position and quaternion of the link that carries the gripper camera.
 
         Raises:
             ValueError: `size` is below 1.
         """
-        if size < 1:
+        self._size = CAMERA_SIZES[name] if size is None else size
+        if self._size < 1:
             raise ValueError(f"expected a camera size of at least 1 pixel, got {size} for camera '{name}'.")
-        self._client = client
-        self._size = size
+        self._renderer = renderer
         self._lens = LENSES[name]
-        self._view_matrix = view_matrix
-        # The argument left out gives another light than shadow=1 does.
-        self._how = {} if as_calvin_env else {"shadow": 0}
-        self._projection = client.computeProjectionMatrixFOV(
+        self._is_fixed = name == "static"
+        self._gripper_pose = gripper_pose
+        self._matrix_from_quaternion = client.getMatrixFromQuaternion
+        self._view_matrix = client.computeViewMatrix
+        self._static_view: tuple[float, ...] = client.computeViewMatrix(STATIC_EYE, STATIC_LOOKS_AT, STATIC_UP)
+        self._projection: tuple[float, ...] = client.computeProjectionMatrixFOV(
             self._lens.fov_degrees, 1.0, self._lens.near_m, self._lens.far_m
         )
 
     def take(self) -> Picture:
         """Renders the world as it is now."""
-        _, _, rgba, z_buffer, _ = self._client.getCameraImage(
-            self._size,
-            self._size,
-            self._view_matrix(),
-            self._projection,
-            **self._how,
-            renderer=self._client.ER_TINY_RENDERER,
-            flags=self._client.ER_NO_SEGMENTATION_MASK,
-        )
-        rgb = np.asarray(rgba, dtype=np.uint8).reshape(self._size, self._size, 4)[:, :, :3]
-        z = np.asarray(z_buffer, dtype=np.float32).reshape(self._size, self._size)
+        view = View(self._static_view if self._is_fixed else self._gripper_view(), self._projection, self._size)
+        rendered = self._renderer.render(view, self._is_fixed)
         near, far = self._lens.near_m, self._lens.far_m
-        return Picture(np.ascontiguousarray(rgb), (far * near / (far - (far - near) * z)).astype(np.float32))
+        depth = (far * near / (far - (far - near) * rendered.z_buffer)).astype(np.float32)
+        return Picture(rendered.rgb, depth)
 
-
-def make_camera(
-    client: Any, name: str, size: int | None, gripper_pose: Callable[[], Any], as_calvin_env: bool = False
-) -> Camera:
-    """The static or the gripper camera.
-
-    Args:
-        client: A `BulletClient`.
-        name: `static` or `gripper`.
-        size: Width and height in pixels, None for CALVIN's own.
-        gripper_pose: Gives position and quaternion of the link that carries the gripper camera.
-        as_calvin_env: Whether light and shadow are left as Bullet has them, which is how calvin_env takes pictures.
-    """
-
-    def static_view() -> tuple[float, ...]:
-        view: tuple[float, ...] = client.computeViewMatrix(STATIC_EYE, STATIC_LOOKS_AT, STATIC_UP)
+    def _gripper_view(self) -> tuple[float, ...]:
+        position, quaternion = self._gripper_pose()
+        axes = np.array(self._matrix_from_quaternion(quaternion)).reshape(3, 3)
+        view: tuple[float, ...] = self._view_matrix(position, position + axes[:, 1], -axes[:, 2])
         return view
-
-    def gripper_view() -> tuple[float, ...]:
-        position, quaternion = gripper_pose()
-        axes = np.array(client.getMatrixFromQuaternion(quaternion)).reshape(3, 3)
-        view: tuple[float, ...] = client.computeViewMatrix(position, position + axes[:, 1], -axes[:, 2])
-        return view
-
-    views = {"static": static_view, "gripper": gripper_view}
-    return Camera(client, name, CAMERA_SIZES[name] if size is None else size, views[name], as_calvin_env)

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from jaxtyping import Float64
 
 from calvinbench.envs.bullet import BulletClient
-from calvinbench.envs.cameras import RENDERERS, make_camera
+from calvinbench.envs.cameras import Camera
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import (
     CAMERA_SIZES,
@@ -21,8 +21,9 @@ from calvinbench.envs.observation import (
     ActionConvention,
     require_finite_state,
 )
+from calvinbench.envs.renderers import OPENGL_LOOK, make_renderer
 from calvinbench.envs.robot import BASE_POSITION, FINGER_OPEN_M, LOWER_JOINT_LIMITS, OPEN, UPPER_JOINT_LIMITS, Robot
-from calvinbench.envs.scene import Pose, load_scene
+from calvinbench.envs.scene import FLOOR_COLOUR, FLOOR_POSITION, FLOOR_SIZE_M, Pose, load_scene
 from calvinbench.envs.simulation import PARITY, REPRODUCIBLE, SIMULATIONS
 from calvinbench.envs.table import Table
 from calvinbench.envs.world_info import ROBOT, TABLE, BlockInfo, Contact, WorldInfo
@@ -68,7 +69,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         depth: bool = False,
         camera_sizes: Mapping[str, int] | None = None,
         action_convention: ActionConvention | str = ActionConvention.REL_ACTIONS,
-        renderer: str = "bullet-tiny",
+        renderer: str = OPENGL_LOOK,
         render_mode: str | None = None,
         calvin_env: str | Path | None = None,
         simulation: str = REPRODUCIBLE,
@@ -81,7 +82,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             depth: Whether their depths are observed too.
             camera_sizes: Width and height in pixels by camera, where they differ from CALVIN's 200 and 84.
             action_convention: What the numbers of an action mean.
-            renderer: One of `cameras.RENDERERS`.
+            renderer: One of `renderers.RENDERERS`.
             render_mode: `"rgb_array"`, for `render()` to give the static camera's picture.
             calvin_env: The checkout of calvin_env for scenes A to D; None finds one, see `find_calvin_env`.
             simulation: One of `simulation.SIMULATIONS`.
@@ -90,6 +91,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             TypeError: `cameras` is one name, not a list of names.
             UnknownNameError: A scene, camera, convention, renderer or simulation does not exist.
             CheckoutError: The scene is CALVIN's, and its checkout is missing, not whole or damaged.
+            RendererError: The renderer does not work on this machine.
             ValueError: A camera's size is below 1, or the render mode does not exist.
         """
         camera_sizes = dict(camera_sizes or {})
@@ -99,7 +101,6 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             require_name(camera, tuple(CAMERA_SIZES), "camera")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"expected render_mode None or 'rgb_array', got {render_mode!r}.")
-        self.renderer = require_name(renderer, RENDERERS, "renderer")
         self.action_convention = ActionConvention(
             require_name(str(action_convention), [str(c) for c in ActionConvention], "action convention")
         )
@@ -110,15 +111,13 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._shown = tuple(camera for camera in CAMERA_SIZES if camera in cameras)
         self._depth = depth
         self._client = BulletClient()
+        self._renderer = make_renderer(renderer, self._client, self.scene)
+        self.renderer = renderer
         self._load()
         self._is_set = False
         self._cameras = {
-            camera: make_camera(
-                self._client,
-                camera,
-                camera_sizes.get(camera),
-                lambda: self._robot.camera_pose,
-                as_calvin_env=self.scene.calvin_env is not None,
+            camera: Camera(
+                self._client, self._renderer, camera, camera_sizes.get(camera), lambda: self._robot.camera_pose
             )
             for camera in CAMERA_SIZES
         }
@@ -132,6 +131,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         if self.simulation == PARITY:
             client.renew()
         client.resetSimulation()
+        self._renderer.before_loading()
         client.setGravity(0, 0, GRAVITY)
         client.setTimeStep(1 / PHYSICS_HZ)
         self._robot = Robot(client, self.scene.robot_urdf)
@@ -141,6 +141,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             _load_floor(client)
         else:
             client.loadURDF(self.scene.floor_urdf.as_posix())
+        self._renderer.after_loading(self._robot.uid, tuple(self._blocks.values()), self._table)
         # Body and link numbers to the names that contacts are told by.
         self._contact_names = {
             (uid, link): Contact(body, name)
@@ -214,6 +215,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._robot.reset(robot_obs)
         # CALVIN takes one physics step inside reset, so that contacts are known.
         self._client.stepSimulation()
+        self._renderer.world_changed()
         self._is_set = True
         return self._observe(), self._info()
 
@@ -233,6 +235,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         for _ in range(SUBSTEPS):
             self._client.stepSimulation()
         self._table.update_lights()
+        self._renderer.world_changed()
         return self._observe(), 0.0, False, False, self._info()
 
     def render(self) -> np.ndarray | None:
@@ -320,7 +323,10 @@ def _load_floor(client: Any) -> None:
     """A light, flat floor that can be touched."""
     plane = client.createCollisionShape(client.GEOM_PLANE)
     slab = client.createVisualShape(
-        client.GEOM_BOX, halfExtents=[4, 4, 0.01], rgbaColor=[0.86, 0.87, 0.88, 1], visualFramePosition=[0, 0, -0.01]
+        client.GEOM_BOX,
+        halfExtents=[edge / 2 for edge in FLOOR_SIZE_M],
+        rgbaColor=[*FLOOR_COLOUR, 1],
+        visualFramePosition=FLOOR_POSITION,
     )
     client.createMultiBody(0, plane, slab)
 

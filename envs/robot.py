@@ -20,6 +20,9 @@ from calvinbench.envs.observation import (
 )
 
 BASE_POSITION = (-0.34, -0.46, 0.24)
+PEDESTAL_RADIUS_M, PEDESTAL_LENGTH_M = 0.13, BASE_POSITION[2]
+PEDESTAL_POSITION = (BASE_POSITION[0] - 0.05, BASE_POSITION[1], BASE_POSITION[2] / 2)
+"""Of the cylinder's middle."""
 INITIAL_JOINTS = (-1.21779206, 1.03987646, 2.11978261, -2.34205014, -0.87015947, 1.64119353, 0.55344866)
 LOWER_JOINT_LIMITS = (-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973)
 UPPER_JOINT_LIMITS = (2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973)
@@ -86,13 +89,12 @@ class Robot:
 
     def _add_pedestal(self) -> None:
         """A white cylinder below the arm, to be seen and not touched."""
-        x, y, height = BASE_POSITION
         shape = self._client.createVisualShape(
             self._client.GEOM_CYLINDER,
             rgbaColor=[1, 1, 1, 1],
-            radius=0.13,
-            length=height,
-            visualFramePosition=[x - 0.05, y, height / 2],
+            radius=PEDESTAL_RADIUS_M,
+            length=PEDESTAL_LENGTH_M,
+            visualFramePosition=PEDESTAL_POSITION,
         )
         self._client.createMultiBody(baseVisualShapeIndex=shape)
 

@@ -19,6 +19,8 @@ from calvinbench.envs.scene_files import material_files, mesh_names
 CALVIN_SCENES = ("A", "B", "C", "D")
 SCENES = ("embedded", *CALVIN_SCENES)
 """`embedded` ships with the package; the others are CALVIN's, and need a checkout of calvin_env."""
+FLOOR_SIZE_M, FLOOR_POSITION, FLOOR_COLOUR = (8.0, 8.0, 0.02), (0.0, 0.0, -0.01), (0.86, 0.87, 0.88)
+"""The slab that is seen where a scene brings no floor of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ JOINTS = (*DOORS, BUTTON, SWITCH)
 """The first four numbers of `scene_obs`, metres."""
 LIGHT_LINKS = {"lightbulb": "light_link", "led": "led_link"}
 """The next two numbers of `scene_obs`, and the links that light up."""
-LIGHT_COLOURS = {"lightbulb": (1, 1, 0, 1), "led": (0, 1, 0, 1)}
+LIGHT_COLOURS = {"lightbulb": (1.0, 1.0, 0.0, 1.0), "led": (0.0, 1.0, 0.0, 1.0)}
 """Yellow and green when lit; white when off."""
 MAX_FIXTURE_FORCE_N = 4.0
 """Of the motor that brakes doors and switch like friction, and of the one that returns the button."""
@@ -66,6 +66,11 @@ class Table:
         """`lightbulb` and `led`, 0 or 1."""
         return dict(self._lights)
 
+    @property
+    def light_colours(self) -> dict[int, tuple[float, float, float]]:
+        """Red, green, blue in 0..1 of the links that light up, by the link's number."""
+        return {self._light_links[light]: _shown_colour(light, lit)[:3] for light, lit in self._lights.items()}
+
     def reset(self, state: Float64[np.ndarray, "6"], knows_press: bool = True) -> None:
         """Sets the four joints and the two lights, in the order of `scene_obs`.
 
@@ -106,5 +111,8 @@ class Table:
 
     def _set_light(self, light: str, lit: int) -> None:
         self._lights[light] = lit
-        colour = LIGHT_COLOURS[light] if lit else (1, 1, 1, 1)
-        self._client.changeVisualShape(self.uid, self._light_links[light], rgbaColor=colour)
+        self._client.changeVisualShape(self.uid, self._light_links[light], rgbaColor=_shown_colour(light, lit))
+
+
+def _shown_colour(light: str, lit: int) -> tuple[float, float, float, float]:
+    return LIGHT_COLOURS[light] if lit else (1.0, 1.0, 1.0, 1.0)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64, UInt8, UInt16
 
+from calvinbench.envs.rendered import Rendered, View
 from calvinbench.envs.rendering.culling import blocks_facing_away, blocks_in_view
 from calvinbench.envs.rendering.drawing import DEPTH_SHIFT, RANK_SHIFT, cast_blocks, draw_blocks
 from calvinbench.envs.rendering.geometry import Geometry
@@ -29,34 +30,6 @@ from calvinbench.envs.rendering.still_layer import StillLayer, StillPicture
 from calvinbench.envs.rendering.viewing import see_from_camera, see_from_light
 
 _NUM_RANKS = 1 << int(DEPTH_SHIFT - RANK_SHIFT)
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """How a camera sees the world.
-
-    Attributes:
-        view: From the world to the camera's frame, 16 numbers, columns first, as Bullet gives them.
-        projection: From there to clip coordinates, likewise.
-        size: Width and height in pixels.
-    """
-
-    view: tuple[float, ...]
-    projection: tuple[float, ...]
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """A picture.
-
-    Attributes:
-        rgb: Colours, 0..255.
-        z_buffer: Depth as OpenGL keeps it, 0 at the near plane, 1 at the far plane.
-    """
-
-    rgb: UInt8[np.ndarray, "H W 3"]
-    z_buffer: Float32[np.ndarray, "H W"]
 
 
 @dataclass(frozen=True, slots=True)

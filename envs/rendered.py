@@ -1,0 +1,34 @@
+"""What a renderer is asked for, and what it gives: said once for all renderers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a camera sees the world.
+
+    Attributes:
+        view: From the world to the camera's frame, 16 numbers, columns first, as Bullet gives them.
+        projection: From there to clip coordinates, likewise.
+        size: Width and height in pixels.
+    """
+
+    view: tuple[float, ...]
+    projection: tuple[float, ...]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A picture.
+
+    Attributes:
+        rgb: Colours, 0..255.
+        z_buffer: Depth as OpenGL keeps it, 0 at the near plane, 1 at the far plane.
+    """
+
+    rgb: UInt8[np.ndarray, "H W 3"]
+    z_buffer: Float32[np.ndarray, "H W"]
