@@ -24,17 +24,23 @@ surfaces stand closer together than the coarse one can tell apart at the static 
 class OpenGLLook:
     """Draws a simulation with the look of Bullet's OpenGL renderer."""
 
-    def __init__(self, client: Any, scene: Scene) -> None:
+    def __init__(self, client: Any, scene: Scene, depth_bits: int | None = None) -> None:
         """Reads all meshes and textures, or takes them as they were kept the last time.
 
+        Args:
+            client: A `BulletClient`.
+            scene: What is loaded into it.
+            depth_bits: Of the depth buffer, 16 or 24; None for what suits the scene.
+
         Raises:
-            ValueError: A mesh or texture is damaged.
+            ValueError: A mesh or texture is damaged, or `depth_bits` is something else.
             FileNotFoundError: One is missing.
         """
         self._client = client
         self._geometry = geometry_of(scene)
-        bits = EMBEDDED_DEPTH_BITS if scene.calvin_env is None else CALVIN_DEPTH_BITS
-        self._renderer = Renderer(self._geometry, bits)
+        suitable = EMBEDDED_DEPTH_BITS if scene.calvin_env is None else CALVIN_DEPTH_BITS
+        self.depth_bits: int | None = suitable if depth_bits is None else depth_bits
+        self._renderer = Renderer(self._geometry, self.depth_bits)
         links = self._geometry.links
         self._first_links = np.flatnonzero(links.parents < 0)
         self._placed = np.zeros((len(links.parents), 4, 4))

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from jaxtyping import Float64
 
 from calvinbench.envs.bullet import BulletClient
-from calvinbench.envs.cameras import Camera
+from calvinbench.envs.cameras import Camera, Picture
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import (
     CAMERA_SIZES,
@@ -73,6 +73,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         render_mode: str | None = None,
         calvin_env: str | Path | None = None,
         simulation: str = REPRODUCIBLE,
+        depth_bits: int | None = None,
     ) -> None:
         """Builds the world.
 
@@ -86,13 +87,15 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             render_mode: `"rgb_array"`, for `render()` to give the static camera's picture.
             calvin_env: The checkout of calvin_env for scenes A to D; None finds one, see `find_calvin_env`.
             simulation: One of `simulation.SIMULATIONS`.
+            depth_bits: Of the depth buffer of `opengl-look`, 16 or 24; None for 16 in CALVIN's scenes, as in the Mesa
+                driver's pictures of them, and 24 in ours.
 
         Raises:
             TypeError: `cameras` is one name, not a list of names.
             UnknownNameError: A scene, camera, convention, renderer or simulation does not exist.
             CheckoutError: The scene is CALVIN's, and its checkout is missing, not whole or damaged.
             RendererError: The renderer does not work on this machine.
-            ValueError: A camera's size is below 1, or the render mode does not exist.
+            ValueError: A camera's size is below 1, the render mode does not exist, or `depth_bits` is neither.
         """
         camera_sizes = dict(camera_sizes or {})
         if isinstance(cameras, str):
@@ -111,8 +114,9 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._shown = tuple(camera for camera in CAMERA_SIZES if camera in cameras)
         self._depth = depth
         self._client = BulletClient()
-        self._renderer = make_renderer(renderer, self._client, self.scene)
+        self._renderer = make_renderer(renderer, self._client, self.scene, depth_bits)
         self.renderer = renderer
+        self.depth_bits = self._renderer.depth_bits
         self._load()
         self._is_set = False
         self._cameras = {
@@ -241,6 +245,16 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     def render(self) -> np.ndarray | None:
         """The static camera's picture, (200, 200, 3) uint8 at its native size, or None without a render mode."""
         return self._cameras["static"].take().rgb if self.render_mode == "rgb_array" else None
+
+    def pictures(self) -> dict[str, Picture]:
+        """What both cameras see now, with depths, whether they are observed or not.
+
+        Raises:
+            RuntimeError: The world was never reset, or is closed.
+        """
+        if not self._is_set:
+            raise RuntimeError("expected reset before pictures: no state has been set.")
+        return {name: camera.take() for name, camera in self._cameras.items()}
 
     def close(self) -> None:
         """Frees the simulator; may be called twice."""

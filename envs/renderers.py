@@ -34,6 +34,9 @@ class RendererError(RuntimeError):
 class PictureRenderer(Protocol):
     """Draws a simulation."""
 
+    depth_bits: int | None
+    """Of the depth buffer, where it is known."""
+
     def before_loading(self) -> None:
         """To be called with an empty simulation, before bodies are loaded into it."""
 
@@ -47,26 +50,36 @@ class PictureRenderer(Protocol):
         """Draws the world as it is now; `fixed` tells a camera that never moves."""
 
 
-def make_renderer(name: str, client: Any, scene: Scene) -> PictureRenderer:
+def make_renderer(name: str, client: Any, scene: Scene, depth_bits: int | None = None) -> PictureRenderer:
     """A renderer by name.
+
+    Args:
+        name: One of `RENDERERS`.
+        client: A `BulletClient`.
+        scene: What it will be asked to draw.
+        depth_bits: Of our renderer's depth buffer, 16 or 24; None for what suits the scene.
 
     Raises:
         UnknownNameError: There is no such renderer.
         RendererError: It does not work on this machine.
-        ValueError: A mesh or texture of the scene is damaged.
-        FileNotFoundError: One is missing.
+        ValueError: A mesh or texture of the scene is damaged, or `depth_bits` is not for this renderer.
+        FileNotFoundError: A mesh or texture is missing.
     """
     name = require_name(name, tuple(RENDERERS), "renderer")
     require_works(name)
     if name == OPENGL_LOOK:
         from calvinbench.envs.opengl_look import OpenGLLook
 
-        return OpenGLLook(client, scene)
+        return OpenGLLook(client, scene, depth_bits)
+    if depth_bits is not None:
+        raise ValueError(f"expected depth_bits with the renderer {OPENGL_LOOK} alone, got {depth_bits} with {name}.")
     return BulletRenderer(client, name, as_calvin_env=scene.calvin_env is not None)
 
 
 class BulletRenderer:
     """One of PyBullet's own renderers."""
+
+    depth_bits: int | None = None
 
     def __init__(self, client: Any, name: str, as_calvin_env: bool) -> None:
         """Sets it up.
@@ -97,13 +110,11 @@ class BulletRenderer:
     def world_changed(self) -> None:
         """Nothing to do: Bullet looks at its bodies for each picture."""
 
-    def render(self, view: View, fixed: bool) -> Rendered:  # noqa: ARG002  as the protocol has it
+    def render(self, view: View, fixed: bool) -> Rendered:
         """Draws the world as it is now."""
         _, _, rgba, z_buffer, _ = self._take(view.view, view.projection, view.size)
         rgb = np.asarray(rgba, dtype=np.uint8).reshape(view.size, view.size, 4)[:, :, :3]
-        return Rendered(
-            np.ascontiguousarray(rgb), np.asarray(z_buffer, dtype=np.float32).reshape(view.size, view.size)
-        )
+        return Rendered(np.ascontiguousarray(rgb), np.asarray(z_buffer, dtype=np.float32).reshape(view.size, view.size))
 
     def _take(self, view: tuple[float, ...], projection: tuple[float, ...], size: int) -> Any:
         renderer = self._client.ER_BULLET_HARDWARE_OPENGL if self._is_egl else self._client.ER_TINY_RENDERER

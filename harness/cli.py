@@ -66,6 +66,13 @@ class Run:
     """reproducible: an episode is bit-identical whatever came before; parity: bit-identical to a fresh calvin_env."""
     instructions: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: auto)")] = None
     """auto, calvinbench (ours), calvin (CALVIN's), or calvin-training (one of its training wordings a subtask)."""
+    renderer: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: opengl-look)")] = None
+    """opengl-look (the pictures of CALVIN's data, on the CPU), bullet-egl (PyBullet's OpenGL), or bullet-tiny."""
+    depth_bits: Annotated[
+        Literal[16, 24] | None,
+        tyro.conf.arg(metavar="{16,24}", help_behavior_hint="(default: 16 on CALVIN's scenes, 24 on ours)"),
+    ] = None
+    """Of opengl-look's depth buffer: 16 as the Mesa driver gives to Bullet, 24 as a GPU's driver may."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: runs)")] = None
     """Parent of the runs' folders."""
     json: bool = False
@@ -86,7 +93,10 @@ class Run:
 
     def _suite(self) -> Suite:
         """The suite's settings with the flags laid over them."""
-        names = ("scene", "chains", "max_steps", "worlds", "seed", "memory_reset", "simulation", "instructions", "out")
+        names = (
+            *("scene", "chains", "max_steps", "worlds", "seed", "memory_reset", "simulation", "instructions"),
+            *("renderer", "depth_bits", "out"),
+        )
         flags: dict[str, Any] = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         folders = {"calvin_env": self.calvin_env, "calvin": self.calvin}
         flags |= {name: str(folder) for name, folder in folders.items() if folder is not None}
@@ -111,6 +121,8 @@ class Report:
         Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: report, beside the runs)")
     ] = None
     """The report's folder."""
+    any_renderer: bool = False
+    """Compare runs of different renderers too."""
     json: bool = False
     """Print one JSON object instead of the table."""
 
@@ -121,7 +133,7 @@ class Report:
         from calvinbench.harness import tables
         from calvinbench.harness.report import write_report
 
-        report = write_report(self.directories, self.out)
+        report = write_report(self.directories, self.out, any_renderer=self.any_renderer)
         if self.json:
             _print_report_json(report)
         else:
@@ -329,6 +341,7 @@ def _as_json(run: "FinishedRun") -> dict[str, Any]:
         "scene": description.scene,
         "calvin_env": description.calvin_env,
         "simulation": description.simulation,
+        "renderer": description.renderer,
         "max_steps": description.max_steps,
         "instructions": description.instructions,
         "chains": description.chains,

@@ -51,7 +51,9 @@ class RunDescription:
             None for a scene of our own.
         simulation: How physics is run, see `envs.simulation`.
         renderer: Who draws the pictures.
-        reference_frame: Digest of what the policy's cameras show of the first chain's initial state; None without any.
+        depth_bits: Of the renderer's depth buffer; None where it does not say.
+        reference_frame: Digest of both cameras' pictures of the first published chain's initial state; None for a world
+            without pictures.
         chains: Planned number of chains: the first ones of the list.
         chain_digest: Of these chains.
         max_steps: Steps for each subtask.
@@ -83,6 +85,7 @@ class RunDescription:
     instructions: str
     instruction_digest: str
     seed: int
+    depth_bits: int | None = None
     reference_frame: str | None = None
     suite: str | None = None
     train: str | None = None

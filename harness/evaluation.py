@@ -18,6 +18,7 @@ from calvinbench.envs.chains import Chain
 from calvinbench.envs.instructions import INSTRUCTIONS, InstructionSet, load_instructions
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import ActionConvention
+from calvinbench.envs.renderers import RENDERERS
 from calvinbench.envs.simulation import SIMULATIONS
 from calvinbench.harness.description import RunDescription, judge_official
 from calvinbench.harness.executors import run_in_process, run_in_processes
@@ -27,7 +28,7 @@ from calvinbench.harness.rollout import ChainJob, make_job
 from calvinbench.harness.run_directory import RUN_FILE, RunWriter, continued, read_description
 from calvinbench.harness.runs import Run, load_run
 from calvinbench.harness.suite import RunSettings, Suite
-from calvinbench.harness.workers import Worker, WorkerSetup, World
+from calvinbench.harness.workers import Worker, WorkerSetup, World, require_working_renderer
 from calvinbench.policies.policy import PolicyTraits
 
 _logger = logging.getLogger(__name__)
@@ -196,7 +197,8 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
         calvin_env=getattr(world, "calvin_env_revision", None),
         simulation=str(getattr(world, "simulation", settings.simulation)),
         renderer=renderer,
-        reference_frame=_reference_frame(worker, all_chains[0]),
+        depth_bits=getattr(world, "depth_bits", None),
+        reference_frame=_reference_frame(worker),
         chains=settings.chains,
         chain_digest=chain_digest,
         max_steps=settings.max_steps,
@@ -206,16 +208,17 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
     )
 
 
-def _reference_frame(worker: Worker, chain: Chain) -> str | None:
+def _reference_frame(worker: Worker) -> str | None:
     """Two machines that draw the same scene differently do not run the same benchmark: this tells them apart."""
-    keys = [key for key in worker.policy.traits.observation_keys if key.startswith(("rgb_", "depth_"))]
-    if not keys:
+    world = worker.world.unwrapped
+    if not hasattr(world, "pictures"):
         return None
-    robot_obs, scene_obs = chain_lists.initial_observation(chain.initial_state, scene_of(worker.world))
-    observation, _ = worker.world.reset(options={"robot_obs": robot_obs, "scene_obs": scene_obs})
+    first = chain_lists.published()[0]
+    robot_obs, scene_obs = chain_lists.initial_observation(first.initial_state, scene_of(worker.world))
+    world.reset(options={"robot_obs": robot_obs, "scene_obs": scene_obs})
     sha = sha256()
-    for key in sorted(keys):
-        sha.update(np.ascontiguousarray(observation[key]).tobytes())
+    for _, picture in sorted(world.pictures().items()):
+        sha.update(np.ascontiguousarray(picture.rgb).tobytes())
     return sha.hexdigest()
 
 
@@ -232,7 +235,8 @@ def require_known_names(suite: Suite) -> None:
     """Refuses unknown names, checkouts that cannot be used, and too many chains, before anything heavy is made.
 
     Raises:
-        UnknownNameError: There is no such scene, simulation, instruction set or policy.
+        UnknownNameError: There is no such scene, simulation, renderer, instruction set or policy.
+        RunFailedError: The renderer does not work on this machine.
         CheckoutError: A checkout of CALVIN is needed, and is missing, not whole or damaged.
         ValueError: A policy's spec cannot be read, or there are fewer chains.
     """
@@ -242,11 +246,13 @@ def require_known_names(suite: Suite) -> None:
 
     require_name(suite.scene, SCENES, "scene")
     require_name(suite.simulation, SIMULATIONS, "simulation")
+    require_name(suite.renderer, tuple(RENDERERS), "renderer")
     require_name(suite.instructions, INSTRUCTIONS, "instruction set")
     for spec in map(PolicySpec.parse, suite.policy):
         require_name(spec.kind, POLICY_KINDS, "policy kind")
         if spec.kind == "untrained" and spec.argument is not None:
             require_name(spec.argument, BACKBONES, "backbone")
+    require_working_renderer(suite.renderer)
     load_scene(suite.scene, suite.calvin_env)
     load_instructions(suite.instructions, suite.scene, suite.calvin, suite.calvin_env)
     num_published = len(chain_lists.published())

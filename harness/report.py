@@ -12,9 +12,10 @@ from calvinbench.harness.runs import Run, find_runs
 
 REPORT_FOLDER = "report"
 _MUST_AGREE = (
-    *("chains", "chain_digest", "max_steps", "world", "scene", "asset_digest", "renderer"),
+    *("chains", "chain_digest", "max_steps", "world", "scene", "asset_digest"),
     *("instructions", "instruction_digest"),
 )
+_RENDERER_FIELDS = ("renderer", "depth_bits", "reference_frame")
 
 
 class RunsDifferError(ValueError):
@@ -38,12 +39,13 @@ class Report:
     markdown: str
 
 
-def write_report(paths: Sequence[str | Path], out: Path | None = None) -> Report:
+def write_report(paths: Sequence[str | Path], out: Path | None = None, any_renderer: bool = False) -> Report:
     """Writes tables and figures of runs.
 
     Args:
         paths: Runs' folders, or folders that hold several.
         out: The report's folder; None for `report/` in the folder that holds all of them.
+        any_renderer: Whether runs whose pictures look different may stand in one table.
 
     Raises:
         ValueError: There is no run in a folder, or nothing but the root holds all of them and `out` is None.
@@ -51,7 +53,7 @@ def write_report(paths: Sequence[str | Path], out: Path | None = None) -> Report
         OSError: The report cannot be written.
     """
     runs = find_runs(*paths)
-    require_comparable(runs)
+    require_comparable(runs, any_renderer)
     directory = out or _folder_of_all(paths) / REPORT_FOLDER
     make_folder(directory)
     markdown = tables.to_markdown(runs)
@@ -76,22 +78,29 @@ def _folder_of_all(paths: Sequence[str | Path]) -> Path:
     return folder
 
 
-def require_comparable(runs: Sequence[Run]) -> None:
+def require_comparable(runs: Sequence[Run], any_renderer: bool = False) -> None:
     """Refuses runs whose chains, steps, world, scene, renderer or instruction set differ.
+
+    Args:
+        runs: What is to be compared.
+        any_renderer: Whether the renderers may differ.
 
     Raises:
         RunsDifferError: They do; the message shows where.
     """
     first = runs[0]
+    fields = _MUST_AGREE if any_renderer else _MUST_AGREE + _RENDERER_FIELDS
     for other in runs[1:]:
         unlike = [
             Difference(name, getattr(first.description, name), getattr(other.description, name))
-            for name in _MUST_AGREE
+            for name in fields
             if getattr(first.description, name) != getattr(other.description, name)
         ]
         if unlike:
             listed = "\n".join(f"  {difference.name}: {difference.old} and {difference.new}" for difference in unlike)
+            only_renderer = {difference.name for difference in unlike} <= set(_RENDERER_FIELDS)
             raise RunsDifferError(
                 f"'{first.directory}' and '{other.directory}' cannot stand in one table, for they differ in\n{listed}\n"
-                "Report them separately, or run one of them again on the other's terms."
+                "Report them separately, or run one of them again on the other's terms"
+                + (", or compare them all the same with --any-renderer." if only_renderer else ".")
             )

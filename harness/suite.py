@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from calvinbench.envs.names import require_name
+from calvinbench.envs.renderers import OPENGL_LOOK
 from calvinbench.envs.simulation import REPRODUCIBLE
 
 DEFAULT_OUT = Path("runs")
@@ -31,6 +32,8 @@ class RunSettings:
         calvin: The checkout of calvin for CALVIN's sentences; None looks for one.
         simulation: One of `envs.simulation.SIMULATIONS`.
         instructions: One of `envs.instructions.INSTRUCTIONS`.
+        renderer: One of `envs.renderers.RENDERERS`.
+        depth_bits: Of our renderer's depth buffer, 16 or 24; None for what suits the scene.
     """
 
     policy: str
@@ -43,11 +46,13 @@ class RunSettings:
     calvin: str | None = None
     simulation: str = REPRODUCIBLE
     instructions: str = "auto"
+    renderer: str = OPENGL_LOOK
+    depth_bits: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("chains", "max_steps", "seed"):
             _require_whole_number(name, getattr(self, name))
-        for name in ("policy", "scene", "simulation", "instructions"):
+        for name in ("policy", "scene", "simulation", "instructions", "renderer"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise ValueError(f"expected {name} to be a name, got {getattr(self, name)!r}.")
         for name in ("calvin_env", "calvin"):
@@ -82,6 +87,8 @@ class Suite:
         calvin: See `scene`.
         simulation: See `scene`.
         instructions: See `scene`.
+        renderer: See `scene`.
+        depth_bits: See `scene`.
         worlds: Worlds stepped at once. The records do not depend on it.
         out: Parent folder of the runs' folders.
     """
@@ -97,6 +104,8 @@ class Suite:
     calvin: str | None = None
     simulation: str = REPRODUCIBLE
     instructions: str = "auto"
+    renderer: str = OPENGL_LOOK
+    depth_bits: int | None = None
     worlds: int = 1
     out: Path = DEFAULT_OUT
 
@@ -128,6 +137,8 @@ class Suite:
                 calvin=self.calvin,
                 simulation=self.simulation,
                 instructions=self.instructions,
+                renderer=self.renderer,
+                depth_bits=self.depth_bits,
             )
             for policy in self.policy
         )

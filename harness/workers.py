@@ -32,17 +32,36 @@ def make_play_table(settings: RunSettings, traits: PolicyTraits) -> World:
     Raises:
         UnknownNameError: There is no such scene or simulation.
         CheckoutError: The scene is CALVIN's, and its checkout is missing, not whole or damaged.
+        RunFailedError: The renderer does not work on this machine.
     """
     from calvinbench.envs.play_table import PlayTableEnv
 
+    require_working_renderer(settings.renderer)
     return PlayTableEnv(
         scene=settings.scene,
         calvin_env=settings.calvin_env,
         simulation=settings.simulation,
+        renderer=settings.renderer,
+        depth_bits=settings.depth_bits,
         cameras=traits.cameras,
         depth=any(key.startswith("depth_") for key in traits.observation_keys),
         action_convention=traits.action_convention,
     )
+
+
+def require_working_renderer(renderer: str) -> None:
+    """Refuses a renderer that does not work on this machine.
+
+    Raises:
+        UnknownNameError: There is no such renderer.
+        RunFailedError: It does not work.
+    """
+    from calvinbench.envs.renderers import RendererError, require_works
+
+    try:
+        require_works(renderer)
+    except RendererError as error:
+        raise RunFailedError(str(error)) from error
 
 
 def make_policy_by_spec(spec: str, memory_reset: str | None) -> Policy:

@@ -34,12 +34,12 @@ class Triangles:
 
     corners: Float32[np.ndarray, "blocks 576"]
     numbers: Int32[np.ndarray, "blocks 64"]
-    block_shapes: Int32[np.ndarray, "blocks"]
-    first_blocks: Int32[np.ndarray, "shapes_and_1"]
+    block_shapes: Int32[np.ndarray, " blocks"]
+    first_blocks: Int32[np.ndarray, " shapes_and_1"]
     spheres: Float32[np.ndarray, "blocks 4"]
     cones: Float32[np.ndarray, "blocks 4"]
     attributes: Float32[np.ndarray, "triangles 24"]
-    shapes: Int32[np.ndarray, "triangles"]
+    shapes: Int32[np.ndarray, " triangles"]
     bounds: Float32[np.ndarray, "shapes 4"]
 
 
@@ -92,8 +92,8 @@ def _unit_normals(positions: Float64[np.ndarray, "n 3 3"]) -> Float64[np.ndarray
 
 def _neighbourhoods(
     positions: Float64[np.ndarray, "n 3 3"], normals: Float64[np.ndarray, "n 3"]
-) -> list[Int64[np.ndarray, "k"]]:
-    """Splits triangles into groups of at most 64: halves them along the widest of place and direction, again and again."""
+) -> list[Int64[np.ndarray, " k"]]:
+    """Groups of at most 64 triangles: halves of halves, each split along the widest of place and direction."""
     centres = positions.mean(axis=1)
     size = max(float(np.ptp(centres, axis=0).max()), 1e-9)
     features = np.concatenate([centres / size, normals * _NORMAL_WEIGHT], axis=1)

@@ -1,15 +1,16 @@
 """How the renderer's inner loops are compiled: one decorator for all of them."""
 
 import inspect
+import logging
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any
 
 import numba
 
-_Function = TypeVar("_Function", bound=Callable[..., object])
+_logger = logging.getLogger(__name__)
 
 
-def compiled(function: _Function) -> _Function:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compiles a function of arrays to machine code, when it is first called; the code is kept on the disk.
 
     Pictures must be the same on every processor. So of the compiler's freedoms with floating point only those are
@@ -19,7 +20,12 @@ def compiled(function: _Function) -> _Function:
     Numba notices a change of the file that a function stands in, not of what that calls in other files: compiled
     functions call compiled functions of their own file only.
     """
-    options = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"nnan", "ninf", "nsz"}}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"nnan", "ninf", "nsz"}}
     # The types in annotations are for readers; a test that checks them wraps the function, which cannot be compiled.
-    compile_function: Callable[[Callable[..., object]], _Function] = numba.njit(**options)
-    return compile_function(inspect.unwrap(function))
+    function = inspect.unwrap(function)
+    try:
+        kept: Callable[..., Any] = numba.njit(cache=True, **options)(function)
+    except RuntimeError as error:  # there is no folder that compiled code can be written to
+        _logger.warning("compiled code cannot be kept, and each process compiles anew (10 seconds): %s", error)
+        return numba.njit(**options)(function)
+    return kept

@@ -51,9 +51,9 @@ class Skeleton:
         base_frame: The base's own frame in the one that Bullet reports, which is that of its centre of mass.
     """
 
-    parents: Int64[np.ndarray, "links"]
+    parents: Int64[np.ndarray, " links"]
     frames: Float64[np.ndarray, "links 4 4"]
-    motions: Int64[np.ndarray, "links"]
+    motions: Int64[np.ndarray, " links"]
     axes: Float64[np.ndarray, "links 3"]
     base_frame: Float64[np.ndarray, "4 4"]
 
@@ -166,7 +166,7 @@ def _axis(joint: Xml.Element) -> Float64[np.ndarray, "3"]:
     return axis / length if length > 0 else axis
 
 
-def _vector(text: str) -> Float64[np.ndarray, "n"]:
+def _vector(text: str) -> Float64[np.ndarray, " n"]:
     return np.array(text.split(), dtype=np.float64)
 
 

@@ -248,12 +248,13 @@ def draw_blocks(blocks, corners, numbers, block_shapes, projections, ranks, near
                 column, row = np.int32(found[i]), np.int32(found[i + 64])
                 for k in range(4):
                     if flags & (1 << k):
-                        depth = found[i + 128] + found[i + 192] * np.float32(k & 1) + found[i + 256] * np.float32(k >> 1)
+                        depth = (
+                            found[i + 128] + found[i + 192] * np.float32(k & 1) + found[i + 256] * np.float32(k >> 1)
+                        )
                         rounded = max(np.int64(0), min(farthest, np.int64(depth + _HALF)))
                         key = (rounded << DEPTH_SHIFT) | number
                         y, x = np.uint64(row + (k >> 1)), np.uint64(column + (k & 1))
-                        if key < keys[y, x]:
-                            keys[y, x] = key
+                        keys[y, x] = min(keys[y, x], key)
                 continue
             count = _cut_polygon(triangle_corners, i, q, near, width, height, max_depth, polygon)
             for corner in range(1, count - 1):
@@ -297,11 +298,12 @@ def cast_blocks(blocks, corners, block_shapes, projections, depths):
                 column, row = np.int32(found[i]), np.int32(found[i + 64])
                 for k in range(4):
                     if flags & (1 << k):
-                        depth = found[i + 128] + found[i + 192] * np.float32(k & 1) + found[i + 256] * np.float32(k >> 1)
+                        depth = (
+                            found[i + 128] + found[i + 192] * np.float32(k & 1) + found[i + 256] * np.float32(k >> 1)
+                        )
                         rounded = np.uint16(max(np.int32(0), min(np.int32(65535), np.int32(depth + _HALF))))
                         y, x = np.uint64(row + (k >> 1)), np.uint64(column + (k & 1))
-                        if rounded < depths[y, x]:
-                            depths[y, x] = rounded
+                        depths[y, x] = min(depths[y, x], rounded)
                 bounds[0], bounds[1] = min(bounds[0], column), min(bounds[1], row)
                 bounds[2], bounds[3] = max(bounds[2], column + 1), max(bounds[3], row + 1)
                 continue
@@ -314,8 +316,7 @@ def cast_blocks(blocks, corners, block_shapes, projections, depths):
                 for x in range(first, last + 1):
                     depth = plane[0] + plane[2] * y + plane[1] * x
                     rounded = np.uint16(max(0, min(65535, int(depth + 0.5))))
-                    if rounded < depths[y, x]:
-                        depths[y, x] = rounded
+                    depths[y, x] = min(depths[y, x], rounded)
                 if first <= last:
                     bounds[0], bounds[1] = min(bounds[0], first), min(bounds[1], y)
                     bounds[2], bounds[3] = max(bounds[2], last), max(bounds[3], y)

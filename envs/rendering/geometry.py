@@ -36,10 +36,10 @@ class Links:
         axes: Unit vectors in the joints' frames.
     """
 
-    bodies: Int64[np.ndarray, "links"]
-    parents: Int64[np.ndarray, "links"]
+    bodies: Int64[np.ndarray, " links"]
+    parents: Int64[np.ndarray, " links"]
     frames: Float64[np.ndarray, "links 4 4"]
-    motions: Int64[np.ndarray, "links"]
+    motions: Int64[np.ndarray, " links"]
     axes: Float64[np.ndarray, "links 3"]
 
 
@@ -54,10 +54,10 @@ class Shapes:
         casts_shadow: Whether others can stand in its shadow.
     """
 
-    links: Int64[np.ndarray, "shapes"]
+    links: Int64[np.ndarray, " shapes"]
     colours: Float64[np.ndarray, "shapes 3"]
     centres: Float64[np.ndarray, "shapes 3"]
-    casts_shadow: Bool[np.ndarray, "shapes"]
+    casts_shadow: Bool[np.ndarray, " shapes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def keep_geometry(digest: str, geometry: Geometry) -> None:
         handle, name = tempfile.mkstemp(dir=file.parent, suffix=".part")
         try:
             with os.fdopen(handle, "wb") as stream:
-                np.savez(stream, **_to_arrays(geometry))
+                np.savez(stream, allow_pickle=False, **_to_arrays(geometry))
             Path(name).replace(file)
         except BaseException:
             Path(name).unlink(missing_ok=True)

@@ -22,7 +22,7 @@ def rotation(quaternion, frame):
 
 @compiled
 def _product(a, b, out):
-    """out = a @ b for frames: the last row is 0 0 0 1."""
+    """Out = a @ b for frames: the last row is 0 0 0 1."""
     for i in range(3):
         for j in range(4):
             out[i, j] = a[i, 0] * b[0, j] + a[i, 1] * b[1, j] + a[i, 2] * b[2, j]

@@ -41,7 +41,7 @@ class _Sight:
     projections: Float32[np.ndarray, "shapes 16"]
     eyes: Float32[np.ndarray, "shapes 3"]
     views: Float32[np.ndarray, "shapes 24"]
-    ranks: Int64[np.ndarray, "shapes"]
+    ranks: Int64[np.ndarray, " shapes"]
     eye: Float32[np.ndarray, "3"]
     rays: Float32[np.ndarray, "3 3"]
 
@@ -126,7 +126,7 @@ class Renderer:
         )
 
     def _cast(
-        self, shapes: Int32[np.ndarray, "n"], depths: UInt16[np.ndarray, "rows columns"]
+        self, shapes: Int32[np.ndarray, " n"], depths: UInt16[np.ndarray, "rows columns"]
     ) -> Int64[np.ndarray, "4"]:
         """Draws those of some shapes that cast shadows into a shadow map; returns the bounds of what was drawn."""
         triangles = self._geometry.triangles
@@ -198,7 +198,7 @@ class Renderer:
         )
         return sight
 
-    def _empty(self, size: int) -> tuple[Int64[np.ndarray, "pixels"], UInt8[np.ndarray, "H W 3"]]:
+    def _empty(self, size: int) -> tuple[Int64[np.ndarray, " pixels"], UInt8[np.ndarray, "H W 3"]]:
         keys = np.full(size * size, np.int64(self._max_depth) << DEPTH_SHIFT)
         rgb = np.empty((size, size, 3), dtype=np.uint8)
         rgb[:] = BACKGROUND
@@ -217,7 +217,7 @@ class Renderer:
             kept = self._still_pictures[view] = StillPicture(self._layer.version, keys, surfaces, rgb)
         return kept
 
-    def _draw(self, shapes: Int32[np.ndarray, "n"], sight: _Sight, keys: Int64[np.ndarray, "pixels"]) -> None:
+    def _draw(self, shapes: Int32[np.ndarray, " n"], sight: _Sight, keys: Int64[np.ndarray, " pixels"]) -> None:
         """Draws shapes into a picture of keys."""
         triangles = self._geometry.triangles
         count = blocks_in_view(
@@ -243,8 +243,8 @@ class Renderer:
 
     def _shade(
         self,
-        pixels: Int32[np.ndarray, "n"],
-        keys: Int64[np.ndarray, "pixels"],
+        pixels: Int32[np.ndarray, " n"],
+        keys: Int64[np.ndarray, " pixels"],
         sight: _Sight,
         surfaces: Float32[np.ndarray, "8 pixels"],
         shadow: UInt16[np.ndarray, "rows columns"],

@@ -181,12 +181,8 @@ def light_pixels(pixels, keys, width, attributes, shapes, views, eye, rays, leve
             vs[k] = share_a * v0[k] + share_e * v1[k] + share_f * v2[k]
             # How far the texture moves from this pixel to the next column and the next row, in texels.
             du1, dv1, du2, dv2 = u1[k] - u0[k], v1[k] - v0[k], u2[k] - u0[k], v2[k] - v0[k]
-            exact_u = u0[k] + (
-                (dx * ux + dy * uy + dz * uz) * du1 + (dx * vx + dy * vy + dz * vz) * du2
-            ) * per_w
-            exact_v = v0[k] + (
-                (dx * ux + dy * uy + dz * uz) * dv1 + (dx * vx + dy * vy + dz * vz) * dv2
-            ) * per_w
+            exact_u = u0[k] + ((dx * ux + dy * uy + dz * uz) * du1 + (dx * vx + dy * vy + dz * vz) * du2) * per_w
+            exact_v = v0[k] + ((dx * ux + dy * uy + dz * uz) * dv1 + (dx * vx + dy * vy + dz * vz) * dv2) * per_w
             spread = _ZERO
             for axis in range(2):
                 bx = dx + (dxx[k] if axis == 0 else dyx[k])

@@ -21,7 +21,7 @@ class StillPicture:
     """
 
     version: int
-    keys: Int64[np.ndarray, "pixels"]
+    keys: Int64[np.ndarray, " pixels"]
     surfaces: Float32[np.ndarray, "8 pixels"]
     rgb: UInt8[np.ndarray, "H W 3"]
 
@@ -41,12 +41,12 @@ class StillLayer:
         self._last: Float64[np.ndarray, "shapes n"] | None = None
 
     @property
-    def still(self) -> Int32[np.ndarray, "n"]:
+    def still(self) -> Int32[np.ndarray, " n"]:
         """Numbers of the still shapes."""
         return np.flatnonzero(self._members).astype(np.int32)
 
     @property
-    def moving(self) -> Int32[np.ndarray, "n"]:
+    def moving(self) -> Int32[np.ndarray, " n"]:
         """Numbers of the other shapes."""
         return np.flatnonzero(~self._members).astype(np.int32)
 
@@ -60,7 +60,7 @@ class StillLayer:
             self._last = appearances.copy()
             self.version += 1
             return True
-        changed: Bool[np.ndarray, "shapes"] = (appearances != self._last).any(axis=1)
+        changed: Bool[np.ndarray, " shapes"] = (appearances != self._last).any(axis=1)
         self._last[:] = appearances
         self._still_for = np.where(changed, 0, self._still_for + 1)
         leaving = self._members & changed

@@ -22,7 +22,7 @@ class Textures:
         levels: For each shape the number of mip levels, 0 without a texture, then offset, width and height of each.
     """
 
-    texels: UInt64[np.ndarray, "texels"]
+    texels: UInt64[np.ndarray, " texels"]
     levels: Int32[np.ndarray, "shapes 40"]
 
 
@@ -34,7 +34,7 @@ def pack_textures(files: Sequence[Path | None]) -> Textures:
         ValueError: A file is no picture, or larger than 4096 pixels.
     """
     levels = np.zeros((len(files), _LEVELS_DIM), dtype=np.int32)
-    packed: list[UInt64[np.ndarray, "n"]] = [np.zeros(1, dtype=np.uint64)]
+    packed: list[UInt64[np.ndarray, " n"]] = [np.zeros(1, dtype=np.uint64)]
     rows: dict[Path, Int32[np.ndarray, "40"]] = {}
     offset = 1
     for shape, file in enumerate(files):
@@ -55,7 +55,7 @@ def pack_textures(files: Sequence[Path | None]) -> Textures:
     return Textures(np.concatenate(packed), levels)
 
 
-def _pack(level: UInt8[np.ndarray, "H W 3"]) -> UInt64[np.ndarray, "n"]:
+def _pack(level: UInt8[np.ndarray, "H W 3"]) -> UInt64[np.ndarray, " n"]:
     red, green, blue = level.reshape(-1, 3).astype(np.uint64).T
     return np.asarray(red | (green << np.uint64(21)) | (blue << np.uint64(42)), dtype=np.uint64)
 
