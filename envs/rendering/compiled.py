@@ -23,9 +23,11 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"nnan", "ninf", "nsz"}}
     # The types in annotations are for readers; a test that checks them wraps the function, which cannot be compiled.
     function = inspect.unwrap(function)
+    compile_function: Callable[[Callable[..., Any]], Callable[..., Any]]
     try:
-        kept: Callable[..., Any] = numba.njit(cache=True, **options)(function)
+        compile_function = numba.njit(cache=True, **options)
+        return compile_function(function)
     except RuntimeError as error:  # there is no folder that compiled code can be written to
         _logger.warning("compiled code cannot be kept, and each process compiles anew (10 seconds): %s", error)
-        return numba.njit(**options)(function)
-    return kept
+        compile_function = numba.njit(**options)
+        return compile_function(function)

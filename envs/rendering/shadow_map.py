@@ -41,7 +41,8 @@ def light_matrix() -> Float64[np.ndarray, "4 4"]:
 
 def light_direction() -> Float64[np.ndarray, "3"]:
     """Where the light goes, as a unit vector."""
-    return -LIGHT_POSITION / np.linalg.norm(LIGHT_POSITION)
+    direction: Float64[np.ndarray, "3"] = -LIGHT_POSITION / np.linalg.norm(LIGHT_POSITION)
+    return direction
 
 
 @dataclass(frozen=True, slots=True)
