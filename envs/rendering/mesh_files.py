@@ -108,18 +108,23 @@ def _triangle_corners(faces: list[str], lengths: tuple[int, int, int]) -> Int64[
         corners = []
         for word in face.split():
             numbers = (word.split("/") + ["", ""])[:3]
-            # OBJ counts from 1, or from the end with negative numbers.
             corners.append(
-                [
-                    (int(number) - 1 if int(number) > 0 else int(number) + length) if number else -1
-                    for number, length in zip(numbers, lengths, strict=True)
-                ]
+                [_index(number, length) if number else -1 for number, length in zip(numbers, lengths, strict=True)]
             )
         triangles.extend([corners[0], corners[i - 1], corners[i]] for i in range(2, len(corners)))
     indices = np.array(triangles, dtype=np.int64).reshape(-1, 3, 3)
-    if len(indices) and ((indices >= np.array(lengths)).any() or (indices[:, :, 0] < 0).any()):
-        raise ValueError("a face names a corner that is not there")
+    if (indices[:, :, 0] < 0).any():
+        raise ValueError("a corner of a face has no position")
     return indices
+
+
+def _index(number: str, length: int) -> int:
+    """OBJ counts from 1, or from the end with negative numbers."""
+    index = int(number)
+    index = index - 1 if index > 0 else index + length
+    if not 0 <= index < length:
+        raise ValueError("a face names a corner that is not there")
+    return index
 
 
 def _face_normals(positions: Float64[np.ndarray, "n 3 3"]) -> Float64[np.ndarray, "n 3"]:
