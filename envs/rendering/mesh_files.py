@@ -8,6 +8,8 @@ from jaxtyping import Float32, Float64, Int64
 
 NO_TEXTURE_COORDINATE = 0.5
 """What Bullet gives to corners without texture coordinates."""
+_ABSENT = 2**40
+"""Stands for a number that a face of an OBJ leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,23 +110,17 @@ def _triangle_corners(faces: list[str], lengths: tuple[int, int, int]) -> Int64[
         corners = []
         for word in face.split():
             numbers = (word.split("/") + ["", ""])[:3]
-            corners.append(
-                [_index(number, length) if number else -1 for number, length in zip(numbers, lengths, strict=True)]
-            )
+            corners.append([int(number) if number else _ABSENT for number in numbers])
         triangles.extend([corners[0], corners[i - 1], corners[i]] for i in range(2, len(corners)))
-    indices = np.array(triangles, dtype=np.int64).reshape(-1, 3, 3)
-    if (indices[:, :, 0] < 0).any():
-        raise ValueError("a corner of a face has no position")
-    return indices
-
-
-def _index(number: str, length: int) -> int:
-    """OBJ counts from 1, or from the end with negative numbers."""
-    index = int(number)
-    index = index - 1 if index > 0 else index + length
-    if not 0 <= index < length:
+    named = np.array(triangles, dtype=np.int64).reshape(-1, 3, 3)
+    # OBJ counts from 1, or from the end with negative numbers.
+    indices = np.where(named > 0, named - 1, named + np.array(lengths))
+    is_absent = named == _ABSENT
+    is_absent[:, :, 0] = False
+    if not ((indices >= 0) & (indices < lengths) | is_absent).all():
         raise ValueError("a face names a corner that is not there")
-    return index
+    indices[is_absent] = -1
+    return indices
 
 
 def _face_normals(positions: Float64[np.ndarray, "n 3 3"]) -> Float64[np.ndarray, "n 3"]:
