@@ -46,6 +46,17 @@ class _Sight:
     rays: Float32[np.ndarray, "3 3"]
 
 
+def require_depth_bits(depth_bits: int) -> int:
+    """Returns the number of bits of a depth buffer, or refuses it.
+
+    Raises:
+        ValueError: It is neither 16 nor 24.
+    """
+    if depth_bits not in (16, 24):
+        raise ValueError(f"expected 16 or 24 depth bits, got {depth_bits}.")
+    return depth_bits
+
+
 class Renderer:
     """Makes pictures with the look of Bullet's OpenGL renderer, on the CPU."""
 
@@ -60,11 +71,9 @@ class Renderer:
         Raises:
             ValueError: `depth_bits` is something else.
         """
-        if depth_bits not in (16, 24):
-            raise ValueError(f"expected 16 or 24 depth bits, got {depth_bits}.")
         num_shapes = len(geometry.shapes.links)
         self._geometry = geometry
-        self._max_depth = 2**depth_bits - 1
+        self._max_depth = 2 ** require_depth_bits(depth_bits) - 1
         self._frames = np.zeros((num_shapes, 4, 4))
         self._colours = geometry.shapes.colours
         self._all_shapes = np.arange(num_shapes, dtype=np.int32)
