@@ -16,6 +16,7 @@ from calvinbench.envs.rendering.shading import (
     changed_pixels,
     finish_pixels,
     light_pixels,
+    pixels_by_shape,
     pixels_in_shadow_of,
 )
 from calvinbench.envs.rendering.shadow_map import (
@@ -260,12 +261,14 @@ class Renderer:
         rgb: UInt8[np.ndarray, "H W 3"],
     ) -> None:
         """Finds the surfaces at some pixels, and their colours."""
+        ordered, first_pixels = np.empty_like(pixels), np.empty(len(self._frames) + 1, dtype=np.int64)
+        pixels_by_shape(pixels, keys, self._geometry.triangles.shapes, first_pixels, ordered)
         light_pixels(
-            pixels,
+            ordered,
+            first_pixels,
             keys,
             sight.size,
             self._geometry.triangles.attributes,
-            self._geometry.triangles.shapes,
             sight.views,
             sight.eye,
             sight.rays,
