@@ -30,6 +30,9 @@ with _quiet_stderr():
     import pybullet
 
 
+_CLOSED = "expected an open world, but it was closed. Make another one."
+
+
 class BulletClient:
     """One simulation; `client.stepSimulation()` is `pybullet.stepSimulation(physicsClientId=...)`.
 
@@ -43,11 +46,25 @@ class BulletClient:
         Raises:
             RuntimeError: Bullet has no room for another simulation (it holds about a thousand in a process).
         """
+        self._connect()
+
+    def _connect(self) -> None:
         self._id: int | None = pybullet.connect(pybullet.DIRECT)
         if self._id < 0:
             raise RuntimeError("expected a free Bullet simulation, got none. Close worlds that are no longer needed.")
         # A world that nobody closed frees its simulation when it is collected.
         self._disconnect = weakref.finalize(self, pybullet.disconnect, physicsClientId=self._id)
+
+    def renew(self) -> None:
+        """Puts a simulation that nothing was ever loaded into in the place of this one.
+
+        Raises:
+            RuntimeError: The simulation is closed.
+        """
+        if self._id is None:
+            raise RuntimeError(_CLOSED)
+        self.close()
+        self._connect()
 
     def __getattr__(self, name: str) -> Any:
         """A function of pybullet bound to this simulation, or one of its constants.
@@ -57,7 +74,7 @@ class BulletClient:
         """
         attribute = getattr(pybullet, name)
         if self._id is None:
-            raise RuntimeError("expected an open world, but it was closed. Make another one.")
+            raise RuntimeError(_CLOSED)
         if callable(attribute):
             attribute = functools.partial(attribute, physicsClientId=self._id)
         self.__dict__[name] = attribute

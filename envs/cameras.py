@@ -14,7 +14,7 @@ from jaxtyping import Float32, UInt8
 from calvinbench.envs.observation import CAMERA_SIZES
 
 RENDERERS = ("bullet-tiny",)
-"""`bullet-tiny`: PyBullet's TinyRenderer, on the CPU, without shadows."""
+"""`bullet-tiny`: PyBullet's TinyRenderer, on the CPU; shadows in CALVIN's scenes alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,14 @@ class Picture:
 class Camera:
     """A square camera in a Bullet client."""
 
-    def __init__(self, client: Any, name: str, size: int, view_matrix: Callable[[], tuple[float, ...]]) -> None:
+    def __init__(
+        self,
+        client: Any,
+        name: str,
+        size: int,
+        view_matrix: Callable[[], tuple[float, ...]],
+        as_calvin_env: bool = False,
+    ) -> None:
         """Sets a camera up.
 
         Args:
@@ -56,6 +63,7 @@ class Camera:
             name: `static` or `gripper`.
             size: Width and height in pixels.
             view_matrix: Gives the view matrix (16 numbers, columns first) at the time of a picture.
+            as_calvin_env: Whether light and shadow are left as Bullet has them, which is how calvin_env takes pictures.
 
         Raises:
             ValueError: `size` is below 1.
@@ -66,6 +74,8 @@ class Camera:
         self._size = size
         self._lens = LENSES[name]
         self._view_matrix = view_matrix
+        # The argument left out gives another light than shadow=1 does.
+        self._how = {} if as_calvin_env else {"shadow": 0}
         self._projection = client.computeProjectionMatrixFOV(
             self._lens.fov_degrees, 1.0, self._lens.near_m, self._lens.far_m
         )
@@ -77,7 +87,7 @@ class Camera:
             self._size,
             self._view_matrix(),
             self._projection,
-            shadow=0,
+            **self._how,
             renderer=self._client.ER_TINY_RENDERER,
             flags=self._client.ER_NO_SEGMENTATION_MASK,
         )
@@ -87,7 +97,9 @@ class Camera:
         return Picture(np.ascontiguousarray(rgb), (far * near / (far - (far - near) * z)).astype(np.float32))
 
 
-def make_camera(client: Any, name: str, size: int | None, gripper_pose: Callable[[], Any]) -> Camera:
+def make_camera(
+    client: Any, name: str, size: int | None, gripper_pose: Callable[[], Any], as_calvin_env: bool = False
+) -> Camera:
     """The static or the gripper camera.
 
     Args:
@@ -95,6 +107,7 @@ def make_camera(client: Any, name: str, size: int | None, gripper_pose: Callable
         name: `static` or `gripper`.
         size: Width and height in pixels, None for CALVIN's own.
         gripper_pose: Gives position and quaternion of the link that carries the gripper camera.
+        as_calvin_env: Whether light and shadow are left as Bullet has them, which is how calvin_env takes pictures.
     """
 
     def static_view() -> tuple[float, ...]:
@@ -108,4 +121,4 @@ def make_camera(client: Any, name: str, size: int | None, gripper_pose: Callable
         return view
 
     views = {"static": static_view, "gripper": gripper_view}
-    return Camera(client, name, CAMERA_SIZES[name] if size is None else size, views[name])
+    return Camera(client, name, CAMERA_SIZES[name] if size is None else size, views[name], as_calvin_env)

@@ -35,7 +35,7 @@ class Expert:
         """Makes an expert that has seen nothing.
 
         Args:
-            block_sizes: Edges of the blocks in the scene, metres.
+            block_sizes: Edges of the blocks where the world does not tell them, metres.
         """
         self._block_sizes = block_sizes
         self._task: str | None = None
@@ -53,7 +53,8 @@ class Expert:
         """
         if self._view is None or state.task != self._task:
             self._task = require_name(state.task, TASKS, "task")
-            self._view = View(state, self._block_sizes)
+            sizes = state.block_sizes or {}
+            self._view = View(state, {name: tuple(size.tolist()) for name, size in sizes.items()} or self._block_sizes)
             self._actions = _work(self._view, state.task)
         self._view.state = state
         return np.asarray(np.clip(next(self._actions), -1.0, 1.0))

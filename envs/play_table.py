@@ -1,6 +1,7 @@
 """PlayTableEnv: the robot, the table, the blocks and the cameras as one Gymnasium environment."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, SupportsFloat, cast
 
 import gymnasium
@@ -20,13 +21,17 @@ from calvinbench.envs.observation import (
     ActionConvention,
     require_finite_state,
 )
-from calvinbench.envs.robot import BASE_POSITION, FINGER_OPEN_M, LOWER_JOINT_LIMITS, UPPER_JOINT_LIMITS, Robot
-from calvinbench.envs.scene import load_scene
+from calvinbench.envs.robot import BASE_POSITION, FINGER_OPEN_M, LOWER_JOINT_LIMITS, OPEN, UPPER_JOINT_LIMITS, Robot
+from calvinbench.envs.scene import Pose, load_scene
 from calvinbench.envs.table import Table
 from calvinbench.envs.world_info import ROBOT, TABLE, BlockInfo, Contact, WorldInfo
 
 GRAVITY = -9.8
 SUBSTEPS = PHYSICS_HZ // CONTROL_HZ
+REPRODUCIBLE, PARITY = "reproducible", "parity"
+SIMULATIONS = (REPRODUCIBLE, PARITY)
+"""`reproducible`: an episode is bit-identical whatever came before. `parity`: bit-identical to calvin_env in a fresh
+process. The two part by millimetres after tens of steps with contacts: Bullet takes contacts in another order."""
 _WORLD_BOUND_M = 100.0
 """Observations are declared to lie within this; nothing in the world comes near it."""
 _MIN_BLOCK_DISTANCE_M = 0.12
@@ -44,12 +49,14 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     for, `depth_static` and `depth_gripper` in metres where `depth` is on, `robot_obs` (15,) and `scene_obs` (24,)
     float64, see `calvinbench.envs.observation`. What nobody asks for is not rendered.
 
-    `info` has `world` (a `WorldInfo`, which the oracle reads) and the tool's target, `target_position` (3,) and
-    `target_euler` (3,). The reward is always 0 and an episode never ends: `ChainEnv` adds tasks.
+    `info` has `world` (a `WorldInfo`, which the oracle reads), the tool's target, `target_position` (3,) and
+    `target_euler` (3,), and the edges of each block in metres, `block_sizes`, (3,) by name. The reward is always 0 and
+    an episode never ends: `ChainEnv` adds tasks.
 
     The same state and actions give bit-identical observations, whatever happened before in the process: every reset
-    loads the world afresh (about 16 ms, see `benchmarks/`), because Bullet's broad phase remembers earlier motion, and
-    a saved state does not bring that back.
+    loads the world afresh (about 16 ms for the embedded scene, see `benchmarks/`), because Bullet's broad phase
+    remembers earlier motion, and a saved state does not bring that back. With `simulation="parity"` they are those of
+    calvin_env 797142c, each episode in a process of its own.
     """
 
     metadata = {  # noqa: RUF012  (as Gymnasium declares it)
@@ -66,6 +73,8 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         action_convention: ActionConvention | str = ActionConvention.REL_ACTIONS,
         renderer: str = "bullet-tiny",
         render_mode: str | None = None,
+        calvin_env: str | Path | None = None,
+        simulation: str = REPRODUCIBLE,
     ) -> None:
         """Builds the world.
 
@@ -77,10 +86,13 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             action_convention: What the numbers of an action mean.
             renderer: One of `cameras.RENDERERS`.
             render_mode: `"rgb_array"`, for `render()` to give the static camera's picture.
+            calvin_env: The checkout of calvin_env for scenes A to D; None finds one, see `find_calvin_env`.
+            simulation: One of `SIMULATIONS`.
 
         Raises:
             TypeError: `cameras` is one name, not a list of names.
-            UnknownNameError: A scene, camera, convention or renderer does not exist.
+            UnknownNameError: A scene, camera, convention, renderer or simulation does not exist.
+            CheckoutError: The scene is CALVIN's, and its checkout is missing, not whole or damaged.
             ValueError: A camera's size is below 1, or the render mode does not exist.
         """
         camera_sizes = dict(camera_sizes or {})
@@ -94,7 +106,9 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.action_convention = ActionConvention(
             require_name(str(action_convention), [str(c) for c in ActionConvention], "action convention")
         )
-        self.scene = load_scene(scene)
+        self.simulation = require_name(simulation, SIMULATIONS, "simulation")
+        self.scene = load_scene(scene, calvin_env)
+        self._block_sizes = {name: np.array(size) for name, size in self.scene.block_sizes().items()}
         self.render_mode = render_mode
         self._shown = tuple(camera for camera in CAMERA_SIZES if camera in cameras)
         self._depth = depth
@@ -102,7 +116,13 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._load()
         self._is_set = False
         self._cameras = {
-            camera: make_camera(self._client, camera, camera_sizes.get(camera), lambda: self._robot.camera_pose)
+            camera: make_camera(
+                self._client,
+                camera,
+                camera_sizes.get(camera),
+                lambda: self._robot.camera_pose,
+                as_calvin_env=self.scene.calvin_env is not None,
+            )
             for camera in CAMERA_SIZES
         }
         sizes = {camera: camera_sizes.get(camera, CAMERA_SIZES[camera]) for camera in self._shown}
@@ -112,16 +132,18 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     def _load(self) -> None:
         """Empties the simulation and loads every body, in calvin_env's order."""
         client = self._client
+        if self.simulation == PARITY:
+            client.renew()
         client.resetSimulation()
         client.setGravity(0, 0, GRAVITY)
         client.setTimeStep(1 / PHYSICS_HZ)
         self._robot = Robot(client, self.scene.robot_urdf)
-        self._blocks = {
-            name: client.loadURDF(urdf.as_posix(), globalScaling=self.scene.global_scaling)
-            for name, urdf in self.scene.block_urdfs.items()
-        }
+        self._blocks = {name: self._load_block(name) for name in self.scene.block_urdfs}
         self._table = Table(client, self.scene)
-        _load_floor(client)
+        if self.scene.floor_urdf is None:
+            _load_floor(client)
+        else:
+            client.loadURDF(self.scene.floor_urdf.as_posix())
         # Body and link numbers to the names that contacts are told by.
         self._contact_names = {
             (uid, link): Contact(body, name)
@@ -132,8 +154,20 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             )
             for link, name in links.items()
         }
-        # Emptying the simulation clears this flag: set it last.
-        client.setPhysicsEngineParameter(deterministicOverlappingPairs=1)
+        # Emptying the simulation clears this flag: set it last. calvin_env sets it before, and so does without it.
+        if self.simulation == REPRODUCIBLE:
+            client.setPhysicsEngineParameter(deterministicOverlappingPairs=1)
+
+    def _load_block(self, name: str) -> int:
+        pose = self.scene.load_poses.get(name, Pose())
+        return int(
+            self._client.loadURDF(
+                self.scene.block_urdfs[name].as_posix(),
+                pose.position,
+                self._client.getQuaternionFromEuler(pose.euler),
+                globalScaling=self.scene.global_scaling,
+            )
+        )
 
     def digest(self) -> str:
         """SHA-256 of what the scene is loaded from."""
@@ -166,10 +200,14 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             robot_obs = _require_robot_obs(robot_obs)
         scene_obs = self._draw_scene() if scene_obs is None else self._require_scene_obs(scene_obs)
         self._load()
-        self._table.reset(scene_obs[:6])
+        # In a fresh process calvin_env knows of no press before the reset, and of an open gripper.
+        is_first = self.simulation == PARITY
+        self._table.reset(scene_obs[:6], knows_press=not is_first)
         for uid, pose in zip(self._blocks.values(), scene_obs[6:].reshape(3, 6), strict=True):
             quaternion = self._client.getQuaternionFromEuler(pose[3:].tolist())
             self._client.resetBasePositionAndOrientation(uid, pose[:3].tolist(), quaternion)
+        if is_first and robot_obs is not None:
+            robot_obs[14] = OPEN
         self._robot.reset(robot_obs)
         # CALVIN takes one physics step inside reset, so that contacts are known.
         self._client.stepSimulation()
@@ -223,7 +261,8 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             position = surfaces[generator.integers(len(surfaces))].draw(generator)
             if all(np.linalg.norm(position - pose[:3]) > _MIN_BLOCK_DISTANCE_M for pose in poses):
                 poses.append(np.array([*position, 0.0, 0.0, generator.uniform(-np.pi, np.pi)]))
-        fixtures = np.array([0.28 * slider, 0.22 * drawer, 0.0, 0.088 * switch, switch, led])
+        ends = [high for _, high in self._table.ranges.values()]
+        fixtures = np.array([ends[0] * slider, ends[1] * drawer, 0.0, ends[3] * switch, switch, led])
         return np.concatenate([fixtures, *poses])
 
     def _observe(self) -> dict[str, np.ndarray]:
@@ -250,6 +289,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             "world": self._world_info(),
             "target_position": target.position.copy(),
             "target_euler": target.euler.copy(),
+            "block_sizes": {name: size.copy() for name, size in self._block_sizes.items()},
         }
 
     def _world_info(self) -> WorldInfo:

@@ -2,18 +2,23 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from types import MappingProxyType
 from xml.etree import ElementTree as Xml
 
 import numpy as np
 from jaxtyping import Float64
 
+from calvinbench.envs.calvin_checkout import CalvinEnv, find_calvin_env
 from calvinbench.envs.names import require_name
 from calvinbench.envs.panda import panda_urdf
+from calvinbench.envs.scene_files import material_files, mesh_names
+
+CALVIN_SCENES = ("A", "B", "C", "D")
+SCENES = ("embedded", *CALVIN_SCENES)
+"""`embedded` ships with the package; the others are CALVIN's, and need a checkout of calvin_env."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,14 @@ class Surface:
 
 
 @dataclass(frozen=True, slots=True)
+class Pose:
+    """Where a body stands: position in metres, euler xyz in radians, world frame."""
+
+    position: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    euler: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
     """What a world is made of.
 
@@ -39,6 +52,9 @@ class Scene:
         block_urdfs: The blocks' files by name, in the order of `scene_obs`.
         global_scaling: By how much table and blocks are scaled when they are loaded.
         surfaces: Where blocks may be put: `table`, `slider_left`, `slider_right`.
+        floor_urdf: The floor's file; None for a plain floor without one.
+        load_poses: Where each block is loaded, before a reset puts it anywhere; the origin for those not named.
+        calvin_env: The checkout that one of CALVIN's own scenes is read from; None for another scene.
     """
 
     name: str
@@ -47,25 +63,52 @@ class Scene:
     block_urdfs: Mapping[str, Path]
     global_scaling: float
     surfaces: Mapping[str, Surface]
+    floor_urdf: Path | None = None
+    load_poses: Mapping[str, Pose] = field(default_factory=dict)
+    calvin_env: CalvinEnv | None = None
+
+    def block_sizes(self) -> dict[str, tuple[float, float, float]]:
+        """Edges of the blocks as they are loaded, metres."""
+        sizes = {}
+        for block, file in self.block_urdfs.items():
+            box = next(Xml.fromstring(file.read_text(encoding="utf-8")).iter("box"))  # noqa: S314
+            x, y, z = (float(edge) * self.global_scaling for edge in box.attrib["size"].split())
+            sizes[block] = (x, y, z)
+        return sizes
+
+    def joint_range(self, joint: str) -> tuple[float, float]:
+        """Limits of one of the table's joints as it is loaded, metres.
+
+        Raises:
+            KeyError: The table has no such joint.
+        """
+        for element in Xml.fromstring(self.table_urdf.read_text(encoding="utf-8")).iter("joint"):  # noqa: S314
+            limit = element.find("limit")
+            if element.get("name") == joint and limit is not None:
+                low, high = (float(limit.attrib[end]) * self.global_scaling for end in ("lower", "upper"))
+                return low, high
+        raise KeyError(f"expected a joint '{joint}' with limits in '{self.table_urdf}', found none.")
 
     def digest(self) -> str:
         """SHA-256 over everything that the scene is loaded from; where it lies on the disk does not count."""
         sha = hashlib.sha256()
         sha.update(f"{list(self.block_urdfs)} {self.global_scaling}".encode())
         descriptions = [(Path(), self.robot_urdf)]
-        for file in (self.table_urdf, *self.block_urdfs.values()):
+        if self.calvin_env is not None:
+            # Bullet's contacts remember, in their last bits, where a body was loaded.
+            sha.update(f"{self.surfaces} {self.load_poses}".encode())
+        floor = () if self.floor_urdf is None else (self.floor_urdf,)
+        for file in (self.table_urdf, *self.block_urdfs.values(), *floor):
             descriptions.append((file.parent, file.read_text(encoding="utf-8")))
         for folder, urdf in descriptions:
             sha.update(re.sub(r'filename="[^"]*/', 'filename="', urdf).encode())
-            for name in _mesh_names(urdf):
+            for name in mesh_names(urdf):
                 sha.update((folder / name).read_bytes())
+                # The embedded scene is drawn without the materials that its arm's meshes name.
+                if self.calvin_env is not None:
+                    for material in material_files(folder / name):
+                        sha.update(material.read_bytes())
         return sha.hexdigest()
-
-
-def _mesh_names(urdf: str) -> list[str]:
-    """The files that a description refers to, each once, in their order."""
-    meshes = Xml.fromstring(urdf).iter("mesh")  # noqa: S314  (a file of an installed package)
-    return list(dict.fromkeys(mesh.attrib["filename"] for mesh in meshes))
 
 
 def _embedded() -> Scene:
@@ -87,14 +130,19 @@ def _embedded() -> Scene:
     )
 
 
-SCENES: Mapping[str, Callable[[], Scene]] = MappingProxyType({"embedded": _embedded})
-"""How to make each scene."""
-
-
-def load_scene(name: str) -> Scene:
+def load_scene(name: str, calvin_env: str | Path | None = None) -> Scene:
     """A scene by name.
+
+    Args:
+        name: One of `SCENES`.
+        calvin_env: The checkout of calvin_env that scenes A to D are read from; None finds one, see `find_calvin_env`.
 
     Raises:
         UnknownNameError: There is no such scene.
+        CheckoutError: A scene of CALVIN's was asked for, and its checkout is missing, not whole or damaged.
     """
-    return SCENES[require_name(name, tuple(SCENES), "scene")]()
+    if require_name(name, SCENES, "scene") == "embedded":
+        return _embedded()
+    from calvinbench.envs.calvin_scene import load_calvin_scene
+
+    return load_calvin_scene(name, find_calvin_env(calvin_env))

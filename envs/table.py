@@ -66,13 +66,19 @@ class Table:
         """`lightbulb` and `led`, 0 or 1."""
         return dict(self._lights)
 
-    def reset(self, state: Float64[np.ndarray, "6"]) -> None:
-        """Sets the four joints and the two lights, in the order of `scene_obs`."""
+    def reset(self, state: Float64[np.ndarray, "6"], knows_press: bool = True) -> None:
+        """Sets the four joints and the two lights, in the order of `scene_obs`.
+
+        Args:
+            state: The joints in metres, the lights as 0 or 1.
+            knows_press: Whether a button that is down in this state has been pressed before; if not, it counts as a
+                new press should it be down still after the first action.
+        """
         for joint, position in zip(JOINTS, state[:4], strict=True):
             self._client.resetJointState(self.uid, self._joints[joint], position)
         for light, lit in zip(LIGHT_LINKS, state[4:], strict=True):
             self._set_light(light, int(lit))
-        self._button_was_pressed = self._is_past_middle(BUTTON)
+        self._button_was_pressed = knows_press and self._is_past_middle(BUTTON)
         self._switch_was_on = False
 
     def observe(self) -> Float64[np.ndarray, "6"]:

@@ -135,6 +135,7 @@ class PrivilegedState:
         robot_obs: Proprioception, see `observation.ROBOT_OBS_DIM`.
         target_position: Where the last actions have moved the tool's target to; metres.
         target_euler: The target's euler xyz; radians, unwrapped.
+        block_sizes: Edges of each block by name; metres. None where the world does not tell.
     """
 
     task: str
@@ -142,6 +143,7 @@ class PrivilegedState:
     robot_obs: Float64[np.ndarray, "15"]
     target_position: Float64[np.ndarray, "3"]
     target_euler: Float64[np.ndarray, "3"]
+    block_sizes: Mapping[str, Float64[np.ndarray, "3"]] | None = None
 
 
 def as_world_info(info: WorldInfo | Mapping[str, Any]) -> WorldInfo:
