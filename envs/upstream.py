@@ -18,6 +18,8 @@ from calvinbench.envs.observation import (
     require_finite_action,
     require_finite_state,
 )
+from calvinbench.envs.robot import OPEN
+from calvinbench.envs.scene import load_scene
 from calvinbench.envs.upstream_simulator import (
     SUBMODULE_REVISION,
     UpstreamError,
@@ -31,8 +33,8 @@ SCENE_FILES: Mapping[str, str] = {
     **{scene: f"calvin_scene_{scene}" for scene in "ABCD"},
     "D_eval": "calvin_scene_D_eval",
 }
-"""Files of `conf/scene` by what `--scene` calls them. `D_eval` differs from D in where blocks are loaded, which shows in
-the last digits of what follows."""
+"""Files of `conf/scene` by what `--scene` calls them. `D_eval` differs from D in where blocks are loaded before a reset
+puts them anywhere, which shows in the last digits of what follows."""
 RENDERERS = ("bullet-tiny", "bullet-egl")
 _CARTESIAN = (ActionConvention.REL_ACTIONS, ActionConvention.ABS_ACTIONS)
 _JOINT_TYPES = {ActionConvention.REL_JOINTS: "joint_rel", ActionConvention.ABS_JOINTS: "joint_abs"}
@@ -43,8 +45,9 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     """A real `calvin_env.envs.play_table_env.PlayTableSimEnv`, stepped like `PlayTableEnv`; see `docs/upstream.md`.
 
     Observations, `info`, reset options, reward and end of an episode are those of `PlayTableEnv`. What calvin_env does
-    otherwise is mended outside of it: it gets a float copy of each action, the gripper's number as exactly -1 or 1, and
-    its last gripper action is set at a reset. Contacts in `info["world"]` bear calvin_env's own link names.
+    otherwise is mended outside of it: it gets a float copy of each action, the gripper's number as exactly -1 or 1,
+    and after a reset its last gripper action is "open", as in a fresh process. Contacts in `info["world"]` bear
+    calvin_env's own link names.
 
     An episode of calvin_env depends on those before it. With `fresh` (the default) each reset makes a new simulation,
     which gives what a fresh process gives; without it resets are quick and results depend on their order, as in
@@ -114,6 +117,8 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._is_set = False
         self._is_closed = False
         self._target = (np.zeros(3), np.zeros(3))
+        self._drawn = load_scene(self.scene.removesuffix("_eval"), self._upstream.checkout.root)
+        self._block_sizes = {name: np.array(size) for name, size in self._drawn.block_sizes().items()}
         self._simulator: Any = self._make()
         self._is_new = True
         self.observation_space = _observation_space(self._shown, depth)
@@ -127,9 +132,7 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     def digest(self) -> str:
         """SHA-256 of what the scene is loaded from, as `PlayTableEnv.digest` for the same files."""
-        from calvinbench.envs.scene import load_scene
-
-        return load_scene(self.scene.removesuffix("_eval"), self._upstream.checkout.root).digest()
+        return self._drawn.digest()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -161,7 +164,7 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         simulator = self._renewed()
         for block in simulator.scene.movable_objects:
             block.np_random = self.np_random
-        simulator.robot.gripper_action = -1 if robot_obs is not None and robot_obs[14] < 0 else 1
+        simulator.robot.gripper_action = OPEN
         upstream_obs = simulator.reset(robot_obs=robot_obs, scene_obs=scene_obs)
         self._is_set = True
         self._keep_target(simulator.robot.target_pos, simulator.robot.target_orn)
@@ -231,6 +234,7 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             "world": WorldInfo.from_calvin(info),
             "target_position": position.copy(),
             "target_euler": euler.copy(),
+            "block_sizes": {name: size.copy() for name, size in self._block_sizes.items()},
         }
 
     def render(self) -> np.ndarray | None:

@@ -126,8 +126,8 @@ def make_simulator(upstream: UpstreamPackage, scene: str, cameras: Sequence[str]
             return instantiate(configuration.env, show_gui=False, use_egl=use_egl, use_scene_info=True)
     except InstantiationException as error:
         raise UpstreamError(
-            f"expected calvin_env {upstream.revision} of '{upstream.checkout.root}' to make its simulator, got: {error}. "
-            f"Look at the file that this names; an unchanged checkout is had by: {INSTALL}."
+            f"expected calvin_env {upstream.revision} of '{upstream.checkout.root}' to make its simulator, "
+            f"got: {error}. Look at the file that this names; an unchanged checkout is had by: {INSTALL}."
         ) from error
     except SystemExit as error:
         raise UpstreamError(
@@ -137,7 +137,10 @@ def make_simulator(upstream: UpstreamPackage, scene: str, cameras: Sequence[str]
 
 
 def close_simulator(simulator: Any) -> None:
-    """Closes a `PlayTableSimEnv` quietly and for good: its own `__del__` would close again what may be another's then."""
+    """Closes a `PlayTableSimEnv` quietly and for good.
+
+    Its own `__del__` would close it again, when its number may be another simulation's.
+    """
     with _quiet_stdout():
         simulator.close()
     simulator.close = _nothing
