@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from calvinbench.envs.calvin_checkout import SUBMODULE_REVISION
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import (
     CAMERA_SIZES,
@@ -21,7 +22,6 @@ from calvinbench.envs.observation import (
 from calvinbench.envs.robot import OPEN
 from calvinbench.envs.scene import load_scene
 from calvinbench.envs.upstream_simulator import (
-    SUBMODULE_REVISION,
     UpstreamError,
     close_simulator,
     import_upstream,
@@ -212,7 +212,7 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     def _keep_target(self, position: Any, turn: Any) -> None:
         """Copies the target, for calvin_env moves its own in place."""
-        from calvinbench.envs.bullet import pybullet
+        import pybullet
 
         euler = pybullet.getEulerFromQuaternion(list(turn)) if len(turn) == 4 else turn
         self._target = (np.array(position, dtype=np.float64), np.array(euler, dtype=np.float64))

@@ -5,6 +5,7 @@ An episode of calvin_env depends on what its process did before; what a fresh pr
 """
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -152,7 +153,9 @@ def upstream_failure(status: int, stderr: str) -> str:
             "Where the EGL plugin was asked for, this machine cannot do it: use the renderer bullet-tiny."
         )
     last = next((line for line in reversed(stderr.splitlines()) if line.strip()), "it said nothing")
-    return f"calvin_env's process failed with status {status}: {last.strip()}"
+    # A traceback's last line begins with the error's class, which tells a user nothing.
+    words = re.sub(r"^[\w.]*UpstreamError: ", "", last.strip())
+    return f"calvin_env's process failed with status {status}: {words}"
 
 
 def main(order_file: str, recording_file: str) -> None:

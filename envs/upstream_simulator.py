@@ -14,7 +14,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from calvinbench.envs.bullet import pybullet
 from calvinbench.envs.calvin_checkout import (
     FOLLOWED_REVISION,
     INSTALL,
@@ -152,6 +151,9 @@ def require_no_other_simulation() -> None:
     Raises:
         UpstreamError: It is taken.
     """
+    import calvinbench.envs.bullet  # first: it keeps pybullet's import quiet
+    import pybullet
+
     if pybullet.getConnectionInfo(0)["isConnected"]:
         raise UpstreamError(
             "expected a process without another Bullet simulation, but one is open. calvin_env puts its robot's "

@@ -89,7 +89,7 @@ def install_calvin(
     calvin_env_commit: str | None = None,
     calvin_commit: str = CALVIN_COMMIT,
 ) -> Installed:
-    """Clones calvin_env and calvin into `folder/calvin_env` and `folder/calvin`; what is there already is only looked at.
+    """Clones calvin_env and calvin into `folder/calvin_env` and `folder/calvin`; a checkout that is there is looked at.
 
     Args:
         folder: None for `default_folder()`.
@@ -173,10 +173,9 @@ def _remove_if_empty(folder: Path) -> None:
 
 def _require_calvin_env(root: Path) -> None:
     """Looks at every file of every scene."""
-    from calvinbench.envs.calvin_scene import CALVIN_SCENES
     from calvinbench.envs.scene import load_scene
 
-    for scene in CALVIN_SCENES:
+    for scene in "ABCD":
         load_scene(scene, find_calvin_env(root).root)
 
 

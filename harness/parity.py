@@ -12,6 +12,8 @@ from calvinbench.envs.calvin_checkout import FOLLOWED_REVISION, find_calvin_env
 from calvinbench.envs.chains import initial_observation, published
 from calvinbench.envs.play_table import PARITY, PlayTableEnv
 from calvinbench.envs.upstream_recording import Recording, record, record_upstream
+from calvinbench.envs.upstream_simulator import UpstreamError
+from calvinbench.harness.errors import RunFailedError
 
 DEFAULT_STEPS = 100
 _NUM_PICTURES = 11
@@ -82,8 +84,8 @@ class Parity:
         what = f"scene {self.scene}, {self.steps} steps of seed {self.seed}, calvin_env {self.revision}"
         if self.is_same:
             return (
-                f"{what}: every number of robot_obs and scene_obs is the same to the last bit, and so is every pixel of "
-                f"{self.num_pictures} pictures."
+                f"{what}: every number of robot_obs and scene_obs is the same to the last bit, and so is every pixel "
+                f"of {self.num_pictures} pictures."
             )
         found = []
         if self.state is not None:
@@ -96,8 +98,8 @@ class Parity:
         if self.picture is not None:
             picture = self.picture
             found.append(
-                f"first other picture after step {picture.step}: {picture.entry}, colours up to {picture.ours:g} of 255 "
-                "apart"
+                f"first other picture after step {picture.step}: {picture.entry}, colours up to {picture.ours:g} of "
+                "255 apart"
             )
         if self.revision != FOLLOWED_REVISION:
             found.append(f"our world follows calvin_env {FOLLOWED_REVISION}, so {self.revision} may well differ")
@@ -123,7 +125,7 @@ def compare_with_upstream(
     Raises:
         UnknownNameError: There is no such scene.
         CheckoutError: There is no whole checkout.
-        UpstreamError: calvin_env's simulator cannot be used.
+        RunFailedError: calvin_env's simulator cannot be used.
         ValueError: `steps` is below 1, or `seed` below 0.
     """
     if steps < 1 or seed < 0:
@@ -138,7 +140,10 @@ def compare_with_upstream(
     finally:
         env.close()
     settings = {"scene": scene, "calvin_env": str(root), "renderer": _RENDERER}
-    upstream = record_upstream(settings, robot_obs, scene_obs, actions, picture_every, python)
+    try:
+        upstream = record_upstream(settings, robot_obs, scene_obs, actions, picture_every, python)
+    except UpstreamError as error:
+        raise RunFailedError(str(error)) from error
     entries = {"robot_obs": _ROBOT_ENTRIES, "scene_obs": scene_entries(tuple(env.scene.block_urdfs))}
     return compare(upstream, ours, entries, scene, seed)
 
