@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from calvinbench.envs.bullet import is_first_simulation_free
 from calvinbench.envs.calvin_checkout import (
     FOLLOWED_REVISION,
     INSTALL,
@@ -151,10 +152,7 @@ def require_no_other_simulation() -> None:
     Raises:
         UpstreamError: It is taken.
     """
-    import calvinbench.envs.bullet  # first: it keeps pybullet's import quiet
-    import pybullet
-
-    if pybullet.getConnectionInfo(0)["isConnected"]:
+    if not is_first_simulation_free():
         raise UpstreamError(
             "expected a process without another Bullet simulation, but one is open. calvin_env puts its robot's "
             "pedestal into the first simulation of the process, whosever it is. Close the other world, or make this "
