@@ -25,6 +25,10 @@ class CheckoutError(ValueError):
     """A checkout of CALVIN is not there, is not whole, or holds something that cannot be read."""
 
 
+class CheckoutNotFoundError(CheckoutError):
+    """Nobody named a checkout, and none was found."""
+
+
 @dataclass(frozen=True, slots=True)
 class CalvinEnv:
     """A checkout of calvin_env.
@@ -54,7 +58,8 @@ def find_calvin_env(calvin_env: str | Path | None = None) -> CalvinEnv:
         calvin_env: A checkout of calvin_env, or one of calvin that holds calvin_env.
 
     Raises:
-        CheckoutError: There is none, or what is there is not a whole checkout.
+        CheckoutNotFoundError: There is none.
+        CheckoutError: What is there is not a whole checkout.
     """
     named = calvin_env or os.environ.get(CALVIN_ENV_VARIABLE)
     if named:
@@ -63,7 +68,7 @@ def find_calvin_env(calvin_env: str | Path | None = None) -> CalvinEnv:
     for root in _installed_roots():
         if _is_calvin_env(root):
             return CalvinEnv(root, calvin_env_revision(root))
-    raise CheckoutError(
+    raise CheckoutNotFoundError(
         "expected a checkout of calvin_env, found none. Say where it is by --calvin-env DIR (calvin_env=... in "
         f"Python), or by the environment variable {CALVIN_ENV_VARIABLE}, or install it by `pip install -e` from its "
         f"folder. {INSTALL}."

@@ -19,7 +19,14 @@ _ROBOT = "panda_longer_finger"
 _UPSTREAM_SEED = 0
 """What calvin_env seeds itself with (`conf/env/play_table_env.yaml`)."""
 _SURFACES = ("table", "slider_left", "slider_right")
-ASSET_DIGESTS: Mapping[str, str] = MappingProxyType({})
+ASSET_DIGESTS: Mapping[str, str] = MappingProxyType(
+    {
+        "A": "94c930c9b26ba3feb65aa6e8af3a33292f77e741c20b0da2763787a692f28964",
+        "B": "2e25e53aec3f21f8ae0e48842f2883e2fbb50145f40af68949e8f0801f3fa9c3",
+        "C": "1ffd3ace282115ddc64a5410e4f16bbf92bf60ae5fa4b4ced1932481262a027f",
+        "D": "9429b3d06289d207e24816849de3de7e29352510a766721a9358163bc5853dc4",
+    }
+)
 """What `Scene.digest` says of each scene as calvin_env has it, at 797142c and at 1431a46."""
 
 
@@ -97,7 +104,7 @@ def _robot_urdf(checkout: CalvinEnv) -> str:
     _require_same(config, "filename", named.get("filename") if isinstance(named, dict) else named, urdf)
     file = checkout.data / urdf
     text = require_whole(file).decode("utf-8")
-    return text.replace("package://", f"{file.resolve().parent.as_posix()}/")
+    return text.replace("package://", f"{file.absolute().parent.as_posix()}/")
 
 
 def _load_poses(movable: Mapping[str, Any], surfaces: Mapping[str, Surface]) -> dict[str, Pose]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from calvinbench.envs.chains import Chain, initial_observation, published
 from calvinbench.envs.instructions import InstructionSet
+from calvinbench.envs.scene import Scene
 from calvinbench.envs.tasks import is_solved
 from calvinbench.envs.world_info import PrivilegedState, WorldInfo, as_world_info
 
@@ -64,7 +65,7 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
 
         Args:
             env: A world whose `reset` takes `options={"robot_obs", "scene_obs"}` and whose `info` has `world`.
-            instructions: Sentences for the tasks; each subtask gets its task's canonical sentence.
+            instructions: Sentences for the tasks; see `InstructionSet.sentence` for which a subtask gets.
             max_steps: Steps for a subtask, at least 1.
 
         Raises:
@@ -76,6 +77,7 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
         self._instructions = instructions
         self._max_steps = max_steps
         self._chain: Chain | None = None
+        self._number = 0
         self._clock = _Clock()
         self._start: WorldInfo | None = None
         self._generator = np.random.default_rng()
@@ -87,29 +89,35 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
 
         Args:
             seed: Seeds the draws of chains; passed on to the world.
-            options: `{"chain": Chain}`; without it one of the published chains is drawn.
+            options: `{"chain": Chain}` and, where wordings are drawn by the chain's number, `"number": int` (0 without
+                it); without a chain one of the published ones is drawn.
 
         Raises:
             ValueError: `options` holds something else.
         """
         if seed is not None:
             self._generator = np.random.default_rng(seed)
-        chain = self._draw_chain() if not options else options.get("chain")
+        options = options or dict(zip(("chain", "number"), self._draw_chain(), strict=True))
+        chain, number = options.get("chain"), options.get("number", 0)
         if not isinstance(chain, Chain):
             raise ValueError(
                 'expected reset(options={"chain": chain}) with a calvinbench.envs.chains.Chain, '
                 f"got options={options!r}. Take one from chains.published()."
             )
-        robot_obs, scene_obs = initial_observation(chain.initial_state)
+        if not isinstance(number, int) or number < 0:
+            raise ValueError(f"expected the chain's number, a whole number from 0, got {number!r}.")
+        robot_obs, scene_obs = initial_observation(chain.initial_state, scene_of(self.env))
         observation, info = self.env.reset(seed=seed, options={"robot_obs": robot_obs, "scene_obs": scene_obs})
-        self._chain = chain
+        self._chain, self._number = chain, number
         self._clock = _Clock()
         self._start = as_world_info(info)
         return observation, self._with_chain(info, chain, ended=None)
 
-    def _draw_chain(self) -> Chain:
+    def _draw_chain(self) -> tuple[Chain, int]:
+        """One of the published chains, and its number."""
         chains = published()
-        return chains[self._generator.integers(len(chains))]
+        number = int(self._generator.integers(len(chains)))
+        return chains[number], number
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], SupportsFloat, bool, bool, dict[str, Any]]:
         """Takes one action; see the class for what comes back.
@@ -143,7 +151,7 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
         task = chain.subtasks[self._clock.subtask]
         return dict(info) | {
             "task": task,
-            "instruction": self._instructions.canonical(task),
+            "instruction": self._instructions.sentence(task, self._number, self._clock.subtask),
             "subtask": self._clock.subtask,
             "subtask_steps": self._clock.subtask_steps,
             "completed": self._clock.completed,
@@ -154,6 +162,12 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
         }
 
 
+def scene_of(env: gymnasium.Env[Any, Any]) -> Scene | None:
+    """The scene that a world says it is made of; None where it says nothing, which stands for scene D's places."""
+    scene = getattr(env.unwrapped, "scene", None)
+    return scene if isinstance(scene, Scene) else None
+
+
 def privileged_state(observation: Mapping[str, np.ndarray], info: Mapping[str, Any]) -> PrivilegedState:
     """What a privileged policy sees, from what `ChainEnv` returned."""
     return PrivilegedState(
@@ -162,4 +176,5 @@ def privileged_state(observation: Mapping[str, np.ndarray], info: Mapping[str, A
         robot_obs=observation["robot_obs"],
         target_position=info["target_position"],
         target_euler=info["target_euler"],
+        block_sizes=info.get("block_sizes"),
     )

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from calvinbench.envs.names import require_name
+from calvinbench.envs.scene import Scene, Surface
 from calvinbench.envs.tasks import TASKS
 from calvinbench.envs.world_info import BLOCKS
 
@@ -57,6 +58,12 @@ TABLE_PLACES = (
     (2.29995412e-01, -1.19995140e-01, 4.59990010e-01),
 )
 """Centres of blocks on the table of scene D, metres, before they are shuffled."""
+SCENE_D_SURFACES: Mapping[str, Surface] = {
+    "table": Surface((0.0, -0.15, 0.46), (0.35, -0.03, 0.46)),
+    "slider_left": Surface((-0.32, 0.05, 0.46), (-0.16, 0.12, 0.46)),
+    "slider_right": Surface((-0.05, 0.05, 0.46), (0.13, 0.12, 0.46)),
+}
+"""Scene D's surfaces (`conf/scene/calvin_scene_D.yaml`), which the places above lie on."""
 BLOCK_YAW_RANGE = (np.pi / 2 - np.pi / 8, np.pi / 2 + np.pi / 8)
 """Radians between which each block's initial yaw is drawn."""
 INITIAL_ROBOT_OBS = (
@@ -280,11 +287,16 @@ def published() -> tuple[Chain, ...]:
     return chains
 
 
-def initial_observation(initial_state: SymbolicState) -> InitialObservation:
+def initial_observation(initial_state: SymbolicState, scene: Scene | None = None) -> InitialObservation:
     """The `robot_obs` and `scene_obs` that CALVIN sets for an initial state.
+
+    CALVIN evaluates in scene D alone. In A, B and C each block goes by its name to that scene's own surfaces: as far
+    along the surface, and as far across, as its place in scene D is on scene D's. The joints go to what `left`, `open`
+    and `on` are there: their upper limits.
 
     Args:
         initial_state: One of `initial_states()`; the order of its keys does not matter.
+        scene: Where the blocks are to stand; None, the embedded scene and scene D have scene D's places.
 
     Raises:
         ValueError: Keys are missing, a value does not exist, or blocks would stand in each other.
@@ -297,19 +309,43 @@ def initial_observation(initial_state: SymbolicState) -> InitialObservation:
     # Yaws are drawn for red, blue, pink in turn, whatever their places are.
     yaws = [generator.uniform(*BLOCK_YAW_RANGE) for _ in BLOCKS]
 
+    has_own_places = scene is not None and scene.calvin_env is not None and scene.name != "D"
+    own = scene if has_own_places else None
+    slider, drawer, switch = (SLIDER_LEFT_M, DRAWER_OPEN_M, SWITCH_ON_M) if own is None else _upper_limits(own)
     scene_obs = np.zeros(24)
-    scene_obs[0] = SLIDER_LEFT_M if state["slider"] == "left" else 0.0
-    scene_obs[1] = DRAWER_OPEN_M if state["drawer"] == "open" else 0.0
-    scene_obs[3] = SWITCH_ON_M if state["lightbulb"] else 0.0
+    scene_obs[0] = slider if state["slider"] == "left" else 0.0
+    scene_obs[1] = drawer if state["drawer"] == "open" else 0.0
+    scene_obs[3] = switch if state["lightbulb"] else 0.0
     scene_obs[4] = float(state["lightbulb"])
     scene_obs[5] = float(state["led"])
     red_on_table = state["red_block"] == "table"
     table_index = {"red_block": 0, "blue_block": 1 if red_on_table else 0, "pink_block": 1}
-    for row, (key, yaw) in enumerate(zip(_BLOCK_KEYS, yaws, strict=True)):
+    rows = BLOCKS if own is None else tuple(own.block_urdfs)
+    for block, key, yaw in zip(BLOCKS, _BLOCK_KEYS, yaws, strict=True):
         place = str(state[key])
         position = table_places[table_index[key]] if place == "table" else PLACES[place]
+        if own is not None:
+            position = _on_own_surface(position, SCENE_D_SURFACES[place], own.surfaces[place])
+        row = rows.index(block)
         scene_obs[6 + 6 * row : 12 + 6 * row] = (*position, 0.0, 0.0, yaw)
     return InitialObservation(np.array(INITIAL_ROBOT_OBS), scene_obs)
+
+
+def _upper_limits(scene: Scene) -> tuple[float, float, float]:
+    """Joint positions of a slider that is left, a drawer that is open, a switch that is on."""
+    slider, drawer, switch = (scene.joint_range(joint)[1] for joint in ("base__slide", "base__drawer", "base__switch"))
+    return slider, drawer, switch
+
+
+def _on_own_surface(place: tuple[float, float, float], surface: Surface, own: Surface) -> tuple[float, float, float]:
+    """Where a place of scene D's surface is on another one, in proportion; its height above the surface is kept."""
+    x, y = (
+        own_low + (at - low) / (high - low) * (own_high - own_low)
+        for at, low, high, own_low, own_high in zip(
+            place[:2], surface.low[:2], surface.high[:2], own.low[:2], own.high[:2], strict=True
+        )
+    )
+    return x, y, own.low[2] + place[2] - surface.low[2]
 
 
 def _canonical(state: SymbolicState) -> dict[str, int | str]:

@@ -1,14 +1,33 @@
-"""Sentences for the tasks."""
+"""Sentences for the tasks: our own, or those of a checkout of calvin."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 import yaml
 
+from calvinbench.envs.calvin_checkout import (
+    CALVIN_VARIABLE,
+    INSTALL,
+    VALIDATION_SENTENCES,
+    CheckoutError,
+    CheckoutNotFoundError,
+    find_calvin,
+)
 from calvinbench.envs.names import require_name
+from calvinbench.envs.scene import CALVIN_SCENES
 from calvinbench.envs.tasks import TASKS
+
+AUTO, OURS, CALVIN, CALVIN_TRAINING = "auto", "calvinbench", "calvin", "calvin-training"
+INSTRUCTIONS = (AUTO, OURS, CALVIN, CALVIN_TRAINING)
+"""`calvinbench`: our own. `calvin`: CALVIN's validation sentence of each task, as its protocol asks.
+`calvin-training`: one of CALVIN's training wordings for each subtask, to see what wordings change. `auto`: CALVIN's
+where a checkout of calvin is given, or is found and the scene is one of CALVIN's; else our own."""
+_TRAINING_SENTENCES = VALIDATION_SENTENCES.with_name("new_playtable.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,21 +36,39 @@ class InstructionSet:
 
     Attributes:
         name: What records call it.
-        seen: For each task its sentences for training; the first is the canonical one, used in evaluation.
+        seen: For each task its sentences, at least one; the first is the canonical one, used in evaluation.
         held_out: For each task sentences that training never shows, to test generalisation of language.
+        draws_wordings: Whether evaluation goes through all sentences of a task instead of keeping to the first.
     """
 
     name: str
     seen: Mapping[str, tuple[str, ...]]
     held_out: Mapping[str, tuple[str, ...]]
+    draws_wordings: bool = False
 
     def canonical(self, task: str) -> str:
-        """The sentence that evaluation uses.
+        """The first sentence of a task.
 
         Raises:
             UnknownNameError: There is no such task.
         """
         return self.seen[require_name(task, self.seen, "task")][0]
+
+    def sentence(self, task: str, chain_number: int, subtask: int) -> str:
+        """The sentence that evaluation uses for a subtask of a chain.
+
+        It is the canonical one, or, where wordings are drawn, the one at the place that the chain's number and the
+        subtask's index in the chain give: SHA-256 of `"<chain number> <index>"` as a whole number, modulo the number of
+        the task's sentences. So it is the same in every run and for every policy.
+
+        Raises:
+            UnknownNameError: There is no such task.
+        """
+        if not self.draws_wordings:
+            return self.canonical(task)
+        sentences = self.seen[require_name(task, self.seen, "task")]
+        drawn = int.from_bytes(hashlib.sha256(f"{chain_number} {subtask}".encode()).digest(), "big")
+        return sentences[drawn % len(sentences)]
 
 
 @cache
@@ -46,7 +83,55 @@ def embedded_instructions() -> InstructionSet:
             seen[task] = tuple(sentence.format(**variant) for sentence in family["seen"])
             held_out[task] = tuple(sentence.format(**variant) for sentence in family["held_out"])
     return InstructionSet(
-        name="calvinbench",
+        name=OURS,
         seen={task: seen[task] for task in TASKS},
         held_out={task: held_out[task] for task in TASKS},
     )
+
+
+def load_instructions(
+    name: str = AUTO, scene: str = "embedded", calvin: str | Path | None = None, calvin_env: str | Path | None = None
+) -> InstructionSet:
+    """An instruction set by name.
+
+    Args:
+        name: One of `INSTRUCTIONS`.
+        scene: The scene that it is for: on CALVIN's own, `auto` looks for a checkout of calvin.
+        calvin: A checkout of calvin; None finds one, see `find_calvin`.
+        calvin_env: The checkout of calvin_env, near which one of calvin may be.
+
+    Raises:
+        UnknownNameError: There is no such set.
+        CheckoutError: CALVIN's were asked for, and there is no checkout of calvin, or its sentences cannot be read.
+    """
+    require_name(name, INSTRUCTIONS, "instruction set")
+    if name == OURS or (name == AUTO and not calvin and scene not in CALVIN_SCENES):
+        return embedded_instructions()
+    root = find_calvin(calvin, calvin_env)
+    if root is None and name == AUTO:
+        return embedded_instructions()
+    if root is None:
+        raise CheckoutNotFoundError(
+            f"expected a checkout of calvin for the instructions '{name}', found none. Say where it is by --calvin DIR "
+            f"or by the environment variable {CALVIN_VARIABLE}, or take --instructions {OURS}. {INSTALL}."
+        )
+    validation = _read_sentences(root / VALIDATION_SENTENCES)
+    if name == CALVIN_TRAINING:
+        return InstructionSet(name, _read_sentences(root / _TRAINING_SENTENCES), validation, draws_wordings=True)
+    return InstructionSet(CALVIN, validation, held_out=dict.fromkeys(TASKS, ()))
+
+
+def _read_sentences(file: Path) -> dict[str, tuple[str, ...]]:
+    """The sentences of each task in one of calvin's annotation files."""
+    try:
+        content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+        sentences = {task: content[task] for task in TASKS}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise CheckoutError(
+            f"expected sentences for all {len(TASKS)} tasks in '{file}', got {type(error).__name__}: {error}. "
+            f"Run `git checkout -- calvin_models/conf` in the checkout, or: {INSTALL}."
+        ) from error
+    for task, wordings in sentences.items():
+        if not isinstance(wordings, list) or not wordings or not all(isinstance(words, str) for words in wordings):
+            raise CheckoutError(f"expected a list of sentences for '{task}' in '{file}', got {wordings!r}.")
+    return {task: tuple(wordings) for task, wordings in sentences.items()}

@@ -23,15 +23,12 @@ from calvinbench.envs.observation import (
 )
 from calvinbench.envs.robot import BASE_POSITION, FINGER_OPEN_M, LOWER_JOINT_LIMITS, OPEN, UPPER_JOINT_LIMITS, Robot
 from calvinbench.envs.scene import Pose, load_scene
+from calvinbench.envs.simulation import PARITY, REPRODUCIBLE, SIMULATIONS
 from calvinbench.envs.table import Table
 from calvinbench.envs.world_info import ROBOT, TABLE, BlockInfo, Contact, WorldInfo
 
 GRAVITY = -9.8
 SUBSTEPS = PHYSICS_HZ // CONTROL_HZ
-REPRODUCIBLE, PARITY = "reproducible", "parity"
-SIMULATIONS = (REPRODUCIBLE, PARITY)
-"""`reproducible`: an episode is bit-identical whatever came before. `parity`: bit-identical to calvin_env in a fresh
-process. The two part by millimetres after tens of steps with contacts: Bullet takes contacts in another order."""
 _WORLD_BOUND_M = 100.0
 """Observations are declared to lie within this; nothing in the world comes near it."""
 _MIN_BLOCK_DISTANCE_M = 0.12
@@ -87,7 +84,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             renderer: One of `cameras.RENDERERS`.
             render_mode: `"rgb_array"`, for `render()` to give the static camera's picture.
             calvin_env: The checkout of calvin_env for scenes A to D; None finds one, see `find_calvin_env`.
-            simulation: One of `SIMULATIONS`.
+            simulation: One of `simulation.SIMULATIONS`.
 
         Raises:
             TypeError: `cameras` is one name, not a list of names.
@@ -172,6 +169,12 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     def digest(self) -> str:
         """SHA-256 of what the scene is loaded from."""
         return self.scene.digest()
+
+    @property
+    def calvin_env_revision(self) -> str | None:
+        """Of the calvin_env that the scene is from, `"unknown"` if its folder does not tell; None for our own scene."""
+        checkout = self.scene.calvin_env
+        return None if checkout is None else checkout.revision or "unknown"
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -53,6 +53,20 @@ class Run:
         tyro.conf.arg(metavar="{subtask,chain}", help_behavior_hint="(default: as the policy has it)"),
     ] = None
     """When memory is cleared."""
+    calvin_env: Annotated[
+        Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: CALVIN_ENV_ROOT, or as installed)")
+    ] = None
+    """Checkout of calvin_env, for CALVIN's scenes A to D."""
+    calvin: Annotated[
+        Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: CALVIN_ROOT, or near calvin_env)")
+    ] = None
+    """Checkout of calvin, for CALVIN's sentences."""
+    simulation: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: reproducible)")] = (
+        None
+    )
+    """reproducible: an episode is bit-identical whatever came before; parity: bit-identical to a fresh calvin_env."""
+    instructions: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: auto)")] = None
+    """auto, calvinbench (ours), calvin (CALVIN's), or calvin-training (one of its training wordings a subtask)."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: runs)")] = None
     """Parent of the runs' folders."""
     json: bool = False
@@ -73,8 +87,10 @@ class Run:
 
     def _suite(self) -> Suite:
         """The suite's settings with the flags laid over them."""
-        names = ("scene", "chains", "max_steps", "worlds", "seed", "memory_reset", "out")
+        names = ("scene", "chains", "max_steps", "worlds", "seed", "memory_reset", "simulation", "instructions", "out")
         flags: dict[str, Any] = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        folders = {"calvin_env": self.calvin_env, "calvin": self.calvin}
+        flags |= {name: str(folder) for name, folder in folders.items() if folder is not None}
         if self.suite is None:
             if not self.policy:
                 raise ValueError(
@@ -132,6 +148,8 @@ class List:
         names = {kind: find() for kind, find in _NAMES.items() if self.kind in (None, kind)}
         if self.json:
             _print_json(names)
+        elif self.kind == "scenes":
+            print("\n".join(_scene_lines()))
         elif self.kind is not None:
             print("\n".join(names[self.kind]))
         else:
@@ -409,6 +427,8 @@ def _as_json(run: "FinishedRun") -> dict[str, Any]:
         "official": asdict(description.official),
         "directory": str(run.directory),
         "scene": description.scene,
+        "calvin_env": description.calvin_env,
+        "simulation": description.simulation,
         "max_steps": description.max_steps,
         "instructions": description.instructions,
         "chains": description.chains,
@@ -429,6 +449,19 @@ def _scene_names() -> list[str]:
     from calvinbench.envs.scene import SCENES
 
     return list(SCENES)
+
+
+def _scene_lines() -> list[str]:
+    """The scenes, each with where it is from; then, if CALVIN's are not at hand, what to do about it."""
+    from calvinbench.envs.calvin_checkout import CheckoutError, find_calvin_env
+    from calvinbench.envs.scene import CALVIN_SCENES, SCENES
+
+    try:
+        origin, remedy = f"CALVIN's, from {find_calvin_env()}", []
+    except CheckoutError as error:
+        origin, remedy = "CALVIN's, not at hand", ["", str(error)]
+    origins = {scene: origin if scene in CALVIN_SCENES else "ships with calvinbench" for scene in SCENES}
+    return [f"{scene:10}{origins[scene]}" for scene in SCENES] + remedy
 
 
 def _backbone_names() -> list[str]:

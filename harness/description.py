@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from calvinbench.envs.calvin_scene import ASSET_DIGESTS
+from calvinbench.envs.simulation import REPRODUCIBLE
 from calvinbench.harness.provenance import Session
 from calvinbench.policies.policy import Memory, PolicyTraits
 
@@ -12,7 +14,8 @@ OFFICIAL_SCENE = "D"
 OFFICIAL_NUM_CHAINS = 1000
 OFFICIAL_MAX_STEPS = 360
 OFFICIAL_INSTRUCTIONS = "calvin"
-OFFICIAL_RENDERER_PREFIX = "calvin_env"
+OFFICIAL_RENDERERS = ("opengl-look", "bullet-egl", "calvin_env")
+"""Those with the look of CALVIN's data; the last is calvin_env's own, however it draws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +47,16 @@ class RunDescription:
         world: Class of the world.
         scene: Name of the scene.
         asset_digest: Of the scene and its assets.
+        calvin_env: Revision of the calvin_env that the scene is read from, `"unknown"` if its folder does not tell;
+            None for a scene of our own.
+        simulation: How physics is run, see `envs.simulation`.
         renderer: Who draws the pictures.
         reference_frame: Digest of what the policy's cameras show of the first chain's initial state; None without any.
         chains: Planned number of chains: the first ones of the list.
         chain_digest: Of these chains.
         max_steps: Steps for each subtask.
         instructions: Name of the instruction set.
-        instruction_digest: Of its canonical sentences.
+        instruction_digest: Of the sentences that it may give.
         seed: Where random draws start from.
         suite: The suite's name, None outside one.
         created: Date and time, UTC.
@@ -80,6 +86,8 @@ class RunDescription:
     reference_frame: str | None = None
     suite: str | None = None
     train: str | None = None
+    calvin_env: str | None = None
+    simulation: str = REPRODUCIBLE
     created: str = ""
     sessions: tuple[Session, ...] = ()
     schema_version: int = SCHEMA_VERSION
@@ -159,20 +167,27 @@ def judge_official(
     traits: PolicyTraits,
     *,
     scene: str,
+    asset_digest: str,
     is_published_list: bool,
     num_chains: int,
     max_steps: int,
     instructions: str,
     renderer: str,
 ) -> Official:
-    """Whether a run keeps to CALVIN's protocol, and all the reasons why not."""
+    """Whether a run keeps to CALVIN's protocol, and all the reasons why not.
+
+    Either simulation will do: `reproducible` parts from calvin_env by less than calvin_env parts from itself when the
+    order of its episodes changes (4 against 8 mm).
+    """
     reasons = {
         f"the scene is {scene}, not {OFFICIAL_SCENE}": scene != OFFICIAL_SCENE,
+        "the scene's files are not those of calvin_env 797142c": scene == OFFICIAL_SCENE
+        and asset_digest != ASSET_DIGESTS[OFFICIAL_SCENE],
         f"{num_chains} chains, not the published {OFFICIAL_NUM_CHAINS}": num_chains != OFFICIAL_NUM_CHAINS,
         "the chains are not the published ones": not is_published_list,
         f"{max_steps} steps a subtask, not {OFFICIAL_MAX_STEPS}": max_steps != OFFICIAL_MAX_STEPS,
         f"the sentences are {instructions}'s, not CALVIN's": instructions != OFFICIAL_INSTRUCTIONS,
-        f"the renderer {renderer} does not have CALVIN's look": not renderer.startswith(OFFICIAL_RENDERER_PREFIX),
+        f"the renderer {renderer} does not have CALVIN's look": not renderer.startswith(OFFICIAL_RENDERERS),
         "memory is kept across subtasks": traits.memory.reset != "subtask",
         "the policy reads privileged state": traits.privileged,
     }

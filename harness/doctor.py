@@ -49,13 +49,9 @@ def examine() -> Iterator[Finding]:
         )
     for name, look, remedy in _LOOKS:
         yield _finding(name, look, remedy)
-    calvin_env = package_version("calvin-env") or package_version("calvin_env")
-    yield Finding(
-        "package calvin_env",
-        OK if calvin_env else MISSING,
-        calvin_env or "not installed: CALVIN's own scenes and look are not at hand; the embedded scene needs it not",
-        is_needed=False,
-    )
+    from calvinbench.harness.doctor_checkouts import look_at_checkouts
+
+    yield from look_at_checkouts()
 
 
 def _finding(name: str, look: Callable[[], str], remedy: str) -> Finding:

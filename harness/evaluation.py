@@ -7,16 +7,18 @@ from contextlib import closing
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from gymnasium.spaces import Dict
 
 from calvinbench.envs import chains as chain_lists
+from calvinbench.envs.chain_env import scene_of
 from calvinbench.envs.chains import Chain
-from calvinbench.envs.instructions import InstructionSet, embedded_instructions
+from calvinbench.envs.instructions import INSTRUCTIONS, InstructionSet, load_instructions
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import ActionConvention
+from calvinbench.envs.simulation import SIMULATIONS
 from calvinbench.harness.description import RunDescription, judge_official
 from calvinbench.harness.executors import run_in_process, run_in_processes
 from calvinbench.harness.provenance import this_session
@@ -164,7 +166,8 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
     """What `run.json` will say of a run, but for its sessions."""
     traits = worker.policy.traits
     world = worker.world.unwrapped
-    instructions = embedded_instructions()
+    instructions = worker.instructions
+    asset_digest = world.digest() if hasattr(world, "digest") else "unknown"
     renderer = str(getattr(world, "renderer", "none"))
     chain_digest = chain_lists.digest(all_chains[: settings.chains])
     return RunDescription(
@@ -180,6 +183,7 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
         official=judge_official(
             traits,
             scene=settings.scene,
+            asset_digest=asset_digest,
             is_published_list=chain_digest == chain_lists.digest(chain_lists.published()[: settings.chains]),
             num_chains=settings.chains,
             max_steps=settings.max_steps,
@@ -188,7 +192,9 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
         ),
         world=f"{type(world).__module__}:{type(world).__qualname__}",
         scene=settings.scene,
-        asset_digest=world.digest() if hasattr(world, "digest") else "unknown",
+        asset_digest=asset_digest,
+        calvin_env=getattr(world, "calvin_env_revision", None),
+        simulation=str(getattr(world, "simulation", settings.simulation)),
         renderer=renderer,
         reference_frame=_reference_frame(worker, all_chains[0]),
         chains=settings.chains,
@@ -205,7 +211,7 @@ def _reference_frame(worker: Worker, chain: Chain) -> str | None:
     keys = [key for key in worker.policy.traits.observation_keys if key.startswith(("rgb_", "depth_"))]
     if not keys:
         return None
-    robot_obs, scene_obs = chain_lists.initial_observation(chain.initial_state)
+    robot_obs, scene_obs = chain_lists.initial_observation(chain.initial_state, scene_of(worker.world))
     observation, _ = worker.world.reset(options={"robot_obs": robot_obs, "scene_obs": scene_obs})
     sha = sha256()
     for key in sorted(keys):
@@ -214,26 +220,35 @@ def _reference_frame(worker: Worker, chain: Chain) -> str | None:
 
 
 def _digest(instructions: InstructionSet) -> str:
-    sentences = {task: instructions.canonical(task) for task in sorted(instructions.seen)}
+    """Of all that evaluation may say: the canonical sentences, or all wordings where they are drawn."""
+    if instructions.draws_wordings:
+        sentences: dict[str, Any] = {task: list(instructions.seen[task]) for task in sorted(instructions.seen)}
+    else:
+        sentences = {task: instructions.canonical(task) for task in sorted(instructions.seen)}
     return sha256(json.dumps(sentences, ensure_ascii=False).encode()).hexdigest()
 
 
 def require_known_names(suite: Suite) -> None:
-    """Refuses unknown scenes, policies and backbones, and too many chains, before anything heavy is made.
+    """Refuses unknown names, checkouts that cannot be used, and too many chains, before anything heavy is made.
 
     Raises:
-        UnknownNameError: There is no such scene or policy.
+        UnknownNameError: There is no such scene, simulation, instruction set or policy.
+        CheckoutError: A checkout of CALVIN is needed, and is missing, not whole or damaged.
         ValueError: A policy's spec cannot be read, or there are fewer chains.
     """
-    from calvinbench.envs.scene import SCENES
+    from calvinbench.envs.scene import SCENES, load_scene
     from calvinbench.policies.backbones.registry import BACKBONES
     from calvinbench.policies.registry import POLICY_KINDS, PolicySpec
 
     require_name(suite.scene, SCENES, "scene")
+    require_name(suite.simulation, SIMULATIONS, "simulation")
+    require_name(suite.instructions, INSTRUCTIONS, "instruction set")
     for spec in map(PolicySpec.parse, suite.policy):
         require_name(spec.kind, POLICY_KINDS, "policy kind")
         if spec.kind == "untrained" and spec.argument is not None:
             require_name(spec.argument, BACKBONES, "backbone")
+    load_scene(suite.scene, suite.calvin_env)
+    load_instructions(suite.instructions, suite.scene, suite.calvin, suite.calvin_env)
     num_published = len(chain_lists.published())
     if suite.chains > num_published:
         raise ValueError(f"expected chains of at most {num_published}, the published ones, got {suite.chains}.")

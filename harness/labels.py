@@ -8,6 +8,9 @@ from calvinbench.harness.runs import Run
 PRIVILEGED_MARK = "†"
 _TELLING: tuple[Callable[[Run], str], ...] = (
     lambda run: run.description.policy,
+    lambda run: f"scene {run.description.scene}",
+    lambda run: f"{run.description.instructions}'s sentences",
+    lambda run: f"{run.description.simulation} simulation",
     lambda run: f"seed {run.description.seed}",
     lambda run: f"memory reset at {run.description.memory.reset}",
     lambda run: run.directory.as_posix(),

@@ -64,7 +64,7 @@ def run_chain(open_env: Callable[[], ChainEnv], policy: Policy, job: ChainJob) -
 def _play(env: ChainEnv, policy: Policy, job: ChainJob, diary: "_Diary") -> None:
     """Steps until the chain is over, telling the diary."""
     traits = policy.traits
-    observation, info = env.reset(seed=job.seed, options={"chain": job.chain})
+    observation, info = env.reset(seed=job.seed, options={"chain": job.chain, "number": job.number})
     state = policy.initial_state(1, seeds=[job.seed])
     diary.begin_subtask(info)
     is_over = False

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from calvinbench.envs.names import require_name
+from calvinbench.envs.simulation import REPRODUCIBLE
 
 DEFAULT_OUT = Path("runs")
 MEMORY_RESETS = ("subtask", "chain")
@@ -26,6 +27,10 @@ class RunSettings:
         max_steps: Steps for each subtask.
         seed: Where the policy's random draws start from.
         memory_reset: When memory is cleared, `"subtask"` or `"chain"`; None leaves it to the policy.
+        calvin_env: The checkout of calvin_env for CALVIN's scenes; None looks for one.
+        calvin: The checkout of calvin for CALVIN's sentences; None looks for one.
+        simulation: One of `envs.simulation.SIMULATIONS`.
+        instructions: One of `envs.instructions.INSTRUCTIONS`.
     """
 
     policy: str
@@ -34,13 +39,21 @@ class RunSettings:
     max_steps: int = 360
     seed: int = 0
     memory_reset: str | None = None
+    calvin_env: str | None = None
+    calvin: str | None = None
+    simulation: str = REPRODUCIBLE
+    instructions: str = "auto"
 
     def __post_init__(self) -> None:
         for name in ("chains", "max_steps", "seed"):
             _require_whole_number(name, getattr(self, name))
-        for name in ("policy", "scene"):
+        for name in ("policy", "scene", "simulation", "instructions"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise ValueError(f"expected {name} to be a name, got {getattr(self, name)!r}.")
+        for name in ("calvin_env", "calvin"):
+            folder = getattr(self, name)
+            if folder is not None and (not isinstance(folder, str) or not folder):
+                raise ValueError(f"expected {name} to be a folder's path, got {folder!r}.")
         if self.memory_reset is not None:
             require_name(str(self.memory_reset), MEMORY_RESETS, "memory_reset")
 
@@ -60,11 +73,15 @@ class Suite:
     Attributes:
         name: What the suite is called; None for policies given as flags.
         policy: The policies' specs.
-        scene: As in `RunSettings`, for all of them; so are `chains`, `max_steps`, `seed` and `memory_reset`.
+        scene: As in `RunSettings`, for all of them; so are all that follow but `worlds` and `out`.
         chains: See `scene`.
         max_steps: See `scene`.
         seed: See `scene`.
         memory_reset: See `scene`.
+        calvin_env: See `scene`.
+        calvin: See `scene`.
+        simulation: See `scene`.
+        instructions: See `scene`.
         worlds: Worlds stepped at once. The records do not depend on it.
         out: Parent folder of the runs' folders.
     """
@@ -76,6 +93,10 @@ class Suite:
     max_steps: int = 360
     seed: int = 0
     memory_reset: str | None = None
+    calvin_env: str | None = None
+    calvin: str | None = None
+    simulation: str = REPRODUCIBLE
+    instructions: str = "auto"
     worlds: int = 1
     out: Path = DEFAULT_OUT
 
@@ -103,6 +124,10 @@ class Suite:
                 max_steps=self.max_steps,
                 seed=self.seed,
                 memory_reset=self.memory_reset,
+                calvin_env=self.calvin_env,
+                calvin=self.calvin,
+                simulation=self.simulation,
+                instructions=self.instructions,
             )
             for policy in self.policy
         )

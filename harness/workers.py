@@ -10,8 +10,7 @@ from typing import Any
 import gymnasium
 
 from calvinbench.envs.chain_env import ChainEnv
-from calvinbench.envs.instructions import embedded_instructions
-from calvinbench.envs.names import require_name
+from calvinbench.envs.instructions import InstructionSet, load_instructions
 from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.records import ERRORED, ChainRecord
 from calvinbench.harness.rollout import ChainJob, run_chain
@@ -21,23 +20,25 @@ from calvinbench.policies.policy import Policy, PolicyTraits
 _logger = logging.getLogger(__name__)
 
 World = gymnasium.Env[Any, Any]
-WorldFactory = Callable[[str, PolicyTraits], World]
-"""Makes a world from a scene's name and the traits of the policy that will step it."""
+WorldFactory = Callable[[RunSettings, PolicyTraits], World]
+"""Makes a world from what the run is and the traits of the policy that will step it."""
 PolicyFactory = Callable[[str, str | None], Policy]
 """Makes a policy from its spec and from when its memory is cleared (None: as the policy has it)."""
 
 
-def make_play_table(scene: str, traits: PolicyTraits) -> World:
+def make_play_table(settings: RunSettings, traits: PolicyTraits) -> World:
     """A PyBullet world that renders what the policy reads and nothing else.
 
     Raises:
-        UnknownNameError: There is no such scene.
+        UnknownNameError: There is no such scene or simulation.
+        CheckoutError: The scene is CALVIN's, and its checkout is missing, not whole or damaged.
     """
     from calvinbench.envs.play_table import PlayTableEnv
-    from calvinbench.envs.scene import SCENES
 
     return PlayTableEnv(
-        scene=require_name(scene, SCENES, "scene"),
+        scene=settings.scene,
+        calvin_env=settings.calvin_env,
+        simulation=settings.simulation,
         cameras=traits.cameras,
         depth=any(key.startswith("depth_") for key in traits.observation_keys),
         action_convention=traits.action_convention,
@@ -88,16 +89,20 @@ class Worker:
     """A policy and a world, ready to run one chain after another."""
 
     def __init__(self, setup: WorkerSetup) -> None:
-        """Makes the policy at once and the world when it is first needed."""
+        """Makes the policy and reads the instructions at once; makes the world when it is first needed."""
         self._setup = setup
         self.policy = setup.make_policy(setup.settings.policy, setup.settings.memory_reset)
+        settings = setup.settings
+        self.instructions: InstructionSet = load_instructions(
+            settings.instructions, settings.scene, settings.calvin, settings.calvin_env
+        )
         self._world: World | None = None
 
     @property
     def world(self) -> World:
         """The world, made if there is none."""
         if self._world is None:
-            self._world = self._setup.make_world(self._setup.settings.scene, self.policy.traits)
+            self._world = self._setup.make_world(self._setup.settings, self.policy.traits)
         return self._world
 
     def run(self, job: ChainJob) -> ChainRecord:
@@ -117,7 +122,7 @@ class Worker:
                 _logger.warning("a world did not close: %s", error)
 
     def _chain_env(self) -> ChainEnv:
-        return ChainEnv(self.world, embedded_instructions(), self._setup.settings.max_steps)
+        return ChainEnv(self.world, self.instructions, self._setup.settings.max_steps)
 
 
 @contextmanager

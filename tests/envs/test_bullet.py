@@ -1,5 +1,7 @@
 import gc
 
+import pytest
+
 from calvinbench.envs.bullet import BulletClient
 
 
@@ -20,3 +22,21 @@ class TestBulletClient:
         first.close()
         assert second.isConnected()
         second.close()
+
+    def test_a_renewed_simulation_is_empty_and_the_old_one_is_freed(self):
+        first = BulletClient()
+        first.createMultiBody(1.0)
+        number = first._id
+        first.renew()
+        assert first.getNumBodies() == 0
+        assert first._id == number
+        second = BulletClient()
+        first.close()
+        assert second.isConnected()
+        second.close()
+
+    def test_a_closed_simulation_is_not_renewed(self):
+        closed = BulletClient()
+        closed.close()
+        with pytest.raises(RuntimeError, match="it was closed"):
+            closed.renew()

@@ -6,7 +6,7 @@ import pytest
 
 from calvinbench.envs.chain_env import ChainEnv
 from calvinbench.envs.chains import Chain
-from calvinbench.envs.instructions import embedded_instructions
+from calvinbench.envs.instructions import InstructionSet, embedded_instructions
 from calvinbench.envs.play_table import PlayTableEnv
 
 STATE = {
@@ -122,3 +122,17 @@ def test_a_time_limit_inside_cuts_the_episode_short():
 def test_a_clock_without_steps_is_refused():
     with pytest.raises(ValueError, match="at least 1"):
         make(max_steps=0)
+
+
+def test_drawn_wordings_go_by_the_chain_s_number_and_the_subtask_s_place():
+    ours = embedded_instructions()
+    wordings = InstructionSet("drawn", ours.seen, ours.held_out, draws_wordings=True)
+    env = ChainEnv(PlayTableEnv(cameras=()), wordings)
+    for number in (0, 3, 8):
+        _, info = env.reset(options={"chain": CHAIN, "number": number})
+        assert info["instruction"] == wordings.sentence("turn_on_led", number, 0)
+    _, info = env.reset(options={"chain": CHAIN})
+    assert info["instruction"] == wordings.sentence("turn_on_led", 0, 0)
+    with pytest.raises(ValueError, match="the chain's number, a whole number from 0, got -1"):
+        env.reset(options={"chain": CHAIN, "number": -1})
+    env.close()

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from calvinbench.envs.play_table import PARITY, PlayTableEnv
+from calvinbench.envs.play_table import PlayTableEnv
+from calvinbench.envs.simulation import PARITY
 from calvinbench.envs.world_info import BLOCKS, ROBOT, TABLE, WorldInfo
 
 pytestmark = pytest.mark.recorded

@@ -88,3 +88,11 @@ def test_the_button_springs_back_and_a_door_stays(bench: Workbench):
     assert joints["base__button"] < 0.002
     assert joints["base__slide"] == pytest.approx(0.14, abs=1e-3)
     assert joints["base__drawer"] == pytest.approx(0.1, abs=1e-3)
+
+
+def test_a_button_that_is_down_at_reset_is_a_new_press_only_where_nobody_knows_of_it(bench: Workbench):
+    down = np.array([0.0, 0.0, 0.02, 0.0, 0.0, 0.0])
+    for knows_press, led in ((True, 0), (False, 1)):
+        bench.table.reset(down, knows_press=knows_press)
+        bench.push("base__button", 0.02)
+        assert bench.table.lights["led"] == led

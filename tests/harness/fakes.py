@@ -14,6 +14,7 @@ import numpy as np
 from calvinbench.envs.chains import Chain, initial_states
 from calvinbench.envs.fake_play_table import FakePlayTable
 from calvinbench.envs.observation import ActionConvention, Observation
+from calvinbench.harness.suite import RunSettings
 from calvinbench.policies.policy import Decision, Memory, PolicyTraits
 
 DARK = initial_states()[0]
@@ -40,7 +41,7 @@ _AXES = {
 }
 
 
-def make_fake_world(scene: str, traits: PolicyTraits) -> FakePlayTable:
+def make_fake_world(settings: RunSettings | None, traits: PolicyTraits) -> FakePlayTable:
     return FakePlayTable(cameras=traits.cameras)
 
 

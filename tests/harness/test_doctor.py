@@ -4,7 +4,7 @@ from calvinbench.harness import doctor
 def test_what_is_installed_works_here():
     findings = {finding.name: finding for finding in doctor.examine()}
     assert not [finding for finding in findings.values() if finding.is_trouble]
-    assert {"torch", "pybullet", "assets", "renderer", "package calvin_env"} <= set(findings)
+    assert {"torch", "pybullet", "assets", "renderer", "checkout of calvin_env", "checkout of calvin"} <= set(findings)
     assert "200x200" in findings["renderer"].detail
 
 

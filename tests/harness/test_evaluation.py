@@ -63,9 +63,9 @@ def test_a_policy_that_breaks_makes_errored_chains_and_the_run_goes_on(run_fake,
 def test_after_an_error_the_world_is_made_anew(fake_setup, tmp_path):
     made = []
 
-    def make_world(scene, traits):
-        made.append(scene)
-        return make_fake_world(scene, traits)
+    def make_world(settings, traits):
+        made.append(settings.scene)
+        return make_fake_world(settings, traits)
 
     evaluate(fake_setup("raises", make_world), tmp_path, chains=CHAINS)
     assert len(made) == 1 + 2  # the last chain's error leaves nothing to make a world for

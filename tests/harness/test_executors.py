@@ -41,10 +41,10 @@ def test_workers_that_cannot_start_end_the_run_and_blame_no_chain(fake_setup, tm
     assert load_run(tmp_path).records == ()
 
 
-def make_world_in_driver_only(scene, traits):
+def make_world_in_driver_only(settings, traits):
     if multiprocessing.parent_process() is not None:
         os._exit(9)
-    return make_fake_world(scene, traits)
+    return make_fake_world(settings, traits)
 
 
 def test_in_a_worker_torch_has_one_thread(fake_setup, tmp_path):

@@ -12,7 +12,7 @@ from calvinbench.policies.policy import Decision
 
 
 def roll(policy, number=0, max_steps=10):
-    env = ChainEnv(make_fake_world("fake", policy.traits), embedded_instructions(), max_steps)
+    env = ChainEnv(make_fake_world(None, policy.traits), embedded_instructions(), max_steps)
     return run_chain(lambda: env, policy, make_job(number, CHAINS[number], run_seed=0))
 
 
