@@ -91,6 +91,7 @@ def serve(scene: str, renderer: str, calvin_env: str | None) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     from calvinbench.envs.chains import initial_observation, published
+    from calvinbench.envs.scene import load_scene
     from calvinbench.envs.upstream_simulator import close_simulator, import_upstream, make_simulator
 
     def answer(**content: float | str) -> None:
@@ -102,7 +103,8 @@ def serve(scene: str, renderer: str, calvin_env: str | None) -> None:
     cameras = () if renderer == "none" else ("static", "gripper")
     simulator = make_simulator(upstream, f"calvin_scene_{scene}", cameras, use_egl=renderer == "bullet-egl")
     answer(revision=upstream.revision, start_seconds=time.perf_counter() - began)
-    robot_obs, scene_obs = initial_observation(published()[0].initial_state)
+    drawn = load_scene(scene, upstream.checkout.root)
+    robot_obs, scene_obs = initial_observation(published()[0].initial_state, drawn)
     for line in sys.stdin:
         steps = list(actions(int(line)))
         simulator.reset(robot_obs=robot_obs, scene_obs=scene_obs)

@@ -1,6 +1,9 @@
-"""The two ways in which a world's physics can be run."""
+"""The ways in which a world's physics can be run."""
 
 REPRODUCIBLE, PARITY = "reproducible", "parity"
 SIMULATIONS = (REPRODUCIBLE, PARITY)
 """`reproducible`: an episode is bit-identical whatever came before. `parity`: bit-identical to calvin_env in a fresh
 process. Once bodies touch, the two part by millimetres within tens of steps: Bullet takes contacts in another order."""
+UPSTREAM = "upstream"
+RUN_SIMULATIONS = (*SIMULATIONS, UPSTREAM)
+"""What a run may ask for: one of ours, or `upstream`, calvin_env's own simulator, anew for each chain."""

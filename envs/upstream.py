@@ -21,6 +21,7 @@ from calvinbench.envs.observation import (
 )
 from calvinbench.envs.robot import OPEN
 from calvinbench.envs.scene import load_scene
+from calvinbench.envs.simulation import UPSTREAM
 from calvinbench.envs.upstream_simulator import (
     UpstreamError,
     close_simulator,
@@ -54,13 +55,15 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     CALVIN's own evaluation. A process holds one such world and no other Bullet simulation beside it.
 
     Attributes:
-        revision: Of calvin_env: `797142c`, `1431a46`, or `unknown (...)`.
+        calvin_env_revision: `797142c`, `1431a46`, or `unknown (...)`.
+        scene: What calvin_env's configuration says of the scene, as `PlayTableEnv` reads it.
     """
 
     metadata = {  # noqa: RUF012  (as Gymnasium declares it)
         "render_modes": ["rgb_array"],
         "render_fps": CONTROL_HZ,
     }
+    simulation = UPSTREAM
 
     def __init__(
         self,
@@ -98,17 +101,17 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             require_name(camera, tuple(CAMERA_SIZES), "camera")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"expected render_mode None or 'rgb_array', got {render_mode!r}.")
-        self.scene = require_name(scene, tuple(SCENE_FILES), "scene")
+        self._scene_file = SCENE_FILES[require_name(scene, tuple(SCENE_FILES), "scene")]
         self.renderer = require_name(renderer, RENDERERS, "renderer")
         self.action_convention = ActionConvention(
             require_name(str(action_convention), [str(c) for c in ActionConvention], "action convention")
         )
         self.render_mode = render_mode
         self._upstream = import_upstream(calvin_env)
-        self.revision = self._upstream.revision
-        if self.revision == SUBMODULE_REVISION and self.action_convention not in _CARTESIAN:
+        self.calvin_env_revision = self._upstream.revision
+        if self.calvin_env_revision == SUBMODULE_REVISION and self.action_convention not in _CARTESIAN:
             raise ValueError(
-                f"expected a Cartesian action convention with calvin_env {self.revision}, got "
+                f"expected a Cartesian action convention with calvin_env {self.calvin_env_revision}, got "
                 f"'{self.action_convention}': that revision knows no actions in joints. Check out a later one."
             )
         self._shown = tuple(camera for camera in CAMERA_SIZES if camera in cameras)
@@ -117,8 +120,8 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._is_set = False
         self._is_closed = False
         self._target = (np.zeros(3), np.zeros(3))
-        self._drawn = load_scene(self.scene.removesuffix("_eval"), self._upstream.checkout.root)
-        self._block_sizes = {name: np.array(size) for name, size in self._drawn.block_sizes().items()}
+        self.scene = load_scene(scene.removesuffix("_eval"), self._upstream.checkout.root)
+        self._block_sizes = {name: np.array(size) for name, size in self.scene.block_sizes().items()}
         self._simulator: Any = self._make()
         self._is_new = True
         self.observation_space = _observation_space(self._shown, depth)
@@ -126,13 +129,11 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.action_space = spaces.Box(-bound, bound, (self.action_convention.action_dim,), np.float64)
 
     def _make(self) -> Any:
-        return make_simulator(
-            self._upstream, SCENE_FILES[self.scene], self._shown, use_egl=self.renderer == "bullet-egl"
-        )
+        return make_simulator(self._upstream, self._scene_file, self._shown, use_egl=self.renderer == "bullet-egl")
 
     def digest(self) -> str:
         """SHA-256 of what the scene is loaded from, as `PlayTableEnv.digest` for the same files."""
-        return self._drawn.digest()
+        return self.scene.digest()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

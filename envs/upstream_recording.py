@@ -71,7 +71,7 @@ def record(
         np.stack([observation["scene_obs"] for observation in observations]),
         {camera: np.stack(taken) for camera, taken in pictures.items()},
         picture_every,
-        str(getattr(env.unwrapped, "revision", type(env.unwrapped).__name__)),
+        str(getattr(env.unwrapped, "calvin_env_revision", type(env.unwrapped).__name__)),
     )
 
 

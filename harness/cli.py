@@ -64,7 +64,8 @@ class Run:
     simulation: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: reproducible)")] = (
         None
     )
-    """reproducible: an episode is bit-identical whatever came before; parity: bit-identical to a fresh calvin_env."""
+    """reproducible: an episode is bit-identical whatever came before; parity: bit-identical to a fresh calvin_env;
+    upstream: calvin_env's own simulator."""
     instructions: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: auto)")] = None
     """auto, calvinbench (ours), calvin (CALVIN's), or calvin-training (one of its training wordings a subtask)."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: runs)")] = None

@@ -19,8 +19,8 @@ from calvinbench.envs.scene import SCENES
 DEFAULT_FRAMES = 20
 MAX_ALIKE = 6.0
 """Pictures of one renderer are closer than this on average, of 255. While the arm moves, a reset to the stored state
-puts the gripper camera a little beside where it was: up to 5 apart with the same renderer, measured on recordings. EGL's
-and TinyRenderer's pictures of one moment are 23.5 (static) and 13.9 (gripper) apart."""
+puts the gripper camera a little beside where it was: up to 5 apart with the same renderer, measured on recordings.
+EGL's and TinyRenderer's pictures of one moment are 23.5 (static) and 13.9 (gripper) apart."""
 MAX_OFF = 10
 """A pixel is off where one of its colours differs by more, of 255."""
 _EPISODE = re.compile(r"episode_(\d+)\.npz")

@@ -10,7 +10,8 @@ from jaxtyping import Float64
 
 from calvinbench.envs.calvin_checkout import FOLLOWED_REVISION, find_calvin_env
 from calvinbench.envs.chains import initial_observation, published
-from calvinbench.envs.play_table import PARITY, PlayTableEnv
+from calvinbench.envs.play_table import PlayTableEnv
+from calvinbench.envs.simulation import PARITY
 from calvinbench.envs.upstream_recording import Recording, record, record_upstream
 from calvinbench.envs.upstream_simulator import UpstreamError
 from calvinbench.harness.errors import RunFailedError
@@ -131,11 +132,11 @@ def compare_with_upstream(
     if steps < 1 or seed < 0:
         raise ValueError(f"expected at least one step and a seed of at least 0, got steps {steps} and seed {seed}.")
     root = find_calvin_env(calvin_env).root
-    robot_obs, scene_obs = initial_observation(published()[0].initial_state)
     actions = wander(steps, np.random.default_rng(seed))
     picture_every = max(1, steps // (_NUM_PICTURES - 1))
     env = PlayTableEnv(scene=scene, calvin_env=root, simulation=PARITY, renderer=_RENDERER)
     try:
+        robot_obs, scene_obs = initial_observation(published()[0].initial_state, env.scene)
         ours = record(env, robot_obs, scene_obs, actions, picture_every)
     finally:
         env.close()

@@ -11,6 +11,7 @@ import gymnasium
 
 from calvinbench.envs.chain_env import ChainEnv
 from calvinbench.envs.instructions import InstructionSet, load_instructions
+from calvinbench.envs.simulation import UPSTREAM
 from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.records import ERRORED, ChainRecord
 from calvinbench.harness.rollout import ChainJob, run_chain
@@ -32,7 +33,11 @@ def make_play_table(settings: RunSettings, traits: PolicyTraits) -> World:
     Raises:
         UnknownNameError: There is no such scene or simulation.
         CheckoutError: The scene is CALVIN's, and its checkout is missing, not whole or damaged.
+        WorldNotMadeError: calvin_env's own simulator was asked for and cannot be used.
     """
+    depth = any(key.startswith("depth_") for key in traits.observation_keys)
+    if settings.simulation == UPSTREAM:
+        return _make_upstream(settings, traits, depth)
     from calvinbench.envs.play_table import PlayTableEnv
 
     return PlayTableEnv(
@@ -40,9 +45,29 @@ def make_play_table(settings: RunSettings, traits: PolicyTraits) -> World:
         calvin_env=settings.calvin_env,
         simulation=settings.simulation,
         cameras=traits.cameras,
-        depth=any(key.startswith("depth_") for key in traits.observation_keys),
+        depth=depth,
         action_convention=traits.action_convention,
     )
+
+
+def _make_upstream(settings: RunSettings, traits: PolicyTraits, depth: bool) -> World:
+    from calvinbench.envs.upstream import UpstreamPlayTableEnv
+    from calvinbench.envs.upstream_simulator import UpstreamError
+
+    try:
+        return UpstreamPlayTableEnv(
+            scene=settings.scene,
+            calvin_env=settings.calvin_env,
+            cameras=traits.cameras,
+            depth=depth,
+            action_convention=traits.action_convention,
+        )
+    except UpstreamError as error:
+        raise WorldNotMadeError(str(error)) from error
+
+
+class WorldNotMadeError(RunFailedError):
+    """calvin_env's own simulator cannot be used; the message says why."""
 
 
 def make_policy_by_spec(spec: str, memory_reset: str | None) -> Policy:

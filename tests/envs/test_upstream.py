@@ -1,5 +1,6 @@
 """Against the real calvin_env where it can be imported; each test steps it in a process of its own."""
 
+import json
 import subprocess
 import sys
 
@@ -94,6 +95,17 @@ def test_a_chain_runs_on_it_as_on_our_own_world(upstream):
         "assert (terminated, truncated, info['outcome']) == (False, True, 'timed_out')\n"
     )
     run(code)
+
+
+@pytest.mark.slow
+def test_a_run_on_it_says_which_calvin_env_it_was(upstream, tmp_path):
+    words = "run --policy expert --scene D --simulation upstream --chains 1 --max-steps 5 --out".split()
+    code = f"from calvinbench.harness import cli\nassert cli.main([*{words!r}, {str(tmp_path)!r}]) == 0\n"
+    run(code)
+    description = json.loads((tmp_path / "expert" / "run.json").read_text())
+    assert description["simulation"] == "upstream"
+    assert description["calvin_env"] == upstream.revision
+    assert description["world"] == "calvinbench.envs.upstream:UpstreamPlayTableEnv"
 
 
 @pytest.mark.slow
