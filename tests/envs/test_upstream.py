@@ -99,7 +99,20 @@ def test_a_chain_runs_on_it_as_on_our_own_world(upstream):
 
 @pytest.mark.slow
 def test_a_run_on_it_says_which_calvin_env_it_was(upstream, tmp_path):
-    words = "run --policy expert --scene D --simulation upstream --chains 1 --max-steps 5 --out".split()
+    words = [
+        "run",
+        "--policy",
+        "expert",
+        "--scene",
+        "D",
+        "--simulation",
+        "upstream",
+        "--chains",
+        "1",
+        "--max-steps",
+        "5",
+        "--out",
+    ]
     code = f"from calvinbench.harness import cli\nassert cli.main([*{words!r}, {str(tmp_path)!r}]) == 0\n"
     run(code)
     description = json.loads((tmp_path / "expert" / "run.json").read_text())
