@@ -3,15 +3,17 @@
 Its configuration is composed here by hand: hydra, which calvin_env needs anyway, is only asked to make the objects.
 """
 
+import hashlib
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from calvinbench.envs.bullet import is_first_simulation_free
@@ -22,8 +24,15 @@ from calvinbench.envs.calvin_checkout import (
     CalvinEnv,
     find_calvin_env,
 )
+from calvinbench.envs.git_revision import head_commit
 
-KNOWN_REVISIONS = (SUBMODULE_REVISION, FOLLOWED_REVISION)
+SOURCE_DIGESTS: Mapping[str, str] = MappingProxyType(
+    {
+        SUBMODULE_REVISION: "b113778edbfd5d59679a58fdd8a34968222f969a32d2c2c79b9442567d013cc0",
+        FOLLOWED_REVISION: "ad7bfc990de9f318da0baa7cbf7b32080b95cf20b93ebab6b63808158fd577a9",
+    }
+)
+"""What `source_digest` says of the revisions that we know."""
 REQUIREMENTS = (
     "omegaconf",
     "hydra-core",
@@ -39,6 +48,17 @@ REQUIREMENTS = (
 _ENTRY = "calvin_env.envs.play_table_env"
 _ROBOT_FILES = ("panda", "panda_longer_finger")
 """The second is laid over the first, as its list of defaults says."""
+
+
+def source_digest(root: Path) -> str:
+    """SHA-256 over the source that a simulation runs through; empty files, and line endings, do not count."""
+    sha = hashlib.sha256()
+    for pattern in ("camera/*.py", "envs/play_table_env.py", "robot/*.py", "scene/**/*.py"):
+        for file in sorted((root / "calvin_env").glob(pattern)):
+            text = file.read_text(encoding="utf-8", errors="replace")
+            if text:
+                sha.update(f"{file.relative_to(root).as_posix()}\n{text}".encode())
+    return sha.hexdigest()
 
 
 class UpstreamError(RuntimeError):
@@ -59,9 +79,16 @@ class UpstreamPackage:
 
     @property
     def revision(self) -> str:
-        """`797142c`, `1431a46`, or `unknown (...)` with what git says of any other."""
-        revision = self.checkout.revision
-        return revision if revision in KNOWN_REVISIONS else f"unknown ({revision or 'no git files'})"
+        """`797142c` or `1431a46` by what its source is; else `unknown (...)` with what git's files say."""
+        digest = source_digest(self.checkout.root)
+        for revision, known in SOURCE_DIGESTS.items():
+            if digest == known:
+                return revision
+        commit = head_commit(self.checkout.root)
+        if commit is None:
+            return "unknown (no git files)"
+        is_known = commit.startswith(tuple(SOURCE_DIGESTS))
+        return f"unknown ({'changed since ' if is_known else ''}{commit[:7]})"
 
 
 def import_upstream(calvin_env: str | Path | None = None) -> UpstreamPackage:

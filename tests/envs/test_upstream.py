@@ -1,16 +1,23 @@
 """Against the real calvin_env where it can be imported; each test steps it in a process of its own."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from calvinbench.envs.calvin_checkout import CheckoutError
+from calvinbench.envs.calvin_checkout import CalvinEnv, CheckoutError
 from calvinbench.envs.upstream import SCENE_FILES
 from calvinbench.envs.upstream_recording import record_upstream, upstream_failure
-from calvinbench.envs.upstream_simulator import KNOWN_REVISIONS, UpstreamError, import_upstream
+from calvinbench.envs.upstream_simulator import (
+    SOURCE_DIGESTS,
+    UpstreamError,
+    UpstreamPackage,
+    import_upstream,
+    source_digest,
+)
 
 
 @pytest.fixture(scope="module")
@@ -99,21 +106,8 @@ def test_a_chain_runs_on_it_as_on_our_own_world(upstream):
 
 @pytest.mark.slow
 def test_a_run_on_it_says_which_calvin_env_it_was(upstream, tmp_path):
-    words = [
-        "run",
-        "--policy",
-        "expert",
-        "--scene",
-        "D",
-        "--simulation",
-        "upstream",
-        "--chains",
-        "1",
-        "--max-steps",
-        "5",
-        "--out",
-    ]
-    code = f"from calvinbench.harness import cli\nassert cli.main([*{words!r}, {str(tmp_path)!r}]) == 0\n"
+    where = ["--scene", "D", "--simulation", "upstream", "--chains", "1", "--max-steps", "5", "--out", str(tmp_path)]
+    code = f"from calvinbench.harness import cli\nassert cli.main(['run', '--policy', 'expert', *{where!r}]) == 0\n"
     run(code)
     description = json.loads((tmp_path / "expert" / "run.json").read_text())
     assert description["simulation"] == "upstream"
@@ -134,7 +128,17 @@ def test_a_second_simulation_in_the_process_is_refused(upstream):
 
 
 def test_the_revision_is_a_known_one_or_called_unknown(upstream):
-    assert upstream.revision in KNOWN_REVISIONS or upstream.revision.startswith("unknown (")
+    assert upstream.revision in SOURCE_DIGESTS or upstream.revision.startswith("unknown (")
+
+
+def test_a_changed_source_is_not_passed_off_as_a_known_revision(upstream, tmp_path):
+    root = upstream.checkout.root
+    shutil.copytree(root / "calvin_env", tmp_path / "calvin_env")
+    assert source_digest(tmp_path) == source_digest(root)
+    with (tmp_path / "calvin_env" / "robot" / "robot.py").open("a") as source:
+        source.write("# another word\n")
+    changed = UpstreamPackage(CalvinEnv(tmp_path, upstream.checkout.revision), upstream.entry)
+    assert changed.revision == "unknown (no git files)"
 
 
 def make_source(root, text):
