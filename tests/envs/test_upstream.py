@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from calvinbench.envs.calvin_checkout import CalvinEnv, CheckoutError
 from calvinbench.envs.upstream import SCENE_FILES
@@ -55,6 +56,25 @@ def test_recordings_of_upstream_are_replayed_to_the_last_bit(upstream, recording
             assert ours.revision == upstream.revision
             replayed += 1
     assert replayed, "no recording was found"
+
+
+@pytest.mark.recorded
+@pytest.mark.slow
+def test_its_pictures_are_the_recorded_ones_pixel_by_pixel(upstream, recordings):
+    traj = recordings / "calvin_parity" / "traj"
+    with np.load(traj / "traj0.npz") as kept:
+        initial = (kept["init_robot_obs_0"], kept["init_scene_obs_0"])
+        actions = kept["actions_0"][:40]
+    settings = {"scene": "D", "calvin_env": str(upstream.checkout.root)}
+    shown = record_upstream(settings, *initial, actions, picture_every=20).pictures
+    compared = 0
+    for step in (0, 20, 40):
+        for camera in ("static", "gripper"):
+            file = traj / f"tiny_t0_{step:03d}_{camera}.png"
+            if file.is_file():
+                assert np.array_equal(shown[camera][step // 20], np.asarray(Image.open(file).convert("RGB"))), file
+                compared += 1
+    assert compared, "no recorded picture was found"
 
 
 @pytest.mark.slow
