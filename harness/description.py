@@ -176,8 +176,8 @@ def judge_official(
 ) -> Official:
     """Whether a run keeps to CALVIN's protocol, and all the reasons why not.
 
-    Either simulation will do: `reproducible` parts from calvin_env by less than calvin_env parts from itself when the
-    order of its episodes changes (4 against 8 mm).
+    Either simulation will do: `reproducible` parts from calvin_env as calvin_env parts from itself when the order of
+    its episodes changes, which its protocol leaves open.
     """
     reasons = {
         f"the scene is {scene}, not {OFFICIAL_SCENE}": scene != OFFICIAL_SCENE,
