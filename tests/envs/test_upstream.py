@@ -86,6 +86,7 @@ def test_it_speaks_gymnasium_and_its_episodes_do_not_depend_on_earlier_ones(upst
         "first = env.reset(seed=3)[0]\n"
         "for _ in range(5): moved = env.step(np.array([1, 0, -1, 0, 0, 0, -1]))[0]\n"
         "again = env.reset(seed=3)[0]\n"
+        "assert not np.array_equal(env.reset(seed=4)[0]['scene_obs'], again['scene_obs'])\n"
         "for key in first: assert np.array_equal(first[key], again[key]), key\n"
         "assert moved['robot_obs'][14] == -1 and again['robot_obs'][14] == 1\n"
         "assert again['rgb_gripper'].shape == (84, 84, 3) and 0.01 < again['depth_gripper'].min() < 2\n"
