@@ -7,14 +7,8 @@ from PIL import Image
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.harness import cli
-from calvinbench.harness.data_pictures import (
-    DataSetError,
-    compare_pictures,
-    find_frames,
-    load_frame,
-    scene_of,
-    spread,
-)
+from calvinbench.harness.data_frames import DataSetError, find_frames, load_frame, scene_of, spread
+from calvinbench.harness.data_pictures import compare_pictures
 
 TINY = ("bullet-tiny",)
 
