@@ -63,13 +63,15 @@ def find_calvin_env(calvin_env: str | Path | None = None) -> CalvinEnv:
     """
     named = calvin_env or os.environ.get(CALVIN_ENV_VARIABLE)
     if named:
-        root = _require_calvin_env(Path(named).expanduser())
+        root = _require_calvin_env(Path(named).expanduser().absolute())
         return CalvinEnv(root, calvin_env_revision(root))
-    for root in _installed_roots():
+    installed = _installed_roots()
+    for root in installed:
         if _is_calvin_env(root):
             return CalvinEnv(root, calvin_env_revision(root))
+    bare = f" (the installed package in '{installed[0]}' came without `conf/` and `data/`)" if installed else ""
     raise CheckoutNotFoundError(
-        "expected a checkout of calvin_env, found none. Say where it is by --calvin-env DIR (calvin_env=... in "
+        f"expected a checkout of calvin_env, found none{bare}. Say where it is by --calvin-env DIR (calvin_env=... in "
         f"Python), or by the environment variable {CALVIN_ENV_VARIABLE}, or install it by `pip install -e` from its "
         f"folder. {INSTALL}."
     )

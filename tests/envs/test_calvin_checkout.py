@@ -52,6 +52,16 @@ def test_an_installed_package_is_found_without_importing_it(tmp_path: Path, monk
     assert "calvin_env" not in sys.modules
 
 
+def test_an_installed_package_without_its_data_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.undo()
+    monkeypatch.delenv("CALVIN_ENV_ROOT", raising=False)
+    (tmp_path / "calvin_env").mkdir()
+    (tmp_path / "calvin_env" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(CheckoutNotFoundError, match=r"came without `conf/` and `data/`\)\. Say where it is"):
+        find_calvin_env()
+
+
 @pytest.mark.parametrize(
     ("folders", "words"),
     [

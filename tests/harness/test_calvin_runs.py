@@ -7,6 +7,7 @@ import pytest
 
 from calvinbench.envs.calvin_scene import ASSET_DIGESTS
 from calvinbench.harness import cli
+from calvinbench.harness.labels import labels
 from calvinbench.harness.runs import load_run
 
 SHORT = ("--chains", "2", "--max-steps", "4")
@@ -77,6 +78,15 @@ def test_records_do_not_depend_on_the_number_of_worlds(in_tmp: Path, recordings:
         assert cli.main([*arguments, "--worlds", worlds, "--out", worlds]) == 0
         runs.append([record.without_times() for record in load_run(f"{worlds}/expert").records])
     assert sorted(runs[0], key=lambda record: record.chain) == sorted(runs[1], key=lambda record: record.chain)
+
+
+@pytest.mark.recorded
+def test_runs_of_one_policy_are_told_apart_by_their_sentences(in_tmp: Path, recordings: Path):
+    given = ("run", "--policy", "random", *SHORT, "--calvin", str(recordings / "calvin"))
+    for sentences in ("calvin", "calvinbench"):
+        assert cli.main([*given, "--instructions", sentences, "--out", sentences]) == 0
+    runs = [load_run(f"{sentences}/random") for sentences in ("calvin", "calvinbench")]
+    assert labels(runs) == ("random, calvin's sentences", "random, calvinbench's sentences")
 
 
 @pytest.mark.parametrize(
