@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from calvinbench.envs.calvin_checkout import CalvinEnv, CheckoutError
+from calvinbench.envs.calvin_checkout import CalvinEnv
 from calvinbench.envs.upstream import SCENE_FILES
 from calvinbench.envs.upstream_recording import record_upstream, upstream_failure
 from calvinbench.envs.upstream_simulator import (
@@ -19,15 +19,6 @@ from calvinbench.envs.upstream_simulator import (
     import_upstream,
     source_digest,
 )
-
-
-@pytest.fixture(scope="module")
-def upstream():
-    """The calvin_env of CALVIN_ENV_ROOT or of the installed package; skips where it cannot be imported."""
-    try:
-        return import_upstream()
-    except (CheckoutError, UpstreamError) as error:
-        pytest.skip(f"calvin_env's own simulator cannot be used here: {error}")
 
 
 def run(code: str) -> str:

@@ -4,9 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calvinbench.envs.calvin_checkout import CheckoutError
 from calvinbench.envs.upstream_recording import Recording
-from calvinbench.envs.upstream_simulator import UpstreamError, import_upstream
 from calvinbench.harness import cli
 from calvinbench.harness.parity import compare, scene_entries, wander
 
@@ -89,11 +87,8 @@ def test_a_checkout_without_source_fails_with_status_1(recordings, capfd):
 
 
 @pytest.mark.slow
-def test_our_world_does_what_calvin_envs_simulator_does(capfd):
-    try:
-        import_upstream()
-    except (CheckoutError, UpstreamError) as error:
-        pytest.skip(f"calvin_env's own simulator cannot be used here: {error}")
-    assert cli.main(["doctor", "--calvin", "--steps", "30", "--json"]) == 0
+def test_our_world_does_what_calvin_envs_simulator_does(upstream, capfd):
+    words = ["doctor", "--calvin", "--steps", "30", "--json", "--calvin-env", str(upstream.checkout.root)]
+    assert cli.main(words) == 0
     found = json.loads(capfd.readouterr().out)
     assert (found["ok"], found["state"], found["picture"], found["num_pictures"]) == (True, None, None, 22)
