@@ -19,7 +19,7 @@ from calvinbench.envs.instructions import INSTRUCTIONS, InstructionSet, load_ins
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import ActionConvention
 from calvinbench.envs.renderers import RENDERERS
-from calvinbench.envs.simulation import SIMULATIONS
+from calvinbench.envs.simulation import RUN_SIMULATIONS
 from calvinbench.harness.description import RunDescription, judge_official
 from calvinbench.harness.executors import run_in_process, run_in_processes
 from calvinbench.harness.provenance import this_session
@@ -245,7 +245,7 @@ def require_known_names(suite: Suite) -> None:
     from calvinbench.policies.registry import POLICY_KINDS, PolicySpec
 
     require_name(suite.scene, SCENES, "scene")
-    require_name(suite.simulation, SIMULATIONS, "simulation")
+    require_name(suite.simulation, RUN_SIMULATIONS, "simulation")
     require_name(suite.renderer, tuple(RENDERERS), "renderer")
     require_name(suite.instructions, INSTRUCTIONS, "instruction set")
     for spec in map(PolicySpec.parse, suite.policy):

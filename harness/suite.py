@@ -30,7 +30,7 @@ class RunSettings:
         memory_reset: When memory is cleared, `"subtask"` or `"chain"`; None leaves it to the policy.
         calvin_env: The checkout of calvin_env for CALVIN's scenes; None looks for one.
         calvin: The checkout of calvin for CALVIN's sentences; None looks for one.
-        simulation: One of `envs.simulation.SIMULATIONS`.
+        simulation: One of `envs.simulation.RUN_SIMULATIONS`.
         instructions: One of `envs.instructions.INSTRUCTIONS`.
         renderer: One of `envs.renderers.RENDERERS`.
         depth_bits: Of our renderer's depth buffer, 16 or 24; None for what suits the scene.

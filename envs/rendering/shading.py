@@ -165,7 +165,7 @@ def light_pixels(pixels, first_pixels, keys, width, attributes, views, eye, rays
 
 @compiled
 def _meet(count, places, fetched, view, crosses, shares):
-    """Where rays meet planes: fills `shares` with the shares of e and f and the depth, `crosses` with f x e, f x t, t x e."""
+    """Where rays meet planes: `shares` get the shares of e and f and the depth, `crosses` f x e, f x t and t x e."""
     px, py = places[0], places[1]
     ax, ay, az = fetched[0], fetched[1], fetched[2]
     ex, ey, ez = fetched[3], fetched[4], fetched[5]
