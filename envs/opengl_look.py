@@ -129,7 +129,7 @@ class _Drawing:
             links.axes,
             self._placed,
         )
-        self.renderer.update(self._placed, self._colours(self._first_links[bodies.index(table.uid)] + 1, table))
+        self.renderer.update(self._placed, self._colours(int(self._first_links[bodies.index(table.uid)]) + 1, table))
 
     def _colours(self, first_link: int, table: Table) -> Float64[np.ndarray, "shapes 3"]:
         """Colours of the shapes, lights as they are lit."""

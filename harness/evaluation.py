@@ -211,14 +211,18 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
 def _reference_frame(worker: Worker) -> str | None:
     """Two machines that draw the same scene differently do not run the same benchmark: this tells them apart."""
     world = worker.world.unwrapped
-    if not hasattr(world, "pictures"):
-        return None
     first = chain_lists.published()[0]
     robot_obs, scene_obs = chain_lists.initial_observation(first.initial_state, scene_of(worker.world))
-    world.reset(options={"robot_obs": robot_obs, "scene_obs": scene_obs})
+    observation, _ = world.reset(options={"robot_obs": robot_obs, "scene_obs": scene_obs})
+    if hasattr(world, "pictures"):
+        pictures = {name: picture.rgb for name, picture in world.pictures().items()}
+    else:
+        pictures = {name: picture for name, picture in observation.items() if name.startswith("rgb_")}
+    if not pictures:
+        return None
     sha = sha256()
-    for _, picture in sorted(world.pictures().items()):
-        sha.update(np.ascontiguousarray(picture.rgb).tobytes())
+    for _, picture in sorted(pictures.items()):
+        sha.update(np.ascontiguousarray(picture).tobytes())
     return sha.hexdigest()
 
 
