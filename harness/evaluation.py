@@ -250,13 +250,15 @@ def require_known_names(suite: Suite) -> None:
 
     require_name(suite.scene, SCENES, "scene")
     require_name(suite.simulation, RUN_SIMULATIONS, "simulation")
-    require_name(suite.renderer, tuple(RENDERERS), "renderer")
+    if suite.renderer is not None:
+        require_name(suite.renderer, tuple(RENDERERS), "renderer")
     require_name(suite.instructions, INSTRUCTIONS, "instruction set")
     for spec in map(PolicySpec.parse, suite.policy):
         require_name(spec.kind, POLICY_KINDS, "policy kind")
         if spec.kind == "untrained" and spec.argument is not None:
             require_name(spec.argument, BACKBONES, "backbone")
-    require_working_renderer(suite.renderer)
+    if suite.renderer is not None:
+        require_working_renderer(suite.renderer)
     load_scene(suite.scene, suite.calvin_env)
     load_instructions(suite.instructions, suite.scene, suite.calvin, suite.calvin_env)
     num_published = len(chain_lists.published())

@@ -40,13 +40,15 @@ def make_play_table(settings: RunSettings, traits: PolicyTraits) -> World:
     if settings.simulation == UPSTREAM:
         return _make_upstream(settings, traits, depth)
     from calvinbench.envs.play_table import PlayTableEnv
+    from calvinbench.envs.renderers import OPENGL_LOOK
 
-    require_working_renderer(settings.renderer)
+    renderer = settings.renderer or OPENGL_LOOK
+    require_working_renderer(renderer)
     return PlayTableEnv(
         scene=settings.scene,
         calvin_env=settings.calvin_env,
         simulation=settings.simulation,
-        renderer=settings.renderer,
+        renderer=renderer,
         depth_bits=settings.depth_bits,
         cameras=traits.cameras,
         depth=depth,
@@ -70,6 +72,7 @@ def require_working_renderer(renderer: str) -> None:
 
 
 def _make_upstream(settings: RunSettings, traits: PolicyTraits, depth: bool) -> World:
+    from calvinbench.envs.renderers import BULLET_TINY
     from calvinbench.envs.upstream import UpstreamPlayTableEnv
     from calvinbench.envs.upstream_simulator import UpstreamError
 
@@ -80,7 +83,7 @@ def _make_upstream(settings: RunSettings, traits: PolicyTraits, depth: bool) -> 
             cameras=traits.cameras,
             depth=depth,
             action_convention=traits.action_convention,
-            renderer=require_upstream_renderer(settings.renderer),
+            renderer=require_upstream_renderer(settings.renderer or BULLET_TINY),
         )
     except UpstreamError as error:
         raise WorldNotMadeError(str(error)) from error
@@ -97,8 +100,8 @@ def require_upstream_renderer(renderer: str) -> str:
 
     if renderer not in (BULLET_TINY, BULLET_EGL):
         raise ValueError(
-            f"expected a renderer of calvin_env's own simulator, {BULLET_TINY} or {BULLET_EGL}, got {renderer}. "
-            f"Add --renderer {BULLET_TINY}, which is its default."
+            f"expected a renderer of calvin_env's own simulator, {BULLET_TINY} (its default) or {BULLET_EGL}, got "
+            f"{renderer}. Leave --renderer out."
         )
     require_working_renderer(renderer)
     return renderer
