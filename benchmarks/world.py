@@ -21,8 +21,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from statistics import median
 
-import pandas as pd
-from rich.progress import track
 from upstream_world import UpstreamWorld, actions
 
 CAMERAS = {"both pictures": ("static", "gripper"), "no pictures": ()}
@@ -154,6 +152,10 @@ def _part_ms(env: object, begin: Callable[[], object], num_steps: int) -> dict[s
 
 def main() -> None:
     """Measures and prints Markdown tables."""
+    # Here, so that the worlds' processes, which import this file too, do not carry them.
+    import pandas as pd
+    from rich.progress import track
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=60, help="steps of each variant in each round")

@@ -19,6 +19,7 @@ from calvinbench.envs.observation import (
     require_finite_action,
     require_finite_state,
 )
+from calvinbench.envs.renderers import require_works
 from calvinbench.envs.robot import OPEN
 from calvinbench.envs.scene import load_scene
 from calvinbench.envs.simulation import UPSTREAM
@@ -83,7 +84,7 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             cameras: Which of `static` and `gripper` are rendered at each step.
             depth: Whether their depths are observed too, in metres.
             action_convention: What the numbers of an action mean. 1431a46 knows no actions in joints.
-            renderer: One of `RENDERERS`. The EGL plugin can end the process where the machine does not support it.
+            renderer: One of `RENDERERS`.
             calvin_env: The checkout; None finds one, see `calvin_checkout.find_calvin_env`.
             fresh: Whether each reset makes a new simulation.
             render_mode: `"rgb_array"`, for `render()` to give the static camera's picture.
@@ -91,6 +92,7 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         Raises:
             TypeError: `cameras` is one name, not a list of names.
             UnknownNameError: A scene, camera, convention or renderer does not exist.
+            RendererError: The renderer does not work on this machine.
             ValueError: The render mode does not exist, or the revision does not know the action convention.
             CheckoutError: There is no whole checkout of calvin_env.
             UpstreamError: calvin_env cannot be imported or made here.
@@ -103,6 +105,7 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             raise ValueError(f"expected render_mode None or 'rgb_array', got {render_mode!r}.")
         self._scene_file = SCENE_FILES[require_name(scene, tuple(SCENE_FILES), "scene")]
         self.renderer = require_name(renderer, RENDERERS, "renderer")
+        require_works(renderer)
         self.action_convention = ActionConvention(
             require_name(str(action_convention), [str(c) for c in ActionConvention], "action convention")
         )
