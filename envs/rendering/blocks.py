@@ -124,6 +124,6 @@ def _cone(normals: Float64[np.ndarray, "n 3"]) -> Float64[np.ndarray, "4"]:
     if length < 1e-6:
         return np.array([0.0, 0.0, 1.0, _TOO_WIDE])
     cosine = float((normals @ (axis / length)).min())
-    # A little wider than it is, for rounding.
-    sine = np.sqrt(1 - cosine**2) + 1e-4 if cosine > 0 else _TOO_WIDE
+    # Of triangles in one plane it may be a little above 1. A little wider than the cone is, for rounding.
+    sine = np.sqrt(max(0.0, 1 - cosine**2)) + 1e-4 if cosine > 0 else _TOO_WIDE
     return np.append(axis / length, sine)

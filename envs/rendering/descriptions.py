@@ -83,11 +83,20 @@ def read_description(urdf: str, folder: Path, scaling: float = 1.0) -> Descripti
         robot = Xml.fromstring(re.sub(r"^\s*<\?xml.*?\?>", "", urdf))  # noqa: S314  (assets that the user chose)
     except Xml.ParseError as error:
         raise ValueError(f"expected a URDF in {folder}, but it is no XML: {error}. Get the file again.") from error
+    try:
+        return _describe(robot, folder, scaling)
+    except KeyError as error:
+        raise ValueError(f"expected {error} in a URDF in {folder}, found none. Get the file again.") from error
+
+
+def _describe(robot: Xml.Element, folder: Path, scaling: float) -> Description:
     joints = _ordered_joints(robot)
     links = {link.attrib["name"]: link for link in robot.findall("link")}
     numbers = {_child(joint): number for number, joint in enumerate(joints)}
-    (base,) = [name for name in links if name not in numbers]
-    numbers[base] = -1
+    bases = [name for name in links if name not in numbers]
+    if len(bases) != 1:
+        raise ValueError(f"expected a URDF whose links all hang on one base, got {', '.join(bases)} apart.")
+    numbers[bases[0]] = -1
     colours = _material_colours(robot)
     shapes = [
         Shape(
@@ -104,7 +113,7 @@ def read_description(urdf: str, folder: Path, scaling: float = 1.0) -> Descripti
         frames=np.array([_frame(joint, scaling) for joint in joints], dtype=np.float64).reshape(-1, 4, 4),
         motions=np.array([_motion(joint) for joint in joints], dtype=np.int64),
         axes=np.array([_axis(joint) for joint in joints], dtype=np.float64).reshape(-1, 3),
-        base_frame=np.linalg.inv(_frame(links[base].find("inertial"), scaling)),
+        base_frame=np.linalg.inv(_frame(links[bases[0]].find("inertial"), scaling)),
     )
     return Description(skeleton, tuple(shapes))
 
@@ -166,8 +175,14 @@ def _axis(joint: Xml.Element) -> Float64[np.ndarray, "3"]:
     return axis / length if length > 0 else axis
 
 
-def _vector(text: str) -> Float64[np.ndarray, " n"]:
-    return np.array(text.split(), dtype=np.float64)
+def _vector(text: str, length: int = 3) -> Float64[np.ndarray, " n"]:
+    try:
+        vector = np.array(text.split(), dtype=np.float64)
+    except ValueError:
+        vector = np.zeros(0)
+    if len(vector) != length:
+        raise ValueError(f"expected {length} numbers, got '{text}'. Get the file again.")
+    return vector
 
 
 def _frame(element: Xml.Element | None, scaling: float) -> Float64[np.ndarray, "4 4"]:
@@ -196,7 +211,7 @@ def _material_colours(robot: Xml.Element) -> dict[str, tuple[float, ...]]:
     for material in robot.iter("material"):
         colour = material.find("color")
         if colour is not None:
-            colours[material.get("name", "")] = tuple(_vector(colour.attrib["rgba"]))
+            colours[material.get("name", "")] = tuple(_vector(colour.attrib["rgba"], 4))
     return colours
 
 

@@ -8,6 +8,8 @@ from jaxtyping import Float32, Float64, Int64
 
 NO_TEXTURE_COORDINATE = 0.5
 """What Bullet gives to corners without texture coordinates."""
+_ABSENT = 2**40
+"""Stands for a number that a face of an OBJ leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +110,16 @@ def _triangle_corners(faces: list[str], lengths: tuple[int, int, int]) -> Int64[
         corners = []
         for word in face.split():
             numbers = (word.split("/") + ["", ""])[:3]
-            # OBJ counts from 1, or from the end with negative numbers.
-            corners.append(
-                [
-                    (int(number) - 1 if int(number) > 0 else int(number) + length) if number else -1
-                    for number, length in zip(numbers, lengths, strict=True)
-                ]
-            )
+            corners.append([int(number) if number else _ABSENT for number in numbers])
         triangles.extend([corners[0], corners[i - 1], corners[i]] for i in range(2, len(corners)))
-    indices = np.array(triangles, dtype=np.int64).reshape(-1, 3, 3)
-    if len(indices) and ((indices >= np.array(lengths)).any() or (indices[:, :, 0] < 0).any()):
+    named = np.array(triangles, dtype=np.int64).reshape(-1, 3, 3)
+    # OBJ counts from 1, or from the end with negative numbers.
+    indices = np.where(named > 0, named - 1, named + np.array(lengths))
+    is_absent = named == _ABSENT
+    is_absent[:, :, 0] = False
+    if not ((indices >= 0) & (indices < lengths) | is_absent).all():
         raise ValueError("a face names a corner that is not there")
+    indices[is_absent] = -1
     return indices
 
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from calvinbench.envs.opengl_look import OpenGLLook
 from calvinbench.envs.play_table import PlayTableEnv
+from calvinbench.envs.rendering.renderer import Renderer
 from calvinbench.envs.simulation import PARITY
 from calvinbench.envs.world_info import BLOCKS, ROBOT, TABLE, WorldInfo
 
@@ -73,7 +75,7 @@ def test_two_worlds_in_parity_step_by_turns_and_stay_bit_identical(recordings: P
 
 
 def test_pictures_are_those_of_tinyrenderer(recordings: Path, recording: Recording):
-    env = recording.world(recordings)
+    env = recording.world(recordings, renderer="bullet-tiny")
     num_compared = 0
     take = {camera: env._cameras[camera].take for camera in ("static", "gripper")}
     env._shown = ()
@@ -86,6 +88,43 @@ def test_pictures_are_those_of_tinyrenderer(recordings: Path, recording: Recordi
     env.close()
     if not num_compared:
         pytest.skip("no pictures of this trajectory")
+
+
+def test_pictures_are_those_of_the_egl_plugin(recordings: Path, recording: Recording):
+    """The issue asks for 0.8 of 255 and 0.5% of pixels.
+
+    Measured for single pictures: at most 0.38 (static) and 0.58 (gripper), and 0.07% of pixels.
+    """
+    env = recording.world(recordings)
+    env._shown = ()
+    differences: dict[str, list[np.ndarray]] = {"static": [], "gripper": []}
+    for step, _, _ in recording.play(env):
+        for camera, pictures in differences.items():
+            file = recording.folder / f"egl_t{recording.name}_{step:03d}_{camera}.png"
+            if file.exists():
+                # The plugin's first pictures in a process have no shadows, and each recording is a process.
+                taken = taken_without_shadows(env, camera) if step == 0 else env._cameras[camera].take().rgb
+                pictures.append(np.abs(taken.astype(int) - np.asarray(Image.open(file))))
+                assert pictures[-1].mean() <= 0.8, file.name
+    env.close()
+    for camera, pictures in differences.items():
+        if pictures:
+            assert np.mean(pictures) <= 0.8, camera
+            assert (np.max(pictures, axis=-1) > 10).mean() <= 0.005, camera
+    if not any(differences.values()):
+        pytest.skip("no pictures of this trajectory")
+
+
+def taken_without_shadows(env: PlayTableEnv, camera: str) -> np.ndarray:
+    """What a camera sees now, drawn by a renderer that leaves shadows out."""
+    look = env._renderer
+    assert isinstance(look, OpenGLLook)
+    usual, look._renderer = look._renderer, Renderer(look._geometry, depth_bits=16, shadows=False)
+    look.world_changed()
+    picture = env._cameras[camera].take().rgb
+    look._renderer = usual
+    look.world_changed()
+    return picture
 
 
 def test_contacts_are_those_of_calvin_env(recordings: Path, recording: Recording):

@@ -1,0 +1,71 @@
+"""Culling saves time and nothing else: pictures of chosen blocks are those of all blocks."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from calvinbench.envs.chains import initial_observation, published
+from calvinbench.envs.opengl_look import OpenGLLook
+from calvinbench.envs.play_table import PlayTableEnv
+from calvinbench.envs.rendering.geometry import Geometry
+from calvinbench.envs.rendering.renderer import Renderer
+from tests.envs.rendering.small_worlds import view_from
+
+VIEWS = {
+    "static": view_from((2.87, -2.17, 2.56), (-0.03, -0.03, 0.39), size=120, fov_degrees=10, up=(0, 0, 1)),
+    "above": view_from((0.0, 0.0, 3.0), (0.0, 0.0, 0.0)),
+    "behind": view_from((-0.5, 2.0, 0.9), (0.0, 0.0, 0.4), up=(0, 0, 1)),
+    "below": view_from((0.2, -0.3, 0.05), (0.0, 0.0, 0.6), fov_degrees=100),
+    "inside the cabinet": view_from((0.1, 0.1, 0.5), (-0.3, 0.09, 0.5), fov_degrees=90, up=(0, 0, 1)),
+    "inside the arm": view_from((-0.34, -0.46, 0.5), (0.0, 0.0, 0.4), fov_degrees=110, up=(0, 0, 1)),
+    "away": view_from((2.0, 2.0, 1.0), (4.0, 4.0, 1.0), up=(0, 0, 1)),
+}
+
+
+@pytest.fixture(scope="module", params=["embedded", pytest.param("D", marks=pytest.mark.recorded)])
+def look(request: pytest.FixtureRequest) -> Iterator[OpenGLLook]:
+    checkout = None if request.param == "embedded" else request.getfixturevalue("recordings") / "calvin_env"
+    env = PlayTableEnv(request.param, cameras=(), calvin_env=checkout)
+    robot_obs, scene_obs = initial_observation(published()[4].initial_state)
+    env.reset(options={"robot_obs": robot_obs, "scene_obs": scene_obs})
+    made = env._renderer
+    assert isinstance(made, OpenGLLook)
+    made._look()
+    yield made
+    env.close()
+
+
+def uncullable(geometry: Geometry) -> Geometry:
+    """Blocks that lie everywhere and face every way."""
+    triangles = geometry.triangles
+    spheres, cones = triangles.spheres.copy(), triangles.cones.copy()
+    spheres[:, 3], cones[:, 3] = 1e6, 2.0
+    return replace(geometry, triangles=replace(triangles, spheres=spheres, cones=cones))
+
+
+def test_pictures_of_chosen_blocks_are_those_of_all(look: OpenGLLook):
+    both = [Renderer(geometry, 24) for geometry in (look._geometry, uncullable(look._geometry))]
+    for renderer in both:
+        renderer.update(look._placed, look._colours())
+    np.testing.assert_array_equal(both[0]._shadow_map.depths, both[1]._shadow_map.depths)
+    num_seen = 0
+    for name, view in VIEWS.items():
+        culled, whole = (renderer.render(view, fixed=False) for renderer in both)
+        np.testing.assert_array_equal(culled.rgb, whole.rgb, name)
+        np.testing.assert_array_equal(culled.z_buffer, whole.z_buffer, name)
+        num_seen += len(np.unique(culled.rgb.reshape(-1, 3), axis=0)) > 20
+    assert num_seen >= len(VIEWS) - 2
+
+
+def test_blocks_beside_the_picture_and_turned_away_are_left_out(look: OpenGLLook):
+    renderer = Renderer(look._geometry)
+    renderer.update(look._placed, look._colours())
+    chosen = {}
+    for name, view in VIEWS.items():
+        renderer._chosen[:] = -1
+        renderer.render(view, fixed=False)
+        chosen[name] = (renderer._chosen >= 0).mean()
+    assert chosen["static"] < 0.8
+    assert chosen["away"] < 0.05
