@@ -75,7 +75,7 @@ class OpenGLLook:
         """The next picture shall look at the bodies again."""
         self._is_behind = True
 
-    def render(self, view: View, fixed: bool) -> Rendered:
+    def render(self, view: View, fixed: bool, with_depth: bool = True) -> Rendered:
         """Draws the world as it is now.
 
         Raises:
@@ -89,7 +89,7 @@ class OpenGLLook:
         if self._is_behind:
             drawing.look(self._client, self._bodies, self._table)
             self._is_behind = False
-        return drawing.renderer.render(view, fixed)
+        return drawing.renderer.render(view, fixed, with_depth)
 
 
 class _Drawing:
@@ -105,6 +105,8 @@ class _Drawing:
         self._positions = np.zeros((len(self._first_links), 3))
         self._quaternions = np.tile([0.0, 0.0, 0.0, 1.0], (len(self._first_links), 1))
         ends = [*self._first_links[1:], len(links.parents)]
+        self._lit: dict[int, tuple[float, float, float]] = {}
+        self._shown_colours = geometry.shapes.colours
         self._num_joints = [int(end - first - 1) for first, end in zip(self._first_links, ends, strict=True)]
 
     def look(self, client: Any, bodies: Sequence[int | None], table: Table) -> None:
@@ -133,10 +135,13 @@ class _Drawing:
 
     def _colours(self, first_link: int, table: Table) -> Float64[np.ndarray, "shapes 3"]:
         """Colours of the shapes, lights as they are lit."""
-        colours = self._geometry.shapes.colours.copy()
-        for link, colour in table.light_colours.items():
-            colours[self._geometry.shapes.links == first_link + link] = colour
-        return colours
+        lit = table.light_colours
+        if lit != self._lit:
+            self._lit = lit
+            self._shown_colours = self._geometry.shapes.colours.copy()
+            for link, colour in lit.items():
+                self._shown_colours[self._geometry.shapes.links == first_link + link] = colour
+        return self._shown_colours
 
 
 @lru_cache(maxsize=4)

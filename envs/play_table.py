@@ -249,7 +249,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     def render(self) -> np.ndarray | None:
         """The static camera's picture, (200, 200, 3) uint8 at its native size, or None without a render mode."""
-        return self._cameras["static"].take().rgb if self.render_mode == "rgb_array" else None
+        return self._cameras["static"].take(with_depth=False).rgb if self.render_mode == "rgb_array" else None
 
     def pictures(self) -> dict[str, Picture]:
         """What both cameras see now, with depths, whether they are observed or not.
@@ -293,9 +293,9 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     def _observe(self) -> dict[str, np.ndarray]:
         observation: dict[str, np.ndarray] = {}
         for camera in self._shown:
-            picture = self._cameras[camera].take()
+            picture = self._cameras[camera].take(self._depth)
             observation[f"rgb_{camera}"] = picture.rgb
-            if self._depth:
+            if picture.depth is not None:
                 observation[f"depth_{camera}"] = picture.depth
         observation["robot_obs"] = self._robot.observe()
         observation["scene_obs"] = self._observe_scene()

@@ -56,7 +56,7 @@ class PictureRenderer(Protocol):
     def world_changed(self) -> None:
         """To be called after each step and each reset."""
 
-    def render(self, view: View, fixed: bool) -> Rendered:
+    def render(self, view: View, fixed: bool, with_depth: bool) -> Rendered:
         """Draws the world as it is now; `fixed` tells a camera that never moves."""
 
 
@@ -123,11 +123,12 @@ class BulletRenderer:
     def world_changed(self) -> None:
         """Nothing to do: Bullet looks at its bodies for each picture."""
 
-    def render(self, view: View, fixed: bool) -> Rendered:
+    def render(self, view: View, fixed: bool, with_depth: bool) -> Rendered:
         """Draws the world as it is now."""
         _, _, rgba, z_buffer, _ = self._take(view.view, view.projection, view.size)
         rgb = np.asarray(rgba, dtype=np.uint8).reshape(view.size, view.size, 4)[:, :, :3]
-        return Rendered(np.ascontiguousarray(rgb), np.asarray(z_buffer, dtype=np.float32).reshape(view.size, view.size))
+        z = np.asarray(z_buffer, dtype=np.float32).reshape(view.size, view.size) if with_depth else None
+        return Rendered(np.ascontiguousarray(rgb), z)
 
     def _take(self, view: tuple[float, ...], projection: tuple[float, ...], size: int) -> Any:
         renderer = self._client.ER_BULLET_HARDWARE_OPENGL if self._is_egl else self._client.ER_TINY_RENDERER

@@ -87,6 +87,8 @@ class Renderer:
         self._light_directions = np.zeros((num_shapes, 3), dtype=np.float32)
         self._reach = np.zeros((num_shapes, 4))
         self._chosen = np.empty(len(geometry.triangles.block_shapes), dtype=np.int32)
+        self._blank: dict[int, UInt8[np.ndarray, "H W 3"]] = {}
+        self._surfaces: dict[int, Float32[np.ndarray, "8 pixels"]] = {}
         self._light = np.zeros(21, dtype=np.float32)
         self._light[:9] = np.concatenate([-light_direction(), LIGHT_POSITION, HIGHLIGHTS_SEEN_FROM])
 
@@ -149,16 +151,17 @@ class Renderer:
         )
         return bounds
 
-    def render(self, view: View, fixed: bool) -> Rendered:
+    def render(self, view: View, fixed: bool, with_depth: bool = True) -> Rendered:
         """Makes a picture of the world as it was at the last `update`.
 
         Args:
             view: The camera.
             fixed: Whether the camera stays where it is, so that its picture of what does not move is worth keeping.
                 The picture is the same either way.
+            with_depth: Whether the depth is wanted too.
         """
         sight = self._look(view)
-        surfaces = np.empty((SURFACE_DIM, view.size * view.size), dtype=np.float32)
+        surfaces = self._scratch_surfaces(view.size)
         if fixed:
             still = self._still_picture(view, sight)
             keys, rgb = still.keys.copy(), still.rgb.copy()
@@ -166,7 +169,11 @@ class Renderer:
             pixels = np.empty(len(keys), dtype=np.int32)
             count = changed_pixels(keys, still.keys, pixels)
             self._shade(pixels[:count], keys, sight, surfaces, self._shadow_map.depths, rgb)
-            count = pixels_in_shadow_of(self._shadow_bounds, keys, still.keys, still.surfaces, pixels)
+            shadow_map = self._shadow_map
+            count = pixels_in_shadow_of(
+                *(self._shadow_bounds, shadow_map.still, shadow_map.depths),
+                *(keys, still.keys, still.surfaces, pixels),
+            )
             finish_pixels(pixels[:count], still.surfaces, self._shadow_map.depths, view.size, rgb)
         else:
             keys, rgb = self._empty(view.size)
@@ -174,6 +181,8 @@ class Renderer:
             self._draw(self._all_shapes, sight, keys)
             pixels = np.flatnonzero(keys != background).astype(np.int32)
             self._shade(pixels, keys, sight, surfaces, self._shadow_map.depths, rgb)
+        if not with_depth:
+            return Rendered(rgb, None)
         depths = (keys >> DEPTH_SHIFT).astype(np.float32) / np.float32(self._max_depth)
         return Rendered(rgb, np.ascontiguousarray(depths.reshape(view.size, view.size)[::-1]))
 
@@ -209,10 +218,15 @@ class Renderer:
         return sight
 
     def _empty(self, size: int) -> tuple[Int64[np.ndarray, " pixels"], UInt8[np.ndarray, "H W 3"]]:
-        keys = np.full(size * size, np.int64(self._max_depth) << DEPTH_SHIFT)
-        rgb = np.empty((size, size, 3), dtype=np.uint8)
-        rgb[:] = BACKGROUND
-        return keys, rgb
+        if size not in self._blank:
+            self._blank[size] = np.tile(np.array(BACKGROUND, dtype=np.uint8), (size, size, 1))
+        return np.full(size * size, np.int64(self._max_depth) << DEPTH_SHIFT), self._blank[size].copy()
+
+    def _scratch_surfaces(self, size: int) -> Float32[np.ndarray, "8 pixels"]:
+        """Room for the surfaces of one picture, used again for the next."""
+        if size not in self._surfaces:
+            self._surfaces[size] = np.empty((SURFACE_DIM, size * size), dtype=np.float32)
+        return self._surfaces[size]
 
     def _still_picture(self, view: View, sight: _Sight) -> StillPicture:
         """The picture of what does not move, drawn anew where that has changed."""

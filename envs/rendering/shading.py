@@ -46,11 +46,13 @@ def changed_pixels(keys, still_keys, chosen):
 
 
 @compiled
-def pixels_in_shadow_of(bounds, keys, still_keys, surfaces, chosen):
-    """Chooses the pixels of the still layer whose place in the shadow map lies in bounds; returns how many.
+def pixels_in_shadow_of(bounds, still_depths, depths, keys, still_keys, surfaces, chosen):
+    """Chooses the pixels of the still layer on whose place in the shadow map moving things cast; returns how many.
 
     Args:
         bounds: (4,) first column and row, last column and row of what moving things cast.
+        still_depths: (rows, columns) uint16, the shadow map without them.
+        depths: (rows, columns) uint16, the shadow map with them.
         keys: (pixels,) int64.
         still_keys: (pixels,) int64.
         surfaces: (8, pixels) float32, of the still layer.
@@ -64,8 +66,13 @@ def pixels_in_shadow_of(bounds, keys, still_keys, surfaces, chosen):
         inside = (columns[pixel] >= first_column) & (columns[pixel] <= last_column)
         inside &= (rows[pixel] >= first_row) & (rows[pixel] <= last_row) & (lights[pixel] >= _HALF)
         if inside & (keys[pixel] == still_keys[pixel]):
+            column, row = np.int64(np.floor(columns[pixel])), np.int64(np.floor(rows[pixel]))
+            changed = False
+            for y in range(max(row, 0), min(row + 2, len(depths))):
+                for x in range(max(column, 0), min(column + 2, depths.shape[1])):
+                    changed |= depths[y, x] != still_depths[y, x]
             chosen[count] = pixel
-            count += 1
+            count += changed
     return count
 
 
