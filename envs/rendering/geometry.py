@@ -120,7 +120,7 @@ def kept_geometry(digest: str) -> Geometry | None:
             return _from_arrays(arrays)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, BadZipFile, EOFError) as error:
+    except (OSError, ValueError, KeyError, BadZipFile, EOFError, RuntimeError) as error:
         _logger.warning("%s cannot be read (%s) and is made anew.", file, error)
         return None
 
@@ -155,7 +155,7 @@ def _to_arrays(geometry: Geometry) -> dict[str, np.ndarray]:
     }
 
 
-def _from_arrays(arrays: Mapping[str, np.ndarray]) -> Geometry:
+def _from_arrays(arrays: Mapping[str, Any]) -> Geometry:
     parts: dict[str, Any] = {"links": Links, "shapes": Shapes, "triangles": Triangles, "textures": Textures}
     return Geometry(
         **{

@@ -91,6 +91,7 @@ class Renderer:
         self._surfaces: dict[int, Float32[np.ndarray, "8 pixels"]] = {}
         self._light = np.zeros(21, dtype=np.float32)
         self._light[:9] = np.concatenate([-light_direction(), LIGHT_POSITION, HIGHLIGHTS_SEEN_FROM])
+        self._light[9:21] = self._shadow_map.lookup.reshape(-1)
 
     def update(
         self, link_frames: Float64[np.ndarray, "links 4 4"], colours: Float64[np.ndarray, "shapes 3"] | None = None
@@ -110,7 +111,7 @@ class Renderer:
         """Draws into the shadow map what casts shadows: what is still when that has changed, the rest always."""
         shadow_map = self._shadow_map
         self._see_from_light()
-        if not shadow_map.holds(self._reach[self._casts]):
+        if not shadow_map.suits(self._reach[self._casts]):
             shadow_map = self._shadow_map = map_around(self._reach[self._casts])
             self._light[9:21] = shadow_map.lookup.reshape(-1)
             self._see_from_light()

@@ -1,7 +1,7 @@
 """Who stands in whose light: the depths that the light sees, kept from picture to picture.
 
 As in Bullet's OpenGL renderer, the light shines in parallel, the map shows the backs of things, and its texels are
-20 m / 4096 = 4.9 mm wide. Only the part of it where something can cast a shadow is kept.
+20 m / 4096 = 4.9 mm wide. Only a part of it is kept, which holds all that casts a shadow.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,10 @@ _TEXELS = 4096
 _HALF_WIDTH_M = 10.0
 _NEAR_M, _FAR_M = 1.0, 300.0
 MAX_DEPTH = 65535
-_MARGIN = 210
-"""Texels kept around what casts shadows: about a metre for things to move."""
+_HALF_WIDTHS = (350, 1000, _TEXELS // 2)
+"""Of the parts that may be kept, in texels from the middle: 1.7 m hold table and robot. The part depends on where
+things are now and on nothing that was before, for numbers are rounded differently in each: so pictures depend on the
+state alone."""
 
 
 def light_matrix() -> Float64[np.ndarray, "4 4"]:
@@ -50,52 +52,40 @@ class ShadowMap:
     """A part of the light's picture.
 
     Attributes:
-        first_column: Of the whole map's columns, where this part begins.
-        first_row: Likewise.
+        half_width: Texels from the middle of the whole map to the borders of this part.
         still: Depths of what does not move.
         depths: Depths of everything.
         projection: From the world to clip coordinates of this part.
         lookup: From the world to the column and row of the texel whose centre is next below, and the depth.
     """
 
-    first_column: int
-    first_row: int
+    half_width: int
     still: UInt16[np.ndarray, "rows columns"]
     depths: UInt16[np.ndarray, "rows columns"]
     projection: Float64[np.ndarray, "4 4"]
     lookup: Float32[np.ndarray, "3 4"]
 
-    def holds(self, spheres: Float64[np.ndarray, "n 4"]) -> bool:
-        """Whether spheres (centre and radius, in the world) lie within this part, or outside the whole map."""
-        low, high = _extent(spheres)
-        rows, columns = self.depths.shape
-        first = np.array([self.first_column, self.first_row])
-        last = first + (columns, rows)
-        return bool(((low >= first) | (first <= 0)).all() and ((high <= last) | (last >= _TEXELS)).all())
+    def suits(self, spheres: Float64[np.ndarray, "n 4"]) -> bool:
+        """Whether this is the part to keep for what casts shadows within spheres (centre and radius, in the world)."""
+        return self.half_width == _half_width_around(spheres)
 
 
 def map_around(spheres: Float64[np.ndarray, "n 4"]) -> ShadowMap:
-    """An empty part of the map with room for things within spheres (centre and radius, in the world) to move."""
-    low, high = _extent(spheres)
-    first = np.clip(np.floor(low) - _MARGIN, 0, _TEXELS - 2).astype(int)
-    last = np.clip(np.ceil(high) + _MARGIN, first + 2, _TEXELS).astype(int)
-    columns, rows = last - first
-    window = np.eye(4)
-    window[0, 0], window[1, 1] = _TEXELS / columns, _TEXELS / rows
-    window[0, 3] = (_TEXELS - 2 * first[0]) / columns - 1
-    window[1, 3] = (_TEXELS - 2 * first[1]) / rows - 1
-    projection = window @ light_matrix()
-    lookup = np.diag([columns / 2, rows / 2, MAX_DEPTH / 2]) @ projection[:3]
-    lookup[:, 3] += (columns / 2 - 0.5, rows / 2 - 0.5, MAX_DEPTH / 2)
-    still = np.full((rows, columns), MAX_DEPTH, dtype=np.uint16)
-    return ShadowMap(int(first[0]), int(first[1]), still, still.copy(), projection, lookup.astype(np.float32))
+    """The smallest part of the map, still empty, that holds spheres (centre and radius, in the world)."""
+    half_width = _half_width_around(spheres)
+    scale = _TEXELS / 2 / half_width
+    projection = np.diag([scale, scale, 1.0, 1.0]) @ light_matrix()
+    lookup = np.diag([half_width, half_width, MAX_DEPTH / 2]) @ projection[:3]
+    lookup[:, 3] += (half_width - 0.5, half_width - 0.5, MAX_DEPTH / 2)
+    still = np.full((2 * half_width, 2 * half_width), MAX_DEPTH, dtype=np.uint16)
+    return ShadowMap(half_width, still, still.copy(), projection, lookup.astype(np.float32))
 
 
-def _extent(spheres: Float64[np.ndarray, "n 4"]) -> tuple[Float64[np.ndarray, "2"], Float64[np.ndarray, "2"]]:
-    """The lowest and highest column and row of the whole map that spheres reach."""
+def _half_width_around(spheres: Float64[np.ndarray, "n 4"]) -> int:
+    """What lies outside the whole map casts no shadow, and the whole map is kept for it."""
     if not len(spheres):
-        return np.zeros(2), np.zeros(2)
-    matrix = light_matrix()
-    centres = (spheres[:, :3] @ matrix[:2, :3].T + matrix[:2, 3] + 1) * _TEXELS / 2
-    radii = spheres[:, 3:] * _TEXELS / 2 / _HALF_WIDTH_M
-    return (centres - radii).min(axis=0), (centres + radii).max(axis=0)
+        return _HALF_WIDTHS[0]
+    middles = spheres[:, :3] @ light_matrix()[:2, :3].T * _HALF_WIDTH_M
+    reach_m = float((np.abs(middles) + spheres[:, 3:]).max())
+    texels = reach_m / _HALF_WIDTH_M * _TEXELS / 2
+    return next((half_width for half_width in _HALF_WIDTHS if texels <= half_width), _HALF_WIDTHS[-1])
