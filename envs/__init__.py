@@ -1,6 +1,7 @@
 """The world: a Gymnasium environment on PyBullet with CALVIN's tasks, chains, cameras, actions and oracle.
 
-Importing it registers `calvinbench/PlayTable-v0` with Gymnasium, so that `gymnasium.make` finds it.
+Importing it registers `calvinbench/PlayTable-v0` and `calvinbench/UpstreamPlayTable-v0` with Gymnasium, so that
+`gymnasium.make` finds them.
 Read in this order: `observation`, `scene`, `robot`, `cameras`, `play_table`, `tasks`, `chains`, `chain_env`.
 """
 

@@ -96,3 +96,8 @@ class BulletClient:
             "expected to stay in its process and to stand alone: a simulation cannot be copied or pickled. "
             "Make another world, and reset it to this one's robot_obs and scene_obs."
         )
+
+
+def is_first_simulation_free() -> bool:
+    """Whether no simulation of this process has Bullet's number 0, which pybullet's functions take by default."""
+    return not pybullet.getConnectionInfo(0)["isConnected"]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from platformdirs import user_data_path
+
 from calvinbench.envs.git_revision import head_commit
 
 CALVIN_ENV_VARIABLE = "CALVIN_ENV_ROOT"
@@ -52,7 +54,7 @@ class CalvinEnv:
 
 
 def find_calvin_env(calvin_env: str | Path | None = None) -> CalvinEnv:
-    """The checkout of calvin_env to use: the one given, else that of CALVIN_ENV_ROOT, else the installed package.
+    """The checkout of calvin_env to use: given, or CALVIN_ENV_ROOT's, or the installed package's, or install-calvin's.
 
     Args:
         calvin_env: A checkout of calvin_env, or one of calvin that holds calvin_env.
@@ -66,7 +68,7 @@ def find_calvin_env(calvin_env: str | Path | None = None) -> CalvinEnv:
         root = _require_calvin_env(Path(named).expanduser().absolute())
         return CalvinEnv(root, calvin_env_revision(root))
     installed = _installed_roots()
-    for root in installed:
+    for root in (*installed, default_folder() / "calvin_env"):
         if _is_calvin_env(root):
             return CalvinEnv(root, calvin_env_revision(root))
     bare = f" (the installed package in '{installed[0]}' came without `conf/` and `data/`)" if installed else ""
@@ -75,6 +77,11 @@ def find_calvin_env(calvin_env: str | Path | None = None) -> CalvinEnv:
         f"Python), or by the environment variable {CALVIN_ENV_VARIABLE}, or install it by `pip install -e` from its "
         f"folder. {INSTALL}."
     )
+
+
+def default_folder() -> Path:
+    """Where `calvinbench install-calvin` puts its checkouts if nothing else is said: the user's data folder."""
+    return user_data_path("calvinbench")
 
 
 def find_calvin(calvin: str | Path | None = None, calvin_env: str | Path | None = None) -> Path | None:

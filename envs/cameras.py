@@ -37,11 +37,12 @@ class Picture:
 
     Attributes:
         rgb: Colours, 0..255.
-        depth: Distance along the camera's axis in metres, from the lens's near to its far limit.
+        depth: Distance along the camera's axis in metres, from the lens's near to its far limit; None if it was not
+            asked for.
     """
 
     rgb: UInt8[np.ndarray, "H W 3"]
-    depth: Float32[np.ndarray, "H W"]
+    depth: Float32[np.ndarray, "H W"] | None
 
 
 class Camera:
@@ -81,10 +82,12 @@ class Camera:
             self._lens.fov_degrees, 1.0, self._lens.near_m, self._lens.far_m
         )
 
-    def take(self) -> Picture:
+    def take(self, with_depth: bool = True) -> Picture:
         """Renders the world as it is now."""
         view = View(self._static_view if self._is_fixed else self._gripper_view(), self._projection, self._size)
-        rendered = self._renderer.render(view, self._is_fixed)
+        rendered = self._renderer.render(view, self._is_fixed, with_depth)
+        if rendered.z_buffer is None:
+            return Picture(rendered.rgb, None)
         near, far = self._lens.near_m, self._lens.far_m
         depth = (far * near / (far - (far - near) * rendered.z_buffer)).astype(np.float32)
         return Picture(rendered.rgb, depth)

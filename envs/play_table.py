@@ -24,6 +24,7 @@ from calvinbench.envs.observation import (
 from calvinbench.envs.renderers import OPENGL_LOOK, make_renderer
 from calvinbench.envs.robot import BASE_POSITION, FINGER_OPEN_M, LOWER_JOINT_LIMITS, OPEN, UPPER_JOINT_LIMITS, Robot
 from calvinbench.envs.scene import FLOOR_COLOUR, FLOOR_POSITION, FLOOR_SIZE_M, Pose, load_scene
+from calvinbench.envs.scene_files import without_visuals
 from calvinbench.envs.simulation import PARITY, REPRODUCIBLE, SIMULATIONS
 from calvinbench.envs.table import Table
 from calvinbench.envs.world_info import ROBOT, TABLE, BlockInfo, Contact, WorldInfo
@@ -115,6 +116,10 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._depth = depth
         self._client = BulletClient()
         self._renderer = make_renderer(renderer, self._client, self.scene, depth_bits)
+        if self._shown or render_mode is not None:
+            self._renderer.prepare()
+        urdf = self.scene.robot_urdf
+        self._robot_urdf = urdf if self._renderer.reads_bullet else without_visuals(urdf)
         self.renderer = renderer
         self.depth_bits = self._renderer.depth_bits
         self._load()
@@ -138,7 +143,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._renderer.before_loading()
         client.setGravity(0, 0, GRAVITY)
         client.setTimeStep(1 / PHYSICS_HZ)
-        self._robot = Robot(client, self.scene.robot_urdf)
+        self._robot = Robot(client, self._robot_urdf)
         self._blocks = {name: self._load_block(name) for name in self.scene.block_urdfs}
         self._table = Table(client, self.scene)
         if self.scene.floor_urdf is None:
@@ -244,7 +249,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     def render(self) -> np.ndarray | None:
         """The static camera's picture, (200, 200, 3) uint8 at its native size, or None without a render mode."""
-        return self._cameras["static"].take().rgb if self.render_mode == "rgb_array" else None
+        return self._cameras["static"].take(with_depth=False).rgb if self.render_mode == "rgb_array" else None
 
     def pictures(self) -> dict[str, Picture]:
         """What both cameras see now, with depths, whether they are observed or not.
@@ -288,9 +293,9 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     def _observe(self) -> dict[str, np.ndarray]:
         observation: dict[str, np.ndarray] = {}
         for camera in self._shown:
-            picture = self._cameras[camera].take()
+            picture = self._cameras[camera].take(self._depth)
             observation[f"rgb_{camera}"] = picture.rgb
-            if self._depth:
+            if picture.depth is not None:
                 observation[f"depth_{camera}"] = picture.depth
         observation["robot_obs"] = self._robot.observe()
         observation["scene_obs"] = self._observe_scene()

@@ -3,9 +3,15 @@
 from gymnasium.envs.registration import register, registry
 
 PLAY_TABLE_ID = "calvinbench/PlayTable-v0"
+UPSTREAM_ID = "calvinbench/UpstreamPlayTable-v0"
+_ENTRY_POINTS = {
+    PLAY_TABLE_ID: "calvinbench.envs.play_table:PlayTableEnv",
+    UPSTREAM_ID: "calvinbench.envs.upstream:UpstreamPlayTableEnv",
+}
 
 
 def register_envs() -> None:
-    """Registers `calvinbench/PlayTable-v0`; calling it again changes nothing."""
-    if PLAY_TABLE_ID not in registry:
-        register(id=PLAY_TABLE_ID, entry_point="calvinbench.envs.play_table:PlayTableEnv")
+    """Registers our worlds; calling it again changes nothing."""
+    for name, entry_point in _ENTRY_POINTS.items():
+        if name not in registry:
+            register(id=name, entry_point=entry_point)

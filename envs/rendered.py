@@ -27,8 +27,8 @@ class Rendered:
 
     Attributes:
         rgb: Colours, 0..255.
-        z_buffer: Depth as OpenGL keeps it, 0 at the near plane, 1 at the far plane.
+        z_buffer: Depth as OpenGL keeps it, 0 at the near plane, 1 at the far plane; None if it was not asked for.
     """
 
     rgb: UInt8[np.ndarray, "H W 3"]
-    z_buffer: Float32[np.ndarray, "H W"]
+    z_buffer: Float32[np.ndarray, "H W"] | None

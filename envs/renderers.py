@@ -36,6 +36,16 @@ class PictureRenderer(Protocol):
 
     depth_bits: int | None
     """Of the depth buffer, where it is known."""
+    reads_bullet: bool
+    """Whether it draws the meshes that Bullet holds."""
+
+    def prepare(self) -> None:
+        """Does beforehand what the first picture would take time for.
+
+        Raises:
+            ValueError: A mesh or texture is damaged.
+            FileNotFoundError: One is missing.
+        """
 
     def before_loading(self) -> None:
         """To be called with an empty simulation, before bodies are loaded into it."""
@@ -46,7 +56,7 @@ class PictureRenderer(Protocol):
     def world_changed(self) -> None:
         """To be called after each step and each reset."""
 
-    def render(self, view: View, fixed: bool) -> Rendered:
+    def render(self, view: View, fixed: bool, with_depth: bool) -> Rendered:
         """Draws the world as it is now; `fixed` tells a camera that never moves."""
 
 
@@ -62,8 +72,7 @@ def make_renderer(name: str, client: Any, scene: Scene, depth_bits: int | None =
     Raises:
         UnknownNameError: There is no such renderer.
         RendererError: It does not work on this machine.
-        ValueError: A mesh or texture of the scene is damaged, or `depth_bits` is not for this renderer.
-        FileNotFoundError: A mesh or texture is missing.
+        ValueError: `depth_bits` is not for this renderer, or neither 16 nor 24.
     """
     name = require_name(name, tuple(RENDERERS), "renderer")
     require_works(name)
@@ -80,6 +89,7 @@ class BulletRenderer:
     """One of PyBullet's own renderers."""
 
     depth_bits: int | None = None
+    reads_bullet = True
 
     def __init__(self, client: Any, name: str, as_calvin_env: bool) -> None:
         """Sets it up.
@@ -94,6 +104,9 @@ class BulletRenderer:
         # The argument left out gives another light than shadow=1 does.
         self._how = {} if as_calvin_env or self._is_egl else {"shadow": 0}
         self._plugin_of: object = None
+
+    def prepare(self) -> None:
+        """Nothing to do: Bullet reads meshes when it loads bodies."""
 
     def before_loading(self) -> None:
         """Loads the plugin into a new simulation: it only sees bodies that are loaded later."""
@@ -110,11 +123,12 @@ class BulletRenderer:
     def world_changed(self) -> None:
         """Nothing to do: Bullet looks at its bodies for each picture."""
 
-    def render(self, view: View, fixed: bool) -> Rendered:
+    def render(self, view: View, fixed: bool, with_depth: bool) -> Rendered:
         """Draws the world as it is now."""
         _, _, rgba, z_buffer, _ = self._take(view.view, view.projection, view.size)
         rgb = np.asarray(rgba, dtype=np.uint8).reshape(view.size, view.size, 4)[:, :, :3]
-        return Rendered(np.ascontiguousarray(rgb), np.asarray(z_buffer, dtype=np.float32).reshape(view.size, view.size))
+        z = np.asarray(z_buffer, dtype=np.float32).reshape(view.size, view.size) if with_depth else None
+        return Rendered(np.ascontiguousarray(rgb), z)
 
     def _take(self, view: tuple[float, ...], projection: tuple[float, ...], size: int) -> Any:
         renderer = self._client.ER_BULLET_HARDWARE_OPENGL if self._is_egl else self._client.ER_TINY_RENDERER

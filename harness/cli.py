@@ -1,4 +1,4 @@
-"""The command line: `calvinbench run`, `report`, `list`, `doctor`, `demo`.
+"""The command line: `calvinbench run`, `report`, `list`, `doctor`, `install-calvin`, `demo`.
 
 Progress goes to standard error, the result to standard output. Whatever is heavy is imported by the verb that needs it.
 """
@@ -7,6 +7,7 @@ import json as json_format
 import logging
 import math
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -63,7 +64,8 @@ class Run:
     simulation: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: reproducible)")] = (
         None
     )
-    """reproducible: an episode is bit-identical whatever came before; parity: bit-identical to a fresh calvin_env."""
+    """reproducible: an episode is bit-identical whatever came before; parity: bit-identical to a fresh calvin_env;
+    upstream: calvin_env's own simulator."""
     instructions: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: auto)")] = None
     """auto, calvinbench (ours), calvin (CALVIN's), or calvin-training (one of its training wordings a subtask)."""
     renderer: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: opengl-look)")] = None
@@ -170,12 +172,40 @@ class List:
 
 @dataclass(frozen=True, slots=True)
 class Doctor:
-    """Say what works on this machine, and what to do about the rest."""
+    """Say what works on this machine, and what to do about the rest; or hold our world against CALVIN's own."""
 
+    calvin: bool = False
+    """Take the same actions in calvin_env's own simulator and in ours, and report the first difference."""
+    calvin_data: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
+    """Set our world to frames of a CALVIN data set, and report how far our pictures are from the stored ones."""
+    scene: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: D, or the data's)")] = None
+    """Scene of --calvin, or of a data set that does not say its own."""
+    steps: Annotated[int, tyro.conf.arg(metavar="N")] = 100
+    """Actions of --calvin."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """What the actions of --calvin are drawn from."""
+    frames: Annotated[int, tyro.conf.arg(metavar="N")] = 20
+    """Frames of --calvin-data, spread evenly."""
+    calvin_env: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: found)")] = None
+    """Checkout of calvin_env; else that of CALVIN_ENV_ROOT, else the installed package's."""
+    upstream_python: Annotated[Path, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: this one)")] = Path(
+        sys.executable
+    )
+    """Python that has calvinbench and what calvin_env imports, for --calvin."""
     json: bool = False
     """Print one JSON object."""
 
     def execute(self) -> int:
+        """Does what is asked for."""
+        if self.calvin and self.calvin_data is not None:
+            raise ValueError("expected --calvin or --calvin-data, got both. Call doctor once for each.")
+        if self.calvin:
+            return self._compare_simulators()
+        if self.calvin_data is not None:
+            return self._compare_pictures(self.calvin_data)
+        return self._examine()
+
+    def _examine(self) -> int:
         """Prints each finding as it comes."""
         from dataclasses import asdict
 
@@ -191,6 +221,76 @@ class Doctor:
         if self.json:
             _print_json({"ok": not is_trouble, "findings": [asdict(finding) for finding in findings]})
         return FAILED if is_trouble else DONE
+
+    def _compare_simulators(self) -> int:
+        """Prints the first difference, or that there is none."""
+        from dataclasses import asdict
+
+        from calvinbench.harness.parity import compare_with_upstream
+
+        _tell("Stepping calvin_env in a process of its own, and our world in parity mode ...")
+        with _standard_output_for_results():
+            parity = compare_with_upstream(
+                self.scene or "D", self.steps, self.seed, self.calvin_env, self.upstream_python
+            )
+        if self.json:
+            _print_json({"ok": parity.is_same, **asdict(parity)})
+        else:
+            print(parity.words())
+        return DONE if parity.is_same else FAILED
+
+    def _compare_pictures(self, data: Path) -> int:
+        """Prints how far each renderer's pictures are from the data's."""
+        from dataclasses import asdict
+
+        from calvinbench.harness.data_pictures import compare_pictures
+
+        with _standard_output_for_results():
+            found = compare_pictures(data, self.frames, self.scene, self.calvin_env)
+        if self.json:
+            _print_json({"ok": found.is_alike, "verdict": found.verdict(), **asdict(found)})
+        else:
+            print("\n".join(found.lines()))
+        return DONE if found.is_alike else FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class InstallCalvin:
+    """Clone CALVIN's simulator and sentences at the revisions that calvinbench knows; again, it changes nothing."""
+
+    folder: Annotated[
+        tyro.conf.Positional[Path | None],
+        tyro.conf.arg(metavar="[DIR]", help_behavior_hint="(default: the user's data folder)"),
+    ] = None
+    """Where the folders calvin_env and calvin go."""
+    revision: Annotated[Literal["797142c", "1431a46"], tyro.conf.arg(metavar="{797142c,1431a46}")] = "797142c"
+    """Of calvin_env. 1431a46 is what a clone of calvin with its submodules brings."""
+    calvin_env_url: Annotated[str | None, tyro.conf.arg(metavar="URL", help_behavior_hint="(default: GitHub)")] = None
+    """Where git finds calvin_env."""
+    calvin_url: Annotated[str | None, tyro.conf.arg(metavar="URL", help_behavior_hint="(default: GitHub)")] = None
+    """Where git finds calvin."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def execute(self) -> int:
+        """Clones what is missing and prints what to set."""
+        from dataclasses import asdict
+
+        from calvinbench.harness import install_calvin as room
+
+        _tell("Cloning calvin_env and calvin ...")
+        installed = room.install_calvin(
+            self.folder,
+            self.revision,
+            self.calvin_env_url or room.CALVIN_ENV_URL,
+            self.calvin_url or room.CALVIN_URL,
+        )
+        if self.json:
+            _print_json({**asdict(installed), "variables": installed.variables, "pip": installed.pip_command})
+            return DONE
+        print("\n".join(f"export {name}={shlex.quote(path)}" for name, path in installed.variables.items()))
+        _tell(f"Put these lines into your shell. For calvin_env's own simulator beside ours: {installed.pip_command}")
+        return DONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +341,7 @@ _Verb = (
     | Annotated[Report, tyro.conf.subcommand(name="report")]
     | Annotated[List, tyro.conf.subcommand(name="list")]
     | Annotated[Doctor, tyro.conf.subcommand(name="doctor")]
+    | Annotated[InstallCalvin, tyro.conf.subcommand(name="install-calvin")]
     | Annotated[Demo, tyro.conf.subcommand(name="demo")]
 )
 
@@ -254,7 +355,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 ran and failed, 2 wrong call.
     """
-    verb: Run | Report | List | Doctor | Demo = tyro.cli(
+    verb: Run | Report | List | Doctor | InstallCalvin | Demo = tyro.cli(
         _Verb,
         args=arguments,
         prog="calvinbench",

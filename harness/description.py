@@ -52,8 +52,8 @@ class RunDescription:
         simulation: How physics is run, see `envs.simulation`.
         renderer: Who draws the pictures.
         depth_bits: Of the renderer's depth buffer; None where it does not say.
-        reference_frame: Digest of both cameras' pictures of the first published chain's initial state; None for a world
-            without pictures.
+        reference_frame: Digest of both cameras' pictures of the first published chain's initial state (of the policy's
+            cameras alone in a world that has no others); None without pictures.
         chains: Planned number of chains: the first ones of the list.
         chain_digest: Of these chains.
         max_steps: Steps for each subtask.

@@ -49,6 +49,7 @@ def examine() -> Iterator[Finding]:
         )
     for name, look, remedy in _LOOKS:
         yield _finding(name, look, remedy)
+    yield _egl()
     from calvinbench.harness.doctor_checkouts import look_at_checkouts
 
     yield from look_at_checkouts()
@@ -97,6 +98,20 @@ def _look_at_renderer() -> str:
         return f"{env.renderer}, {picture.shape[1]}x{picture.shape[0]} pixels, mean {picture.mean():.1f}"
     finally:
         env.close()
+
+
+def _egl() -> Finding:
+    """Nothing needs it: our renderer draws the same pictures."""
+    from calvinbench.envs.renderers import BULLET_EGL, OPENGL_LOOK, RendererError, require_works
+
+    name = f"renderer {BULLET_EGL}"
+    try:
+        require_works(BULLET_EGL)
+    except RendererError as error:
+        return Finding(
+            name, MISSING, str(error), f"nothing need be done: {OPENGL_LOOK} is the default", is_needed=False
+        )
+    return Finding(name, OK, "PyBullet's OpenGL plugin draws here, tried in another process", is_needed=False)
 
 
 def _look_at_assets() -> str:
@@ -148,7 +163,11 @@ _LOOKS: tuple[tuple[str, Callable[[], str], str], ...] = (
     ("torch", _look_at_torch, "install torch for this machine, see https://pytorch.org/get-started"),
     ("pybullet", _look_at_pybullet, _BUILD_PYBULLET),
     ("assets", _look_at_assets, "the installation is damaged: pip install --force-reinstall --no-deps calvinbench"),
-    ("renderer", _look_at_renderer, "report it with the output of this command"),
+    (
+        "renderer",
+        _look_at_renderer,
+        "pip install --force-reinstall numba; else take --renderer bullet-tiny, and report it with this output",
+    ),
     ("policy", _look_at_policy, "pip install --force-reinstall transformers tokenizers"),
     ("tables", _look_at_tables, "pip install --force-reinstall pandas scipy matplotlib"),
 )

@@ -19,7 +19,7 @@ from calvinbench.envs.instructions import INSTRUCTIONS, InstructionSet, load_ins
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import ActionConvention
 from calvinbench.envs.renderers import RENDERERS
-from calvinbench.envs.simulation import SIMULATIONS
+from calvinbench.envs.simulation import RUN_SIMULATIONS
 from calvinbench.harness.description import RunDescription, judge_official
 from calvinbench.harness.executors import run_in_process, run_in_processes
 from calvinbench.harness.provenance import this_session
@@ -211,14 +211,18 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
 def _reference_frame(worker: Worker) -> str | None:
     """Two machines that draw the same scene differently do not run the same benchmark: this tells them apart."""
     world = worker.world.unwrapped
-    if not hasattr(world, "pictures"):
-        return None
     first = chain_lists.published()[0]
     robot_obs, scene_obs = chain_lists.initial_observation(first.initial_state, scene_of(worker.world))
-    world.reset(options={"robot_obs": robot_obs, "scene_obs": scene_obs})
+    observation, _ = world.reset(options={"robot_obs": robot_obs, "scene_obs": scene_obs})
+    if hasattr(world, "pictures"):
+        pictures = {name: picture.rgb for name, picture in world.pictures().items()}
+    else:
+        pictures = {name: picture for name, picture in observation.items() if name.startswith("rgb_")}
+    if not pictures:
+        return None
     sha = sha256()
-    for _, picture in sorted(world.pictures().items()):
-        sha.update(np.ascontiguousarray(picture.rgb).tobytes())
+    for _, picture in sorted(pictures.items()):
+        sha.update(np.ascontiguousarray(picture).tobytes())
     return sha.hexdigest()
 
 
@@ -245,14 +249,16 @@ def require_known_names(suite: Suite) -> None:
     from calvinbench.policies.registry import POLICY_KINDS, PolicySpec
 
     require_name(suite.scene, SCENES, "scene")
-    require_name(suite.simulation, SIMULATIONS, "simulation")
-    require_name(suite.renderer, tuple(RENDERERS), "renderer")
+    require_name(suite.simulation, RUN_SIMULATIONS, "simulation")
+    if suite.renderer is not None:
+        require_name(suite.renderer, tuple(RENDERERS), "renderer")
     require_name(suite.instructions, INSTRUCTIONS, "instruction set")
     for spec in map(PolicySpec.parse, suite.policy):
         require_name(spec.kind, POLICY_KINDS, "policy kind")
         if spec.kind == "untrained" and spec.argument is not None:
             require_name(spec.argument, BACKBONES, "backbone")
-    require_working_renderer(suite.renderer)
+    if suite.renderer is not None:
+        require_working_renderer(suite.renderer)
     load_scene(suite.scene, suite.calvin_env)
     load_instructions(suite.instructions, suite.scene, suite.calvin, suite.calvin_env)
     num_published = len(chain_lists.published())

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from calvinbench.envs.names import require_name
-from calvinbench.envs.renderers import OPENGL_LOOK
 from calvinbench.envs.simulation import REPRODUCIBLE
 
 DEFAULT_OUT = Path("runs")
@@ -30,9 +29,9 @@ class RunSettings:
         memory_reset: When memory is cleared, `"subtask"` or `"chain"`; None leaves it to the policy.
         calvin_env: The checkout of calvin_env for CALVIN's scenes; None looks for one.
         calvin: The checkout of calvin for CALVIN's sentences; None looks for one.
-        simulation: One of `envs.simulation.SIMULATIONS`.
+        simulation: One of `envs.simulation.RUN_SIMULATIONS`.
         instructions: One of `envs.instructions.INSTRUCTIONS`.
-        renderer: One of `envs.renderers.RENDERERS`.
+        renderer: One of `envs.renderers.RENDERERS`; None for the world's own default.
         depth_bits: Of our renderer's depth buffer, 16 or 24; None for what suits the scene.
     """
 
@@ -46,15 +45,17 @@ class RunSettings:
     calvin: str | None = None
     simulation: str = REPRODUCIBLE
     instructions: str = "auto"
-    renderer: str = OPENGL_LOOK
+    renderer: str | None = None
     depth_bits: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("chains", "max_steps", "seed"):
             _require_whole_number(name, getattr(self, name))
-        for name in ("policy", "scene", "simulation", "instructions", "renderer"):
+        for name in ("policy", "scene", "simulation", "instructions"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise ValueError(f"expected {name} to be a name, got {getattr(self, name)!r}.")
+        if self.renderer is not None and (not isinstance(self.renderer, str) or not self.renderer):
+            raise ValueError(f"expected renderer to be a name, got {self.renderer!r}.")
         for name in ("calvin_env", "calvin"):
             folder = getattr(self, name)
             if folder is not None and (not isinstance(folder, str) or not folder):
@@ -104,7 +105,7 @@ class Suite:
     calvin: str | None = None
     simulation: str = REPRODUCIBLE
     instructions: str = "auto"
-    renderer: str = OPENGL_LOOK
+    renderer: str | None = None
     depth_bits: int | None = None
     worlds: int = 1
     out: Path = DEFAULT_OUT

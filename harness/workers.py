@@ -11,6 +11,7 @@ import gymnasium
 
 from calvinbench.envs.chain_env import ChainEnv
 from calvinbench.envs.instructions import InstructionSet, load_instructions
+from calvinbench.envs.simulation import UPSTREAM
 from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.records import ERRORED, ChainRecord
 from calvinbench.harness.rollout import ChainJob, run_chain
@@ -33,18 +34,24 @@ def make_play_table(settings: RunSettings, traits: PolicyTraits) -> World:
         UnknownNameError: There is no such scene or simulation.
         CheckoutError: The scene is CALVIN's, and its checkout is missing, not whole or damaged.
         RunFailedError: The renderer does not work on this machine.
+        WorldNotMadeError: calvin_env's own simulator was asked for and cannot be used.
     """
+    depth = any(key.startswith("depth_") for key in traits.observation_keys)
+    if settings.simulation == UPSTREAM:
+        return _make_upstream(settings, traits, depth)
     from calvinbench.envs.play_table import PlayTableEnv
+    from calvinbench.envs.renderers import OPENGL_LOOK
 
-    require_working_renderer(settings.renderer)
+    renderer = settings.renderer or OPENGL_LOOK
+    require_working_renderer(renderer)
     return PlayTableEnv(
         scene=settings.scene,
         calvin_env=settings.calvin_env,
         simulation=settings.simulation,
-        renderer=settings.renderer,
+        renderer=renderer,
         depth_bits=settings.depth_bits,
         cameras=traits.cameras,
-        depth=any(key.startswith("depth_") for key in traits.observation_keys),
+        depth=depth,
         action_convention=traits.action_convention,
     )
 
@@ -62,6 +69,46 @@ def require_working_renderer(renderer: str) -> None:
         require_works(renderer)
     except RendererError as error:
         raise RunFailedError(str(error)) from error
+
+
+def _make_upstream(settings: RunSettings, traits: PolicyTraits, depth: bool) -> World:
+    from calvinbench.envs.renderers import BULLET_TINY
+    from calvinbench.envs.upstream import UpstreamPlayTableEnv
+    from calvinbench.envs.upstream_simulator import UpstreamError
+
+    try:
+        return UpstreamPlayTableEnv(
+            scene=settings.scene,
+            calvin_env=settings.calvin_env,
+            cameras=traits.cameras,
+            depth=depth,
+            action_convention=traits.action_convention,
+            renderer=require_upstream_renderer(settings.renderer or BULLET_TINY),
+        )
+    except UpstreamError as error:
+        raise WorldNotMadeError(str(error)) from error
+
+
+def require_upstream_renderer(renderer: str) -> str:
+    """Returns a renderer that calvin_env's own simulator has, or refuses it.
+
+    Raises:
+        ValueError: It has not.
+        RunFailedError: It does not work on this machine.
+    """
+    from calvinbench.envs.renderers import BULLET_EGL, BULLET_TINY
+
+    if renderer not in (BULLET_TINY, BULLET_EGL):
+        raise ValueError(
+            f"expected a renderer of calvin_env's own simulator, {BULLET_TINY} (its default) or {BULLET_EGL}, got "
+            f"{renderer}. Leave --renderer out."
+        )
+    require_working_renderer(renderer)
+    return renderer
+
+
+class WorldNotMadeError(RunFailedError):
+    """calvin_env's own simulator cannot be used; the message says why."""
 
 
 def make_policy_by_spec(spec: str, memory_reset: str | None) -> Policy:

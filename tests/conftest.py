@@ -1,6 +1,7 @@
 """Shared by all tests: shapes and types of the library's annotations are checked while testing."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,3 +21,24 @@ def recordings() -> Path:
     if not (folder / "calvin_parity").is_dir():
         pytest.skip(f"no recordings of upstream at {folder}: set CALVINBENCH_TEST_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def upstream():
+    """The calvin_env of CALVIN_ENV_ROOT or of the installed package; skips where it cannot be imported.
+
+    It is forgotten again at once, for other tests look for packages of this name that they made up; tests step it in
+    processes of their own.
+    """
+    from calvinbench.envs.calvin_checkout import CheckoutError
+    from calvinbench.envs.upstream_simulator import UpstreamError, import_upstream
+
+    places = list(sys.path)
+    try:
+        return import_upstream()
+    except (CheckoutError, UpstreamError) as error:
+        pytest.skip(f"calvin_env's own simulator cannot be used here: {error}")
+    finally:
+        sys.path[:] = places
+        for name in [name for name in sys.modules if name.split(".")[0] == "calvin_env"]:
+            del sys.modules[name]

@@ -9,7 +9,7 @@ from jaxtyping import Float32, Float64, Int32, Int64
 from calvinbench.envs.rendering.drawing import BLOCK
 from calvinbench.envs.rendering.mesh_files import Mesh
 
-_NORMAL_WEIGHT = 0.35
+_NORMAL_WEIGHT = 0.7
 """How much the direction of a triangle counts beside its place (in units of the shape's size) when blocks are made."""
 _TOO_WIDE = 2.0
 """Sine given to cones whose normals spread over more than half of all directions."""

@@ -17,7 +17,7 @@ from calvinbench.envs.rendering.blocks import Triangles, make_blocks
 from calvinbench.envs.rendering.descriptions import FIXED, Description
 from calvinbench.envs.rendering.textures import Textures, pack_textures
 
-LAYOUT = 2
+LAYOUT = 3
 """Counts the changes of what is kept on the disk or of how it is made."""
 CACHE_VARIABLE = "CALVINBENCH_CACHE"
 _logger = logging.getLogger(__name__)

@@ -7,7 +7,6 @@ box keeps its corners, but a sphere is a polyhedron and a cylinder loses some of
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.spatial import ConvexHull
 
 from calvinbench.envs.rendering.mesh_files import NO_TEXTURE_COORDINATE, Mesh
 
@@ -51,6 +50,8 @@ def _directions() -> Float64[np.ndarray, "42 3"]:
 
 def _hull(points: Float64[np.ndarray, "n 3"]) -> Mesh:
     """The convex hull of points around the origin, its corners counter-clockwise from outside."""
+    from scipy.spatial import ConvexHull
+
     hull = ConvexHull(points)
     triangles = points[hull.simplices]
     normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])

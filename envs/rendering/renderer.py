@@ -16,6 +16,7 @@ from calvinbench.envs.rendering.shading import (
     changed_pixels,
     finish_pixels,
     light_pixels,
+    pixels_by_shape,
     pixels_in_shadow_of,
 )
 from calvinbench.envs.rendering.shadow_map import (
@@ -46,6 +47,17 @@ class _Sight:
     rays: Float32[np.ndarray, "3 3"]
 
 
+def require_depth_bits(depth_bits: int) -> int:
+    """Returns the number of bits of a depth buffer, or refuses it.
+
+    Raises:
+        ValueError: It is neither 16 nor 24.
+    """
+    if depth_bits not in (16, 24):
+        raise ValueError(f"expected 16 or 24 depth bits, got {depth_bits}.")
+    return depth_bits
+
+
 class Renderer:
     """Makes pictures with the look of Bullet's OpenGL renderer, on the CPU."""
 
@@ -60,11 +72,9 @@ class Renderer:
         Raises:
             ValueError: `depth_bits` is something else.
         """
-        if depth_bits not in (16, 24):
-            raise ValueError(f"expected 16 or 24 depth bits, got {depth_bits}.")
         num_shapes = len(geometry.shapes.links)
         self._geometry = geometry
-        self._max_depth = 2**depth_bits - 1
+        self._max_depth = 2 ** require_depth_bits(depth_bits) - 1
         self._frames = np.zeros((num_shapes, 4, 4))
         self._colours = geometry.shapes.colours
         self._all_shapes = np.arange(num_shapes, dtype=np.int32)
@@ -77,6 +87,8 @@ class Renderer:
         self._light_directions = np.zeros((num_shapes, 3), dtype=np.float32)
         self._reach = np.zeros((num_shapes, 4))
         self._chosen = np.empty(len(geometry.triangles.block_shapes), dtype=np.int32)
+        self._blank: dict[int, UInt8[np.ndarray, "H W 3"]] = {}
+        self._surfaces: dict[int, Float32[np.ndarray, "8 pixels"]] = {}
         self._light = np.zeros(21, dtype=np.float32)
         self._light[:9] = np.concatenate([-light_direction(), LIGHT_POSITION, HIGHLIGHTS_SEEN_FROM])
         self._light[9:21] = self._shadow_map.lookup.reshape(-1)
@@ -140,16 +152,17 @@ class Renderer:
         )
         return bounds
 
-    def render(self, view: View, fixed: bool) -> Rendered:
+    def render(self, view: View, fixed: bool, with_depth: bool = True) -> Rendered:
         """Makes a picture of the world as it was at the last `update`.
 
         Args:
             view: The camera.
             fixed: Whether the camera stays where it is, so that its picture of what does not move is worth keeping.
                 The picture is the same either way.
+            with_depth: Whether the depth is wanted too.
         """
         sight = self._look(view)
-        surfaces = np.empty((SURFACE_DIM, view.size * view.size), dtype=np.float32)
+        surfaces = self._scratch_surfaces(view.size)
         if fixed:
             still = self._still_picture(view, sight)
             keys, rgb = still.keys.copy(), still.rgb.copy()
@@ -157,7 +170,11 @@ class Renderer:
             pixels = np.empty(len(keys), dtype=np.int32)
             count = changed_pixels(keys, still.keys, pixels)
             self._shade(pixels[:count], keys, sight, surfaces, self._shadow_map.depths, rgb)
-            count = pixels_in_shadow_of(self._shadow_bounds, keys, still.keys, still.surfaces, pixels)
+            shadow_map = self._shadow_map
+            count = pixels_in_shadow_of(
+                *(self._shadow_bounds, shadow_map.still, shadow_map.depths),
+                *(keys, still.keys, still.surfaces, pixels),
+            )
             finish_pixels(pixels[:count], still.surfaces, self._shadow_map.depths, view.size, rgb)
         else:
             keys, rgb = self._empty(view.size)
@@ -165,6 +182,8 @@ class Renderer:
             self._draw(self._all_shapes, sight, keys)
             pixels = np.flatnonzero(keys != background).astype(np.int32)
             self._shade(pixels, keys, sight, surfaces, self._shadow_map.depths, rgb)
+        if not with_depth:
+            return Rendered(rgb, None)
         depths = (keys >> DEPTH_SHIFT).astype(np.float32) / np.float32(self._max_depth)
         return Rendered(rgb, np.ascontiguousarray(depths.reshape(view.size, view.size)[::-1]))
 
@@ -200,10 +219,15 @@ class Renderer:
         return sight
 
     def _empty(self, size: int) -> tuple[Int64[np.ndarray, " pixels"], UInt8[np.ndarray, "H W 3"]]:
-        keys = np.full(size * size, np.int64(self._max_depth) << DEPTH_SHIFT)
-        rgb = np.empty((size, size, 3), dtype=np.uint8)
-        rgb[:] = BACKGROUND
-        return keys, rgb
+        if size not in self._blank:
+            self._blank[size] = np.tile(np.array(BACKGROUND, dtype=np.uint8), (size, size, 1))
+        return np.full(size * size, np.int64(self._max_depth) << DEPTH_SHIFT), self._blank[size].copy()
+
+    def _scratch_surfaces(self, size: int) -> Float32[np.ndarray, "8 pixels"]:
+        """Room for the surfaces of one picture, used again for the next."""
+        if size not in self._surfaces:
+            self._surfaces[size] = np.empty((SURFACE_DIM, size * size), dtype=np.float32)
+        return self._surfaces[size]
 
     def _still_picture(self, view: View, sight: _Sight) -> StillPicture:
         """The picture of what does not move, drawn anew where that has changed."""
@@ -252,12 +276,14 @@ class Renderer:
         rgb: UInt8[np.ndarray, "H W 3"],
     ) -> None:
         """Finds the surfaces at some pixels, and their colours."""
+        ordered, first_pixels = np.empty_like(pixels), np.empty(len(self._frames) + 1, dtype=np.int64)
+        pixels_by_shape(pixels, keys, self._geometry.triangles.shapes, first_pixels, ordered)
         light_pixels(
-            pixels,
+            ordered,
+            first_pixels,
             keys,
             sight.size,
             self._geometry.triangles.attributes,
-            self._geometry.triangles.shapes,
             sight.views,
             sight.eye,
             sight.rays,

@@ -46,11 +46,13 @@ def changed_pixels(keys, still_keys, chosen):
 
 
 @compiled
-def pixels_in_shadow_of(bounds, keys, still_keys, surfaces, chosen):
-    """Chooses the pixels of the still layer whose place in the shadow map lies in bounds; returns how many.
+def pixels_in_shadow_of(bounds, still_depths, depths, keys, still_keys, surfaces, chosen):
+    """Chooses the pixels of the still layer on whose place in the shadow map moving things cast; returns how many.
 
     Args:
         bounds: (4,) first column and row, last column and row of what moving things cast.
+        still_depths: (rows, columns) uint16, the shadow map without them.
+        depths: (rows, columns) uint16, the shadow map with them.
         keys: (pixels,) int64.
         still_keys: (pixels,) int64.
         surfaces: (8, pixels) float32, of the still layer.
@@ -64,8 +66,13 @@ def pixels_in_shadow_of(bounds, keys, still_keys, surfaces, chosen):
         inside = (columns[pixel] >= first_column) & (columns[pixel] <= last_column)
         inside &= (rows[pixel] >= first_row) & (rows[pixel] <= last_row) & (lights[pixel] >= _HALF)
         if inside & (keys[pixel] == still_keys[pixel]):
+            column, row = np.int64(np.floor(columns[pixel])), np.int64(np.floor(rows[pixel]))
+            changed = False
+            for y in range(max(row, 0), min(row + 2, len(depths))):
+                for x in range(max(column, 0), min(column + 2, depths.shape[1])):
+                    changed |= depths[y, x] != still_depths[y, x]
             chosen[count] = pixel
-            count += 1
+            count += changed
     return count
 
 
@@ -89,163 +96,213 @@ def _filtered(texels, offset, width, height, u, v, weight):
 
 
 @compiled
-def light_pixels(pixels, keys, width, attributes, shapes, views, eye, rays, levels, texels, light, surfaces):
+def pixels_by_shape(pixels, keys, shapes, first_pixels, ordered):
+    """Sorts pixels by the shape that they show.
+
+    Args:
+        pixels: (n,) int32, numbers of pixels.
+        keys: (pixels,) int64, see `drawing`.
+        shapes: (triangles,) int32, which shape each triangle belongs to.
+        first_pixels: (shapes + 1,) int64, to be filled: shape s has ordered[first_pixels[s] : first_pixels[s + 1]].
+        ordered: (n,) int32, to be filled.
+    """
+    first_pixels[:] = 0
+    for pixel in pixels:
+        first_pixels[shapes[keys[pixel] & NUMBER_MASK] + 1] += 1
+    for shape in range(len(first_pixels) - 1):
+        first_pixels[shape + 1] += first_pixels[shape]
+    following = first_pixels.copy()
+    for pixel in pixels:
+        shape = shapes[keys[pixel] & NUMBER_MASK]
+        ordered[following[shape]] = pixel
+        following[shape] += 1
+
+
+@compiled
+def light_pixels(pixels, first_pixels, keys, width, attributes, views, eye, rays, levels, texels, light, surfaces):
     """Finds the surface at each of some pixels.
 
     The point that a pixel shows is where the ray through its centre meets the triangle's plane. With the triangle's
     corner a and edges e, f, and the camera at a + t, that is (Cramer's rule) for a ray d:
     depth = f.(t x e) / w, share of e = d.(f x t) / w, share of f = d.(t x e) / w, with w = d.(f x e).
 
+    Pixels are taken in tiles of one shape, and each loop over a tile runs on vectors.
+
     Args:
-        pixels: (n,) int32, numbers of pixels, row by row from the bottom.
+        pixels: (n,) int32, numbers of pixels, which count row by row from the bottom, sorted by shape.
+        first_pixels: (shapes + 1,) int64: shape s has pixels[first_pixels[s] : first_pixels[s + 1]].
         keys: (pixels,) int64, see `drawing`.
         width: Of the picture.
         attributes: (triangles, 24) float32, see `blocks.Triangles`.
-        shapes: (triangles,) int32, which shape each triangle belongs to.
         views: (shapes, 24) float32: the camera's ray through the picture's lower left corner and its change by column
             and by row, and the camera's place, all in the shape's frame; the shape's rotation, rows first; its colour.
         eye: (3,) float32, the camera's place in the world.
         rays: (3, 3) float32, the three rays of `views` in the world.
         levels: (shapes, 40) int32: number of mip levels, then offset, width and height of each; 0 without a texture.
         texels: (texels,) uint64, three fields of 21 bits each.
-        light: (22,) float32: direction to the light, its place, the place highlights are seen from; then the rows that
+        light: (21,) float32: direction to the light, its place, the place highlights are seen from; then the rows that
             lead to column, row and depth in the shadow map, with their offsets.
         surfaces: (8, pixels) float32, to be filled at `pixels`.
     """
-    fetched = np.empty((48, _TILE), np.float32)
-    depth_rays = np.empty((2, _TILE), np.float32)
-    us, vs, spreads = np.empty(_TILE, np.float32), np.empty(_TILE, np.float32), np.empty(_TILE, np.float32)
-    of_shape, numbers = np.empty(_TILE, np.int32), np.empty(_TILE, np.int32)
-    texture_width, texture_height = np.empty(_TILE, np.float32), np.empty(_TILE, np.float32)
+    fetched = np.empty((24, _TILE), np.float32)
+    places = np.empty((2, _TILE), np.float32)
+    crosses = np.empty((9, _TILE), np.float32)
+    shares = np.empty((3, _TILE), np.float32)
+    spreads = np.empty(_TILE, np.float32)
     result = np.empty((SURFACE_DIM, _TILE), np.float32)
-    px, py = depth_rays[0], depth_rays[1]
+    for shape in range(len(first_pixels) - 1):
+        last = first_pixels[shape + 1]
+        for start in range(first_pixels[shape], last, _TILE):
+            tile = pixels[start : min(start + _TILE, last)]
+            for k in range(len(tile)):
+                number = keys[tile[k]] & NUMBER_MASK
+                places[0, k] = np.float32(tile[k] % width) + _HALF
+                places[1, k] = np.float32(tile[k] // width) + _HALF
+                for j in range(24):
+                    fetched[j, k] = attributes[number, j]
+            _meet(len(tile), places, fetched, views[shape], crosses, shares)
+            _light(len(tile), places, fetched, shares, views[shape], eye, rays, light, result)
+            if levels[shape, 0] > 0:
+                _spread(len(tile), places, fetched, views[shape], crosses, levels[shape], spreads)
+                _texture(len(tile), fetched, shares, views[shape], levels[shape], texels, spreads, result)
+            for j in range(SURFACE_DIM):
+                for k in range(len(tile)):
+                    surfaces[j, tile[k]] = result[j, k]
+
+
+@compiled
+def _meet(count, places, fetched, view, crosses, shares):
+    """Where rays meet planes: `shares` get the shares of e and f and the depth, `crosses` f x e, f x t and t x e."""
+    px, py = places[0], places[1]
     ax, ay, az = fetched[0], fetched[1], fetched[2]
     ex, ey, ez = fetched[3], fetched[4], fetched[5]
     fx, fy, fz = fetched[6], fetched[7], fetched[8]
+    wx, wy, wz = crosses[0], crosses[1], crosses[2]
+    ux, uy, uz = crosses[3], crosses[4], crosses[5]
+    vx, vy, vz = crosses[6], crosses[7], crosses[8]
+    share_e, share_f, depth = shares[0], shares[1], shares[2]
+    d0x, d0y, d0z, dxx, dxy, dxz = view[0], view[1], view[2], view[3], view[4], view[5]
+    dyx, dyy, dyz, ox, oy, oz = view[6], view[7], view[8], view[9], view[10], view[11]
+    for k in range(count):
+        dx, dy, dz = d0x + px[k] * dxx + py[k] * dyx, d0y + px[k] * dxy + py[k] * dyy, d0z + px[k] * dxz + py[k] * dyz
+        tx, ty, tz = ox - ax[k], oy - ay[k], oz - az[k]
+        wx[k] = fy[k] * ez[k] - fz[k] * ey[k]
+        wy[k] = fz[k] * ex[k] - fx[k] * ez[k]
+        wz[k] = fx[k] * ey[k] - fy[k] * ex[k]
+        ux[k], uy[k], uz[k] = fy[k] * tz - fz[k] * ty, fz[k] * tx - fx[k] * tz, fx[k] * ty - fy[k] * tx
+        vx[k], vy[k], vz[k] = ty * ez[k] - tz * ey[k], tz * ex[k] - tx * ez[k], tx * ey[k] - ty * ex[k]
+        per_w = _ONE / (dx * wx[k] + dy * wy[k] + dz * wz[k])
+        # A pixel's centre may lie outside the triangle by the width of OpenGL's grid.
+        share_e[k] = min(max((dx * ux[k] + dy * uy[k] + dz * uz[k]) * per_w, _ZERO), _ONE)
+        share_f[k] = min(max((dx * vx[k] + dy * vy[k] + dz * vz[k]) * per_w, _ZERO), _ONE)
+        depth[k] = (fx[k] * vx[k] + fy[k] * vy[k] + fz[k] * vz[k]) * per_w
+
+
+@compiled
+def _light(count, places, fetched, shares, view, eye, rays, light, result):
+    """Light, highlight and place in the shadow map; and the colour of a shape without a texture."""
+    px, py = places[0], places[1]
     n0x, n0y, n0z = fetched[9], fetched[10], fetched[11]
     n1x, n1y, n1z = fetched[12], fetched[13], fetched[14]
     n2x, n2y, n2z = fetched[15], fetched[16], fetched[17]
-    u0, v0, u1 = fetched[18], fetched[19], fetched[20]
-    v1, u2, v2 = fetched[21], fetched[22], fetched[23]
-    d0x, d0y, d0z = fetched[24], fetched[25], fetched[26]
-    dxx, dxy, dxz = fetched[27], fetched[28], fetched[29]
-    dyx, dyy, dyz = fetched[30], fetched[31], fetched[32]
-    ox, oy, oz = fetched[33], fetched[34], fetched[35]
-    r00, r01, r02 = fetched[36], fetched[37], fetched[38]
-    r10, r11, r12 = fetched[39], fetched[40], fetched[41]
-    r20, r21, r22 = fetched[42], fetched[43], fetched[44]
-    red, green, blue = fetched[45], fetched[46], fetched[47]
-    lx, ly, lz = light[0], light[1], light[2]
-    sx, sy, sz = light[3], light[4], light[5]
+    share_e, share_f, depth = shares[0], shares[1], shares[2]
+    red, green, blue, lit, highlight = result[0], result[1], result[2], result[3], result[4]
+    column, row, shadow_depth = result[5], result[6], result[7]
+    r00, r01, r02, r10, r11, r12 = view[12], view[13], view[14], view[15], view[16], view[17]
+    r20, r21, r22 = view[18], view[19], view[20]
+    eye_x, eye_y, eye_z = eye[0], eye[1], eye[2]
+    d0x, d0y, d0z, dxx, dxy, dxz = rays[0, 0], rays[0, 1], rays[0, 2], rays[1, 0], rays[1, 1], rays[1, 2]
+    dyx, dyy, dyz = rays[2, 0], rays[2, 1], rays[2, 2]
+    lx, ly, lz, sx, sy, sz = light[0], light[1], light[2], light[3], light[4], light[5]
     hx, hy, hz = light[6], light[7], light[8]
     m00, m01, m02, m03 = light[9], light[10], light[11], light[12]
     m10, m11, m12, m13 = light[13], light[14], light[15], light[16]
     m20, m21, m22, m23 = light[17], light[18], light[19], light[20]
-    for start in range(0, len(pixels), _TILE):
-        count = min(_TILE, len(pixels) - start)
-        any_texture = False
-        for k in range(_TILE):
-            pixel = pixels[start + min(k, count - 1)]
-            number = np.int32(keys[pixel] & NUMBER_MASK)
-            shape = shapes[number]
-            px[k], py[k] = np.float32(pixel % width) + _HALF, np.float32(pixel // width) + _HALF
-            of_shape[k], numbers[k] = shape, number
-            for j in range(24):
-                fetched[j, k] = attributes[number, j]
-            for j in range(VIEW_DIM):
-                fetched[24 + j, k] = views[shape, j]
-            texture_width[k], texture_height[k] = levels[shape, 2], levels[shape, 3]
-            any_texture |= levels[shape, 0] > 0
-        for k in range(_TILE):
-            x, y = px[k], py[k]
-            dx = d0x[k] + x * dxx[k] + y * dyx[k]
-            dy = d0y[k] + x * dxy[k] + y * dyy[k]
-            dz = d0z[k] + x * dxz[k] + y * dyz[k]
-            tx, ty, tz = ox[k] - ax[k], oy[k] - ay[k], oz[k] - az[k]
-            wx, wy, wz = (
-                fy[k] * ez[k] - fz[k] * ey[k],
-                fz[k] * ex[k] - fx[k] * ez[k],
-                fx[k] * ey[k] - fy[k] * ex[k],
-            )
-            ux, uy, uz = fy[k] * tz - fz[k] * ty, fz[k] * tx - fx[k] * tz, fx[k] * ty - fy[k] * tx
-            vx, vy, vz = ty * ez[k] - tz * ey[k], tz * ex[k] - tx * ez[k], tx * ey[k] - ty * ex[k]
-            w = dx * wx + dy * wy + dz * wz
-            per_w = _ONE / w
-            share_e = (dx * ux + dy * uy + dz * uz) * per_w
-            share_f = (dx * vx + dy * vy + dz * vz) * per_w
-            depth = (fx[k] * vx + fy[k] * vy + fz[k] * vz) * per_w
-            # A pixel's centre may lie outside by the width of OpenGL's grid.
-            share_e, share_f = min(max(share_e, _ZERO), _ONE), min(max(share_f, _ZERO), _ONE)
-            share_a = max(_ONE - share_e - share_f, _ZERO)
-            us[k] = share_a * u0[k] + share_e * u1[k] + share_f * u2[k]
-            vs[k] = share_a * v0[k] + share_e * v1[k] + share_f * v2[k]
-            # How far the texture moves from this pixel to the next column and the next row, in texels.
-            du1, dv1, du2, dv2 = u1[k] - u0[k], v1[k] - v0[k], u2[k] - u0[k], v2[k] - v0[k]
-            exact_u = u0[k] + ((dx * ux + dy * uy + dz * uz) * du1 + (dx * vx + dy * vy + dz * vz) * du2) * per_w
-            exact_v = v0[k] + ((dx * ux + dy * uy + dz * uz) * dv1 + (dx * vx + dy * vy + dz * vz) * dv2) * per_w
-            spread = _ZERO
-            for axis in range(2):
-                bx = dx + (dxx[k] if axis == 0 else dyx[k])
-                by = dy + (dxy[k] if axis == 0 else dyy[k])
-                bz = dz + (dxz[k] if axis == 0 else dyz[k])
-                per_b = _ONE / (bx * wx + by * wy + bz * wz)
-                be, bf = bx * ux + by * uy + bz * uz, bx * vx + by * vy + bz * vz
-                du = (u0[k] + (be * du1 + bf * du2) * per_b - exact_u) * texture_width[k]
-                dv = (v0[k] + (be * dv1 + bf * dv2) * per_b - exact_v) * texture_height[k]
-                spread = max(spread, du * du + dv * dv)
-            spreads[k] = max(spread, _TINY)
-            nx = share_a * n0x[k] + share_e * n1x[k] + share_f * n2x[k]
-            ny = share_a * n0y[k] + share_e * n1y[k] + share_f * n2y[k]
-            nz = share_a * n0z[k] + share_e * n1z[k] + share_f * n2z[k]
-            qx = r00[k] * nx + r01[k] * ny + r02[k] * nz
-            qy = r10[k] * nx + r11[k] * ny + r12[k] * nz
-            qz = r20[k] * nx + r21[k] * ny + r22[k] * nz
-            per_length = _ONE / np.sqrt(qx * qx + qy * qy + qz * qz + _TINY)
-            qx, qy, qz = qx * per_length, qy * per_length, qz * per_length
-            gx = eye[0] + depth * (rays[0, 0] + x * rays[1, 0] + y * rays[2, 0])
-            gy = eye[1] + depth * (rays[0, 1] + x * rays[1, 1] + y * rays[2, 1])
-            gz = eye[2] + depth * (rays[0, 2] + x * rays[1, 2] + y * rays[2, 2])
-            facing = qx * lx + qy * ly + qz * lz
-            result[3, k] = _HALF + _HALF * min(max(facing, -_ONE), _ONE)
-            ix, iy, iz = sx - gx, sy - gy, sz - gz
-            cx, cy, cz = hx - gx, hy - gy, hz - gz
-            per_i = _ONE / np.sqrt(ix * ix + iy * iy + iz * iz)
-            per_c = _ONE / np.sqrt(cx * cx + cy * cy + cz * cz)
-            twice = _TWO * (ix * qx + iy * qy + iz * qz)
-            mirrored = (cx * (twice * qx - ix) + cy * (twice * qy - iy) + cz * (twice * qz - iz)) * per_i * per_c
-            mirrored = max(mirrored, _ZERO) if facing >= _ZERO else _ZERO
-            power = mirrored * mirrored
-            power = power * power
-            power8 = power * power
-            power = power8 * power8
-            # The shininess is 41 and the strength 0.5.
-            result[4, k] = power * power * power8 * mirrored * _HALF
-            result[5, k] = m00 * gx + m01 * gy + m02 * gz + m03
-            result[6, k] = m10 * gx + m11 * gy + m12 * gz + m13
-            result[7, k] = m20 * gx + m21 * gy + m22 * gz + m23
-            result[0, k], result[1, k], result[2, k] = _WHITE * red[k], _WHITE * green[k], _WHITE * blue[k]
-        if any_texture:
-            # Mesa takes the logarithm to base 2 from a float's bits: exponent, and mantissa as they are.
-            bits = spreads.view(np.int32)
-            for k in range(count):
-                row = levels[of_shape[k]]
-                if row[0] == 0:
-                    continue
-                lod = (np.float32(bits[k]) * np.float32(1 / 8388608) - np.float32(127)) * _HALF
-                lod = max(_ZERO, min(lod, np.float32(row[0] - 1)))
-                level = np.int32(lod)
-                rest = lod - np.floor(lod)
-                at = 1 + 3 * level
-                total = _filtered(texels, row[at], row[at + 1], row[at + 2], us[k], vs[k], (_ONE - rest) * _WEIGHTS)
-                if rest > _ZERO:
-                    at += 3
-                    total += _filtered(texels, row[at], row[at + 1], row[at + 2], us[k], vs[k], rest * _WEIGHTS)
-                result[0, k] = np.float32(np.int32(total & _FIELD)) * _PER_WEIGHT * red[k]
-                result[1, k] = np.float32(np.int32((total >> _GREEN) & _FIELD)) * _PER_WEIGHT * green[k]
-                result[2, k] = np.float32(np.int32((total >> _BLUE) & _FIELD)) * _PER_WEIGHT * blue[k]
-        for j in range(SURFACE_DIM):
-            for k in range(count):
-                surfaces[j, pixels[start + k]] = result[j, k]
+    full_red, full_green, full_blue = _WHITE * view[21], _WHITE * view[22], _WHITE * view[23]
+    for k in range(count):
+        share_a = max(_ONE - share_e[k] - share_f[k], _ZERO)
+        nx = share_a * n0x[k] + share_e[k] * n1x[k] + share_f[k] * n2x[k]
+        ny = share_a * n0y[k] + share_e[k] * n1y[k] + share_f[k] * n2y[k]
+        nz = share_a * n0z[k] + share_e[k] * n1z[k] + share_f[k] * n2z[k]
+        qx, qy, qz = r00 * nx + r01 * ny + r02 * nz, r10 * nx + r11 * ny + r12 * nz, r20 * nx + r21 * ny + r22 * nz
+        per_length = _ONE / np.sqrt(qx * qx + qy * qy + qz * qz + _TINY)
+        qx, qy, qz = qx * per_length, qy * per_length, qz * per_length
+        gx = eye_x + depth[k] * (d0x + px[k] * dxx + py[k] * dyx)
+        gy = eye_y + depth[k] * (d0y + px[k] * dxy + py[k] * dyy)
+        gz = eye_z + depth[k] * (d0z + px[k] * dxz + py[k] * dyz)
+        facing = qx * lx + qy * ly + qz * lz
+        lit[k] = _HALF + _HALF * min(max(facing, -_ONE), _ONE)
+        ix, iy, iz = sx - gx, sy - gy, sz - gz
+        cx, cy, cz = hx - gx, hy - gy, hz - gz
+        per_i = _ONE / np.sqrt(ix * ix + iy * iy + iz * iz)
+        per_c = _ONE / np.sqrt(cx * cx + cy * cy + cz * cz)
+        twice = _TWO * (ix * qx + iy * qy + iz * qz)
+        mirrored = (cx * (twice * qx - ix) + cy * (twice * qy - iy) + cz * (twice * qz - iz)) * per_i * per_c
+        mirrored = max(mirrored, _ZERO) if facing >= _ZERO else _ZERO
+        power2 = mirrored * mirrored
+        power4 = power2 * power2
+        power8 = power4 * power4
+        power16 = power8 * power8
+        # The shininess is 41 and the strength 0.5.
+        highlight[k] = power16 * power16 * power8 * mirrored * _HALF
+        column[k] = m00 * gx + m01 * gy + m02 * gz + m03
+        row[k] = m10 * gx + m11 * gy + m12 * gz + m13
+        shadow_depth[k] = m20 * gx + m21 * gy + m22 * gz + m23
+        red[k], green[k], blue[k] = full_red, full_green, full_blue
+
+
+@compiled
+def _spread(count, places, fetched, view, crosses, levels, spreads):
+    """How far the texture moves from a pixel to the next column or row, the farther of the two, in texels, squared."""
+    px, py = places[0], places[1]
+    u0, v0, u1, v1, u2, v2 = fetched[18], fetched[19], fetched[20], fetched[21], fetched[22], fetched[23]
+    wx, wy, wz = crosses[0], crosses[1], crosses[2]
+    ux, uy, uz = crosses[3], crosses[4], crosses[5]
+    vx, vy, vz = crosses[6], crosses[7], crosses[8]
+    d0x, d0y, d0z, dxx, dxy, dxz = view[0], view[1], view[2], view[3], view[4], view[5]
+    dyx, dyy, dyz = view[6], view[7], view[8]
+    width, height = np.float32(levels[2]), np.float32(levels[3])
+    for k in range(count):
+        dx, dy, dz = d0x + px[k] * dxx + py[k] * dyx, d0y + px[k] * dxy + py[k] * dyy, d0z + px[k] * dxz + py[k] * dyz
+        du_e, dv_e = (u1[k] - u0[k]) * width, (v1[k] - v0[k]) * height
+        du_f, dv_f = (u2[k] - u0[k]) * width, (v2[k] - v0[k]) * height
+        w = dx * wx[k] + dy * wy[k] + dz * wz[k]
+        e, f = dx * ux[k] + dy * uy[k] + dz * uz[k], dx * vx[k] + dy * vy[k] + dz * vz[k]
+        w_x, w_y = dxx * wx[k] + dxy * wy[k] + dxz * wz[k], dyx * wx[k] + dyy * wy[k] + dyz * wz[k]
+        e_x, e_y = dxx * ux[k] + dxy * uy[k] + dxz * uz[k], dyx * ux[k] + dyy * uy[k] + dyz * uz[k]
+        f_x, f_y = dxx * vx[k] + dxy * vy[k] + dxz * vz[k], dyx * vx[k] + dyy * vy[k] + dyz * vz[k]
+        per_w, per_x, per_y = _ONE / w, _ONE / (w + w_x), _ONE / (w + w_y)
+        e_x, f_x = (e + e_x) * per_x - e * per_w, (f + f_x) * per_x - f * per_w
+        e_y, f_y = (e + e_y) * per_y - e * per_w, (f + f_y) * per_y - f * per_w
+        ux_, vx_ = e_x * du_e + f_x * du_f, e_x * dv_e + f_x * dv_f
+        uy_, vy_ = e_y * du_e + f_y * du_f, e_y * dv_e + f_y * dv_f
+        spreads[k] = max(max(ux_ * ux_ + vx_ * vx_, uy_ * uy_ + vy_ * vy_), _TINY)
+
+
+@compiled
+def _texture(count, fetched, shares, view, levels, texels, spreads, result):
+    """Looks colours up in a texture: between two mip levels, and on each between four texels."""
+    u0, v0, u1, v1, u2, v2 = fetched[18], fetched[19], fetched[20], fetched[21], fetched[22], fetched[23]
+    share_e, share_f = shares[0], shares[1]
+    red, green, blue = view[21] * _PER_WEIGHT, view[22] * _PER_WEIGHT, view[23] * _PER_WEIGHT
+    highest = np.float32(levels[0] - 1)
+    # Mesa takes the logarithm to base 2 from a float's bits: exponent, and mantissa as it is.
+    bits = spreads.view(np.int32)
+    for k in range(count):
+        share_a = max(_ONE - share_e[k] - share_f[k], _ZERO)
+        u = share_a * u0[k] + share_e[k] * u1[k] + share_f[k] * u2[k]
+        v = share_a * v0[k] + share_e[k] * v1[k] + share_f[k] * v2[k]
+        lod = (np.float32(bits[k]) * np.float32(1 / 8388608) - np.float32(127)) * _HALF
+        lod = max(_ZERO, min(lod, highest))
+        at = 1 + 3 * np.int32(lod)
+        rest = lod - np.floor(lod)
+        total = _filtered(texels, levels[at], levels[at + 1], levels[at + 2], u, v, (_ONE - rest) * _WEIGHTS)
+        if rest > _ZERO:
+            at += 3
+            total += _filtered(texels, levels[at], levels[at + 1], levels[at + 2], u, v, rest * _WEIGHTS)
+        result[0, k] = np.float32(np.int32(total & _FIELD)) * red
+        result[1, k] = np.float32(np.int32((total >> _GREEN) & _FIELD)) * green
+        result[2, k] = np.float32(np.int32((total >> _BLUE) & _FIELD)) * blue
 
 
 @compiled

@@ -4,6 +4,8 @@ from hashlib import sha256
 import pytest
 from fakes import CHAINS, SOLVER_COMPLETES, make_fake_world
 
+from calvinbench.envs.chains import initial_observation, published
+from calvinbench.envs.fake_play_table import FakePlayTable
 from calvinbench.harness.description import differences
 from calvinbench.harness.evaluation import ConventionMismatchError, evaluate, require_known_names
 from calvinbench.harness.run_directory import RunMismatchError
@@ -170,7 +172,9 @@ def test_another_list_of_chains_is_refused(fake_setup, tmp_path):
 
 def test_the_reference_frame_is_what_the_policy_s_cameras_show(run_fake, tmp_path):
     looks = run_fake("looks", directory=tmp_path / "looks", chains=1)
-    assert looks.description.reference_frame == sha256(bytes(200 * 200 * 3)).hexdigest()  # slider right: black
+    state = initial_observation(published()[0].initial_state)
+    shown, _ = FakePlayTable(("static",)).reset(options={"robot_obs": state.robot_obs, "scene_obs": state.scene_obs})
+    assert looks.description.reference_frame == sha256(shown["rgb_static"].tobytes()).hexdigest()
     assert run_fake("idle", directory=tmp_path / "idle", chains=1).description.reference_frame is None
 
 

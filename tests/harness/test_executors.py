@@ -80,5 +80,5 @@ def test_stopping_leaves_no_process_behind(run_fake):
     with pytest.raises(KeyboardInterrupt):
         run_fake("slow", worlds=2, subscribers=[Stop()])
     for process in set(multiprocessing.active_children()) - before:
-        process.join(10)
+        process.join(60)
     assert not set(multiprocessing.active_children()) - before
