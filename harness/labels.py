@@ -12,6 +12,7 @@ _TELLING: tuple[Callable[[Run], str], ...] = (
     lambda run: f"{run.description.instructions}'s sentences",
     lambda run: f"{run.description.simulation} simulation",
     lambda run: run.description.renderer,
+    lambda run: f"{run.description.depth_bits or 'unknown'} depth bits",
     lambda run: f"seed {run.description.seed}",
     lambda run: f"memory reset at {run.description.memory.reset}",
     lambda run: run.directory.as_posix(),
