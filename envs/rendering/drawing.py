@@ -2,14 +2,16 @@
 
 Triangles come in blocks of 64. A first loop over a block runs on vectors: it projects all corners, snaps them to a
 grid of 1/256 pixel as OpenGL does, and asks of each triangle whether it holds the centre of a pixel. Most of a robot's
-hundred thousand triangles are smaller than a pixel and hold none, so only few reach the second loop, which writes.
+hundred thousand triangles are smaller than a pixel and hold none, so only few reach the second loop, which writes: at
+once where the first loop has found which of 2 x 2 pixels are held, pixel by pixel for up to 8 x 8, and row by row for
+larger ones, or such as reach behind the camera, which are reckoned anew in double precision.
 
 What is written for a pixel is one number, its *key*: the depth in the upper bits, then the shape's rank, then the
 triangle's number. The smallest key wins, and so the nearest triangle; of two equally near ones the one that OpenGL
 would draw first. With 16 bits of depth, far surfaces are equally near over centimetres, so this shows.
 
-Rows count from the bottom of the picture upwards. Coordinates are in 1/256 pixel; with triangles that span two pixels
-at most, all products stay below 2**24, so that 32-bit floats are exact and a shared edge leaves no gap.
+Rows count from the bottom of the picture upwards. Coordinates are in 1/256 pixel; with triangles that span eight pixels
+at most, all sums of products stay below 2**24, so that 32-bit floats are exact and a shared edge leaves no gap.
 """
 
 import numpy as np
@@ -24,9 +26,13 @@ _ZERO = np.float32(0.0)
 _GRID = np.float32(256.0)
 _PER_GRID = np.float32(1 / 256)
 _CENTRE = np.float32(128.0)
-_LARGE = np.int32(16)
+_MEDIUM = np.int32(16)
 """Flag of a triangle that may hold more than 2 x 2 pixels."""
-_CUT = np.int32(32)
+_MEDIUM_PIXELS = np.float32(7.0)
+"""Columns and rows, less one, that a medium triangle may span."""
+_LARGE = np.int32(32)
+"""Flag of a triangle that may span more."""
+_CUT = np.int32(64)
 """Flag of a triangle that reaches behind the near plane."""
 _SMALL = np.int32(15)
 """The four flags of small triangles: one for each pixel that they hold, of 2 x 2."""
@@ -34,8 +40,10 @@ DEPTH_SHIFT = np.int64(39)
 RANK_SHIFT = np.int64(20)
 NUMBER_MASK = np.int64((1 << 20) - 1)
 """Where a key's parts stand: 24 bits of depth, 19 of rank, 20 of the triangle's number."""
-_NUM_PLANES = 6
-"""Numbers kept for a small triangle: first column and row, depth there, change of depth by column and by row, flags."""
+_NUM_FOUND = 15
+"""Numbers kept for a triangle: first column and row, depth there, change of depth by column and by row, flags; last
+column and row; how far the first pixel's centre lies inside each edge, and the change of two of these by column and by
+row, the third's being what is left."""
 
 
 @compiled
@@ -50,7 +58,7 @@ def _cover(corners, q, near, width, height, side, depth_scale, found):
         height: Of the picture, pixels.
         side: 1 to see triangles from their front, -1 from their back.
         depth_scale: Depths from 0 to this.
-        found: (384,) float32, to be filled: see `_NUM_PLANES`.
+        found: (960,) float32, to be filled: see `_NUM_FOUND`.
     """
     right, top = np.float32(width - 1), np.float32(height - 1)
     half_width, half_height = np.float32(width) * _CENTRE, np.float32(height) * _CENTRE
@@ -110,7 +118,8 @@ def _cover(corners, q, near, width, height, side, depth_scale, found):
         by_column = (b_right * bz + c_right * cz) * per_area
         by_row = (b_up * bz + c_up * cz) * per_area
         is_small = (last_column - column <= _ONE) & (last_row - row <= _ONE)
-        flags = flags if is_small else _LARGE
+        is_medium = (last_column - column <= _MEDIUM_PIXELS) & (last_row - row <= _MEDIUM_PIXELS)
+        flags = flags if is_small else (_MEDIUM if is_medium else _LARGE)
         flags = flags if (area > _ZERO) & (last_column >= column) & (last_row >= row) else np.int32(0)
         nearest = min(wa, min(wb, wc))
         flags = flags if nearest > near else _CUT
@@ -122,6 +131,10 @@ def _cover(corners, q, near, width, height, side, depth_scale, found):
         found[i + 192] = by_column
         found[i + 256] = by_row
         found[i + 320] = np.float32(flags)
+        found[i + 384], found[i + 448] = last_column, last_row
+        found[i + 512], found[i + 576], found[i + 640] = a_side, b_side, c_side
+        found[i + 704], found[i + 768] = b_right, b_up
+        found[i + 832], found[i + 896] = c_right, c_up
     return any_flag != 0
 
 
@@ -215,6 +228,42 @@ def _draw_span(keys, first, last, depth, by_column, max_depth, number):
 
 
 @compiled
+def _draw_medium(found, i, max_depth, number, keys):
+    """Writes a triangle of up to 8 x 8 pixels into the keys, pixel by pixel."""
+    first_column, last_column = np.int64(found[i]), np.int64(found[i + 384])
+    first_row, last_row = np.int64(found[i + 64]), np.int64(found[i + 448])
+    b_right, b_up, c_right, c_up = found[i + 704], found[i + 768], found[i + 832], found[i + 896]
+    a_right, a_up = -b_right - c_right, -b_up - c_up
+    a_row, b_row, c_row, depth_row = found[i + 512], found[i + 576], found[i + 640], found[i + 128]
+    for y in range(first_row, last_row + 1):
+        a, b, c, depth = a_row, b_row, c_row, depth_row
+        for x in range(first_column, last_column + 1):
+            if (a >= _ZERO) & (b >= _ZERO) & (c >= _ZERO):
+                rounded = max(np.int64(0), min(max_depth, np.int64(depth + _HALF)))
+                keys[y, x] = min(keys[y, x], (rounded << DEPTH_SHIFT) | number)
+            a, b, c, depth = a + a_right, b + b_right, c + c_right, depth + found[i + 192]
+        a_row, b_row, c_row, depth_row = a_row + a_up, b_row + b_up, c_row + c_up, depth_row + found[i + 256]
+
+
+@compiled
+def _cast_medium(found, i, depths):
+    """Writes a triangle of up to 8 x 8 texels into a shadow map, texel by texel."""
+    first_column, last_column = np.int64(found[i]), np.int64(found[i + 384])
+    first_row, last_row = np.int64(found[i + 64]), np.int64(found[i + 448])
+    b_right, b_up, c_right, c_up = found[i + 704], found[i + 768], found[i + 832], found[i + 896]
+    a_right, a_up = -b_right - c_right, -b_up - c_up
+    a_row, b_row, c_row, depth_row = found[i + 512], found[i + 576], found[i + 640], found[i + 128]
+    for y in range(first_row, last_row + 1):
+        a, b, c, depth = a_row, b_row, c_row, depth_row
+        for x in range(first_column, last_column + 1):
+            if (a >= _ZERO) & (b >= _ZERO) & (c >= _ZERO):
+                rounded = np.uint16(max(np.int32(0), min(np.int32(65535), np.int32(depth + _HALF))))
+                depths[y, x] = min(depths[y, x], rounded)
+            a, b, c, depth = a + a_right, b + b_right, c + c_right, depth + found[i + 192]
+        a_row, b_row, c_row, depth_row = a_row + a_up, b_row + b_up, c_row + c_up, depth_row + found[i + 256]
+
+
+@compiled
 def draw_blocks(blocks, corners, numbers, block_shapes, projections, ranks, near, max_depth, keys):
     """Draws blocks of triangles into a picture of keys.
 
@@ -230,7 +279,7 @@ def draw_blocks(blocks, corners, numbers, block_shapes, projections, ranks, near
         keys: (height, width) int64, lowest row first.
     """
     height, width = keys.shape
-    found = np.empty(_NUM_PLANES * 64, np.float32)
+    found = np.empty(_NUM_FOUND * 64, np.float32)
     polygon, edges, plane = np.empty((4, 3)), np.empty((3, 3)), np.empty(3)
     scale, farthest = np.float32(max_depth), np.int64(max_depth)
     for block in blocks:
@@ -255,6 +304,9 @@ def draw_blocks(blocks, corners, numbers, block_shapes, projections, ranks, near
                         key = (rounded << DEPTH_SHIFT) | number
                         y, x = np.uint64(row + (k >> 1)), np.uint64(column + (k & 1))
                         keys[y, x] = min(keys[y, x], key)
+                continue
+            if flags == _MEDIUM:
+                _draw_medium(found, i, farthest, number, keys)
                 continue
             count = _cut_polygon(triangle_corners, i, q, near, width, height, max_depth, polygon)
             for corner in range(1, count - 1):
@@ -282,7 +334,7 @@ def cast_blocks(blocks, corners, block_shapes, projections, depths):
         (4,) int64: first column and row, last column and row; an empty range where nothing was drawn.
     """
     height, width = depths.shape
-    found = np.empty(_NUM_PLANES * 64, np.float32)
+    found = np.empty(_NUM_FOUND * 64, np.float32)
     polygon, edges, plane = np.empty((4, 3)), np.empty((3, 3)), np.empty(3)
     bounds = np.array([width, height, -1, -1])
     for block in blocks:
@@ -306,6 +358,11 @@ def cast_blocks(blocks, corners, block_shapes, projections, depths):
                         depths[y, x] = min(depths[y, x], rounded)
                 bounds[0], bounds[1] = min(bounds[0], column), min(bounds[1], row)
                 bounds[2], bounds[3] = max(bounds[2], column + 1), max(bounds[3], row + 1)
+                continue
+            if flags == _MEDIUM:
+                _cast_medium(found, i, depths)
+                bounds[0], bounds[1] = min(bounds[0], int(found[i])), min(bounds[1], int(found[i + 64]))
+                bounds[2], bounds[3] = max(bounds[2], int(found[i + 384])), max(bounds[3], int(found[i + 448]))
                 continue
             _cut_polygon(triangle_corners, i, q, -1.0, width, height, 65535, polygon)
             if not _set_up(polygon, 1, 2, -1, edges, plane):
