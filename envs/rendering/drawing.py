@@ -30,6 +30,9 @@ _MEDIUM = np.int32(16)
 """Flag of a triangle that may hold more than 2 x 2 pixels."""
 _MEDIUM_PIXELS = np.float32(7.0)
 """Columns and rows, less one, that a medium triangle may span."""
+_EXACT = np.float32(9 * 256)
+"""Wider or taller triangles are large, however little of them lies in the picture: sums of products of their
+coordinates are not exact."""
 _LARGE = np.int32(32)
 """Flag of a triangle that may span more."""
 _CUT = np.int32(64)
@@ -119,7 +122,9 @@ def _cover(corners, q, near, width, height, side, depth_scale, found):
         by_row = (b_up * bz + c_up * cz) * per_area
         is_small = (last_column - column <= _ONE) & (last_row - row <= _ONE)
         is_medium = (last_column - column <= _MEDIUM_PIXELS) & (last_row - row <= _MEDIUM_PIXELS)
-        flags = flags if is_small else (_MEDIUM if is_medium else _LARGE)
+        is_exact = max(_ZERO, max(bx, cx)) - min(_ZERO, min(bx, cx)) <= _EXACT
+        is_exact &= max(_ZERO, max(by, cy)) - min(_ZERO, min(by, cy)) <= _EXACT
+        flags = flags if is_small & is_exact else (_MEDIUM if is_medium & is_exact else _LARGE)
         flags = flags if (area > _ZERO) & (last_column >= column) & (last_row >= row) else np.int32(0)
         nearest = min(wa, min(wb, wc))
         flags = flags if nearest > near else _CUT
