@@ -73,6 +73,21 @@ def test_triangles_that_share_edges_leave_no_gap(num_points: int):
         assert (seen == 7).all()
 
 
+@pytest.mark.parametrize(("size", "reach_pixels", "seed"), [(1, 20, 1), (8, 200, 1)])
+def test_an_edge_through_a_pixel_s_centre_leaves_no_gap_however_far_it_reaches(size, reach_pixels, seed):
+    generator, grid_m = np.random.default_rng(seed), 2.0 / size / 256
+    view = view_from((0, 0, 1), (0, 0, 0), size=size, fov_degrees=90)
+    for _ in range(150):
+        pixel = generator.integers(0, size, 2)
+        centre, along = pixel * 256 + 128, generator.integers(-reach_pixels * 256, reach_pixels * 256 + 1, 2)
+        beside = np.array([-along[1], along[0]]) + np.round(generator.uniform(-0.3, 0.3) * along)
+        corners = [centre + along, centre - along, centre + beside, centre - beside]
+        points = np.column_stack([np.array(corners) * grid_m - 1, np.zeros(4)])
+        turns = [np.roll(order, generator.integers(3)) for order in ([0, 2, 1], [0, 1, 3])]
+        seen = tags(renderer_of([Thing(mesh_of(points[turns], AWAY_FROM_LIGHT), tag(7))]).render(view, fixed=False).rgb)
+        assert seen[size - 1 - pixel[1], pixel[0]] == 7
+
+
 def test_backs_are_not_seen():
     level = square(1.0, normal=AWAY_FROM_LIGHT)
     renderer = renderer_of([Thing(level, tag(3))])
