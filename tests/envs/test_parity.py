@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from calvinbench.envs.opengl_look import OpenGLLook
+from calvinbench.envs.opengl_look import OpenGLLook, geometry_of
 from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.envs.rendering.renderer import Renderer
 from calvinbench.envs.simulation import PARITY
@@ -119,10 +119,11 @@ def taken_without_shadows(env: PlayTableEnv, camera: str) -> np.ndarray:
     """What a camera sees now, drawn by a renderer that leaves shadows out."""
     look = env._renderer
     assert isinstance(look, OpenGLLook)
-    usual, look._renderer = look._renderer, Renderer(look._geometry, depth_bits=16, shadows=False)
+    drawing = look._prepared()
+    usual, drawing.renderer = drawing.renderer, Renderer(geometry_of(env.scene), depth_bits=16, shadows=False)
     look.world_changed()
     picture = env._cameras[camera].take().rgb
-    look._renderer = usual
+    drawing.renderer = usual
     look.world_changed()
     return picture
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.spatial import ConvexHull
 
 from calvinbench.envs.rendering.blocks import Triangles, make_blocks
 from calvinbench.envs.rendering.drawing import BLOCK
@@ -81,10 +82,15 @@ def test_cones_hold_their_normals_and_are_finite(triangles: Triangles):
     assert (triangles.cones[triangles.block_shapes == len(_MESHES) - 1, 3] < 1e-3).all()
 
 
-def test_neighbours_share_a_block():
-    whole = scattered(6400)
-    triangles = make_blocks([whole])
-    assert np.median(triangles.spheres[:, 3]) < 0.45 * triangles.bounds[0, 3]
+def test_blocks_of_a_smooth_surface_are_small_and_face_one_way():
+    points = np.random.default_rng(0).normal(size=(3000, 3))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    corners = points[ConvexHull(points).simplices]
+    inwards = (np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]) * corners[:, 0]).sum(axis=1) < 0
+    corners[inwards] = corners[inwards][:, ::-1]
+    ball = make_blocks([mesh_of(corners)])
+    assert np.median(ball.spheres[:, 3]) < 0.35
+    assert np.median(ball.cones[:, 3]) < 0.45
 
 
 def test_what_is_known_of_a_triangle_is_found_by_its_number(triangles: Triangles):

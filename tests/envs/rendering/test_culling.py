@@ -1,13 +1,12 @@
 """Culling saves time and nothing else: pictures of chosen blocks are those of all blocks."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from calvinbench.envs.chains import initial_observation, published
-from calvinbench.envs.opengl_look import OpenGLLook
+from calvinbench.envs.opengl_look import OpenGLLook, geometry_of
 from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.envs.rendering.geometry import Geometry
 from calvinbench.envs.rendering.renderer import Renderer
@@ -24,17 +23,30 @@ VIEWS = {
 }
 
 
+class Posed:
+    """A scene's geometry and how it stands."""
+
+    def __init__(self, env: PlayTableEnv) -> None:
+        robot_obs, scene_obs = initial_observation(published()[4].initial_state)
+        env.reset(options={"robot_obs": robot_obs, "scene_obs": scene_obs})
+        look = env._renderer
+        assert isinstance(look, OpenGLLook)
+        self.geometry = geometry_of(env.scene)
+        updates: list[tuple[np.ndarray, np.ndarray]] = []
+        drawing = look._prepared()
+        drawing.renderer.update = lambda *stands: updates.append(stands)  # type: ignore[method-assign]
+        drawing.look(env._client, look._bodies, env._table)
+        ((frames, colours),) = updates
+        self.frames, self.colours = frames.copy(), colours.copy()
+
+
 @pytest.fixture(scope="module", params=["embedded", pytest.param("D", marks=pytest.mark.recorded)])
-def look(request: pytest.FixtureRequest) -> Iterator[OpenGLLook]:
+def posed(request: pytest.FixtureRequest) -> Posed:
     checkout = None if request.param == "embedded" else request.getfixturevalue("recordings") / "calvin_env"
     env = PlayTableEnv(request.param, cameras=(), calvin_env=checkout)
-    robot_obs, scene_obs = initial_observation(published()[4].initial_state)
-    env.reset(options={"robot_obs": robot_obs, "scene_obs": scene_obs})
-    made = env._renderer
-    assert isinstance(made, OpenGLLook)
-    made._look()
-    yield made
+    made = Posed(env)
     env.close()
+    return made
 
 
 def uncullable(geometry: Geometry) -> Geometry:
@@ -45,10 +57,10 @@ def uncullable(geometry: Geometry) -> Geometry:
     return replace(geometry, triangles=replace(triangles, spheres=spheres, cones=cones))
 
 
-def test_pictures_of_chosen_blocks_are_those_of_all(look: OpenGLLook):
-    both = [Renderer(geometry, 24) for geometry in (look._geometry, uncullable(look._geometry))]
+def test_pictures_of_chosen_blocks_are_those_of_all(posed: Posed):
+    both = [Renderer(geometry, 24) for geometry in (posed.geometry, uncullable(posed.geometry))]
     for renderer in both:
-        renderer.update(look._placed, look._colours())
+        renderer.update(posed.frames, posed.colours)
     np.testing.assert_array_equal(both[0]._shadow_map.depths, both[1]._shadow_map.depths)
     num_seen = 0
     for name, view in VIEWS.items():
@@ -59,9 +71,9 @@ def test_pictures_of_chosen_blocks_are_those_of_all(look: OpenGLLook):
     assert num_seen >= len(VIEWS) - 2
 
 
-def test_blocks_beside_the_picture_and_turned_away_are_left_out(look: OpenGLLook):
-    renderer = Renderer(look._geometry)
-    renderer.update(look._placed, look._colours())
+def test_blocks_beside_the_picture_and_turned_away_are_left_out(posed: Posed):
+    renderer = Renderer(posed.geometry)
+    renderer.update(posed.frames, posed.colours)
     chosen = {}
     for name, view in VIEWS.items():
         renderer._chosen[:] = -1

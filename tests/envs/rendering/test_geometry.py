@@ -21,7 +21,13 @@ from tests.envs.rendering.small_worlds import Thing, geometry_of_things, square
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CALVINBENCH_CACHE", str(tmp_path / "kept"))
+    forget_shared()
     return tmp_path / "kept"
+
+
+def forget_shared() -> None:
+    """The worlds of a process share what one of them has read."""
+    opengl_look._shared_geometry.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +80,12 @@ def test_a_damaged_file_is_made_anew_with_a_warning(folder: Path, monkeypatch, c
     whole = geometry_of(scene)
     (file,) = folder.iterdir()
     file.write_bytes(damage(file.read_bytes()))
+    forget_shared()
     with caplog.at_level(logging.WARNING):
         require_equal(geometry_of(scene), whole)
     assert any(str(file) in record.getMessage() and "made anew" in record.getMessage() for record in caplog.records)
     caplog.clear()
+    forget_shared()
     monkeypatch.setattr(opengl_look, "make_geometry", None)  # and the new one is kept: nothing is made again
     require_equal(geometry_of(scene), whole)
     assert not caplog.records
@@ -95,6 +103,7 @@ def test_a_file_that_lacks_a_part_is_made_anew(folder: Path, geometry: Geometry,
 def test_a_folder_that_cannot_be_written_is_no_error(geometry: Geometry, tmp_path: Path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("CALVINBENCH_CACHE", str(tmp_path / "file" / "below"))
+    forget_shared()
     keep_geometry("abc", geometry)
     assert kept_geometry("abc") is None
     assert len(geometry_of(load_scene("embedded")).shapes.links) > 20

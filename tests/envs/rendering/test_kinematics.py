@@ -49,10 +49,11 @@ def test_links_are_where_bullet_has_them_whatever_the_joints(env: PlayTableEnv):
         for uid in bodies:
             for number in range(client.getNumJoints(uid)):
                 client.resetJointState(uid, number, generator.uniform(-3, 3))
-        look._look()
-        links = look._geometry.links
+        drawing = look._prepared()
+        drawing.look(client, look._bodies, env._table)
+        links = drawing._geometry.links
         for number, uid in zip((0, 2, 3, 4, 5), bodies, strict=True):
-            placed = look._placed[links.bodies == number]
+            placed = drawing._placed[links.bodies == number]
             np.testing.assert_allclose(placed, bullet_frames(env, uid), atol=1e-9)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from calvinbench.envs.chains import initial_observation, published
-from calvinbench.envs.opengl_look import OpenGLLook
+from calvinbench.envs.opengl_look import OpenGLLook, geometry_of
 from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.envs.rendered import View
 from calvinbench.envs.rendering.primitives import box, sphere
@@ -90,7 +90,14 @@ def test_an_episode_s_pictures_with_the_layer_equal_those_without(scene: str, re
     env = PlayTableEnv(scene, cameras=(), calvin_env=checkout)
     look = env._renderer
     assert isinstance(look, OpenGLLook)
-    plain = Renderer(look._geometry, look.depth_bits)
+    layered, plain = look._prepared().renderer, Renderer(geometry_of(env.scene), look.depth_bits)
+    take = layered.update
+
+    def take_both(frames: np.ndarray, colours: np.ndarray) -> None:
+        take(frames, colours)
+        plain.update(frames, colours)
+
+    layered.update = take_both  # type: ignore[method-assign]
     camera = env._cameras["static"]
     view = View(camera._static_view, camera._projection, 200)
     robot_obs, scene_obs = initial_observation(published()[7].initial_state)
@@ -104,10 +111,8 @@ def test_an_episode_s_pictures_with_the_layer_equal_those_without(scene: str, re
             if step in (15, 50):
                 env._table._set_light("led", step == 15)
             env.step(action)
-            look._look()
-            look._is_behind = False
-            plain.update(look._placed, look._colours())
-            require_same(look._renderer, plain, (view,))
-            shown.append(len(look._renderer._layer.still))
+            look.render(view, fixed=True)
+            require_same(layered, plain, (view,))
+            shown.append(len(layered._layer.still))
     assert len(set(shown)) >= 3
     env.close()
