@@ -80,6 +80,20 @@ def test_asking_again_gives_the_same_pictures(env: PlayTableEnv):
         np.testing.assert_array_equal(picture.depth, second[camera].depth)
 
 
+def test_pictures_follow_the_world_step_by_step(env: PlayTableEnv):
+    action = np.array([0.8, 0.8, -0.5, 0.0, 0.0, 0.3, -1.0])
+    at_the_end = PlayTableEnv(cameras=())
+    for world in (env, at_the_end):
+        world.reset(options=state(0))
+        for _ in range(6):
+            if world is env:
+                world.pictures()
+            world.step(action)
+    for camera, picture in env.pictures().items():
+        np.testing.assert_array_equal(picture.rgb, at_the_end.pictures()[camera].rgb)
+    at_the_end.close()
+
+
 def test_a_picture_is_the_caller_s_own(env: PlayTableEnv):
     env.reset(options=state(0))
     kept = {camera: picture.rgb.copy() for camera, picture in env.pictures().items()}

@@ -105,6 +105,16 @@ def test_from_afar_a_texture_shows_its_mean(tmp_path: Path):
     np.testing.assert_allclose(far.reshape(-1, 3), np.broadcast_to([50, 25, 10], (64 * 64, 3)), atol=2)
 
 
+@pytest.mark.parametrize(("stripe_texels", "is_grey"), [(2, False), (1, True)])
+def test_where_a_pixel_spans_two_texels_the_copy_of_half_the_size_is_shown(tmp_path: Path, stripe_texels, is_grey):
+    # 128 texels over 2 m, which 64 pixels show: each pixel is a texel of the second level.
+    stripes = np.zeros((128, 128, 3), np.uint8)
+    stripes[:, np.arange(128) // stripe_texels % 2 == 1] = 200
+    rgb = seen(textured(tmp_path, stripes), eye=(0, 0, 1), fov_degrees=90, size=64)
+    expected = np.full(64, 50) if is_grey else np.arange(64) % 2 * 100
+    np.testing.assert_allclose(rgb[32, :, 0], expected, atol=2)
+
+
 def test_a_shape_s_colour_multiplies_its_texture(tmp_path: Path):
     texels = np.full((4, 4, 3), (200, 100, 40), np.uint8)
     thing = textured(tmp_path, texels)
