@@ -82,6 +82,14 @@ def test_cones_hold_their_normals_and_are_finite(triangles: Triangles):
     assert (triangles.cones[triangles.block_shapes == len(_MESHES) - 1, 3] < 1e-3).all()
 
 
+def test_a_cone_around_one_direction_is_narrow_and_finite():
+    generator = np.random.default_rng(3)
+    planes = [mesh_of(generator.normal(size=(1, 3, 3))) for _ in range(100)]
+    cones = make_blocks(planes).cones
+    assert np.isfinite(cones).all()
+    assert (cones[:, 3] < 1e-3).all()
+
+
 def test_blocks_of_a_smooth_surface_are_small_and_face_one_way():
     points = np.random.default_rng(0).normal(size=(3000, 3))
     points /= np.linalg.norm(points, axis=1, keepdims=True)
