@@ -182,12 +182,13 @@ def main() -> None:
     for _ in track(range(given.rounds), "rounds", disable=not sys.stderr.isatty()):
         for name, world in {**upstream, **ours}.items():
             samples.setdefault(name, []).append(1e3 * world.step(given.steps))
-        # Two at once do twice the work of one, in what time?
-        alone = (first.step(4 * given.steps) + second.step(4 * given.steps)) / 2
-        for world in (first, second):
+        # The speed that each keeps beside the other, of the one that it has alone.
+        pair = (first, second)
+        alone = [world.step(4 * given.steps) for world in pair]
+        for world in pair:
             world.begin(4 * given.steps)
-        together = max(first.seconds(), second.seconds())
-        two_to_one.append(2 * alone / together)
+        together = [world.seconds() for world in pair]
+        two_to_one.append(sum(one / two for one, two in zip(alone, together, strict=True)))
     base = median(next(iter(samples.values())))
     rows = [
         {
