@@ -3,9 +3,7 @@
 Progress goes to standard error, the result to standard output. Whatever is heavy is imported by the verb that needs it.
 """
 
-import json as json_format
 import logging
-import math
 import os
 import shlex
 import sys
@@ -18,10 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from calvinbench.harness.errors import RunFailedError
+from calvinbench.harness.json_output import json_text, report_as_json, run_as_json
+from calvinbench.harness.listings import NAMES, scene_lines
 from calvinbench.harness.suite import Suite, load_suite, shipped_suites
 
 if TYPE_CHECKING:
-    from calvinbench.harness.report import Report as WrittenReport
     from calvinbench.harness.runs import Run as FinishedRun
 
 DONE, FAILED, WRONG_CALL = 0, 1, 2
@@ -85,7 +84,7 @@ class Run:
         suite = self._suite()
         runs = _evaluate(suite)
         if self.json:
-            _print_json({"out": str(suite.parent), "runs": [_as_json(run) for run in runs]})
+            print(json_text({"out": str(suite.parent), "runs": [run_as_json(run) for run in runs]}))
         else:
             from calvinbench.harness import tables
 
@@ -137,7 +136,7 @@ class Report:
 
         report = write_report(self.directories, self.out, any_renderer=self.any_renderer)
         if self.json:
-            _print_report_json(report)
+            print(json_text(report_as_json(report)))
         else:
             tables.show(report.runs)
             _tell(f"Written: {', '.join(str(file) for file in report.files)}")
@@ -158,11 +157,11 @@ class List:
 
     def execute(self) -> int:
         """Prints names."""
-        names = {kind: find() for kind, find in _NAMES.items() if self.kind in (None, kind)}
+        names = {kind: find() for kind, find in NAMES.items() if self.kind in (None, kind)}
         if self.json:
-            _print_json(names)
+            print(json_text(names))
         elif self.kind == "scenes":
-            print("\n".join(_scene_lines()))
+            print("\n".join(scene_lines()))
         elif self.kind is not None:
             print("\n".join(names[self.kind]))
         else:
@@ -219,7 +218,7 @@ class Doctor:
                 print(f"{finding.status:8}{finding.name}: {finding.detail}{remedy}", flush=True)
         is_trouble = any(finding.is_trouble for finding in findings)
         if self.json:
-            _print_json({"ok": not is_trouble, "findings": [asdict(finding) for finding in findings]})
+            print(json_text({"ok": not is_trouble, "findings": [asdict(finding) for finding in findings]}))
         return FAILED if is_trouble else DONE
 
     def _compare_simulators(self) -> int:
@@ -234,7 +233,7 @@ class Doctor:
                 self.scene or "D", self.steps, self.seed, self.calvin_env, self.upstream_python
             )
         if self.json:
-            _print_json({"ok": parity.is_same, **asdict(parity)})
+            print(json_text({"ok": parity.is_same, **asdict(parity)}))
         else:
             print(parity.words())
         return DONE if parity.is_same else FAILED
@@ -248,7 +247,7 @@ class Doctor:
         with _standard_output_for_results():
             found = compare_pictures(data, self.frames, self.scene, self.calvin_env)
         if self.json:
-            _print_json({"ok": found.is_alike, "verdict": found.verdict(), **asdict(found)})
+            print(json_text({"ok": found.is_alike, "verdict": found.verdict(), **asdict(found)}))
         else:
             print("\n".join(found.lines()))
         return DONE if found.is_alike else FAILED
@@ -286,7 +285,7 @@ class InstallCalvin:
             self.calvin_url or room.CALVIN_URL,
         )
         if self.json:
-            _print_json({**asdict(installed), "variables": installed.variables, "pip": installed.pip_command})
+            print(json_text({**asdict(installed), "variables": installed.variables, "pip": installed.pip_command}))
             return DONE
         print("\n".join(f"export {name}={shlex.quote(path)}" for name, path in installed.variables.items()))
         _tell(f"Put these lines into your shell. For calvin_env's own simulator beside ours: {installed.pip_command}")
@@ -315,7 +314,7 @@ class Demo:
 
         report = write_report([suite.directory(run) for run in suite.runs], suite.parent / "report")
         if self.json:
-            _print_report_json(report)
+            print(json_text(report_as_json(report)))
             return _status(report.runs)
         if was_done:
             print(f"The demo is already done: its chains are in {suite.parent}. Delete that folder to run it afresh.\n")
@@ -418,102 +417,6 @@ def _standard_output_for_results() -> Iterator[None]:
         sys.stdout.flush()
         os.dup2(saved, 1)
         os.close(saved)
-
-
-def _print_report_json(report: "WrittenReport") -> None:
-    files = [str(file) for file in report.files]
-    _print_json({"report": str(report.directory), "files": files, "runs": [_as_json(run) for run in report.runs]})
-
-
-def _as_json(run: "FinishedRun") -> dict[str, Any]:
-    """What `--json` says of a run."""
-    from dataclasses import asdict
-
-    from calvinbench.harness.tables import summarize
-
-    summary, description = summarize(run), run.description
-    return {
-        "policy": description.policy,
-        "label": description.label,
-        "train": description.train,
-        "privileged": description.privileged,
-        "official": asdict(description.official),
-        "directory": str(run.directory),
-        "scene": description.scene,
-        "calvin_env": description.calvin_env,
-        "simulation": description.simulation,
-        "renderer": description.renderer,
-        "max_steps": description.max_steps,
-        "instructions": description.instructions,
-        "chains": description.chains,
-        "finished": len(run.records),
-        "errored": run.num_errored,
-        "success": [{"rate": rate.rate, **asdict(rate)} for rate in summary.success],
-        "average_length": asdict(summary.average_length),
-    }
-
-
-def _task_names() -> list[str]:
-    from calvinbench.envs.tasks import TASKS
-
-    return list(TASKS)
-
-
-def _scene_names() -> list[str]:
-    from calvinbench.envs.scene import SCENES
-
-    return list(SCENES)
-
-
-def _scene_lines() -> list[str]:
-    """The scenes, each with where it is from; then, if CALVIN's are not at hand, what to do about it."""
-    from calvinbench.envs.calvin_checkout import CheckoutError, find_calvin_env
-    from calvinbench.envs.scene import CALVIN_SCENES, SCENES
-
-    try:
-        origin, remedy = f"CALVIN's, from {find_calvin_env()}", []
-    except CheckoutError as error:
-        origin, remedy = "CALVIN's, not at hand", ["", str(error)]
-    origins = {scene: origin if scene in CALVIN_SCENES else "ships with calvinbench" for scene in SCENES}
-    return [f"{scene:10}{origins[scene]}" for scene in SCENES] + remedy
-
-
-def _backbone_names() -> list[str]:
-    from calvinbench.policies.backbones.registry import BACKBONES
-
-    return list(BACKBONES)
-
-
-def _policy_names() -> list[str]:
-    from calvinbench.policies.registry import POLICY_KINDS
-
-    return list(POLICY_KINDS)
-
-
-def _suite_names() -> list[str]:
-    return list(shipped_suites())
-
-
-_NAMES = {
-    "tasks": _task_names,
-    "scenes": _scene_names,
-    "backbones": _backbone_names,
-    "policies": _policy_names,
-    "suites": _suite_names,
-}
-
-
-def _print_json(content: dict[str, Any]) -> None:
-    print(json_format.dumps(_without_nan(content), indent=2, ensure_ascii=False, allow_nan=False))
-
-
-def _without_nan(content: Any) -> Any:
-    """JSON has no NaN, which is the rate of a run without chains: null stands for it."""
-    if isinstance(content, dict):
-        return {key: _without_nan(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_without_nan(value) for value in content]
-    return None if isinstance(content, float) and math.isnan(content) else content
 
 
 def _tell(words: str) -> None:

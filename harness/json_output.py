@@ -1,0 +1,56 @@
+"""What the verbs print on standard output under `--json`: one object."""
+
+import json
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from calvinbench.harness.report import Report
+    from calvinbench.harness.runs import Run
+
+
+def report_as_json(report: "Report") -> dict[str, Any]:
+    """What is said of a report."""
+    files = [str(file) for file in report.files]
+    return {"report": str(report.directory), "files": files, "runs": [run_as_json(run) for run in report.runs]}
+
+
+def run_as_json(run: "Run") -> dict[str, Any]:
+    """What is said of a run."""
+    from calvinbench.harness.tables import summarize  # takes a second, which not every verb needs
+
+    summary, description = summarize(run), run.description
+    return {
+        "policy": description.policy,
+        "label": description.label,
+        "train": description.train,
+        "privileged": description.privileged,
+        "official": asdict(description.official),
+        "directory": str(run.directory),
+        "scene": description.scene,
+        "calvin_env": description.calvin_env,
+        "simulation": description.simulation,
+        "renderer": description.renderer,
+        "max_steps": description.max_steps,
+        "instructions": description.instructions,
+        "chains": description.chains,
+        "finished": len(run.records),
+        "errored": run.num_errored,
+        "success": [{"rate": rate.rate, **asdict(rate)} for rate in summary.success],
+        "average_length": asdict(summary.average_length),
+    }
+
+
+def json_text(content: dict[str, Any]) -> str:
+    """An object as it is printed."""
+    return json.dumps(_without_nan(content), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _without_nan(content: Any) -> Any:
+    """JSON has no NaN, which is the rate of a run without chains: null stands for it."""
+    if isinstance(content, dict):
+        return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and math.isnan(content) else content
