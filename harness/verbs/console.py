@@ -1,13 +1,39 @@
-"""What the verbs print on standard output under `--json`: one object."""
+"""How verbs speak: the result on standard output, under `--json` as one object; all else on standard error."""
 
 import json
 import math
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from calvinbench.harness.report import Report
     from calvinbench.harness.runs import Run
+
+DONE, FAILED, WRONG_CALL = 0, 1, 2
+"""Exit statuses: done; ran and failed; not a call that can be done."""
+
+
+def tell(words: str) -> None:
+    """Says something that is not the result."""
+    print(words, file=sys.stderr)
+
+
+@contextmanager
+def standard_output_for_results() -> Iterator[None]:
+    """Sends what policies print while they run to standard error, C code's words included."""
+    sys.stdout.flush()
+    saved = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(saved, 1)
+        os.close(saved)
 
 
 def report_as_json(report: "Report") -> dict[str, Any]:
@@ -42,9 +68,9 @@ def run_as_json(run: "Run") -> dict[str, Any]:
     }
 
 
-def json_text(content: dict[str, Any]) -> str:
-    """An object as it is printed."""
-    return json.dumps(_without_nan(content), indent=2, ensure_ascii=False, allow_nan=False)
+def print_json(content: dict[str, Any]) -> None:
+    """Prints one object on standard output."""
+    print(json.dumps(_without_nan(content), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def _without_nan(content: Any) -> Any:

@@ -1,4 +1,38 @@
-"""What `calvinbench list` names."""
+"""`calvinbench list`: names, each found by importing no more than it needs."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import tyro
+
+from calvinbench.harness.suite import shipped_suites
+from calvinbench.harness.verbs.console import DONE, print_json
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """List what can be named: tasks, scenes, backbones, policies, suites."""
+
+    kind: Annotated[
+        tyro.conf.Positional[Literal["tasks", "scenes", "backbones", "policies", "suites"] | None],
+        tyro.conf.arg(metavar="[KIND]", help_behavior_hint=""),
+    ] = None
+    """One kind only: tasks, scenes, backbones, policies or suites."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def execute(self) -> int:
+        """Prints names."""
+        names = {kind: find() for kind, find in _NAMES.items() if self.kind in (None, kind)}
+        if self.json:
+            print_json(names)
+        elif self.kind == "scenes":
+            print("\n".join(_scene_lines()))
+        elif self.kind is not None:
+            print("\n".join(names[self.kind]))
+        else:
+            print("\n".join(f"{kind}: {', '.join(found)}" for kind, found in names.items()))
+        return DONE
 
 
 def _task_names() -> list[str]:
@@ -13,7 +47,7 @@ def _scene_names() -> list[str]:
     return list(SCENES)
 
 
-def scene_lines() -> list[str]:
+def _scene_lines() -> list[str]:
     """The scenes, each with where it is from; then, if CALVIN's are not at hand, what to do about it."""
     from calvinbench.envs.calvin_checkout import CheckoutError, find_calvin_env
     from calvinbench.envs.scene import CALVIN_SCENES, SCENES
@@ -39,12 +73,10 @@ def _policy_names() -> list[str]:
 
 
 def _suite_names() -> list[str]:
-    from calvinbench.harness.suite import shipped_suites
-
     return list(shipped_suites())
 
 
-NAMES = {
+_NAMES = {
     "tasks": _task_names,
     "scenes": _scene_names,
     "backbones": _backbone_names,

@@ -1,0 +1,56 @@
+"""`calvinbench demo`."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from calvinbench.harness.suite import Suite, load_suite
+from calvinbench.harness.verbs.console import print_json, report_as_json
+from calvinbench.harness.verbs.run import evaluate, status
+
+DEMO_OUT = Path("calvinbench-demo")
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """Show the main job in a few minutes, offline: three policies on chains of tasks, a table and figures."""
+
+    out: Path = DEMO_OUT
+    """Where everything is written."""
+    worlds: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the suite's)")] = None
+    """Worlds stepped at once."""
+    json: bool = False
+    """Print one JSON object instead of the table."""
+
+    def execute(self) -> int:
+        """Runs the demo's suite and reports it."""
+        suite = replace(load_suite("demo"), out=self.out)
+        suite = replace(suite, worlds=self.worlds) if self.worlds is not None else suite
+        was_done = self._is_done(suite)
+        evaluate(suite)
+        from calvinbench.harness import tables
+        from calvinbench.harness.report import write_report
+
+        report = write_report([suite.directory(run) for run in suite.runs], suite.parent / "report")
+        if self.json:
+            print_json(report_as_json(report))
+            return status(report.runs)
+        if was_done:
+            print(f"The demo is already done: its chains are in {suite.parent}. Delete that folder to run it afresh.\n")
+        tables.show(report.runs)
+        print(
+            "An untrained policy scores near zero: its weights are random, and it is here to show the machinery, from "
+            "camera to action. Learned policies come next.\n"
+            "The expert reads the world's privileged state: it shows that the tasks can be done, "
+            "and is no rival to learned policies.\n"
+        )
+        print("Written:", *report.files, *(f"{suite.directory(run)}/" for run in suite.runs), sep="\n  ")
+        return status(report.runs)
+
+    @staticmethod
+    def _is_done(suite: Suite) -> bool:
+        from calvinbench.harness.run_directory import CHAINS_FILE, read_chains
+
+        return all(len(read_chains(suite.directory(run) / CHAINS_FILE).records) >= run.chains for run in suite.runs)

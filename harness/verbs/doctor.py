@@ -1,0 +1,88 @@
+"""`calvinbench doctor`."""
+
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from calvinbench.harness.verbs.console import DONE, FAILED, print_json, standard_output_for_results, tell
+
+
+@dataclass(frozen=True, slots=True)
+class Doctor:
+    """Say what works on this machine, and what to do about the rest; or hold our world against CALVIN's own."""
+
+    calvin: bool = False
+    """Take the same actions in calvin_env's own simulator and in ours, and report the first difference."""
+    calvin_data: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
+    """Set our world to frames of a CALVIN data set, and report how far our pictures are from the stored ones."""
+    scene: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: D, or the data's)")] = None
+    """Scene of --calvin, or of a data set that does not say its own."""
+    steps: Annotated[int, tyro.conf.arg(metavar="N")] = 100
+    """Actions of --calvin."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """What the actions of --calvin are drawn from."""
+    frames: Annotated[int, tyro.conf.arg(metavar="N")] = 20
+    """Frames of --calvin-data, spread evenly."""
+    calvin_env: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: found)")] = None
+    """Checkout of calvin_env; else that of CALVIN_ENV_ROOT, else the installed package's."""
+    upstream_python: Annotated[Path, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: this one)")] = Path(
+        sys.executable
+    )
+    """Python that has calvinbench and what calvin_env imports, for --calvin."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def execute(self) -> int:
+        """Does what is asked for."""
+        if self.calvin and self.calvin_data is not None:
+            raise ValueError("expected --calvin or --calvin-data, got both. Call doctor once for each.")
+        if self.calvin:
+            return self._compare_simulators()
+        if self.calvin_data is not None:
+            return self._compare_pictures(self.calvin_data)
+        return self._examine()
+
+    def _examine(self) -> int:
+        """Prints each finding as it comes."""
+        from calvinbench.harness.doctor import examine
+
+        findings = []
+        for finding in examine():
+            findings.append(finding)
+            if not self.json:
+                remedy = f"  -> {finding.remedy}" if finding.remedy else ""
+                print(f"{finding.status:8}{finding.name}: {finding.detail}{remedy}", flush=True)
+        is_trouble = any(finding.is_trouble for finding in findings)
+        if self.json:
+            print_json({"ok": not is_trouble, "findings": [asdict(finding) for finding in findings]})
+        return FAILED if is_trouble else DONE
+
+    def _compare_simulators(self) -> int:
+        """Prints the first difference, or that there is none."""
+        from calvinbench.harness.parity import compare_with_upstream
+
+        tell("Stepping calvin_env in a process of its own, and our world in parity mode ...")
+        with standard_output_for_results():
+            parity = compare_with_upstream(
+                self.scene or "D", self.steps, self.seed, self.calvin_env, self.upstream_python
+            )
+        if self.json:
+            print_json({"ok": parity.is_same, **asdict(parity)})
+        else:
+            print(parity.words())
+        return DONE if parity.is_same else FAILED
+
+    def _compare_pictures(self, data: Path) -> int:
+        """Prints how far each renderer's pictures are from the data's."""
+        from calvinbench.harness.data_pictures import compare_pictures
+
+        with standard_output_for_results():
+            found = compare_pictures(data, self.frames, self.scene, self.calvin_env)
+        if self.json:
+            print_json({"ok": found.is_alike, "verdict": found.verdict(), **asdict(found)})
+        else:
+            print("\n".join(found.lines()))
+        return DONE if found.is_alike else FAILED

@@ -1,0 +1,47 @@
+"""`calvinbench install-calvin`."""
+
+import shlex
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from calvinbench.harness.verbs.console import DONE, print_json, tell
+
+
+@dataclass(frozen=True, slots=True)
+class InstallCalvin:
+    """Clone CALVIN's simulator and sentences at the revisions that calvinbench knows; again, it changes nothing."""
+
+    folder: Annotated[
+        tyro.conf.Positional[Path | None],
+        tyro.conf.arg(metavar="[DIR]", help_behavior_hint="(default: the user's data folder)"),
+    ] = None
+    """Where the folders calvin_env and calvin go."""
+    revision: Annotated[Literal["797142c", "1431a46"], tyro.conf.arg(metavar="{797142c,1431a46}")] = "797142c"
+    """Of calvin_env. 1431a46 is what a clone of calvin with its submodules brings."""
+    calvin_env_url: Annotated[str | None, tyro.conf.arg(metavar="URL", help_behavior_hint="(default: GitHub)")] = None
+    """Where git finds calvin_env."""
+    calvin_url: Annotated[str | None, tyro.conf.arg(metavar="URL", help_behavior_hint="(default: GitHub)")] = None
+    """Where git finds calvin."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def execute(self) -> int:
+        """Clones what is missing and prints what to set."""
+        from calvinbench.harness import install_calvin as room
+
+        tell("Cloning calvin_env and calvin ...")
+        installed = room.install_calvin(
+            self.folder,
+            self.revision,
+            self.calvin_env_url or room.CALVIN_ENV_URL,
+            self.calvin_url or room.CALVIN_URL,
+        )
+        if self.json:
+            print_json({**asdict(installed), "variables": installed.variables, "pip": installed.pip_command})
+            return DONE
+        print("\n".join(f"export {name}={shlex.quote(path)}" for name, path in installed.variables.items()))
+        tell(f"Put these lines into your shell. For calvin_env's own simulator beside ours: {installed.pip_command}")
+        return DONE

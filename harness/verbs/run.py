@@ -1,0 +1,114 @@
+"""`calvinbench run`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from calvinbench.harness.suite import Suite, load_suite, shipped_suites
+from calvinbench.harness.verbs.console import DONE, FAILED, print_json, run_as_json, standard_output_for_results, tell
+
+if TYPE_CHECKING:
+    from calvinbench.harness.runs import Run as FinishedRun
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Run policies on chains of tasks and keep every finished chain; the same command again goes on."""
+
+    suite: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[SUITE]", help_behavior_hint="")] = None
+    """A shipped suite's name, or the path of a suite's YAML file. Flags given beside it take precedence."""
+    policy: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="SPEC")] = ()
+    """A policy's spec KIND:ARGUMENT[,key=value...], such as expert, random, untrained:kosmos2; again for more."""
+    scene: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: embedded)")] = None
+    """Scene, one of `calvinbench list scenes`."""
+    chains: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1000)")] = None
+    """The first N of the published chains."""
+    max_steps: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 360)")] = None
+    """Steps for each subtask."""
+    worlds: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1)")] = None
+    """Worlds stepped at once; records do not depend on it."""
+    seed: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 0)")] = None
+    """Where random draws start from."""
+    memory_reset: Annotated[
+        Literal["subtask", "chain"] | None,
+        tyro.conf.arg(metavar="{subtask,chain}", help_behavior_hint="(default: as the policy has it)"),
+    ] = None
+    """When memory is cleared."""
+    calvin_env: Annotated[
+        Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: CALVIN_ENV_ROOT, or as installed)")
+    ] = None
+    """Checkout of calvin_env, for CALVIN's scenes A to D."""
+    calvin: Annotated[
+        Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: CALVIN_ROOT, or near calvin_env)")
+    ] = None
+    """Checkout of calvin, for CALVIN's sentences."""
+    simulation: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: reproducible)")] = (
+        None
+    )
+    """reproducible: an episode is bit-identical whatever came before; parity: bit-identical to a fresh calvin_env;
+    upstream: calvin_env's own simulator."""
+    instructions: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: auto)")] = None
+    """auto, calvinbench (ours), calvin (CALVIN's), or calvin-training (one of its training wordings a subtask)."""
+    renderer: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: opengl-look)")] = None
+    """opengl-look (the pictures of CALVIN's data, on the CPU), bullet-egl (PyBullet's OpenGL), or bullet-tiny."""
+    depth_bits: Annotated[
+        Literal[16, 24] | None,
+        tyro.conf.arg(metavar="{16,24}", help_behavior_hint="(default: 16 on CALVIN's scenes, 24 on ours)"),
+    ] = None
+    """Of opengl-look's depth buffer: 16 as the Mesa driver gives to Bullet, 24 as a GPU's driver may."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: runs)")] = None
+    """Parent of the runs' folders."""
+    json: bool = False
+    """Print one JSON object instead of the table."""
+
+    def execute(self) -> int:
+        """Runs what is missing and prints the table."""
+        suite = self._suite()
+        runs = evaluate(suite)
+        if self.json:
+            print_json({"out": str(suite.parent), "runs": [run_as_json(run) for run in runs]})
+        else:
+            from calvinbench.harness import tables
+
+            tables.show(runs)
+            tell(f"Kept in {suite.parent}. Figures and tables: calvinbench report {suite.parent}")
+        return status(runs)
+
+    def _suite(self) -> Suite:
+        """The suite's settings with the flags laid over them."""
+        names = (
+            *("scene", "chains", "max_steps", "worlds", "seed", "memory_reset", "simulation", "instructions"),
+            *("renderer", "depth_bits", "out"),
+        )
+        flags: dict[str, Any] = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        folders = {"calvin_env": self.calvin_env, "calvin": self.calvin}
+        flags |= {name: str(folder) for name, folder in folders.items() if folder is not None}
+        if self.suite is None:
+            if not self.policy:
+                raise ValueError(
+                    f"expected a suite or --policy SPEC, got neither. Shipped suites: {', '.join(shipped_suites())}."
+                )
+            return Suite(policy=self.policy, **flags)
+        if self.policy:
+            raise ValueError(f"expected a suite or --policy, got both: suite '{self.suite}' names its own policies.")
+        return replace(load_suite(self.suite), **flags)
+
+
+def evaluate(suite: Suite) -> "tuple[FinishedRun, ...]":
+    """Runs a suite with progress on standard error; names are looked at before anything heavy is imported."""
+    from calvinbench.harness.evaluation import evaluate_suite, require_known_names
+    from calvinbench.harness.progress import LiveProgress
+
+    require_known_names(suite)
+    with standard_output_for_results(), LiveProgress() as progress:
+        return evaluate_suite(suite, [progress])
+
+
+def status(runs: "Sequence[FinishedRun]") -> int:
+    """Failed where so many chains errored that the table means nothing."""
+    from calvinbench.harness.tables import has_too_many_errors
+
+    return FAILED if any(has_too_many_errors(run) for run in runs) else DONE
