@@ -6,6 +6,7 @@ from importlib import import_module
 import pytest
 
 from calvinbench.harness import cli
+from calvinbench.harness.verbs import demo
 
 
 @pytest.fixture
@@ -233,7 +234,7 @@ def test_a_demo_that_breaks_has_status_1(in_tmp, capsys, monkeypatch):
     (in_tmp / "broken_demo.py").write_text(BROKEN)
     monkeypatch.syspath_prepend(in_tmp)
     broken = suite.parse_suite("demo", "policy: ['python:broken_demo:Broken']\nchains: 2", "demo")
-    monkeypatch.setattr(cli, "load_suite", lambda name: broken)
+    monkeypatch.setattr(demo, "load_suite", lambda name: broken)
     assert cli.main(["demo"]) == 1
 
 
@@ -247,7 +248,7 @@ def test_the_demo_compares_its_policies_and_is_not_run_twice(in_tmp, capsys, mon
     from calvinbench.harness import suite
 
     short = suite.parse_suite("demo", "policy: [random, expert]\nchains: 2\nmax_steps: 3", "demo")
-    monkeypatch.setattr(cli, "load_suite", lambda name: short)
+    monkeypatch.setattr(demo, "load_suite", lambda name: short)
     assert cli.main(["demo"]) == 0
     out = capsys.readouterr().out
     assert "scores near zero" in out
