@@ -9,9 +9,12 @@ tables give medians over rounds, and ratios within the run. Each world has a pro
 """
 
 import argparse
+import cProfile
 import multiprocessing
 import os
+import pstats
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,11 +23,15 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from upstream_world import UpstreamWorld, actions
 
 CAMERAS = {"both pictures": ("static", "gripper"), "no pictures": ()}
 UPSTREAM_RENDERERS = {"bullet-tiny": "its default", "bullet-egl": "EGL", "none": "no pictures"}
+CACHE_VARIABLES = ("CALVINBENCH_CACHE", "NUMBA_CACHE_DIR")
+PLAIN_LOOP = "plain loop"
+"""Asks for a loop of Python alone, which shows how two processes get on with each other on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +55,22 @@ class World:
         self._process.start()
         self.start_seconds: float = self._commands.recv()
 
-    def begin(self, num_steps: int) -> None:
-        """Asks for steps; `seconds` waits for them."""
-        self._commands.send(num_steps)
+    def begin(self, work: int | str) -> None:
+        """Asks for so many steps, or for `PLAIN_LOOP`; `seconds` waits for them."""
+        self._commands.send(work)
 
     def seconds(self) -> float:
-        """Seconds a step of what was asked for."""
+        """Seconds a step of what was asked for, or of the loop."""
         spent: float = self._commands.recv()
         return spent
 
-    def step(self, num_steps: int) -> float:
-        """Seconds a step, from so many steps after a reset that is not timed."""
-        self.begin(num_steps)
+    def step(self, work: int | str) -> float:
+        """Seconds a step, from so many steps after a reset that is not timed; or those of the loop."""
+        self.begin(work)
         return self.seconds()
 
     def ask(self, question: str) -> dict[str, float]:
-        """`memory` (megabytes) or `parts` (milliseconds)."""
+        """`memory` (megabytes), `parts` or `profile` (milliseconds)."""
         self._commands.send(question)
         answer: dict[str, float] = self._commands.recv()
         return answer
@@ -91,6 +98,10 @@ def _serve(variant: Variant, commands: Connection) -> None:
             commands.send({"megabytes": _resident_megabytes()})
         elif command == "parts":
             commands.send(_part_ms(env, begin, 60))
+        elif command == "profile":
+            commands.send(_profile_ms(env, 200))
+        elif command == PLAIN_LOOP:
+            commands.send(1e-3 * _milliseconds(_loop))
         else:
             steps = iter(list(actions(command)))
             commands.send(1e-3 * _milliseconds(lambda: env.step(next(steps)), command))  # noqa: B023  called at once
@@ -108,6 +119,27 @@ def _milliseconds(work: Callable[[], object], times: int = 1) -> float:
     for _ in range(times):
         work()
     return 1e3 * (time.perf_counter() - began) / times
+
+
+def _loop() -> None:
+    total = 0
+    for number in range(5_000_000):
+        total += number
+
+
+def _profile_ms(env: Any, num_steps: int) -> dict[str, float]:
+    """The own time of each function in a step. Compiled code and Bullet's count as the function's that calls them."""
+    profile = cProfile.Profile()
+    steps = list(actions(num_steps))
+    profile.enable()
+    for action in steps:
+        env.step(action)
+    profile.disable()
+    functions = pstats.Stats(profile).get_stats_profile().func_profiles
+    return {
+        f"{Path(function.file_name).stem}.{name}": 1e3 * function.tottime / num_steps
+        for name, function in functions.items()
+    }
 
 
 def _part_ms(env: object, begin: Callable[[], object], num_steps: int) -> dict[str, float]:
@@ -150,6 +182,29 @@ def _part_ms(env: object, begin: Callable[[], object], num_steps: int) -> dict[s
     return spent | {"(reset, once an episode)": _milliseconds(begin, 3)}
 
 
+def _two_to_one(pair: tuple[World, World], work: int | str) -> float:
+    """The sum of what each keeps, beside the other, of the speed that it has alone."""
+    alone = [world.step(work) for world in pair]
+    for world in pair:
+        world.begin(work)
+    together = [world.seconds() for world in pair]
+    return sum(one / two for one, two in zip(alone, together, strict=True))
+
+
+def _start_without_caches(variant: Variant) -> float:
+    """Seconds from a world's making to its first picture where nothing is compiled or prepared."""
+    usual = dict(os.environ)
+    with tempfile.TemporaryDirectory() as empty:
+        os.environ.update(dict.fromkeys(CACHE_VARIABLES, empty))
+        try:
+            world = World(variant)
+        finally:
+            os.environ.clear()
+            os.environ.update(usual)
+        world.close()
+    return world.start_seconds
+
+
 def main() -> None:
     """Measures and prints Markdown tables."""
     # Here, so that the worlds' processes, which import this file too, do not carry them.
@@ -175,20 +230,16 @@ def main() -> None:
             f"calvin_env, D, {what}": UpstreamWorld(given.upstream_python, given.calvin_env, "D", renderer)
             for renderer, what in UPSTREAM_RENDERERS.items()
         }
-    second = World(Variant(scene, CAMERAS["both pictures"], calvin_env=given.calvin_env))
-    first = ours[f"ours, {scene}, both pictures"]
+    shown = Variant(scene, CAMERAS["both pictures"], calvin_env=given.calvin_env)
+    first, second = ours[f"ours, {scene}, both pictures"], World(shown)
     samples: dict[str, list[float]] = {}
-    two_to_one: list[float] = []
+    two_worlds: list[float] = []
+    two_loops: list[float] = []
     for _ in track(range(given.rounds), "rounds", disable=not sys.stderr.isatty()):
         for name, world in {**upstream, **ours}.items():
             samples.setdefault(name, []).append(1e3 * world.step(given.steps))
-        # The speed that each keeps beside the other, of the one that it has alone.
-        pair = (first, second)
-        alone = [world.step(4 * given.steps) for world in pair]
-        for world in pair:
-            world.begin(4 * given.steps)
-        together = [world.seconds() for world in pair]
-        two_to_one.append(sum(one / two for one, two in zip(alone, together, strict=True)))
+        two_worlds.append(_two_to_one((first, second), 4 * given.steps))
+        two_loops.append(_two_to_one((first, second), PLAIN_LOOP))
     base = median(next(iter(samples.values())))
     rows = [
         {
@@ -210,10 +261,17 @@ def main() -> None:
         for name, world in ours.items()
     ]
     print(pd.DataFrame(rows).to_markdown(index=False), end="\n\n")
-    print(f"Two processes at once do {median(two_to_one):.2f} times the steps of one ({scene}, both pictures).\n")
+    print(f"With nothing cached, {scene}, both pictures: {_start_without_caches(shown):.0f} s to the first picture.")
+    for what, ratios in ((f"steps of one ({scene}, both pictures)", two_worlds), ("rounds of a plain loop", two_loops)):
+        least_to_most = f"{min(ratios):.2f} to {max(ratios):.2f} by the round"
+        print(f"Two processes at once do {median(ratios):.2f} times the {what}, {least_to_most}.")
+    print()
+    profile = pd.Series(first.ask("profile")).sort_values(ascending=False)
     parts = [first.ask("parts") for _ in range(given.rounds)]
     rows = [{f"of a step on {scene}": part, "ms": round(median(p[part] for p in parts), 3)} for part in parts[0]]
-    print(pd.DataFrame(rows).to_markdown(index=False))
+    print(pd.DataFrame(rows).to_markdown(index=False), end="\n\n")
+    print(f"By a profile of 200 steps on {scene}, {profile.sum():.1f} ms a step, each function's own time:\n")
+    print(profile.head(10).round(2).rename_axis("function").rename("ms").to_markdown())
     for world in (*ours.values(), *upstream.values(), second):
         world.close()
 

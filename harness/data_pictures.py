@@ -18,7 +18,7 @@ DEFAULT_FRAMES = 20
 MAX_ALIKE = 6.0
 """Pictures of one renderer are closer than this on average, of 255. While the arm moves, a reset to the stored state
 puts the gripper camera a little beside where it was: up to 5 apart with the same renderer, measured on recordings.
-EGL's and TinyRenderer's pictures of one moment are 23.5 (static) and 13.9 (gripper) apart."""
+EGL's and TinyRenderer's pictures of one moment are 15 to 26 apart (`benchmarks/pictures.py`)."""
 MAX_OFF = 10
 """A pixel is off where one of its colours differs by more, of 255."""
 WorldMaker = Callable[[str, str], Any]
