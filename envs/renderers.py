@@ -190,7 +190,7 @@ def _egl_failure() -> str:
     if done.returncode == 0:
         return ""
     lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    said = f": {lines[-1].strip()}" if lines else ""
+    said = f": {lines[-1].strip().rstrip('.')}" if lines else ""
     ended = f"was killed by signal {-done.returncode}" if done.returncode < 0 else f"ended with {done.returncode}"
     return f"{ended}{said}"
 

@@ -157,7 +157,7 @@ def _git(*words: str, flag: str, url: str) -> None:
         said = " ".join(done.stderr.split()) or f"status {done.returncode}"
         raise InstallError(
             f"git could not get {url}: {said}. Is there a network here? Another address is given by {flag} URL; "
-            "nothing was left behind."
+            "nothing half-made was left behind."
         )
 
 
