@@ -1,10 +1,13 @@
 """Which triangle is seen at each pixel, and how far away: the rasteriser.
 
-Triangles come in blocks of 64. A first loop over a block runs on vectors: it projects all corners, snaps them to a
-grid of 1/256 pixel as OpenGL does, and asks of each triangle whether it holds the centre of a pixel. Most of a robot's
-hundred thousand triangles are smaller than a pixel and hold none, so only few reach the second loop, which writes: at
-once where the first loop has found which of 2 x 2 pixels are held, pixel by pixel for up to 8 x 8, and row by row for
-larger ones, or such as reach behind the camera, which are reckoned anew in double precision.
+Triangles come in blocks of 64. A first loop over a block (`_project`) runs on vectors: it projects all corners, snaps
+them to a grid of 1/256 pixel as OpenGL does, and asks of each triangle whether the rectangle around it holds the centre
+of a pixel. Of a robot's hundred thousand triangles most are smaller than a pixel, and four of five end here. The others
+are gathered from all blocks into batches of 64, for a second loop on vectors (`_cover`), which finds which pixels they
+hold; half of them hold none. The rest are written: at once where the second loop has found which of 2 x 2 pixels are
+held, pixel by pixel for up to 8 x 8, and row by row for larger ones, or such as reach behind the camera, which are
+reckoned anew in double precision. A camera's picture (`draw_blocks`) and the shadow map (`cast_blocks`) differ in what
+is written.
 
 What is written for a pixel is one number, its *key*: the depth in the upper bits, then the shape's rank, then the
 triangle's number. The smallest key wins, and so the nearest triangle; of two equally near ones the one that OpenGL
@@ -37,12 +40,17 @@ _LARGE = np.int32(32)
 """Flag of a triangle that may span more."""
 _CUT = np.int32(64)
 """Flag of a triangle that reaches behind the near plane."""
+_WHOLE, _REACHES_BEHIND = np.float32(1.0), np.float32(2.0)
+"""States of chosen triangles: such as lie before the near plane, and such as reach behind it."""
 _SMALL = np.int32(15)
 """The four flags of small triangles: one for each pixel that they hold, of 2 x 2."""
 DEPTH_SHIFT = np.int64(39)
 RANK_SHIFT = np.int64(20)
 NUMBER_MASK = np.int64((1 << 20) - 1)
 """Where a key's parts stand: 24 bits of depth, 19 of rank, 20 of the triangle's number."""
+_PROJECTED = (0, 64, 128, 192, 256, 320, 384, 448, 512, 576)
+"""Where 64 triangles' numbers begin: column, row and depth of the first corner, on the grid; the steps from there to
+the second and to the third; the state: 0 for a triangle that holds no pixel's centre, else one of those above."""
 _NUM_FOUND = 15
 """Numbers kept for a triangle: first column and row, depth there, change of depth by column and by row, flags; last
 column and row; how far the first pixel's centre lies inside each edge, and the change of two of these by column and by
@@ -50,8 +58,8 @@ row, the third's being what is left."""
 
 
 @compiled
-def _cover(corners, q, near, width, height, side, depth_scale, found):
-    """Asks which triangles of a block hold pixel centres; returns whether any does.
+def _project(corners, q, near, width, height, side, depth_scale, projected, chosen):
+    """Projects the corners of a block and chooses the triangles that may hold a pixel's centre; returns how many.
 
     Args:
         corners: (576,) float32: for each corner x of 64 triangles, then y, then z.
@@ -61,12 +69,12 @@ def _cover(corners, q, near, width, height, side, depth_scale, found):
         height: Of the picture, pixels.
         side: 1 to see triangles from their front, -1 from their back.
         depth_scale: Depths from 0 to this.
-        found: (960,) float32, to be filled: see `_NUM_FOUND`.
+        projected: (640,) float32, to be filled, see `_PROJECTED`.
+        chosen: (64,) int64, to be filled: places of the chosen ones in the block.
     """
     right, top = np.float32(width - 1), np.float32(height - 1)
     half_width, half_height = np.float32(width) * _CENTRE, np.float32(height) * _CENTRE
     half_depth = depth_scale * _HALF
-    any_flag = np.int32(0)
     q00, q01, q02, q03 = q[0], q[1], q[2], q[3]
     q10, q11, q12, q13 = q[4], q[5], q[6], q[7]
     q20, q21, q22, q23 = q[8], q[9], q[10], q[11]
@@ -90,8 +98,47 @@ def _cover(corners, q, near, width, height, side, depth_scale, found):
         cx = np.floor((q00 * x + q01 * y + q02 * z + q03) * inverse * half_width + half_width + _HALF) - ax
         cy = np.floor((q10 * x + q11 * y + q12 * z + q13) * inverse * half_height + half_height + _HALF) - ay
         cz = (q20 * x + q21 * y + q22 * z + q23) * inverse * half_depth + half_depth - az
-        area = (bx * cy - by * cx) * side
         # The first and last columns and rows whose pixel centres lie within the triangle's bounds.
+        column = max(_ZERO, np.ceil((ax + min(_ZERO, min(bx, cx)) - _CENTRE) * _PER_GRID))
+        row = max(_ZERO, np.ceil((ay + min(_ZERO, min(by, cy)) - _CENTRE) * _PER_GRID))
+        last_column = min(right, np.floor((ax + max(_ZERO, max(bx, cx)) - _CENTRE) * _PER_GRID))
+        last_row = min(top, np.floor((ay + max(_ZERO, max(by, cy)) - _CENTRE) * _PER_GRID))
+        is_held = ((bx * cy - by * cx) * side > _ZERO) & (last_column >= column) & (last_row >= row)
+        nearest = min(wa, min(wb, wc))
+        state = _WHOLE if is_held else _ZERO
+        state = state if nearest > near else _REACHES_BEHIND
+        state = state if max(wa, max(wb, wc)) > near else _ZERO
+        projected[i], projected[i + 64], projected[i + 128] = ax, ay, az
+        projected[i + 192], projected[i + 256], projected[i + 320] = bx, by, bz
+        projected[i + 384], projected[i + 448], projected[i + 512] = cx, cy, cz
+        projected[i + 576] = state
+    count = np.uint64(0)
+    for i in range(64):
+        chosen[count] = i
+        count += np.uint64(projected[i + 576] != _ZERO)
+    return count
+
+
+@compiled
+def _cover(num_chosen, projected, width, height, side, found, chosen):
+    """Finds the pixels of up to 64 chosen triangles; returns how many hold any.
+
+    Args:
+        num_chosen: How many there are. Loops go on to 64 all the same: a number that the compiler knows lets them run
+            on vectors. What is found after the last is not used.
+        projected: (640,) float32, see `_PROJECTED`.
+        width: As in `_project`.
+        height: As in `_project`.
+        side: As in `_project`.
+        found: (960,) float32, to be filled: see `_NUM_FOUND`.
+        chosen: (64,) int64, to be filled: places of those that hold pixels.
+    """
+    right, top = np.float32(width - 1), np.float32(height - 1)
+    for i in range(64):
+        ax, ay, az = projected[i], projected[i + 64], projected[i + 128]
+        bx, by, bz = projected[i + 192], projected[i + 256], projected[i + 320]
+        cx, cy, cz = projected[i + 384], projected[i + 448], projected[i + 512]
+        area = (bx * cy - by * cx) * side
         column = max(_ZERO, np.ceil((ax + min(_ZERO, min(bx, cx)) - _CENTRE) * _PER_GRID))
         row = max(_ZERO, np.ceil((ay + min(_ZERO, min(by, cy)) - _CENTRE) * _PER_GRID))
         last_column = min(right, np.floor((ax + max(_ZERO, max(bx, cx)) - _CENTRE) * _PER_GRID))
@@ -125,11 +172,7 @@ def _cover(corners, q, near, width, height, side, depth_scale, found):
         is_exact = max(_ZERO, max(bx, cx)) - min(_ZERO, min(bx, cx)) <= _EXACT
         is_exact &= max(_ZERO, max(by, cy)) - min(_ZERO, min(by, cy)) <= _EXACT
         flags = flags if is_small & is_exact else (_MEDIUM if is_medium & is_exact else _LARGE)
-        flags = flags if (area > _ZERO) & (last_column >= column) & (last_row >= row) else np.int32(0)
-        nearest = min(wa, min(wb, wc))
-        flags = flags if nearest > near else _CUT
-        flags = flags if max(wa, max(wb, wc)) > near else np.int32(0)
-        any_flag |= flags
+        flags = flags if projected[i + 576] == _WHOLE else _CUT
         found[i] = column
         found[i + 64] = row
         found[i + 128] = first
@@ -140,31 +183,35 @@ def _cover(corners, q, near, width, height, side, depth_scale, found):
         found[i + 512], found[i + 576], found[i + 640] = a_side, b_side, c_side
         found[i + 704], found[i + 768] = b_right, b_up
         found[i + 832], found[i + 896] = c_right, c_up
-    return any_flag != 0
+    count = np.uint64(0)
+    for i in range(num_chosen):
+        chosen[count] = i
+        count += np.uint64(found[i + 320] != _ZERO)
+    return count
 
 
 @compiled
-def _cut_polygon(corners, i, q, near, width, height, depth_scale, polygon):
+def _cut_polygon(corners, i, q, near, width, height, depth_scale, room, polygon):
     """Projects a triangle in double precision, cut at the near plane; returns the number of corners left, 0 to 4.
 
-    `polygon` (4, 3) gets columns and rows on the grid of 1/256 pixel, and depths.
+    `polygon` (4, 3) gets columns and rows on the grid of 1/256 pixel, and depths; `room` (7, 4) is scratch.
     """
-    clip = np.empty((3, 4))
+    clip, kept = room[:3], room[3:]
     for corner in range(3):
         x, y, z = corners[192 * corner + i], corners[192 * corner + 64 + i], corners[192 * corner + 128 + i]
         for row in range(4):
             clip[corner, row] = q[4 * row] * x + q[4 * row + 1] * y + q[4 * row + 2] * z + q[4 * row + 3]
-    kept = np.empty((4, 4))
     count = 0
     for corner in range(3):
         following = (corner + 1) % 3
         here, there = clip[corner, 3] - near, clip[following, 3] - near
         if here > 0:
-            kept[count] = clip[corner]
+            kept[count, :] = clip[corner]
             count += 1
         if (here > 0) != (there > 0):
             share = here / (here - there)
-            kept[count] = clip[corner] + share * (clip[following] - clip[corner])
+            for k in range(4):
+                kept[count, k] = clip[corner, k] + share * (clip[following, k] - clip[corner, k])
             count += 1
     for corner in range(count):
         w = kept[corner, 3]
@@ -269,12 +316,19 @@ def _cast_medium(found, i, depths):
 
 
 @compiled
+def _add_to_batch(projected, i, batch, k):
+    """Copies what `_project` found of triangle i of a block to place k of a batch."""
+    for j in range(10):
+        batch[64 * j + k] = projected[64 * j + i]
+
+
+@compiled
 def draw_blocks(blocks, corners, numbers, block_shapes, projections, ranks, near, max_depth, keys):
     """Draws blocks of triangles into a picture of keys.
 
     Args:
         blocks: (n,) int32, the blocks to draw.
-        corners: (blocks, 576) float32, see `_cover`.
+        corners: (blocks, 576) float32, see `_project`.
         numbers: (blocks, 64) int32, the triangles' numbers, below 2**20.
         block_shapes: (blocks,) int32, which shape each block belongs to.
         projections: (shapes, 16) float32, from each shape's frame to clip coordinates.
@@ -284,44 +338,73 @@ def draw_blocks(blocks, corners, numbers, block_shapes, projections, ranks, near
         keys: (height, width) int64, lowest row first.
     """
     height, width = keys.shape
-    found = np.empty(_NUM_FOUND * 64, np.float32)
-    polygon, edges, plane = np.empty((4, 3)), np.empty((3, 3)), np.empty(3)
-    scale, farthest = np.float32(max_depth), np.int64(max_depth)
+    projected, batch = np.empty(640, np.float32), np.zeros(640, np.float32)
+    chosen, places, lows = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
+    count = 0
     for block in blocks:
-        triangle_corners = corners[block]
         shape = block_shapes[block]
-        q = projections[shape]
-        if not _cover(triangle_corners, q, near, width, height, _ONE, scale, found):
+        num_chosen = _project(
+            *(corners[block], projections[shape], near, width, height, _ONE, np.float32(max_depth), projected, chosen)
+        )
+        for i in chosen[:num_chosen]:
+            _add_to_batch(projected, i, batch, count)
+            places[count] = 64 * np.int64(block) + i
+            lows[count] = (ranks[shape] << RANK_SHIFT) | np.int64(numbers[block, i])
+            count += 1
+            if count == 64:
+                _draw_batch(count, batch, places, lows, corners, block_shapes, projections, near, max_depth, keys)
+                count = 0
+    _draw_batch(count, batch, places, lows, corners, block_shapes, projections, near, max_depth, keys)
+
+
+@compiled
+def _draw_batch(count, batch, places, lows, corners, block_shapes, projections, near, max_depth, keys):
+    """Writes a batch of triangles into a picture of keys.
+
+    Args:
+        count: How many triangles there are, 0 to 64.
+        batch: (640,) float32, see `_PROJECTED`.
+        places: (64,) int64, where the triangles stand: 64 times the block, plus the place in it.
+        lows: (64,) int64, the lower bits of the triangles' keys, all but the depth.
+        corners: This and the others as in `draw_blocks`.
+        block_shapes: As there.
+        projections: As there.
+        near: As there.
+        max_depth: As there.
+        keys: As there.
+    """
+    height, width = keys.shape
+    found, held = np.empty(_NUM_FOUND * 64, np.float32), np.empty(64, np.int64)
+    polygon, edges, plane, room = np.empty((4, 3)), np.empty((3, 3)), np.empty(3), np.empty((7, 4))
+    farthest = np.int64(max_depth)
+    num_held = _cover(count, batch, width, height, _ONE, found, held)
+    for i in held[:num_held]:
+        flags = np.int32(found[i + 320])
+        low = lows[i]
+        if flags <= _SMALL:
+            column, row = np.int32(found[i]), np.int32(found[i + 64])
+            for k in range(4):
+                if flags & (1 << k):
+                    depth = found[i + 128] + found[i + 192] * np.float32(k & 1) + found[i + 256] * np.float32(k >> 1)
+                    rounded = max(np.int64(0), min(farthest, np.int64(depth + _HALF)))
+                    key = (rounded << DEPTH_SHIFT) | low
+                    y, x = np.uint64(row + (k >> 1)), np.uint64(column + (k & 1))
+                    keys[y, x] = min(keys[y, x], key)
             continue
-        for i in range(64):
-            flags = np.int32(found[i + 320])
-            if flags == 0:
+        if flags == _MEDIUM:
+            _draw_medium(found, i, farthest, low, keys)
+            continue
+        block = places[i] // 64
+        q = projections[block_shapes[block]]
+        num_corners = _cut_polygon(corners[block], places[i] % 64, q, near, width, height, max_depth, room, polygon)
+        for corner in range(1, num_corners - 1):
+            if not _set_up(polygon, corner, corner + 1, 1, edges, plane):
                 continue
-            number = (ranks[shape] << RANK_SHIFT) | np.int64(numbers[block, i])
-            if flags <= _SMALL:
-                column, row = np.int32(found[i]), np.int32(found[i + 64])
-                for k in range(4):
-                    if flags & (1 << k):
-                        depth = (
-                            found[i + 128] + found[i + 192] * np.float32(k & 1) + found[i + 256] * np.float32(k >> 1)
-                        )
-                        rounded = max(np.int64(0), min(farthest, np.int64(depth + _HALF)))
-                        key = (rounded << DEPTH_SHIFT) | number
-                        y, x = np.uint64(row + (k >> 1)), np.uint64(column + (k & 1))
-                        keys[y, x] = min(keys[y, x], key)
-                continue
-            if flags == _MEDIUM:
-                _draw_medium(found, i, farthest, number, keys)
-                continue
-            count = _cut_polygon(triangle_corners, i, q, near, width, height, max_depth, polygon)
-            for corner in range(1, count - 1):
-                if not _set_up(polygon, corner, corner + 1, 1, edges, plane):
-                    continue
-                first_row, last_row = _rows(polygon, corner, corner + 1, height)
-                for y in range(first_row, last_row + 1):
-                    first, last = _columns(edges, y, width)
-                    if first <= last:
-                        _draw_span(keys[y], first, last, plane[0] + plane[2] * y, plane[1], farthest, number)
+            first_row, last_row = _rows(polygon, corner, corner + 1, height)
+            for y in range(first_row, last_row + 1):
+                first, last = _columns(edges, y, width)
+                if first <= last:
+                    _draw_span(keys[y], first, last, plane[0] + plane[2] * y, plane[1], farthest, low)
 
 
 @compiled
@@ -339,48 +422,75 @@ def cast_blocks(blocks, corners, block_shapes, projections, depths):
         (4,) int64: first column and row, last column and row; an empty range where nothing was drawn.
     """
     height, width = depths.shape
-    found = np.empty(_NUM_FOUND * 64, np.float32)
-    polygon, edges, plane = np.empty((4, 3)), np.empty((3, 3)), np.empty(3)
+    projected, batch = np.empty(640, np.float32), np.zeros(640, np.float32)
+    chosen, places = np.empty(64, np.int64), np.empty(64, np.int64)
     bounds = np.array([width, height, -1, -1])
+    count = 0
     for block in blocks:
-        triangle_corners = corners[block]
-        q = projections[block_shapes[block]]
-        if not _cover(triangle_corners, q, _ZERO, width, height, -_ONE, np.float32(65535), found):
-            continue
-        for i in range(64):
-            flags = np.int32(found[i + 320])
-            if flags == 0:
-                continue
-            if flags <= _SMALL:
-                column, row = np.int32(found[i]), np.int32(found[i + 64])
-                for k in range(4):
-                    if flags & (1 << k):
-                        depth = (
-                            found[i + 128] + found[i + 192] * np.float32(k & 1) + found[i + 256] * np.float32(k >> 1)
-                        )
-                        rounded = np.uint16(max(np.int32(0), min(np.int32(65535), np.int32(depth + _HALF))))
-                        y, x = np.uint64(row + (k >> 1)), np.uint64(column + (k & 1))
-                        depths[y, x] = min(depths[y, x], rounded)
-                bounds[0], bounds[1] = min(bounds[0], column), min(bounds[1], row)
-                bounds[2], bounds[3] = max(bounds[2], column + 1), max(bounds[3], row + 1)
-                continue
-            if flags == _MEDIUM:
-                _cast_medium(found, i, depths)
-                bounds[0], bounds[1] = min(bounds[0], int(found[i])), min(bounds[1], int(found[i + 64]))
-                bounds[2], bounds[3] = max(bounds[2], int(found[i + 384])), max(bounds[3], int(found[i + 448]))
-                continue
-            _cut_polygon(triangle_corners, i, q, -1.0, width, height, 65535, polygon)
-            if not _set_up(polygon, 1, 2, -1, edges, plane):
-                continue
-            first_row, last_row = _rows(polygon, 1, 2, height)
-            for y in range(first_row, last_row + 1):
-                first, last = _columns(edges, y, width)
-                for x in range(first, last + 1):
-                    depth = plane[0] + plane[2] * y + plane[1] * x
-                    rounded = np.uint16(max(0, min(65535, int(depth + 0.5))))
-                    depths[y, x] = min(depths[y, x], rounded)
-                if first <= last:
-                    bounds[0], bounds[1] = min(bounds[0], first), min(bounds[1], y)
-                    bounds[2], bounds[3] = max(bounds[2], last), max(bounds[3], y)
+        num_chosen = _project(
+            *(corners[block], projections[block_shapes[block]], _ZERO, width, height, -_ONE, np.float32(65535)),
+            *(projected, chosen),
+        )
+        for i in chosen[:num_chosen]:
+            _add_to_batch(projected, i, batch, count)
+            places[count] = 64 * np.int64(block) + i
+            count += 1
+            if count == 64:
+                _cast_batch(count, batch, places, corners, block_shapes, projections, depths, bounds)
+                count = 0
+    _cast_batch(count, batch, places, corners, block_shapes, projections, depths, bounds)
     bounds[2], bounds[3] = min(bounds[2], width - 1), min(bounds[3], height - 1)
     return bounds
+
+
+@compiled
+def _cast_batch(count, batch, places, corners, block_shapes, projections, depths, bounds):
+    """Writes a batch of triangles into a shadow map.
+
+    Args:
+        count: As in `_draw_batch`.
+        batch: As there.
+        places: As there.
+        corners: As in `cast_blocks`.
+        block_shapes: As there.
+        projections: As there.
+        depths: As there.
+        bounds: (4,) int64, to be widened: first column and row, last column and row.
+    """
+    height, width = depths.shape
+    found, held = np.empty(_NUM_FOUND * 64, np.float32), np.empty(64, np.int64)
+    polygon, edges, plane, room = np.empty((4, 3)), np.empty((3, 3)), np.empty(3), np.empty((7, 4))
+    num_held = _cover(count, batch, width, height, -_ONE, found, held)
+    for i in held[:num_held]:
+        flags = np.int32(found[i + 320])
+        if flags <= _SMALL:
+            column, row = np.int32(found[i]), np.int32(found[i + 64])
+            for k in range(4):
+                if flags & (1 << k):
+                    depth = found[i + 128] + found[i + 192] * np.float32(k & 1) + found[i + 256] * np.float32(k >> 1)
+                    rounded = np.uint16(max(np.int32(0), min(np.int32(65535), np.int32(depth + _HALF))))
+                    y, x = np.uint64(row + (k >> 1)), np.uint64(column + (k & 1))
+                    depths[y, x] = min(depths[y, x], rounded)
+            bounds[0], bounds[1] = min(bounds[0], column), min(bounds[1], row)
+            bounds[2], bounds[3] = max(bounds[2], column + 1), max(bounds[3], row + 1)
+            continue
+        if flags == _MEDIUM:
+            _cast_medium(found, i, depths)
+            bounds[0], bounds[1] = min(bounds[0], int(found[i])), min(bounds[1], int(found[i + 64]))
+            bounds[2], bounds[3] = max(bounds[2], int(found[i + 384])), max(bounds[3], int(found[i + 448]))
+            continue
+        block = places[i] // 64
+        q = projections[block_shapes[block]]
+        _cut_polygon(corners[block], places[i] % 64, q, -1.0, width, height, 65535, room, polygon)
+        if not _set_up(polygon, 1, 2, -1, edges, plane):
+            continue
+        first_row, last_row = _rows(polygon, 1, 2, height)
+        for y in range(first_row, last_row + 1):
+            first, last = _columns(edges, y, width)
+            for x in range(first, last + 1):
+                depth = plane[0] + plane[2] * y + plane[1] * x
+                rounded = np.uint16(max(0, min(65535, int(depth + 0.5))))
+                depths[y, x] = min(depths[y, x], rounded)
+            if first <= last:
+                bounds[0], bounds[1] = min(bounds[0], first), min(bounds[1], y)
+                bounds[2], bounds[3] = max(bounds[2], last), max(bounds[3], y)

@@ -16,7 +16,8 @@ SURFACE_DIM = 8
 """Numbers of a surface: red, green, blue (0..255), light, highlight, column, row and depth in the shadow map."""
 VIEW_DIM = 24
 """Numbers that `light_pixels` needs of a shape: see there."""
-_TILE = 128
+_TILE = 64
+"""Pixels that are lit together. What is kept of a tile is flat: number j of pixel k stands at 64 j + k."""
 _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
 _ZERO = np.float32(0.0)
@@ -61,16 +62,18 @@ def pixels_in_shadow_of(bounds, still_depths, depths, keys, still_keys, surfaces
     columns, rows, lights = surfaces[5], surfaces[6], surfaces[3]
     first_column, first_row = np.float32(bounds[0] - 1), np.float32(bounds[1] - 1)
     last_column, last_row = np.float32(bounds[2] + 1), np.float32(bounds[3] + 1)
+    last_x, last_y = depths.shape[1] - 1, depths.shape[0] - 1
     count = 0
     for pixel in range(len(keys)):
-        inside = (columns[pixel] >= first_column) & (columns[pixel] <= last_column)
-        inside &= (rows[pixel] >= first_row) & (rows[pixel] <= last_row) & (lights[pixel] >= _HALF)
+        inside = (columns[pixel] >= first_column) & (columns[pixel] <= last_column) & (lights[pixel] >= _HALF)
+        inside &= (rows[pixel] >= first_row) & (rows[pixel] <= last_row)
         if inside & (keys[pixel] == still_keys[pixel]):
             column, row = np.int64(np.floor(columns[pixel])), np.int64(np.floor(rows[pixel]))
-            changed = False
-            for y in range(max(row, 0), min(row + 2, len(depths))):
-                for x in range(max(column, 0), min(column + 2, depths.shape[1])):
-                    changed |= depths[y, x] != still_depths[y, x]
+            left, right = np.uint64(min(max(column, 0), last_x)), np.uint64(min(max(column + 1, 0), last_x))
+            low, high = np.uint64(min(max(row, 0), last_y)), np.uint64(min(max(row + 1, 0), last_y))
+            changed = (depths[low, left] != still_depths[low, left]) | (depths[low, right] != still_depths[low, right])
+            changed |= depths[high, left] != still_depths[high, left]
+            changed |= depths[high, right] != still_depths[high, right]
             chosen[count] = pixel
             count += changed
     return count
@@ -144,70 +147,61 @@ def light_pixels(pixels, first_pixels, keys, width, attributes, views, eye, rays
             lead to column, row and depth in the shadow map, with their offsets.
         surfaces: (8, pixels) float32, to be filled at `pixels`.
     """
-    fetched = np.empty((24, _TILE), np.float32)
-    places = np.empty((2, _TILE), np.float32)
-    crosses = np.empty((9, _TILE), np.float32)
-    shares = np.empty((3, _TILE), np.float32)
-    spreads = np.empty(_TILE, np.float32)
-    result = np.empty((SURFACE_DIM, _TILE), np.float32)
+    # Flat, for places that the compiler knows let loops run on vectors. Loops over a tile go to its end even where
+    # there are fewer pixels; what is there then is left from before, and not used.
+    fetched = np.zeros(24 * _TILE, np.float32)
+    places = np.zeros(2 * _TILE, np.float32)
+    crosses = np.zeros(9 * _TILE, np.float32)
+    shares = np.zeros(3 * _TILE, np.float32)
+    spreads = np.zeros(_TILE, np.float32)
+    result = np.zeros(SURFACE_DIM * _TILE, np.float32)
     for shape in range(len(first_pixels) - 1):
         last = first_pixels[shape + 1]
         for start in range(first_pixels[shape], last, _TILE):
             tile = pixels[start : min(start + _TILE, last)]
             for k in range(len(tile)):
                 number = keys[tile[k]] & NUMBER_MASK
-                places[0, k] = np.float32(tile[k] % width) + _HALF
-                places[1, k] = np.float32(tile[k] // width) + _HALF
+                places[k] = np.float32(tile[k] % width) + _HALF
+                places[k + 64] = np.float32(tile[k] // width) + _HALF
                 for j in range(24):
-                    fetched[j, k] = attributes[number, j]
-            _meet(len(tile), places, fetched, views[shape], crosses, shares)
-            _light(len(tile), places, fetched, shares, views[shape], eye, rays, light, result)
+                    fetched[64 * j + k] = attributes[number, j]
+            _meet(places, fetched, views[shape], crosses, shares)
+            _light(places, fetched, shares, views[shape], eye, rays, light, result)
             if levels[shape, 0] > 0:
-                _spread(len(tile), places, fetched, views[shape], crosses, levels[shape], spreads)
+                _spread(places, fetched, views[shape], crosses, levels[shape], spreads)
                 _texture(len(tile), fetched, shares, views[shape], levels[shape], texels, spreads, result)
             for j in range(SURFACE_DIM):
                 for k in range(len(tile)):
-                    surfaces[j, tile[k]] = result[j, k]
+                    surfaces[j, tile[k]] = result[64 * j + k]
 
 
 @compiled
-def _meet(count, places, fetched, view, crosses, shares):
+def _meet(places, fetched, view, crosses, shares):
     """Where rays meet planes: `shares` get the shares of e and f and the depth, `crosses` f x e, f x t and t x e."""
-    px, py = places[0], places[1]
-    ax, ay, az = fetched[0], fetched[1], fetched[2]
-    ex, ey, ez = fetched[3], fetched[4], fetched[5]
-    fx, fy, fz = fetched[6], fetched[7], fetched[8]
-    wx, wy, wz = crosses[0], crosses[1], crosses[2]
-    ux, uy, uz = crosses[3], crosses[4], crosses[5]
-    vx, vy, vz = crosses[6], crosses[7], crosses[8]
-    share_e, share_f, depth = shares[0], shares[1], shares[2]
     d0x, d0y, d0z, dxx, dxy, dxz = view[0], view[1], view[2], view[3], view[4], view[5]
     dyx, dyy, dyz, ox, oy, oz = view[6], view[7], view[8], view[9], view[10], view[11]
-    for k in range(count):
-        dx, dy, dz = d0x + px[k] * dxx + py[k] * dyx, d0y + px[k] * dxy + py[k] * dyy, d0z + px[k] * dxz + py[k] * dyz
-        tx, ty, tz = ox - ax[k], oy - ay[k], oz - az[k]
-        wx[k] = fy[k] * ez[k] - fz[k] * ey[k]
-        wy[k] = fz[k] * ex[k] - fx[k] * ez[k]
-        wz[k] = fx[k] * ey[k] - fy[k] * ex[k]
-        ux[k], uy[k], uz[k] = fy[k] * tz - fz[k] * ty, fz[k] * tx - fx[k] * tz, fx[k] * ty - fy[k] * tx
-        vx[k], vy[k], vz[k] = ty * ez[k] - tz * ey[k], tz * ex[k] - tx * ez[k], tx * ey[k] - ty * ex[k]
-        per_w = _ONE / (dx * wx[k] + dy * wy[k] + dz * wz[k])
+    for k in range(_TILE):
+        px, py = places[k], places[k + 64]
+        dx, dy, dz = d0x + px * dxx + py * dyx, d0y + px * dxy + py * dyy, d0z + px * dxz + py * dyz
+        tx, ty, tz = ox - fetched[k], oy - fetched[k + 64], oz - fetched[k + 128]
+        ex, ey, ez = fetched[k + 192], fetched[k + 256], fetched[k + 320]
+        fx, fy, fz = fetched[k + 384], fetched[k + 448], fetched[k + 512]
+        wx, wy, wz = fy * ez - fz * ey, fz * ex - fx * ez, fx * ey - fy * ex
+        ux, uy, uz = fy * tz - fz * ty, fz * tx - fx * tz, fx * ty - fy * tx
+        vx, vy, vz = ty * ez - tz * ey, tz * ex - tx * ez, tx * ey - ty * ex
+        per_w = _ONE / (dx * wx + dy * wy + dz * wz)
         # A pixel's centre may lie outside the triangle by the width of OpenGL's grid.
-        share_e[k] = min(max((dx * ux[k] + dy * uy[k] + dz * uz[k]) * per_w, _ZERO), _ONE)
-        share_f[k] = min(max((dx * vx[k] + dy * vy[k] + dz * vz[k]) * per_w, _ZERO), _ONE)
-        depth[k] = (fx[k] * vx[k] + fy[k] * vy[k] + fz[k] * vz[k]) * per_w
+        shares[k] = min(max((dx * ux + dy * uy + dz * uz) * per_w, _ZERO), _ONE)
+        shares[k + 64] = min(max((dx * vx + dy * vy + dz * vz) * per_w, _ZERO), _ONE)
+        shares[k + 128] = (fx * vx + fy * vy + fz * vz) * per_w
+        crosses[k], crosses[k + 64], crosses[k + 128] = wx, wy, wz
+        crosses[k + 192], crosses[k + 256], crosses[k + 320] = ux, uy, uz
+        crosses[k + 384], crosses[k + 448], crosses[k + 512] = vx, vy, vz
 
 
 @compiled
-def _light(count, places, fetched, shares, view, eye, rays, light, result):
+def _light(places, fetched, shares, view, eye, rays, light, result):
     """Light, highlight and place in the shadow map; and the colour of a shape without a texture."""
-    px, py = places[0], places[1]
-    n0x, n0y, n0z = fetched[9], fetched[10], fetched[11]
-    n1x, n1y, n1z = fetched[12], fetched[13], fetched[14]
-    n2x, n2y, n2z = fetched[15], fetched[16], fetched[17]
-    share_e, share_f, depth = shares[0], shares[1], shares[2]
-    red, green, blue, lit, highlight = result[0], result[1], result[2], result[3], result[4]
-    column, row, shadow_depth = result[5], result[6], result[7]
     r00, r01, r02, r10, r11, r12 = view[12], view[13], view[14], view[15], view[16], view[17]
     r20, r21, r22 = view[18], view[19], view[20]
     eye_x, eye_y, eye_z = eye[0], eye[1], eye[2]
@@ -218,20 +212,21 @@ def _light(count, places, fetched, shares, view, eye, rays, light, result):
     m00, m01, m02, m03 = light[9], light[10], light[11], light[12]
     m10, m11, m12, m13 = light[13], light[14], light[15], light[16]
     m20, m21, m22, m23 = light[17], light[18], light[19], light[20]
-    full_red, full_green, full_blue = _WHITE * view[21], _WHITE * view[22], _WHITE * view[23]
-    for k in range(count):
-        share_a = max(_ONE - share_e[k] - share_f[k], _ZERO)
-        nx = share_a * n0x[k] + share_e[k] * n1x[k] + share_f[k] * n2x[k]
-        ny = share_a * n0y[k] + share_e[k] * n1y[k] + share_f[k] * n2y[k]
-        nz = share_a * n0z[k] + share_e[k] * n1z[k] + share_f[k] * n2z[k]
+    red, green, blue = _WHITE * view[21], _WHITE * view[22], _WHITE * view[23]
+    for k in range(_TILE):
+        share_e, share_f, depth = shares[k], shares[k + 64], shares[k + 128]
+        share_a = max(_ONE - share_e - share_f, _ZERO)
+        nx = share_a * fetched[k + 576] + share_e * fetched[k + 768] + share_f * fetched[k + 960]
+        ny = share_a * fetched[k + 640] + share_e * fetched[k + 832] + share_f * fetched[k + 1024]
+        nz = share_a * fetched[k + 704] + share_e * fetched[k + 896] + share_f * fetched[k + 1088]
         qx, qy, qz = r00 * nx + r01 * ny + r02 * nz, r10 * nx + r11 * ny + r12 * nz, r20 * nx + r21 * ny + r22 * nz
         per_length = _ONE / np.sqrt(qx * qx + qy * qy + qz * qz + _TINY)
         qx, qy, qz = qx * per_length, qy * per_length, qz * per_length
-        gx = eye_x + depth[k] * (d0x + px[k] * dxx + py[k] * dyx)
-        gy = eye_y + depth[k] * (d0y + px[k] * dxy + py[k] * dyy)
-        gz = eye_z + depth[k] * (d0z + px[k] * dxz + py[k] * dyz)
+        px, py = places[k], places[k + 64]
+        gx = eye_x + depth * (d0x + px * dxx + py * dyx)
+        gy = eye_y + depth * (d0y + px * dxy + py * dyy)
+        gz = eye_z + depth * (d0z + px * dxz + py * dyz)
         facing = qx * lx + qy * ly + qz * lz
-        lit[k] = _HALF + _HALF * min(max(facing, -_ONE), _ONE)
         ix, iy, iz = sx - gx, sy - gy, sz - gz
         cx, cy, cz = hx - gx, hy - gy, hz - gz
         per_i = _ONE / np.sqrt(ix * ix + iy * iy + iz * iz)
@@ -243,34 +238,35 @@ def _light(count, places, fetched, shares, view, eye, rays, light, result):
         power4 = power2 * power2
         power8 = power4 * power4
         power16 = power8 * power8
+        result[k], result[k + 64], result[k + 128] = red, green, blue
+        result[k + 192] = _HALF + _HALF * min(max(facing, -_ONE), _ONE)
         # The shininess is 41 and the strength 0.5.
-        highlight[k] = power16 * power16 * power8 * mirrored * _HALF
-        column[k] = m00 * gx + m01 * gy + m02 * gz + m03
-        row[k] = m10 * gx + m11 * gy + m12 * gz + m13
-        shadow_depth[k] = m20 * gx + m21 * gy + m22 * gz + m23
-        red[k], green[k], blue[k] = full_red, full_green, full_blue
+        result[k + 256] = power16 * power16 * power8 * mirrored * _HALF
+        result[k + 320] = m00 * gx + m01 * gy + m02 * gz + m03
+        result[k + 384] = m10 * gx + m11 * gy + m12 * gz + m13
+        result[k + 448] = m20 * gx + m21 * gy + m22 * gz + m23
 
 
 @compiled
-def _spread(count, places, fetched, view, crosses, levels, spreads):
+def _spread(places, fetched, view, crosses, levels, spreads):
     """How far the texture moves from a pixel to the next column or row, the farther of the two, in texels, squared."""
-    px, py = places[0], places[1]
-    u0, v0, u1, v1, u2, v2 = fetched[18], fetched[19], fetched[20], fetched[21], fetched[22], fetched[23]
-    wx, wy, wz = crosses[0], crosses[1], crosses[2]
-    ux, uy, uz = crosses[3], crosses[4], crosses[5]
-    vx, vy, vz = crosses[6], crosses[7], crosses[8]
     d0x, d0y, d0z, dxx, dxy, dxz = view[0], view[1], view[2], view[3], view[4], view[5]
     dyx, dyy, dyz = view[6], view[7], view[8]
     width, height = np.float32(levels[2]), np.float32(levels[3])
-    for k in range(count):
-        dx, dy, dz = d0x + px[k] * dxx + py[k] * dyx, d0y + px[k] * dxy + py[k] * dyy, d0z + px[k] * dxz + py[k] * dyz
-        du_e, dv_e = (u1[k] - u0[k]) * width, (v1[k] - v0[k]) * height
-        du_f, dv_f = (u2[k] - u0[k]) * width, (v2[k] - v0[k]) * height
-        w = dx * wx[k] + dy * wy[k] + dz * wz[k]
-        e, f = dx * ux[k] + dy * uy[k] + dz * uz[k], dx * vx[k] + dy * vy[k] + dz * vz[k]
-        w_x, w_y = dxx * wx[k] + dxy * wy[k] + dxz * wz[k], dyx * wx[k] + dyy * wy[k] + dyz * wz[k]
-        e_x, e_y = dxx * ux[k] + dxy * uy[k] + dxz * uz[k], dyx * ux[k] + dyy * uy[k] + dyz * uz[k]
-        f_x, f_y = dxx * vx[k] + dxy * vy[k] + dxz * vz[k], dyx * vx[k] + dyy * vy[k] + dyz * vz[k]
+    for k in range(_TILE):
+        px, py = places[k], places[k + 64]
+        dx, dy, dz = d0x + px * dxx + py * dyx, d0y + px * dxy + py * dyy, d0z + px * dxz + py * dyz
+        wx, wy, wz = crosses[k], crosses[k + 64], crosses[k + 128]
+        ux, uy, uz = crosses[k + 192], crosses[k + 256], crosses[k + 320]
+        vx, vy, vz = crosses[k + 384], crosses[k + 448], crosses[k + 512]
+        u0, v0 = fetched[k + 1152], fetched[k + 1216]
+        du_e, dv_e = (fetched[k + 1280] - u0) * width, (fetched[k + 1344] - v0) * height
+        du_f, dv_f = (fetched[k + 1408] - u0) * width, (fetched[k + 1472] - v0) * height
+        w = dx * wx + dy * wy + dz * wz
+        e, f = dx * ux + dy * uy + dz * uz, dx * vx + dy * vy + dz * vz
+        w_x, w_y = dxx * wx + dxy * wy + dxz * wz, dyx * wx + dyy * wy + dyz * wz
+        e_x, e_y = dxx * ux + dxy * uy + dxz * uz, dyx * ux + dyy * uy + dyz * uz
+        f_x, f_y = dxx * vx + dxy * vy + dxz * vz, dyx * vx + dyy * vy + dyz * vz
         per_w, per_x, per_y = _ONE / w, _ONE / (w + w_x), _ONE / (w + w_y)
         e_x, f_x = (e + e_x) * per_x - e * per_w, (f + f_x) * per_x - f * per_w
         e_y, f_y = (e + e_y) * per_y - e * per_w, (f + f_y) * per_y - f * per_w
@@ -282,16 +278,15 @@ def _spread(count, places, fetched, view, crosses, levels, spreads):
 @compiled
 def _texture(count, fetched, shares, view, levels, texels, spreads, result):
     """Looks colours up in a texture: between two mip levels, and on each between four texels."""
-    u0, v0, u1, v1, u2, v2 = fetched[18], fetched[19], fetched[20], fetched[21], fetched[22], fetched[23]
-    share_e, share_f = shares[0], shares[1]
     red, green, blue = view[21] * _PER_WEIGHT, view[22] * _PER_WEIGHT, view[23] * _PER_WEIGHT
     highest = np.float32(levels[0] - 1)
     # Mesa takes the logarithm to base 2 from a float's bits: exponent, and mantissa as it is.
     bits = spreads.view(np.int32)
     for k in range(count):
-        share_a = max(_ONE - share_e[k] - share_f[k], _ZERO)
-        u = share_a * u0[k] + share_e[k] * u1[k] + share_f[k] * u2[k]
-        v = share_a * v0[k] + share_e[k] * v1[k] + share_f[k] * v2[k]
+        share_e, share_f = shares[k], shares[k + 64]
+        share_a = max(_ONE - share_e - share_f, _ZERO)
+        u = share_a * fetched[k + 1152] + share_e * fetched[k + 1280] + share_f * fetched[k + 1408]
+        v = share_a * fetched[k + 1216] + share_e * fetched[k + 1344] + share_f * fetched[k + 1472]
         lod = (np.float32(bits[k]) * np.float32(1 / 8388608) - np.float32(127)) * _HALF
         lod = max(_ZERO, min(lod, highest))
         at = 1 + 3 * np.int32(lod)
@@ -300,9 +295,9 @@ def _texture(count, fetched, shares, view, levels, texels, spreads, result):
         if rest > _ZERO:
             at += 3
             total += _filtered(texels, levels[at], levels[at + 1], levels[at + 2], u, v, rest * _WEIGHTS)
-        result[0, k] = np.float32(np.int32(total & _FIELD)) * red
-        result[1, k] = np.float32(np.int32((total >> _GREEN) & _FIELD)) * green
-        result[2, k] = np.float32(np.int32((total >> _BLUE) & _FIELD)) * blue
+        result[k] = np.float32(np.int32(total & _FIELD)) * red
+        result[k + 64] = np.float32(np.int32((total >> _GREEN) & _FIELD)) * green
+        result[k + 128] = np.float32(np.int32((total >> _BLUE) & _FIELD)) * blue
 
 
 @compiled

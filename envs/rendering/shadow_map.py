@@ -5,6 +5,7 @@ As in Bullet's OpenGL renderer, the light shines in parallel, the map shows the 
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float32, Float64, UInt16
@@ -26,8 +27,9 @@ things are now and on nothing that was before, for numbers are rounded different
 state alone."""
 
 
+@cache
 def light_matrix() -> Float64[np.ndarray, "4 4"]:
-    """From the world to clip coordinates of the light, -1..1 in all three."""
+    """From the world to clip coordinates of the light, -1..1 in all three; not to be written to."""
     backward = LIGHT_POSITION / np.linalg.norm(LIGHT_POSITION)
     # Bullet's btPlaneSpace1: a vector across the light's direction, to stand for up.
     up = np.array([0.0, -backward[2], backward[1]]) / np.hypot(backward[1], backward[2])
@@ -38,7 +40,9 @@ def light_matrix() -> Float64[np.ndarray, "4 4"]:
     view[:3, 3] = -view[:3, :3] @ LIGHT_POSITION
     lens = np.diag([1 / _HALF_WIDTH_M, 1 / _HALF_WIDTH_M, -2 / (_FAR_M - _NEAR_M), 1.0])
     lens[2, 3] = -(_FAR_M + _NEAR_M) / (_FAR_M - _NEAR_M)
-    return lens @ view
+    matrix: Float64[np.ndarray, "4 4"] = lens @ view
+    matrix.flags.writeable = False
+    return matrix
 
 
 def light_direction() -> Float64[np.ndarray, "3"]:
