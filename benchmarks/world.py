@@ -95,7 +95,7 @@ def _serve(variant: Variant, commands: Connection) -> None:
     while (command := commands.recv()) is not None:
         begin()
         if command == "memory":
-            commands.send({"megabytes": _resident_megabytes()})
+            commands.send(_memory_megabytes())
         elif command == "parts":
             commands.send(_part_ms(env, begin, 60))
         elif command == "profile":
@@ -108,9 +108,10 @@ def _serve(variant: Variant, commands: Connection) -> None:
     env.close()
 
 
-def _resident_megabytes() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+def _memory_megabytes() -> dict[str, float]:
+    """What is in memory for this process; and of that its own, without the libraries' files, which worlds share."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return {name: 1.024e-3 * int(status[field].split()[0]) for name, field in (("all", "VmRSS"), ("own", "RssAnon"))}
 
 
 def _milliseconds(work: Callable[[], object], times: int = 1) -> float:
@@ -256,9 +257,11 @@ def main() -> None:
         {
             "world": name,
             "from its making to its first picture, s": round(world.start_seconds, 2),
-            "memory of its process, MB": round(world.ask("memory")["megabytes"]),
+            "memory of its process, MB": round(memory["all"]),
+            "of it not libraries', which worlds share": round(memory["own"]),
         }
         for name, world in ours.items()
+        for memory in (world.ask("memory"),)
     ]
     print(pd.DataFrame(rows).to_markdown(index=False), end="\n\n")
     print(f"With nothing cached, {scene}, both pictures: {_start_without_caches(shown):.0f} s to the first picture.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from calvinbench.harness.provenance import PACKAGES, package_version
 
@@ -37,8 +38,12 @@ class Finding:
         return self.is_needed and self.status != OK
 
 
-def examine() -> Iterator[Finding]:
-    """Looks at one thing after another; each finding comes as soon as it is known."""
+def examine(calvin_env: Path | None = None) -> Iterator[Finding]:
+    """Looks at one thing after another; each finding comes as soon as it is known.
+
+    Args:
+        calvin_env: A checkout of calvin_env that must be whole; None looks for one, which need not be there.
+    """
     for package in PACKAGES:
         version = package_version(package)
         yield Finding(
@@ -52,7 +57,7 @@ def examine() -> Iterator[Finding]:
     yield _egl()
     from calvinbench.harness.doctor_checkouts import look_at_checkouts
 
-    yield from look_at_checkouts()
+    yield from look_at_checkouts(calvin_env)
 
 
 def _finding(name: str, look: Callable[[], str], remedy: str) -> Finding:

@@ -27,7 +27,7 @@ class Doctor:
     frames: Annotated[int, tyro.conf.arg(metavar="N")] = 20
     """Frames of --calvin-data, spread evenly."""
     calvin_env: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: found)")] = None
-    """Checkout of calvin_env; else that of CALVIN_ENV_ROOT, else the installed package's."""
+    """Checkout of calvin_env to look at, or for what is asked; else that of CALVIN_ENV_ROOT, else the installed one."""
     upstream_python: Annotated[Path, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: this one)")] = Path(
         sys.executable
     )
@@ -50,7 +50,7 @@ class Doctor:
         from calvinbench.harness.doctor import examine
 
         findings = []
-        for finding in examine():
+        for finding in examine(self.calvin_env):
             findings.append(finding)
             if not self.json:
                 remedy = f"  -> {finding.remedy}" if finding.remedy else ""

@@ -70,3 +70,14 @@ def test_a_damaged_checkout_is_told_with_the_file_and_a_changed_one_with_what_it
     finding = findings(tmp_path / "calvin_env")["checkout of calvin_env"]
     assert finding.status == "failed"
     assert "switch_link.obj" in finding.remedy
+    assert not finding.is_trouble
+
+
+@pytest.mark.recorded
+def test_a_checkout_that_is_named_is_the_one_looked_at_and_must_be_whole(findings, recordings, tmp_path):
+    assert findings(recordings / "calvin_env")["checkout of calvin_env"].status == "ok"
+    nowhere = {finding.name: finding for finding in look_at_checkouts(tmp_path)}["checkout of calvin_env"]
+    assert nowhere.is_trouble
+    assert str(tmp_path) in nowhere.remedy
+    whole = {finding.name: finding for finding in look_at_checkouts(recordings / "calvin_env")}
+    assert not [finding for finding in whole.values() if finding.is_trouble]
