@@ -42,6 +42,7 @@ look at `benchmarks/world.py` before and after. Traps:
 - sums and `|` of 32-bit whole numbers are 64-bit ones in numba, and of these half as many fit a vector;
 - a loop that writes into many arrays does not run on vectors, for they might overlap: inside the hottest loops numbers
   stand in one flat array, at places that the compiler knows, and loops have lengths that it knows;
+- a function that gets a bare `0` in one call and a count in another is compiled twice: `np.int64(0)`;
 - numba's cache does not see changes in other files, hence what is compiled calls only what stands in its own file.
 
 Whether a loop runs on vectors is told by its machine code: `vmulps` in `function.inspect_asm()`, not `vmulss`.

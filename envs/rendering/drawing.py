@@ -340,11 +340,12 @@ def draw_blocks(blocks, corners, numbers, block_shapes, projections, ranks, near
     height, width = keys.shape
     projected, batch = np.empty(640, np.float32), np.zeros(640, np.float32)
     chosen, places, lows = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
-    count = 0
+    count = np.int64(0)
     for block in blocks:
         shape = block_shapes[block]
         num_chosen = _project(
-            *(corners[block], projections[shape], near, width, height, _ONE, np.float32(max_depth), projected, chosen)
+            *(corners[block], projections[shape], np.float32(near), width, height, _ONE, np.float32(max_depth)),
+            *(projected, chosen),
         )
         for i in chosen[:num_chosen]:
             _add_to_batch(projected, i, batch, count)
@@ -353,7 +354,7 @@ def draw_blocks(blocks, corners, numbers, block_shapes, projections, ranks, near
             count += 1
             if count == 64:
                 _draw_batch(count, batch, places, lows, corners, block_shapes, projections, near, max_depth, keys)
-                count = 0
+                count = np.int64(0)
     _draw_batch(count, batch, places, lows, corners, block_shapes, projections, near, max_depth, keys)
 
 
@@ -425,7 +426,7 @@ def cast_blocks(blocks, corners, block_shapes, projections, depths):
     projected, batch = np.empty(640, np.float32), np.zeros(640, np.float32)
     chosen, places = np.empty(64, np.int64), np.empty(64, np.int64)
     bounds = np.array([width, height, -1, -1])
-    count = 0
+    count = np.int64(0)
     for block in blocks:
         num_chosen = _project(
             *(corners[block], projections[block_shapes[block]], _ZERO, width, height, -_ONE, np.float32(65535)),
@@ -437,7 +438,7 @@ def cast_blocks(blocks, corners, block_shapes, projections, depths):
             count += 1
             if count == 64:
                 _cast_batch(count, batch, places, corners, block_shapes, projections, depths, bounds)
-                count = 0
+                count = np.int64(0)
     _cast_batch(count, batch, places, corners, block_shapes, projections, depths, bounds)
     bounds[2], bounds[3] = min(bounds[2], width - 1), min(bounds[3], height - 1)
     return bounds
@@ -481,7 +482,7 @@ def _cast_batch(count, batch, places, corners, block_shapes, projections, depths
             continue
         block = places[i] // 64
         q = projections[block_shapes[block]]
-        _cut_polygon(corners[block], places[i] % 64, q, -1.0, width, height, 65535, room, polygon)
+        _cut_polygon(corners[block], places[i] % 64, q, -1.0, width, height, np.int64(65535), room, polygon)
         if not _set_up(polygon, 1, 2, -1, edges, plane):
             continue
         first_row, last_row = _rows(polygon, 1, 2, height)
