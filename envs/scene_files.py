@@ -1,5 +1,6 @@
 """The files that a description refers to: meshes, their materials, their textures; and whether they are whole."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as Xml
@@ -51,10 +52,10 @@ def material_files(mesh: Path) -> tuple[Path, ...]:
 
 
 def _named(file: Path, keyword: str) -> Iterator[str]:
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-        first, _, rest = line.strip().partition(" ")
-        if first == keyword:
-            yield rest.strip()
+    """What follows a keyword at the beginning of a line."""
+    text = file.read_text(encoding="utf-8", errors="replace")
+    for line in re.finditer(rf"^[ \t]*{keyword} (.*)$", text, re.MULTILINE):
+        yield line[1].strip()
 
 
 def require_whole(file: Path) -> bytes:
