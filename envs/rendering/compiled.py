@@ -28,6 +28,6 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         compile_function = numba.njit(cache=True, **options)
         return compile_function(function)
     except RuntimeError as error:  # there is no folder that compiled code can be written to
-        _logger.warning("compiled code cannot be kept, and each process compiles anew (some 15 seconds): %s", error)
+        _logger.warning("compiled code cannot be kept, and each process compiles anew (some 20 seconds): %s", error)
         compile_function = numba.njit(**options)
         return compile_function(function)
