@@ -106,10 +106,11 @@ class DataPictures:
         return [*lines, self.verdict()]
 
     def verdict(self) -> str:
-        """In words, which renderer the data looks like."""
+        """In words, which renderer the data looks like, and which ones have that look."""
         closest = self.results[0]
         if closest.is_alike:
-            return f"The data looks as if {closest.renderer} rendered it: evaluate policies trained on it with that."
+            alike = " or ".join(result.renderer for result in self.results if result.is_alike)
+            return f"The data looks as if {closest.renderer} rendered it: evaluate policies trained on it with {alike}."
         return (
             f"The data looks like none of our renderers; the closest is {closest.renderer}. Its scene or cameras may "
             "be others (give the scene by --scene), or another renderer made it. Scores of policies trained on it may "

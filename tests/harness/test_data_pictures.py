@@ -76,6 +76,15 @@ def test_data_of_another_look_is_called_so(data, observations):
     assert "like none of our renderers" in found.verdict()
 
 
+def test_all_renderers_of_the_datas_look_are_advised(data):
+    def make_world(scene, renderer):
+        return PlayTableEnv(scene=scene, renderer="bullet-tiny" if renderer == "its twin" else renderer)
+
+    renderers = ("opengl-look", "its twin", *TINY)
+    found = compare_pictures(data, scene="embedded", renderers=renderers, make_world=make_world)
+    assert found.verdict().endswith("rendered it: evaluate policies trained on it with its twin or bullet-tiny.")
+
+
 def test_a_renderer_that_does_not_work_is_named_and_the_others_go_on(data):
     def make_world(scene, renderer):
         if renderer == "broken":
