@@ -21,8 +21,8 @@ How a picture is made, and which file does what:
       `drawing`        which triangle is seen at each pixel, and how far away: a key for each pixel
       `shading`        what colour it has there: surface, light, texture, shadow
 
-`renderer` calls these in turn; `compiled` says how numba compiles the loops. Pictures of a moving arm cost some 3.5 ms in
-all, for both cameras, with 110,000 triangles (`benchmarks/README.md`).
+`renderer` calls these in turn; `compiled` says how numba compiles the loops. Pictures of a moving arm cost some 3.5 ms
+in all, for both cameras, with 110,000 triangles (`benchmarks/README.md`).
 
 Why it is fast. Of a hundred thousand triangles only some seven thousand hold the centre of a pixel; two loops on
 vectors find these, and only they reach the loop that writes. What a pixel looks like is reckoned after the nearest
