@@ -30,7 +30,7 @@ _GRID = np.float32(256.0)
 _PER_GRID = np.float32(1 / 256)
 _CENTRE = np.float32(128.0)
 _MEDIUM = np.int32(16)
-"""Flag of a triangle that may hold more than 2 x 2 pixels."""
+"""Flag of a triangle that may hold more than 2 x 2 pixels; a smaller one has a lower flag for each that it holds."""
 _MEDIUM_PIXELS = np.float32(7.0)
 """Columns and rows, less one, that a medium triangle may span."""
 _EXACT = np.float32(9 * 256)
@@ -42,8 +42,6 @@ _CUT = np.int32(64)
 """Flag of a triangle that reaches behind the near plane."""
 _WHOLE, _REACHES_BEHIND = np.float32(1.0), np.float32(2.0)
 """States of chosen triangles: such as lie before the near plane, and such as reach behind it."""
-_SMALL = np.int32(15)
-"""The four flags of small triangles: one for each pixel that they hold, of 2 x 2."""
 DEPTH_SHIFT = np.int64(39)
 RANK_SHIFT = np.int64(20)
 NUMBER_MASK = np.int64((1 << 20) - 1)
@@ -270,17 +268,16 @@ def _columns(edges, row, width):
 
 
 @compiled
-def _draw_span(keys, first, last, depth, by_column, max_depth, number):
-    """Writes one triangle into the columns first..last of a row of keys."""
+def _write_row(keys, first, last, depth, by_column, max_depth, shift, low):
+    """Writes a triangle into the columns first..last of a row of keys; `depth` is that of column 0."""
     span = keys[first : last + 1]
     for x in range(len(span)):
-        rounded = np.int64(depth + by_column * (first + x) + 0.5)
-        rounded = max(np.int64(0), min(max_depth, rounded))
-        span[x] = min(span[x], (rounded << DEPTH_SHIFT) | number)
+        rounded = max(np.int64(0), min(max_depth, np.int64(depth + by_column * (first + x) + 0.5)))
+        span[x] = min(span[x], (rounded << shift) | low)
 
 
 @compiled
-def _draw_medium(found, i, max_depth, number, keys):
+def _write_medium(found, i, max_depth, shift, low, keys):
     """Writes a triangle of up to 8 x 8 pixels into the keys, pixel by pixel."""
     first_column, last_column = np.int64(found[i]), np.int64(found[i + 384])
     first_row, last_row = np.int64(found[i + 64]), np.int64(found[i + 448])
@@ -292,27 +289,66 @@ def _draw_medium(found, i, max_depth, number, keys):
         for x in range(first_column, last_column + 1):
             if (a >= _ZERO) & (b >= _ZERO) & (c >= _ZERO):
                 rounded = max(np.int64(0), min(max_depth, np.int64(depth + _HALF)))
-                keys[y, x] = min(keys[y, x], (rounded << DEPTH_SHIFT) | number)
+                keys[y, x] = min(keys[y, x], (rounded << shift) | low)
             a, b, c, depth = a + a_right, b + b_right, c + c_right, depth + found[i + 192]
         a_row, b_row, c_row, depth_row = a_row + a_up, b_row + b_up, c_row + c_up, depth_row + found[i + 256]
 
 
 @compiled
-def _cast_medium(found, i, depths):
-    """Writes a triangle of up to 8 x 8 texels into a shadow map, texel by texel."""
-    first_column, last_column = np.int64(found[i]), np.int64(found[i + 384])
-    first_row, last_row = np.int64(found[i + 64]), np.int64(found[i + 448])
-    b_right, b_up, c_right, c_up = found[i + 704], found[i + 768], found[i + 832], found[i + 896]
-    a_right, a_up = -b_right - c_right, -b_up - c_up
-    a_row, b_row, c_row, depth_row = found[i + 512], found[i + 576], found[i + 640], found[i + 128]
-    for y in range(first_row, last_row + 1):
-        a, b, c, depth = a_row, b_row, c_row, depth_row
-        for x in range(first_column, last_column + 1):
-            if (a >= _ZERO) & (b >= _ZERO) & (c >= _ZERO):
-                rounded = np.uint16(max(np.int32(0), min(np.int32(65535), np.int32(depth + _HALF))))
-                depths[y, x] = min(depths[y, x], rounded)
-            a, b, c, depth = a + a_right, b + b_right, c + c_right, depth + found[i + 192]
-        a_row, b_row, c_row, depth_row = a_row + a_up, b_row + b_up, c_row + c_up, depth_row + found[i + 256]
+def _write_batch(
+    count, batch, places, lows, corners, block_shapes, projections, near, side, max_depth, shift, keys, bounds
+):
+    """Writes a batch of triangles into keys.
+
+    Args:
+        count: How many triangles there are, 0 to 64.
+        batch: (640,) float32, see `_PROJECTED`.
+        places: (64,) int64, where the triangles stand: 64 times the block, plus the place in it.
+        lows: (64,) int64, the lower bits of the triangles' keys, all but the depth.
+        corners: This and the next three as in `draw_blocks`.
+        block_shapes: As there.
+        projections: As there.
+        near: As there.
+        side: As in `_project`.
+        max_depth: As in `draw_blocks`, int64.
+        shift: Where the depth begins in a key.
+        keys: (height, width), lowest row first.
+        bounds: (4,) int64, to be widened by what is written: first column and row, last column and row.
+    """
+    height, width = keys.shape
+    found, held = np.empty(_NUM_FOUND * 64, np.float32), np.empty(64, np.int64)
+    polygon, edges, plane, room = np.empty((4, 3)), np.empty((3, 3)), np.empty(3), np.empty((7, 4))
+    num_held = _cover(count, batch, width, height, side, found, held)
+    for i in held[:num_held]:
+        flags, low = np.int32(found[i + 320]), lows[i]
+        if flags <= _MEDIUM:
+            column, row = np.int64(found[i]), np.int64(found[i + 64])
+            bounds[0], bounds[1] = min(bounds[0], column), min(bounds[1], row)
+            bounds[2] = max(bounds[2], np.int64(found[i + 384]))
+            bounds[3] = max(bounds[3], np.int64(found[i + 448]))
+            if flags == _MEDIUM:
+                _write_medium(found, i, max_depth, shift, low, keys)
+                continue
+            for k in range(4):
+                if flags & (1 << k):
+                    depth = found[i + 128] + found[i + 192] * np.float32(k & 1) + found[i + 256] * np.float32(k >> 1)
+                    rounded = max(np.int64(0), min(max_depth, np.int64(depth + _HALF)))
+                    y, x = np.uint64(row + (k >> 1)), np.uint64(column + (k & 1))
+                    keys[y, x] = min(keys[y, x], (rounded << shift) | low)
+            continue
+        block = places[i] // 64
+        q = projections[block_shapes[block]]
+        num_corners = _cut_polygon(corners[block], places[i] % 64, q, near, width, height, max_depth, room, polygon)
+        for corner in range(1, num_corners - 1):
+            if not _set_up(polygon, corner, corner + 1, side, edges, plane):
+                continue
+            first_row, last_row = _rows(polygon, corner, corner + 1, height)
+            for y in range(first_row, last_row + 1):
+                first, last = _columns(edges, y, width)
+                if first <= last:
+                    _write_row(keys[y], first, last, plane[0] + plane[2] * y, plane[1], max_depth, shift, low)
+                    bounds[0], bounds[1] = min(bounds[0], first), min(bounds[1], y)
+                    bounds[2], bounds[3] = max(bounds[2], last), max(bounds[3], y)
 
 
 @compiled
@@ -324,7 +360,7 @@ def _add_to_batch(projected, i, batch, k):
 
 @compiled
 def draw_blocks(blocks, corners, numbers, block_shapes, projections, ranks, near, max_depth, keys):
-    """Draws blocks of triangles into a picture of keys.
+    """Draws the fronts of blocks of triangles into a picture of keys.
 
     Args:
         blocks: (n,) int32, the blocks to draw.
@@ -340,6 +376,8 @@ def draw_blocks(blocks, corners, numbers, block_shapes, projections, ranks, near
     height, width = keys.shape
     projected, batch = np.empty(640, np.float32), np.zeros(640, np.float32)
     chosen, places, lows = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
+    scene = (corners, block_shapes, projections)
+    target = (near, _ONE, np.int64(max_depth), DEPTH_SHIFT, keys, np.array([width, height, -1, -1]))
     count = np.int64(0)
     for block in blocks:
         shape = block_shapes[block]
@@ -353,64 +391,14 @@ def draw_blocks(blocks, corners, numbers, block_shapes, projections, ranks, near
             lows[count] = (ranks[shape] << RANK_SHIFT) | np.int64(numbers[block, i])
             count += 1
             if count == 64:
-                _draw_batch(count, batch, places, lows, corners, block_shapes, projections, near, max_depth, keys)
+                _write_batch(count, batch, places, lows, *scene, *target)
                 count = np.int64(0)
-    _draw_batch(count, batch, places, lows, corners, block_shapes, projections, near, max_depth, keys)
-
-
-@compiled
-def _draw_batch(count, batch, places, lows, corners, block_shapes, projections, near, max_depth, keys):
-    """Writes a batch of triangles into a picture of keys.
-
-    Args:
-        count: How many triangles there are, 0 to 64.
-        batch: (640,) float32, see `_PROJECTED`.
-        places: (64,) int64, where the triangles stand: 64 times the block, plus the place in it.
-        lows: (64,) int64, the lower bits of the triangles' keys, all but the depth.
-        corners: This and the others as in `draw_blocks`.
-        block_shapes: As there.
-        projections: As there.
-        near: As there.
-        max_depth: As there.
-        keys: As there.
-    """
-    height, width = keys.shape
-    found, held = np.empty(_NUM_FOUND * 64, np.float32), np.empty(64, np.int64)
-    polygon, edges, plane, room = np.empty((4, 3)), np.empty((3, 3)), np.empty(3), np.empty((7, 4))
-    farthest = np.int64(max_depth)
-    num_held = _cover(count, batch, width, height, _ONE, found, held)
-    for i in held[:num_held]:
-        flags = np.int32(found[i + 320])
-        low = lows[i]
-        if flags <= _SMALL:
-            column, row = np.int32(found[i]), np.int32(found[i + 64])
-            for k in range(4):
-                if flags & (1 << k):
-                    depth = found[i + 128] + found[i + 192] * np.float32(k & 1) + found[i + 256] * np.float32(k >> 1)
-                    rounded = max(np.int64(0), min(farthest, np.int64(depth + _HALF)))
-                    key = (rounded << DEPTH_SHIFT) | low
-                    y, x = np.uint64(row + (k >> 1)), np.uint64(column + (k & 1))
-                    keys[y, x] = min(keys[y, x], key)
-            continue
-        if flags == _MEDIUM:
-            _draw_medium(found, i, farthest, low, keys)
-            continue
-        block = places[i] // 64
-        q = projections[block_shapes[block]]
-        num_corners = _cut_polygon(corners[block], places[i] % 64, q, near, width, height, max_depth, room, polygon)
-        for corner in range(1, num_corners - 1):
-            if not _set_up(polygon, corner, corner + 1, 1, edges, plane):
-                continue
-            first_row, last_row = _rows(polygon, corner, corner + 1, height)
-            for y in range(first_row, last_row + 1):
-                first, last = _columns(edges, y, width)
-                if first <= last:
-                    _draw_span(keys[y], first, last, plane[0] + plane[2] * y, plane[1], farthest, low)
+    _write_batch(count, batch, places, lows, *scene, *target)
 
 
 @compiled
 def cast_blocks(blocks, corners, block_shapes, projections, depths):
-    """Draws the depth of triangles' backs into a shadow map; returns the bounds of what was drawn.
+    """Draws the depth of triangles' backs into a shadow map, whose keys are depths alone.
 
     Args:
         blocks: (n,) int32, the blocks to draw.
@@ -420,12 +408,15 @@ def cast_blocks(blocks, corners, block_shapes, projections, depths):
         depths: (height, width) uint16, the shadow map.
 
     Returns:
-        (4,) int64: first column and row, last column and row; an empty range where nothing was drawn.
+        (4,) int64: first column and row, last column and row of what was drawn; an empty range where nothing was.
     """
     height, width = depths.shape
     projected, batch = np.empty(640, np.float32), np.zeros(640, np.float32)
-    chosen, places = np.empty(64, np.int64), np.empty(64, np.int64)
+    chosen, places, lows = np.empty(64, np.int64), np.empty(64, np.int64), np.zeros(64, np.int64)
     bounds = np.array([width, height, -1, -1])
+    scene = (corners, block_shapes, projections)
+    # All of a parallel projection lies one metre before the camera.
+    target = (0.0, -_ONE, np.int64(65535), np.int64(0), depths, bounds)
     count = np.int64(0)
     for block in blocks:
         num_chosen = _project(
@@ -437,61 +428,7 @@ def cast_blocks(blocks, corners, block_shapes, projections, depths):
             places[count] = 64 * np.int64(block) + i
             count += 1
             if count == 64:
-                _cast_batch(count, batch, places, corners, block_shapes, projections, depths, bounds)
+                _write_batch(count, batch, places, lows, *scene, *target)
                 count = np.int64(0)
-    _cast_batch(count, batch, places, corners, block_shapes, projections, depths, bounds)
-    bounds[2], bounds[3] = min(bounds[2], width - 1), min(bounds[3], height - 1)
+    _write_batch(count, batch, places, lows, *scene, *target)
     return bounds
-
-
-@compiled
-def _cast_batch(count, batch, places, corners, block_shapes, projections, depths, bounds):
-    """Writes a batch of triangles into a shadow map.
-
-    Args:
-        count: As in `_draw_batch`.
-        batch: As there.
-        places: As there.
-        corners: As in `cast_blocks`.
-        block_shapes: As there.
-        projections: As there.
-        depths: As there.
-        bounds: (4,) int64, to be widened: first column and row, last column and row.
-    """
-    height, width = depths.shape
-    found, held = np.empty(_NUM_FOUND * 64, np.float32), np.empty(64, np.int64)
-    polygon, edges, plane, room = np.empty((4, 3)), np.empty((3, 3)), np.empty(3), np.empty((7, 4))
-    num_held = _cover(count, batch, width, height, -_ONE, found, held)
-    for i in held[:num_held]:
-        flags = np.int32(found[i + 320])
-        if flags <= _SMALL:
-            column, row = np.int32(found[i]), np.int32(found[i + 64])
-            for k in range(4):
-                if flags & (1 << k):
-                    depth = found[i + 128] + found[i + 192] * np.float32(k & 1) + found[i + 256] * np.float32(k >> 1)
-                    rounded = np.uint16(max(np.int32(0), min(np.int32(65535), np.int32(depth + _HALF))))
-                    y, x = np.uint64(row + (k >> 1)), np.uint64(column + (k & 1))
-                    depths[y, x] = min(depths[y, x], rounded)
-            bounds[0], bounds[1] = min(bounds[0], column), min(bounds[1], row)
-            bounds[2], bounds[3] = max(bounds[2], column + 1), max(bounds[3], row + 1)
-            continue
-        if flags == _MEDIUM:
-            _cast_medium(found, i, depths)
-            bounds[0], bounds[1] = min(bounds[0], int(found[i])), min(bounds[1], int(found[i + 64]))
-            bounds[2], bounds[3] = max(bounds[2], int(found[i + 384])), max(bounds[3], int(found[i + 448]))
-            continue
-        block = places[i] // 64
-        q = projections[block_shapes[block]]
-        _cut_polygon(corners[block], places[i] % 64, q, -1.0, width, height, np.int64(65535), room, polygon)
-        if not _set_up(polygon, 1, 2, -1, edges, plane):
-            continue
-        first_row, last_row = _rows(polygon, 1, 2, height)
-        for y in range(first_row, last_row + 1):
-            first, last = _columns(edges, y, width)
-            for x in range(first, last + 1):
-                depth = plane[0] + plane[2] * y + plane[1] * x
-                rounded = np.uint16(max(0, min(65535, int(depth + 0.5))))
-                depths[y, x] = min(depths[y, x], rounded)
-            if first <= last:
-                bounds[0], bounds[1] = min(bounds[0], first), min(bounds[1], y)
-                bounds[2], bounds[3] = max(bounds[2], last), max(bounds[3], y)
