@@ -4,10 +4,10 @@ Triangles come in blocks of 64. A first loop over a block (`_project`) runs on v
 them to a grid of 1/256 pixel as OpenGL does, and asks of each triangle whether the rectangle around it holds the centre
 of a pixel. Of a robot's hundred thousand triangles most are smaller than a pixel, and four of five end here. The others
 are gathered from all blocks into batches of 64, for a second loop on vectors (`_cover`), which finds which pixels they
-hold; half of them hold none. The rest are written: at once where the second loop has found which of 2 x 2 pixels are
-held, pixel by pixel for up to 8 x 8, and row by row for larger ones, or such as reach behind the camera, which are
-reckoned anew in double precision. A camera's picture (`draw_blocks`) and the shadow map (`cast_blocks`) differ in what
-is written.
+hold; more than half of them hold none. The rest are written: at once where the second loop has found which of 2 x 2
+pixels are held, pixel by pixel for up to 8 x 8, and row by row for larger ones, or such as reach behind the camera,
+which are reckoned anew in double precision. A camera's picture (`draw_blocks`) and the shadow map (`cast_blocks`)
+differ in what is written.
 
 What is written for a pixel is one number, its *key*: the depth in the upper bits, then the shape's rank, then the
 triangle's number. The smallest key wins, and so the nearest triangle; of two equally near ones the one that OpenGL
@@ -46,9 +46,9 @@ DEPTH_SHIFT = np.int64(39)
 RANK_SHIFT = np.int64(20)
 NUMBER_MASK = np.int64((1 << 20) - 1)
 """Where a key's parts stand: 24 bits of depth, 19 of rank, 20 of the triangle's number."""
-_PROJECTED = (0, 64, 128, 192, 256, 320, 384, 448, 512, 576)
-"""Where 64 triangles' numbers begin: column, row and depth of the first corner, on the grid; the steps from there to
-the second and to the third; the state: 0 for a triangle that holds no pixel's centre, else one of those above."""
+_NUM_PROJECTED = 10
+"""Numbers kept of a projected triangle: column, row and depth of the first corner, on the grid; the steps from there to
+the second and to the third; the state, 0 for a triangle that holds no pixel's centre, else one of those above."""
 _NUM_FOUND = 15
 """Numbers kept for a triangle: first column and row, depth there, change of depth by column and by row, flags; last
 column and row; how far the first pixel's centre lies inside each edge, and the change of two of these by column and by
@@ -67,7 +67,7 @@ def _project(corners, q, near, width, height, side, depth_scale, projected, chos
         height: Of the picture, pixels.
         side: 1 to see triangles from their front, -1 from their back.
         depth_scale: Depths from 0 to this.
-        projected: (640,) float32, to be filled, see `_PROJECTED`.
+        projected: (640,) float32, to be filled, see `_NUM_PROJECTED`.
         chosen: (64,) int64, to be filled: places of the chosen ones in the block.
     """
     right, top = np.float32(width - 1), np.float32(height - 1)
@@ -124,7 +124,7 @@ def _cover(num_chosen, projected, width, height, side, found, chosen):
     Args:
         num_chosen: How many there are. Loops go on to 64 all the same: a number that the compiler knows lets them run
             on vectors. What is found after the last is not used.
-        projected: (640,) float32, see `_PROJECTED`.
+        projected: (640,) float32, see `_NUM_PROJECTED`.
         width: As in `_project`.
         height: As in `_project`.
         side: As in `_project`.
@@ -137,6 +137,7 @@ def _cover(num_chosen, projected, width, height, side, found, chosen):
         bx, by, bz = projected[i + 192], projected[i + 256], projected[i + 320]
         cx, cy, cz = projected[i + 384], projected[i + 448], projected[i + 512]
         area = (bx * cy - by * cx) * side
+        # As in `_project`: to reckon these again costs less than to keep them.
         column = max(_ZERO, np.ceil((ax + min(_ZERO, min(bx, cx)) - _CENTRE) * _PER_GRID))
         row = max(_ZERO, np.ceil((ay + min(_ZERO, min(by, cy)) - _CENTRE) * _PER_GRID))
         last_column = min(right, np.floor((ax + max(_ZERO, max(bx, cx)) - _CENTRE) * _PER_GRID))
@@ -302,7 +303,7 @@ def _write_batch(
 
     Args:
         count: How many triangles there are, 0 to 64.
-        batch: (640,) float32, see `_PROJECTED`.
+        batch: (640,) float32, see `_NUM_PROJECTED`.
         places: (64,) int64, where the triangles stand: 64 times the block, plus the place in it.
         lows: (64,) int64, the lower bits of the triangles' keys, all but the depth.
         corners: This and the next three as in `draw_blocks`.
@@ -354,7 +355,7 @@ def _write_batch(
 @compiled
 def _add_to_batch(projected, i, batch, k):
     """Copies what `_project` found of triangle i of a block to place k of a batch."""
-    for j in range(10):
+    for j in range(_NUM_PROJECTED):
         batch[64 * j + k] = projected[64 * j + i]
 
 
@@ -374,7 +375,7 @@ def draw_blocks(blocks, corners, numbers, block_shapes, projections, ranks, near
         keys: (height, width) int64, lowest row first.
     """
     height, width = keys.shape
-    projected, batch = np.empty(640, np.float32), np.zeros(640, np.float32)
+    projected, batch = np.empty(_NUM_PROJECTED * 64, np.float32), np.zeros(_NUM_PROJECTED * 64, np.float32)
     chosen, places, lows = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
     scene = (corners, block_shapes, projections)
     target = (near, _ONE, np.int64(max_depth), DEPTH_SHIFT, keys, np.array([width, height, -1, -1]))
@@ -411,7 +412,7 @@ def cast_blocks(blocks, corners, block_shapes, projections, depths):
         (4,) int64: first column and row, last column and row of what was drawn; an empty range where nothing was.
     """
     height, width = depths.shape
-    projected, batch = np.empty(640, np.float32), np.zeros(640, np.float32)
+    projected, batch = np.empty(_NUM_PROJECTED * 64, np.float32), np.zeros(_NUM_PROJECTED * 64, np.float32)
     chosen, places, lows = np.empty(64, np.int64), np.empty(64, np.int64), np.zeros(64, np.int64)
     bounds = np.array([width, height, -1, -1])
     scene = (corners, block_shapes, projections)
