@@ -55,6 +55,7 @@ class PolicyTraits:
         memory: What it remembers.
         privileged: Whether `act` is also given `PrivilegedState`; tables mark such policies.
         max_batch_size: The most worlds that one object can serve, None for any number.
+        weights_digest: SHA-256 of the file of weights, None where there is none.
 
     Raises:
         UnknownNameError: There is no such action convention or observation key.
@@ -69,6 +70,7 @@ class PolicyTraits:
     memory: Memory = field(default_factory=Memory)
     privileged: bool = False
     max_batch_size: int | None = None
+    weights_digest: str | None = None
 
     def __post_init__(self) -> None:
         conventions = list(ActionConvention)

@@ -15,10 +15,11 @@ __all__ = ["POLICY_KINDS", "PolicySpec", "make_policy"]
 POLICY_KINDS: Mapping[str, str] = MappingProxyType(
     {
         "calvin": "calvinbench.policies.calvin_model:make_calvin_policy",
+        "checkpoint": "calvinbench.policies.learned_policies:make_checkpoint_policy",
         "expert": "calvinbench.policies.expert_policy:make_expert_policy",
         "python": "calvinbench.policies.python_policy:make_python_policy",
         "random": "calvinbench.policies.random_policy:make_random_policy",
-        "untrained": "calvinbench.policies.vlm_lstm_policy:make_untrained_policy",
+        "untrained": "calvinbench.policies.learned_policies:make_untrained_policy",
     }
 )
 """Kind to factory. A factory is a function `(argument: str | None, *, key: str = ..., ...) -> Policy`."""

@@ -1,57 +1,56 @@
-"""The architecture whole: [text] + [two cameras] + [LRN] -> VLM -> fused [LRN] feature -> LSTM -> action chunk.
+"""The architecture whole: [text] + [two cameras] + [LRN] -> VLM -> fused [LRN] feature -> head over time -> chunk.
 
-The VLM sees one frame a step; what came before lives in the LSTM's state.
+The VLM sees one frame a step; what came before lives in the head's state, or in a window of features (`memory`).
 """
 
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from calvinbench.policies.backbones.backbone import Backbone, Pictures
-from calvinbench.policies.backbones.random_weights import weights_from
-from calvinbench.policies.backbones.registry import backbone_class
+from calvinbench.policies.backbones.backbone import Backbone
+from calvinbench.policies.backbones.pictures import Pictures
+from calvinbench.policies.heads.config import HeadConfig
+from calvinbench.policies.heads.head import Head, HeadOutput, HeadState, StepOutput
+from calvinbench.policies.heads.registry import make_head
 from calvinbench.policies.lrn import LearnableToken
-from calvinbench.policies.lstm_head import TINY_HEAD, HeadOutput, LSTMHead, LSTMHeadConfig, LSTMState, StepOutput
 
 
 class VLMLSTM(nn.Module):
     """Backbone, [LRN] and head, composed."""
 
-    def __init__(self, backbone: Backbone, head_config: LSTMHeadConfig) -> None:
+    def __init__(self, backbone: Backbone, head_config: HeadConfig) -> None:
         """Composes the three; the head's weights come from torch's global stream.
 
         Args:
             backbone: The VLM.
-            head_config: Sizes of the head.
+            head_config: Settings of the head.
         """
         super().__init__()
         self.backbone = backbone
         self.lrn = LearnableToken(backbone.width)
-        self.head = LSTMHead(backbone.width, head_config)
-
-    @classmethod
-    def tiny(cls, backbone_name: str, generator: torch.Generator, head_config: LSTMHeadConfig = TINY_HEAD) -> "VLMLSTM":
-        """A small model with random weights, built offline.
-
-        Args:
-            backbone_name: One of `BACKBONES`.
-            generator: Where the weights come from.
-            head_config: Sizes of the head.
-
-        Raises:
-            UnknownNameError: There is no such backbone.
-        """
-        backbone = backbone_class(backbone_name).tiny(generator)
-        with weights_from(generator):
-            return cls(backbone, head_config)
+        self.head: Head = make_head(backbone.width, head_config)
 
     @property
     def num_parameters(self) -> int:
         """Parameters of backbone, [LRN] and head together."""
         return sum(parameter.numel() for parameter in self.parameters())
 
-    def forward(self, pictures: Pictures, instructions: Sequence[str], state: LSTMState | None = None) -> HeadOutput:
+    def encode(self, pictures: Pictures, instructions: Sequence[str]) -> Float[Tensor, "B width"]:
+        """The fused feature of one frame a row, in the head's precision.
+
+        Args:
+            pictures: With one leading axis (B).
+            instructions: One sentence a row.
+
+        Raises:
+            ValueError: A shape does not fit, or a sentence is empty.
+        """
+        features: Tensor = self.backbone(pictures, instructions, self.lrn())
+        return features.to(self.lrn.embedding.dtype)
+
+    def forward(self, pictures: Pictures, instructions: Sequence[str], state: HeadState | None = None) -> HeadOutput:
         """Runs over a window of time.
 
         Args:
@@ -71,16 +70,22 @@ class VLMLSTM(nn.Module):
         if len(instructions) != batch_size:
             raise ValueError(f"expected one instruction for each of {batch_size} rows, got {len(instructions)}.")
         sentences = [sentence for sentence in instructions for _ in range(num_frames)]
-        features = self.backbone(pictures.flattened(), sentences, self.lrn())  # (B T, width)
+        features = self.encode(pictures.flattened(), sentences)  # (B T, width)
         output: HeadOutput = self.head(features.unflatten(0, (batch_size, num_frames)), state)
         return output
 
-    def step(self, pictures: Pictures, instructions: Sequence[str], state: LSTMState | None = None) -> StepOutput:
-        """Runs one step of time.
+    def step(self, pictures: Pictures, instructions: Sequence[str], state: HeadState | None = None) -> StepOutput:
+        """Runs one step of time with the head's own state.
 
         Args:
             pictures: With one leading axis (B).
             instructions: One sentence a row.
             state: What the last step returned; None for nothing.
         """
-        return self.head.step(self.backbone(pictures, instructions, self.lrn()), state)
+        return self.head.step(self.encode(pictures, instructions), state)
+
+    def place(self, device: torch.device | str, dtype: torch.dtype) -> "VLMLSTM":
+        """Moves the model; the VLM gets the precision, [LRN] and head keep 32 bits, for they carry state over time."""
+        self.to(device)
+        self.backbone.to(dtype)
+        return self

@@ -1,49 +1,78 @@
-"""A `VLMLSTM` as a policy: numpy in and out, eval mode, the first action of each chunk executed."""
+"""A `VLMLSTM` as a policy: numpy in and out, eval mode, one frame a step through the VLM."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
+from torch import Tensor
 
-from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
-from calvinbench.policies.backbones.backbone import Pictures
-from calvinbench.policies.backbones.registry import BACKBONES
-from calvinbench.policies.lstm_head import TINY_HEAD, LSTMHeadConfig, LSTMState, to_actions
-from calvinbench.policies.policy import Decision, Memory, PolicyTraits
-from calvinbench.policies.spec import parse_integer, require_argument
+from calvinbench.policies.backbones.pictures import Pictures
+from calvinbench.policies.batch import require_batch, require_rows
+from calvinbench.policies.chunks import ChunkExecutor, ChunkRule, ChunkState
+from calvinbench.policies.heads.actions import POSE_DIM
+from calvinbench.policies.heads.head import HeadState
+from calvinbench.policies.memory import make_memory
+from calvinbench.policies.policy import Decision, PolicyTraits
+from calvinbench.policies.policy_config import PolicyConfig
+from calvinbench.policies.usage import Usage
 from calvinbench.policies.vlm_lstm import VLMLSTM
 
-DEFAULT_SEED = 0
-MAX_SEED = 2**63 - 1
-"""The largest that fits a signed number of 64 bits."""
+
+@dataclass(frozen=True, slots=True)
+class LearnedState:
+    """What is remembered of B worlds: features or the head's state, and predicted actions not yet executed."""
+
+    memory: HeadState
+    chunks: ChunkState
+
+    @property
+    def batch_size(self) -> int:
+        """Number of worlds."""
+        return self.chunks.batch_size
 
 
 class VLMLSTMPolicy:
-    """Sees both cameras and the instruction, no proprioception.
+    """Sees one or both cameras and the instruction, no proprioception.
 
-    Pose outputs pass through tanh into [-1, 1] and the gripper's logit through its sign to exactly -1 or +1
-    (`lstm_head.to_actions`), so that every action is one that the world accepts as it is.
+    Every action is one that the world accepts as it is: the pose in [-1, 1], the gripper exactly -1 or +1.
     """
 
-    def __init__(self, model: VLMLSTM, origin: str, memory_reset: str = "subtask") -> None:
-        """Takes the model and puts it into eval mode.
+    def __init__(
+        self, model: VLMLSTM, config: PolicyConfig, usage: Usage | None = None, digest: str | None = None
+    ) -> None:
+        """Takes the model and puts it into eval mode, where and how the usage says.
 
         Args:
             model: The model.
-            origin: Where the weights come from, for the label: `"untrained"`, `"trained here"`.
-            memory_reset: When the LSTM's state is forgotten, `"subtask"` or `"chain"`.
+            config: Its settings.
+            usage: Where and how it runs; as it stands if None.
+            digest: Of the weights, for the record.
+
+        Raises:
+            ValueError: The head cannot have this memory, or the rule executes more than a chunk has.
         """
+        if usage is not None:
+            model.place(usage.device, usage.dtype)
         self._model = model.eval()
+        self._config = config
+        self._memory = make_memory(config.memory.span, model.head)
+        self._executor = ChunkExecutor(ChunkRule.parse(config.chunk_rule), model.head.config.chunk_length)
+        if usage is not None and usage.compiled:
+            parts = model.backbone.parts
+            for module in (*parts.vision, *parts.language, model.head):
+                module.compile()
         self._traits = PolicyTraits(
-            label=f"{model.backbone.name} ({model.num_parameters / 1e6:.1f}M, {origin})",
+            label=f"{config.backbone} ({size_in_words(model.num_parameters)}, {config.origin})",
             action_convention=ActionConvention.REL_ACTIONS,
-            observation_keys=("rgb_static", "rgb_gripper"),
+            observation_keys=tuple(f"rgb_{camera}" for camera in config.backbone_settings.cameras),
             chunk_length=model.head.config.chunk_length,
-            chunk_rule="first",
-            memory=Memory(span="unbounded", reset=memory_reset),
+            chunk_rule=config.chunk_rule,
+            memory=config.memory,
+            weights_digest=digest,
         )
 
     @property
@@ -52,72 +81,97 @@ class VLMLSTMPolicy:
         return self._model
 
     @property
+    def config(self) -> PolicyConfig:
+        """Its settings."""
+        return self._config
+
+    @property
     def traits(self) -> PolicyTraits:
-        """Two cameras in, relative actions out, the LSTM's state kept."""
+        """Cameras in, relative actions out."""
         return self._traits
 
-    def initial_state(self, batch_size: int, seeds: Sequence[int] | None = None) -> LSTMState:
-        """Zeros for every world; nothing here is drawn at random."""
-        return self._model.head.initial_state(batch_size)
+    def initial_state(self, batch_size: int, seeds: Sequence[int] | None = None) -> LearnedState:
+        """Nothing seen and nothing pending; nothing here is drawn at random."""
+        return LearnedState(self._memory.initial_state(batch_size), self._executor.initial_state(batch_size))
 
-    def reset_state(self, state: LSTMState, rows: Bool[np.ndarray, " B"]) -> LSTMState:
-        """Zeros for the marked worlds."""
-        return state.forget(torch.as_tensor(rows))
+    def reset_state(self, state: LearnedState, rows: Bool[np.ndarray, " B"]) -> LearnedState:
+        """The state with the marked worlds as if they had seen nothing; what they were about to do is dropped."""
+        require_rows(rows, state.batch_size)
+        marks = torch.as_tensor(rows)
+        return LearnedState(self._memory.forget(state.memory, marks), self._executor.forget(state.chunks, marks))
 
     @torch.inference_mode()
     def act(
         self,
         observations: Observation,
         instructions: Sequence[str],
-        state: LSTMState,
+        state: LearnedState,
         privileged: Sequence[PrivilegedState] | None = None,
     ) -> Decision:
-        """One frame of each world through the VLM, one step of the LSTM.
+        """One frame of each world that needs a prediction through the VLM, one step of the head, one action a world.
 
         Raises:
             ValueError: A camera's pictures are missing or have a wrong shape, an instruction is empty, or pictures,
                 instructions and state are not of the same number of worlds.
             TypeError: Pictures are not uint8.
         """
-        output = self._model.step(_pictures(observations), instructions, state)
-        actions = to_actions(output.chunks[:, 0].double())
-        return Decision(actions.cpu().numpy(), output.state)
+        pictures = self._pictures(observations)
+        require_batch("a state", state.batch_size, pictures.batch_shape[0])
+        asked = self._executor.needs_prediction(state.chunks)
+        chunks, memory = self._predict(pictures, instructions, state.memory, asked)
+        actions, pending = self._executor.advance(state.chunks, chunks)
+        return Decision(actions.double().cpu().numpy(), LearnedState(memory, pending))
+
+    def predict(
+        self, pictures: Pictures, instructions: Sequence[str], memory: HeadState
+    ) -> tuple[Float[Tensor, "B chunk_length 7"], HeadState]:
+        """The chunks of one frame a world, in numbers of the action, and what is remembered next.
+
+        Args:
+            pictures: With one leading axis (B).
+            instructions: One sentence a world.
+            memory: Of the last step.
+        """
+        output = self._memory.step(self._model.encode(pictures, instructions), memory)
+        return self._in_action_numbers(output.chunks), output.state
+
+    def _predict(
+        self, pictures: Pictures, instructions: Sequence[str], memory: HeadState, asked: Bool[Tensor, " B"]
+    ) -> tuple[Float[Tensor, "num_asked chunk_length 7"], HeadState]:
+        """Chunks of the rows that are asked; the memory of the others stays as it is."""
+        if bool(asked.all()):
+            return self.predict(pictures, instructions, memory)
+        if not bool(asked.any()):
+            return torch.empty(0, *self._chunk_shape), memory
+        rows = asked.nonzero().flatten()
+        chosen = Pictures(pictures.static[rows], None if pictures.gripper is None else pictures.gripper[rows])
+        chunks, part = self.predict(chosen, [instructions[int(row)] for row in rows], memory.take(asked))
+        return chunks, memory.put(asked, part)
+
+    @property
+    def _chunk_shape(self) -> tuple[int, int]:
+        return self._model.head.config.chunk_length, POSE_DIM + 1
+
+    def _in_action_numbers(self, chunks: Float[Tensor, "B K 7"]) -> Float[Tensor, "B K 7"]:
+        """Pose outputs -1 and 1 become the ends of the pose's range; the gripper's logit stays."""
+        low, high = self._config.pose_range.low, self._config.pose_range.high
+        pose = low + (chunks[..., :POSE_DIM].double() + 1) / 2 * (high - low)
+        return torch.cat([pose, chunks[..., POSE_DIM:].double()], dim=-1)
+
+    def _pictures(self, observations: Observation) -> Pictures:
+        """The cameras' pictures as tensors."""
+        wanted = self._traits.observation_keys
+        found = {key: getattr(observations, key) for key in wanted}
+        missing = [key for key, pictures in found.items() if pictures is None]
+        if missing:
+            raise ValueError(
+                f"expected an observation with {' and '.join(map(repr, wanted))}, got none of {missing}. "
+                "Render what traits.observation_keys names."
+            )
+        tensors = {key.removeprefix("rgb_"): torch.tensor(pictures) for key, pictures in found.items()}
+        return Pictures(**tensors)
 
 
-def _pictures(observations: Observation) -> Pictures:
-    """Both cameras' pictures as tensors."""
-    static, gripper = observations.rgb_static, observations.rgb_gripper
-    if static is None or gripper is None:
-        missing = [camera for camera, picture in (("rgb_static", static), ("rgb_gripper", gripper)) if picture is None]
-        raise ValueError(
-            f"expected an observation with 'rgb_static' and 'rgb_gripper', got none of {missing}. "
-            "Render what traits.observation_keys names."
-        )
-    return Pictures(torch.tensor(static), torch.tensor(gripper))
-
-
-def make_untrained_policy(
-    argument: str | None,
-    *,
-    seed: str = str(DEFAULT_SEED),
-    hidden_dim: str = str(TINY_HEAD.hidden_dim),
-    memory_reset: str = "subtask",
-) -> VLMLSTMPolicy:
-    """Makes `untrained:BACKBONE`: the architecture, small, with random weights.
-
-    Args:
-        argument: A backbone's name.
-        seed: Where the weights come from; the label says it where it is not the default.
-        hidden_dim: Width of the LSTM.
-        memory_reset: When the LSTM's state is forgotten.
-
-    Raises:
-        UnknownNameError: There is no such backbone.
-    """
-    name = require_argument("untrained", argument, f"a backbone ({', '.join(BACKBONES)})")
-    seed_number = parse_integer("seed", seed, minimum=0, maximum=MAX_SEED)
-    head_config = LSTMHeadConfig(hidden_dim=parse_integer("hidden_dim", hidden_dim, minimum=1))
-    generator = torch.Generator().manual_seed(seed_number)
-    model = VLMLSTM.tiny(require_name(name, BACKBONES, "backbone"), generator, head_config)
-    origin = "untrained" if seed_number == DEFAULT_SEED else f"untrained, seed {seed_number}"
-    return VLMLSTMPolicy(model, origin=origin, memory_reset=memory_reset)
+def size_in_words(num_parameters: int) -> str:
+    """`1.7M` or `2.9B`."""
+    return f"{num_parameters / 1e9:.1f}B" if num_parameters >= 1e9 else f"{num_parameters / 1e6:.1f}M"

@@ -1,158 +1,344 @@
-"""What every VLM backbone does: pictures of two cameras, an instruction and [LRN] in, the fused [LRN] feature out.
+"""What every VLM backbone does: pictures, an instruction and [LRN] in, the fused [LRN] feature of each frame out.
 
-The steps can be taken one by one, so that what does not change is kept: `tokenize` once a sentence, `image_features`
-once a frame, `fuse` once a step.
+The steps can be taken one by one, so that what does not change is kept: `prompt` once a sentence, `vision_tokens` once
+a frame, `fuse` once a step. A family says what is particular to it; see `kosmos2` for one that transformers has whole,
+`moondream` for one that is composed here.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import PreTrainedTokenizerBase
 
-TokenIds = tuple[int, ...]
+from calvinbench.policies.backbones.pictures import Pictures
+from calvinbench.policies.backbones.prompt import Prompt, TokenBatch, collate, lrn_token, picture, words
+from calvinbench.policies.backbones.random_weights import weights_from
+from calvinbench.policies.backbones.settings import MAX_POOLING, BackboneSettings
+from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
-    """Pictures of the two cameras, uint8 RGB 0..255, with the same leading axes (worlds, or worlds and time).
+class Parts:
+    """Which modules of a backbone are what; together they hold all parameters.
+
+    A parameter that is in several counts to the first of: text embedding, connector, vision, language.
 
     Attributes:
-        static: `(*batch, H, W, 3)`, the camera beside the table.
-        gripper: `(*batch, h, w, 3)`, the camera on the hand.
-
-    Raises:
-        TypeError: The pictures are not uint8.
-        ValueError: A shape does not fit.
+        vision: The vision tower.
+        connector: What makes language tokens of vision features; may be empty.
+        language: The language model, its text embedding included.
+        text_embedding: The language model's table of tokens.
     """
 
-    # Plain annotations: whatever comes here is checked below, with an error in words.
-    static: Tensor
-    gripper: Tensor
-
-    def __post_init__(self) -> None:
-        for camera, pictures in (("static", self.static), ("gripper", self.gripper)):
-            require_pictures(camera, pictures)
-        if self.static.shape[:-3] != self.gripper.shape[:-3]:
-            raise ValueError(
-                "expected both cameras' pictures for the same worlds and times, got leading axes "
-                f"{tuple(self.static.shape[:-3])} (static) and {tuple(self.gripper.shape[:-3])} (gripper)."
-            )
-
-    @property
-    def batch_shape(self) -> tuple[int, ...]:
-        """The leading axes."""
-        return tuple(self.static.shape[:-3])
-
-    def flattened(self) -> "Pictures":
-        """All leading axes made one."""
-        return Pictures(self.static.flatten(0, -4), self.gripper.flatten(0, -4))
-
-
-def require_pictures(camera: str, pictures: Tensor) -> None:
-    """Refuses pictures that are not uint8 RGB `(..., H, W, 3)` with at least one leading axis."""
-    if pictures.dtype != torch.uint8:
-        raise TypeError(
-            f"expected uint8 pictures (0..255) of camera '{camera}', got {pictures.dtype}. Do not scale or normalise "
-            "pictures before the policy: the backbone does it with its own mean and standard deviation."
-        )
-    if pictures.ndim < 4 or pictures.shape[-1] != 3 or 0 in pictures.shape:
-        raise ValueError(
-            f"expected pictures (batch, height, width, 3) of camera '{camera}', got shape {tuple(pictures.shape)}. "
-            "Channels come last, and a single picture needs a batch axis."
-        )
+    vision: tuple[nn.Module, ...]
+    connector: tuple[nn.Module, ...]
+    language: tuple[nn.Module, ...]
+    text_embedding: nn.Module
 
 
 class Backbone(nn.Module, ABC):
-    """A VLM without its language-modelling head. Subclasses say what is particular to a family."""
+    """A VLM without its language-modelling head. Subclasses say what is particular to a family.
+
+    A subclass's `__init__(config, tokenizer, settings)` makes it with random weights from torch's global stream.
+    """
 
     name: ClassVar[str]
     """What tables and specs call it."""
+    model_name: ClassVar[str]
+    """What it really is, at full size: the published weights' name and who made them."""
+    hub_name: ClassVar[str | None]
+    """The published weights on the hub, None where they come otherwise."""
+    unchecked: ClassVar[str] = ""
+    """What could not be checked where this was written, in a sentence; empty for nothing."""
+    special_tokens: ClassVar[tuple[str, ...]] = ()
+    """Special tokens of its prompts, which the tiny tokenizer must have too."""
     image_mean: tuple[float, float, float]
     """Mean of each channel (of 0..1) that the vision tower was trained with."""
     image_std: tuple[float, float, float]
     image_size: int
     """Pixels a side that the vision tower takes."""
+    num_image_tokens: int
+    """Vision tokens of one picture."""
+    image_token_id: int
+    """The placeholder of a vision token in the sequence of ids."""
     width: int
     """Numbers in a token's embedding, and in the fused feature."""
 
-    def __init__(self) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings) -> None:
         super().__init__()
-        self._token_ids: dict[str, TokenIds] = {}
+        self.tokenizer = tokenizer
+        self.settings = settings
+        self._prompts: dict[str, Prompt] = {}
+
+    # --- made in three ways -------------------------------------------------------------------------------------------
 
     @classmethod
     @abstractmethod
-    def tiny(cls, generator: torch.Generator) -> "Backbone":
-        """The family's architecture in small numbers, with random weights and a tokenizer of its own, offline.
+    def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+        """The architecture in small numbers, for the tiny tokenizer; it differs from `full_config` in numbers only."""
+
+    @classmethod
+    @abstractmethod
+    def full_config(cls) -> dict[str, Any]:
+        """The published model's numbers."""
+
+    @classmethod
+    @abstractmethod
+    def from_config(
+        cls, config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings
+    ) -> "Backbone":
+        """The architecture in given numbers, with random weights from torch's global stream.
+
+        Args:
+            config: As `config` gives it.
+            tokenizer: Of the model.
+            settings: How it is used.
+
+        Raises:
+            ValueError: The numbers are not this architecture's.
+        """
+
+    @classmethod
+    @abstractmethod
+    def pretrained(cls, source: str | Path, settings: BackboneSettings, dtype: torch.dtype) -> "Backbone":
+        """The published weights.
+
+        Args:
+            source: A name on the hub, or a local folder.
+            settings: How it is used.
+            dtype: Of the weights.
+
+        Raises:
+            BackboneSourceError: There is nothing of the kind, it is another architecture, or it cannot be reached.
+        """
+
+    @classmethod
+    def tiny(cls, generator: torch.Generator, settings: BackboneSettings | None = None) -> "Backbone":
+        """The architecture in small numbers, with random weights and a tokenizer of its own, offline, in seconds.
 
         Args:
             generator: Where the weights come from.
+            settings: How it is used.
         """
+        tokenizer = tiny_tokenizer(cls.special_tokens)
+        with weights_from(generator):
+            return cls.from_config(cls.tiny_config(tokenizer), tokenizer, settings or BackboneSettings())
+
+    @property
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """The numbers that `from_config` needs, as JSON can write them."""
+
+    @property
+    @abstractmethod
+    def parts(self) -> Parts:
+        """Which modules are what."""
+
+    # --- what is particular to a family -------------------------------------------------------------------------------
 
     @abstractmethod
-    def encode(self, instruction: str) -> TokenIds:
-        """Token ids of a sentence, with the special tokens that go around it."""
+    def compose(self, instruction: str) -> Prompt:
+        """The sequence of a sentence in the layout of the settings, without [LRN]'s read-out being considered."""
 
     @abstractmethod
-    def image_features(self, pixels: Float[Tensor, "B 3 size size"]) -> Float[Tensor, "B num_latents width"]:
-        """Vision tokens of normalised pictures, as the language model takes them."""
+    def image_features(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N num_image_tokens vision_dim"]:
+        """Vision tokens of normalised pictures, as `decode` takes them."""
 
     @abstractmethod
-    def fuse(
+    def decode(
         self,
-        token_ids: Sequence[TokenIds],
-        vision_tokens: Float[Tensor, "B num_vision width"],
+        tokens: TokenBatch,
+        vision_tokens: Float[Tensor, "B num_vision vision_dim"],
         lrn: Float[Tensor, " width"],
-    ) -> Float[Tensor, "B width"]:
-        """The feature at [LRN], which has seen text and pictures.
+    ) -> Float[Tensor, "B L width"]:
+        """The last hidden states.
 
         Args:
-            token_ids: One tokenised instruction a row; rows may differ in length.
-            vision_tokens: Static camera's tokens, then the gripper camera's.
-            lrn: The learnable token.
+            tokens: The rows' sequences.
+            vision_tokens: In the order of the sequence's cameras.
+            lrn: The learnable token, as it goes into the first layer's input (after any scaling of embeddings).
         """
 
-    def tokenize(self, instruction: str) -> TokenIds:
-        """Token ids of a sentence, remembered: a sentence is encoded once.
+    def enable_gradient_checkpointing(self) -> None:
+        """Makes every large part recompute its inner layers in the backward pass instead of keeping them."""
+        parts = self.parts
+        for module in {*parts.vision, *parts.language}:
+            for inner in module.modules():
+                if hasattr(inner, "gradient_checkpointing_enable"):
+                    inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+                    break
+
+    # --- helps for families -------------------------------------------------------------------------------------------
+
+    def text_ids(self, text: str, *, special: bool = False) -> tuple[int, ...]:
+        """Token ids of a piece of text.
+
+        Args:
+            text: The text.
+            special: Whether names of special tokens in it mean those tokens. Not so in a user's sentence: `<image>`
+                written there is six letters and two brackets.
+        """
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not special))
+
+    def special_id(self, token: str) -> int:
+        """The id of a special token.
+
+        Raises:
+            ValueError: The tokenizer does not have it.
+        """
+        number = self.tokenizer.get_vocab().get(token)
+        if number is None:
+            raise ValueError(
+                f"expected a tokenizer of {self.name} with the token '{token}', got one without it. "
+                "The folder's tokenizer is not this model's; take both from one place."
+            )
+        return int(number)
+
+    @property
+    def bos_id(self) -> int:
+        """The token that begins a sequence."""
+        return self._required_id("bos_token_id")
+
+    @property
+    def eos_id(self) -> int:
+        """The token that ends a sequence."""
+        return self._required_id("eos_token_id")
+
+    def _required_id(self, which: str) -> int:
+        number = getattr(self.tokenizer, which)
+        if number is None:
+            raise ValueError(f"expected a tokenizer of {self.name} with a {which}, got one without it.")
+        return int(number)
+
+    @property
+    def pad_id(self) -> int:
+        """What stands where nothing is; nobody attends to it."""
+        for number in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0):
+            if number is not None:
+                return int(number)
+        raise AssertionError
+
+    def picture(self, camera: str) -> Prompt:
+        """The tokens of one camera's picture; none if the settings leave that camera out."""
+        if camera not in self.settings.cameras:
+            return Prompt()
+        return picture(camera, self.image_token_id, self.num_image_tokens)
+
+    def words(self, text: str, *, special: bool = False) -> Prompt:
+        """Tokens of a piece of text; see `text_ids`."""
+        return words(self.text_ids(text, special=special))
+
+    def lrn_place(self) -> Prompt:
+        """The place of [LRN]; nothing where it is not read."""
+        return Prompt() if self.settings.readout == MAX_POOLING else lrn_token(self.pad_id)
+
+    @contextmanager
+    def lrn_embedded(self, tokens: TokenBatch, lrn: Float[Tensor, " width"]) -> Iterator[None]:
+        """Within this context, the text embedding gives [LRN] at its place.
+
+        The vocabulary stays as it is, and models that derive positions or masks from ids still get ids.
+        """
+
+        def replace(module: nn.Module, arguments: Any, embedded: Tensor) -> Tensor:
+            return torch.where(tokens.is_lrn[..., None], lrn.to(embedded.dtype), embedded)
+
+        handle = self.parts.text_embedding.register_forward_hook(replace)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def embed(
+        self,
+        tokens: TokenBatch,
+        vision_tokens: Float[Tensor, "B num_vision width"],
+        lrn: Float[Tensor, " width"],
+    ) -> Float[Tensor, "B L width"]:
+        """Text, vision and [LRN] as one sequence of embeddings, for families composed here."""
+        text_ids = tokens.ids.masked_fill(tokens.is_vision, self.pad_id)
+        with self.lrn_embedded(tokens, lrn):
+            embedded: Tensor = self.parts.text_embedding(text_ids)
+        return embedded.masked_scatter(tokens.is_vision[..., None], vision_tokens.to(embedded.dtype))
+
+    # --- what is the same for all -------------------------------------------------------------------------------------
+
+    def prompt(self, instruction: str) -> Prompt:
+        """The sequence of a sentence, remembered: a sentence is composed once.
 
         Raises:
             ValueError: The sentence is empty.
         """
         if not instruction.strip():
             raise ValueError("expected an instruction such as 'open the drawer', got an empty one.")
-        if instruction not in self._token_ids:
-            self._token_ids[instruction] = self.encode(instruction)
-        return self._token_ids[instruction]
+        if instruction not in self._prompts:
+            self._prompts[instruction] = self.compose(instruction)
+        return self._prompts[instruction]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return self.parts.text_embedding.weight.dtype  # type: ignore[return-value]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.parts.text_embedding.weight.device  # type: ignore[return-value]
 
     def preprocess(self, pictures: UInt8[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 size size"]:
         """Resizes (bicubic, antialiased, rounded to whole levels as PIL does) and normalises.
 
         Pictures that are not square are squeezed into the vision tower's square.
         """
-        parameter = next(self.parameters())  # where it is and how exact: the pictures follow
-        channels_first = pictures.to(parameter.device).movedim(-1, -3).float()  # (B, 3, H, W)
+        channels_first = pictures.to(self.device).movedim(-1, -3).float()  # (B, 3, H, W)
         if channels_first.shape[-2:] != (self.image_size, self.image_size):
             size = (self.image_size, self.image_size)
             channels_first = functional.interpolate(channels_first, size, mode="bicubic", antialias=True)
             channels_first = channels_first.round().clamp(0, 255)
         mean, std = (channels_first.new_tensor(values)[:, None, None] for values in (self.image_mean, self.image_std))
-        return ((channels_first / 255 - mean) / std).to(parameter.dtype)
+        return ((channels_first / 255 - mean) / std).to(self.dtype)
 
-    def vision_tokens(self, pictures: Pictures) -> Float[Tensor, "B num_vision width"]:
-        """Vision tokens of both cameras, static first, through the vision tower in one go."""
-        batch_size = pictures.static.shape[0]
-        pixels = torch.cat([self.preprocess(pictures.static), self.preprocess(pictures.gripper)])  # (2B, 3, s, s)
-        latents = self.image_features(pixels)  # (2B, num_latents, width)
-        return torch.cat([latents[:batch_size], latents[batch_size:]], dim=1)  # (B, 2 num_latents, width)
+    def vision_tokens(self, pictures: Pictures, cameras: Sequence[str]) -> Float[Tensor, "B num_vision vision_dim"]:
+        """Vision tokens of each frame, the cameras one after the other, through the vision tower in one go.
+
+        Args:
+            pictures: One frame a row.
+            cameras: In the order of the sequence.
+        """
+        pixels = torch.stack([self.preprocess(pictures.of(camera)) for camera in cameras], dim=1)  # (B, cameras, 3, ..)
+        features = self.image_features(pixels.flatten(0, 1))  # (B cameras, num_image_tokens, vision_dim)
+        return features.unflatten(0, (-1, len(cameras))).flatten(1, 2)
+
+    def fuse(
+        self,
+        prompts: Sequence[Prompt],
+        vision_tokens: Float[Tensor, "B num_vision vision_dim"],
+        lrn: Float[Tensor, " width"],
+    ) -> Float[Tensor, "B width"]:
+        """The feature of each row: at [LRN], which has seen text and pictures, or pooled, as the settings say.
+
+        Args:
+            prompts: One a row; rows may differ in length.
+            vision_tokens: As `vision_tokens` gives them.
+            lrn: The learnable token.
+        """
+        tokens = collate(prompts, self.pad_id, vision_tokens.device)
+        hidden = self.decode(tokens, vision_tokens, lrn)  # (B, L, width)
+        if self.settings.readout == MAX_POOLING:
+            return hidden.masked_fill(~tokens.attended[..., None], -torch.inf).amax(dim=1)
+        return hidden[tokens.is_lrn]
 
     def forward(
         self, pictures: Pictures, instructions: Sequence[str], lrn: Float[Tensor, " width"]
     ) -> Float[Tensor, "B width"]:
-        """The fused [LRN] feature of each frame; each goes through the VLM alone.
+        """The fused feature of each frame; each goes through the VLM alone.
 
         Args:
             pictures: One frame a row.
@@ -160,10 +346,21 @@ class Backbone(nn.Module, ABC):
             lrn: The learnable token.
 
         Raises:
-            ValueError: There is not one sentence a row, or one is empty.
+            ValueError: There is not one sentence a row, one is empty, or a camera is missing.
         """
         batch_size = pictures.static.shape[0]
         if len(instructions) != batch_size:
             raise ValueError(f"expected one instruction for each of {batch_size} frames, got {len(instructions)}.")
-        token_ids = [self.tokenize(instruction) for instruction in instructions]
-        return self.fuse(token_ids, self.vision_tokens(pictures), lrn)
+        prompts = [self.prompt(instruction) for instruction in instructions]
+        return self.fuse(prompts, self.vision_tokens(pictures, prompts[0].cameras), lrn)
+
+
+def seed_prompt(backbone: Backbone, instruction: str, begin: Prompt) -> Prompt:
+    """The seed's sequence: [begin] [text] [static camera] [gripper camera] [LRN]."""
+    vision = backbone.picture("static") + backbone.picture("gripper")
+    return begin + backbone.words(instruction) + vision + backbone.lrn_place()
+
+
+def refuse_layout(backbone: Backbone, reason: str) -> ValueError:
+    """The error for a layout that a family does not have."""
+    return ValueError(f"expected another layout than '{backbone.settings.layout}' for {backbone.name}: {reason}")

@@ -4,67 +4,60 @@ What is particular to it; tests measure all of it but the cache:
 
 - Image features are L2-normalised before the resampler, and scaled with the text embeddings by sqrt(width) inside the
   decoder. `get_image_features` does the first and the decoder the second; doing either again is wrong.
-- The decoder does not derive positions from embeddings under left padding: they are passed, `cumsum(mask) + pad id`.
+- The decoder does not derive positions under left padding: they are passed, place in the row + 1 + pad id.
 - With a cache of keys and values, image features are dropped in silence; none is used.
 - Its own dropout is 0.1 in train mode.
 
-The token order is the seed's: [text] [static camera] [gripper camera] [LRN], left-padded, so that [LRN] is always last
-and, attention being causal, sees everything. Cameras are told apart by their place.
+Attention is causal in every layout, so that [LRN] sees what stands before it. Cameras are told apart by their place.
 """
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
-from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import Kosmos2Config, Kosmos2Model
-from transformers.models.kosmos2.configuration_kosmos2 import Kosmos2TextConfig, Kosmos2VisionConfig
+from transformers import Kosmos2Config, Kosmos2Model, PreTrainedTokenizerBase
 
-from calvinbench.policies.backbones.backbone import Backbone, TokenIds
-from calvinbench.policies.backbones.random_weights import weights_from
-from calvinbench.policies.backbones.tiny_tokenizer import embedded_tokenizer
+from calvinbench.policies.backbones.backbone import Parts, seed_prompt
+from calvinbench.policies.backbones.normalisation import CLIP_MEAN, CLIP_STD
+from calvinbench.policies.backbones.prompt import Layout, Prompt, TokenBatch
+from calvinbench.policies.backbones.settings import BackboneSettings
+from calvinbench.policies.backbones.transformers_backbone import TransformersBackbone
 
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-"""Of the published model's processor (the constants of OpenAI's CLIP)."""
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+ROBOVLMS_PROMPT = "An image of a robot "
+"""What RoboVLMs puts before the sentence, behind `<grounding>` (`get_text_function` of its data_utils.py at 8adc1d2)."""
 
 
-class Kosmos2Backbone(Backbone):
+class Kosmos2Backbone(TransformersBackbone):
     """Kosmos-2's `Kosmos2Model`, of any size."""
 
     name = "kosmos2"
-    image_mean = CLIP_MEAN
-    image_std = CLIP_STD
+    model_name = "Kosmos-2 (Microsoft), 1.7B"
+    hub_name = "microsoft/kosmos-2-patch14-224"
+    unchecked = "published weights: not downloaded here; their names are those of transformers' own class"
+    special_tokens = ("<image>", "</image>", "<grounding>")
+    model_types = ("kosmos-2",)
+    image_mean, image_std = CLIP_MEAN, CLIP_STD
+    model: Kosmos2Model
 
-    def __init__(self, config: Kosmos2Config, tokenizer: Tokenizer) -> None:
-        """Makes the model with random weights; they come from torch's global stream.
-
-        Args:
-            config: Sizes.
-            tokenizer: With the special tokens of the config's text part.
-        """
-        super().__init__()
-        text, vision = config.text_config, config.vision_config
-        if not isinstance(text, Kosmos2TextConfig) or not isinstance(vision, Kosmos2VisionConfig):
-            raise TypeError(f"expected a Kosmos2Config with a text and a vision part, got {config!r}.")
-        if not isinstance(vision.image_size, int) or text.bos_token_id is None or text.pad_token_id is None:
-            raise ValueError("expected a square image_size, a bos_token_id and a pad_token_id in the configuration.")
-        self.model = Kosmos2Model(config)
-        self.image_size = vision.image_size
-        self.width = text.embed_dim
-        self._tokenizer = tokenizer
-        self._bos_id = text.bos_token_id
-        self._pad_id = text.pad_token_id
+    def __init__(self, model: Kosmos2Model, tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings) -> None:
+        """Takes the model; see `TransformersBackbone`."""
+        super().__init__(model, tokenizer, settings)
+        config: Kosmos2Config = model.config
+        self.image_size = int(config.vision_config.image_size)
+        self.num_image_tokens = int(config.latent_query_num)
+        self.width = int(config.text_config.embed_dim)
+        self.image_token_id = int(config.text_config.eos_token_id)  # any will do: places are marked by a mask
 
     @classmethod
-    def tiny(cls, generator: torch.Generator) -> "Kosmos2Backbone":
-        """Two layers of width 128 in each part, 16 latents a picture of 112 pixels."""
-        tokenizer = embedded_tokenizer()
-        # The published standard deviation of 0.02 fits a width of 2048; at 128 it would leave the resampler's output
-        # nearly the same for every picture.
+    def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+        """Two layers of width 128 in each part, 16 latents a picture of 112 pixels.
+
+        The published standard deviation of 0.02 fits a width of 2048; at 128 it would leave the resampler's output
+        nearly the same for every picture.
+        """
         text = {
-            "vocab_size": tokenizer.get_vocab_size(),
+            "vocab_size": len(tokenizer),
             "max_position_embeddings": 512,
             "embed_dim": 128,
             "layers": 2,
@@ -81,46 +74,55 @@ class Kosmos2Backbone(Backbone):
             "patch_size": 14,
             "initializer_range": 0.08,
         }
-        config = Kosmos2Config(text_config=text, vision_config=vision, latent_query_num=16)
-        with weights_from(generator):
-            return cls(config, tokenizer)
+        return {"model_type": "kosmos-2", "text_config": text, "vision_config": vision, "latent_query_num": 16}
 
-    def encode(self, instruction: str) -> TokenIds:
-        """`<s>` and the sentence."""
-        return (self._bos_id, *self._tokenizer.encode(instruction, add_special_tokens=False).ids)
+    @classmethod
+    def full_config(cls) -> dict[str, Any]:
+        """Those of the published model, which are transformers' defaults."""
+        return {"model_type": "kosmos-2"}
 
-    def image_features(self, pixels: Float[Tensor, "B 3 size size"]) -> Float[Tensor, "B num_latents width"]:
-        """The resampler's latents, not yet scaled: the decoder does it."""
-        features: Tensor = self.model.get_image_features(pixels, return_dict=True).pooler_output
-        return features
-
-    def fuse(
-        self,
-        token_ids: Sequence[TokenIds],
-        vision_tokens: Float[Tensor, "B num_vision width"],
-        lrn: Float[Tensor, " width"],
-    ) -> Float[Tensor, "B width"]:
-        """The last hidden state at [LRN], the last position of every row."""
-        batch_size, num_vision, _ = vision_tokens.shape
-        text_length = max(len(row) for row in token_ids)
-        padded = [[self._pad_id] * (text_length - len(row)) + list(row) for row in token_ids]
-        ids = torch.tensor(padded, device=vision_tokens.device)  # (B, text)
-        text = self.model.get_input_embeddings()(ids)
-        embeddings = torch.cat(
-            [text, torch.zeros_like(vision_tokens), lrn.to(text.dtype).expand(batch_size, 1, -1)], dim=1
-        )  # (B, text + vision + 1, width); the decoder writes the vision tokens into their places
-        mask = torch.ones(embeddings.shape[:2], dtype=torch.long, device=ids.device)
-        mask[:, :text_length] = torch.tensor(
-            [[0] * (text_length - len(row)) + [1] * len(row) for row in token_ids], device=ids.device
+    @property
+    def parts(self) -> Parts:
+        """See `Backbone.parts`."""
+        return Parts(
+            vision=(self.model.vision_model,),
+            connector=(self.model.image_to_text_projection,),
+            language=(self.model.text_model,),
+            text_embedding=self.model.get_input_embeddings(),
         )
-        is_vision = torch.zeros_like(mask)
-        is_vision[:, text_length : text_length + num_vision] = 1
-        hidden: Tensor = self.model(
-            inputs_embeds=embeddings,
-            attention_mask=mask,
-            position_ids=mask.cumsum(dim=1) * mask + self._pad_id,
-            image_embeds=vision_tokens,
-            image_embeds_position_mask=is_vision,
-            use_cache=False,
-        ).last_hidden_state
-        return hidden[:, -1]
+
+    def compose(self, instruction: str) -> Prompt:
+        """See `Backbone.compose`.
+
+        - seed: `<s>` text, static, gripper, [LRN].
+        - native: `<s>`, each picture between `<image>` and `</image>`, text, [LRN].
+        - robovlms: `<s>`, gripper, static, a prompt and the text, [LRN], `</s>`.
+        """
+        begin = self.words("<s>", special=True)
+        match self.settings.layout:
+            case Layout.SEED:
+                return seed_prompt(self, instruction, begin)
+            case Layout.NATIVE:
+                vision = self._framed("static") + self._framed("gripper")
+                return begin + vision + self.words(instruction) + self.lrn_place()
+            case Layout.ROBOVLMS:
+                text = self.words("<grounding>", special=True) + self.words(ROBOVLMS_PROMPT + instruction)
+                end = self.words("</s>", special=True)
+                return begin + self.picture("gripper") + self.picture("static") + text + self.lrn_place() + end
+
+    def _framed(self, camera: str) -> Prompt:
+        """A picture between its special tokens, nothing for a camera that is left out."""
+        tokens = self.picture(camera)
+        if not len(tokens):
+            return tokens
+        return self.words("<image>", special=True) + tokens + self.words("</image>", special=True)
+
+    def vision_inputs(self, tokens: TokenBatch, vision_tokens: Float[Tensor, "B num_vision dim"]) -> dict[str, Any]:
+        """See `TransformersBackbone.vision_inputs`."""
+        return {"image_embeds": vision_tokens, "image_embeds_position_mask": tokens.is_vision}
+
+    def decoder_inputs(self, tokens: TokenBatch) -> dict[str, Any]:
+        """Positions as the decoder counts them: from pad id + 1; pad id where nothing is attended to."""
+        pad_id = self.model.config.text_config.pad_token_id
+        is_token = torch.cumsum(tokens.attended, dim=1) > 0
+        return {"position_ids": (tokens.positions + 1) * is_token + pad_id}

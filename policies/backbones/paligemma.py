@@ -1,0 +1,124 @@
+"""PaliGemma (google/paligemma-3b-pt-224), arXiv:2407.07726: a SigLIP vision tower, one linear layer, Gemma.
+
+What is particular to it:
+
+- Text and pictures attend to each other in both directions (a prefix); what follows is causal. `token_type_ids` say
+  which is which. Without them the mask differs between a row alone and a padded one.
+- Gemma scales text embeddings by sqrt(width) inside its embedding, and pictures not at all. transformers 4 (and
+  RoboVLMs with it) divided pictures by sqrt(width) first; doing so here would shrink them.
+- [LRN] goes in behind the embedding, so unscaled; one trained by RoboVLMs is multiplied by sqrt(width) when imported.
+- Positions count from 1.
+- Its weights are gated: the hub asks for a login.
+"""
+
+from typing import Any
+
+from transformers import PaliGemmaConfig, PaliGemmaModel, PreTrainedTokenizerBase
+
+from calvinbench.policies.backbones.backbone import Parts, seed_prompt
+from calvinbench.policies.backbones.normalisation import HALF
+from calvinbench.policies.backbones.prompt import Kind, Layout, Prompt, TokenBatch, words
+from calvinbench.policies.backbones.settings import BackboneSettings
+from calvinbench.policies.backbones.transformers_backbone import TransformersBackbone
+
+
+class PaliGemmaBackbone(TransformersBackbone):
+    """PaliGemma's `PaliGemmaModel`, of any size; PaliGemma 2 is the same class."""
+
+    name = "paligemma"
+    model_name = "PaliGemma (Google), 2.9B"
+    hub_name = "google/paligemma-3b-pt-224"
+    unchecked = "published weights: gated and not downloaded here; their names are those of transformers' own class"
+    special_tokens = ("<image>",)
+    model_types = ("paligemma",)
+    image_mean, image_std = HALF, HALF
+    takes_tensor = True
+    model: PaliGemmaModel
+
+    def __init__(self, model: PaliGemmaModel, tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings) -> None:
+        """Takes the model; see `TransformersBackbone`."""
+        super().__init__(model, tokenizer, settings)
+        config: PaliGemmaConfig = model.config
+        self.image_size = int(config.vision_config.image_size)
+        self.num_image_tokens = (self.image_size // int(config.vision_config.patch_size)) ** 2
+        self.width = int(config.text_config.hidden_size)
+        self.image_token_id = int(config.image_token_index)
+
+    @classmethod
+    def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+        """Two layers of width 128 in each part, 16 tokens a picture of 56 pixels."""
+        vision = {
+            "model_type": "siglip_vision_model",
+            "hidden_size": 128,
+            "intermediate_size": 256,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "image_size": 56,
+            "patch_size": 14,
+            "vision_use_head": False,
+        }
+        text = {
+            "model_type": "gemma",
+            "vocab_size": len(tokenizer),
+            "hidden_size": 128,
+            "intermediate_size": 256,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 1,
+            "head_dim": 32,
+            "max_position_embeddings": 512,
+            "initializer_range": 0.08,
+            "pad_token_id": tokenizer.pad_token_id,
+            "bos_token_id": tokenizer.bos_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
+        }
+        return {
+            "model_type": "paligemma",
+            "vision_config": vision,
+            "text_config": text,
+            "image_token_index": tokenizer.get_vocab()["<image>"],
+            "projection_dim": 128,
+            "hidden_size": 128,
+            "vocab_size": len(tokenizer),
+        }
+
+    @classmethod
+    def full_config(cls) -> dict[str, Any]:
+        """Those of the published model; transformers' defaults but for the picture's token."""
+        return {"model_type": "paligemma", "image_token_index": 257152}
+
+    @property
+    def parts(self) -> Parts:
+        """See `Backbone.parts`."""
+        return Parts(
+            vision=(self.model.vision_tower,),
+            connector=(self.model.multi_modal_projector,),
+            language=(self.model.language_model,),
+            text_embedding=self.model.get_input_embeddings(),
+        )
+
+    def compose(self, instruction: str) -> Prompt:
+        r"""See `Backbone.compose`.
+
+        - seed: `<bos>` text, static, gripper, [LRN].
+        - native: static, gripper, `<bos>` text and a newline, [LRN].
+        - robovlms: `<eos>`, gripper, static, the text, [LRN], newline.
+        """
+        begin = words((self.bos_id,))
+        match self.settings.layout:
+            case Layout.SEED:
+                return seed_prompt(self, instruction, begin)
+            case Layout.NATIVE:
+                vision = self.picture("static") + self.picture("gripper")
+                return vision + begin + self.words(instruction) + self.words("\n") + self.lrn_place()
+            case Layout.ROBOVLMS:
+                begin = words((self.eos_id,))
+                vision = self.picture("gripper") + self.picture("static")
+                return begin + vision + self.words(instruction) + self.lrn_place() + self.words("\n")
+
+    def decoder_inputs(self, tokens: TokenBatch) -> dict[str, Any]:
+        """Positions from 1; types: 0 for the prefix, 1 for what is causal: [LRN], and in RoboVLMs' layout all."""
+        causal = tokens.kinds == Kind.LRN
+        if self.settings.layout == Layout.ROBOVLMS:
+            causal = tokens.kinds >= Kind.TEXT
+        return {"position_ids": tokens.positions + 1, "token_type_ids": causal.long()}

@@ -1,0 +1,121 @@
+"""One observation as a sequence of tokens: which stand for words, which for a camera's picture, which for [LRN]."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+
+class Layout(StrEnum):
+    """The order of the tokens, and who attends to whom. Recorded with a checkpoint; it is part of the model."""
+
+    SEED = "seed"
+    """[text] [vision] [LRN]."""
+    NATIVE = "native"
+    """What the pretrained model saw, its special tokens and prompt included, then [LRN]."""
+    ROBOVLMS = "robovlms"
+    """Of released RoboVLMs checkpoints: pictures (gripper camera first), text, [LRN], and a token that ends it."""
+
+
+class Kind(IntEnum):
+    """What a token stands for."""
+
+    TEXT = 0
+    STATIC = 1
+    GRIPPER = 2
+    LRN = 3
+    PADDING = 4
+    """Nobody attends to it, but it takes a position. Only upstream's batches have it inside a sequence."""
+
+
+CAMERA_KINDS = {"static": Kind.STATIC, "gripper": Kind.GRIPPER}
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One sequence of tokens.
+
+    Attributes:
+        ids: Token ids. At a picture's tokens, the model's own placeholder; at [LRN], any id that can be embedded.
+        kinds: What each token stands for.
+    """
+
+    ids: tuple[int, ...] = ()
+    kinds: tuple[Kind, ...] = ()
+
+    def __add__(self, other: "Prompt") -> "Prompt":
+        return Prompt(self.ids + other.ids, self.kinds + other.kinds)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """The cameras whose pictures stand in it, in their order."""
+        places = {name: self.kinds.index(kind) for name, kind in CAMERA_KINDS.items() if kind in self.kinds}
+        return tuple(sorted(places, key=places.__getitem__))
+
+
+def words(ids: Sequence[int]) -> Prompt:
+    """Tokens of text."""
+    return Prompt(tuple(ids), (Kind.TEXT,) * len(ids))
+
+
+def picture(camera: str, placeholder_id: int, num_tokens: int) -> Prompt:
+    """The tokens of one camera's picture."""
+    return Prompt((placeholder_id,) * num_tokens, (CAMERA_KINDS[camera],) * num_tokens)
+
+
+def lrn_token(placeholder_id: int) -> Prompt:
+    """The place of [LRN]."""
+    return Prompt((placeholder_id,), (Kind.LRN,))
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBatch:
+    """Prompts of B rows, padded on the left to one length.
+
+    Attributes:
+        ids: Token ids.
+        kinds: What each token stands for, see `Kind`.
+        positions: Place of each token in its own row, from 0; 0 for what was padded.
+    """
+
+    ids: Int[Tensor, "B L"]
+    kinds: Int[Tensor, "B L"]
+    positions: Int[Tensor, "B L"]
+
+    @property
+    def attended(self) -> Bool[Tensor, "B L"]:
+        """Which tokens may be attended to."""
+        return self.kinds != Kind.PADDING
+
+    @property
+    def is_vision(self) -> Bool[Tensor, "B L"]:
+        """Which tokens are pictures'."""
+        return (self.kinds == Kind.STATIC) | (self.kinds == Kind.GRIPPER)
+
+    @property
+    def is_lrn(self) -> Bool[Tensor, "B L"]:
+        """Which tokens are [LRN]."""
+        return self.kinds == Kind.LRN
+
+
+def collate(prompts: Sequence[Prompt], pad_id: int, device: torch.device) -> TokenBatch:
+    """Pads on the left.
+
+    Args:
+        prompts: One a row.
+        pad_id: What stands where nothing is.
+        device: Where the batch goes.
+    """
+    length = max(len(prompt) for prompt in prompts)
+    gaps = [length - len(prompt) for prompt in prompts]
+    ids = [[pad_id] * gap + list(prompt.ids) for gap, prompt in zip(gaps, prompts, strict=True)]
+    kinds = [[Kind.PADDING] * gap + list(prompt.kinds) for gap, prompt in zip(gaps, prompts, strict=True)]
+    positions = [[0] * gap + list(range(length - gap)) for gap in gaps]
+    as_tensors = torch.tensor([ids, [[int(kind) for kind in row] for row in kinds], positions]).to(device)
+    return TokenBatch(*as_tensors.unbind(0))

@@ -1,0 +1,46 @@
+"""Where pretrained weights come from: a local folder, or a snapshot of the hub."""
+
+import re
+from pathlib import Path
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w.-]+)?")
+
+
+class BackboneSourceError(ValueError):
+    """Pretrained weights that are not there, are another architecture's, or cannot be reached."""
+
+
+def local_folder(source: str | Path, hint: str) -> Path:
+    """The folder that holds a model's files, downloaded from the hub if it is a name there.
+
+    Args:
+        source: A folder, or `ORG/NAME` or `ORG/NAME@REVISION` on the Hugging Face hub.
+        hint: What to name instead, for the message: `"microsoft/kosmos-2-patch14-224"`.
+
+    Raises:
+        BackboneSourceError: There is no such folder, and no such name can be reached on the hub.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder
+    if not _HUB_NAME.fullmatch(str(source)):
+        raise BackboneSourceError(
+            f"expected a folder with a model's files or a name ORG/NAME on the hub, such as {hint}, got '{source}': "
+            "there is no such folder."
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    name, _, revision = str(source).partition("@")
+    try:
+        return Path(snapshot_download(name, revision=revision or None, ignore_patterns=["*.onnx", "*.gguf", "*.h5"]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
+        raise BackboneSourceError(
+            f"expected to download '{source}' from the Hugging Face hub, but: {_first_line(error)}. Check the name and "
+            "the network; a gated model needs `hf auth login` and its licence accepted on its page. Or name a local "
+            "folder that holds it; HF_HUB_OFFLINE=1 forbids downloads."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,154 @@
+"""Backbones that transformers has whole, as one class without a language-modelling head.
+
+Vision tokens are handed to the model ready-made (`mm_encoder_outputs`), [LRN] goes in through its text embedding, and
+token ids stay ids: rotary sections, masks and scaling are the model's own.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from calvinbench.policies.backbones.backbone import Backbone
+from calvinbench.policies.backbones.prompt import TokenBatch
+from calvinbench.policies.backbones.settings import BackboneSettings
+from calvinbench.policies.backbones.sources import BackboneSourceError, local_folder
+
+
+class TransformersBackbone(Backbone):
+    """A VLM that `AutoModel` knows."""
+
+    model_types: ClassVar[tuple[str, ...]]
+    """The `model_type` of the configurations that this family takes; empty for any."""
+    takes_tensor: bool = False
+    """Whether the model takes vision tokens as one tensor, not as a tuple of tensors."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings) -> None:
+        """Takes the model.
+
+        Args:
+            model: As `AutoModel` makes it.
+            tokenizer: Of the model.
+            settings: How it is used.
+        """
+        super().__init__(tokenizer, settings)
+        self.model = model
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings
+    ) -> "TransformersBackbone":
+        """See `Backbone.from_config`."""
+        return cls(cls._model_of(config), tokenizer, settings)
+
+    @classmethod
+    def pretrained(cls, source: str | Path, settings: BackboneSettings, dtype: torch.dtype) -> "TransformersBackbone":
+        """See `Backbone.pretrained`; a folder holds what `save_pretrained` writes, and the tokenizer."""
+        folder = local_folder(source, cls.hub_name or "ORG/NAME")
+        return cls(*cls._load(folder, dtype), settings)
+
+    @classmethod
+    def _model_of(cls, config: Mapping[str, Any]) -> PreTrainedModel:
+        """The model in given numbers, with random weights."""
+        numbers = dict(config)
+        model_type = numbers.pop("model_type", None)
+        cls._require_type(model_type, "the configuration")
+        model: PreTrainedModel = AutoModel.from_config(AutoConfig.for_model(model_type, **numbers))
+        return model
+
+    @classmethod
+    def _load(cls, folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """Model and tokenizer of a folder."""
+        if not (folder / "config.json").is_file():
+            raise BackboneSourceError(
+                f"expected a model that transformers saved, with a config.json, got '{folder}' without one. Name the "
+                "folder that `save_pretrained` wrote, or the unpacked snapshot of the hub."
+            )
+        try:
+            config = AutoConfig.from_pretrained(folder)
+            cls._require_type(config.model_type, f"'{folder}'")
+            # `from_pretrained` keeps the dtype of the file unless it is told one.
+            model, info = AutoModel.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+        except BackboneSourceError:
+            raise
+        except (OSError, KeyError, ImportError, RuntimeError, ValueError) as error:
+            raise BackboneSourceError(
+                f"expected weights, configuration and tokenizer of {cls.name} in '{folder}', but: {error}"
+            ) from error
+        left = [name for name in info["unexpected_keys"] if "lm_head" not in name]
+        if info["missing_keys"] or left or info["mismatched_keys"]:
+            raise BackboneSourceError(
+                f"expected the weights of {cls.name} in '{folder}', but of its names are missing "
+                f"{sorted(info['missing_keys'])}, left over {sorted(left)}, of another shape "
+                f"{sorted(info['mismatched_keys'])}. The weights and the config.json there do not belong together."
+            )
+        return model, tokenizer
+
+    @classmethod
+    def _require_type(cls, model_type: str | None, what: str) -> None:
+        """Refuses another architecture's configuration."""
+        if model_type is None or (cls.model_types and model_type not in cls.model_types):
+            raise BackboneSourceError(
+                f"expected {what} to be of {' or '.join(cls.model_types) or 'a model type'} for the backbone "
+                f"'{cls.name}', got model type '{model_type}'. Name the backbone that it is (`calvinbench list "
+                "backbones`), or hf:ORG/NAME for a VLM that has no name here."
+            )
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What `from_config` takes."""
+        numbers: dict[str, Any] = json.loads(self.model.config.to_json_string(use_diff=True))
+        return numbers | {"model_type": self.model.config.model_type}
+
+    def decode(
+        self,
+        tokens: TokenBatch,
+        vision_tokens: Float[Tensor, "B num_vision vision_dim"],
+        lrn: Float[Tensor, " width"],
+    ) -> Float[Tensor, "B L width"]:
+        """See `Backbone.decode`."""
+        with self.lrn_embedded(tokens, lrn):
+            hidden: Tensor = self.model(
+                input_ids=tokens.ids,
+                attention_mask=tokens.attended.long(),
+                use_cache=False,
+                **self.vision_inputs(tokens, vision_tokens),
+                **self.decoder_inputs(tokens),
+            ).last_hidden_state
+        return hidden
+
+    def image_features(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N num_image_tokens vision_dim"]:
+        """See `Backbone.image_features`."""
+        pooled = self.model.get_image_features(**self.image_inputs(pixels), return_dict=True).pooler_output
+        features: Tensor = pooled if isinstance(pooled, Tensor) else torch.stack(tuple(pooled))
+        return features
+
+    def image_inputs(self, pixels: Float[Tensor, "N 3 size size"]) -> dict[str, Tensor]:
+        """How the model's `get_image_features` takes pictures."""
+        return {"pixel_values": pixels}
+
+    def vision_inputs(self, tokens: TokenBatch, vision_tokens: Float[Tensor, "B num_vision dim"]) -> dict[str, Any]:
+        """How the model takes vision tokens: as what its own `get_image_features` returned."""
+        pooled = vision_tokens if self.takes_tensor else tuple(vision_tokens)
+        return {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=pooled)}}
+
+    def decoder_inputs(self, tokens: TokenBatch) -> dict[str, Any]:
+        """What else the model takes: positions, types of tokens."""
+        return {"position_ids": tokens.positions}
+
+    def enable_gradient_checkpointing(self) -> None:
+        """See `Backbone.enable_gradient_checkpointing`."""
+        self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

@@ -1,0 +1,194 @@
+"""A learned policy in a folder: a readable `policy.json`, weights in safetensors, the tokenizer. Nothing is pickled.
+
+Reading is strict: a weight that is missing, left over or of another shape is an error that names it.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.initialization import no_init_weights
+
+from calvinbench.envs.names import UnknownNameError
+from calvinbench.policies.backbones.registry import backbone_class
+from calvinbench.policies.policy_config import PolicyConfig
+from calvinbench.policies.trainable import apply_trainable_parts
+from calvinbench.policies.vlm_lstm import VLMLSTM
+
+SCHEMA_VERSION = 1
+CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FOLDER = "policy.json", "model.safetensors", "tokenizer"
+_NAMES_SHOWN = 8
+
+
+class CheckpointError(ValueError):
+    """A folder that holds no checkpoint, or one that does not fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What was read.
+
+    Attributes:
+        model: With its weights, in eval mode.
+        config: Its settings.
+        digest: SHA-256 of the file of weights.
+        notes: What whoever wrote it wanted to say: how it was trained, what it was imported from.
+    """
+
+    model: VLMLSTM
+    config: PolicyConfig
+    digest: str
+    notes: Mapping[str, Any]
+
+
+def save_checkpoint(folder: Path, model: VLMLSTM, config: PolicyConfig, notes: Mapping[str, Any] | None = None) -> Path:
+    """Writes a checkpoint; a folder that holds one already gets the new one whole or stays as it is.
+
+    Args:
+        folder: Where to; it is made.
+        model: The model.
+        config: Its settings.
+        notes: Anything that JSON can write.
+
+    Returns:
+        The folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    model.backbone.tokenizer.save_pretrained(folder / TOKENIZER_FOLDER)
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "policy": config.to_json(),
+        "backbone_config": model.backbone.config,
+        "notes": dict(notes or {}),
+    }
+    weights = _own_weights(model)
+    _replace(folder / WEIGHTS_FILE, lambda path: save_file(weights, path, metadata={"format": "pt"}))
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    _replace(folder / CONFIG_FILE, lambda path: path.write_text(text, "utf-8"))
+    return folder
+
+
+def load_checkpoint(folder: str | Path) -> Checkpoint:
+    """Reads what `save_checkpoint` wrote.
+
+    Raises:
+        CheckpointError: There is no checkpoint, it is damaged, or weights and settings do not belong together.
+    """
+    place = Path(folder).expanduser()
+    content = _read_config(place)
+    try:
+        config = PolicyConfig.from_json(content["policy"])
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place / TOKENIZER_FOLDER)
+        weights = load_file(place / WEIGHTS_FILE)
+    except UnknownNameError:
+        raise
+    except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"expected a whole checkpoint in '{place}', but: {error}. Copy the folder again, or train again."
+        ) from error
+    model = build_model(config, content["backbone_config"], tokenizer)
+    load_strictly(model, weights, f"'{place}'")
+    digest = sha256((place / WEIGHTS_FILE).read_bytes()).hexdigest()
+    return Checkpoint(model.eval(), config, digest, content.get("notes", {}))
+
+
+def build_model(
+    config: PolicyConfig, backbone_config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase
+) -> VLMLSTM:
+    """The model of given settings, its weights not yet those of anybody.
+
+    Args:
+        config: The policy's settings.
+        backbone_config: The backbone's numbers, as `Backbone.config` gives them.
+        tokenizer: The backbone's.
+    """
+    with no_init_weights():
+        backbone = backbone_class(config.backbone).from_config(backbone_config, tokenizer, config.backbone_settings)
+        model = VLMLSTM(backbone, config.head)
+    if config.trainable.lora_enable:
+        apply_trainable_parts(model, config.trainable)
+    return model
+
+
+def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], origin: str) -> None:
+    """Gives a model its weights, every one.
+
+    Args:
+        model: The model.
+        weights: By the model's own names; weights that the model shares with others may be left out.
+        origin: Where they are from, for the message.
+
+    Raises:
+        CheckpointError: A weight is missing, left over or of another shape.
+    """
+    own = model.state_dict()
+    shapes = [
+        f"{name} {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in own.keys() & weights.keys()
+        if weights[name].shape != own[name].shape
+    ]
+    missing = sorted(_own_weights(model).keys() - weights.keys())
+    left = sorted(weights.keys() - own.keys())
+    if missing or left or shapes:
+        raise CheckpointError(
+            f"expected in {origin} the weights of this architecture, but {len(missing)} are missing{_some(missing)}, "
+            f"{len(left)} left over{_some(left)}, {len(shapes)} of another shape{_some(shapes)}. "
+            "The weights are another model's than the settings beside them say."
+        )
+    model.load_state_dict(dict(weights), strict=False)
+
+
+def _own_weights(model: nn.Module) -> dict[str, Tensor]:
+    """The state, weights that have several names under the first of them."""
+    seen: set[tuple[int, int]] = set()
+    weights = {}
+    for name, tensor in model.state_dict().items():
+        place = (tensor.data_ptr(), tensor.numel())
+        if tensor.numel() and place in seen:
+            continue
+        seen.add(place)
+        weights[name] = tensor.contiguous()
+    return weights
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    file = folder / CONFIG_FILE
+    if not file.is_file():
+        raise CheckpointError(
+            f"expected a checkpoint's folder with {CONFIG_FILE}, {WEIGHTS_FILE} and {TOKENIZER_FOLDER}/, got "
+            f"'{folder}'. A RoboVLMs file is read by robovlms:FILE.pt,config=FILE.json, or imported first: "
+            "calvinbench import robovlms."
+        )
+    try:
+        content: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        version = int(content["schema_version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"expected settings of a checkpoint in '{file}', but: {error!r}.") from error
+    if version > SCHEMA_VERSION:
+        raise CheckpointError(
+            f"expected schema version {SCHEMA_VERSION} or older in '{file}', got {version}. "
+            "A later calvinbench wrote it; install that one to read it."
+        )
+    return content
+
+
+def _replace(path: Path, write: Any) -> None:
+    """Writes beside and moves into place, so that no half-written file has the name."""
+    beside = path.with_name(path.name + ".part")
+    write(beside)
+    os.replace(beside, path)
+
+
+def _some(names: list[str]) -> str:
+    if not names:
+        return ""
+    rest = f", and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return f" ({', '.join(names[:_NAMES_SHOWN])}{rest})"

@@ -1,0 +1,194 @@
+"""How predicted chunks become actions: execute one, execute several, or average what was predicted for now.
+
+Rows of one batch may stand at different places of their chunks. A step of B worlds is
+
+    rows = executor.needs_prediction(state)
+    chunks = ... the model, for the marked rows alone ...
+    actions, state = executor.advance(state, chunks)
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int64
+from torch import Tensor
+
+from calvinbench.envs.names import require_name
+from calvinbench.policies.batch import require_rows
+from calvinbench.policies.heads.actions import ACTION_DIM, POSE_DIM, executed_actions
+
+DEFAULT_DECAY = 0.01
+"""ACT's number (arXiv:2304.13705), though ACT gives the oldest prediction the most weight: that is -0.01 here."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRule:
+    """Which actions of the predicted chunks are executed. `str(rule)` is the text that `parse` reads.
+
+    Attributes:
+        kind: `"first"` or `"ensemble"`.
+        num_executed: Of `"first"`: how many actions of a chunk are executed before the model is asked again. The model
+            does not see the frames between, so that its memory holds only the frames at which it was asked.
+        decay: Of `"ensemble"`, which asks the model at every step and executes the mean of all predictions for it: a
+            prediction made `age` steps ago has weight exp(-decay x age). 0 is a plain mean; below 0 the oldest counts
+            most, as in ACT. The gripper's probabilities are averaged, and it opens above one half.
+
+    Raises:
+        UnknownNameError: There is no such kind.
+        ValueError: A number is out of its range.
+    """
+
+    kind: str = "first"
+    num_executed: int = 1
+    decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_name(self.kind, ("first", "ensemble"), "chunk rule")
+        if self.num_executed < 1 or (self.kind == "ensemble" and self.num_executed > 1):
+            raise ValueError(
+                f"expected num_executed of at least 1, and of 1 for 'ensemble', got {self.num_executed} for "
+                f"'{self.kind}'."
+            )
+        if not math.isfinite(self.decay) or (self.kind == "first" and self.decay):
+            raise ValueError(
+                f"expected a finite decay, and 0 for 'first', which averages nothing, got {self.decay} for "
+                f"'{self.kind}'."
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> "ChunkRule":
+        """Reads `first`, `first:K`, `ensemble` or `ensemble:M`.
+
+        Raises:
+            UnknownNameError: There is no such rule.
+            ValueError: What stands after the colon is not a number that the rule can use.
+        """
+        kind, colon, number = text.strip().partition(":")
+        require_name(kind, ("first", "ensemble"), "chunk rule")
+        if kind == "first":
+            if colon and not (number.isascii() and number.isdigit() and int(number) > 0):
+                raise ValueError(f"expected chunk rule 'first' or 'first:K' with a whole K above 0, got '{text}'.")
+            return cls("first", num_executed=int(number) if colon else 1)
+        try:
+            decay = float(number) if colon else DEFAULT_DECAY
+        except ValueError:
+            decay = math.nan
+        if not math.isfinite(decay):
+            raise ValueError(f"expected chunk rule 'ensemble' or 'ensemble:M' with a finite number M, got '{text}'.")
+        return cls("ensemble", decay=decay)
+
+    def __str__(self) -> str:
+        if self.kind == "ensemble":
+            return f"ensemble:{self.decay}"
+        return "first" if self.num_executed == 1 else f"first:{self.num_executed}"
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkState:
+    """The predictions that B worlds may still execute, newest first; on the CPU, where worlds read actions.
+
+    Attributes:
+        chunks: As the head predicted them; zeros where there is none.
+        ages: How many steps before the coming one each was predicted, so which of its actions is next; chunk_length
+            where none of it is left.
+    """
+
+    chunks: Float64[Tensor, "B num_kept chunk_length 7"]
+    ages: Int64[Tensor, "B num_kept"]
+
+    @property
+    def batch_size(self) -> int:
+        """Number of worlds."""
+        return self.ages.shape[0]
+
+
+class ExecutedStep(NamedTuple):
+    """What B worlds execute, and the state after it."""
+
+    actions: Float64[Tensor, "B 7"]
+    state: ChunkState
+
+
+class ChunkExecutor:
+    """Applies a rule to chunks of one length."""
+
+    def __init__(self, rule: ChunkRule, chunk_length: int) -> None:
+        """Compares the rule with the chunks.
+
+        Args:
+            rule: The rule.
+            chunk_length: Actions in a chunk.
+
+        Raises:
+            ValueError: The rule executes more actions than a chunk has.
+        """
+        if rule.num_executed > chunk_length:
+            raise ValueError(
+                f"expected a chunk rule that executes at most the {chunk_length} actions of a chunk, got '{rule}'. "
+                f"Write 'first:{chunk_length}' or less, or train with a longer chunk."
+            )
+        self.rule = rule
+        self.chunk_length = chunk_length
+
+    def initial_state(self, batch_size: int) -> ChunkState:
+        """Nothing is pending."""
+        num_kept = self.chunk_length if self.rule.kind == "ensemble" else 1
+        chunks = torch.zeros(batch_size, num_kept, self.chunk_length, ACTION_DIM, dtype=torch.float64)
+        return ChunkState(chunks, torch.full((batch_size, num_kept), self.chunk_length))
+
+    def forget(self, state: ChunkState, rows: Bool[Tensor, " B"]) -> ChunkState:
+        """The state with nothing pending in the marked rows; the others are untouched.
+
+        Raises:
+            TypeError: The marks are not boolean.
+            ValueError: There is not one mark a world.
+        """
+        require_rows(rows, state.batch_size)
+        marks = rows.to(state.ages.device)
+        return ChunkState(
+            torch.where(marks[:, None, None, None], 0.0, state.chunks),
+            torch.where(marks[:, None], self.chunk_length, state.ages),
+        )
+
+    def needs_prediction(self, state: ChunkState) -> Bool[Tensor, " B"]:
+        """Which rows the model is asked for at the coming step."""
+        return state.ages[:, 0] >= self.rule.num_executed
+
+    def advance(self, state: ChunkState, chunks: Float[Tensor, "num_asked chunk_length 7"]) -> ExecutedStep:
+        """One step.
+
+        Args:
+            state: What the last step returned, or `initial_state`.
+            chunks: What the head predicted for the rows that `needs_prediction` marks, in their order.
+
+        Raises:
+            ValueError: The chunks are not of the rows that need one, or of another length.
+        """
+        asked = self.needs_prediction(state)
+        wanted = (int(asked.sum()), self.chunk_length, ACTION_DIM)
+        if tuple(chunks.shape) != wanted:
+            raise ValueError(
+                f"expected chunks of shape {wanted}, got {tuple(chunks.shape)}. "
+                "Pass one chunk for each row that needs_prediction marks, and for no other."
+            )
+        kept, ages = state.chunks.clone(), state.ages.clone()
+        new = chunks.detach().to(kept)[:, None]
+        kept[asked] = torch.cat([new, kept[asked, :-1]], dim=1)
+        ages[asked] = torch.cat([torch.zeros_like(ages[asked, :1]), ages[asked, :-1]], dim=1)
+        actions = executed_actions(self._mean(kept, ages))
+        return ExecutedStep(actions, ChunkState(kept, (ages + 1).clamp(max=self.chunk_length)))
+
+    def _mean(
+        self, chunks: Float64[Tensor, "B num_kept chunk_length 7"], ages: Int64[Tensor, "B num_kept"]
+    ) -> Float64[Tensor, "B 7"]:
+        """The weighted mean of all predictions for the present step; the gripper's sign says which side of one half."""
+        valid = ages < self.chunk_length
+        entry = ages.clamp(max=self.chunk_length - 1)[..., None, None].expand(-1, -1, 1, ACTION_DIM)
+        candidates = torch.where(valid[..., None], chunks.gather(2, entry)[:, :, 0], 0.0)  # (B, num_kept, 7)
+        # tanh(x / 2) = 2 sigmoid(x) - 1: its mean is above 0 where that of the probability is above one half, and
+        # that of one prediction alone keeps the logit's sign even where the probability rounds to one half.
+        votes = torch.cat([candidates[..., :POSE_DIM], (candidates[..., POSE_DIM:] / 2).tanh()], dim=-1)
+        weights = torch.softmax((-self.rule.decay * ages.double()).masked_fill(~valid, -math.inf), dim=1)
+        return (weights[..., None] * votes).sum(dim=1)

@@ -1,0 +1,175 @@
+"""Factories of learned policies: `untrained:BACKBONE` and `checkpoint:FOLDER`."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from calvinbench.envs.names import require_name
+from calvinbench.policies.backbones.backbone import Backbone
+from calvinbench.policies.backbones.pictures import CAMERAS
+from calvinbench.policies.backbones.prompt import Layout
+from calvinbench.policies.backbones.random_weights import weights_from
+from calvinbench.policies.backbones.registry import BACKBONES, HUB_PREFIX, backbone_class
+from calvinbench.policies.backbones.settings import BackboneSettings
+from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
+from calvinbench.policies.checkpoint import load_checkpoint
+from calvinbench.policies.heads.config import HeadConfig, head_preset
+from calvinbench.policies.policy import Memory
+from calvinbench.policies.policy_config import PolicyConfig
+from calvinbench.policies.spec import PolicySpecError, parse_integer, require_argument
+from calvinbench.policies.usage import DTYPES, Usage, with_memory
+from calvinbench.policies.vlm_lstm import VLMLSTM
+from calvinbench.policies.vlm_lstm_policy import VLMLSTMPolicy
+
+DEFAULT_SEED = 0
+MAX_SEED = 2**63 - 1
+"""The largest that fits a signed number of 64 bits."""
+SIZES = ("tiny", "full")
+TINY_HIDDEN_DIM = 256
+"""Width of a head that suits a tiny VLM."""
+PUBLISHED = "published"
+"""As `vlm`: the backbone's own published weights."""
+
+
+def make_untrained_policy(
+    argument: str | None,
+    *,
+    seed: str = str(DEFAULT_SEED),
+    size: str = "tiny",
+    vlm: str | None = None,
+    layout: str | None = None,
+    cameras: str = "+".join(CAMERAS),
+    image_size: str | None = None,
+    readout: str = "lrn",
+    head: str = "seed",
+    hidden_dim: str | None = None,
+    num_layers: str | None = None,
+    chunk_length: str | None = None,
+    memory_span: str | None = None,
+    memory_reset: str | None = None,
+    chunk_rule: str | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    compile: str = "false",  # noqa: A002  a setting of the spec, named as torch names it
+) -> VLMLSTMPolicy:
+    """Makes `untrained:BACKBONE`: [LRN] and head with random weights on a VLM that is random too, or pretrained.
+
+    Args:
+        argument: A backbone's name, or `hf:ORG/NAME`.
+        seed: Where the weights come from; the label says it where it is not the default.
+        size: `tiny` (offline, seconds) or `full` (the published numbers); random weights either way.
+        vlm: Where the VLM's pretrained weights are: a name on the hub, a folder, or `published`.
+        layout: Order of the tokens; by default `native` for pretrained weights, else `seed`.
+        cameras: `static+gripper` or `static`.
+        image_size: Pixels a side, for VLMs that take any.
+        readout: `lrn` or `max-pooling`.
+        head: One of `HEAD_PRESETS`.
+        hidden_dim: Width of the head.
+        num_layers: Layers of the head.
+        chunk_length: Actions predicted at once.
+        memory_span: `unbounded`, `window:N` or `none`; by default what suits the head.
+        memory_reset: `subtask` or `chain`.
+        chunk_rule: `first`, `first:K` or `ensemble:M`.
+        device: See `usage.Usage`.
+        dtype: See `usage.Usage`.
+        compile: See `usage.Usage`.
+
+    Raises:
+        UnknownNameError: There is no such backbone, size, layout, head or precision.
+        PolicySpecError: A setting cannot be used.
+        BackboneSourceError: The pretrained weights are not there.
+    """
+    name = require_argument("untrained", argument, f"a backbone ({', '.join(BACKBONES)}, hf:ORG/NAME)")
+    usage = Usage.parse(device, dtype, compile)
+    seed_number = parse_integer("seed", seed, minimum=0, maximum=MAX_SEED)
+    source = name.removeprefix(HUB_PREFIX) if name.startswith(HUB_PREFIX) else vlm
+    settings = BackboneSettings(
+        layout=Layout(require_name(layout or _usual_layout(name, source), list(Layout), "layout")),
+        cameras=tuple(cameras.split("+")),
+        readout=readout,
+        image_size=None if image_size is None else parse_integer("image_size", image_size, minimum=1),
+    )
+    generator = torch.Generator().manual_seed(seed_number)
+    backbone = _backbone(name, require_name(size, SIZES, "size"), source, settings, generator, DTYPES[dtype])
+    is_small = source is None and size == "tiny"
+    head_config = _head_config(
+        head, hidden_dim or (str(TINY_HIDDEN_DIM) if is_small else None), num_layers, chunk_length
+    )
+    with weights_from(generator):
+        model = VLMLSTM(backbone, head_config)
+    origin = "untrained" if source is None else "pretrained VLM, untrained head"
+    config = PolicyConfig(
+        backbone=name,
+        backbone_settings=settings,
+        head=head_config,
+        memory=Memory(span=model.head.default_span),
+        origin=origin if seed_number == DEFAULT_SEED else f"{origin}, seed {seed_number}",
+    )
+    return VLMLSTMPolicy(model, with_memory(config, memory_span, memory_reset, chunk_rule), usage)
+
+
+def make_checkpoint_policy(
+    argument: str | None,
+    *,
+    memory_span: str | None = None,
+    memory_reset: str | None = None,
+    chunk_rule: str | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    compile: str = "false",  # noqa: A002  as above
+) -> VLMLSTMPolicy:
+    """Makes `checkpoint:FOLDER`; memory and chunk rule are by default what it was trained with.
+
+    Args:
+        argument: The folder.
+        memory_span: See `make_untrained_policy`, as all that follows.
+        memory_reset: See there.
+        chunk_rule: See there.
+        device: See there.
+        dtype: See there.
+        compile: See there.
+
+    Raises:
+        CheckpointError: The folder holds no checkpoint, or one that does not fit.
+    """
+    folder = require_argument("checkpoint", argument, "a checkpoint's folder")
+    usage = Usage.parse(device, dtype, compile)
+    checkpoint = load_checkpoint(Path(folder))
+    config = with_memory(checkpoint.config, memory_span, memory_reset, chunk_rule)
+    return VLMLSTMPolicy(checkpoint.model, config, usage, checkpoint.digest)
+
+
+def _usual_layout(name: str, source: str | None) -> str:
+    """What a pretrained model saw; the seed's order for one that saw nothing, or has no order of its own."""
+    return Layout.SEED if source is None or name == "minilm-effnet" else Layout.NATIVE
+
+
+def _backbone(
+    name: str,
+    size: str,
+    source: str | None,
+    settings: BackboneSettings,
+    generator: torch.Generator,
+    dtype: torch.dtype,
+) -> Backbone:
+    """The VLM, in one of its three ways."""
+    kind = backbone_class(name)
+    if source is not None:
+        published = kind.hub_name or "wheels"
+        with weights_from(generator):  # what the published weights do not have
+            return kind.pretrained(published if source == PUBLISHED else source, settings, dtype)
+    if size == "tiny":
+        return kind.tiny(generator, settings)
+    with weights_from(generator):
+        return kind.from_config(kind.full_config(), tiny_tokenizer(kind.special_tokens), settings)
+
+
+def _head_config(head: str, hidden_dim: str | None, num_layers: str | None, chunk_length: str | None) -> HeadConfig:
+    """The preset with what the spec says otherwise."""
+    given = {"hidden_dim": hidden_dim, "num_layers": num_layers, "chunk_length": chunk_length}
+    numbers = {key: parse_integer(key, text, minimum=1) for key, text in given.items() if text is not None}
+    try:
+        return replace(head_preset(head), **numbers)
+    except ValueError as error:
+        raise PolicySpecError(str(error)) from error

@@ -1,0 +1,97 @@
+"""The loss of a head's chunks: Huber on the pose, binary cross-entropy on the gripper, as RoboVLMs trains."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+from calvinbench.policies.heads.actions import POSE_DIM
+
+HUBER_DELTA = 1.0
+"""Where the loss of the pose turns from a square into a line."""
+GRIPPER_RATIO = 0.01
+"""Weight of the gripper's loss (`arm_gripper_loss_ratio` of RoboVLMs)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkLabels:
+    """What was executed at each step and the following ones of a window.
+
+    Attributes:
+        pose: Scaled into [-1, 1].
+        gripper: +1 open, -1 close, as in every action of this project; RoboVLMs' 0 and 1 are refused.
+        valid: False where a chunk reaches past the end of its episode; what the labels say there does not count.
+
+    Raises:
+        ValueError: Nothing is valid, the shapes differ, or the gripper is something else where it counts.
+    """
+
+    pose: Float[Tensor, "B T chunk_length 6"]
+    gripper: Float[Tensor, "B T chunk_length"]
+    valid: Bool[Tensor, "B T chunk_length"]
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.valid.shape)
+        if tuple(self.pose.shape) != (*shape, POSE_DIM) or tuple(self.gripper.shape) != shape:
+            raise ValueError(
+                f"expected pose {(*shape, POSE_DIM)} and gripper {shape} as valid is {shape}, "
+                f"got {tuple(self.pose.shape)} and {tuple(self.gripper.shape)}."
+            )
+        if not self.valid.any():
+            raise ValueError("expected at least one valid action in a batch, got none. Leave such a batch out.")
+        grippers = self.gripper[self.valid]
+        wrong = grippers[grippers.abs() != 1.0]
+        if len(wrong):
+            raise ValueError(
+                f"expected gripper labels of +1 (open) or -1 (close), got {float(wrong[0]):g}. "
+                "From labels of 0 and 1 take 2 x label - 1."
+            )
+
+
+class ChunkLoss(NamedTuple):
+    """The loss and its parts, each a single number.
+
+    Attributes:
+        total: `pose` + ratio x `gripper`; what to take the gradient of.
+        pose: Mean over all numbers of pose of valid actions.
+        gripper: Mean over valid actions.
+        gripper_accuracy: Share of valid actions whose gripper would do what the label says; no gradient.
+    """
+
+    total: Float[Tensor, ""]
+    pose: Float[Tensor, ""]
+    gripper: Float[Tensor, ""]
+    gripper_accuracy: Float[Tensor, ""]
+
+
+def chunk_loss(
+    chunks: Float[Tensor, "B T chunk_length 7"], labels: ChunkLabels, gripper_ratio: float = GRIPPER_RATIO
+) -> ChunkLoss:
+    """The loss of predicted chunks; in float32 at least, whatever the model runs in.
+
+    Args:
+        chunks: Pose and gripper's logit, as heads return them.
+        labels: What they should have been, on the same device.
+        gripper_ratio: Weight of the gripper's loss.
+
+    Raises:
+        ValueError: The ratio is below 0, or chunks and labels are of different shapes.
+    """
+    if not gripper_ratio >= 0.0:
+        raise ValueError(f"expected gripper_ratio of at least 0, got {gripper_ratio}.")
+    if chunks.shape[:-1] != labels.valid.shape:
+        raise ValueError(
+            f"expected labels of the chunks' shape {tuple(chunks.shape[:-1])}, got {tuple(labels.valid.shape)}."
+        )
+    predicted = chunks[labels.valid]  # (num_valid, 7)
+    predicted = predicted.to(torch.promote_types(predicted.dtype, torch.float32))
+    pose_label = labels.pose[labels.valid].to(predicted.dtype)
+    open_label = (labels.gripper[labels.valid] > 0).to(predicted.dtype)
+    logit = predicted[:, POSE_DIM]
+    pose = functional.huber_loss(predicted[:, :POSE_DIM], pose_label, delta=HUBER_DELTA)
+    gripper = functional.binary_cross_entropy_with_logits(logit, open_label)
+    accuracy = ((logit > 0) == (open_label > 0)).to(predicted.dtype).mean()
+    return ChunkLoss(pose + gripper_ratio * gripper, pose, gripper, accuracy)

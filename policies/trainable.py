@@ -1,0 +1,158 @@
+"""Which parameters are trained: settings that do what their names say, and the numbers to prove it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from calvinbench.policies.vlm_lstm import VLMLSTM
+
+GROUPS = ("text embedding", "connector", "vision", "language", "[LRN]", "head")
+"""Groups of parameters; one that two parts share counts to the first."""
+_LORA_MARK = "lora_"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainableParts:
+    """What of the model is trained. [LRN] and the head always are.
+
+    The names are those of RoboVLMs' `train_setup`.
+
+    Attributes:
+        freeze_backbone: Whether the VLM keeps its weights; what follows takes precedence for its own part.
+        train_vision: Whether the vision tower is trained; None: as the rest of the VLM.
+        train_text_embedding: Whether the table of tokens is trained; None: as the rest of the VLM.
+        lora_enable: Whether the language model is trained by low-rank adapters (peft) beside its frozen weights. The
+            other parts follow their own settings, and are frozen where those are None.
+        lora_r: Rank of the adapters.
+        lora_alpha: Their scale times the rank.
+        lora_dropout: Before them, in train mode.
+        lora_bias: `"none"`, or `"all"` or `"lora_only"` to train biases of the language model too.
+        gradient_checkpointing: Whether layers are computed again in the backward pass instead of kept.
+
+    Raises:
+        ValueError: A number is out of its range.
+    """
+
+    freeze_backbone: bool = False
+    train_vision: bool | None = None
+    train_text_embedding: bool | None = None
+    lora_enable: bool = False
+    lora_r: int = 64
+    lora_alpha: int = 16
+    lora_dropout: float = 0.05
+    lora_bias: str = "none"
+    gradient_checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        if self.lora_r < 1 or self.lora_alpha < 1:
+            raise ValueError(f"expected lora_r and lora_alpha of at least 1, got {self.lora_r} and {self.lora_alpha}.")
+        if not 0.0 <= self.lora_dropout < 1.0:
+            raise ValueError(f"expected lora_dropout of at least 0 and below 1, got {self.lora_dropout}.")
+        if self.lora_bias not in ("none", "all", "lora_only"):
+            raise ValueError(f"expected lora_bias 'none', 'all' or 'lora_only', got '{self.lora_bias}'.")
+        if self.lora_enable and self.freeze_backbone:
+            raise ValueError(
+                "expected lora_enable or freeze_backbone, got both: adapters train the language model beside its frozen "
+                "weights. Leave freeze_backbone out; train_vision and train_text_embedding are frozen by themselves."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCount:
+    """How many parameters a group has."""
+
+    total: int
+    trained: int
+
+
+def apply_trainable_parts(model: VLMLSTM, parts: TrainableParts) -> None:
+    """Freezes, adapts and checkpoints the model as the settings say.
+
+    Args:
+        model: The model; adapters are put into its backbone.
+        parts: The settings.
+
+    Raises:
+        ImportError: Adapters are wanted and peft is not installed.
+    """
+    follows = not parts.freeze_backbone and not parts.lora_enable
+    is_trained = {
+        "text embedding": follows if parts.train_text_embedding is None else parts.train_text_embedding,
+        "vision": follows if parts.train_vision is None else parts.train_vision,
+        "connector": not parts.freeze_backbone,
+        "language": follows,
+        "[LRN]": True,
+        "head": True,
+    }
+    if parts.lora_enable:
+        _add_adapters(model, parts)
+    for name, parameters in grouped_parameters(model).items():
+        for parameter_name, parameter in parameters.items():
+            adapts = _LORA_MARK in parameter_name
+            parameter.requires_grad_(is_trained[name] or adapts or _is_trained_bias(name, parameter_name, parts))
+    if parts.gradient_checkpointing:
+        model.backbone.enable_gradient_checkpointing()
+
+
+def grouped_parameters(model: VLMLSTM) -> dict[str, dict[str, nn.Parameter]]:
+    """Every parameter of the model, once, by group and name."""
+    parts = model.backbone.parts
+    modules: Mapping[str, Iterable[nn.Module]] = {
+        "text embedding": (parts.text_embedding,),
+        "connector": parts.connector,
+        "vision": parts.vision,
+        "language": parts.language,
+        "[LRN]": (model.lrn,),
+        "head": (model.head,),
+    }
+    group_of = {
+        id(parameter): name
+        for name in reversed(GROUPS)
+        for module in modules[name]
+        for parameter in module.parameters()
+    }
+    grouped: dict[str, dict[str, nn.Parameter]] = {name: {} for name in GROUPS}
+    for name, parameter in model.named_parameters():
+        if id(parameter) not in group_of:
+            raise ValueError(f"expected every parameter to be of a part of {model.backbone.name}, but '{name}' is not.")
+        grouped[group_of[id(parameter)]][name] = parameter
+    return grouped
+
+
+def count_parameters(model: VLMLSTM) -> dict[str, GroupCount]:
+    """How many parameters each group has, and how many of them are trained."""
+    return {
+        name: GroupCount(
+            sum(parameter.numel() for parameter in parameters.values()),
+            sum(parameter.numel() for parameter in parameters.values() if parameter.requires_grad),
+        )
+        for name, parameters in grouped_parameters(model).items()
+    }
+
+
+def _add_adapters(model: VLMLSTM, parts: TrainableParts) -> None:
+    """Puts low-rank adapters beside every linear layer of the language model."""
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise ImportError("expected peft for lora_enable, found none. Install it: pip install 'peft>=0.17'.") from error
+    for module in model.backbone.parts.language:
+        if any(_LORA_MARK in name for name, _ in module.named_parameters()):
+            continue
+        linear = [name for name, inner in module.named_modules() if isinstance(inner, nn.Linear) and name]
+        config = LoraConfig(
+            r=parts.lora_r,
+            lora_alpha=parts.lora_alpha,
+            lora_dropout=parts.lora_dropout,
+            bias=parts.lora_bias,  # type: ignore[arg-type]
+            target_modules=linear,
+        )
+        inject_adapter_in_model(config, module)
+
+
+def _is_trained_bias(group: str, name: str, parts: TrainableParts) -> bool:
+    """Whether this is a bias of the language model that goes along with the adapters."""
+    if not parts.lora_enable or group != "language" or not name.endswith("bias"):
+        return False
+    return parts.lora_bias == "all" or (parts.lora_bias == "lora_only" and "base_layer" in name)
