@@ -4,7 +4,6 @@ Reading is strict: a weight that is missing, left over or of another shape is an
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -184,7 +183,7 @@ def _replace(path: Path, write: Any) -> None:
     """Writes beside and moves into place, so that no half-written file has the name."""
     beside = path.with_name(path.name + ".part")
     write(beside)
-    os.replace(beside, path)
+    beside.replace(path)
 
 
 def _some(names: list[str]) -> str:

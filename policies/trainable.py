@@ -53,8 +53,8 @@ class TrainableParts:
             raise ValueError(f"expected lora_bias 'none', 'all' or 'lora_only', got '{self.lora_bias}'.")
         if self.lora_enable and self.freeze_backbone:
             raise ValueError(
-                "expected lora_enable or freeze_backbone, got both: adapters train the language model beside its frozen "
-                "weights. Leave freeze_backbone out; train_vision and train_text_embedding are frozen by themselves."
+                "expected lora_enable or freeze_backbone, got both: adapters train the language model beside its "
+                "frozen weights. Leave freeze_backbone out; vision and text embedding are frozen by themselves."
             )
 
 

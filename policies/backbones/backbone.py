@@ -15,12 +15,12 @@ from typing import Any, ClassVar
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 
 from calvinbench.policies.backbones.pictures import Pictures
 from calvinbench.policies.backbones.prompt import Prompt, TokenBatch, collate, lrn_token, picture, words
 from calvinbench.policies.backbones.random_weights import weights_from
+from calvinbench.policies.backbones.resize import resize
 from calvinbench.policies.backbones.settings import MAX_POOLING, BackboneSettings
 from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
 
@@ -63,6 +63,8 @@ class Backbone(nn.Module, ABC):
     image_mean: tuple[float, float, float]
     """Mean of each channel (of 0..1) that the vision tower was trained with."""
     image_std: tuple[float, float, float]
+    resample: str = "bicubic"
+    """How pictures are resized, one of `resize.FILTERS`."""
     image_size: int
     """Pixels a side that the vision tower takes."""
     num_image_tokens: int
@@ -293,17 +295,14 @@ class Backbone(nn.Module, ABC):
         return self.parts.text_embedding.weight.device  # type: ignore[return-value]
 
     def preprocess(self, pictures: UInt8[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 size size"]:
-        """Resizes (bicubic, antialiased, rounded to whole levels as PIL does) and normalises.
+        """Resizes as PIL does and normalises.
 
         Pictures that are not square are squeezed into the vision tower's square.
         """
-        channels_first = pictures.to(self.device).movedim(-1, -3).float()  # (B, 3, H, W)
-        if channels_first.shape[-2:] != (self.image_size, self.image_size):
-            size = (self.image_size, self.image_size)
-            channels_first = functional.interpolate(channels_first, size, mode="bicubic", antialias=True)
-            channels_first = channels_first.round().clamp(0, 255)
+        resized = resize(pictures.to(self.device), self.image_size, self.resample)
+        channels_first = resized.movedim(-1, -3).float() / 255  # (B, 3, size, size)
         mean, std = (channels_first.new_tensor(values)[:, None, None] for values in (self.image_mean, self.image_std))
-        return ((channels_first / 255 - mean) / std).to(self.dtype)
+        return ((channels_first - mean) / std).to(self.dtype)
 
     def vision_tokens(self, pictures: Pictures, cameras: Sequence[str]) -> Float[Tensor, "B num_vision vision_dim"]:
         """Vision tokens of each frame, the cameras one after the other, through the vision tower in one go.

@@ -1,9 +1,9 @@
 """Any other VLM of the hub, `hf:ORG/NAME`, if `AutoModel` knows it: no file of its own, no remote code.
 
 What a family's file would say is read from the model: its signature tells how it takes pictures, its preprocessor's
-file their size and normalisation, its chat template the prompt, its vocabulary what stands around a picture. Tried on the
-architectures of SmolVLM, Qwen2.5-VL, Qwen3-VL and InternVL with random weights; others may need a file of their own,
-and `check_backbone` tells.
+file their size and normalisation, its chat template the prompt, its vocabulary what stands around a picture. Tried on
+the architectures of SmolVLM, Qwen2.5-VL, Qwen3-VL and InternVL with random weights; others may need a file of their
+own, and `check_backbone` tells.
 """
 
 import inspect
@@ -38,6 +38,8 @@ _FRAMES = (
     ("<start_of_image>", "<end_of_image>"),
 )
 """What may stand around a picture: of SmolVLM and Idefics 3, of Qwen, of InternVL, of Gemma 3."""
+_PIL_FILTERS = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
+"""PIL's numbers, which preprocessors' files use."""
 _PICTURES_KEY = "calvinbench_pictures"
 
 
@@ -49,11 +51,13 @@ class PictureFormat:
         image_mean: Mean of each channel, of 0..1.
         image_std: Deviation of each channel.
         image_size: Pixels a side; None for what the configuration says.
+        resample: How pictures are resized, one of `resize.FILTERS`.
     """
 
     image_mean: tuple[float, ...] = HALF
     image_std: tuple[float, ...] = HALF
     image_size: int | None = None
+    resample: str = "bicubic"
 
 
 class HubBackbone(TransformersBackbone):
@@ -91,6 +95,7 @@ class HubBackbone(TransformersBackbone):
             )
         self._pictures = pictures or PictureFormat()
         self.image_mean, self.image_std = self._pictures.image_mean, self._pictures.image_std  # type: ignore[assignment]
+        self.resample = self._pictures.resample
         self._takes = frozenset(inspect.signature(model.forward).parameters)
         vision = model.config.vision_config
         self._grid = (
@@ -274,5 +279,6 @@ def read_picture_format(folder: Path) -> PictureFormat:
         numbers = json.loads(file.read_text("utf-8"))
         numbers = numbers.get("image_processor", numbers)
         if "image_mean" in numbers and "image_std" in numbers:
-            return PictureFormat(tuple(numbers["image_mean"]), tuple(numbers["image_std"]))
+            resample = _PIL_FILTERS.get(numbers.get("resample"), "bicubic")
+            return PictureFormat(tuple(numbers["image_mean"]), tuple(numbers["image_std"]), resample=resample)
     return PictureFormat()

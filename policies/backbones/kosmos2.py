@@ -25,7 +25,7 @@ from calvinbench.policies.backbones.settings import BackboneSettings
 from calvinbench.policies.backbones.transformers_backbone import TransformersBackbone
 
 ROBOVLMS_PROMPT = "An image of a robot "
-"""What RoboVLMs puts before the sentence, behind `<grounding>` (`get_text_function` of its data_utils.py at 8adc1d2)."""
+"""What RoboVLMs puts before the sentence, behind `<grounding>` (`get_text_function` in its data_utils.py, 8adc1d2)."""
 
 
 class Kosmos2Backbone(TransformersBackbone):

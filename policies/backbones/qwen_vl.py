@@ -100,7 +100,7 @@ class QwenVLBackbone(TransformersBackbone):
 
     @classmethod
     def full_config(cls) -> dict[str, Any]:
-        """Those of the published model (its config.json as remembered; the vision tower's are transformers' defaults)."""
+        """Those of the published model, as remembered; the vision tower's are transformers' defaults."""
         text = {
             "vocab_size": 151936,
             "hidden_size": 1536,
