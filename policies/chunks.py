@@ -189,6 +189,6 @@ class ChunkExecutor:
         candidates = torch.where(valid[..., None], chunks.gather(2, entry)[:, :, 0], 0.0)  # (B, num_kept, 7)
         # tanh(x / 2) = 2 sigmoid(x) - 1: its mean is above 0 where that of the probability is above one half, and
         # that of one prediction alone keeps the logit's sign even where the probability rounds to one half.
-        votes = torch.cat([candidates[..., :POSE_DIM], candidates[..., POSE_DIM:]], dim=-1)
+        votes = torch.cat([candidates[..., :POSE_DIM], (candidates[..., POSE_DIM:] / 2).tanh()], dim=-1)
         weights = torch.softmax((-self.rule.decay * ages.double()).masked_fill(~valid, -math.inf), dim=1)
         return (weights[..., None] * votes).sum(dim=1)
