@@ -186,7 +186,7 @@ class ChunkExecutor:
         """The weighted mean of all predictions for the present step; the gripper's sign says which side of one half."""
         valid = ages < self.chunk_length
         entry = ages.clamp(max=self.chunk_length - 1)[..., None, None].expand(-1, -1, 1, ACTION_DIM)
-        candidates = torch.where(valid[..., None], chunks.gather(2, entry)[:, :, 0], 0.0)  # (B, num_kept, 7)
+        candidates = chunks.gather(2, entry)[:, :, 0]  # (B, num_kept, 7), zeros where none is valid
         # tanh(x / 2) = 2 sigmoid(x) - 1: its mean is above 0 where that of the probability is above one half, and
         # that of one prediction alone keeps the logit's sign even where the probability rounds to one half.
         votes = torch.cat([candidates[..., :POSE_DIM], (candidates[..., POSE_DIM:] / 2).tanh()], dim=-1)

@@ -35,6 +35,18 @@ def test_the_mlp_has_a_branch_for_the_pose_and_one_for_the_gripper():
     assert decoder(torch.full((1,), -3.0))[..., 6].tolist() == [1.0, 1.0]
 
 
+def test_the_mlps_last_numbers_can_be_below_zero():
+    decoder = MLPDecoder(
+        HeadConfig(hidden_dim=1, chunk_length=1, decoder="mlp", mlp_widths=(2,), pose_activation="none")
+    )
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.zero_()
+        decoder.pose[2].bias.fill_(-3.0)
+        decoder.gripper[2].bias.fill_(-2.0)
+    assert decoder(torch.ones(1)).tolist() == [[-3.0] * 6 + [-2.0]]
+
+
 def test_the_mlps_first_weights_are_xavier_uniform_with_no_bias():
     torch.manual_seed(0)
     decoder = MLPDecoder(HeadConfig(hidden_dim=64, decoder="mlp"))

@@ -105,6 +105,16 @@ def test_some_rows_can_step_without_the_others(head, features):
     torch.testing.assert_close(both, torch.stack([together[0, 0], together[1, 1]]), atol=1e-6, rtol=0)
 
 
+def test_putting_rows_back_leaves_the_old_state_as_it_is(head, features):
+    state = head(features[:, :3]).state
+    onward = head.step(features[:, 3], state).chunks
+    rows = torch.tensor([True, True])
+    other = head(features[:, 1:5].flip(0)).state
+    replaced = state.put(rows, other)
+    torch.testing.assert_close(head.step(features[:, 3], replaced).chunks, head.step(features[:, 3], other).chunks)
+    assert torch.equal(head.step(features[:, 3], state).chunks, onward)
+
+
 def test_rows_and_states_of_another_number_of_worlds_are_refused(head, features):
     state = head(features[:, :3]).state
     for change in (state.forget, state.take):
@@ -144,6 +154,13 @@ def test_without_an_activation_the_pose_is_the_number_before_tanh(head, features
     torch.testing.assert_close(chunks[..., :6].tanh(), bounded[..., :6])
     assert (chunks[..., :6] - bounded[..., :6]).abs().max() > 1e-3
     torch.testing.assert_close(chunks[..., 6], bounded[..., 6])
+
+
+def test_dropout_acts_in_train_mode_alone(head, features):
+    dropping = make_head(8, replace(head.config, dropout=0.5)).train()
+    assert not torch.equal(dropping(features).chunks, dropping(features).chunks)
+    dropping.eval()
+    assert torch.equal(dropping(features).chunks, dropping(features).chunks)
 
 
 def test_every_weight_learns(head, features):

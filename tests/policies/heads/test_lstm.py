@@ -41,12 +41,3 @@ def test_the_state_is_that_of_torchs_lstm():
     assert not forgot.cell[:, 0].any()
     assert torch.equal(forgot.cell[:, 1], cell[:, 1])
     assert state.cell[:, 0].abs().min() > 0
-
-
-def test_dropout_acts_between_layers_in_train_mode_alone():
-    torch.manual_seed(0)
-    head = make_head(8, HeadConfig(hidden_dim=16, dropout=0.5))
-    features = torch.randn(2, 4, 8)
-    assert not torch.equal(head(features).chunks, head(features).chunks)
-    head.eval()
-    assert torch.equal(head(features).chunks, head(features).chunks)

@@ -30,15 +30,20 @@ def test_past_its_window_it_equals_a_fresh_run_over_the_last_frames(head, featur
     assert torch.equal(state.frames, features[:, 3:])
 
 
-def test_a_window_longer_than_it_attends_to_equals_the_steps(head, features):
-    state, chunks = None, []
-    for frame in features.unbind(1):
+@pytest.mark.parametrize(("num_seen", "num_new"), [(0, 4), (0, 5), (0, 7), (2, 2), (2, 3), (4, 1), (4, 3)])
+def test_windows_of_any_length_equal_the_steps(head, features, num_seen, num_new):
+    state = head.initial_state(2)
+    for frame in features[:, :num_seen].unbind(1):
+        state = head.step(frame, state).state
+    window = head(features[:, num_seen : num_seen + num_new], state)
+    chunks = []
+    for frame in features[:, num_seen : num_seen + num_new].unbind(1):
         output = head.step(frame, state)
         chunks.append(output.chunks)
         state = output.state
-    window = head(features)
     torch.testing.assert_close(window.chunks, torch.stack(chunks, dim=1), atol=1e-6, rtol=0)
     assert torch.equal(window.state.frames, state.frames)
+    assert torch.equal(window.state.lengths, state.lengths)
 
 
 def test_order_and_place_matter(head, features):
