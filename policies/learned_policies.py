@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,7 +12,7 @@ from calvinbench.policies.backbones.pictures import CAMERAS
 from calvinbench.policies.backbones.prompt import Layout
 from calvinbench.policies.backbones.random_weights import weights_from
 from calvinbench.policies.backbones.registry import BACKBONES, HUB_PREFIX, backbone_class
-from calvinbench.policies.backbones.settings import BackboneSettings
+from calvinbench.policies.backbones.settings import BackboneSettings, layout_by_name
 from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
 from calvinbench.policies.checkpoint import load_checkpoint
 from calvinbench.policies.heads.config import HeadConfig, head_preset
@@ -85,7 +86,7 @@ def make_untrained_policy(
     seed_number = parse_integer("seed", seed, minimum=0, maximum=MAX_SEED)
     source = name.removeprefix(HUB_PREFIX) if name.startswith(HUB_PREFIX) else vlm
     settings = BackboneSettings(
-        layout=Layout(require_name(layout or _usual_layout(name, source), list(Layout), "layout")),
+        layout=_usual_layout(name, source) if layout is None else layout_by_name(layout),
         cameras=tuple(cameras.split("+")),
         readout=readout,
         image_size=None if image_size is None else parse_integer("image_size", image_size, minimum=1),
@@ -140,7 +141,7 @@ def make_checkpoint_policy(
     return VLMLSTMPolicy(checkpoint.model, config, usage, checkpoint.digest)
 
 
-def _usual_layout(name: str, source: str | None) -> str:
+def _usual_layout(name: str, source: str | None) -> Layout:
     """What a pretrained model saw; the seed's order for one that saw nothing, or has no order of its own."""
     return Layout.SEED if source is None or name == "minilm-effnet" else Layout.NATIVE
 
@@ -168,7 +169,9 @@ def _backbone(
 def _head_config(head: str, hidden_dim: str | None, num_layers: str | None, chunk_length: str | None) -> HeadConfig:
     """The preset with what the spec says otherwise."""
     given = {"hidden_dim": hidden_dim, "num_layers": num_layers, "chunk_length": chunk_length}
-    numbers = {key: parse_integer(key, text, minimum=1) for key, text in given.items() if text is not None}
+    numbers: dict[str, Any] = {
+        key: parse_integer(key, text, minimum=1) for key, text in given.items() if text is not None
+    }
     try:
         return replace(head_preset(head), **numbers)
     except ValueError as error:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from calvinbench.envs.names import require_name
-from calvinbench.policies.backbones.settings import BackboneSettings
+from calvinbench.policies.backbones.settings import BackboneSettings, layout_by_name
 from calvinbench.policies.chunks import ChunkRule
 from calvinbench.policies.heads.config import HeadConfig
 from calvinbench.policies.policy import Memory
@@ -78,7 +78,7 @@ class PolicyConfig:
         for name, kind in parts.items():
             if name in read:
                 _require_keys(kind, read[name], name)
-                read[name] = kind(**_with_tuples(read[name]))
+                read[name] = kind(**_as_settings(read[name]))
         return cls(**read)
 
 
@@ -87,6 +87,9 @@ def _require_keys(kind: type, values: Mapping[str, Any], name: str) -> None:
         require_name(key, [entry.name for entry in fields(kind)], f"setting of '{name}'")
 
 
-def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has lists where the settings have tuples."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+def _as_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has lists where the settings have tuples, and names where they have a `Layout`."""
+    read = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    if "layout" in read:
+        read["layout"] = layout_by_name(read["layout"])
+    return read

@@ -174,8 +174,9 @@ class Backbone(nn.Module, ABC):
         parts = self.parts
         for module in {*parts.vision, *parts.language}:
             for inner in module.modules():
-                if hasattr(inner, "gradient_checkpointing_enable"):
-                    inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+                enable: Any = getattr(inner, "gradient_checkpointing_enable", None)
+                if enable is not None:
+                    enable(gradient_checkpointing_kwargs={"use_reentrant": False})
                     break
 
     # --- helps for families -------------------------------------------------------------------------------------------
@@ -313,7 +314,7 @@ class Backbone(nn.Module, ABC):
         """
         pixels = torch.stack([self.preprocess(pictures.of(camera)) for camera in cameras], dim=1)  # (B, cameras, 3, ..)
         features = self.image_features(pixels.flatten(0, 1))  # (B cameras, num_image_tokens, vision_dim)
-        return features.unflatten(0, (-1, len(cameras))).flatten(1, 2)
+        return features.reshape(-1, len(cameras) * features.shape[1], features.shape[2])
 
     def fuse(
         self,

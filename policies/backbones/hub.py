@@ -8,6 +8,7 @@ own, and `check_backbone` tells.
 
 import inspect
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from calvinbench.policies.backbones.patch_grid import PatchGrid
 from calvinbench.policies.backbones.prompt import Kind, Layout, Prompt, TokenBatch
 from calvinbench.policies.backbones.settings import BackboneSettings
 from calvinbench.policies.backbones.sources import BackboneSourceError, local_folder
+from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
 from calvinbench.policies.backbones.transformers_backbone import TransformersBackbone
 
 DEFAULT_IMAGE_SIZE = 224
@@ -136,7 +138,7 @@ class HubBackbone(TransformersBackbone):
     @classmethod
     def full_config(cls) -> dict[str, Any]:
         """Refused, as `tiny_config`."""
-        return cls.tiny_config(PreTrainedTokenizerBase())
+        return cls.tiny_config(tiny_tokenizer())
 
     @classmethod
     def from_config(
@@ -204,10 +206,9 @@ class HubBackbone(TransformersBackbone):
         """The model's own chat template: pictures first, then the sentence, then the answer's beginning."""
         pictures = [{"type": "image"} for _ in self.settings.cameras]
         content = [*pictures, {"type": "text", "text": _SENTENCE}]
-        text: str = self.tokenizer.apply_chat_template(  # type: ignore[assignment]
-            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-        )
-        placeholder = self.tokenizer.convert_ids_to_tokens(self.image_token_id)
+        chat: Any = [{"role": "user", "content": content}]
+        text = str(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+        placeholder = str(self.tokenizer.convert_ids_to_tokens(self.image_token_id))
         for mark in (f"{self._frame[0]}{placeholder}{self._frame[1]}", placeholder, "<image>"):
             if text.count(mark) == len(pictures):
                 break
@@ -216,15 +217,13 @@ class HubBackbone(TransformersBackbone):
                 f"expected the chat template of {type(self.model).__name__} to name each picture once, got {text!r}. "
                 "Take the layout 'seed' for this model."
             )
-        pieces = text.replace(_SENTENCE, f"{mark}{_SENTENCE}{mark}").split(mark)
         cameras = iter(self.settings.cameras)
         prompt = Prompt()
-        for number, piece in enumerate(pieces):
-            is_sentence = piece == _SENTENCE
-            prompt += self.words(instruction) if is_sentence else self.words(piece, special=True)
-            neighbours_sentence = is_sentence or pieces[number + 1 : number + 2] == [_SENTENCE]
-            if number < len(pieces) - 1 and not neighbours_sentence:
+        for piece in re.split(f"({re.escape(mark)}|{_SENTENCE})", text):
+            if piece == mark:
                 prompt += self._framed(next(cameras))
+            else:
+                prompt += self.words(instruction) if piece == _SENTENCE else self.words(piece, special=True)
         return prompt
 
     def image_inputs(self, pixels: Float[Tensor, "N 3 size size"]) -> dict[str, Tensor]:
@@ -237,7 +236,8 @@ class HubBackbone(TransformersBackbone):
         return {"pixel_values": pixels}
 
     def _encode(self, pixels: Tensor) -> Any:
-        return self.model.get_image_features(**self.image_inputs(pixels), return_dict=True)
+        model: Any = self.model
+        return model.get_image_features(**self.image_inputs(pixels), return_dict=True)
 
     def image_features(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N num_image_tokens vision_dim"]:
         """Vision tokens; features for deeper layers (Qwen3-VL's deepstack) stand behind them, side by side."""
@@ -249,8 +249,9 @@ class HubBackbone(TransformersBackbone):
 
     def vision_inputs(self, tokens: TokenBatch, vision_tokens: Float[Tensor, "B num_vision dim"]) -> dict[str, Any]:
         """See `TransformersBackbone.vision_inputs`."""
-        first, *deep = vision_tokens.split(self.width, dim=-1)
-        output = BaseModelOutputWithPooling(pooler_output=first if self.takes_tensor else tuple(first))
+        first, *deep = torch.split(vision_tokens, self.width, dim=-1)
+        pooled: Any = first if self.takes_tensor else tuple(first)
+        output = BaseModelOutputWithPooling(pooler_output=pooled)
         if deep:
             output["deepstack_features"] = [tuple(level) for level in deep]
         return {"mm_encoder_outputs": {"image": output}}

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformers import Kosmos2Config, Kosmos2Model, PreTrainedTokenizerBase
+from transformers import Kosmos2Model, PreTrainedTokenizerBase
 
 from calvinbench.policies.backbones.backbone import Parts, seed_prompt
 from calvinbench.policies.backbones.normalisation import CLIP_MEAN, CLIP_STD
@@ -43,7 +43,7 @@ class Kosmos2Backbone(TransformersBackbone):
     def __init__(self, model: Kosmos2Model, tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings) -> None:
         """Takes the model; see `TransformersBackbone`."""
         super().__init__(model, tokenizer, settings)
-        config: Kosmos2Config = model.config
+        config: Any = model.config
         self.image_size = int(config.vision_config.image_size)
         self.num_image_tokens = int(config.latent_query_num)
         self.width = int(config.text_config.embed_dim)
@@ -123,6 +123,6 @@ class Kosmos2Backbone(TransformersBackbone):
 
     def decoder_inputs(self, tokens: TokenBatch) -> dict[str, Any]:
         """Positions as the decoder counts them: from pad id + 1; pad id where nothing is attended to."""
-        pad_id = self.model.config.text_config.pad_token_id
+        config: Any = self.model.config
         is_token = torch.cumsum(tokens.attended, dim=1) > 0
-        return {"position_ids": (tokens.positions + 1) * is_token + pad_id}
+        return {"position_ids": (tokens.positions + 1) * is_token + config.text_config.pad_token_id}

@@ -11,7 +11,7 @@ What is particular to it:
 
 from typing import Any
 
-from transformers import LlavaConfig, LlavaModel, PreTrainedTokenizerBase
+from transformers import LlavaModel, PreTrainedTokenizerBase
 
 from calvinbench.policies.backbones.backbone import Parts, refuse_layout, seed_prompt
 from calvinbench.policies.backbones.normalisation import CLIP_MEAN, CLIP_STD
@@ -24,7 +24,7 @@ class LlavaBackbone(TransformersBackbone):
     """LLaVA's `LlavaModel`, of any size."""
 
     name = "llava"
-    model_name = "LLaVA-1.5 7B on Vicuna (Haotian Liu et al.), 6.8B; RoboVLMs' own is on MPT-7B"
+    model_name = "LLaVA-1.5 7B on Vicuna (Haotian Liu et al.), 6.9B; RoboVLMs' own is on MPT-7B"
     hub_name = "llava-hf/llava-1.5-7b-hf"
     unchecked = "published weights: not downloaded here; their names are those of transformers' own class"
     special_tokens = ("<image>",)
@@ -35,7 +35,7 @@ class LlavaBackbone(TransformersBackbone):
     def __init__(self, model: LlavaModel, tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings) -> None:
         """Takes the model; see `TransformersBackbone`."""
         super().__init__(model, tokenizer, settings)
-        config: LlavaConfig = model.config
+        config: Any = model.config
         self.image_size = int(config.vision_config.image_size)
         num_patches = (self.image_size // int(config.vision_config.patch_size)) ** 2
         self.num_image_tokens = num_patches + (config.vision_feature_select_strategy == "full")

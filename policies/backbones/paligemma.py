@@ -13,7 +13,7 @@ What is particular to it:
 
 from typing import Any
 
-from transformers import PaliGemmaConfig, PaliGemmaModel, PreTrainedTokenizerBase
+from transformers import PaliGemmaModel, PreTrainedTokenizerBase
 
 from calvinbench.policies.backbones.backbone import Parts, seed_prompt
 from calvinbench.policies.backbones.normalisation import HALF
@@ -38,7 +38,7 @@ class PaliGemmaBackbone(TransformersBackbone):
     def __init__(self, model: PaliGemmaModel, tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings) -> None:
         """Takes the model; see `TransformersBackbone`."""
         super().__init__(model, tokenizer, settings)
-        config: PaliGemmaConfig = model.config
+        config: Any = model.config
         self.image_size = int(config.vision_config.image_size)
         self.num_image_tokens = (self.image_size // int(config.vision_config.patch_size)) ** 2
         self.width = int(config.text_config.hidden_size)

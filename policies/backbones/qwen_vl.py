@@ -55,12 +55,13 @@ class QwenVLBackbone(TransformersBackbone):
             ValueError: The settings' image_size is not a multiple of a merged patch.
         """
         super().__init__(model, tokenizer, settings)
-        vision = model.config.vision_config
+        config: Any = model.config
+        vision = config.vision_config
         self.grid = PatchGrid(vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size)
         self.image_size = settings.image_size or DEFAULT_IMAGE_SIZE
         self.num_image_tokens = self.grid.num_tokens(self.image_size)
-        self.width = int(model.config.text_config.hidden_size)
-        self.image_token_id = int(model.config.image_token_id)
+        self.width = int(config.text_config.hidden_size)
+        self.image_token_id = int(config.image_token_id)
 
     @classmethod
     def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:

@@ -15,14 +15,14 @@ class BackboneSettings:
     """How a backbone is used. Part of the model: recorded with a checkpoint.
 
     Attributes:
-        layout: Order of the tokens; its name as text is taken too.
+        layout: Order of the tokens.
         cameras: `("static", "gripper")` or `("static",)`.
         readout: `"lrn"`, the feature at [LRN]; or `"max-pooling"`, the largest of each number over all tokens, without
             [LRN] (RoboVLMs' `down_sample`).
         image_size: Pixels a side for vision towers that take any size; None for the model's own.
 
     Raises:
-        UnknownNameError: There is no such layout, camera or read-out.
+        UnknownNameError: There is no such camera or read-out.
         ValueError: The cameras are not one of the two choices, or the size is below 1.
     """
 
@@ -32,8 +32,6 @@ class BackboneSettings:
     image_size: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layout", Layout(require_name(str(self.layout), list(Layout), "layout")))
-        object.__setattr__(self, "cameras", tuple(self.cameras))
         for camera in self.cameras:
             require_name(camera, CAMERAS, "camera")
         if self.cameras not in (CAMERAS, CAMERAS[:1]):
@@ -41,3 +39,12 @@ class BackboneSettings:
         require_name(self.readout, READOUTS, "read-out")
         if self.image_size is not None and self.image_size < 1:
             raise ValueError(f"expected an image_size of at least 1, got {self.image_size}.")
+
+
+def layout_by_name(name: str) -> Layout:
+    """The layout that a file or a spec names.
+
+    Raises:
+        UnknownNameError: There is no such layout.
+    """
+    return Layout(require_name(name, list(Layout), "layout"))

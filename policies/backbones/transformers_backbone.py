@@ -132,7 +132,8 @@ class TransformersBackbone(Backbone):
 
     def image_features(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N num_image_tokens vision_dim"]:
         """See `Backbone.image_features`."""
-        pooled = self.model.get_image_features(**self.image_inputs(pixels), return_dict=True).pooler_output
+        model: Any = self.model
+        pooled = model.get_image_features(**self.image_inputs(pixels), return_dict=True).pooler_output
         features: Tensor = pooled if isinstance(pooled, Tensor) else torch.stack(tuple(pooled))
         return features
 
@@ -142,7 +143,7 @@ class TransformersBackbone(Backbone):
 
     def vision_inputs(self, tokens: TokenBatch, vision_tokens: Float[Tensor, "B num_vision dim"]) -> dict[str, Any]:
         """How the model takes vision tokens: as what its own `get_image_features` returned."""
-        pooled = vision_tokens if self.takes_tensor else tuple(vision_tokens)
+        pooled: Any = vision_tokens if self.takes_tensor else tuple(vision_tokens)
         return {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=pooled)}}
 
     def decoder_inputs(self, tokens: TokenBatch) -> dict[str, Any]:
@@ -151,4 +152,5 @@ class TransformersBackbone(Backbone):
 
     def enable_gradient_checkpointing(self) -> None:
         """See `Backbone.enable_gradient_checkpointing`."""
-        self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model: Any = self.model
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

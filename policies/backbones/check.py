@@ -1,0 +1,252 @@
+"""`check_backbone`: does a backbone do what every backbone must? Run it on your own before you train on it."""
+
+import copy
+import json
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from calvinbench.policies.backbones.backbone import Backbone
+from calvinbench.policies.backbones.pictures import Pictures
+from calvinbench.policies.backbones.settings import LRN_READOUT
+
+MAX_DIFFERENCE = 1e-5
+"""By which a row alone may differ from itself in a padded batch, in 32 bits, for features of about 1."""
+LEAST_EFFECT = 1e-3
+"""What must change the feature must change it by more than this, relatively."""
+SENTENCES = (
+    "open the drawer",
+    "take the blue block and rotate it to the right until it lies across the table",
+    "push it",
+)
+"""They differ in length, so that padding has something to spoil."""
+
+
+class BackboneCheckError(AssertionError):
+    """A backbone that does not do what every backbone must; the message says what was expected and what came."""
+
+
+def check_backbone(backbone: Backbone) -> None:
+    """Runs a backbone on made-up pictures and sentences and compares what must and must not change its feature.
+
+    It takes some dozens of forward passes and one backward pass in 32 bits where the backbone is, and leaves the
+    backbone as it was. A backbone whose published initial weights make a part have no effect (such as gates at zero)
+    must be given others first.
+
+    Args:
+        backbone: The backbone, with 32-bit weights.
+
+    Raises:
+        BackboneCheckError: Something is not as `backbone.Backbone` tells.
+    """
+    was_training = backbone.training
+    backbone.eval()
+    try:
+        _check_parts(backbone)
+        _check_normalisation(backbone)
+        with torch.no_grad():
+            _check_effects(backbone)
+            _check_alone_as_in_batch(backbone)
+            _check_saving(backbone)
+            _check_precision(backbone)
+        _check_gradients(backbone)
+        _check_refusals(backbone)
+    finally:
+        backbone.train(was_training)
+
+
+def made_up_pictures(batch_size: int, seed: int = 0) -> Pictures:
+    """Noise for pictures, both cameras of one size, so that they can be swapped.
+
+    Args:
+        batch_size: Number of frames.
+        seed: Where the noise starts from.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    # Coarse noise: fine noise is grey once a vision tower has made patches of it.
+    shape = (2, batch_size, 8, 8, 3)
+    coarse = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    fine = coarse.repeat_interleave(12, dim=2).repeat_interleave(12, dim=3)
+    return Pictures(fine[0], fine[1])
+
+
+def _feature(
+    backbone: Backbone, pictures: Pictures, sentences: tuple[str, ...], lrn: Tensor | None = None
+) -> Float[Tensor, "B width"]:
+    """The fused features, with a [LRN] that is not zero."""
+    feature: Tensor = backbone(pictures, sentences, _made_up_lrn(backbone) if lrn is None else lrn)
+    expected = (pictures.static.shape[0], backbone.width)
+    if tuple(feature.shape) != expected:
+        raise BackboneCheckError(f"expected features of shape {expected}, got {tuple(feature.shape)}.")
+    if not torch.isfinite(feature).all():
+        raise BackboneCheckError("expected finite features, got some that are not.")
+    return feature
+
+
+def _made_up_lrn(backbone: Backbone, seed: int = 7) -> Float[Tensor, " width"]:
+    noise = torch.randn(backbone.width, generator=torch.Generator().manual_seed(seed))
+    return 0.1 * noise.to(backbone.device)
+
+
+def _check_parts(backbone: Backbone) -> None:
+    """The parts hold all parameters."""
+    parts = backbone.parts
+    modules = (*parts.vision, *parts.connector, *parts.language, parts.text_embedding)
+    known = {id(parameter) for module in modules for parameter in module.parameters()}
+    strays = [name for name, parameter in backbone.named_parameters() if id(parameter) not in known]
+    if strays:
+        raise BackboneCheckError(f"expected parts to hold every parameter, but they miss {strays}.")
+
+
+def _check_normalisation(backbone: Backbone) -> None:
+    """White and black pictures reach the vision tower as its mean and deviation say."""
+    for level in (0, 255):
+        plain = torch.full((1, 60, 60, 3), level, dtype=torch.uint8)
+        seen = _first_input(
+            backbone.parts.vision[0],
+            lambda plain=plain: backbone(  # type: ignore[misc]
+                Pictures(plain, plain), SENTENCES[:1], _made_up_lrn(backbone)
+            ),
+        )
+        pairs = zip(backbone.image_mean, backbone.image_std, strict=True)
+        expected = sorted({round((level / 255 - mean) / std, 3) for mean, std in pairs})
+        got = sorted({round(float(value), 3) for value in seen.unique()})
+        if len(got) != len(expected) or any(abs(a - b) > 2e-3 for a, b in zip(got, expected, strict=True)):
+            raise BackboneCheckError(
+                f"expected pictures of {level} to reach the vision tower as {expected}, got {got[:6]}. Normalise with "
+                "the model's own mean and deviation, once."
+            )
+
+
+def _first_input(module: nn.Module, run: Callable[[], object]) -> Tensor:
+    """The first tensor of real numbers that a module is given."""
+    seen: list[Tensor] = []
+
+    def keep(_: nn.Module, arguments: tuple[object, ...], keywords: dict[str, object]) -> None:
+        given = (*arguments, *keywords.values())
+        seen.extend(value for value in given if isinstance(value, Tensor) and value.is_floating_point())
+
+    handle = module.register_forward_pre_hook(keep, with_kwargs=True)
+    try:
+        with torch.no_grad():
+            run()
+    finally:
+        handle.remove()
+    if not seen:
+        raise BackboneCheckError("expected pictures to go through the first module of parts.vision, got none there.")
+    return seen[0]
+
+
+def _check_effects(backbone: Backbone) -> None:
+    """Instruction, each camera, their order and [LRN] change the feature; nothing else does."""
+    pictures, other = made_up_pictures(1), made_up_pictures(1, seed=1)
+    sentences = SENTENCES[:1]
+    feature = _feature(backbone, pictures, sentences)
+    if not torch.equal(feature, _feature(backbone, pictures, sentences)):
+        raise BackboneCheckError("expected the same feature a second time in eval mode, got another.")
+    variants: dict[str, Callable[[], Tensor]] = {
+        "another instruction": lambda: _feature(backbone, pictures, SENTENCES[1:2]),
+        "another picture of the static camera": lambda: _feature(
+            backbone, Pictures(other.static, pictures.gripper), sentences
+        ),
+    }
+    if "gripper" in backbone.settings.cameras:
+        variants["another picture of the gripper camera"] = lambda: _feature(
+            backbone, Pictures(pictures.static, other.gripper), sentences
+        )
+        variants["swapped cameras"] = lambda: _feature(
+            backbone, Pictures(pictures.of("gripper"), pictures.static), sentences
+        )
+    if backbone.settings.readout == LRN_READOUT:
+        lrn = _made_up_lrn(backbone, seed=8)
+        variants["another [LRN]"] = lambda: _feature(backbone, pictures, sentences, lrn)
+    for what, make in variants.items():
+        effect = float((make() - feature).norm() / feature.norm())
+        if effect < LEAST_EFFECT:
+            raise BackboneCheckError(
+                f"expected {what} to change the feature by more than {LEAST_EFFECT:g}, relatively, got {effect:.2g}."
+            )
+
+
+def _check_alone_as_in_batch(backbone: Backbone) -> None:
+    """A row's feature depends on no other row, and on no padding."""
+    pictures = made_up_pictures(len(SENTENCES))
+    batch = _feature(backbone, pictures, SENTENCES)
+    scale = max(float(batch.abs().mean()), 1.0)
+    for row, sentence in enumerate(SENTENCES):
+        one = Pictures(pictures.static[row : row + 1], pictures.of("gripper")[row : row + 1])
+        difference = float((_feature(backbone, one, (sentence,))[0] - batch[row]).abs().max()) / scale
+        if difference > MAX_DIFFERENCE:
+            raise BackboneCheckError(
+                f"expected row {row} alone as in a padded batch, to {MAX_DIFFERENCE:g}, got a difference of "
+                f"{difference:.2g}. Mask what is padded, and count positions from each row's own beginning."
+            )
+
+
+def _check_saving(backbone: Backbone) -> None:
+    """The configuration, written as JSON and read again, makes a backbone that the weights fit exactly."""
+    config = json.loads(json.dumps(backbone.config))
+    again = type(backbone).from_config(config, backbone.tokenizer, backbone.settings)
+    again.load_state_dict(backbone.state_dict())
+    again.to(backbone.device).eval()
+    pictures = made_up_pictures(2)
+    if not torch.equal(_feature(again, pictures, SENTENCES[:2]), _feature(backbone, pictures, SENTENCES[:2])):
+        raise BackboneCheckError("expected the same features from the saved and loaded backbone, got others.")
+
+
+def _check_precision(backbone: Backbone) -> None:
+    """Sixteen bits are followed by everything."""
+    half = copy.deepcopy(backbone).to(torch.bfloat16)
+    feature = _feature(half, made_up_pictures(1), SENTENCES[:1])
+    if feature.dtype != torch.bfloat16 or feature.device != backbone.device:
+        raise BackboneCheckError(
+            f"expected features in bfloat16 on {backbone.device}, got {feature.dtype} on {feature.device}."
+        )
+    full = _feature(backbone, made_up_pictures(1), SENTENCES[:1])
+    error = float((feature.float() - full).norm() / full.norm())
+    if error > 0.2:
+        raise BackboneCheckError(f"expected bfloat16 to be off by some per cent, got {error:.2g} relatively.")
+
+
+def _check_gradients(backbone: Backbone) -> None:
+    """Gradients reach [LRN], vision, connector, language and the text embedding."""
+    required = {name: parameter.requires_grad for name, parameter in backbone.named_parameters()}
+    lrn = _made_up_lrn(backbone).requires_grad_()
+    backbone.requires_grad_(True)
+    try:
+        feature = _feature(backbone, made_up_pictures(2), SENTENCES[:2], lrn)
+        weights = torch.randn(feature.shape, generator=torch.Generator().manual_seed(9)).to(feature)
+        named = dict(backbone.named_parameters())
+        given = torch.autograd.grad((feature * weights).sum(), [lrn, *named.values()], allow_unused=True)
+    finally:
+        for name, parameter in backbone.named_parameters():
+            parameter.requires_grad_(required[name])
+    gradients = {id(parameter): gradient for parameter, gradient in zip(named.values(), given[1:], strict=True)}
+    parts = backbone.parts
+    modules = {
+        "vision": parts.vision,
+        "connector": parts.connector,
+        "language": parts.language,
+        "text embedding": (parts.text_embedding,),
+    }
+    reached = {"[LRN]": given[0] is not None and bool(given[0].abs().sum() > 0)}
+    if backbone.settings.readout != LRN_READOUT:
+        reached.pop("[LRN]")
+    for part, several in modules.items():
+        own = [gradients[id(parameter)] for module in several for parameter in module.parameters()]
+        if own:
+            reached[part] = any(gradient is not None and bool(gradient.abs().sum() > 0) for gradient in own)
+    cut = [part for part, is_reached in reached.items() if not is_reached]
+    if cut:
+        raise BackboneCheckError(f"expected gradients to reach every part, got none in {cut}.")
+
+
+def _check_refusals(backbone: Backbone) -> None:
+    """An empty instruction is refused."""
+    try:
+        _feature(backbone, made_up_pictures(1), ("  ",))
+    except ValueError:
+        return
+    raise BackboneCheckError("expected an empty instruction to be refused, got a feature.")
