@@ -185,7 +185,8 @@ def test_a_prediction_that_is_not_a_number_is_not_executed_as_one_and_passes():
     assert actions[0].isnan().all()
     assert actions[1].tolist() == [0.5] * 6 + [1.0]
     good = torch.cat([chunk(0.2, 0.0), chunk(0.5, 0.5)])
-    fresh = executor.forget(executor.advance(state, bad).state, torch.tensor([True, False]))
+    worse = torch.cat([chunk(math.nan, math.nan), chunk(0.5, 0.5)])
+    fresh = executor.forget(executor.advance(state, worse).state, torch.tensor([True, False]))
     assert executor.advance(fresh, good).actions[:, 0].tolist() == pytest.approx([0.2, 0.5])
     actions, _ = executor.advance(state, good)
     assert actions[:, 0].tolist() == pytest.approx([0.1, 0.5])
