@@ -146,7 +146,10 @@ class HubBackbone(TransformersBackbone):
     ) -> "TransformersBackbone":
         """See `Backbone.from_config`."""
         numbers = dict(config)
-        pictures = PictureFormat(**numbers.pop(_PICTURES_KEY, {}))
+        given = numbers.pop(_PICTURES_KEY, {})
+        pictures = PictureFormat(
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+        )
         return cls(super()._model_of(numbers), tokenizer, settings, pictures)
 
     @classmethod

@@ -111,7 +111,7 @@ class TransformersBackbone(Backbone):
     def config(self) -> dict[str, Any]:
         """What `from_config` takes."""
         numbers: dict[str, Any] = json.loads(self.model.config.to_json_string(use_diff=True))
-        return numbers | {"model_type": self.model.config.model_type}
+        return _architecture(numbers) | {"model_type": self.model.config.model_type}
 
     def decode(
         self,
@@ -154,3 +154,16 @@ class TransformersBackbone(Backbone):
         """See `Backbone.enable_gradient_checkpointing`."""
         model: Any = self.model
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+
+_NO_ARCHITECTURE = ("dtype", "architectures", "transformers_version", "_name_or_path")
+"""Keys that say where a configuration is from; the dtype is the user's choice, not the file's."""
+
+
+def _architecture(numbers: dict[str, Any]) -> dict[str, Any]:
+    """A configuration's numbers without what is no architecture, in its parts too."""
+    return {
+        key: _architecture(value) if isinstance(value, dict) else value
+        for key, value in numbers.items()
+        if key not in _NO_ARCHITECTURE
+    }

@@ -1,14 +1,15 @@
-"""Pictures and instructions at the backbone's door: prepared as the model wants them, or refused in words."""
+"""What all backbones share: pictures prepared as the model wants them, sentences composed once, bad input refused."""
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from calvinbench.envs.names import UnknownNameError
-from calvinbench.policies.backbones.backbone import Pictures
-from calvinbench.policies.backbones.kosmos2 import CLIP_MEAN, CLIP_STD, Kosmos2Backbone
-from calvinbench.policies.backbones.registry import BACKBONES, backbone_class
+from calvinbench.policies.backbones.kosmos2 import Kosmos2Backbone
+from calvinbench.policies.backbones.normalisation import CLIP_MEAN, CLIP_STD
+from calvinbench.policies.backbones.pictures import Pictures
+from calvinbench.policies.backbones.prompt import Kind, Layout
+from calvinbench.policies.backbones.settings import BackboneSettings, layout_by_name
 
 
 @pytest.fixture(scope="module")
@@ -29,37 +30,17 @@ def test_white_and_black_become_what_mean_and_deviation_say(backbone):
         torch.testing.assert_close(black[0, channel], torch.full((112, 112), -mean / std))
 
 
-@pytest.mark.parametrize("size", [200, 84])
-def test_resizing_agrees_with_pil_to_two_of_255_levels(backbone, size):
-    smooth = Image.fromarray(noise(1, 12, 12, 3)[0].numpy()).resize((size, size), Image.Resampling.BICUBIC)
-    expected = np.asarray(smooth.resize((112, 112), Image.Resampling.BICUBIC), dtype=np.float64)
-    pixels = backbone.preprocess(torch.tensor(np.asarray(smooth))[None])[0].movedim(0, -1).double().numpy()
-    levels = (pixels * np.array(CLIP_STD) + np.array(CLIP_MEAN)) * 255
-    difference = np.abs(levels - expected)
-    assert difference.max() < 2.01  # PIL rounds twice: between the two axes too
-    assert difference.mean() < 0.25
-
-
-def test_pictures_that_are_not_uint8_are_refused():
-    with pytest.raises(TypeError, match=r"expected uint8 pictures \(0\.\.255\) of camera 'static', got torch.float32"):
-        Pictures(torch.rand(1, 200, 200, 3), noise(1, 84, 84, 3))
-
-
-@pytest.mark.parametrize("shape", [(1, 3, 84, 84), (84, 84, 3), (1, 84, 84, 4), (1, 0, 84, 3)])
-def test_pictures_of_a_wrong_shape_are_refused(shape):
-    with pytest.raises(ValueError, match=r"\(batch, height, width, 3\) of camera 'gripper'"):
-        Pictures(noise(1, 200, 200, 3), noise(*shape))
-
-
-def test_cameras_of_different_worlds_are_refused():
-    with pytest.raises(ValueError, match=r"got leading axes \(2,\) \(static\) and \(1,\) \(gripper\)"):
-        Pictures(noise(2, 200, 200, 3), noise(1, 84, 84, 3))
+def test_pictures_are_resized_as_pil_does_then_normalised(backbone):
+    picture = noise(1, 84, 84, 3)
+    resized = np.asarray(Image.fromarray(picture[0].numpy()).resize((112, 112), Image.Resampling.BICUBIC))
+    expected = (resized.astype(np.float32) / 255 - np.float32(CLIP_MEAN)) / np.float32(CLIP_STD)
+    np.testing.assert_allclose(backbone.preprocess(picture)[0].movedim(0, -1).numpy(), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("instruction", ["", "   "])
 def test_an_empty_instruction_is_refused(backbone, instruction):
     with pytest.raises(ValueError, match="such as 'open the drawer', got an empty one"):
-        backbone.tokenize(instruction)
+        backbone.prompt(instruction)
 
 
 def test_one_instruction_is_needed_for_each_frame(backbone):
@@ -68,18 +49,61 @@ def test_one_instruction_is_needed_for_each_frame(backbone):
         backbone(pictures, ["open the drawer"], torch.zeros(backbone.width))
 
 
-def test_a_sentence_is_encoded_once(monkeypatch):
+def test_a_missing_camera_is_refused(backbone):
+    with pytest.raises(ValueError, match="got none of 'gripper'"):
+        backbone(Pictures(noise(1, 200, 200, 3)), ["open the drawer"], torch.zeros(backbone.width))
+
+
+def test_a_sentence_is_composed_once(monkeypatch):
     backbone = Kosmos2Backbone.tiny(torch.Generator().manual_seed(0))
-    encoded = []
-    encode = backbone.encode
-    monkeypatch.setattr(backbone, "encode", lambda sentence: encoded.append(sentence) or encode(sentence))
-    first = backbone.tokenize("open the drawer")
-    assert backbone.tokenize("open the drawer") == first
-    backbone.tokenize("close the drawer")
-    assert encoded == ["open the drawer", "close the drawer"]
+    composed = []
+    compose = backbone.compose
+    monkeypatch.setattr(backbone, "compose", lambda sentence: composed.append(sentence) or compose(sentence))
+    first = backbone.prompt("open the drawer")
+    assert backbone.prompt("open the drawer") == first
+    backbone.prompt("close the drawer")
+    assert composed == ["open the drawer", "close the drawer"]
 
 
-def test_backbones_are_found_by_name():
-    assert {name: backbone_class(name).name for name in BACKBONES} == {"kosmos2": "kosmos2"}
-    with pytest.raises(UnknownNameError, match="Did you mean 'kosmos2'"):
-        backbone_class("kosmos-2")
+def test_names_of_special_tokens_in_a_sentence_are_letters(backbone):
+    image_id = backbone.special_id("<image>")
+    assert backbone.words("<image>", special=True).ids == (image_id,)
+    assert image_id not in backbone.prompt("find <image> and </s>").ids
+    assert backbone.eos_id not in backbone.prompt("find <image> and </s>").ids[:8]
+
+
+def test_a_tokenizer_of_another_model_is_told(backbone):
+    with pytest.raises(ValueError, match="a tokenizer of kosmos2 with the token '<nonsense>', got one without it"):
+        backbone.special_id("<nonsense>")
+
+
+def test_pooling_reads_the_largest_of_each_number_over_all_tokens_without_lrn():
+    settings = BackboneSettings(readout="max-pooling")
+    backbone = Kosmos2Backbone.tiny(torch.Generator().manual_seed(0), settings).eval()
+    assert Kind.LRN not in backbone.prompt("open the drawer").kinds
+    seen = []
+    backbone.model.register_forward_hook(lambda module, given, output: seen.append(output.last_hidden_state))
+    pictures = Pictures(noise(1, 84, 84, 3), noise(1, 84, 84, 3))
+    with torch.no_grad():
+        feature = backbone(pictures, ["open the drawer"], torch.zeros(backbone.width))
+    torch.testing.assert_close(feature, seen[0].amax(dim=1))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ({"cameras": ("gripper",)}, r"expected cameras \('static', 'gripper'\) or \('static',\), got \('gripper',\)"),
+        ({"cameras": ("static", "wrist")}, "Unknown camera 'wrist'"),
+        ({"readout": "mean"}, "Unknown read-out 'mean'"),
+        ({"image_size": 0}, "expected an image_size of at least 1, got 0"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(wrong, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        BackboneSettings(**wrong)
+
+
+def test_layouts_go_by_name():
+    assert layout_by_name("native") is Layout.NATIVE
+    with pytest.raises(ValueError, match=r"Unknown layout 'nativ'\. Did you mean 'native'"):
+        layout_by_name("nativ")

@@ -21,7 +21,7 @@ def test_leading_axes_are_kept_and_made_one():
 def test_the_gripper_camera_may_be_left_out_but_not_asked_for():
     pictures = Pictures(noise(1, 20, 20, 3))
     assert pictures.flattened().gripper is None
-    with pytest.raises(ValueError, match="got none of 'gripper'. Render it, or make the policy with cameras=static"):
+    with pytest.raises(ValueError, match=r"got none of 'gripper'. Render it, or make the policy with cameras=static"):
         pictures.of("gripper")
 
 

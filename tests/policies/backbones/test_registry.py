@@ -18,7 +18,7 @@ def test_any_vlm_of_the_hub_has_one_class(name):
 
 
 def test_another_name_gets_a_guess():
-    with pytest.raises(UnknownNameError, match="Unknown backbone 'kosmos-2'. Did you mean 'kosmos2'"):
+    with pytest.raises(UnknownNameError, match=r"Unknown backbone 'kosmos-2'. Did you mean 'kosmos2'"):
         backbone_class("kosmos-2")
 
 

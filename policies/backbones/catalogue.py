@@ -1,0 +1,69 @@
+"""What the backbones are at full size: reckoned on torch's meta device, which makes models without memory."""
+
+from dataclasses import dataclass
+
+import torch
+
+from calvinbench.policies.backbones.registry import BACKBONES, backbone_class
+from calvinbench.policies.backbones.settings import BackboneSettings
+from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
+
+WEIGHT_BYTES = 2
+"""Of a parameter in 16 bits."""
+TRAINING_BYTES = 16
+"""Of a parameter while it is trained in mixed precision: weight and gradient in 16 bits, weight and two moments of Adam
+in 32. Activations come on top."""
+GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueEntry:
+    """One backbone at full size.
+
+    Attributes:
+        name: What specs call it.
+        model: What it really is.
+        hub: Its published weights; None where they come otherwise.
+        num_parameters: Without a language-modelling head, [LRN] and policy head.
+        width: Numbers in the fused feature.
+        image_size: Pixels a side.
+        num_image_tokens: Vision tokens a picture.
+        weights_gib: Memory of the weights in 16 bits.
+        training_gib: Memory of weights, gradients and Adam.
+        unchecked: What could not be checked where it was written.
+    """
+
+    name: str
+    model: str
+    hub: str | None
+    num_parameters: int
+    width: int
+    image_size: int
+    num_image_tokens: int
+    weights_gib: float
+    training_gib: float
+    unchecked: str
+
+
+def catalogue() -> tuple[CatalogueEntry, ...]:
+    """All named backbones at full size. Takes some seconds."""
+    return tuple(_entry(name) for name in BACKBONES)
+
+
+def _entry(name: str) -> CatalogueEntry:
+    kind = backbone_class(name)
+    with torch.device("meta"):
+        backbone = kind.from_config(kind.full_config(), tiny_tokenizer(kind.special_tokens), BackboneSettings())
+    num_parameters = sum(parameter.numel() for parameter in backbone.parameters())
+    return CatalogueEntry(
+        name=name,
+        model=kind.model_name,
+        hub=kind.hub_name,
+        num_parameters=num_parameters,
+        width=backbone.width,
+        image_size=backbone.image_size,
+        num_image_tokens=backbone.num_image_tokens,
+        weights_gib=round(num_parameters * WEIGHT_BYTES / GIB, 1),
+        training_gib=round(num_parameters * TRAINING_BYTES / GIB, 1),
+        unchecked=kind.unchecked,
+    )

@@ -1,0 +1,157 @@
+"""Any VLM of the hub without a file of its own: four architectures, made small and saved as the hub has them."""
+
+import json
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModel
+
+from calvinbench.policies.backbones.check import check_backbone, made_up_pictures
+from calvinbench.policies.backbones.hub import HubBackbone
+from calvinbench.policies.backbones.prompt import Kind, Layout
+from calvinbench.policies.backbones.settings import BackboneSettings
+from calvinbench.policies.backbones.sources import BackboneSourceError
+from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
+
+SENTENCE = "push the red block to the left"
+SIZES = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "initializer_range": 0.08,
+}
+TEXT = SIZES | {
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 1024,
+    "bos_token_id": 0,
+    "pad_token_id": 1,
+    "eos_token_id": 2,
+}
+QWEN_VISION = {"depth": 2, "hidden_size": 64, "intermediate_size": 128, "num_heads": 4, "out_hidden_size": 64}
+QWEN_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>", "<|im_start|>", "<|im_end|>")
+QWEN_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% for piece in message['content'] %}"
+    "{% if piece['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ piece['text'] }}"
+    "{% endif %}{% endfor %}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+)
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}User:{% for piece in message['content'] %}"
+    "{% if piece['type'] == 'image' %}<image>{% else %}{{ piece['text'] }}{% endif %}{% endfor %}\n{% endfor %}Answer:"
+)
+
+
+def smolvlm():
+    tokenizer = tiny_tokenizer(("<image>", "<fake_token_around_image>", "<global-img>"))
+    tokenizer.chat_template = PLAIN_TEMPLATE
+    return tokenizer, {
+        "model_type": "smolvlm",
+        "image_token_id": tokenizer.get_vocab()["<image>"],
+        "scale_factor": 2,
+        "vision_config": SIZES | {"image_size": 64, "patch_size": 16},
+        "text_config": TEXT | {"model_type": "llama", "vocab_size": len(tokenizer)},
+    }
+
+
+def qwen(model_type, vision, text):
+    tokenizer = tiny_tokenizer(QWEN_TOKENS)
+    tokenizer.chat_template = QWEN_TEMPLATE
+    vocabulary = tokenizer.get_vocab()
+    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]}
+    return tokenizer, {
+        "model_type": model_type,
+        "vision_config": QWEN_VISION | {"initializer_range": 0.08} | vision,
+        "text_config": TEXT | {"vocab_size": len(tokenizer), "rope_parameters": rope} | text,
+        "image_token_id": vocabulary["<|image_pad|>"],
+        "video_token_id": vocabulary["<|video_pad|>"],
+        "vision_start_token_id": vocabulary["<|vision_start|>"],
+        "vision_end_token_id": vocabulary["<|vision_end|>"],
+    }
+
+
+def internvl():
+    tokenizer = tiny_tokenizer(("<img>", "</img>", "<IMG_CONTEXT>"))
+    return tokenizer, {
+        "model_type": "internvl",
+        "image_token_id": tokenizer.get_vocab()["<IMG_CONTEXT>"],
+        "vision_config": SIZES | {"image_size": [56, 56], "patch_size": [14, 14]},
+        "text_config": TEXT | {"model_type": "qwen2", "vocab_size": len(tokenizer)},
+    }
+
+
+ARCHITECTURES = {
+    "smolvlm": (smolvlm, None),
+    "qwen2.5-vl": (lambda: qwen("qwen2_5_vl", {"fullatt_block_indexes": [1], "window_size": 112}, {}), 112),
+    "qwen3-vl": (
+        lambda: qwen("qwen3_vl", {"deepstack_visual_indexes": [0], "num_position_embeddings": 64}, {"head_dim": 16}),
+        128,
+    ),
+    "internvl": (internvl, None),
+}
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def folder(request, tmp_path):
+    """A folder as the hub has it: weights, configuration, tokenizer with its chat template, preprocessor."""
+    make, image_size = ARCHITECTURES[request.param]
+    tokenizer, numbers = make()
+    torch.manual_seed(0)
+    numbers = dict(numbers)
+    AutoModel.from_config(AutoConfig.for_model(numbers.pop("model_type"), **numbers)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    preprocessor = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6], "resample": 1}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(preprocessor))
+    return tmp_path, image_size
+
+
+@pytest.mark.parametrize("layout", [Layout.SEED, Layout.NATIVE])
+def test_a_folder_of_the_hub_makes_a_backbone_that_passes(folder, layout):
+    place, image_size = folder
+    settings = BackboneSettings(layout=layout, image_size=image_size)
+    backbone = HubBackbone.pretrained(place, settings, torch.float32)
+    check_backbone(backbone)
+    assert (backbone.image_mean, backbone.image_std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    assert backbone.resample == "lanczos"
+    prompt = backbone.prompt(SENTENCE)
+    assert prompt.cameras == ("static", "gripper")
+    assert prompt.kinds.count(Kind.STATIC) == prompt.kinds.count(Kind.GRIPPER) == backbone.num_image_tokens
+    assert prompt.kinds[-1] == Kind.LRN
+
+
+def test_the_chat_template_gives_the_native_prompt(tmp_path):
+    tokenizer, numbers = smolvlm()
+    backbone = HubBackbone.from_config(numbers, tokenizer, BackboneSettings(layout=Layout.NATIVE))
+    prompt = backbone.prompt(SENTENCE)
+    text = [token for token, kind in zip(prompt.ids, prompt.kinds, strict=True) if kind == Kind.TEXT]
+    frame = ["<fake_token_around_image>", "<global-img>", "<fake_token_around_image>"]
+    assert tokenizer.decode(text) == f"User:{''.join(frame * 2)}{SENTENCE}Answer:"
+
+
+@torch.no_grad()
+def test_deeper_features_of_qwen3_go_where_its_own_forward_puts_them():
+    make, size = ARCHITECTURES["qwen3-vl"]
+    tokenizer, numbers = make()
+    torch.manual_seed(0)
+    settings = BackboneSettings(layout=Layout.NATIVE, image_size=size)
+    backbone = HubBackbone.from_config(numbers, tokenizer, settings).eval()
+    pictures, lrn = made_up_pictures(1), 0.1 * torch.randn(64)
+    ours = backbone(pictures, [SENTENCE], lrn)
+    prompt = backbone.prompt(SENTENCE)
+    ids = torch.tensor(
+        [[3 if kind == Kind.LRN else token for token, kind in zip(prompt.ids, prompt.kinds, strict=True)]]
+    )
+    is_vision = torch.tensor([[int(kind in (Kind.STATIC, Kind.GRIPPER)) for kind in prompt.kinds]])
+    backbone.parts.text_embedding.weight[3] = lrn
+    pixels = torch.cat([backbone.preprocess(pictures.static), backbone.preprocess(pictures.of("gripper"))])
+    theirs = backbone.model(input_ids=ids, mm_token_type_ids=is_vision, **backbone.image_inputs(pixels))
+    torch.testing.assert_close(ours, theirs.last_hidden_state[:, -1], atol=1e-5, rtol=0)
+
+
+def test_a_model_without_vision_and_a_size_that_it_does_not_take_are_refused(tmp_path):
+    tokenizer, numbers = internvl()
+    with pytest.raises(BackboneSourceError, match="expected a vision-language model, got LlamaModel"):
+        HubBackbone.from_config(TEXT | {"model_type": "llama", "vocab_size": 600}, tokenizer, BackboneSettings())
+    with pytest.raises(ValueError, match="expected no image_size but 56 for InternVLModel, got 112"):
+        HubBackbone.from_config(numbers, tokenizer, BackboneSettings(image_size=112))
+    with pytest.raises(ValueError, match="expected a VLM for 'hf', got none"):
+        HubBackbone.tiny(torch.Generator())
