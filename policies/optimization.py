@@ -1,0 +1,86 @@
+"""How a policy is trained, as settings of the trainer: rates, precision, batches, schedule. Imports no torch."""
+
+from dataclasses import dataclass
+
+from calvinbench.envs.names import require_name
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+SCHEDULES = ("constant", "cosine")
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizationSettings:
+    """Settings of the optimiser (AdamW), the batches and the loss; the defaults are the seed's.
+
+    What the seed leaves open is as RoboVLMs fine-tunes on CALVIN.
+
+    Attributes:
+        learning_rate: After warm-up.
+        weight_decay: AdamW's.
+        precision: Of mixed-precision training: `"fp32"` for none, `"bf16"`, or `"fp16"` with a scaled loss. The weights
+            that are trained stay in 32 bits.
+        batch_size: Windows of a forward pass.
+        gradient_accumulation_steps: Forward passes of a step.
+        warmup_epochs: Share of an epoch in which the rate rises from 0.
+        warmup_steps: Steps added to it.
+        schedule: What the rate does after warm-up: `"constant"`, or `"cosine"` down to `min_learning_rate_scale`.
+        min_learning_rate_scale: Of `learning_rate`, what is left at the end of a cosine.
+        max_gradient_norm: What gradients are clipped to; None for no clipping.
+        max_epochs: Passes over the data.
+        max_steps: Steps at most; None for no limit.
+        gripper_loss_ratio: Weight of the gripper's loss (`losses.chunk_loss`).
+        window_size: Frames of a training window.
+        static_shift: Pixels by which pictures of the static camera are shifted at random, at most.
+        gripper_shift: The same for the gripper's.
+        same_shift_in_window: Whether all frames of a window are shifted alike.
+        num_workers: Processes that load data.
+        seed: What everything random is drawn from.
+
+    Raises:
+        UnknownNameError: There is no such precision or schedule.
+        ValueError: A number is out of its range.
+    """
+
+    learning_rate: float = 2e-5
+    weight_decay: float = 0.0
+    precision: str = "fp16"
+    batch_size: int = 8
+    gradient_accumulation_steps: int = 4
+    warmup_epochs: float = 0.25
+    warmup_steps: int = 0
+    schedule: str = "constant"
+    min_learning_rate_scale: float = 0.0
+    max_gradient_norm: float | None = None
+    max_epochs: int = 5
+    max_steps: int | None = None
+    gripper_loss_ratio: float = 0.01
+    window_size: int = 8
+    static_shift: int = 10
+    gripper_shift: int = 4
+    same_shift_in_window: bool = False
+    num_workers: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_name(self.precision, PRECISIONS, "precision")
+        require_name(self.schedule, SCHEDULES, "schedule")
+        for name in ("batch_size", "gradient_accumulation_steps", "max_epochs", "window_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}.")
+        not_negative = ("weight_decay", "warmup_epochs", "warmup_steps", "gripper_loss_ratio", "static_shift")
+        for name in (*not_negative, "gripper_shift", "num_workers", "seed"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"expected {name} of at least 0, got {getattr(self, name)}.")
+        if not self.learning_rate > 0:
+            raise ValueError(f"expected a learning_rate above 0, got {self.learning_rate}.")
+        if not 0 <= self.min_learning_rate_scale <= 1:
+            raise ValueError(f"expected min_learning_rate_scale from 0 to 1, got {self.min_learning_rate_scale}.")
+        if self.max_gradient_norm is not None and not self.max_gradient_norm > 0:
+            raise ValueError(f"expected max_gradient_norm above 0, or None, got {self.max_gradient_norm}.")
+        if self.max_steps is not None and self.max_steps < 1:
+            raise ValueError(f"expected max_steps of at least 1, or None, got {self.max_steps}.")
+
+    @property
+    def effective_batch_size(self) -> int:
+        """Windows of a step."""
+        return self.batch_size * self.gradient_accumulation_steps
