@@ -1,0 +1,161 @@
+"""Checkpoints of RoboVLMs (arXiv:2412.14058, github.com/Robot-VLAs/RoboVLMs at 8adc1d2) as policies of this project.
+
+A checkpoint is FILE.pt with its FILE.json, and the folder of the VLM it was trained from, of which only config.json and
+tokenizer are read. Tests hold a tiny one, saved by RoboVLMs' own code, against that code's outputs. The released files
+could not be read where this was written, so that what they hold beyond the public code is not known; every weight is
+accounted for, and `calvinbench import robovlms --dry-run` lists what would go where.
+
+Done as RoboVLMs does it, for agreement: the order of tokens (layout `robovlms`), a memory of exactly the last
+`window_size` features, the first action of each chunk, poses mapped from [-1, 1] to `norm_min`..`norm_max`. Not copied:
+it maps the gripper into that range too before comparing it with one half, which fails where `norm_max` is below .5.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from calvinbench.policies.backbones.registry import backbone_class
+from calvinbench.policies.checkpoint import build_model, load_strictly, save_checkpoint
+from calvinbench.policies.robovlms_plan import ImportPlan, plan_import
+from calvinbench.policies.robovlms_weights import RoboVLMsError
+from calvinbench.policies.spec import PolicySpecError, require_argument
+from calvinbench.policies.usage import Usage, with_memory
+from calvinbench.policies.vlm_lstm import VLMLSTM
+from calvinbench.policies.vlm_lstm_policy import VLMLSTMPolicy
+
+UNCHECKED = "RoboVLMs' released files could not be read where this import was written; names are the public code's"
+_NAMES_SHOWN = 8
+
+
+def make_robovlms_policy(
+    argument: str | None,
+    *,
+    config: str | None = None,
+    vlm: str | None = None,
+    memory_span: str | None = None,
+    memory_reset: str | None = None,
+    chunk_rule: str | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    compile: str = "false",  # noqa: A002  a setting of the spec, named as torch names it
+) -> VLMLSTMPolicy:
+    """Makes `robovlms:FILE.pt,config=FILE.json,vlm=DIR`.
+
+    Args:
+        argument: The checkpoint.
+        config: Its configuration.
+        vlm: Folder with the VLM's config.json and tokenizer; by default where the configuration says.
+        memory_span: See `learned_policies.make_untrained_policy`, as all that follows; by default RoboVLMs' own.
+        memory_reset: See there.
+        chunk_rule: See there.
+        device: See there.
+        dtype: See there.
+        compile: See there.
+
+    Raises:
+        RoboVLMsError: A file cannot be read, or does not fit.
+        PolicySpecError: A setting cannot be used.
+    """
+    file = require_argument("robovlms", argument, "a RoboVLMs checkpoint FILE.pt")
+    if config is None:
+        raise PolicySpecError(
+            f"expected the checkpoint's configuration beside it, 'robovlms:{file},config=FILE.json', got none."
+        )
+    usage = Usage.parse(device, dtype, compile)
+    plan = plan_import(file, config, vlm)
+    model = load_planned(plan)
+    settings = with_memory(plan.config, memory_span, memory_reset, chunk_rule)
+    return VLMLSTMPolicy(model, settings, usage, digest_of(plan.file))
+
+
+def load_planned(plan: ImportPlan) -> VLMLSTM:
+    """The model with the file's weights, in eval mode.
+
+    Raises:
+        RoboVLMsError: A weight is missing, left over or of another shape.
+    """
+    if not plan.fits:
+        raise RoboVLMsError(
+            f"expected in '{plan.file}' the weights of {plan.config.backbone} and its head as '{plan.config_file}' and "
+            f"'{plan.vlm_folder}' say, but {_some('missing', plan.missing)}, {_some('left over', plan.left)}, "
+            f"{_some('of another shape', plan.misshapen)}. {_advice(plan)}"
+        )
+    model = build_model(plan.config, plan.numbers.config, plan.numbers.tokenizer)
+    load_strictly(model, plan.weights, f"'{plan.file}'")
+    return model.eval()
+
+
+def save_imported(plan: ImportPlan, folder: Path) -> Path:
+    """Writes the checkpoint as one of this project's (`checkpoint:FOLDER`), which says where it came from.
+
+    Args:
+        plan: What `plan_import` found.
+        folder: Where to.
+
+    Raises:
+        RoboVLMsError: A weight is missing, left over or of another shape.
+    """
+    dropped = {row.theirs: row.note for row in plan.rows if not row.ours}
+    notes: dict[str, Any] = {
+        "imported_from": {
+            "format": "RoboVLMs",
+            "file": plan.file.name,
+            "sha256": digest_of(plan.file),
+            "config_file": plan.config_file.name,
+            "config": plan.written,
+            "idle_keys": {key.key: key.reason for key in plan.idle},
+            "dropped_weights": dropped,
+            "unchecked": unchecked(plan),
+        }
+    }
+    json.dumps(notes)  # before the weights are moved
+    return save_checkpoint(folder, load_planned(plan), plan.config, notes)
+
+
+def unchecked(plan: ImportPlan) -> str:
+    """What could not be checked of such an import."""
+    backbone = backbone_class(plan.config.backbone).unchecked
+    return UNCHECKED if not backbone else f"{UNCHECKED}. {backbone[0].upper()}{backbone[1:]}"
+
+
+def plan_as_json(plan: ImportPlan) -> dict[str, Any]:
+    """The plan as JSON can write it."""
+    return {
+        "file": str(plan.file),
+        "config": str(plan.config_file),
+        "vlm": str(plan.vlm_folder),
+        "fits": plan.fits,
+        "policy": plan.config.to_json(),
+        "weights": [asdict(row) for row in plan.rows],
+        "missing": plan.missing,
+        "left": plan.left,
+        "misshapen": plan.misshapen,
+        "idle_keys": [asdict(key) for key in plan.idle],
+        "unchecked": unchecked(plan),
+    }
+
+
+def digest_of(file: Path) -> str:
+    """SHA-256 of a file."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _some(what: str, names: tuple[str, ...]) -> str:
+    if not names:
+        return f"0 are {what}"
+    rest = f", and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return f"{len(names)} are {what} ({', '.join(names[:_NAMES_SHOWN])}{rest})"
+
+
+def _advice(plan: ImportPlan) -> str:
+    if plan.misshapen:
+        return "The configuration or the VLM's folder is another checkpoint's."
+    if plan.missing and not plan.left:
+        return (
+            "RoboVLMs can save without the parts that it froze; such a file is not enough, for a policy is made from "
+            "one file alone. Save it again with all weights."
+        )
+    return "It is another model's file, or of another version of RoboVLMs' code."

@@ -1,0 +1,93 @@
+"""The weights of a RoboVLMs file, read without running anything that is in it."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from calvinbench.policies.checkpoint import CheckpointError
+
+WEIGHTS_KEYS = ("state_dict", "model_state_dict")
+"""Where RoboVLMs' trainers put the weights."""
+
+
+class RoboVLMsError(CheckpointError):
+    """A RoboVLMs file that cannot be read, or that holds what is not made here."""
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """Reads the weights by their names in the file, without its prefixes.
+
+    Args:
+        file: As RoboVLMs' trainers save it, with Lightning or without. Nothing of it is run: only tensors and plain
+            values are read (`weights_only`).
+
+    Returns:
+        Weights whose names begin with `action_token`, `backbone.`, `act_head.`. They stay on disk until they are used,
+        where the file's form allows it.
+
+    Raises:
+        RoboVLMsError: There is no such file, it is damaged, needs pickled classes, or holds no weights.
+    """
+    if not file.is_file():
+        raise RoboVLMsError(f"expected a RoboVLMs checkpoint FILE.pt, got '{file}': there is no such file.")
+    content = _load(file)
+    found = [key for key in WEIGHTS_KEYS if isinstance(content, Mapping) and key in content]
+    if not found or not isinstance(content[found[0]], Mapping):
+        held = f"keys {', '.join(map(str, list(content)[:8]))}" if isinstance(content, Mapping) else str(type(content))
+        raise RoboVLMsError(
+            f"expected weights under {' or '.join(WEIGHTS_KEYS)} in '{file}', got {held}. Is it another project's "
+            "file, or the weights alone? torch.save({'state_dict': weights}, FILE) makes it one that can be read."
+        )
+    weights: dict[str, Tensor] = {}
+    for name, tensor in content[found[0]].items():
+        if not isinstance(tensor, Tensor):
+            raise RoboVLMsError(f"expected a tensor as '{name}' in '{file}', got {type(tensor).__name__}.")
+        plain = plain_name(name)
+        if plain in weights:
+            raise RoboVLMsError(f"expected every weight once in '{file}', got '{plain}' under two prefixes.")
+        weights[plain] = tensor
+    return weights
+
+
+def plain_name(name: str) -> str:
+    """A weight's name without `module.` (of training on several GPUs) and `model.` (of the trainer) before it."""
+    while name.startswith("module."):
+        name = name.removeprefix("module.")
+    return name.removeprefix("model.").removeprefix("module.")
+
+
+def _load(file: Path) -> Any:
+    """What is in the file; tensors are mapped from disk where it is a zip, as torch writes since 1.6."""
+    is_zip = file.open("rb").read(2) == b"PK"
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
+    except pickle.UnpicklingError as error:
+        raise RoboVLMsError(_unpickling_words(file, error, is_zip=is_zip)) from error
+    except (RuntimeError, EOFError, KeyError, ValueError, OSError, AttributeError, TypeError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RoboVLMsError(
+            f"expected a whole checkpoint as torch.save writes it in '{file}', but: {first} It is damaged, or no "
+            "checkpoint: download it again and compare its size."
+        ) from error
+
+
+def _unpickling_words(file: Path, error: Exception, *, is_zip: bool) -> str:
+    """Which classes the file would have had made, if it is that."""
+    wanted: list[str] = []
+    if is_zip:
+        try:
+            wanted = list(torch.serialization.get_unsafe_globals_in_checkpoint(str(file)))
+        except (RuntimeError, ValueError, pickle.UnpicklingError):
+            wanted = []
+    if wanted:
+        return (
+            f"expected tensors and plain values alone in '{file}', but it asks for {', '.join(sorted(wanted))}. "
+            "Classes of a file are not made, for that can run anything. Whoever trusts it reads it with RoboVLMs' own "
+            "code and saves torch.save({'state_dict': weights}, NEW_FILE)."
+        )
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return f"expected a checkpoint as torch.save writes it in '{file}', but: {first} Is it damaged, or another file?"

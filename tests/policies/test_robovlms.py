@@ -1,0 +1,217 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from calvinbench.policies.backbones.pictures import Pictures
+from calvinbench.policies.checkpoint import load_checkpoint
+from calvinbench.policies.registry import make_policy
+from calvinbench.policies.robovlms import digest_of, load_planned, make_robovlms_policy, plan_as_json, save_imported
+from calvinbench.policies.robovlms_plan import plan_import
+from calvinbench.policies.robovlms_weights import RoboVLMsError, plain_name, read_weights
+from calvinbench.policies.spec import PolicySpecError
+from tests.policies.robovlms_files import write_files
+
+SENTENCE = "open the drawer"
+
+
+@pytest.fixture(scope="module")
+def kosmos2(tmp_path_factory):
+    return write_files(tmp_path_factory.mktemp("kosmos2"), "kosmos2")
+
+
+def pictures(batch_size=2):
+    generator = np.random.default_rng(0)
+    static = generator.integers(0, 256, (batch_size, 40, 40, 3), dtype=np.uint8)
+    gripper = generator.integers(0, 256, (batch_size, 30, 30, 3), dtype=np.uint8)
+    return Pictures(torch.from_numpy(static), torch.from_numpy(gripper))
+
+
+@pytest.mark.parametrize("backbone", ["kosmos2", "paligemma", "moondream", "uform"])
+def test_every_weight_comes_back_under_its_own_name(tmp_path, backbone):
+    files = write_files(tmp_path, backbone)
+    plan = plan_import(files.file, files.config, files.vlm)
+    assert plan.fits
+    loaded, expected = load_planned(plan).state_dict(), files.model.state_dict()
+    assert loaded.keys() == expected.keys()
+    for name, tensor in expected.items():
+        if name == "lrn.embedding" and backbone == "uform":
+            assert not loaded[name].any()
+        else:
+            assert torch.allclose(loaded[name], tensor, rtol=1e-6, atol=0), name
+    with torch.no_grad():
+        ours, theirs = (model.encode(pictures(), [SENTENCE] * 2) for model in (load_planned(plan), files.model))
+    assert torch.allclose(ours, theirs, atol=1e-5)
+    dropped = {row.theirs: row.note for row in plan.rows if not row.ours}
+    assert any("lm_head" in name for name in dropped)
+    assert all(dropped.values())
+
+
+def test_paligemma_agrees_with_embeddings_put_together_as_robovlms_does(tmp_path):
+    """Its steps over transformers' modules: pictures divided by sqrt(width), then all multiplied by the decoder."""
+    files = write_files(tmp_path, "paligemma")
+    source = files.model.backbone
+    model, tokenizer = source.model, source.tokenizer
+    text = tokenizer.encode(f"{SENTENCE}\n", add_special_tokens=False)
+    ids = torch.tensor([[tokenizer.eos_token_id, *text]])
+    scale = model.config.text_config.hidden_size**0.5
+    seen = pictures(1)
+    with torch.no_grad():
+        table = files.weights["model.backbone.language_model.model.embed_tokens.weight"]
+        embedded = table[ids]  # (1, L, width), unscaled
+        pixels = [source.preprocess(seen.of(camera)) for camera in ("gripper", "static")]
+        towers = [model.vision_tower(each).last_hidden_state for each in pixels]
+        features = [model.multi_modal_projector(each) / scale for each in towers]
+        token = files.weights["model.action_token"][None, None]
+        sequence = torch.cat([embedded[:, :1], *features, embedded[:, 1:-1], token, embedded[:, -1:]], dim=1)
+        # transformers 4 scaled whatever embeddings Gemma was given, and was causal; version 5 must be told both.
+        length = sequence.shape[1]
+        causal = torch.ones(1, 1, length, length, dtype=torch.bool).tril()
+        hidden = model.language_model(inputs_embeds=sequence * scale, attention_mask=causal).last_hidden_state
+        expected = hidden[:, -2]
+        ours = load_planned(plan_import(files.file, files.config, files.vlm)).encode(seen, [SENTENCE])
+        sequence[:, -2] /= scale  # as if [LRN] were not scaled
+        mistaken = model.language_model(inputs_embeds=sequence * scale, attention_mask=causal).last_hidden_state[:, -2]
+    assert (ours - expected).abs().max() < 1e-5
+    assert (ours - mistaken).abs().max() > 1e-2
+
+
+def test_settings_are_those_of_the_configuration(kosmos2):
+    policy = make_policy(kosmos2.spec)
+    config = policy.config
+    assert config.memory.span == "window:4"
+    assert config.memory.reset == "subtask"
+    assert config.chunk_rule == "first"
+    assert (config.pose_range.low, config.pose_range.high) == (-0.65, 0.65)
+    assert config.backbone_settings.layout == "robovlms"
+    assert config.backbone_settings.cameras == ("static", "gripper")
+    assert (config.head.num_layers, config.head.decoder, config.head.hidden_dim) == (4, "mlp", 16)
+    assert policy.traits.weights_digest == digest_of(kosmos2.file)
+    other = make_policy(f"{kosmos2.spec},memory_span=unbounded,memory_reset=chain,chunk_rule=first:2")
+    assert other.traits.memory.span == "unbounded"
+    assert other.traits.chunk_rule == "first:2"
+
+
+def test_an_import_is_a_checkpoint_that_says_where_it_came_from(kosmos2, tmp_path):
+    plan = plan_import(kosmos2.file, kosmos2.config, kosmos2.vlm)
+    checkpoint = load_checkpoint(save_imported(plan, tmp_path / "imported"))
+    origin = checkpoint.notes["imported_from"]
+    assert origin["file"] == "tiny.pt"
+    assert origin["sha256"] == digest_of(kosmos2.file)
+    assert origin["config"]["robovlm_name"] == "RoboKosMos"
+    assert list(origin["dropped_weights"]) == ["backbone.text_model.lm_head.weight"]
+    assert "could not be read" in origin["unchecked"]
+    with torch.no_grad():
+        ours, theirs = (model.encode(pictures(), [SENTENCE] * 2) for model in (checkpoint.model, kosmos2.model))
+    assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("prefix", ["", "model.", "module.", "module.model.", "module.module.model.", "model.module."])
+def test_prefixes_of_trainers_mean_nothing(prefix):
+    assert plain_name(f"{prefix}backbone.text_model.model.x") == "backbone.text_model.model.x"
+
+
+def test_weights_of_older_trainers_and_files_are_read(kosmos2, tmp_path):
+    file = tmp_path / "old.pt"
+    weights = {f"module.{name.removeprefix('model.')}": tensor for name, tensor in kosmos2.weights.items()}
+    torch.save({"model_state_dict": weights}, file, _use_new_zipfile_serialization=False)
+    plan = plan_import(file, kosmos2.config, kosmos2.vlm)
+    assert plan.fits
+    twice = {**kosmos2.weights, "action_token": torch.zeros(3)}
+    torch.save({"state_dict": twice}, file)
+    with pytest.raises(RoboVLMsError, match="got 'action_token' under two prefixes"):
+        read_weights(file)
+
+
+class Payload:
+    def __reduce__(self):
+        return (print, ("run!",))
+
+
+def test_files_that_need_more_than_tensors_are_refused_and_nothing_is_run(tmp_path, capsys):
+    file = tmp_path / "evil.pt"
+    torch.save({"state_dict": {}, "hyper_parameters": Payload()}, file)
+    with pytest.raises(RoboVLMsError, match=r"it asks for .*print"):
+        read_weights(file)
+    assert "run!" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"weights": {}}, "expected weights under state_dict or model_state_dict .* got keys weights"),
+        ([1, 2], "got <class 'list'>"),
+        ({"state_dict": {"a": 1}}, "expected a tensor as 'a'"),
+    ],
+)
+def test_files_without_weights_are_refused(tmp_path, content, words):
+    torch.save(content, tmp_path / "file.pt")
+    with pytest.raises(RoboVLMsError, match=words):
+        read_weights(tmp_path / "file.pt")
+
+
+def test_damaged_and_absent_files_are_refused(kosmos2, tmp_path):
+    whole = kosmos2.file.read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"not a checkpoint", b"PK\x03\x04 neither"):
+        (tmp_path / "file.pt").write_bytes(content)
+        with pytest.raises(RoboVLMsError, match=r"in '.*file\.pt'"):
+            read_weights(tmp_path / "file.pt")
+    with pytest.raises(RoboVLMsError, match="there is no such file"):
+        read_weights(tmp_path / "none.pt")
+
+
+def test_missing_left_over_and_misshapen_weights_are_named(kosmos2, tmp_path):
+    weights = dict(kosmos2.weights)
+    del weights["model.act_head.rnn.weight_hh_l3"]
+    weights["model.vision_resampler.latents"] = torch.zeros(2, 2)
+    weights["model.action_token"] = torch.zeros(7)
+    torch.save({"state_dict": weights}, tmp_path / "file.pt")
+    plan = plan_import(tmp_path / "file.pt", kosmos2.config, kosmos2.vlm)
+    assert not plan.fits
+    assert plan.missing == ("head.lstm.weight_hh_l3",)
+    assert plan.left == ("vision_resampler.latents",)
+    assert plan.misshapen == ("lrn.embedding (7,) instead of (128,)",)
+    with pytest.raises(RoboVLMsError, match=r"1 are missing \(head.lstm.weight_hh_l3\), 1 are left over"):
+        load_planned(plan)
+    assert json.dumps(plan_as_json(plan))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": "llava"}, "got one of llava: it is LLaVA on MPT-7B there"),
+        ({"model": "qwen"}, "got one of qwen-vl: it is the first Qwen-VL"),
+        ({"model": "flamingo"}, "got one of flamingo: it is on MPT-1B"),
+        ({"use_vision_resampler": True}, "RoboVLMs puts a perceiver resampler"),
+        ({"image_size": 224}, "expected image_size 112"),
+        ({"window_size": None}, "has no window_size"),
+        ({"act_head": {"type": "LSTMDecoder", "action_space": "down_sample", "latent": 1}}, "'continuous'"),
+        ({"act_head": {"type": "FCDecoder", "latent": 1}}, "only that head of RoboVLMs"),
+        ({"train_setup": {"lora_enable": True}}, "cannot save adapters"),
+    ],
+)
+def test_what_is_not_made_here_is_refused_with_the_reason(kosmos2, tmp_path, changes, words):
+    written = {**json.loads(kosmos2.config.read_text()), **changes}
+    (tmp_path / "config.json").write_text(json.dumps(written))
+    with pytest.raises(ValueError, match=words):
+        plan_import(kosmos2.file, tmp_path / "config.json", kosmos2.vlm)
+
+
+def test_the_vlm_s_folder_must_be_named_where_the_configuration_s_is_not_there(kosmos2, tmp_path):
+    with pytest.raises(RoboVLMsError, match=r"got '\.vlms/of-the-user' .* Name it: vlm=DIR"):
+        plan_import(kosmos2.file, kosmos2.config)
+    with pytest.raises(RoboVLMsError, match="got 'nowhere'"):
+        plan_import(kosmos2.file, kosmos2.config, "nowhere")
+    with pytest.raises(RoboVLMsError, match=r"expected config\.json in the VLM's folder"):
+        plan_import(kosmos2.file, kosmos2.config, tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "paligemma"}')
+    with pytest.raises(RoboVLMsError, match="expected"):
+        plan_import(kosmos2.file, kosmos2.config, tmp_path)
+
+
+def test_the_spec_needs_file_and_configuration():
+    with pytest.raises(PolicySpecError, match="with a RoboVLMs checkpoint"):
+        make_robovlms_policy(None)
+    with pytest.raises(PolicySpecError, match=r"config=FILE\.json"):
+        make_policy("robovlms:file.pt")
