@@ -1,4 +1,4 @@
-"""The command line: `calvinbench run`, `report`, `list`, `doctor`, `install-calvin`, `demo`.
+"""The command line: `calvinbench run`, `report`, `list`, `doctor`, `install-calvin`, `demo`, `import`.
 
 Whatever is heavy is imported by the verb that needs it, when it is called.
 """
@@ -16,6 +16,7 @@ from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.verbs.console import FAILED, WRONG_CALL, tell
 from calvinbench.harness.verbs.demo import Demo
 from calvinbench.harness.verbs.doctor import Doctor
+from calvinbench.harness.verbs.import_robovlms import Import
 from calvinbench.harness.verbs.install_calvin import InstallCalvin
 from calvinbench.harness.verbs.list import List
 from calvinbench.harness.verbs.report import Report
@@ -31,6 +32,7 @@ _Verb = (
     | Annotated[Doctor, tyro.conf.subcommand(name="doctor")]
     | Annotated[InstallCalvin, tyro.conf.subcommand(name="install-calvin")]
     | Annotated[Demo, tyro.conf.subcommand(name="demo")]
+    | Annotated[Import, tyro.conf.subcommand(name="import")]
 )
 
 
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 ran and failed, 2 wrong call.
     """
-    verb: Run | Report | List | Doctor | InstallCalvin | Demo = tyro.cli(
+    verb: Run | Report | List | Doctor | InstallCalvin | Demo | Import = tyro.cli(
         _Verb,
         args=arguments,
         prog="calvinbench",

@@ -1,0 +1,91 @@
+"""`calvinbench import`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from calvinbench.harness.verbs.console import DONE, WRONG_CALL, print_json, standard_output_for_results, tell
+
+if TYPE_CHECKING:
+    from calvinbench.policies.robovlms_plan import ImportPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """Make a checkpoint of this project from another project's: RoboVLMs' FILE.pt with its FILE.json."""
+
+    format: Annotated[tyro.conf.Positional[Literal["robovlms"]], tyro.conf.arg(metavar="robovlms")]
+    """Whose file it is."""
+    file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE.pt")]
+    """The checkpoint. Nothing in it is run."""
+    config: Annotated[Path, tyro.conf.arg(metavar="FILE.json")]
+    """Its configuration."""
+    vlm: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: as the config says)")] = None
+    """Folder with config.json and tokenizer of the VLM that it was trained from; weights there are not read."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: the file's name)")] = None
+    """Where the checkpoint is written."""
+    dry_run: bool = False
+    """Write nothing: list what would go where, and what of the configuration has no effect."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def execute(self) -> int:
+        """Imports the file, or says what an import would do."""
+        from calvinbench.policies.robovlms import plan_as_json, save_imported, unchecked
+        from calvinbench.policies.robovlms_plan import plan_import
+
+        out = self.out or Path(self.file.stem)
+        if not self.dry_run:
+            _require_free(out)
+        tell(f"Reading {self.file} ...")
+        with standard_output_for_results():
+            plan = plan_import(self.file, self.config, self.vlm)
+            written = None if self.dry_run else save_imported(plan, out)
+        if self.json:
+            print_json({**plan_as_json(plan), "out": None if written is None else str(written)})
+        elif written is None:
+            print("\n".join(_lines(plan)))
+        else:
+            print(f"{written}: calvinbench run --policy checkpoint:{written}")
+        if not self.json:
+            tell(f"Not checked: {unchecked(plan)}.")
+        return DONE if plan.fits else WRONG_CALL
+
+
+def _require_free(folder: Path) -> None:
+    """Refuses to write among files that are no checkpoint."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "policy.json").is_file():
+        raise ValueError(f"expected a new folder or a checkpoint's as --out, got '{folder}', which holds other files.")
+
+
+def _lines(plan: "ImportPlan") -> list[str]:
+    """What would become of every weight and every key."""
+    lines = ["Weights of the file, and their names here:"]
+    for row in plan.rows:
+        theirs = f"  {row.theirs or '(made here)'} {list(row.shape)}"
+        if row.ours:
+            lines.append(f"{theirs} -> {', '.join(row.ours)}{f'  ({row.note})' if row.note else ''}")
+        else:
+            lines.append(f"{theirs} {f'dropped: {row.note}' if row.note else 'LEFT OVER: it has no place here'}")
+    lines += [f"  MISSING: {name}" for name in plan.missing]
+    lines += [f"  OF ANOTHER SHAPE: {name}" for name in plan.misshapen]
+    lines += ["", "Keys of the configuration without effect:"]
+    lines += [f"  {key.key} = {key.value!r}: {key.reason}" for key in plan.idle]
+    config = plan.config
+    lines += [
+        "",
+        f"Policy: {config.backbone}, cameras {'+'.join(config.backbone_settings.cameras)}, layout "
+        f"{config.backbone_settings.layout}, readout {config.backbone_settings.readout}, memory {config.memory.span} "
+        f"reset at each {config.memory.reset}, chunks of {config.head.chunk_length}, rule {config.chunk_rule}, pose "
+        f"{config.pose_range.low} to {config.pose_range.high}",
+    ]
+    num_dropped = sum(not row.ours and not row.is_left for row in plan.rows)
+    num_mapped = sum(bool(row.ours) for row in plan.rows)
+    verdict = "Every weight is accounted for" if plan.fits else "It does not fit"
+    lines.append(
+        f"{verdict}: {num_mapped} mapped, {num_dropped} dropped, {len(plan.missing)} missing, {len(plan.left)} left "
+        f"over, {len(plan.misshapen)} of another shape. Nothing was written."
+    )
+    return lines
