@@ -87,5 +87,5 @@ class VLMLSTM(nn.Module):
     def place(self, device: torch.device | str, dtype: torch.dtype) -> "VLMLSTM":
         """Moves the model; the VLM gets the precision, [LRN] and head keep 32 bits, for they carry state over time."""
         self.to(device)
-        self.backbone.to(dtype)
+        self.backbone.cast(dtype)
         return self

@@ -198,7 +198,8 @@ def _check_saving(backbone: Backbone) -> None:
 
 def _check_precision(backbone: Backbone) -> None:
     """Sixteen bits are followed by everything."""
-    half = copy.deepcopy(backbone).to(torch.bfloat16)
+    half = copy.deepcopy(backbone)
+    half.cast(torch.bfloat16)
     feature = _feature(half, made_up_pictures(1), SENTENCES[:1])
     if feature.dtype != torch.bfloat16 or feature.device != backbone.device:
         raise BackboneCheckError(

@@ -21,7 +21,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from calvinbench.policies.backbones.backbone import Backbone
+from calvinbench.policies.backbones.backbone import Backbone, checkpoint_activations
 from calvinbench.policies.backbones.prompt import TokenBatch
 from calvinbench.policies.backbones.settings import BackboneSettings
 from calvinbench.policies.backbones.sources import BackboneSourceError, local_folder
@@ -152,8 +152,7 @@ class TransformersBackbone(Backbone):
 
     def enable_gradient_checkpointing(self) -> None:
         """See `Backbone.enable_gradient_checkpointing`."""
-        model: Any = self.model
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        checkpoint_activations(self.model)
 
 
 _NO_ARCHITECTURE = ("dtype", "architectures", "transformers_version", "_name_or_path")

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from calvinbench.policies.backbones.kosmos2 import Kosmos2Backbone
+from calvinbench.policies.backbones.llava import LlavaBackbone
 from calvinbench.policies.backbones.normalisation import CLIP_MEAN, CLIP_STD
 from calvinbench.policies.backbones.pictures import Pictures
 from calvinbench.policies.backbones.prompt import Kind, Layout
@@ -107,3 +108,22 @@ def test_layouts_go_by_name():
     assert layout_by_name("native") is Layout.NATIVE
     with pytest.raises(ValueError, match=r"Unknown layout 'nativ'\. Did you mean 'native'"):
         layout_by_name("nativ")
+
+
+def test_a_change_of_precision_leaves_rotary_frequencies_exact():
+    backbone = LlavaBackbone.tiny(torch.Generator().manual_seed(0))
+    exact = {key: buffer.clone() for key, buffer in backbone.named_buffers() if key.endswith("inv_freq")}
+    backbone.cast(torch.bfloat16)
+    assert exact
+    assert all(torch.equal(buffer, exact[key]) for key, buffer in backbone.named_buffers() if key in exact)
+    assert {parameter.dtype for parameter in backbone.parameters()} == {torch.bfloat16}
+
+
+def test_weights_come_from_the_generator_and_leave_the_global_stream_alone():
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    first, again, other = (Kosmos2Backbone.tiny(torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    weights = [next(model.parameters()) for model in (first, again, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])

@@ -1,0 +1,144 @@
+"""A learned policy on the disk: exact, readable, and read strictly."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from calvinbench.envs.names import UnknownNameError
+from calvinbench.policies.backbones.check import made_up_pictures
+from calvinbench.policies.backbones.prompt import Layout
+from calvinbench.policies.backbones.registry import BACKBONES, backbone_class
+from calvinbench.policies.backbones.settings import BackboneSettings
+from calvinbench.policies.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from calvinbench.policies.heads.config import HeadConfig
+from calvinbench.policies.policy import Memory
+from calvinbench.policies.policy_config import PolicyConfig, PoseRange
+from calvinbench.policies.trainable import TrainableParts, apply_trainable_parts
+from calvinbench.policies.vlm_lstm import VLMLSTM
+
+SENTENCES = ["open the drawer", "push it"]
+
+
+def trained_model(name, settings, head):
+    torch.manual_seed(0)
+    model = VLMLSTM(backbone_class(name).tiny(torch.Generator().manual_seed(0), settings), head).eval()
+    with torch.no_grad():
+        model.lrn.embedding.normal_()
+    return model
+
+
+def saved(folder, name="kosmos2", **changes):
+    settings = BackboneSettings(layout=Layout.SEED, cameras=("static",))
+    config = PolicyConfig(
+        name, settings, head=HeadConfig(hidden_dim=16, chunk_length=3), origin="trained here", **changes
+    )
+    model = trained_model(name, settings, config.head)
+    return save_checkpoint(folder, model, config, {"steps": 5}), model, config
+
+
+@pytest.mark.parametrize("name", list(BACKBONES))
+@torch.inference_mode()
+def test_what_was_saved_is_read_back_exactly(name, tmp_path):
+    folder, model, config = saved(
+        tmp_path, name, memory=Memory("window:4", "chain"), chunk_rule="first:2", pose_range=PoseRange(-0.65, 0.65)
+    )
+    again = load_checkpoint(folder)
+    assert again.config == config
+    assert again.notes == {"steps": 5}
+    assert len(again.digest) == 64
+    pictures = made_up_pictures(2)
+    torch.testing.assert_close(
+        again.model.step(pictures, SENTENCES).chunks, model.step(pictures, SENTENCES).chunks, rtol=0, atol=0
+    )
+
+
+@torch.inference_mode()
+def test_adapters_are_saved_and_made_again(tmp_path):
+    parts = TrainableParts(lora_enable=True, lora_r=2)
+    config = PolicyConfig("llava", head=HeadConfig(hidden_dim=16), trainable=parts)
+    model = trained_model("llava", config.backbone_settings, config.head)
+    apply_trainable_parts(model, parts)
+    for key, parameter in model.named_parameters():
+        if "lora_B" in key:
+            parameter.normal_(std=0.1)
+    again = load_checkpoint(save_checkpoint(tmp_path, model.eval(), config)).model
+    pictures = made_up_pictures(2)
+    assert torch.equal(again.step(pictures, SENTENCES).chunks, model.step(pictures, SENTENCES).chunks)
+
+
+def test_the_settings_can_be_read_by_people(tmp_path):
+    folder, _, config = saved(tmp_path)
+    content = json.loads((folder / "policy.json").read_text())
+    assert content["schema_version"] == 1
+    assert content["policy"]["backbone"] == "kosmos2"
+    assert content["policy"]["backbone_settings"] == {
+        "layout": "seed",
+        "cameras": ["static"],
+        "readout": "lrn",
+        "image_size": None,
+    }
+    assert content["backbone_config"]["latent_query_num"] == 16
+    assert sorted(path.name for path in folder.iterdir()) == ["model.safetensors", "policy.json", "tokenizer"]
+    assert PolicyConfig.from_json(content["policy"]) == config
+
+
+def test_a_folder_without_a_checkpoint_says_what_is_wanted(tmp_path):
+    with pytest.raises(CheckpointError, match=r"with policy\.json, model\.safetensors and tokenizer/"):
+        load_checkpoint(tmp_path)
+
+
+def edited(folder, change):
+    file = folder / "policy.json"
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+    return folder
+
+
+def test_settings_that_are_unknown_newer_or_torn_are_told(tmp_path):
+    folder, *_ = saved(tmp_path)
+    with pytest.raises(UnknownNameError, match=r"Unknown setting of 'head' 'hiden_dim'\. Did you mean 'hidden_dim'"):
+        load_checkpoint(edited(folder, lambda content: content["policy"]["head"].update(hiden_dim=3)))
+    with pytest.raises(CheckpointError, match=r"expected schema version 1 or older .*, got 99"):
+        load_checkpoint(edited(folder, lambda content: content.update(schema_version=99)))
+    (folder / "policy.json").write_text('{"schema_version": 1,')
+    with pytest.raises(CheckpointError, match="expected settings of a checkpoint in"):
+        load_checkpoint(folder)
+
+
+def test_weights_of_another_architecture_are_named_not_skipped(tmp_path):
+    folder, *_ = saved(tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    weights["head.strange"] = weights.pop("lrn.embedding")
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"1 are missing \(lrn\.embedding\), 1 left over \(head\.strange\)"):
+        load_checkpoint(folder)
+
+
+def test_shapes_that_do_not_fit_are_named(tmp_path):
+    folder, *_ = saved(tmp_path)
+    with pytest.raises(CheckpointError, match=r"of another shape \(.*instead of"):
+        load_checkpoint(edited(folder, lambda content: content["policy"]["head"].update(hidden_dim=8)))
+
+
+def test_torn_weights_are_told(tmp_path):
+    folder, *_ = saved(tmp_path)
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="expected a whole checkpoint in"):
+        load_checkpoint(folder)
+
+
+def test_a_write_that_fails_leaves_the_old_checkpoint_whole(tmp_path, monkeypatch):
+    folder, model, config = saved(tmp_path)
+    digest = load_checkpoint(folder).digest
+
+    def full_disk(*_, **__):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("calvinbench.policies.checkpoint.save_file", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(folder, model, config)
+    assert load_checkpoint(folder).digest == digest

@@ -1,0 +1,140 @@
+"""Settings of what is trained do what they say."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from calvinbench.policies.backbones.check import made_up_pictures
+from calvinbench.policies.backbones.pictures import Pictures
+from calvinbench.policies.backbones.registry import BACKBONES, backbone_class
+from calvinbench.policies.heads.config import HeadConfig
+from calvinbench.policies.trainable import (
+    GROUPS,
+    GroupCount,
+    TrainableParts,
+    apply_trainable_parts,
+    count_parameters,
+    grouped_parameters,
+)
+from calvinbench.policies.vlm_lstm import VLMLSTM
+
+SENTENCES = ["open the drawer", "push it"]
+ALWAYS = {"[LRN]", "head"}
+
+
+def tiny(name="kosmos2"):
+    torch.manual_seed(0)
+    return VLMLSTM(backbone_class(name).tiny(torch.Generator().manual_seed(0)), HeadConfig(hidden_dim=16))
+
+
+def pictures():
+    frames = made_up_pictures(2)
+    return Pictures(frames.static[:, None], frames.of("gripper")[:, None])
+
+
+def trained(model):
+    return {name for name, count in count_parameters(model).items() if count.trained}
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, set(GROUPS)),
+        ({"freeze_backbone": True}, ALWAYS),
+        ({"freeze_backbone": True, "train_vision": True}, ALWAYS | {"vision"}),
+        ({"freeze_backbone": True, "train_text_embedding": True}, ALWAYS | {"text embedding"}),
+        ({"train_vision": False}, set(GROUPS) - {"vision"}),
+        ({"train_text_embedding": False}, set(GROUPS) - {"text embedding"}),
+    ],
+)
+@pytest.mark.parametrize("name", ["kosmos2", "qwen-vl", "flamingo"])
+def test_groups_are_trained_or_frozen_as_the_settings_say(name, settings, expected):
+    model = tiny(name)
+    apply_trainable_parts(model, TrainableParts(**settings))
+    assert trained(model) == expected
+    before = {key: weight.clone() for key, weight in model.state_dict().items()}
+    optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0)
+    model.eval()(pictures(), SENTENCES).chunks.square().mean().backward()
+    optimiser.step()
+    groups = {key: group for group, keys in grouped_parameters(model).items() for key in keys}
+    changed = {
+        groups[key] for key, weight in model.state_dict().items() if key in groups and not weight.equal(before[key])
+    }
+    assert changed == expected
+
+
+@pytest.mark.parametrize("name", list(BACKBONES))
+def test_groups_hold_every_parameter_once(name):
+    model = tiny(name)
+    counts = count_parameters(model)
+    assert sum(count.total for count in counts.values()) == model.num_parameters
+    assert counts["[LRN]"] == GroupCount(model.backbone.width, model.backbone.width)
+    assert all(counts[group].total > 0 for group in set(GROUPS) - {"connector"})
+
+
+@pytest.mark.parametrize("name", ["kosmos2", "paligemma", "llava", "qwen-vl", "uform", "moondream", "flamingo"])
+def test_adapters_train_the_language_model_beside_its_frozen_weights(name):
+    model = tiny(name).eval()
+    before = model(pictures(), SENTENCES).chunks
+    apply_trainable_parts(model, TrainableParts(lora_enable=True, lora_r=2))
+    torch.testing.assert_close(model.eval()(pictures(), SENTENCES).chunks, before)  # adapters begin at zero
+    assert trained(model) == ALWAYS | {"language", "connector"}
+    language = grouped_parameters(model)["language"]
+    assert all(parameter.requires_grad == ("lora_" in key) for key, parameter in language.items())
+    model(pictures(), SENTENCES).chunks.square().mean().backward()
+    ups = [parameter for key, parameter in language.items() if "lora_B" in key]
+    assert ups
+    assert any(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in ups)
+
+
+def test_biases_may_go_along_with_the_adapters():
+    model = tiny()
+    apply_trainable_parts(model, TrainableParts(lora_enable=True, lora_r=2, lora_bias="all"))
+    language = grouped_parameters(model)["language"]
+    trained_names = {key for key, parameter in language.items() if parameter.requires_grad}
+    assert {key for key in language if key.endswith("bias")} <= trained_names
+    assert not any(key.endswith("base_layer.weight") for key in trained_names)
+
+
+def kept_bytes_and_gradients(name, checkpointing):
+    """What a forward pass keeps for the backward pass, and what that gives."""
+    model = tiny(name).train()
+    apply_trainable_parts(model, TrainableParts(gradient_checkpointing=checkpointing))
+    kept = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    torch.manual_seed(3)  # the same dropout both times
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = model(pictures(), SENTENCES).chunks.square().mean()
+    loss.backward()
+    gradients = {key: weight.grad for key, weight in model.named_parameters() if weight.grad is not None}
+    return sum(kept.values()), gradients
+
+
+@pytest.mark.parametrize("name", list(BACKBONES))
+def test_checkpointing_keeps_less_and_gives_the_same_gradients(name):
+    kept, gradients = kept_bytes_and_gradients(name, checkpointing=False)
+    kept_less, same = kept_bytes_and_gradients(name, checkpointing=True)
+    assert kept_less < 0.6 * kept
+    assert same.keys() == gradients.keys()
+    for key, gradient in gradients.items():
+        torch.testing.assert_close(same[key], gradient, atol=1e-5, rtol=1e-3, msg=key)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ({"lora_r": 0}, "expected lora_r and lora_alpha of at least 1"),
+        ({"lora_dropout": 1.0}, "expected lora_dropout of at least 0 and below 1"),
+        ({"lora_bias": "some"}, "expected lora_bias 'none', 'all' or 'lora_only', got 'some'"),
+        ({"lora_enable": True, "freeze_backbone": True}, "expected lora_enable or freeze_backbone, got both"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(wrong, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        replace(TrainableParts(), **wrong)
