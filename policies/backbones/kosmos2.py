@@ -32,7 +32,7 @@ class Kosmos2Backbone(TransformersBackbone):
     """Kosmos-2's `Kosmos2Model`, of any size."""
 
     name = "kosmos2"
-    model_name = "Kosmos-2 (Microsoft), 1.7B"
+    model_name = "Kosmos-2 (Microsoft)"
     hub_name = "microsoft/kosmos-2-patch14-224"
     unchecked = "published weights: not downloaded here; their names are those of transformers' own class"
     special_tokens = ("<image>", "</image>", "<grounding>")

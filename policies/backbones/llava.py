@@ -24,7 +24,7 @@ class LlavaBackbone(TransformersBackbone):
     """LLaVA's `LlavaModel`, of any size."""
 
     name = "llava"
-    model_name = "LLaVA-1.5 7B on Vicuna (Haotian Liu et al.), 6.9B; RoboVLMs' own is on MPT-7B"
+    model_name = "LLaVA-1.5 7B on Vicuna; RoboVLMs' own is on MPT-7B"
     hub_name = "llava-hf/llava-1.5-7b-hf"
     unchecked = "published weights: not downloaded here; their names are those of transformers' own class"
     special_tokens = ("<image>",)

@@ -26,7 +26,7 @@ class PaliGemmaBackbone(TransformersBackbone):
     """PaliGemma's `PaliGemmaModel`, of any size; PaliGemma 2 is the same class."""
 
     name = "paligemma"
-    model_name = "PaliGemma (Google), 2.9B"
+    model_name = "PaliGemma 3B (Google)"
     hub_name = "google/paligemma-3b-pt-224"
     unchecked = "published weights: gated and not downloaded here; their names are those of transformers' own class"
     special_tokens = ("<image>",)

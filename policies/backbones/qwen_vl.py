@@ -33,7 +33,7 @@ class QwenVLBackbone(TransformersBackbone):
     """Qwen2-VL's `Qwen2VLModel` or Qwen2.5-VL's, of any size."""
 
     name = "qwen-vl"
-    model_name = "Qwen2-VL 2B Instruct (Alibaba), 2.2B; not the first Qwen-VL"
+    model_name = "Qwen2-VL 2B Instruct (Alibaba); not the first Qwen-VL"
     hub_name = "Qwen/Qwen2-VL-2B-Instruct"
     unchecked = "published weights: not downloaded here; their names are those of transformers' own class"
     special_tokens = (

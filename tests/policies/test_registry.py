@@ -47,7 +47,7 @@ def user_module(tmp_path, monkeypatch):
 
 
 def test_every_listed_kind_resolves_to_a_function_and_the_list_cannot_be_changed():
-    assert set(POLICY_KINDS) == {"calvin", "expert", "python", "random", "untrained"}
+    assert set(POLICY_KINDS) == {"calvin", "checkpoint", "expert", "python", "random", "robovlms", "untrained"}
     assert all(callable(import_object(factory)) for factory in POLICY_KINDS.values())
     assert isinstance(POLICY_KINDS, MappingProxyType)
 
@@ -61,9 +61,14 @@ def test_a_spec_makes_a_policy_as_text_or_parsed():
     ("spec", "complaint"),
     [
         ("randon", "Unknown policy kind 'randon'. Did you mean 'random'?"),
-        ("checkpoint:somewhere", "Unknown policy kind 'checkpoint'."),
+        ("chekpoint:somewhere", "Unknown policy kind 'chekpoint'. Did you mean 'checkpoint'?"),
         ("untrained:kosmos", "Unknown backbone 'kosmos'. Did you mean 'kosmos2'?"),
-        ("untrained:paligemma", "Unknown backbone 'paligemma'. Known: kosmos2."),
+        ("untrained:palligemma", "Unknown backbone 'palligemma'. Did you mean 'paligemma'?"),
+        ("untrained:kosmos2,layout=nativ", "Unknown layout 'nativ'. Did you mean 'native'?"),
+        ("untrained:kosmos2,head=robovlm", "Unknown head 'robovlm'. Did you mean 'robovlms'?"),
+        ("untrained:kosmos2,size=tyny", "Unknown size 'tyny'. Did you mean 'tiny'?"),
+        ("untrained:kosmos2,dtype=bf16", "Unknown dtype 'bf16'. Did you mean 'bfloat16'?"),
+        ("untrained:kosmos2,chunk_rule=frist", "Unknown chunk rule 'frist'. Did you mean 'first'?"),
         ("untrained:kosmos2,sed=1", "Unknown setting of 'untrained' 'sed'. Did you mean 'seed'?"),
     ],
 )
@@ -78,9 +83,14 @@ def test_unknown_names_get_a_guess(spec, complaint):
     [
         ("random:5", "expected 'random' without an argument, got 'random:5'"),
         ("random,seed=5", "expected no settings for 'random', got 'seed=5'"),
-        ("untrained", "with a backbone \\(kosmos2\\) as the argument"),
+        ("untrained", r"with a backbone \(kosmos2, paligemma, .*, hf:ORG/NAME\) as the argument"),
         ("untrained:kosmos2,seed=x", "whole number for setting 'seed', got 'x'"),
         (f"untrained:kosmos2,seed={2**63}", f"at most {2**63 - 1} for setting 'seed', got {2**63}"),
+        ("untrained:kosmos2,hidden_dim=0", "at least 1 for setting 'hidden_dim', got 0"),
+        ("untrained:kosmos2,dtype=float16,device=cpu", "float32 or bfloat16 on a CPU, got float16"),
+        ("untrained:kosmos2,device=tpu", "expected a device that torch has here"),
+        ("untrained:kosmos2,compile=yes", "expected 'true' or 'false' for setting 'compile', got 'yes'"),
+        ("checkpoint", "with a checkpoint's folder as the argument"),
         ("calvin", "with an import string package.module:Class as the argument"),
     ],
 )

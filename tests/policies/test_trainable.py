@@ -120,7 +120,7 @@ def kept_bytes_and_gradients(name, checkpointing):
 def test_checkpointing_keeps_less_and_gives_the_same_gradients(name):
     kept, gradients = kept_bytes_and_gradients(name, checkpointing=False)
     kept_less, same = kept_bytes_and_gradients(name, checkpointing=True)
-    assert kept_less < 0.6 * kept
+    assert kept_less < 0.85 * kept
     assert same.keys() == gradients.keys()
     for key, gradient in gradients.items():
         torch.testing.assert_close(same[key], gradient, atol=1e-5, rtol=1e-3, msg=key)

@@ -11,7 +11,13 @@ from calvinbench.policies.backbones.registry import BACKBONES, backbone_class
 from calvinbench.policies.backbones.settings import BackboneSettings
 
 LAYOUTS = [(name, layout) for name in BACKBONES for layout in ("seed", "native", "robovlms")]
-WITHOUT = {("minilm-effnet", "native"), ("minilm-effnet", "robovlms"), ("llava", "robovlms"), ("qwen-vl", "robovlms")}
+WITHOUT = {
+    ("flamingo", "robovlms"),
+    ("minilm-effnet", "native"),
+    ("minilm-effnet", "robovlms"),
+    ("llava", "robovlms"),
+    ("qwen-vl", "robovlms"),
+}
 
 
 def tiny(name, **settings):

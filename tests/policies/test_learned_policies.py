@@ -1,0 +1,101 @@
+"""From a spec to a learned policy: untrained in every size and with pretrained VLMs, and from a checkpoint."""
+
+import numpy as np
+import pytest
+import torch
+
+from calvinbench.envs.observation import Observation
+from calvinbench.policies.backbones.llava import LlavaBackbone
+from calvinbench.policies.backbones.prompt import Layout
+from calvinbench.policies.backbones.sources import BackboneSourceError
+from calvinbench.policies.check import made_up_observation
+from calvinbench.policies.checkpoint import save_checkpoint
+from calvinbench.policies.policy import Memory
+from calvinbench.policies.registry import make_policy
+
+
+def act(policy):
+    seen = Observation.stack([made_up_observation(np.random.default_rng(0))], policy.traits.observation_keys)
+    return policy.act(seen, ["open the drawer"], policy.initial_state(1)).actions
+
+
+def test_an_untrained_policy_says_so_and_follows_its_seed():
+    first, again, other = (make_policy(f"untrained:llava,hidden_dim=8,seed={seed}") for seed in (0, 0, 1))
+    assert first.traits.label.endswith("M, untrained)")
+    assert other.traits.label.endswith("M, untrained, seed 1)")
+    np.testing.assert_array_equal(act(first), act(again))
+    assert np.abs(act(first) - act(other)).max() > 1e-3
+
+
+def test_every_setting_of_the_spec_reaches_the_policy():
+    policy = make_policy(
+        "untrained:qwen-vl,head=robovlms,hidden_dim=8,num_layers=1,chunk_length=3,layout=native,cameras=static,"
+        "image_size=56,memory_span=window:4,memory_reset=chain,chunk_rule=first:2,device=cpu,dtype=bfloat16"
+    )
+    config = policy.config
+    assert (config.head.hidden_dim, config.head.num_layers, config.head.chunk_length) == (8, 1, 3)
+    assert config.head.decoder == "mlp"
+    assert config.backbone_settings.layout is Layout.NATIVE
+    assert (policy.model.backbone.image_size, policy.model.backbone.num_image_tokens) == (56, 4)
+    assert policy.traits.cameras == ("static",)
+    assert policy.traits.memory == Memory("window:4", "chain")
+    assert policy.traits.chunk_rule == "first:2"
+    assert policy.model.backbone.dtype == torch.bfloat16
+    assert np.isfinite(act(policy)).all()
+
+
+@pytest.mark.parametrize(
+    ("head", "span"), [("seed", "unbounded"), ("feedforward", "none"), ("transformer,hidden_dim=16", "window:16")]
+)
+def test_memory_is_by_default_what_suits_the_head(head, span):
+    assert make_policy(f"untrained:kosmos2,head={head}").traits.memory.span == span
+
+
+def test_a_memory_that_the_head_cannot_have_is_refused():
+    with pytest.raises(
+        ValueError, match="expected memory span 'none' for a head of type 'feedforward', got 'window:2'"
+    ):
+        make_policy("untrained:kosmos2,head=feedforward,memory_span=window:2")
+
+
+@pytest.fixture
+def vlm(tmp_path):
+    backbone = LlavaBackbone.tiny(torch.Generator().manual_seed(3))
+    backbone.model.save_pretrained(tmp_path)
+    backbone.tokenizer.save_pretrained(tmp_path)
+    return tmp_path, backbone
+
+
+def test_a_pretrained_vlm_gets_a_new_head_and_its_native_layout(vlm):
+    folder, backbone = vlm
+    policy = make_policy(f"untrained:llava,vlm={folder},hidden_dim=8")
+    assert policy.traits.label.endswith("M, pretrained VLM, untrained head)")
+    assert policy.config.backbone_settings.layout is Layout.NATIVE
+    for key, weight in backbone.state_dict().items():
+        assert torch.equal(policy.model.backbone.state_dict()[key], weight), key
+
+
+def test_any_vlm_of_the_hub_goes_by_its_folder_or_name(vlm):
+    folder, _ = vlm
+    policy = make_policy(f"untrained:hf:{folder},hidden_dim=8,layout=seed")
+    assert policy.traits.label.startswith(f"hf:{folder} (")
+    assert np.isfinite(act(policy)).all()
+    with pytest.raises(BackboneSourceError, match="expected to download 'ORG/NAME' from the Hugging Face hub"):
+        make_policy("untrained:hf:ORG/NAME")
+
+
+def test_published_weights_that_cannot_be_reached_say_what_to_do():
+    with pytest.raises(BackboneSourceError, match=r"'microsoft/kosmos-2-patch14-224'.*name a local folder"):
+        make_policy("untrained:kosmos2,vlm=published")
+
+
+def test_a_checkpoint_runs_as_it_was_trained_unless_told_otherwise(tmp_path):
+    trained = make_policy("untrained:kosmos2,hidden_dim=8,memory_span=window:3,memory_reset=chain,chunk_rule=first:2")
+    folder = save_checkpoint(tmp_path / "policy", trained.model, trained.config)
+    policy = make_policy(f"checkpoint:{folder}")
+    assert policy.config == trained.config
+    assert len(policy.traits.weights_digest) == 64
+    np.testing.assert_array_equal(act(policy), act(trained))
+    other = make_policy(f"checkpoint:{folder},memory_span=unbounded,memory_reset=subtask,chunk_rule=ensemble:0")
+    assert other.traits.memory == Memory("unbounded", "subtask")
+    assert other.traits.chunk_rule == "ensemble:0.0"
