@@ -215,3 +215,51 @@ def test_the_spec_needs_file_and_configuration():
         make_robovlms_policy(None)
     with pytest.raises(PolicySpecError, match=r"config=FILE\.json"):
         make_policy("robovlms:file.pt")
+
+
+def test_uform_pools_pictures_and_text_as_robovlms_does(tmp_path):
+    files = write_files(tmp_path, "uform")
+    source, seen = files.model.backbone, pictures(1)
+    ids = torch.tensor([source.tokenizer.encode(f"<image> {SENTENCE}", add_special_tokens=False)])
+    with torch.no_grad():
+        pixels = [source.preprocess(seen.of(camera)) for camera in ("gripper", "static")]
+        features = [source.image_pooler(source.image_encoder(each)) for each in pixels]
+        table = files.weights["model.backbone.text_decoder.model.embed_tokens.weight"]
+        hidden = source.text_decoder(inputs_embeds=torch.cat([*features, table[ids]], dim=1)).last_hidden_state
+        ours = load_planned(plan_import(files.file, files.config, files.vlm)).encode(seen, [SENTENCE])
+    assert (ours - hidden.amax(dim=1)).abs().max() < 1e-5
+
+
+def test_moondream_reads_lrn_before_the_last_token_and_before_the_last_norm_as_robovlms_does(tmp_path):
+    files = write_files(tmp_path, "moondream")
+    source, seen = files.model.backbone, pictures(1)
+    ids = torch.tensor([source.tokenizer.encode(f"<|endoftext|>{SENTENCE}", add_special_tokens=False)])
+    with torch.no_grad():
+        features = [source.image_features(source.preprocess(seen.of(camera))) for camera in ("gripper", "static")]
+        embedded = files.weights["model.backbone.text_model.transformer.embd.wte.weight"][ids]
+        token = files.weights["model.action_token"][None, None]
+        sequence = torch.cat([embedded[:, :1], *features, embedded[:, 1:-1], token, embedded[:, -1:]], dim=1)
+        last_layers = []
+        source.language.layers[-1].register_forward_hook(lambda module, inputs, output: last_layers.append(output))
+        source.language(inputs_embeds=sequence)
+        hidden = last_layers[0] if isinstance(last_layers[0], torch.Tensor) else last_layers[0][0]
+        ours = load_planned(plan_import(files.file, files.config, files.vlm)).encode(seen, [SENTENCE])
+    assert (ours - hidden[:, -2]).abs().max() < 1e-5
+
+
+def test_a_file_without_frozen_parts_does_not_fit(kosmos2, tmp_path):
+    """RoboVLMs' `get_checkpoint` leaves out what was not trained."""
+    trained = {name: tensor for name, tensor in kosmos2.weights.items() if ".vision_model." not in name}
+    torch.save({"state_dict": trained}, tmp_path / "file.pt")
+    plan = plan_import(tmp_path / "file.pt", kosmos2.config, kosmos2.vlm)
+    assert not plan.fits
+    with pytest.raises(RoboVLMsError, match="can save without the parts that it froze"):
+        load_planned(plan)
+
+
+def test_weights_of_half_precision_become_those_of_32_bits(kosmos2, tmp_path):
+    halves = {name: tensor.bfloat16() for name, tensor in kosmos2.weights.items()}
+    torch.save({"state_dict": halves}, tmp_path / "file.pt")
+    model = load_planned(plan_import(tmp_path / "file.pt", kosmos2.config, kosmos2.vlm))
+    assert {tensor.dtype for tensor in model.state_dict().values()} == {torch.float32}
+    assert torch.equal(model.lrn.embedding, kosmos2.weights["model.action_token"].bfloat16().float())

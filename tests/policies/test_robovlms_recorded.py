@@ -225,12 +225,13 @@ def test_losses_and_gradients_are_alike(recording):
     arrays = {key.removeprefix("train_hand/grad/model."): key for key in outputs if "/grad/" in key}
     assert len(arrays) == 4
     for theirs, key in arrays.items():
-        assert difference(gradients[ours[theirs]], outputs[key]) < AGREED, theirs
+        assert difference(gradients[ours[theirs]], outputs[key]) < AGREED * np.abs(outputs[key]).max(), theirs
     norms = {theirs.removeprefix("model."): norm for theirs, norm in recording.gradient_norms["grad_norm"].items()}
     without = {theirs.removeprefix("model.") for theirs in recording.gradient_norms["no_grad"]}
     assert norms.keys() | without >= ours.keys()
     for theirs in norms.keys() & ours.keys():
-        assert difference(gradients[ours[theirs]].norm(), norms[theirs]) < AGREED, theirs
+        # (Of keys' biases the gradient is zero but for rounding: softmax does not see them.)
+        assert difference(gradients[ours[theirs]].norm(), norms[theirs]) < AGREED * norms[theirs] + 1e-8, theirs
     for theirs in without & ours.keys():
         assert gradients[ours[theirs]] is None, theirs
     model.zero_grad()
