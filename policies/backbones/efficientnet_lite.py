@@ -11,7 +11,6 @@ What is particular to it:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -118,7 +117,11 @@ class Block(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """An EfficientNet-Lite without its classifier."""
+    """An EfficientNet-Lite without its classifier.
+
+    Attributes:
+        recomputes: Whether blocks are computed again in the backward pass, to keep less.
+    """
 
     def __init__(self, numbers: EfficientNetNumbers) -> None:
         super().__init__()
@@ -132,19 +135,15 @@ class EfficientNetLite(nn.Module):
                 width = new_width
         self.conv_head = SameConv(width, numbers.head_width, 1)
         self.bn1 = TrainedNorm(numbers.head_width)
-        self.gradient_checkpointing = False
+        self.recomputes = False
 
     def forward(self, pixels: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N head_width H2 W2"]:
         """Features of each 32 by 32 pixels."""
         hidden = pixels.contiguous(memory_format=torch.channels_last)  # quicker by a seventh on a CPU
         hidden = functional.relu6(self.bn0(self.conv_stem(hidden)))
         for block in self.blocks:
-            if self.gradient_checkpointing and self.training:
+            if self.recomputes and self.training:
                 hidden = checkpoint(block, hidden, use_reentrant=False)
             else:
                 hidden = block(hidden)
         return functional.relu6(self.bn1(self.conv_head(hidden)))
-
-    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
-        """Makes the backward pass recompute each block; named as transformers names it, whose arguments do nothing."""
-        self.gradient_checkpointing = True

@@ -184,6 +184,11 @@ class MiniLMEffNetBackbone(Backbone):
             text_embedding=self.text_encoder.get_input_embeddings(),
         )
 
+    def enable_gradient_checkpointing(self) -> None:
+        """See `Backbone.enable_gradient_checkpointing`, which finds transformers' models alone."""
+        super().enable_gradient_checkpointing()
+        self.vision_tower.recomputes = True
+
     def compose(self, instruction: str) -> Prompt:
         """See `Backbone.compose`.
 
@@ -220,6 +225,7 @@ class MiniLMEffNetBackbone(Backbone):
             input_ids=tokens.ids[:, :end],
             attention_mask=tokens.attended[:, :end].long(),
             position_ids=tokens.positions[:, :end],
+            use_cache=False,
         ).last_hidden_state  # (B, end, width)
         embedded = functional.pad(text, (0, 0, 0, tokens.ids.shape[1] - end))  # (B, L, width)
         embedded = embedded.masked_scatter(tokens.is_vision[..., None], vision_tokens.to(embedded.dtype))

@@ -170,6 +170,11 @@ class UFormBackbone(Backbone):
             text_embedding=self.text_decoder.get_input_embeddings(),
         )
 
+    def enable_gradient_checkpointing(self) -> None:
+        """See `Backbone.enable_gradient_checkpointing`, which finds transformers' models alone."""
+        super().enable_gradient_checkpointing()
+        self.image_encoder.recomputes = True
+
     def compose(self, instruction: str) -> Prompt:
         """See `Backbone.compose`."""
         static, gripper = self.picture("static"), self.picture("gripper")

@@ -5,7 +5,6 @@ but transformers has renamed its weights within version 5, and its positions are
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -124,7 +123,11 @@ class VisionBlock(nn.Module):
 
 
 class VisionTower(nn.Module):
-    """A ViT whose class token has no position, and whose positions follow the picture's size."""
+    """A ViT whose class token has no position, and whose positions follow the picture's size.
+
+    Attributes:
+        recomputes: Whether blocks are computed again in the backward pass, to keep less.
+    """
 
     def __init__(self, numbers: VisionNumbers) -> None:
         super().__init__()
@@ -134,7 +137,7 @@ class VisionTower(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, numbers.width))
         self.blocks = nn.ModuleList(VisionBlock(numbers) for _ in range(numbers.num_layers))
         self.norm = nn.LayerNorm(numbers.width, eps=NORM_EPSILON)
-        self.gradient_checkpointing = False
+        self.recomputes = False
 
     def forward(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N num_features width"]:
         """The class token's feature, then one a patch, row by row."""
@@ -142,7 +145,7 @@ class VisionTower(nn.Module):
         hidden = patches.flatten(2).transpose(1, 2) + self.positions(patches.shape[-1])
         hidden = torch.cat([self.cls_token.expand(len(hidden), -1, -1), hidden], dim=1)  # (N, 1 + side^2, width)
         for block in self.blocks:
-            if self.gradient_checkpointing and self.training:
+            if self.recomputes and self.training:
                 hidden = checkpoint(block, hidden, use_reentrant=False)
             else:
                 hidden = block(hidden)
@@ -157,10 +160,6 @@ class VisionTower(nn.Module):
         scale = (side + INTERPOLATION_OFFSET) / self.num_sides
         grid = functional.interpolate(grid, scale_factor=(scale, scale), mode="bicubic")
         return grid.flatten(2).transpose(1, 2).to(self.pos_embed.dtype)
-
-    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
-        """Makes the backward pass recompute each block; named as transformers names it, whose arguments do nothing."""
-        self.gradient_checkpointing = True
 
 
 class LatentPooler(nn.Module):
