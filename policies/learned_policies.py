@@ -8,17 +8,18 @@ import torch
 
 from calvinbench.envs.names import require_name
 from calvinbench.policies.backbones.backbone import Backbone
-from calvinbench.policies.backbones.pictures import CAMERAS
 from calvinbench.policies.backbones.prompt import Layout
 from calvinbench.policies.backbones.random_weights import weights_from
 from calvinbench.policies.backbones.registry import BACKBONES, HUB_PREFIX, backbone_class
 from calvinbench.policies.backbones.settings import BackboneSettings, layout_by_name
 from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
 from calvinbench.policies.checkpoint import load_checkpoint
+from calvinbench.policies.config.blocks import read_config_file
 from calvinbench.policies.heads.config import HeadConfig, head_preset
 from calvinbench.policies.policy import Memory
 from calvinbench.policies.policy_config import PolicyConfig
 from calvinbench.policies.spec import PolicySpecError, parse_integer, require_argument
+from calvinbench.policies.trainable import apply_trainable_parts
 from calvinbench.policies.usage import DTYPES, Usage, with_memory
 from calvinbench.policies.vlm_lstm import VLMLSTM
 from calvinbench.policies.vlm_lstm_policy import VLMLSTMPolicy
@@ -39,11 +40,12 @@ def make_untrained_policy(
     seed: str = str(DEFAULT_SEED),
     size: str = "tiny",
     vlm: str | None = None,
+    config: str | None = None,
     layout: str | None = None,
-    cameras: str = "+".join(CAMERAS),
+    cameras: str | None = None,
     image_size: str | None = None,
-    readout: str = "lrn",
-    head: str = "seed",
+    readout: str | None = None,
+    head: str | None = None,
     hidden_dim: str | None = None,
     num_layers: str | None = None,
     chunk_length: str | None = None,
@@ -61,11 +63,12 @@ def make_untrained_policy(
         seed: Where the weights come from; the label says it where it is not the default.
         size: `tiny` (offline, seconds) or `full` (the published numbers); random weights either way.
         vlm: Where the VLM's pretrained weights are: a name on the hub, a folder, or `published`.
+        config: A JSON file with the seed's blocks (`config.blocks`); settings of the spec take precedence over it.
         layout: Order of the tokens; by default `native` for pretrained weights, else `seed`.
-        cameras: `static+gripper` or `static`.
+        cameras: `static+gripper` (default) or `static`.
         image_size: Pixels a side, for VLMs that take any.
-        readout: `lrn` or `max-pooling`.
-        head: One of `HEAD_PRESETS`.
+        readout: `lrn` (default) or `max-pooling`.
+        head: One of `HEAD_PRESETS`; by default `seed`.
         hidden_dim: Width of the head.
         num_layers: Layers of the head.
         chunk_length: Actions predicted at once.
@@ -85,29 +88,33 @@ def make_untrained_policy(
     usage = Usage.parse(device, dtype, compile)
     seed_number = parse_integer("seed", seed, minimum=0, maximum=MAX_SEED)
     source = name.removeprefix(HUB_PREFIX) if name.startswith(HUB_PREFIX) else vlm
+    base = PolicyConfig(name) if config is None else read_config_file(config).policy_config(name)
     settings = BackboneSettings(
         layout=_usual_layout(name, source) if layout is None else layout_by_name(layout),
-        cameras=tuple(cameras.split("+")),
-        readout=readout,
-        image_size=None if image_size is None else parse_integer("image_size", image_size, minimum=1),
+        cameras=base.backbone_settings.cameras if cameras is None else tuple(cameras.split("+")),
+        readout=readout or base.backbone_settings.readout,
+        image_size=base.backbone_settings.image_size
+        if image_size is None
+        else parse_integer("image_size", image_size, minimum=1),
     )
     generator = torch.Generator().manual_seed(seed_number)
     backbone = _backbone(name, require_name(size, SIZES, "size"), source, settings, generator, DTYPES[dtype])
-    is_small = source is None and size == "tiny"
-    head_config = _head_config(
-        head, hidden_dim or (str(TINY_HIDDEN_DIM) if is_small else None), num_layers, chunk_length
-    )
+    preset = base.head if head is None else head_preset(head)
+    if config is None and source is None and size == "tiny":
+        preset = replace(preset, hidden_dim=TINY_HIDDEN_DIM)
+    head_config = _with_numbers(preset, hidden_dim=hidden_dim, num_layers=num_layers, chunk_length=chunk_length)
     with weights_from(generator):
         model = VLMLSTM(backbone, head_config)
+        apply_trainable_parts(model, base.trainable)
     origin = "untrained" if source is None else "pretrained VLM, untrained head"
-    config = PolicyConfig(
-        backbone=name,
+    settled = replace(
+        base,
         backbone_settings=settings,
         head=head_config,
-        memory=Memory(span=model.head.default_span),
+        memory=Memory(span=model.head.default_span) if config is None or head is not None else base.memory,
         origin=origin if seed_number == DEFAULT_SEED else f"{origin}, seed {seed_number}",
     )
-    return VLMLSTMPolicy(model, with_memory(config, memory_span, memory_reset, chunk_rule), usage)
+    return VLMLSTMPolicy(model, with_memory(settled, memory_span, memory_reset, chunk_rule), usage)
 
 
 def make_checkpoint_policy(
@@ -166,13 +173,11 @@ def _backbone(
         return kind.from_config(kind.full_config(), tiny_tokenizer(kind.special_tokens), settings)
 
 
-def _head_config(head: str, hidden_dim: str | None, num_layers: str | None, chunk_length: str | None) -> HeadConfig:
+def _with_numbers(preset: HeadConfig, **given: str | None) -> HeadConfig:
     """The preset with what the spec says otherwise."""
-    given = {"hidden_dim": hidden_dim, "num_layers": num_layers, "chunk_length": chunk_length}
     numbers: dict[str, Any] = {
         key: parse_integer(key, text, minimum=1) for key, text in given.items() if text is not None
     }
-    preset = head_preset(head)
     try:
         return replace(preset, **numbers)
     except ValueError as error:

@@ -89,7 +89,7 @@ def _require_keys(kind: type, values: Mapping[str, Any], name: str) -> None:
 
 def _as_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """JSON has lists where the settings have tuples, and names where they have a `Layout`."""
-    read = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    read: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     if "layout" in read:
         read["layout"] = layout_by_name(read["layout"])
     return read

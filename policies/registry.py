@@ -19,7 +19,7 @@ POLICY_KINDS: Mapping[str, str] = MappingProxyType(
         "expert": "calvinbench.policies.expert_policy:make_expert_policy",
         "python": "calvinbench.policies.python_policy:make_python_policy",
         "random": "calvinbench.policies.random_policy:make_random_policy",
-        "robovlms": "calvinbench.policies.robovlms:make_robovlms_policy",
+        "robovlms": "calvinbench.policies.robovlms.checkpoint:make_robovlms_policy",
         "untrained": "calvinbench.policies.learned_policies:make_untrained_policy",
     }
 )

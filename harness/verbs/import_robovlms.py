@@ -9,7 +9,7 @@ import tyro
 from calvinbench.harness.verbs.console import DONE, WRONG_CALL, print_json, standard_output_for_results, tell
 
 if TYPE_CHECKING:
-    from calvinbench.policies.robovlms_plan import ImportPlan
+    from calvinbench.policies.robovlms.plan import ImportPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Import:
 
     def execute(self) -> int:
         """Imports the file, or says what an import would do."""
-        from calvinbench.policies.robovlms import plan_as_json, save_imported, unchecked
-        from calvinbench.policies.robovlms_plan import plan_import
+        from calvinbench.policies.robovlms.checkpoint import plan_as_json, save_imported, unchecked
+        from calvinbench.policies.robovlms.plan import plan_import
 
         out = self.out or Path(self.file.stem)
         if not self.dry_run:

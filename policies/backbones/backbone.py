@@ -286,16 +286,17 @@ class Backbone(nn.Module, ABC):
     # --- what is the same for all -------------------------------------------------------------------------------------
 
     def prompt(self, instruction: str) -> Prompt:
-        """The sequence of a sentence, remembered: a sentence is composed once.
+        """The sequence of a sentence, remembered: a sentence is composed once. Space around it does not count.
 
         Raises:
             ValueError: The sentence is empty.
         """
-        if not instruction.strip():
+        sentence = instruction.strip()
+        if not sentence:
             raise ValueError("expected an instruction such as 'open the drawer', got an empty one.")
-        if instruction not in self._prompts:
-            self._prompts[instruction] = self.compose(instruction)
-        return self._prompts[instruction]
+        if sentence not in self._prompts:
+            self._prompts[sentence] = self.compose(sentence)
+        return self._prompts[sentence]
 
     @property
     def dtype(self) -> torch.dtype:

@@ -146,9 +146,9 @@ class HubBackbone(TransformersBackbone):
     ) -> "TransformersBackbone":
         """See `Backbone.from_config`."""
         numbers = dict(config)
-        given = numbers.pop(_PICTURES_KEY, {})
+        given: dict[str, Any] = numbers.pop(_PICTURES_KEY, {})
         pictures = PictureFormat(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+            **given | {key: tuple(given[key]) for key in ("image_mean", "image_std") if key in given}
         )
         return cls(super()._model_of(numbers), tokenizer, settings, pictures)
 

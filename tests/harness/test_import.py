@@ -4,7 +4,7 @@ import pytest
 
 from calvinbench.harness import cli
 from calvinbench.policies.checkpoint import load_checkpoint
-from tests.policies.robovlms_files import write_files
+from tests.policies.robovlms.files import write_files
 
 
 @pytest.fixture(scope="module")

@@ -99,3 +99,48 @@ def test_a_checkpoint_runs_as_it_was_trained_unless_told_otherwise(tmp_path):
     other = make_policy(f"checkpoint:{folder},memory_span=unbounded,memory_reset=subtask,chunk_rule=ensemble:0")
     assert other.traits.memory == Memory("unbounded", "subtask")
     assert other.traits.chunk_rule == "ensemble:0.0"
+
+
+SEED_BLOCKS = """
+{
+    "act_head": {
+        "type": "LSTMDecoder",
+        "action_space": "continuous",
+        "action_dim": 7,
+        "hidden_size": 24,
+        "num_layers": 3,
+        "dropout": 0.2,
+        "window_size": 1,              // one frame through the VLM
+        "with_history": true,
+        "history_type": "post"
+    }
+}
+{
+    "window_size": 5,
+    "fwd_pred_next_n": 6
+}
+{
+    "train_setup": {"freeze_backbone": true, "train_vision": true, "lora_enable": false, "learning_rate": 2e-5}
+}
+"""
+
+
+def test_the_seeds_blocks_act_as_written(tmp_path):
+    file = tmp_path / "blocks.json"
+    file.write_text(SEED_BLOCKS)
+    policy = make_policy(f"untrained:kosmos2,config={file}")
+    head = policy.model.head
+    assert (head.lstm.hidden_size, head.lstm.num_layers, head.lstm.dropout) == (24, 3, 0.2)
+    assert policy.traits.chunk_length == 6
+    assert policy.traits.memory == Memory("window:5", "subtask")
+    kosmos = policy.model.backbone.model
+    assert all(weight.requires_grad for weight in kosmos.vision_model.parameters())
+    assert not any(weight.requires_grad for weight in kosmos.text_model.parameters())
+    assert make_policy(f"untrained:kosmos2,config={file},hidden_dim=8").model.head.lstm.hidden_size == 8
+
+
+def test_a_key_of_a_file_that_does_nothing_is_refused(tmp_path):
+    file = tmp_path / "blocks.json"
+    file.write_text('{"act_head": {"history_type": "pre"}}')
+    with pytest.raises(ValueError, match="history_type"):
+        make_policy(f"untrained:kosmos2,config={file}")

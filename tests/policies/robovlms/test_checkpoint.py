@@ -7,11 +7,17 @@ import torch
 from calvinbench.policies.backbones.pictures import Pictures
 from calvinbench.policies.checkpoint import load_checkpoint
 from calvinbench.policies.registry import make_policy
-from calvinbench.policies.robovlms import digest_of, load_planned, make_robovlms_policy, plan_as_json, save_imported
-from calvinbench.policies.robovlms_plan import plan_import
-from calvinbench.policies.robovlms_weights import RoboVLMsError, plain_name, read_weights
+from calvinbench.policies.robovlms.checkpoint import (
+    digest_of,
+    load_planned,
+    make_robovlms_policy,
+    plan_as_json,
+    save_imported,
+)
+from calvinbench.policies.robovlms.plan import plan_import
+from calvinbench.policies.robovlms.weights import RoboVLMsError, plain_name, read_weights
 from calvinbench.policies.spec import PolicySpecError
-from tests.policies.robovlms_files import write_files
+from tests.policies.robovlms.files import write_files
 
 SENTENCE = "open the drawer"
 

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from calvinbench.policies.backbones.settings import LRN_READOUT
 from calvinbench.policies.checkpoint import build_model
-from calvinbench.policies.config_blocks import ConfigBlocks, config_from_blocks
-from calvinbench.policies.config_file import read_blocks
-from calvinbench.policies.config_keys import IdleKey
+from calvinbench.policies.config.blocks import ConfigBlocks, config_from_blocks
+from calvinbench.policies.config.file import read_blocks
+from calvinbench.policies.config.keys import IdleKey
 from calvinbench.policies.policy_config import PolicyConfig
-from calvinbench.policies.robovlms_families import Family, Numbers, family_of
-from calvinbench.policies.robovlms_weights import RoboVLMsError, read_weights
+from calvinbench.policies.robovlms.families import Family, Numbers, family_of
+from calvinbench.policies.robovlms.weights import RoboVLMsError, read_weights
 
 _REQUIRED = ("robovlm_name", "model", "window_size", "fwd_pred_next_n", "use_hand_rgb", "act_head")
 _HEAD_NAMES = (

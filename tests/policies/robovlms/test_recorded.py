@@ -15,12 +15,12 @@ from calvinbench.policies.backbones.pictures import Pictures
 from calvinbench.policies.backbones.prompt import Kind, Prompt
 from calvinbench.policies.losses import ChunkLabels, chunk_loss
 from calvinbench.policies.registry import make_policy
-from calvinbench.policies.robovlms import load_planned
-from calvinbench.policies.robovlms_plan import plan_import
+from calvinbench.policies.robovlms.checkpoint import load_planned
+from calvinbench.policies.robovlms.plan import plan_import
 from calvinbench.policies.vlm_lstm_policy import VLMLSTMPolicy
 
 pytestmark = pytest.mark.recorded
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 AGREED = 1e-5
 CAMERAS = {"hand": ("gripper", "static"), "nohand": ("static",)}
 """In the order of RoboVLMs' sequence."""

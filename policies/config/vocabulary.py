@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from calvinbench.policies.config_keys import ConfigKeys
+from calvinbench.policies.config.keys import ConfigKeys
 
 SECTIONS = (
     *("act_head", "train_setup", "trainer", "train_dataset", "tokenizer", "vlm"),

@@ -3,8 +3,8 @@
 from typing import Any
 
 from calvinbench.envs.names import require_name
-from calvinbench.policies.config_keys import ConfigBlockError, ConfigKeys
-from calvinbench.policies.optimization import PRECISIONS, OptimizationSettings
+from calvinbench.policies.config.keys import ConfigBlockError, ConfigKeys
+from calvinbench.policies.config.optimization import PRECISIONS, OptimizationSettings
 
 _ROBOVLMS = OptimizationSettings(gradient_accumulation_steps=1, warmup_epochs=0.0, precision="fp32")
 """What RoboVLMs does where its file does not say."""

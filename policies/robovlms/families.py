@@ -17,7 +17,7 @@ from calvinbench.policies.backbones.moondream_weights import ours_of_published, 
 from calvinbench.policies.backbones.settings import LRN_READOUT, MAX_POOLING
 from calvinbench.policies.backbones.uform import UFormBackbone
 from calvinbench.policies.backbones.uform_weights import DECODER_NAME, IMAGE_TOKEN, PUBLISHED_NUMBERS, our_name
-from calvinbench.policies.robovlms_weights import RoboVLMsError
+from calvinbench.policies.robovlms.weights import RoboVLMsError
 
 HEAD = "the language-modelling head: a policy predicts no words"
 TABLE = "a table that is computed, not trained"

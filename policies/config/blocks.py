@@ -22,12 +22,12 @@ from calvinbench.policies.backbones.pictures import CAMERAS
 from calvinbench.policies.backbones.prompt import Layout
 from calvinbench.policies.backbones.registry import BACKBONES, HUB_PREFIX, backbone_class
 from calvinbench.policies.backbones.settings import LRN_READOUT, MAX_POOLING, BackboneSettings
-from calvinbench.policies.config_file import read_blocks
-from calvinbench.policies.config_keys import ConfigBlockError, ConfigKeys, IdleKey
-from calvinbench.policies.config_training import read_optimization
-from calvinbench.policies.config_vocabulary import BACKBONES_THERE, SECTIONS, pass_over
+from calvinbench.policies.config.file import read_blocks
+from calvinbench.policies.config.keys import ConfigBlockError, ConfigKeys, IdleKey
+from calvinbench.policies.config.optimization import OptimizationSettings
+from calvinbench.policies.config.training import read_optimization
+from calvinbench.policies.config.vocabulary import BACKBONES_THERE, SECTIONS, pass_over
 from calvinbench.policies.heads.config import HEADS, HeadConfig, head_preset
-from calvinbench.policies.optimization import OptimizationSettings
 from calvinbench.policies.policy import Memory
 from calvinbench.policies.policy_config import PolicyConfig, PoseRange
 from calvinbench.policies.trainable import TrainableParts

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from calvinbench.policies.config_keys import ConfigBlockError, shown
+from calvinbench.policies.config.keys import ConfigBlockError, shown
 
 
 def read_blocks(path: Path) -> dict[str, Any]:

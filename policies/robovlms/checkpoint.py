@@ -18,8 +18,8 @@ from typing import Any
 
 from calvinbench.policies.backbones.registry import backbone_class
 from calvinbench.policies.checkpoint import build_model, load_strictly, save_checkpoint
-from calvinbench.policies.robovlms_plan import ImportPlan, plan_import
-from calvinbench.policies.robovlms_weights import RoboVLMsError
+from calvinbench.policies.robovlms.plan import ImportPlan, plan_import
+from calvinbench.policies.robovlms.weights import RoboVLMsError
 from calvinbench.policies.spec import PolicySpecError, require_argument
 from calvinbench.policies.usage import Usage, with_memory
 from calvinbench.policies.vlm_lstm import VLMLSTM

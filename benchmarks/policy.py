@@ -1,0 +1,419 @@
+"""Milliseconds of a learned policy's step, by memory, history, worlds, precision: `python benchmarks/policy.py`.
+
+    python benchmarks/policy.py                                   Kosmos-2's architecture, 43M, where torch runs best
+    python benchmarks/policy.py --backbone llava --size tiny      another backbone, small
+    python benchmarks/policy.py --backbone kosmos2 --size full    published size, random weights
+
+Each variant has a process of its own; in every round all of a table take turns, so that a machine's ups and downs fall
+on all alike. Tables give medians over rounds, and ratios within the run. Pictures are noise: speed does not depend on
+what they show. Memory is the highest while it steps: on a CPU of the whole process, torch included; on a GPU what torch
+has allocated there.
+"""
+
+import argparse
+import multiprocessing
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+WINDOW = 8
+WORLDS = (1, 2, 4, 8, 16, 32)
+STEPS_SEEN = (1, 8, 64, 512)
+SENTENCE = "take the blue block and rotate it to the right"
+SMALL = {
+    "model_type": "kosmos-2",
+    "text_config": {"embed_dim": 512, "layers": 6, "ffn_dim": 2048, "attention_heads": 8, "init_std": 0.04},
+    "vision_config": {
+        "hidden_size": 512,
+        "intermediate_size": 2048,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 8,
+        "initializer_range": 0.04,
+    },
+}
+"""Kosmos-2 with a quarter of its layers and of its width: what two cores can step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """How one policy runs.
+
+    Attributes:
+        name: Of its row.
+        backbone: Name of the backbone.
+        size: `tiny`, `small` or `full`.
+        device: As torch spells it.
+        span: Memory span.
+        recomputes: Whether every frame of the window goes through the VLM again at each step.
+        dtype: Precision of the VLM.
+        compiled: Whether its parts are compiled.
+        worlds: Worlds stepped together.
+        trains: Whether a training step is measured instead, and if so whether layers are recomputed.
+    """
+
+    name: str
+    backbone: str
+    size: str
+    device: str
+    span: str = f"window:{WINDOW}"
+    recomputes: bool = False
+    dtype: str = "float32"
+    compiled: bool = False
+    worlds: int = 1
+    trains: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a variant answered: milliseconds a step of each round, its actions, its peak memory in MiB."""
+
+    milliseconds: list[float]
+    actions: Any
+    peak_mib: float
+
+
+class Process:
+    """A variant in a process of its own; it waits between commands."""
+
+    def __init__(self, variant: Variant) -> None:
+        """Starts the process and waits for its policy."""
+        context = multiprocessing.get_context("spawn")
+        self._pipe, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(variant, other), daemon=True)
+        self._process.start()
+        self._expect()
+
+    def ask(self, steps: int) -> tuple[float, Any, float]:
+        """Milliseconds a step over so many, the last actions, the peak memory so far in MiB."""
+        self._pipe.send(steps)
+        answer: tuple[float, Any, float] = self._expect()
+        return answer
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._pipe.send(0)
+        self._process.join()
+
+    def _expect(self) -> Any:
+        answer = self._pipe.recv()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def _serve(variant: Variant, pipe: Connection) -> None:
+    """The other process."""
+    try:
+        import torch
+
+        torch.manual_seed(0)
+        if variant.device == "cpu":
+            torch.set_num_threads(max(torch.get_num_threads(), 1))
+        work = _make_trainer(variant) if variant.trains else _make_stepper(variant)
+        work(3)  # compiles, allocates
+        base = _memory_mib(variant.device, reset=True)
+        pipe.send(base)
+        while steps := pipe.recv():
+            began = time.perf_counter()
+            actions = work(steps)
+            spent = (time.perf_counter() - began) / steps * 1e3
+            pipe.send((spent, actions, _memory_mib(variant.device)))
+    except Exception as error:  # noqa: BLE001  told to the process that waits
+        pipe.send(RuntimeError(f"{variant.name}: {type(error).__name__}: {error}"))
+
+
+def _make_model(variant: Variant) -> Any:
+    """The model and its settings."""
+    import torch
+
+    from calvinbench.policies.backbones.registry import backbone_class
+    from calvinbench.policies.backbones.settings import BackboneSettings
+    from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
+    from calvinbench.policies.heads.config import head_preset
+    from calvinbench.policies.policy import Memory
+    from calvinbench.policies.policy_config import PolicyConfig
+    from calvinbench.policies.vlm_lstm import VLMLSTM
+
+    kind = backbone_class(variant.backbone)
+    if variant.size == "tiny":
+        backbone = kind.tiny(torch.Generator().manual_seed(0))
+    else:
+        numbers = kind.full_config() if variant.size == "full" else SMALL
+        with torch.device(variant.device):
+            backbone = kind.from_config(numbers, tiny_tokenizer(kind.special_tokens), BackboneSettings())
+    head = head_preset("seed")
+    head = replace(head, hidden_dim=256) if variant.size == "tiny" else head
+    model = VLMLSTM(backbone, head)
+    with torch.no_grad():
+        model.lrn.embedding.normal_(std=0.02)
+    return model, PolicyConfig(variant.backbone, head=head, memory=Memory(variant.span))
+
+
+def _make_stepper(variant: Variant) -> Callable[[int], Any]:
+    """Steps a policy through new frames; its state goes on from call to call."""
+    import numpy as np
+    import torch
+
+    from calvinbench.policies.backbones.pictures import Pictures
+    from calvinbench.policies.heads.actions import executed_actions
+    from calvinbench.policies.usage import DTYPES, Usage
+    from calvinbench.policies.vlm_lstm_policy import VLMLSTMPolicy
+
+    model, config = _make_model(variant)
+    usage = Usage(torch.device(variant.device), DTYPES[variant.dtype], variant.compiled)
+    policy = VLMLSTMPolicy(model, config, usage)
+    sentences = [SENTENCE] * variant.worlds
+    generator = np.random.default_rng(0)
+    state = [policy.initial_state(variant.worlds)]
+    last: list[Any] = []
+
+    def work(steps: int) -> Any:
+        actions = None
+        for _ in range(steps):
+            seen = _frame(generator, variant.worlds)
+            if variant.recomputes:
+                last[:] = [*last, seen][-WINDOW:]
+                static, gripper = (
+                    np.stack([getattr(o, f"rgb_{c}") for o in last], axis=1) for c in ("static", "gripper")
+                )
+                with torch.inference_mode():
+                    chunks = model(Pictures(torch.tensor(static), torch.tensor(gripper)), sentences).chunks
+                actions = executed_actions(chunks[:, -1, 0].double()).cpu().numpy()
+            else:
+                actions, state[0] = policy.act(seen, sentences, state[0])
+        return actions
+
+    return work
+
+
+def _make_trainer(variant: Variant) -> Callable[[int], Any]:
+    """Steps of training, forward and backward, on windows of frames."""
+    import numpy as np
+    import torch
+
+    from calvinbench.policies.backbones.pictures import Pictures
+    from calvinbench.policies.trainable import TrainableParts, apply_trainable_parts
+
+    model, _ = _make_model(variant)
+    apply_trainable_parts(model, TrainableParts(gradient_checkpointing=variant.trains == "recomputed"))
+    model.to(variant.device).train()
+    generator = np.random.default_rng(0)
+    frames = [_frame(generator, variant.worlds) for _ in range(WINDOW)]
+    static, gripper = (
+        torch.tensor(np.stack([getattr(frame, f"rgb_{camera}") for frame in frames], axis=1))
+        for camera in ("static", "gripper")
+    )
+
+    def work(steps: int) -> Any:
+        for _ in range(steps):
+            model.zero_grad()
+            chunks = model(Pictures(static, gripper), [SENTENCE] * variant.worlds).chunks
+            chunks.square().mean().backward()
+        if variant.device.startswith("cuda"):
+            torch.cuda.synchronize()
+        return np.zeros(1)
+
+    return work
+
+
+def _frame(generator: Any, worlds: int) -> Any:
+    """One frame of each world, noise."""
+    import numpy as np
+
+    from calvinbench.envs.observation import CAMERA_SIZES, Observation
+
+    pictures = {
+        f"rgb_{camera}": generator.integers(0, 256, (worlds, size, size, 3), dtype=np.uint8)
+        for camera, size in CAMERA_SIZES.items()
+    }
+    return Observation(**pictures)
+
+
+def _memory_mib(device: str, reset: bool = False) -> float:
+    """The highest memory since the last reset."""
+    if device.startswith("cuda"):
+        import torch
+
+        if reset:
+            torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.max_memory_allocated() / 2**20
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**10
+
+
+def measure(variants: list[Variant], rounds: int, steps: int) -> list[Measured]:
+    """All variants of a table, each in every round."""
+    processes = [Process(variant) for variant in variants]
+    spent: list[list[float]] = [[] for _ in variants]
+    answers: list[Any] = [None] * len(variants)
+    peaks = [0.0] * len(variants)
+    for _ in range(rounds):
+        for index, process in enumerate(processes):
+            milliseconds, answers[index], peaks[index] = process.ask(steps)
+            spent[index].append(milliseconds)
+    for process in processes:
+        process.close()
+    return [Measured(*entry) for entry in zip(spent, answers, peaks, strict=True)]
+
+
+def show(title: str, rows: list[dict[str, object]]) -> None:
+    """Prints one table."""
+    from tabulate import tabulate
+
+    print(f"\n## {title}\n")
+    print(tabulate(rows, headers="keys", tablefmt="github"), flush=True)
+
+
+def memory_table(base: Variant, rounds: int) -> None:
+    """One frame a step against the whole window."""
+    import numpy as np
+
+    variants = [
+        replace(base, name=f"all {WINDOW} frames through the VLM at each step", recomputes=True),
+        replace(base, name=f"one frame, window:{WINDOW} of features"),
+        replace(base, name="one frame, unbounded", span="unbounded"),
+    ]
+    found = measure(variants, rounds, steps=6)
+    first = median(found[0].milliseconds)
+    show(
+        "Memory",
+        [
+            {
+                "a step, one world": variant.name,
+                "ms": round(median(entry.milliseconds), 2),
+                "fastest": round(min(entry.milliseconds), 2),
+                "slowest": round(max(entry.milliseconds), 2),
+                "times as fast": round(first / median(entry.milliseconds), 1),
+                "actions apart from the first": float(f"{np.abs(entry.actions - found[0].actions).max():.1e}"),
+                "peak memory, MiB": round(entry.peak_mib),
+            }
+            for variant, entry in zip(variants, found, strict=True)
+        ],
+    )
+
+
+def history_table(base: Variant, rounds: int) -> None:
+    """Whether a step costs more the more was seen."""
+    rows = []
+    for span in (f"window:{WINDOW}", "unbounded"):
+        process = Process(replace(base, span=span))
+        row: dict[str, object] = {"ms a step after so many, one world": span}
+        seen = 0
+        for steps_seen in STEPS_SEEN:
+            if steps_seen > seen:
+                process.ask(steps_seen - seen)
+            spent = [process.ask(4)[0] for _ in range(rounds)]
+            seen = steps_seen + 4 * rounds
+            row[str(steps_seen)] = round(median(spent), 2)
+        rows.append(row)
+        process.close()
+    show("History", rows)
+
+
+def worlds_table(base: Variant, rounds: int) -> None:
+    """Worlds stepped together by one policy."""
+    variants = [replace(base, name=str(worlds), worlds=worlds) for worlds in WORLDS]
+    found = measure(variants, rounds, steps=2)
+    first = median(found[0].milliseconds)
+    show(
+        "Worlds in one batch",
+        [
+            {
+                "worlds": variant.worlds,
+                "ms a step": round(median(entry.milliseconds), 2),
+                "ms a world": round(median(entry.milliseconds) / variant.worlds, 2),
+                "times the worlds a second": round(first * variant.worlds / median(entry.milliseconds), 2),
+                "peak memory, MiB": round(entry.peak_mib),
+            }
+            for variant, entry in zip(variants, found, strict=True)
+        ],
+    )
+
+
+def precision_table(base: Variant, rounds: int) -> None:
+    """Precision and compilation, with what they change."""
+    import numpy as np
+
+    dtypes = ("float32", "bfloat16", *(("float16",) if base.device.startswith("cuda") else ()))
+    variants = [
+        replace(base, name=f"{dtype}{', compiled' if compiled else ''}", dtype=dtype, compiled=compiled)
+        for dtype in dtypes
+        for compiled in (False, True)
+    ]
+    found = measure(variants, rounds, steps=6)
+    exact, first = found[0].actions, median(found[0].milliseconds)
+    scale = np.abs(exact[:, :6]).mean()
+    show(
+        "Precision and compilation",
+        [
+            {
+                "VLM, one world": variant.name,
+                "ms a step": round(median(entry.milliseconds), 2),
+                "times as fast": round(first / median(entry.milliseconds), 2),
+                "pose off, of its mean size": f"{np.abs(entry.actions - exact)[:, :6].mean() / scale:.1e}",
+                "peak memory, MiB": round(entry.peak_mib),
+            }
+            for variant, entry in zip(variants, found, strict=True)
+        ],
+    )
+
+
+def training_table(base: Variant, rounds: int) -> None:
+    """Gradient checkpointing: memory against time."""
+    variants = [replace(base, name="layers kept", trains="kept"), replace(base, name="recomputed", trains="recomputed")]
+    found = measure(variants, rounds, steps=1)
+    show(
+        f"Gradient checkpointing: forward and backward over {WINDOW} frames, all parameters",
+        [
+            {
+                "layers": variant.name,
+                "ms": round(median(entry.milliseconds), 1),
+                "peak memory, MiB": round(entry.peak_mib),
+            }
+            for variant, entry in zip(variants, found, strict=True)
+        ],
+    )
+
+
+TABLES = {
+    "memory": memory_table,
+    "history": history_table,
+    "worlds": worlds_table,
+    "precision": precision_table,
+    "training": training_table,
+}
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default="kosmos2", help="a backbone's name (default: kosmos2)")
+    parser.add_argument("--size", default="small", choices=("tiny", "small", "full"), help="small: kosmos2 alone")
+    parser.add_argument("--device", default="auto", help="as torch spells it (default: a GPU where there is one)")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--tables", nargs="+", choices=tuple(TABLES), default=tuple(TABLES))
+    chosen = parser.parse_args()
+    if chosen.size == "small" and chosen.backbone != "kosmos2":
+        parser.error("expected --size tiny or full for another backbone than kosmos2.")
+    import torch
+
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if chosen.device == "auto" else chosen.device
+    base = Variant("", chosen.backbone, chosen.size, device)
+    model, _ = _make_model(replace(base, device="meta" if chosen.size != "tiny" else "cpu"))
+    where = torch.cuda.get_device_name() if device.startswith("cuda") else f"{torch.get_num_threads()} CPU threads"
+    num_vlm = sum(parameter.numel() for parameter in model.backbone.parameters())
+    num_head = sum(parameter.numel() for parameter in model.head.parameters())
+    print(f"{chosen.backbone}, {chosen.size}: VLM {num_vlm / 1e6:.0f}M, head {num_head / 1e6:.0f}M; {where}")
+    print(f"torch {torch.__version__}; {chosen.rounds} rounds")
+    for name in chosen.tables:
+        TABLES[name](base, chosen.rounds)
+
+
+if __name__ == "__main__":
+    main()

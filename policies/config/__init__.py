@@ -1,0 +1,1 @@
+"""Configuration files as the seed and RoboVLMs write them; read `blocks` first."""

@@ -1,0 +1,68 @@
+"""AdamW over what is trained, its rate over time, and the precision of a step: settings of training as torch has them."""
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from calvinbench.policies.config.optimization import OptimizationSettings
+
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def make_optimizer(model: nn.Module, settings: OptimizationSettings) -> AdamW:
+    """AdamW over the parameters that take gradients.
+
+    Args:
+        model: After `trainable.apply_trainable_parts`.
+        settings: Rate and weight decay.
+
+    Raises:
+        ValueError: Nothing is trained.
+    """
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not trained:
+        raise ValueError("expected parameters to train, got a model in which all are frozen.")
+    return AdamW(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+
+
+def make_schedule(optimizer: AdamW, settings: OptimizationSettings, steps_per_epoch: int) -> LambdaLR:
+    """The rate over time: a straight rise, then constant or half a cosine; call its `step` after each optimiser step.
+
+    Args:
+        optimizer: From `make_optimizer`.
+        settings: Warm-up, schedule and length.
+        steps_per_epoch: Optimiser steps in one pass over the data.
+    """
+    warmup = round(settings.warmup_epochs * steps_per_epoch) + settings.warmup_steps
+    total = settings.max_steps or settings.max_epochs * steps_per_epoch
+
+    def scale(step: int) -> float:
+        if step < warmup:
+            return step / warmup
+        if settings.schedule == "constant":
+            return 1.0
+        done = min((step - warmup) / max(total - warmup, 1), 1.0)
+        lowest = settings.min_learning_rate_scale
+        return lowest + (1 - lowest) * 0.5 * (1 + math.cos(math.pi * done))
+
+    return LambdaLR(optimizer, scale)
+
+
+def step_precision(settings: OptimizationSettings, device: torch.device) -> AbstractContextManager[object]:
+    """The context of a forward pass: autocast, or none for `fp32`.
+
+    Raises:
+        ValueError: `fp16` is wanted on a CPU.
+    """
+    if settings.precision == "fp32":
+        return nullcontext()
+    if settings.precision == "fp16" and device.type == "cpu":
+        raise ValueError(
+            "expected precision bf16 or fp32 on a CPU, got fp16: its range needs a scaled loss and a GPU's kernels. "
+            'Write "bf16": true, "fp16": false.'
+        )
+    return torch.autocast(device.type, _AUTOCAST[settings.precision])

@@ -1,0 +1,1 @@
+"""Checkpoints of RoboVLMs, read as they are; read `checkpoint` first, then `plan`."""
