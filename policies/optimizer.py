@@ -1,4 +1,4 @@
-"""AdamW over what is trained, its rate over time, and the precision of a step: settings of training as torch has them."""
+"""AdamW over what is trained, its rate over time, and the precision of a step, as the settings of training say."""
 
 import math
 from contextlib import AbstractContextManager, nullcontext

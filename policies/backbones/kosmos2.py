@@ -4,7 +4,8 @@ What is particular to it; tests measure all of it but the cache:
 
 - Image features are L2-normalised before the resampler, and scaled with the text embeddings by sqrt(width) inside the
   decoder. `get_image_features` does the first and the decoder the second; doing either again is wrong.
-- The decoder does not derive positions under left padding: they are passed, place in the row + 1 + pad id.
+- Positions count from pad id + 1. Given ids, the decoder finds them itself under left padding; given embeddings it does
+  not. They are passed, so that padding inside a row (`Kind.PADDING`) counts.
 - With a cache of keys and values, image features are dropped in silence; none is used.
 - Its own dropout is 0.1 in train mode.
 
