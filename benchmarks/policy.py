@@ -1,6 +1,6 @@
 """Milliseconds of a learned policy's step, by memory, history, worlds, precision: `python benchmarks/policy.py`.
 
-    python benchmarks/policy.py                                   Kosmos-2's architecture, 43M, where torch runs best
+    python benchmarks/policy.py                                   Kosmos-2's architecture, 73M, where torch runs best
     python benchmarks/policy.py --backbone llava --size tiny      another backbone, small
     python benchmarks/policy.py --backbone kosmos2 --size full    published size, random weights
 

@@ -12,6 +12,10 @@ GROUPS = ("text embedding", "connector", "vision", "language", "[LRN]", "head")
 _LORA_MARK = "lora_"
 
 
+class MissingPackageError(ImportError, ValueError):
+    """A package that a setting needs and that is not installed."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainableParts:
     """What of the model is trained. [LRN] and the head always are.
@@ -74,7 +78,7 @@ def apply_trainable_parts(model: VLMLSTM, parts: TrainableParts) -> None:
         parts: The settings.
 
     Raises:
-        ImportError: Adapters are wanted and peft is not installed.
+        MissingPackageError: Adapters are wanted and peft is not installed.
     """
     follows = not parts.freeze_backbone and not parts.lora_enable
     is_trained = {
@@ -136,7 +140,9 @@ def _add_adapters(model: VLMLSTM, parts: TrainableParts) -> None:
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
-        raise ImportError("expected peft for lora_enable, found none. Install it: pip install 'peft>=0.17'.") from error
+        raise MissingPackageError(
+            "expected peft for lora_enable, found none. Install it: pip install 'peft>=0.17'."
+        ) from error
     for module in model.backbone.parts.language:
         if any(_LORA_MARK in name for name, _ in module.named_parameters()):
             continue

@@ -18,6 +18,7 @@ from calvinbench.policies.heads.head import HeadState
 from calvinbench.policies.memory import make_memory
 from calvinbench.policies.policy import Decision, PolicyTraits
 from calvinbench.policies.policy_config import PolicyConfig
+from calvinbench.policies.sizes import size_in_words
 from calvinbench.policies.usage import Usage
 from calvinbench.policies.vlm_lstm import VLMLSTM
 
@@ -170,8 +171,3 @@ class VLMLSTMPolicy:
             )
         tensors = {key.removeprefix("rgb_"): torch.tensor(pictures) for key, pictures in found.items()}
         return Pictures(**tensors)
-
-
-def size_in_words(num_parameters: int) -> str:
-    """`1.7M` or `2.9B`."""
-    return f"{num_parameters / 1e9:.1f}B" if num_parameters >= 1e9 else f"{num_parameters / 1e6:.1f}M"

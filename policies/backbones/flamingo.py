@@ -73,7 +73,7 @@ class FlamingoBackbone(Backbone):
     """OpenFlamingo on GPT-NeoX, of any size."""
 
     name = "flamingo"
-    model_name = "OpenFlamingo 4B on RedPajama-INCITE 3B (LAION and others); RoboVLMs' own is the 3B on MPT-1B"
+    model_name = "OpenFlamingo 4B on RedPajama-INCITE 3B; RoboVLMs' own is on MPT"
     hub_name = "openflamingo/OpenFlamingo-4B-vitl-rpj3b"
     unchecked = (
         "published weights, configurations and tokenizer: not downloaded here; the names in checkpoint.pt are those of "

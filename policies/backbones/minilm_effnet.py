@@ -55,7 +55,7 @@ class MiniLMEffNetBackbone(Backbone):
     """MiniLM, EfficientNet-Lite0 and a new fusion transformer, of any size."""
 
     name = "minilm-effnet"
-    model_name = "MiniLM sentence encoder (all-MiniLM-L6-v2) + EfficientNet-Lite0, joined by a new fusion transformer"
+    model_name = "MiniLM-L6 sentence encoder + EfficientNet-Lite0, joined by a new transformer"
     hub_name = None
     special_tokens = (BEGIN, END)
     image_mean = (127 / 255, 127 / 255, 127 / 255)

@@ -53,6 +53,7 @@ from calvinbench.policies.backbones.moondream_modules import (
 from calvinbench.policies.backbones.moondream_weights import pretrained_parts
 from calvinbench.policies.backbones.normalisation import HALF
 from calvinbench.policies.backbones.prompt import Layout, Prompt, TokenBatch, words
+from calvinbench.policies.backbones.published_weights import unmade_weights
 from calvinbench.policies.backbones.settings import BackboneSettings
 
 BEGIN = "<|endoftext|>"
@@ -65,7 +66,7 @@ class MoondreamBackbone(Backbone):
     """Moondream 2 as it was in 2024, of any size."""
 
     name = "moondream"
-    model_name = "Moondream 2 of 2024-08-26 (vikhyatk), 1.87B"
+    model_name = "Moondream 2 of 2024-08-26 (vikhyatk)"
     hub_name = "vikhyatk/moondream2@2024-08-26"
     unchecked = "published weights and tokenizer: not downloaded here; their names are those of the public code"
     special_tokens = (BEGIN,)
@@ -165,7 +166,7 @@ class MoondreamBackbone(Backbone):
         `vikhyatk/moondream2` without a revision means the one of `hub_name`.
         """
         published = pretrained_parts(source, cls.full_config(), cls.hub_name)
-        with published.loading(dtype):
+        with unmade_weights(dtype):
             backbone = cls(published.config, published.tokenizer, settings)
         published.load_into(backbone)
         return backbone

@@ -7,18 +7,15 @@ column: the order of a convolution's kernel), and the decoder's last norm is the
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
-from transformers.initialization import no_init_weights
 
+from calvinbench.policies.backbones.published_weights import fill_weights, published_weights
 from calvinbench.policies.backbones.sources import BackboneSourceError, local_folder
 
 VISION, TEXT = "vision_encoder.encoder.model.visual.", "text_model.transformer."
@@ -97,17 +94,6 @@ class Published:
     config: dict[str, Any]
     tokenizer: PreTrainedTokenizerBase
 
-    @contextmanager
-    def loading(self, dtype: torch.dtype) -> Iterator[None]:
-        """Within this context, modules are made with weights of this dtype that nobody has drawn."""
-        before = torch.get_default_dtype()
-        torch.set_default_dtype(dtype)
-        try:
-            with no_init_weights():
-                yield
-        finally:
-            torch.set_default_dtype(before)
-
     def load_into(self, backbone: nn.Module) -> None:
         """Fills the backbone's weights.
 
@@ -115,44 +101,20 @@ class Published:
             BackboneSourceError: A name is missing or left over, or a shape is another.
         """
         weights, unknown = self._read()
-        expected = backbone.state_dict()
-        if "language.final_layernorm.weight" not in expected:  # the layout reads before it
+        if "language.final_layernorm.weight" not in backbone.state_dict():  # the layout reads before it
             weights = {name: tensor for name, tensor in weights.items() if ".final_layernorm." not in name}
-        missing, left_over = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
-        shapes = [
-            f"{name} {tuple(weights[name].shape)} for {tuple(expected[name].shape)}"
-            for name in sorted(expected.keys() & weights.keys())
-            if weights[name].shape != expected[name].shape
-        ]
-        if missing or left_over or shapes or unknown:
-            raise BackboneSourceError(
-                f"expected the weights of moondream in '{self.folder}', but of our names are missing {missing}, left "
-                f"over {left_over}, of another shape {shapes}; unknown published names: {unknown}. "
-                f"{_advice(unknown)}"
-            )
-        backbone.load_state_dict(weights)
+        fill_weights(backbone, weights, f"moondream in '{self.folder}'", _advice(unknown), unknown)
 
     def _read(self) -> tuple[dict[str, Tensor], list[str]]:
         """All weights by our names, and the published names that nobody knows."""
-        files = sorted(self.folder.glob("*.safetensors"))
-        if not files:
-            raise BackboneSourceError(
-                f"expected weights of moondream in '{self.folder}/*.safetensors', got none. Name the folder of the "
-                "hub's snapshot; files of other kinds (.pt, .gguf, .onnx) are not read."
-            )
         weights: dict[str, Tensor] = {}
         unknown = []
-        for file in files:
+        for name, tensor in published_weights(self.folder, "moondream"):
             try:
-                with safe_open(file, framework="pt") as tensors:
-                    for name in tensors.keys():  # noqa: SIM118 (no mapping)
-                        try:
-                            # Checkpoints of compiled modules have this in their names; it means nothing.
-                            weights |= ours_of_published(name.replace("._orig_mod", ""), tensors.get_tensor(name))
-                        except KeyError:
-                            unknown.append(name)
-            except SafetensorError as error:
-                raise BackboneSourceError(f"expected a safetensors file, got '{file}': {error}") from error
+                # Checkpoints of compiled modules have this in their names; it means nothing.
+                weights |= ours_of_published(name.replace("._orig_mod", ""), tensor)
+            except KeyError:
+                unknown.append(name)
         return weights, sorted(unknown)
 
 

@@ -36,9 +36,10 @@ from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2Model
 from calvinbench.policies.backbones.backbone import Backbone, Parts, seed_prompt
 from calvinbench.policies.backbones.normalisation import CLIP_MEAN, CLIP_STD
 from calvinbench.policies.backbones.prompt import Layout, Prompt, TokenBatch
+from calvinbench.policies.backbones.published_weights import unmade_weights
 from calvinbench.policies.backbones.settings import BackboneSettings
 from calvinbench.policies.backbones.uform_modules import LatentPooler, PoolerNumbers, VisionNumbers, VisionTower
-from calvinbench.policies.backbones.uform_weights import IMAGE_TOKEN, published_folder, unmade_weights
+from calvinbench.policies.backbones.uform_weights import IMAGE_TOKEN, published_folder
 
 CHAT_BEGIN = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n "
 CHAT_END = "<|im_end|>\n<|im_start|>assistant\n"
@@ -48,7 +49,7 @@ class UFormBackbone(Backbone):
     """UForm-Gen2, of any size."""
 
     name = "uform"
-    model_name = "UForm-Gen2-Qwen-500m (unum-cloud/uform-gen2-qwen-500m): ViT-H/14, latent pooler, Qwen1.5-0.5B-Chat"
+    model_name = "UForm-Gen2 (Unum Cloud): ViT-H, pooler, Qwen1.5-0.5B-Chat"
     hub_name = "unum-cloud/uform-gen2-qwen-500m"
     unchecked = (
         "the published weights, their config.json and Qwen1.5's tokenizer were not at hand: sizes are the published "

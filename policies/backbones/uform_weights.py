@@ -1,19 +1,15 @@
 """UForm-Gen2's published folder: its configuration, its decoder's, its tokenizer, and its weights' names as ours."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
-from transformers.initialization import no_init_weights
 
+from calvinbench.policies.backbones.published_weights import fill_weights, published_weights
 from calvinbench.policies.backbones.sources import BackboneSourceError, local_folder
 
 IMAGE_TOKEN = "<image>"  # noqa: S105 (a token of text)
@@ -39,21 +35,6 @@ def our_name(published: str) -> str:
     return published.replace("text_decoder.model.", "text_decoder.", 1)
 
 
-@contextmanager
-def unmade_weights(dtype: torch.dtype) -> Iterator[None]:
-    """Within this context, modules are made with weights of this dtype that nobody has drawn.
-
-    (`module.to(bfloat16)` would round the table of rotary frequencies with the weights.)
-    """
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        with no_init_weights():
-            yield
-    finally:
-        torch.set_default_dtype(before)
-
-
 @dataclass(frozen=True, slots=True)
 class Published:
     """A published folder.
@@ -76,20 +57,13 @@ class Published:
         Raises:
             BackboneSourceError: A name is missing or left over, or a shape is another.
         """
-        expected = backbone.state_dict()
-        missing, left_over = expected.keys() - self.weights.keys(), self.weights.keys() - expected.keys()
-        shapes = [
-            f"{name} {tuple(self.weights[name].shape)} for {tuple(expected[name].shape)}"
-            for name in sorted(expected.keys() & self.weights.keys())
-            if self.weights[name].shape != expected[name].shape
-        ]
-        if missing or left_over or shapes:
-            raise BackboneSourceError(
-                f"expected the weights of UForm-Gen2 in '{self.folder}', but of our names are missing "
-                f"{sorted(missing)}, left over {sorted(left_over)}, of another shape {shapes}. They do not belong to "
-                "the config.json there, or are the first UForm-Gen's, which pools in the decoder's width."
-            )
-        backbone.load_state_dict(self.weights)
+        fill_weights(
+            backbone,
+            self.weights,
+            f"UForm-Gen2 in '{self.folder}'",
+            "They do not belong to the config.json there, or are the first UForm-Gen's, which pools in the decoder's "
+            "width.",
+        )
 
 
 def published_folder(source: str | Path, hub_name: str, full: Mapping[str, Any]) -> Published:
@@ -136,19 +110,7 @@ def published_folder(source: str | Path, hub_name: str, full: Mapping[str, Any])
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:
     """All weights by our names."""
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise BackboneSourceError(
-            f"expected weights of UForm-Gen2 in '{folder}/*.safetensors', got none. Name the folder of the hub's "
-            "snapshot; files of other kinds (.bin, .pt) are not read."
-        )
-    weights: dict[str, Tensor] = {}
-    for file in files:
-        try:
-            weights |= {our_name(name): tensor for name, tensor in load_file(file).items() if name != LEFT_OUT}
-        except SafetensorError as error:
-            raise BackboneSourceError(f"expected a safetensors file, got '{file}': {error}") from error
-    return weights
+    return {our_name(name): tensor for name, tensor in published_weights(folder, "UForm-Gen2") if name != LEFT_OUT}
 
 
 def _decoder_numbers(decoder: str, numbers: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from calvinbench.policies.check import check_policy, made_up_observation
 from calvinbench.policies.heads.config import HeadConfig
 from calvinbench.policies.policy import Memory
 from calvinbench.policies.policy_config import PolicyConfig, PoseRange
+from calvinbench.policies.sizes import size_in_words
 from calvinbench.policies.vlm_lstm import VLMLSTM
-from calvinbench.policies.vlm_lstm_policy import VLMLSTMPolicy, size_in_words
+from calvinbench.policies.vlm_lstm_policy import VLMLSTMPolicy
 
 SENTENCE = "open the drawer"
 HEAD = HeadConfig(hidden_dim=32, chunk_length=4)
