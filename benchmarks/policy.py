@@ -22,7 +22,7 @@ from typing import Any
 
 WINDOW = 8
 WORLDS = (1, 2, 4, 8, 16, 32)
-STEPS_SEEN = (1, 8, 64, 512)
+STEPS_SEEN = (1, 8, 64, 256)
 SENTENCE = "take the blue block and rotate it to the right"
 SMALL = {
     "model_type": "kosmos-2",

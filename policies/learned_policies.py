@@ -1,5 +1,6 @@
 """Factories of learned policies: `untrained:BACKBONE` and `checkpoint:FOLDER`."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def make_untrained_policy(
     argument: str | None,
     *,
     seed: str = str(DEFAULT_SEED),
-    size: str = "tiny",
+    size: str | None = None,
     vlm: str | None = None,
     config: str | None = None,
     layout: str | None = None,
@@ -61,7 +62,8 @@ def make_untrained_policy(
     Args:
         argument: A backbone's name, or `hf:ORG/NAME`.
         seed: Where the weights come from; the label says it where it is not the default.
-        size: `tiny` (offline, seconds) or `full` (the published numbers); random weights either way.
+        size: `tiny` (default: offline, seconds), `full` (the published numbers), or a JSON file with the backbone's
+            numbers, as `policy.json` has them; random weights either way.
         vlm: Where the VLM's pretrained weights are: a name on the hub, a folder, or `published`.
         config: A JSON file with the seed's blocks (`config.blocks`); settings of the spec take precedence over it.
         layout: Order of the tokens; by default `native` for pretrained weights, else `seed`.
@@ -88,6 +90,11 @@ def make_untrained_policy(
     usage = Usage.parse(device, dtype, compile)
     seed_number = parse_integer("seed", seed, minimum=0, maximum=MAX_SEED)
     source = name.removeprefix(HUB_PREFIX) if name.startswith(HUB_PREFIX) else vlm
+    if source is not None and size is not None:
+        raise PolicySpecError(
+            f"expected 'size' or pretrained weights, got size={size} beside '{source}', whose numbers are its own. "
+            "Leave size out."
+        )
     base = PolicyConfig(name) if config is None else read_config_file(config).policy_config(name)
     settings = BackboneSettings(
         layout=_usual_layout(name, source) if layout is None else layout_by_name(layout),
@@ -98,9 +105,9 @@ def make_untrained_policy(
         else parse_integer("image_size", image_size, minimum=1),
     )
     generator = torch.Generator().manual_seed(seed_number)
-    backbone = _backbone(name, require_name(size, SIZES, "size"), source, settings, generator, DTYPES[dtype])
+    backbone = _backbone(name, size or "tiny", source, settings, generator, DTYPES[dtype])
     preset = base.head if head is None else head_preset(head)
-    if config is None and source is None and size == "tiny":
+    if config is None and source is None and size in (None, "tiny"):
         preset = replace(preset, hidden_dim=TINY_HIDDEN_DIM)
     head_config = _with_numbers(preset, hidden_dim=hidden_dim, num_layers=num_layers, chunk_length=chunk_length)
     with weights_from(generator):
@@ -169,8 +176,25 @@ def _backbone(
             return kind.pretrained(published if source == PUBLISHED else source, settings, dtype)
     if size == "tiny":
         return kind.tiny(generator, settings)
+    numbers = _numbers(Path(size)) if size.endswith(".json") else None
+    if numbers is None:
+        require_name(size, SIZES, "size")
+    else:
+        kind.require_known(numbers)
     with weights_from(generator):
-        return kind.from_config(kind.full_config(), tiny_tokenizer(kind.special_tokens), settings)
+        return kind.from_config(numbers or kind.full_config(), tiny_tokenizer(kind.special_tokens), settings)
+
+
+def _numbers(file: Path) -> dict[str, Any]:
+    """A backbone's numbers from a file: by themselves, or in a checkpoint's `policy.json`."""
+    try:
+        content: dict[str, Any] = json.loads(file.expanduser().read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise PolicySpecError(
+            f"expected a JSON file with a backbone's numbers as size, got '{file}': {error}"
+        ) from error
+    numbers: dict[str, Any] = content.get("backbone_config", content)
+    return numbers
 
 
 def _with_numbers(preset: HeadConfig, **given: str | None) -> HeadConfig:

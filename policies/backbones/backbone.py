@@ -109,6 +109,14 @@ class Backbone(nn.Module, ABC):
         """
 
     @classmethod
+    def require_known(cls, config: Mapping[str, Any]) -> None:
+        """Refuses numbers that somebody wrote and that would do nothing; `from_config` itself may pass over them.
+
+        Raises:
+            UnknownNameError: A name is not one of this architecture's.
+        """
+
+    @classmethod
     @abstractmethod
     def pretrained(cls, source: str | Path, settings: BackboneSettings, dtype: torch.dtype) -> "Backbone":
         """The published weights.
@@ -250,6 +258,19 @@ class Backbone(nn.Module, ABC):
     def words(self, text: str, *, special: bool = False) -> Prompt:
         """Tokens of a piece of text; see `text_ids`."""
         return words(self.text_ids(text, special=special))
+
+    def only_image_size(self, own: int) -> int:
+        """The size of pictures of a vision tower that takes one size only.
+
+        Raises:
+            ValueError: The settings ask for another.
+        """
+        if self.settings.image_size not in (None, own):
+            raise ValueError(
+                f"expected no image_size, or {own}, for {self.name}, got {self.settings.image_size}: its vision tower "
+                "has one position for each patch of that size."
+            )
+        return own
 
     def lrn_place(self) -> Prompt:
         """The place of [LRN]; nothing where it is not read."""

@@ -104,11 +104,6 @@ class FlamingoBackbone(Backbone):
         """
         super().__init__(tokenizer, settings)
         language, vision = language_model.config, cast("Any", vision_tower.config)
-        if settings.image_size not in (None, vision.image_size):
-            raise ValueError(
-                f"expected no image_size, or {vision.image_size}, for {self.name}, got {settings.image_size}: its "
-                "vision tower has one position for each patch of that size."
-            )
         if language.num_hidden_layers < numbers.layers_per_cross_attention:
             raise ValueError(
                 f"expected layers_per_cross_attention of at most the language model's {language.num_hidden_layers} "
@@ -116,7 +111,7 @@ class FlamingoBackbone(Backbone):
             )
         self.numbers = numbers
         self.width = int(language.hidden_size)
-        self.image_size = int(vision.image_size)
+        self.image_size = self.only_image_size(int(vision.image_size))
         self.num_image_tokens = numbers.num_latents
         self.image_token_id = self.special_id(IMAGE)
         self.vision_tower = vision_tower

@@ -123,12 +123,7 @@ class HubBackbone(TransformersBackbone):
         own = int(size[0] if isinstance(size, list | tuple) else size)
         if self._grid is not None:
             return self.settings.image_size or DEFAULT_IMAGE_SIZE
-        if self.settings.image_size not in (None, own):
-            raise ValueError(
-                f"expected no image_size but {own} for {type(self.model).__name__}, got {self.settings.image_size}: "
-                "its vision tower takes this one only."
-            )
-        return own
+        return self.only_image_size(own)
 
     @classmethod
     def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Kosmos2Backbone(TransformersBackbone):
         """Takes the model; see `TransformersBackbone`."""
         super().__init__(model, tokenizer, settings)
         config: Any = model.config
-        self.image_size = int(config.vision_config.image_size)
+        self.image_size = self.only_image_size(int(config.vision_config.image_size))
         self.num_image_tokens = int(config.latent_query_num)
         self.width = int(config.text_config.embed_dim)
         self.image_token_id = int(config.text_config.eos_token_id)  # any will do: places are marked by a mask

@@ -36,7 +36,7 @@ class LlavaBackbone(TransformersBackbone):
         """Takes the model; see `TransformersBackbone`."""
         super().__init__(model, tokenizer, settings)
         config: Any = model.config
-        self.image_size = int(config.vision_config.image_size)
+        self.image_size = self.only_image_size(int(config.vision_config.image_size))
         num_patches = (self.image_size // int(config.vision_config.patch_size)) ** 2
         self.num_image_tokens = num_patches + (config.vision_feature_select_strategy == "full")
         self.width = int(config.text_config.hidden_size)

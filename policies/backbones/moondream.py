@@ -79,18 +79,13 @@ class MoondreamBackbone(Backbone):
         super().__init__(tokenizer, settings)
         require_numbers(config, self.full_config())
         vision, text = config["vision"], config["text"]
-        if settings.image_size not in (None, vision["image_size"]):
-            raise ValueError(
-                f"expected no image_size, or {vision['image_size']}, for {self.name}, got {settings.image_size}: its "
-                "vision tower has one position for each patch of that size."
-            )
         self._config = {part: dict(numbers) for part, numbers in config.items()}
         self.vision = make_vision_tower(vision)
         self.connector = TwiceProjection(vision["hidden_size"], config["connector"]["hidden_size"], text["hidden_size"])
         self.language = make_decoder(text)
         if settings.layout is Layout.ROBOVLMS:
             self.language.final_layernorm = nn.Identity()  # type: ignore[assignment]
-        self.image_size = int(vision["image_size"])
+        self.image_size = self.only_image_size(int(vision["image_size"]))
         self.num_image_tokens = (self.image_size // int(vision["patch_size"])) ** 2
         self.width = int(text["hidden_size"])
         self.image_token_id = self.special_id(BEGIN)  # any will do: places are marked by their kind

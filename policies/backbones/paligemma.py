@@ -39,7 +39,7 @@ class PaliGemmaBackbone(TransformersBackbone):
         """Takes the model; see `TransformersBackbone`."""
         super().__init__(model, tokenizer, settings)
         config: Any = model.config
-        self.image_size = int(config.vision_config.image_size)
+        self.image_size = self.only_image_size(int(config.vision_config.image_size))
         self.num_image_tokens = (self.image_size // int(config.vision_config.patch_size)) ** 2
         self.width = int(config.text_config.hidden_size)
         self.image_token_id = int(config.image_token_index)

@@ -6,8 +6,9 @@ token ids stay ids: rotary sections, masks and scaling are the model's own.
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from jaxtyping import Float
@@ -16,11 +17,13 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from calvinbench.envs.names import require_name
 from calvinbench.policies.backbones.backbone import Backbone, checkpoint_activations
 from calvinbench.policies.backbones.prompt import TokenBatch
 from calvinbench.policies.backbones.settings import BackboneSettings
@@ -52,6 +55,13 @@ class TransformersBackbone(Backbone):
     ) -> "TransformersBackbone":
         """See `Backbone.from_config`."""
         return cls(cls._model_of(config), tokenizer, settings)
+
+    @classmethod
+    def require_known(cls, config: Mapping[str, Any]) -> None:
+        """See `Backbone.require_known`; transformers takes any name and keeps it without effect."""
+        cls._require_type(config.get("model_type"), "the configuration")
+        numbers = {key: value for key, value in config.items() if key != "model_type"}
+        _require_known(AutoConfig.for_model(config["model_type"], **numbers), numbers, cls.name)
 
     @classmethod
     def pretrained(cls, source: str | Path, settings: BackboneSettings, dtype: torch.dtype) -> "TransformersBackbone":
@@ -153,6 +163,17 @@ class TransformersBackbone(Backbone):
     def enable_gradient_checkpointing(self) -> None:
         """See `Backbone.enable_gradient_checkpointing`."""
         checkpoint_activations(self.model)
+
+
+def _require_known(config: PreTrainedConfig, numbers: Mapping[str, Any], what: str) -> None:
+    """Refuses a name that a configuration, or one of its parts, does not have."""
+    # A configuration of transformers is a dataclass, though its annotations do not say so.
+    known = {entry.name for entry in fields(cast("Any", config))} | set(config.attribute_map) | {"model_type"}
+    for key, value in numbers.items():
+        require_name(key, known, f"number of '{what}'")
+        part = getattr(config, key)
+        if isinstance(part, PreTrainedConfig) and isinstance(value, Mapping):
+            _require_known(part, value, f"{what}.{key}")
 
 
 _NO_ARCHITECTURE = ("dtype", "architectures", "transformers_version", "_name_or_path")

@@ -1,5 +1,7 @@
 """From a spec to a learned policy: untrained in every size and with pretrained VLMs, and from a checkpoint."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from calvinbench.policies.check import made_up_observation
 from calvinbench.policies.checkpoint import save_checkpoint
 from calvinbench.policies.policy import Memory
 from calvinbench.policies.registry import make_policy
+from calvinbench.policies.spec import PolicySpecError
 
 
 def act(policy):
@@ -144,3 +147,31 @@ def test_a_key_of_a_file_that_does_nothing_is_refused(tmp_path):
     file.write_text('{"act_head": {"history_type": "pre"}}')
     with pytest.raises(ValueError, match="history_type"):
         make_policy(f"untrained:kosmos2,config={file}")
+
+
+def test_a_backbone_is_made_in_given_numbers(tmp_path):
+    file = tmp_path / "numbers.json"
+    numbers = LlavaBackbone.tiny(torch.Generator()).config
+    numbers["text_config"]["num_hidden_layers"] = 3
+    file.write_text(json.dumps(numbers))
+    policy = make_policy(f"untrained:llava,size={file},hidden_dim=8")
+    assert len(policy.model.backbone.model.language_model.layers) == 3
+    with pytest.raises(BackboneSourceError, match="for the backbone 'kosmos2', got model type 'llava'"):
+        make_policy(f"untrained:kosmos2,size={file}")
+    numbers["text_config"]["num_hiden_layers"] = 1
+    file.write_text(json.dumps(numbers))
+    with pytest.raises(
+        ValueError, match=r"Unknown number of 'llava.text_config' 'num_hiden_layers'\. Did you mean 'num_h"
+    ):
+        make_policy(f"untrained:llava,size={file}")
+    with pytest.raises(PolicySpecError, match="a JSON file with a backbone's numbers as size"):
+        make_policy(f"untrained:llava,size={tmp_path / 'none.json'}")
+
+
+def test_settings_that_would_do_nothing_are_refused(vlm):
+    folder, _ = vlm
+    with pytest.raises(PolicySpecError, match=r"expected 'size' or pretrained weights, got size=full beside"):
+        make_policy(f"untrained:llava,vlm={folder},size=full")
+    for name in ("kosmos2", "paligemma", "llava", "moondream", "flamingo"):
+        with pytest.raises(ValueError, match=f"expected no image_size, or .*, for {name}, got 28"):
+            make_policy(f"untrained:{name},image_size=28")
