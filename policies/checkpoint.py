@@ -6,7 +6,7 @@ Reading is strict: a weight that is missing, left over or of another shape is an
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, model: VLMLSTM, config: PolicyConfig, notes: Mapping[str, Any] | None = None) -> Path:
-    """Writes a checkpoint; a folder that holds one already gets the new one whole or stays as it is.
+    """Writes a checkpoint over one that may be there; killed on the way, it leaves the old one, or one that is refused.
 
     Args:
         folder: Where to; it is made.
@@ -62,14 +62,15 @@ def save_checkpoint(folder: Path, model: VLMLSTM, config: PolicyConfig, notes: M
     """
     folder.mkdir(parents=True, exist_ok=True)
     model.backbone.tokenizer.save_pretrained(folder / TOKENIZER_FOLDER)
+    weights = _own_weights(model)
+    _replace(folder / WEIGHTS_FILE, lambda path: save_file(weights, path, metadata={"format": "pt"}))
     content = {
         "schema_version": SCHEMA_VERSION,
         "policy": config.to_json(),
         "backbone_config": model.backbone.config,
+        "weights_digest": digest_of(folder / WEIGHTS_FILE),
         "notes": dict(notes or {}),
     }
-    weights = _own_weights(model)
-    _replace(folder / WEIGHTS_FILE, lambda path: save_file(weights, path, metadata={"format": "pt"}))
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     _replace(folder / CONFIG_FILE, lambda path: path.write_text(text, "utf-8"))
     return folder
@@ -86,6 +87,9 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
     try:
         config = PolicyConfig.from_json(content["policy"])
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place / TOKENIZER_FOLDER)
+        digest = digest_of(place / WEIGHTS_FILE)
+        if digest != content["weights_digest"]:
+            raise ValueError(f"its weights have SHA-256 {digest}, and {CONFIG_FILE} says {content['weights_digest']}")
         weights = load_file(place / WEIGHTS_FILE)
     except UnknownNameError:
         raise
@@ -95,7 +99,6 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
         ) from error
     model = build_model(config, content["backbone_config"], tokenizer)
     load_strictly(model, weights, f"'{place}'")
-    digest = sha256((place / WEIGHTS_FILE).read_bytes()).hexdigest()
     return Checkpoint(model.eval(), config, digest, content.get("notes", {}))
 
 
@@ -143,6 +146,16 @@ def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], origin: str) 
             "The weights are another model's than the settings beside them say."
         )
     model.load_state_dict(dict(weights), strict=False)
+
+
+def digest_of(file: Path) -> str:
+    """SHA-256 of a file, read piece by piece.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with file.open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()
 
 
 def _own_weights(model: nn.Module) -> dict[str, Tensor]:

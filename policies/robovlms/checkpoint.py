@@ -10,14 +10,13 @@ Done as RoboVLMs does it, for agreement: the order of tokens (layout `robovlms`)
 it maps the gripper into that range too before comparing it with one half, which fails where `norm_max` is below .5.
 """
 
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from calvinbench.policies.backbones.registry import backbone_class
-from calvinbench.policies.checkpoint import build_model, load_strictly, save_checkpoint
+from calvinbench.policies.checkpoint import build_model, digest_of, load_strictly, save_checkpoint
 from calvinbench.policies.robovlms.plan import ImportPlan, plan_import
 from calvinbench.policies.robovlms.weights import RoboVLMsError
 from calvinbench.policies.spec import PolicySpecError, require_argument
@@ -135,12 +134,6 @@ def plan_as_json(plan: ImportPlan) -> dict[str, Any]:
         "idle_keys": [asdict(key) for key in plan.idle],
         "unchecked": unchecked(plan),
     }
-
-
-def digest_of(file: Path) -> str:
-    """SHA-256 of a file."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _some(what: str, names: tuple[str, ...]) -> str:

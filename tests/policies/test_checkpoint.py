@@ -11,7 +11,7 @@ from calvinbench.policies.backbones.check import made_up_pictures
 from calvinbench.policies.backbones.prompt import Layout
 from calvinbench.policies.backbones.registry import BACKBONES, backbone_class
 from calvinbench.policies.backbones.settings import BackboneSettings
-from calvinbench.policies.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from calvinbench.policies.checkpoint import CheckpointError, digest_of, load_checkpoint, save_checkpoint
 from calvinbench.policies.heads.config import HeadConfig
 from calvinbench.policies.policy import Memory
 from calvinbench.policies.policy_config import PolicyConfig, PoseRange
@@ -113,6 +113,10 @@ def test_weights_of_another_architecture_are_named_not_skipped(tmp_path):
     weights = load_file(folder / "model.safetensors")
     weights["head.strange"] = weights.pop("lrn.embedding")
     save_file(weights, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"its weights have SHA-256 .*, and policy\.json says"):
+        load_checkpoint(folder)
+    digest = digest_of(folder / "model.safetensors")
+    edited(folder, lambda content: content.update(weights_digest=digest))
     with pytest.raises(CheckpointError, match=r"1 are missing \(lrn\.embedding\), 1 left over \(head\.strange\)"):
         load_checkpoint(folder)
 
