@@ -44,7 +44,8 @@ def make_robovlms_policy(
 
     Args:
         argument: The checkpoint.
-        config: Its configuration.
+        config: Its configuration; by default FILE.json or FILE_config.json beside it, or, as RoboVLMs releases them,
+            `configs/FILE.json` beside its folder.
         vlm: Folder with the VLM's config.json and tokenizer; by default where the configuration says.
         memory_span: See `learned_policies.make_untrained_policy`, as all that follows; by default RoboVLMs' own.
         memory_reset: See there.
@@ -58,12 +59,8 @@ def make_robovlms_policy(
         PolicySpecError: A setting cannot be used.
     """
     file = require_argument("robovlms", argument, "a RoboVLMs checkpoint FILE.pt")
-    if config is None:
-        raise PolicySpecError(
-            f"expected the checkpoint's configuration beside it, 'robovlms:{file},config=FILE.json', got none."
-        )
     usage = Usage.parse(device, dtype, compile)
-    plan = plan_import(file, config, vlm)
+    plan = plan_import(file, config or _config_beside(Path(file).expanduser()), vlm)
     model = load_planned(plan)
     settings = with_memory(plan.config, memory_span, memory_reset, chunk_rule)
     return VLMLSTMPolicy(model, settings, usage, digest_of(plan.file))
@@ -134,6 +131,22 @@ def plan_as_json(plan: ImportPlan) -> dict[str, Any]:
         "idle_keys": [asdict(key) for key in plan.idle],
         "unchecked": unchecked(plan),
     }
+
+
+def _config_beside(file: Path) -> Path:
+    """The configuration that goes with a checkpoint by its name."""
+    places = (
+        file.with_suffix(".json"),
+        file.with_name(f"{file.stem}_config.json"),
+        file.parent.parent / "configs" / f"{file.stem}.json",
+    )
+    for place in places:
+        if place.is_file():
+            return place
+    raise PolicySpecError(
+        f"expected the configuration of '{file}' at {' or '.join(map(str, places))}, got none. Name it: "
+        f"robovlms:{file},config=FILE.json."
+    )
 
 
 def _some(what: str, names: tuple[str, ...]) -> str:

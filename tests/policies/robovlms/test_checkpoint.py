@@ -10,7 +10,6 @@ from calvinbench.policies.registry import make_policy
 from calvinbench.policies.robovlms.checkpoint import (
     digest_of,
     load_planned,
-    make_robovlms_policy,
     plan_as_json,
     save_imported,
 )
@@ -216,11 +215,20 @@ def test_the_vlm_s_folder_must_be_named_where_the_configuration_s_is_not_there(k
         plan_import(kosmos2.file, kosmos2.config, tmp_path)
 
 
-def test_the_spec_needs_file_and_configuration():
-    with pytest.raises(PolicySpecError, match="with a RoboVLMs checkpoint"):
-        make_robovlms_policy(None)
-    with pytest.raises(PolicySpecError, match=r"config=FILE\.json"):
-        make_policy("robovlms:file.pt")
+def test_the_spec_needs_a_file_and_finds_its_configuration_by_name(kosmos2, tmp_path):
+    with pytest.raises(PolicySpecError, match=r"with a RoboVLMs checkpoint FILE\.pt as the argument"):
+        make_policy("robovlms")
+    spec = f"robovlms:{kosmos2.file},vlm={kosmos2.vlm},device=cpu"
+    assert make_policy(spec).config == make_policy(kosmos2.spec).config  # tiny.json beside tiny.pt
+    released = tmp_path / "checkpoints" / "tiny.pt"
+    released.parent.mkdir()
+    released.write_bytes(kosmos2.file.read_bytes())
+    spec = f"robovlms:{released},vlm={kosmos2.vlm},device=cpu"
+    with pytest.raises(PolicySpecError, match=r"tiny\.json or .*tiny_config\.json or .*configs/tiny\.json, got none"):
+        make_policy(spec)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "tiny.json").write_bytes(kosmos2.config.read_bytes())
+    assert make_policy(spec).config == make_policy(kosmos2.spec).config
 
 
 def test_uform_pools_pictures_and_text_as_robovlms_does(tmp_path):
