@@ -246,7 +246,7 @@ def require_known_names(suite: Suite) -> None:
         ValueError: A policy's spec cannot be read, or there are fewer chains.
     """
     from calvinbench.envs.scene import SCENES, load_scene
-    from calvinbench.policies.backbones.registry import BACKBONES
+    from calvinbench.policies.backbones.names import backbone_import_string
     from calvinbench.policies.registry import POLICY_KINDS, PolicySpec
 
     require_name(suite.scene, SCENES, "scene")
@@ -257,7 +257,7 @@ def require_known_names(suite: Suite) -> None:
     for spec in map(PolicySpec.parse, suite.policy):
         require_name(spec.kind, POLICY_KINDS, "policy kind")
         if spec.kind == "untrained" and spec.argument is not None:
-            require_name(spec.argument, BACKBONES, "backbone")
+            backbone_import_string(spec.argument)
     if suite.renderer is not None:
         require_working_renderer(suite.renderer)
     load_scene(suite.scene, suite.calvin_env)

@@ -196,6 +196,7 @@ def _replace(path: Path, write: Any) -> None:
     """Writes beside and moves into place, so that no half-written file has the name."""
     beside = path.with_name(path.name + ".part")
     write(beside)
+    beside.chmod(path.parent.stat().st_mode & 0o666)  # safetensors writes for the owner alone
     beside.replace(path)
 
 

@@ -16,6 +16,9 @@ from calvinbench.policies.heads.head import Head, HeadOutput, HeadState, StepOut
 from calvinbench.policies.heads.registry import make_head
 from calvinbench.policies.lrn import LearnableToken
 
+_ANY_SENTENCE = "open the drawer"
+"""Composed when a model is made, so that a layout that is not there is told then, not at the first step."""
+
 
 class VLMLSTM(nn.Module):
     """Backbone, [LRN] and head, composed."""
@@ -26,8 +29,12 @@ class VLMLSTM(nn.Module):
         Args:
             backbone: The VLM.
             head_config: Settings of the head.
+
+        Raises:
+            ValueError: The backbone does not have its settings' layout, or its tokenizer lacks tokens that it needs.
         """
         super().__init__()
+        backbone.prompt(_ANY_SENTENCE)
         self.backbone = backbone
         self.lrn = LearnableToken(backbone.width)
         self.head: Head = make_head(backbone.width, head_config)

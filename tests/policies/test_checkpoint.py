@@ -80,6 +80,7 @@ def test_the_settings_can_be_read_by_people(tmp_path):
         "image_size": None,
     }
     assert content["backbone_config"]["latent_query_num"] == 16
+    assert (folder / "model.safetensors").stat().st_mode == (folder / "policy.json").stat().st_mode
     assert sorted(path.name for path in folder.iterdir()) == ["model.safetensors", "policy.json", "tokenizer"]
     assert PolicyConfig.from_json(content["policy"]) == config
 

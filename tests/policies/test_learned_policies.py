@@ -168,6 +168,11 @@ def test_a_backbone_is_made_in_given_numbers(tmp_path):
         make_policy(f"untrained:llava,size={tmp_path / 'none.json'}")
 
 
+def test_a_layout_that_a_backbone_does_not_have_is_refused_when_it_is_made():
+    with pytest.raises(ValueError, match="expected another layout than 'native' for minilm-effnet"):
+        make_policy("untrained:minilm-effnet,layout=native")
+
+
 def test_settings_that_would_do_nothing_are_refused(vlm):
     folder, _ = vlm
     with pytest.raises(PolicySpecError, match=r"expected 'size' or pretrained weights, got size=full beside"):

