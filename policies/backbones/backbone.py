@@ -5,7 +5,7 @@ a frame, `fuse` once a step. A family says what is particular to it; see `kosmos
 `moondream` for one that is composed here.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from calvinbench.policies.backbones.pictures import Pictures
-from calvinbench.policies.backbones.prompt import Prompt, TokenBatch, collate, lrn_token, picture, words
+from calvinbench.policies.backbones.prompt import Prompt, TokenBatch, collate
+from calvinbench.policies.backbones.prompt_composer import PromptComposer
 from calvinbench.policies.backbones.random_weights import weights_from
 from calvinbench.policies.backbones.resize import resize
 from calvinbench.policies.backbones.settings import MAX_POOLING, BackboneSettings
@@ -44,14 +45,12 @@ class Parts:
     text_embedding: nn.Module
 
 
-class Backbone(nn.Module, ABC):
+class Backbone(PromptComposer, nn.Module):
     """A VLM without its language-modelling head. Subclasses say what is particular to a family.
 
     A subclass's `__init__(config, tokenizer, settings)` makes it with random weights from torch's global stream.
     """
 
-    name: ClassVar[str]
-    """What tables and specs call it."""
     model_name: ClassVar[str]
     """What it really is, at full size: the published weights' name and who made them."""
     hub_name: ClassVar[str | None]
@@ -67,18 +66,12 @@ class Backbone(nn.Module, ABC):
     """How pictures are resized, one of `resize.FILTERS`."""
     image_size: int
     """Pixels a side that the vision tower takes."""
-    num_image_tokens: int
-    """Vision tokens of one picture."""
-    image_token_id: int
-    """The placeholder of a vision token in the sequence of ids."""
     width: int
     """Numbers in a token's embedding, and in the fused feature."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings) -> None:
-        super().__init__()
-        self.tokenizer = tokenizer
-        self.settings = settings
-        self._prompts: dict[str, Prompt] = {}
+        nn.Module.__init__(self)
+        PromptComposer.__init__(self, tokenizer, settings)
 
     # --- made in three ways -------------------------------------------------------------------------------------------
 
@@ -155,10 +148,6 @@ class Backbone(nn.Module, ABC):
     # --- what is particular to a family -------------------------------------------------------------------------------
 
     @abstractmethod
-    def compose(self, instruction: str) -> Prompt:
-        """The sequence of a sentence in the layout of the settings, without [LRN]'s read-out being considered."""
-
-    @abstractmethod
     def image_features(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N num_image_tokens vision_dim"]:
         """Vision tokens of normalised pictures, as `decode` takes them."""
 
@@ -201,64 +190,6 @@ class Backbone(nn.Module, ABC):
 
     # --- helps for families -------------------------------------------------------------------------------------------
 
-    def text_ids(self, text: str, *, special: bool = False) -> tuple[int, ...]:
-        """Token ids of a piece of text.
-
-        Args:
-            text: The text.
-            special: Whether names of special tokens in it mean those tokens. Not so in a user's sentence: `<image>`
-                written there is six letters and two brackets.
-        """
-        return tuple(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not special))
-
-    def special_id(self, token: str) -> int:
-        """The id of a special token.
-
-        Raises:
-            ValueError: The tokenizer does not have it.
-        """
-        number = self.tokenizer.get_vocab().get(token)
-        if number is None:
-            raise ValueError(
-                f"expected a tokenizer of {self.name} with the token '{token}', got one without it. "
-                "The folder's tokenizer is not this model's; take both from one place."
-            )
-        return int(number)
-
-    @property
-    def bos_id(self) -> int:
-        """The token that begins a sequence."""
-        return self._required_id("bos_token_id")
-
-    @property
-    def eos_id(self) -> int:
-        """The token that ends a sequence."""
-        return self._required_id("eos_token_id")
-
-    def _required_id(self, which: str) -> int:
-        number = getattr(self.tokenizer, which)
-        if number is None:
-            raise ValueError(f"expected a tokenizer of {self.name} with a {which}, got one without it.")
-        return int(number)
-
-    @property
-    def pad_id(self) -> int:
-        """What stands where nothing is; nobody attends to it."""
-        for number in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0):
-            if number is not None:
-                return int(number)
-        raise AssertionError
-
-    def picture(self, camera: str) -> Prompt:
-        """The tokens of one camera's picture; none if the settings leave that camera out."""
-        if camera not in self.settings.cameras:
-            return Prompt()
-        return picture(camera, self.image_token_id, self.num_image_tokens)
-
-    def words(self, text: str, *, special: bool = False) -> Prompt:
-        """Tokens of a piece of text; see `text_ids`."""
-        return words(self.text_ids(text, special=special))
-
     def only_image_size(self, own: int) -> int:
         """The size of pictures of a vision tower that takes one size only.
 
@@ -271,10 +202,6 @@ class Backbone(nn.Module, ABC):
                 "has one position for each patch of that size."
             )
         return own
-
-    def lrn_place(self) -> Prompt:
-        """The place of [LRN]; nothing where it is not read."""
-        return Prompt() if self.settings.readout == MAX_POOLING else lrn_token(self.pad_id)
 
     @contextmanager
     def lrn_embedded(self, tokens: TokenBatch, lrn: Float[Tensor, " width"]) -> Iterator[None]:
@@ -305,19 +232,6 @@ class Backbone(nn.Module, ABC):
         return embedded.masked_scatter(tokens.is_vision[..., None], vision_tokens.to(embedded.dtype))
 
     # --- what is the same for all -------------------------------------------------------------------------------------
-
-    def prompt(self, instruction: str) -> Prompt:
-        """The sequence of a sentence, remembered: a sentence is composed once. Space around it does not count.
-
-        Raises:
-            ValueError: The sentence is empty.
-        """
-        sentence = instruction.strip()
-        if not sentence:
-            raise ValueError("expected an instruction such as 'open the drawer', got an empty one.")
-        if sentence not in self._prompts:
-            self._prompts[sentence] = self.compose(sentence)
-        return self._prompts[sentence]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -393,14 +307,3 @@ def checkpoint_activations(model: PreTrainedModel) -> None:
     """Makes one of transformers' models recompute its layers in the backward pass."""
     enable: Any = getattr(model, "activation_checkpointing_enable", None)  # its name from transformers 5.24 on
     (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
-
-
-def seed_prompt(backbone: Backbone, instruction: str, begin: Prompt) -> Prompt:
-    """The seed's sequence: [begin] [text] [static camera] [gripper camera] [LRN]."""
-    vision = backbone.picture("static") + backbone.picture("gripper")
-    return begin + backbone.words(instruction) + vision + backbone.lrn_place()
-
-
-def refuse_layout(backbone: Backbone, reason: str) -> ValueError:
-    """The error for a layout that a family does not have."""
-    return ValueError(f"expected another layout than '{backbone.settings.layout}' for {backbone.name}: {reason}")

@@ -45,7 +45,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from calvinbench.policies.backbones.backbone import Backbone, Parts, refuse_layout, seed_prompt
+from calvinbench.policies.backbones.backbone import Backbone, Parts
 from calvinbench.policies.backbones.flamingo_config import (
     FlamingoNumbers,
     full_numbers,
@@ -66,6 +66,7 @@ from calvinbench.policies.backbones.flamingo_weights import (
 )
 from calvinbench.policies.backbones.normalisation import CLIP_MEAN, CLIP_STD
 from calvinbench.policies.backbones.prompt import Layout, Prompt, TokenBatch, picture, words
+from calvinbench.policies.backbones.prompt_composer import refuse_layout, seed_prompt
 from calvinbench.policies.backbones.settings import BackboneSettings
 
 

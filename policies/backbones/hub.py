@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from calvinbench.policies.backbones.backbone import Parts, refuse_layout, seed_prompt
+from calvinbench.policies.backbones.backbone import Parts
 from calvinbench.policies.backbones.normalisation import HALF
 from calvinbench.policies.backbones.patch_grid import PatchGrid
 from calvinbench.policies.backbones.prompt import Kind, Layout, Prompt, TokenBatch
+from calvinbench.policies.backbones.prompt_composer import refuse_layout, seed_prompt
 from calvinbench.policies.backbones.settings import BackboneSettings
 from calvinbench.policies.backbones.sources import BackboneSourceError, local_folder
 from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer

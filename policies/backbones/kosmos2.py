@@ -19,9 +19,10 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import Kosmos2Model, PreTrainedTokenizerBase
 
-from calvinbench.policies.backbones.backbone import Parts, seed_prompt
+from calvinbench.policies.backbones.backbone import Parts
 from calvinbench.policies.backbones.normalisation import CLIP_MEAN, CLIP_STD
 from calvinbench.policies.backbones.prompt import Layout, Prompt, TokenBatch
+from calvinbench.policies.backbones.prompt_composer import seed_prompt
 from calvinbench.policies.backbones.settings import BackboneSettings
 from calvinbench.policies.backbones.transformers_backbone import TransformersBackbone
 

@@ -31,7 +31,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import BertConfig, BertModel, PreTrainedTokenizerBase
 
-from calvinbench.policies.backbones.backbone import Backbone, Parts, refuse_layout
+from calvinbench.policies.backbones.backbone import Backbone, Parts
 from calvinbench.policies.backbones.efficientnet_lite import LITE0, STRIDE, EfficientNetLite, EfficientNetNumbers
 from calvinbench.policies.backbones.minilm_effnet_modules import FusionNumbers, FusionTransformer, PictureProjection
 from calvinbench.policies.backbones.minilm_effnet_weights import (
@@ -43,6 +43,7 @@ from calvinbench.policies.backbones.minilm_effnet_weights import (
     read_vision_tower,
 )
 from calvinbench.policies.backbones.prompt import Kind, Layout, Prompt, TokenBatch
+from calvinbench.policies.backbones.prompt_composer import refuse_layout
 from calvinbench.policies.backbones.settings import MAX_POOLING, BackboneSettings
 from calvinbench.policies.backbones.sources import BackboneSourceError
 

@@ -43,7 +43,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from calvinbench.policies.backbones.backbone import Backbone, Parts, seed_prompt
+from calvinbench.policies.backbones.backbone import Backbone, Parts
 from calvinbench.policies.backbones.moondream_modules import (
     TwiceProjection,
     make_decoder,
@@ -53,6 +53,7 @@ from calvinbench.policies.backbones.moondream_modules import (
 from calvinbench.policies.backbones.moondream_weights import pretrained_parts
 from calvinbench.policies.backbones.normalisation import HALF
 from calvinbench.policies.backbones.prompt import Layout, Prompt, TokenBatch, words
+from calvinbench.policies.backbones.prompt_composer import seed_prompt
 from calvinbench.policies.backbones.published_weights import unmade_weights
 from calvinbench.policies.backbones.settings import BackboneSettings
 

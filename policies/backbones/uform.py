@@ -33,9 +33,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2Model
 
-from calvinbench.policies.backbones.backbone import Backbone, Parts, seed_prompt
+from calvinbench.policies.backbones.backbone import Backbone, Parts
 from calvinbench.policies.backbones.normalisation import CLIP_MEAN, CLIP_STD
 from calvinbench.policies.backbones.prompt import Layout, Prompt, TokenBatch
+from calvinbench.policies.backbones.prompt_composer import seed_prompt
 from calvinbench.policies.backbones.published_weights import unmade_weights
 from calvinbench.policies.backbones.settings import BackboneSettings
 from calvinbench.policies.backbones.uform_modules import LatentPooler, PoolerNumbers, VisionNumbers, VisionTower
