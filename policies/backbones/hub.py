@@ -216,13 +216,18 @@ class HubBackbone(TransformersBackbone):
                 f"expected the chat template of {type(self.model).__name__} to name each picture once, got {text!r}. "
                 "Take the layout 'seed' for this model."
             )
+        cut = re.escape(mark)
+        if any(token in instruction for token in self.tokenizer.get_added_vocab()):
+            cut += f"|{_SENTENCE}"  # apart, for in a user's sentence they are letters
         cameras = iter(self.settings.cameras)
         prompt = Prompt()
-        for piece in re.split(f"({re.escape(mark)}|{_SENTENCE})", text):
+        for piece in re.split(f"({cut})", text):
             if piece == mark:
                 prompt += self._framed(next(cameras))
+            elif piece == _SENTENCE:
+                prompt += self.words(instruction)
             else:
-                prompt += self.words(instruction) if piece == _SENTENCE else self.words(piece, special=True)
+                prompt += self.words(piece.replace(_SENTENCE, instruction), special=True)
         return prompt
 
     def image_inputs(self, pixels: Float[Tensor, "N 3 size size"]) -> dict[str, Tensor]:

@@ -104,9 +104,10 @@ class LlavaBackbone(TransformersBackbone):
             case Layout.SEED:
                 return seed_prompt(self, instruction, begin)
             case Layout.NATIVE:
-                newline = self.words("\n")
-                vision = sum((self.picture(camera) + newline for camera in self.settings.cameras), Prompt())
-                text = self.words(f"{instruction} ASSISTANT:")
+                # Text between two pictures is one piece: sentencepiece puts a space before each.
+                first, *others = (self.picture(camera) for camera in self.settings.cameras)
+                vision = sum((self.words("\n") + other for other in others), first)
+                text = self.words(f"\n{instruction} ASSISTANT:")
                 return begin + self.words("USER: ") + vision + text + self.lrn_place()
             case Layout.ROBOVLMS:
                 raise refuse_layout(self, "RoboVLMs' LLaVA is another model (on MPT-7B). Take 'native' or 'seed'.")

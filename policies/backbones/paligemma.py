@@ -111,7 +111,7 @@ class PaliGemmaBackbone(TransformersBackbone):
                 return seed_prompt(self, instruction, begin)
             case Layout.NATIVE:
                 vision = self.picture("static") + self.picture("gripper")
-                return vision + begin + self.words(instruction) + self.words("\n") + self.lrn_place()
+                return vision + begin + self.words(f"{instruction}\n") + self.lrn_place()
             case Layout.ROBOVLMS:
                 begin = words((self.eos_id,))
                 vision = self.picture("gripper") + self.picture("static")

@@ -155,3 +155,17 @@ def test_a_model_without_vision_and_a_size_that_it_does_not_take_are_refused(tmp
         HubBackbone.from_config(numbers, tokenizer, BackboneSettings(image_size=112))
     with pytest.raises(ValueError, match="expected a VLM for 'hf', got none"):
         HubBackbone.tiny(torch.Generator())
+
+
+def test_a_sentence_is_tokenised_with_the_words_around_it_unless_it_names_special_tokens():
+    tokenizer, numbers = smolvlm()
+    tokenizer.chat_template = PLAIN_TEMPLATE.replace("User:", "User: please, ")
+    backbone = HubBackbone.from_config(numbers, tokenizer, BackboneSettings(layout=Layout.NATIVE))
+    whole = tokenizer.encode(f"{SENTENCE}Answer:", add_special_tokens=False)
+    kinds, ids = backbone.prompt(SENTENCE).kinds, backbone.prompt(SENTENCE).ids
+    assert kinds[-1] == Kind.LRN
+    assert list(ids[-1 - len(whole) : -1]) == whole
+    trick = backbone.prompt("push <image> away")
+    assert trick.kinds.count(Kind.STATIC) == backbone.num_image_tokens
+    text = [token for token, kind in zip(trick.ids, trick.kinds, strict=True) if kind == Kind.TEXT]
+    assert backbone.image_token_id not in text
