@@ -4,9 +4,10 @@ Reading is strict: a weight that is missing, left over or of another shape is an
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from transformers.initialization import no_init_weights
 
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.policies.backbones.registry import backbone_class
+from calvinbench.policies.backbones.sources import BUILD_ERRORS
 from calvinbench.policies.policy_config import PolicyConfig
-from calvinbench.policies.trainable import apply_trainable_parts
+from calvinbench.policies.trainable import MissingPackageError, apply_trainable_parts
 from calvinbench.policies.vlm_lstm import VLMLSTM
 
 SCHEMA_VERSION = 1
@@ -61,14 +63,17 @@ def save_checkpoint(folder: Path, model: VLMLSTM, config: PolicyConfig, notes: M
         The folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    model.backbone.tokenizer.save_pretrained(folder / TOKENIZER_FOLDER)
     weights = _own_weights(model)
     _replace(folder / WEIGHTS_FILE, lambda path: save_file(weights, path, metadata={"format": "pt"}))
+    tokenizer = folder / TOKENIZER_FOLDER
+    shutil.rmtree(tokenizer, ignore_errors=True)  # files of another tokenizer would be read with it
+    model.backbone.tokenizer.save_pretrained(tokenizer)
     content = {
         "schema_version": SCHEMA_VERSION,
         "policy": config.to_json(),
         "backbone_config": model.backbone.config,
         "weights_digest": digest_of(folder / WEIGHTS_FILE),
+        "tokenizer_digest": _digest_of_folder(tokenizer),
         "notes": dict(notes or {}),
     }
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
@@ -86,18 +91,21 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
     content = _read_config(place)
     try:
         config = PolicyConfig.from_json(content["policy"])
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place / TOKENIZER_FOLDER)
         digest = digest_of(place / WEIGHTS_FILE)
-        if digest != content["weights_digest"]:
-            raise ValueError(f"its weights have SHA-256 {digest}, and {CONFIG_FILE} says {content['weights_digest']}")
+        _require_digest("weights", digest, content["weights_digest"])
+        _require_digest("tokenizer", _digest_of_folder(place / TOKENIZER_FOLDER), content["tokenizer_digest"])
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            place / TOKENIZER_FOLDER, trust_remote_code=False
+        )
         weights = load_file(place / WEIGHTS_FILE)
-    except UnknownNameError:
+        model = build_model(config, content["backbone_config"], tokenizer)
+    except (UnknownNameError, MissingPackageError):
         raise
-    except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
+    except (OSError, SafetensorError, *BUILD_ERRORS) as error:
         raise CheckpointError(
-            f"expected a whole checkpoint in '{place}', but: {error}. Copy the folder again, or train again."
+            f"expected a whole checkpoint in '{place}', but: {type(error).__name__}: {error}. Copy the folder again, "
+            "or train again."
         ) from error
-    model = build_model(config, content["backbone_config"], tokenizer)
     load_strictly(model, weights, f"'{place}'")
     return Checkpoint(model.eval(), config, digest, content.get("notes", {}))
 
@@ -156,6 +164,19 @@ def digest_of(file: Path) -> str:
     """
     with file.open("rb") as stream:
         return file_digest(stream, "sha256").hexdigest()
+
+
+def _digest_of_folder(folder: Path) -> str:
+    """SHA-256 of a folder's files and their names."""
+    whole = sha256()
+    for file in sorted(folder.iterdir()):
+        whole.update(f"{file.name} {digest_of(file)}\n".encode())
+    return whole.hexdigest()
+
+
+def _require_digest(what: str, found: str, said: str) -> None:
+    if found != said:
+        raise ValueError(f"its {what} have SHA-256 {found}, and {CONFIG_FILE} says {said}: a write was cut in two")
 
 
 def _own_weights(model: nn.Module) -> dict[str, Tensor]:

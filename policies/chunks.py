@@ -19,6 +19,8 @@ from calvinbench.envs.names import require_name
 from calvinbench.policies.batch import require_rows
 from calvinbench.policies.heads.actions import ACTION_DIM, POSE_DIM, executed_actions
 
+MAX_DECAY = 100.0
+"""Beyond it one prediction alone counts, and larger numbers would overflow."""
 DEFAULT_DECAY = 0.01
 """ACT's number (arXiv:2304.13705), though ACT gives the oldest prediction the most weight: that is -0.01 here."""
 
@@ -51,10 +53,10 @@ class ChunkRule:
                 f"expected num_executed of at least 1, and of 1 for 'ensemble', got {self.num_executed} for "
                 f"'{self.kind}'."
             )
-        if not math.isfinite(self.decay) or (self.kind == "first" and self.decay):
+        if not abs(self.decay) <= MAX_DECAY or (self.kind == "first" and self.decay):
             raise ValueError(
-                f"expected a finite decay, and 0 for 'first', which averages nothing, got {self.decay} for "
-                f"'{self.kind}'."
+                f"expected a decay from -{MAX_DECAY:g} to {MAX_DECAY:g}, and 0 for 'first', which averages nothing, "
+                f"got {self.decay} for '{self.kind}'."
             )
 
     @classmethod

@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 
-from calvinbench.envs.names import require_name
+from calvinbench.envs.names import UnknownNameError, require_name
 from calvinbench.policies.backbones.backbone import Backbone
 from calvinbench.policies.backbones.prompt import Layout
 from calvinbench.policies.backbones.random_weights import weights_from
 from calvinbench.policies.backbones.registry import BACKBONES, HUB_PREFIX, backbone_class
 from calvinbench.policies.backbones.settings import BackboneSettings, layout_by_name
+from calvinbench.policies.backbones.sources import BUILD_ERRORS, BackboneSourceError
 from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
 from calvinbench.policies.checkpoint import load_checkpoint
 from calvinbench.policies.config.blocks import read_config_file
@@ -50,6 +51,7 @@ def make_untrained_policy(
     hidden_dim: str | None = None,
     num_layers: str | None = None,
     chunk_length: str | None = None,
+    pose_activation: str | None = None,
     memory_span: str | None = None,
     memory_reset: str | None = None,
     chunk_rule: str | None = None,
@@ -74,6 +76,7 @@ def make_untrained_policy(
         hidden_dim: Width of the head.
         num_layers: Layers of the head.
         chunk_length: Actions predicted at once.
+        pose_activation: What bounds the pose: `tanh`, or `none` for the decoder's raw numbers, clipped when executed.
         memory_span: `unbounded`, `window:N` or `none`; by default what suits the head.
         memory_reset: `subtask` or `chain`.
         chunk_rule: `first`, `first:K` or `ensemble:M`.
@@ -89,7 +92,9 @@ def make_untrained_policy(
     name = require_argument("untrained", argument, f"a backbone ({', '.join(BACKBONES)}, hf:ORG/NAME)")
     usage = Usage.parse(device, dtype, compile)
     seed_number = parse_integer("seed", seed, minimum=0, maximum=MAX_SEED)
-    source = name.removeprefix(HUB_PREFIX) if name.startswith(HUB_PREFIX) else vlm
+    source = _source(name, vlm)
+    if config is not None and head is not None:
+        raise PolicySpecError(f"expected one head, got head={head} and the act_head of '{config}'. Leave one out.")
     if source is not None and size is not None:
         raise PolicySpecError(
             f"expected 'size' or pretrained weights, got size={size} beside '{source}', whose numbers are its own. "
@@ -97,7 +102,7 @@ def make_untrained_policy(
         )
     base = PolicyConfig(name) if config is None else read_config_file(config).policy_config(name)
     settings = BackboneSettings(
-        layout=_usual_layout(name, source) if layout is None else layout_by_name(layout),
+        layout=_layout(layout, name, source, base),
         cameras=base.backbone_settings.cameras if cameras is None else tuple(cameras.split("+")),
         readout=readout or base.backbone_settings.readout,
         image_size=base.backbone_settings.image_size
@@ -109,6 +114,8 @@ def make_untrained_policy(
     preset = base.head if head is None else head_preset(head)
     if config is None and source is None and size in (None, "tiny"):
         preset = replace(preset, hidden_dim=TINY_HIDDEN_DIM)
+    if pose_activation is not None:
+        preset = replace(preset, pose_activation=pose_activation)
     head_config = _with_numbers(preset, hidden_dim=hidden_dim, num_layers=num_layers, chunk_length=chunk_length)
     with weights_from(generator):
         model = VLMLSTM(backbone, head_config)
@@ -118,7 +125,7 @@ def make_untrained_policy(
         base,
         backbone_settings=settings,
         head=head_config,
-        memory=Memory(span=model.head.default_span) if config is None or head is not None else base.memory,
+        memory=Memory(span=model.head.default_span) if config is None else base.memory,
         origin=origin if seed_number == DEFAULT_SEED else f"{origin}, seed {seed_number}",
     )
     return VLMLSTMPolicy(model, with_memory(settled, memory_span, memory_reset, chunk_rule), usage)
@@ -155,8 +162,28 @@ def make_checkpoint_policy(
     return VLMLSTMPolicy(checkpoint.model, config, usage, checkpoint.digest)
 
 
-def _usual_layout(name: str, source: str | None) -> Layout:
-    """What a pretrained model saw; the seed's order for one that saw nothing, or has no order of its own."""
+def _source(name: str, vlm: str | None) -> str | None:
+    """Where the VLM's pretrained weights are; None for none."""
+    if not name.startswith(HUB_PREFIX):
+        return vlm
+    source = name.removeprefix(HUB_PREFIX)
+    if vlm is not None or not source:
+        raise PolicySpecError(
+            f"expected the VLM's name or folder behind 'untrained:{HUB_PREFIX}' and nowhere else, got '{name}'"
+            f"{'' if vlm is None else f' and vlm={vlm}'}. Write untrained:{HUB_PREFIX}ORG/NAME."
+        )
+    return source
+
+
+def _layout(layout: str | None, name: str, source: str | None, base: PolicyConfig) -> Layout:
+    """What the spec says, else RoboVLMs' where a file of it is given, else what the VLM saw.
+
+    The seed's order is for a VLM that saw nothing, or has no order of its own.
+    """
+    if layout is not None:
+        return layout_by_name(layout)
+    if base.backbone_settings.layout is Layout.ROBOVLMS:
+        return Layout.ROBOVLMS
     return Layout.SEED if source is None or name == "minilm-effnet" else Layout.NATIVE
 
 
@@ -176,24 +203,39 @@ def _backbone(
             return kind.pretrained(published if source == PUBLISHED else source, settings, dtype)
     if size == "tiny":
         return kind.tiny(generator, settings)
-    numbers = _numbers(Path(size)) if size.endswith(".json") else None
-    if numbers is None:
-        require_name(size, SIZES, "size")
+    if size.endswith(".json"):
+        numbers, is_own = _numbers(Path(size)), False
     else:
-        kind.require_known(numbers)
-    with weights_from(generator):
-        return kind.from_config(numbers or kind.full_config(), tiny_tokenizer(kind.special_tokens), settings)
+        require_name(size, SIZES, "size")
+        numbers, is_own = kind.full_config(), True
+    try:
+        if not is_own:
+            kind.require_known(numbers)
+        with weights_from(generator):
+            return kind.from_config(numbers, tiny_tokenizer(kind.special_tokens), settings)
+    except (UnknownNameError, BackboneSourceError):
+        raise
+    except BUILD_ERRORS as error:
+        if is_own:  # what is wrong is a setting, and it says so itself
+            raise
+        raise PolicySpecError(
+            f"expected numbers of which {name} can be made in '{size}', but: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _numbers(file: Path) -> dict[str, Any]:
     """A backbone's numbers from a file: by themselves, or in a checkpoint's `policy.json`."""
     try:
-        content: dict[str, Any] = json.loads(file.expanduser().read_text("utf-8"))
+        content: Any = json.loads(file.expanduser().read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise PolicySpecError(
             f"expected a JSON file with a backbone's numbers as size, got '{file}': {error}"
         ) from error
-    numbers: dict[str, Any] = content.get("backbone_config", content)
+    numbers = content.get("backbone_config", content) if isinstance(content, dict) else content
+    if not isinstance(numbers, dict) or not numbers:
+        raise PolicySpecError(
+            f"expected a mapping of a backbone's numbers in '{file}', got {json.dumps(numbers)[:80]}."
+        )
     return numbers
 
 

@@ -36,9 +36,15 @@ def make_schedule(optimizer: AdamW, settings: OptimizationSettings, steps_per_ep
         optimizer: From `make_optimizer`.
         settings: Warm-up, schedule and length.
         steps_per_epoch: Optimiser steps in one pass over the data.
+
+    Raises:
+        ValueError: The warm-up is longer than the training.
     """
     warmup = round(settings.warmup_epochs * steps_per_epoch) + settings.warmup_steps
-    total = settings.max_steps or settings.max_epochs * steps_per_epoch
+    total = settings.max_epochs * steps_per_epoch
+    total = total if settings.max_steps is None else min(total, settings.max_steps)
+    if warmup > total:
+        raise ValueError(f"expected a warm-up of at most the {total} steps of the whole training, got {warmup}.")
 
     def scale(step: int) -> float:
         if step < warmup:

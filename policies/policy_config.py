@@ -1,5 +1,6 @@
 """All that a learned policy is but its weights: frozen settings, as a checkpoint's readable file has them."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -23,7 +24,7 @@ class PoseRange:
     high: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.low < self.high:
+        if not -math.inf < self.low < self.high < math.inf:
             raise ValueError(f"expected a range of the pose with low below high, got {self.low} and {self.high}.")
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from calvinbench.policies.backbones.settings import LRN_READOUT
 from calvinbench.policies.vlm_lstm import VLMLSTM
 
 GROUPS = ("text embedding", "connector", "vision", "language", "[LRN]", "head")
@@ -18,13 +19,14 @@ class MissingPackageError(ImportError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TrainableParts:
-    """What of the model is trained. [LRN] and the head always are.
+    """What of the model is trained. [LRN], where it is read, and the head always are.
 
     The names are those of RoboVLMs' `train_setup`.
 
     Attributes:
         freeze_backbone: Whether the VLM keeps its weights; what follows takes precedence for its own part.
         train_vision: Whether the vision tower is trained; None: as the rest of the VLM.
+        train_connector: Whether what lies between vision and language is trained; None: as the rest of the VLM.
         train_text_embedding: Whether the table of tokens is trained; None: as the rest of the VLM.
         lora_enable: Whether the language model is trained by low-rank adapters (peft) beside its frozen weights. The
             other parts follow their own settings, and are frozen where those are None.
@@ -40,6 +42,7 @@ class TrainableParts:
 
     freeze_backbone: bool = False
     train_vision: bool | None = None
+    train_connector: bool | None = None
     train_text_embedding: bool | None = None
     lora_enable: bool = False
     lora_r: int = 64
@@ -58,7 +61,7 @@ class TrainableParts:
         if self.lora_enable and self.freeze_backbone:
             raise ValueError(
                 "expected lora_enable or freeze_backbone, got both: adapters train the language model beside its "
-                "frozen weights. Leave freeze_backbone out; vision and text embedding are frozen by themselves."
+                "frozen weights. Leave freeze_backbone out; the VLM's other parts are frozen by themselves."
             )
 
 
@@ -84,9 +87,9 @@ def apply_trainable_parts(model: VLMLSTM, parts: TrainableParts) -> None:
     is_trained = {
         "text embedding": follows if parts.train_text_embedding is None else parts.train_text_embedding,
         "vision": follows if parts.train_vision is None else parts.train_vision,
-        "connector": not parts.freeze_backbone,
+        "connector": follows if parts.train_connector is None else parts.train_connector,
         "language": follows,
-        "[LRN]": True,
+        "[LRN]": model.backbone.settings.readout == LRN_READOUT,
         "head": True,
     }
     if parts.lora_enable:
@@ -95,6 +98,7 @@ def apply_trainable_parts(model: VLMLSTM, parts: TrainableParts) -> None:
         for parameter_name, parameter in parameters.items():
             adapts = _LORA_MARK in parameter_name
             parameter.requires_grad_(is_trained[name] or adapts or _is_trained_bias(name, parameter_name, parts))
+    model.train(model.training)  # frozen parts stay in eval mode
     if parts.gradient_checkpointing:
         model.backbone.enable_gradient_checkpointing()
 

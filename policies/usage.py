@@ -56,8 +56,10 @@ def _device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        if device.type == "meta":
+            raise RuntimeError("it holds no numbers")
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise PolicySpecError(
             f"expected a device that torch has here (auto, cpu{', cuda' if torch.cuda.is_available() else ''}), "
             f"got '{name}': {str(error).splitlines()[0]}"

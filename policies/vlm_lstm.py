@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from calvinbench.policies.backbones.backbone import Backbone
 from calvinbench.policies.backbones.pictures import Pictures
+from calvinbench.policies.backbones.settings import LRN_READOUT
 from calvinbench.policies.heads.config import HeadConfig
 from calvinbench.policies.heads.head import Head, HeadOutput, HeadState, StepOutput
 from calvinbench.policies.heads.registry import make_head
@@ -37,7 +38,20 @@ class VLMLSTM(nn.Module):
         backbone.prompt(_ANY_SENTENCE)
         self.backbone = backbone
         self.lrn = LearnableToken(backbone.width)
+        self.lrn.requires_grad_(backbone.settings.readout == LRN_READOUT)  # pooled features know no [LRN]
         self.head: Head = make_head(backbone.width, head_config)
+
+    def train(self, mode: bool = True) -> "VLMLSTM":
+        """Train or eval mode; parts of the VLM that are frozen stay in eval mode.
+
+        Their dropout would make features noisy in training that are clean in evaluation.
+        """
+        super().train(mode)
+        parts = self.backbone.parts
+        for part in (*parts.vision, *parts.connector, *parts.language):
+            if not any(parameter.requires_grad for parameter in part.parameters()):
+                part.eval()
+        return self
 
     @property
     def num_parameters(self) -> int:

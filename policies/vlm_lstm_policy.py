@@ -63,9 +63,8 @@ class VLMLSTMPolicy:
         self._memory = make_memory(config.memory.span, model.head)
         self._executor = ChunkExecutor(ChunkRule.parse(config.chunk_rule), model.head.config.chunk_length)
         if usage is not None and usage.compiled:
-            parts = model.backbone.parts
-            for module in (*parts.vision, *parts.language, model.head):
-                module.compile()
+            model.backbone.compile_parts()
+            model.head.compile()
         self._traits = PolicyTraits(
             label=f"{config.backbone} ({size_in_words(model.num_parameters)}, {config.origin})",
             action_convention=ActionConvention.REL_ACTIONS,
@@ -156,8 +155,9 @@ class VLMLSTMPolicy:
     def _in_action_numbers(self, chunks: Float[Tensor, "B K 7"]) -> Float[Tensor, "B K 7"]:
         """Pose outputs -1 and 1 become the ends of the pose's range; the gripper's logit stays."""
         low, high = self._config.pose_range.low, self._config.pose_range.high
-        pose = low + (chunks[..., :POSE_DIM].double() + 1) / 2 * (high - low)
-        return torch.cat([pose, chunks[..., POSE_DIM:].double()], dim=-1)
+        exact = chunks.cpu().double()  # in this order: not every device has 64 bits
+        pose = low + (exact[..., :POSE_DIM] + 1) / 2 * (high - low)
+        return torch.cat([pose, exact[..., POSE_DIM:]], dim=-1)
 
     def _pictures(self, observations: Observation) -> Pictures:
         """The cameras' pictures as tensors."""

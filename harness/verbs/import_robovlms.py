@@ -55,7 +55,9 @@ class Import:
 
 
 def _require_free(folder: Path) -> None:
-    """Refuses to write among files that are no checkpoint."""
+    """Refuses to write among files that are no checkpoint, or over a file."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"expected a folder as --out, got '{folder}', which is a file.")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "policy.json").is_file():
         raise ValueError(f"expected a new folder or a checkpoint's as --out, got '{folder}', which holds other files.")
 

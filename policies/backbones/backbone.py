@@ -167,13 +167,19 @@ class Backbone(PromptComposer, nn.Module):
         """
 
     def enable_gradient_checkpointing(self) -> None:
-        """Makes every large part recompute its inner layers in the backward pass instead of keeping them."""
+        """Makes the towers recompute their layers in the backward pass instead of keeping what these made."""
         parts = self.parts
         for module in {*parts.vision, *parts.language}:
             for inner in module.modules():
                 if isinstance(inner, PreTrainedModel):
                     checkpoint_activations(inner)
                     break
+
+    def compile_parts(self) -> None:
+        """Compiles the large parts with `torch.compile`, in place."""
+        parts = self.parts
+        for module in (*parts.vision, *parts.connector, *parts.language):
+            module.compile()
 
     def cast(self, dtype: torch.dtype) -> None:
         """Changes the precision of the weights, in place.

@@ -14,8 +14,15 @@ from calvinbench.policies.backbones.settings import LRN_READOUT
 
 MAX_DIFFERENCE = 1e-5
 """By which a row alone may differ from itself in a padded batch, in 32 bits, for features of about 1."""
+MAX_LEVEL_DIFFERENCE = 2e-3
+"""By which a normalised level may differ."""
+LEAST_CORNER_EFFECT = 1e-5
+"""What a corner of a picture must change the feature by, relatively."""
 LEAST_EFFECT = 1e-3
 """What must change the feature must change it by more than this, relatively."""
+ONE_WORD_APART = ("pull the red block along", "pull the blue block along")
+"""They differ in a word that is neither the first nor the last."""
+CORNERS = {"upper left": (0, 0), "upper right": (0, 1), "lower left": (1, 0), "lower right": (1, 1)}
 SENTENCES = (
     "open the drawer",
     "take the blue block and rotate it to the right until it lies across the table",
@@ -41,7 +48,7 @@ def check_backbone(backbone: Backbone) -> None:
     Raises:
         BackboneCheckError: Something is not as `backbone.Backbone` tells.
     """
-    was_training = backbone.training
+    was_training = {module: module.training for module in backbone.modules()}
     backbone.eval()
     try:
         _check_parts(backbone)
@@ -51,10 +58,12 @@ def check_backbone(backbone: Backbone) -> None:
             _check_alone_as_in_batch(backbone)
             _check_saving(backbone)
             _check_precision(backbone)
-        _check_gradients(backbone)
-        _check_refusals(backbone)
+        for mode in (False, True):
+            _check_gradients(backbone.train(mode))
+        _check_refusals(backbone.eval())
     finally:
-        backbone.train(was_training)
+        for module, mode in was_training.items():
+            module.training = mode
 
 
 def made_up_pictures(batch_size: int, seed: int = 0) -> Pictures:
@@ -101,23 +110,23 @@ def _check_parts(backbone: Backbone) -> None:
 
 
 def _check_normalisation(backbone: Backbone) -> None:
-    """White and black pictures reach the vision tower as its mean and deviation say."""
-    for level in (0, 255):
-        plain = torch.full((1, 60, 60, 3), level, dtype=torch.uint8)
+    """Plain pictures reach the vision tower as its mean and deviation say, channel by channel, red first."""
+    for colour in ((0, 0, 0), (255, 255, 255), (255, 128, 0)):
+        plain = torch.tensor(colour, dtype=torch.uint8).expand(1, 60, 60, 3)
         seen = _first_input(
             backbone.parts.vision[0],
-            lambda plain=plain: backbone(  # type: ignore[misc]
-                Pictures(plain, plain), SENTENCES[:1], _made_up_lrn(backbone)
-            ),
+            lambda plain=plain: backbone(Pictures(plain, plain), SENTENCES[:1], _made_up_lrn(backbone)),  # type: ignore[misc]
         )
-        pairs = zip(backbone.image_mean, backbone.image_std, strict=True)
-        expected = sorted({round((level / 255 - mean) / std, 3) for mean, std in pairs})
-        got = sorted({round(float(value), 3) for value in seen.unique()})
-        if len(got) != len(expected) or any(abs(a - b) > 2e-3 for a, b in zip(got, expected, strict=True)):
-            raise BackboneCheckError(
-                f"expected pictures of {level} to reach the vision tower as {expected}, got {got[:6]}. Normalise with "
-                "the model's own mean and deviation, once."
-            )
+        # Pictures (N, channels, height, width), or patches whose numbers are channels first.
+        channels = seen.movedim(1, 0) if seen.ndim == 4 else seen.unflatten(-1, (3, -1)).movedim(-2, 0)
+        for number, level in enumerate(colour):
+            expected = (level / 255 - backbone.image_mean[number]) / backbone.image_std[number]
+            off = (channels[number].float() - expected).abs().max()
+            if off > MAX_LEVEL_DIFFERENCE:
+                raise BackboneCheckError(
+                    f"expected level {level} of channel {number} to reach the vision tower as {expected:.3f}, got "
+                    f"numbers up to {off:.3f} apart. Normalise once, with the model's mean and deviation, red first."
+                )
 
 
 def _first_input(module: nn.Module, run: Callable[[], object]) -> Tensor:
@@ -163,11 +172,27 @@ def _check_effects(backbone: Backbone) -> None:
         lrn = _made_up_lrn(backbone, seed=8)
         variants["another [LRN]"] = lambda: _feature(backbone, pictures, sentences, lrn)
     for what, make in variants.items():
-        effect = float((make() - feature).norm() / feature.norm())
-        if effect < LEAST_EFFECT:
-            raise BackboneCheckError(
-                f"expected {what} to change the feature by more than {LEAST_EFFECT:g}, relatively, got {effect:.2g}."
-            )
+        _require_effect(what, make(), feature, LEAST_EFFECT)
+    left, right = (_feature(backbone, pictures, (sentence,)) for sentence in ONE_WORD_APART)
+    _require_effect("another word of the instruction", right, left, LEAST_CORNER_EFFECT)
+    half = pictures.static.shape[1] // 2
+    for corner, (row, column) in CORNERS.items():
+        static = pictures.static.clone()
+        rows, columns = (slice(place * half, (place + 1) * half) for place in (row, column))
+        static[:, rows, columns] = other.static[:, rows, columns]
+        changed = _feature(backbone, Pictures(static, pictures.gripper), sentences)
+        _require_effect(
+            f"another {corner} corner of the static camera's picture", changed, feature, LEAST_CORNER_EFFECT
+        )
+
+
+def _require_effect(what: str, changed: Tensor, feature: Tensor, least: float) -> None:
+    """Raises if a change of the input has changed too little."""
+    effect = float((changed - feature).norm() / feature.norm())
+    if effect < least:
+        raise BackboneCheckError(
+            f"expected {what} to change the feature by more than {least:g}, relatively, got {effect:.2g}."
+        )
 
 
 def _check_alone_as_in_batch(backbone: Backbone) -> None:
@@ -216,16 +241,21 @@ def _check_gradients(backbone: Backbone) -> None:
     required = {name: parameter.requires_grad for name, parameter in backbone.named_parameters()}
     lrn = _made_up_lrn(backbone).requires_grad_()
     backbone.requires_grad_(True)
+    pictures = made_up_pictures(2)
     try:
-        feature = _feature(backbone, made_up_pictures(2), SENTENCES[:2], lrn)
+        prompts = [backbone.prompt(sentence) for sentence in SENTENCES[:2]]
+        vision = backbone.vision_tokens(pictures, prompts[0].cameras)
+        feature = backbone.fuse(prompts, vision, lrn)
         weights = torch.randn(feature.shape, generator=torch.Generator().manual_seed(9)).to(feature)
         named = dict(backbone.named_parameters())
-        given = torch.autograd.grad((feature * weights).sum(), [lrn, *named.values()], allow_unused=True)
+        inputs = [lrn, *named.values(), *([vision] if vision.requires_grad else [])]
+        given = torch.autograd.grad((feature * weights).sum(), inputs, allow_unused=True)
     finally:
         for name, parameter in backbone.named_parameters():
             parameter.requires_grad_(required[name])
-    gradients = {id(parameter): gradient for parameter, gradient in zip(named.values(), given[1:], strict=True)}
+    gradients = dict(zip(map(id, named.values()), given[1:], strict=False))
     parts = backbone.parts
+    through = given[-1] if vision.requires_grad else None
     modules = {
         "vision": parts.vision,
         "connector": parts.connector,
@@ -239,9 +269,13 @@ def _check_gradients(backbone: Backbone) -> None:
         own = [gradients[id(parameter)] for module in several for parameter in module.parameters()]
         if own:
             reached[part] = any(gradient is not None and bool(gradient.abs().sum() > 0) for gradient in own)
+    for number, camera in enumerate(prompts[0].cameras):
+        own_tokens = None if through is None else through.unflatten(1, (len(prompts[0].cameras), -1))[:, number]
+        reached[f"the {camera} camera's tokens"] = own_tokens is not None and bool(own_tokens.abs().sum() > 0)
     cut = [part for part, is_reached in reached.items() if not is_reached]
     if cut:
-        raise BackboneCheckError(f"expected gradients to reach every part, got none in {cut}.")
+        mode = "train" if backbone.training else "eval"
+        raise BackboneCheckError(f"expected gradients to reach every part, got none in {cut} in {mode} mode.")
 
 
 def _check_refusals(backbone: Backbone) -> None:

@@ -266,6 +266,12 @@ class FlamingoBackbone(Backbone):
         read: Tensor = block(*inputs)
         return read
 
+    def compile_parts(self) -> None:
+        """See `Backbone.compile_parts`; `decode` calls the decoder's layers one by one, so each is compiled."""
+        blocks = (*self.language_model.layers, *self.cross_attention.values())
+        for module in (*self.parts.vision, self.resampler, *blocks):
+            module.compile()
+
     def enable_gradient_checkpointing(self) -> None:
         """See `Backbone.enable_gradient_checkpointing`; the blocks of cross-attention too."""
         super().enable_gradient_checkpointing()

@@ -120,7 +120,7 @@ def load_part(model_class: type[ModelT], folder: Path, model_types: tuple[str, .
         dtype: Of the weights.
     """
     try:
-        model_type = AutoConfig.from_pretrained(folder).model_type
+        model_type = AutoConfig.from_pretrained(folder, trust_remote_code=False).model_type
     except (OSError, ValueError) as error:
         raise BackboneSourceError(
             f"expected the configuration of a {model_types[0]} in {folder}, but: {str(error).splitlines()[0]}"
@@ -163,7 +163,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         BackboneSourceError: The folder has none.
     """
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise BackboneSourceError(
             f"expected the language model's tokenizer in {folder}, but: {str(error).splitlines()[0]}."

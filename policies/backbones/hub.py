@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
+from jinja2 import TemplateError
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutputWithPooling
@@ -36,11 +37,14 @@ _SENTENCE = "\u2603"
 """Stands for the user's sentence while a chat template is filled in; no template has a snowman."""
 _FRAMES = (
     ("<fake_token_around_image><global-img>", "<fake_token_around_image>"),
+    ("<fake_token_around_image>", "<fake_token_around_image>"),
     ("<|vision_start|>", "<|vision_end|>"),
     ("<img>", "</img>"),
-    ("<start_of_image>", "<end_of_image>"),
+    ("\n\n<start_of_image>", "<end_of_image>\n\n"),
 )
-"""What may stand around a picture: of SmolVLM and Idefics 3, of Qwen, of InternVL, of Gemma 3."""
+"""What may stand around a picture: of SmolVLM and Idefics 3, of Idefics 2, of Qwen, of InternVL, of Gemma 3."""
+_NAMED = {"paligemma": "paligemma", "kosmos-2": "kosmos2"}
+"""Model types that take masks or pictures in a way of their own, and the backbone that each is."""
 _PIL_FILTERS = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
 """PIL's numbers, which preprocessors' files use."""
 _PICTURES_KEY = "calvinbench_pictures"
@@ -109,14 +113,36 @@ class HubBackbone(TransformersBackbone):
         self.image_size = self._size_of(vision)
         self.width = int(model.config.get_text_config().hidden_size)
         self.image_token_id = int(model.config.image_token_id)
+        vocabulary = tokenizer.get_vocab()
         self._frame = next(
-            (frame for frame in _FRAMES if all(mark in tokenizer.get_vocab() for mark in (frame[1],))), ("", "")
+            (frame for frame in _FRAMES if all(mark in vocabulary for mark in re.findall("<[^>]+>", "".join(frame)))),
+            ("", ""),
         )
-        with torch.no_grad():
-            black = torch.zeros(1, 3, self.image_size, self.image_size, device=self.device, dtype=self.dtype) - 1
-            pooled = self._encode(black).pooler_output
+        pooled = self._black_picture()
         self.takes_tensor = isinstance(pooled, Tensor)
         self.num_image_tokens = int(pooled[0].shape[0])
+
+    def _black_picture(self) -> Any:
+        """What becomes of one picture: it tells how many vision tokens it is, and whether the model can be fed."""
+        black = torch.zeros(1, 3, self.image_size, self.image_size, device=self.device, dtype=self.dtype) - 1
+        try:
+            with torch.no_grad():
+                return self._encode(black).pooler_output
+        except TypeError as error:
+            raise BackboneSourceError(
+                f"expected a VLM whose get_image_features takes pictures alone, or with their grid, got "
+                f"{type(self.model).__name__}: {error}. Such a model needs a file of its own in policies/backbones."
+            ) from error
+
+    @classmethod
+    def _require_type(cls, model_type: str | None, what: str) -> None:
+        """Refuses what a named backbone does right and this one would do wrong."""
+        super()._require_type(model_type, what)
+        if model_type in _NAMED:
+            raise BackboneSourceError(
+                f"expected a VLM without a backbone of its own, got {what} of '{model_type}'. Write "
+                f"untrained:{_NAMED[model_type]},vlm=... for it."
+            )
 
     def _size_of(self, vision: Any) -> int:
         """Pixels a side: what the settings say, for towers that take any size; else the model's own."""
@@ -153,6 +179,7 @@ class HubBackbone(TransformersBackbone):
         """See `Backbone.pretrained`."""
         folder = local_folder(source, "HuggingFaceTB/SmolVLM-256M-Instruct")
         model, tokenizer = cls._load(folder, dtype)
+        tokenizer.chat_template = read_chat_template(folder) or tokenizer.chat_template
         return cls(model, tokenizer, settings, read_picture_format(folder))
 
     @property
@@ -206,10 +233,17 @@ class HubBackbone(TransformersBackbone):
         pictures = [{"type": "image"} for _ in self.settings.cameras]
         content = [*pictures, {"type": "text", "text": _SENTENCE}]
         chat: Any = [{"role": "user", "content": content}]
-        text = str(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+        try:
+            text = str(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+        except (TypeError, ValueError, TemplateError) as error:
+            raise BackboneSourceError(
+                f"expected a chat template of {type(self.model).__name__} that takes pictures beside text, but: "
+                f"{error}. Put the processor's chat_template.json into the folder, or take the layout 'seed'."
+            ) from error
         placeholder = str(self.tokenizer.convert_ids_to_tokens(self.image_token_id))
-        for mark in (f"{self._frame[0]}{placeholder}{self._frame[1]}", placeholder, "<image>"):
-            if text.count(mark) == len(pictures):
+        whole = f"{self._frame[0]}{placeholder}{self._frame[1]}"
+        for mark in (whole, placeholder, "<image>", self._frame[0].strip()):
+            if mark and text.count(mark) == len(pictures):
                 break
         else:
             raise BackboneSourceError(
@@ -275,8 +309,21 @@ class HubBackbone(TransformersBackbone):
         return inputs
 
 
+def read_chat_template(folder: Path) -> str | None:
+    """The processor's chat template, where it has a file of its own; a tokenizer reads the other places itself."""
+    file = folder / "chat_template.json"
+    if not file.is_file():
+        return None
+    template: str = json.loads(file.read_text("utf-8"))["chat_template"]
+    return template
+
+
 def read_picture_format(folder: Path) -> PictureFormat:
-    """How a model's vision tower was fed, from its preprocessor's file; the usual 0.5 where there is none."""
+    """How a model's vision tower was fed, from its preprocessor's file.
+
+    Raises:
+        BackboneSourceError: No file says it, or it names a filter that is not here.
+    """
     for name in ("preprocessor_config.json", "processor_config.json"):
         file = folder / name
         if not file.is_file():
@@ -284,6 +331,14 @@ def read_picture_format(folder: Path) -> PictureFormat:
         numbers = json.loads(file.read_text("utf-8"))
         numbers = numbers.get("image_processor", numbers)
         if "image_mean" in numbers and "image_std" in numbers:
-            resample = _PIL_FILTERS.get(numbers.get("resample"), "bicubic")
-            return PictureFormat(tuple(numbers["image_mean"]), tuple(numbers["image_std"]), resample=resample)
-    return PictureFormat()
+            number = numbers.get("resample") or 3
+            if number not in _PIL_FILTERS:
+                raise BackboneSourceError(
+                    f"expected resample 1 (Lanczos), 2 (bilinear) or 3 (bicubic) in '{file}', got {number}."
+                )
+            levels = tuple(numbers["image_mean"]), tuple(numbers["image_std"])
+            return PictureFormat(*levels, resample=_PIL_FILTERS[number])
+    raise BackboneSourceError(
+        f"expected image_mean and image_std in '{folder}/preprocessor_config.json', found none. Copy the model's "
+        "preprocessor file there: pictures of another normalisation would be wrong without a word."
+    )

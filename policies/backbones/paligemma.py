@@ -85,8 +85,17 @@ class PaliGemmaBackbone(TransformersBackbone):
 
     @classmethod
     def full_config(cls) -> dict[str, Any]:
-        """Those of the published model; transformers' defaults but for the picture's token."""
-        return {"model_type": "paligemma", "image_token_index": 257152}
+        """Those of the published model: transformers' defaults, but for 64 more rows in the table of tokens."""
+        text = {
+            "model_type": "gemma",
+            "vocab_size": 257216,
+            "hidden_size": 2048,
+            "intermediate_size": 16384,
+            "num_hidden_layers": 18,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 1,
+        }
+        return {"model_type": "paligemma", "text_config": text, "image_token_index": 257152}
 
     @property
     def parts(self) -> Parts:

@@ -3,7 +3,22 @@
 import re
 from pathlib import Path
 
+from huggingface_hub.errors import StrictDataclassError
+
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w.-]+)?")
+
+
+BUILD_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    StrictDataclassError,
+    TypeError,
+    ValueError,
+)
+"""What making a model of wrong numbers may raise, here, in torch and in transformers."""
 
 
 class BackboneSourceError(ValueError):

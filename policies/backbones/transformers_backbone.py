@@ -87,11 +87,13 @@ class TransformersBackbone(Backbone):
                 "folder that `save_pretrained` wrote, or the unpacked snapshot of the hub."
             )
         try:
-            config = AutoConfig.from_pretrained(folder)
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             cls._require_type(config.model_type, f"'{folder}'")
             # `from_pretrained` keeps the dtype of the file unless it is told one.
-            model, info = AutoModel.from_pretrained(folder, dtype=dtype, output_loading_info=True)
-            tokenizer = AutoTokenizer.from_pretrained(folder)
+            model, info = AutoModel.from_pretrained(
+                folder, dtype=dtype, output_loading_info=True, trust_remote_code=False
+            )
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         except BackboneSourceError:
             raise
         except (OSError, KeyError, ImportError, RuntimeError, ValueError) as error:

@@ -1,5 +1,6 @@
 """How a policy is trained, as settings of the trainer: rates, precision, batches, schedule. Imports no torch."""
 
+import math
 from dataclasses import dataclass
 
 from calvinbench.envs.names import require_name
@@ -71,8 +72,8 @@ class OptimizationSettings:
         for name in (*not_negative, "gripper_shift", "num_workers", "seed"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"expected {name} of at least 0, got {getattr(self, name)}.")
-        if not self.learning_rate > 0:
-            raise ValueError(f"expected a learning_rate above 0, got {self.learning_rate}.")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"expected a learning_rate above 0 and finite, got {self.learning_rate}.")
         if not 0 <= self.min_learning_rate_scale <= 1:
             raise ValueError(f"expected min_learning_rate_scale from 0 to 1, got {self.min_learning_rate_scale}.")
         if self.max_gradient_norm is not None and not self.max_gradient_norm > 0:

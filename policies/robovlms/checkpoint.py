@@ -15,6 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from calvinbench.policies.backbones.registry import backbone_class
 from calvinbench.policies.checkpoint import build_model, digest_of, load_strictly, save_checkpoint
 from calvinbench.policies.robovlms.plan import ImportPlan, plan_import
@@ -78,6 +80,12 @@ def load_planned(plan: ImportPlan) -> VLMLSTM:
             f"'{plan.vlm_folder}' say, but {_some('missing', plan.missing)}, {_some('left over', plan.left)}, "
             f"{_some('of another shape', plan.misshapen)}. {_advice(plan)}"
         )
+    odd = sorted(name for name, weight in plan.weights.items() if not _is_finite(weight))
+    if odd:
+        raise RoboVLMsError(
+            f"expected finite floating-point weights in '{plan.file}', got others: "
+            f"{', '.join(odd[:_NAMES_SHOWN])}. The training diverged, or the file is quantised."
+        )
     model = build_model(plan.config, plan.numbers.config, plan.numbers.tokenizer)
     load_strictly(model, plan.weights, f"'{plan.file}'")
     return model.eval()
@@ -131,6 +139,11 @@ def plan_as_json(plan: ImportPlan) -> dict[str, Any]:
         "idle_keys": [asdict(key) for key in plan.idle],
         "unchecked": unchecked(plan),
     }
+
+
+def _is_finite(weight: Tensor) -> bool:
+    """Whether a weight is of floating point, and every number of it finite."""
+    return weight.is_floating_point() and bool(weight.isfinite().all())
 
 
 def _config_beside(file: Path) -> Path:

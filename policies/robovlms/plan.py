@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from calvinbench.policies.backbones.settings import LRN_READOUT
+from calvinbench.policies.backbones.sources import BUILD_ERRORS, BackboneSourceError
 from calvinbench.policies.checkpoint import build_model
 from calvinbench.policies.config.blocks import ConfigBlocks, config_from_blocks
 from calvinbench.policies.config.file import read_blocks
-from calvinbench.policies.config.keys import IdleKey
+from calvinbench.policies.config.keys import ConfigBlockError, IdleKey
 from calvinbench.policies.policy_config import PolicyConfig
 from calvinbench.policies.robovlms.families import Family, Numbers, family_of
 from calvinbench.policies.robovlms.weights import RoboVLMsError, read_weights
@@ -110,13 +111,21 @@ def plan_import(file: str | Path, config_file: str | Path, vlm: str | Path | Non
     family = _require_readable(blocks, written, config_place)
     folder = _vlm_folder(written, config_place.parent, vlm)
     weights = read_weights(place)
-    numbers = family.read_numbers(folder, weights)
     config = replace(
         blocks.policy_config(origin=f"RoboVLMs {place.stem}"),
         backbone_settings=replace(blocks.backbone_settings, image_size=None),
     )
-    expected, width = _expected(config, numbers, blocks, family)
-    rows, ours = _renamed(weights, family, width, config.backbone_settings.readout)
+    try:
+        numbers = family.read_numbers(folder, weights)
+        expected, width = _expected(config, numbers, blocks, family)
+        rows, ours = _renamed(weights, family, width, config.backbone_settings.readout)
+    except (RoboVLMsError, BackboneSourceError, ConfigBlockError):
+        raise
+    except BUILD_ERRORS as error:
+        raise RoboVLMsError(
+            f"expected a VLM's folder '{folder}' and weights in '{place}' of which {config.backbone} can be made, but: "
+            f"{type(error).__name__}: {error}"
+        ) from error
     return ImportPlan(
         file=place,
         config_file=config_place,
@@ -205,6 +214,12 @@ def _renamed(
         if isinstance(found, str):
             rows.append(WeightRow(name, tuple(tensor.shape), note=found))
         else:
+            twice = sorted(ours.keys() & found.keys())
+            if twice:
+                raise RoboVLMsError(
+                    f"expected one weight of the file for each of this project's, got '{name}' as a second one for "
+                    f"{', '.join(twice)}. The file holds two models' names; keep one of them."
+                )
             rows.append(WeightRow(name, tuple(tensor.shape), tuple(found), note))
             ours |= found
     if readout != LRN_READOUT and LRN not in ours:

@@ -114,7 +114,9 @@ def test_weights_of_another_architecture_are_named_not_skipped(tmp_path):
     weights = load_file(folder / "model.safetensors")
     weights["head.strange"] = weights.pop("lrn.embedding")
     save_file(weights, folder / "model.safetensors")
-    with pytest.raises(CheckpointError, match=r"its weights have SHA-256 .*, and policy\.json says"):
+    with pytest.raises(
+        CheckpointError, match=r"its weights have SHA-256 .*, and policy\.json says .*: a write was cut in two"
+    ):
         load_checkpoint(folder)
     digest = digest_of(folder / "model.safetensors")
     edited(folder, lambda content: content.update(weights_digest=digest))
@@ -147,3 +149,28 @@ def test_a_write_that_fails_leaves_the_old_checkpoint_whole(tmp_path, monkeypatc
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(folder, model, config)
     assert load_checkpoint(folder).digest == digest
+
+
+def test_a_tokenizer_of_an_earlier_checkpoint_leaves_nothing_behind_and_one_of_another_is_refused(tmp_path):
+    folder, model, config = saved(tmp_path)
+    (folder / "tokenizer" / "chat_template.jinja").write_text("{{ messages }}")
+    with pytest.raises(CheckpointError, match=r"its tokenizer have SHA-256 .*cut in two"):
+        load_checkpoint(folder)
+    save_checkpoint(folder, model, config)
+    assert load_checkpoint(folder).model.backbone.tokenizer.chat_template is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.pop("backbone_config"),
+        lambda content: content.update(backbone_config=None),
+        lambda content: content["policy"].update(memory=[]),
+        lambda content: content["policy"].update(backbone=5),
+        lambda content: content["backbone_config"]["text_config"].update(layers="2"),
+    ],
+)
+def test_damaged_settings_are_told_as_such(tmp_path, change):
+    folder, *_ = saved(tmp_path)
+    with pytest.raises((CheckpointError, UnknownNameError)):
+        load_checkpoint(edited(folder, change))

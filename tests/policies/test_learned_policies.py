@@ -66,6 +66,8 @@ def vlm(tmp_path):
     backbone = LlavaBackbone.tiny(torch.Generator().manual_seed(3))
     backbone.model.save_pretrained(tmp_path)
     backbone.tokenizer.save_pretrained(tmp_path)
+    levels = {"image_mean": backbone.image_mean, "image_std": backbone.image_std}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(levels))
     return tmp_path, backbone
 
 
@@ -180,3 +182,42 @@ def test_settings_that_would_do_nothing_are_refused(vlm):
     for name in ("kosmos2", "paligemma", "llava", "moondream", "flamingo"):
         with pytest.raises(ValueError, match=f"expected no image_size, or .*, for {name}, got 28"):
             make_policy(f"untrained:{name},image_size=28")
+
+
+def test_what_a_spec_and_its_file_both_say_or_say_badly_is_refused(vlm, tmp_path):
+    folder, _ = vlm
+    with pytest.raises(PolicySpecError, match=r"nowhere else, got 'hf:.*' and vlm=published"):
+        make_policy(f"untrained:hf:{folder},vlm=published")
+    with pytest.raises(PolicySpecError, match="Write untrained:hf:ORG/NAME"):
+        make_policy("untrained:hf:")
+    file = tmp_path / "blocks.json"
+    file.write_text('{"window_size": 5}')
+    with pytest.raises(PolicySpecError, match="expected one head, got head=robovlms and the act_head of"):
+        make_policy(f"untrained:kosmos2,config={file},head=robovlms")
+    for text in ("{}", "[1]", '{"backbone_config": null}'):
+        file.write_text(text)
+        with pytest.raises(PolicySpecError, match="expected a mapping of a backbone's numbers in"):
+            make_policy(f"untrained:flamingo,size={file}")
+    numbers = LlavaBackbone.tiny(torch.Generator()).config
+    numbers["text_config"]["num_attention_heads"] = "four"
+    file.write_text(json.dumps(numbers))
+    with pytest.raises(PolicySpecError, match="expected numbers of which llava can be made in"):
+        make_policy(f"untrained:llava,size={file}")
+
+
+def test_a_file_of_robovlms_brings_its_order_of_tokens(tmp_path):
+    file = tmp_path / "robovlms.json"
+    file.write_text('{"robovlm_name": "RoboKosMos", "model": "kosmos", "act_head": {"hidden_size": 16, "latent": 1}}')
+    assert make_policy(f"untrained:kosmos2,config={file}").config.backbone_settings.layout is Layout.ROBOVLMS
+    assert make_policy(f"untrained:kosmos2,config={file},layout=seed").config.backbone_settings.layout is Layout.SEED
+
+
+@pytest.mark.parametrize("device", ["meta", "hpu", "cuda:99"])
+def test_a_device_that_cannot_work_is_refused(device):
+    with pytest.raises(PolicySpecError, match=f"expected a device that torch has here .*, got '{device}'"):
+        make_policy(f"untrained:kosmos2,device={device}")
+
+
+def test_the_pose_may_be_left_unbounded():
+    head = make_policy("untrained:kosmos2,hidden_dim=8,pose_activation=none").model.head
+    assert head.config.pose_activation == "none"

@@ -54,3 +54,12 @@ def test_fp16_on_a_cpu_is_refused_in_words():
     seeds = config_from_blocks({"mixed_precision": True, "fp16": True, "bf16": False}).optimization
     with pytest.raises(ValueError, match="expected precision bf16 or fp32 on a CPU, got fp16"):
         step_precision(seeds, CPU)
+
+
+def test_the_training_ends_with_its_epochs_or_its_steps_whichever_comes_first():
+    settings = OptimizationSettings(
+        learning_rate=1.0, warmup_epochs=0.0, schedule="cosine", max_epochs=1, max_steps=100000
+    )
+    assert rates(settings, 9, steps_per_epoch=8)[-1] == 0.0
+    with pytest.raises(ValueError, match="a warm-up of at most the 8 steps of the whole training, got 50"):
+        rates(OptimizationSettings(warmup_epochs=0.0, warmup_steps=50, max_epochs=1), 1)

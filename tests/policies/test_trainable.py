@@ -8,6 +8,7 @@ import torch
 from calvinbench.policies.backbones.check import made_up_pictures
 from calvinbench.policies.backbones.pictures import Pictures
 from calvinbench.policies.backbones.registry import BACKBONES, backbone_class
+from calvinbench.policies.backbones.settings import BackboneSettings
 from calvinbench.policies.heads.config import HeadConfig
 from calvinbench.policies.trainable import (
     GROUPS,
@@ -44,6 +45,7 @@ def trained(model):
         ({"freeze_backbone": True}, ALWAYS),
         ({"freeze_backbone": True, "train_vision": True}, ALWAYS | {"vision"}),
         ({"freeze_backbone": True, "train_text_embedding": True}, ALWAYS | {"text embedding"}),
+        ({"freeze_backbone": True, "train_connector": True}, ALWAYS | {"connector"}),
         ({"train_vision": False}, set(GROUPS) - {"vision"}),
         ({"train_text_embedding": False}, set(GROUPS) - {"text embedding"}),
     ],
@@ -79,7 +81,7 @@ def test_adapters_train_the_language_model_beside_its_frozen_weights(name):
     before = model(pictures(), SENTENCES).chunks
     apply_trainable_parts(model, TrainableParts(lora_enable=True, lora_r=2))
     torch.testing.assert_close(model.eval()(pictures(), SENTENCES).chunks, before)  # adapters begin at zero
-    assert trained(model) == ALWAYS | {"language", "connector"}
+    assert trained(model) == ALWAYS | {"language"}
     language = grouped_parameters(model)["language"]
     assert all(parameter.requires_grad == ("lora_" in key) for key, parameter in language.items())
     model(pictures(), SENTENCES).chunks.square().mean().backward()
@@ -138,3 +140,28 @@ def test_checkpointing_keeps_less_and_gives_the_same_gradients(name):
 def test_settings_that_cannot_be_are_refused(wrong, complaint):
     with pytest.raises(ValueError, match=complaint):
         replace(TrainableParts(), **wrong)
+
+
+def test_frozen_parts_stay_in_eval_mode_so_that_their_dropout_does_not_act():
+    model = tiny()
+    apply_trainable_parts(model, TrainableParts(freeze_backbone=True))
+    model.train()
+    frames = made_up_pictures(2)
+    assert torch.equal(model.encode(frames, SENTENCES), model.encode(frames, SENTENCES))
+    assert model.head.training
+    apply_trainable_parts(model, TrainableParts(freeze_backbone=True, train_vision=True))
+    assert model.backbone.model.vision_model.training
+    assert not model.backbone.model.text_model.training
+    apply_trainable_parts(model, TrainableParts())
+    assert model.backbone.model.text_model.training
+    assert not torch.equal(model.encode(frames, SENTENCES), model.encode(frames, SENTENCES))
+
+
+def test_lrn_is_not_trained_where_it_is_not_read():
+    settings = BackboneSettings(readout="max-pooling")
+    backbone = backbone_class("kosmos2").tiny(torch.Generator().manual_seed(0), settings)
+    model = VLMLSTM(backbone, HeadConfig(hidden_dim=16))
+    apply_trainable_parts(model, TrainableParts())
+    assert trained(model) == set(GROUPS) - {"[LRN]"}
+    model(pictures(), SENTENCES).chunks.square().mean().backward()
+    assert all(weight.grad is not None for weight in model.head.parameters())

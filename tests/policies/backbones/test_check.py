@@ -84,6 +84,38 @@ class Unsteady(Kosmos2Backbone):
         return feature + 0.01 * torch.randn_like(feature)
 
 
+class Bgr(Kosmos2Backbone):
+    def preprocess(self, pictures):
+        return super().preprocess(pictures.flip(-1))
+
+
+class MeanSwap(Kosmos2Backbone):
+    def preprocess(self, pictures):
+        return super().preprocess(pictures).flip(1)
+
+
+class HalfDetached(Kosmos2Backbone):
+    def fuse(self, prompts, vision_tokens, lrn):
+        first, second = vision_tokens.chunk(2, dim=1)
+        return super().fuse(prompts, torch.cat([first, second.detach()], dim=1), lrn)
+
+
+class FirstWord(Kosmos2Backbone):
+    def compose(self, instruction):
+        return super().compose(instruction.split()[0])
+
+
+class Cropped(Kosmos2Backbone):
+    def preprocess(self, pictures):
+        return super().preprocess(pictures[:, : pictures.shape[1] // 2])
+
+
+class DetachedInTraining(Kosmos2Backbone):
+    def image_features(self, pixels):
+        features = super().image_features(pixels)
+        return features.detach() if self.training else features
+
+
 class Always32(Kosmos2Backbone):
     def fuse(self, prompts, vision_tokens, lrn):
         return super().fuse(prompts, vision_tokens, lrn).float()
@@ -92,11 +124,17 @@ class Always32(Kosmos2Backbone):
 @pytest.mark.parametrize(
     ("broken", "complaint"),
     [
-        (WrongMean, "expected pictures of 0 to reach the vision tower as"),
+        (WrongMean, "expected level 0 of channel 0 to reach the vision tower as -1.792"),
+        (Bgr, "expected level 255 of channel 0 to reach the vision tower"),
+        (MeanSwap, "to reach the vision tower as"),
+        (HalfDetached, "got none in .*the gripper camera's tokens"),
+        (FirstWord, "expected another word of the instruction to change the feature"),
+        (Cropped, "expected another lower left corner of the static camera's picture to change"),
+        (DetachedInTraining, r"got none in \['vision', 'connector'.* in train mode"),
         (OneCamera, "expected another picture of the gripper camera to change the feature"),
         (Deaf, "expected another instruction to change the feature"),
         (Unmasked, "alone as in a padded batch"),
-        (Detached, r"expected gradients to reach every part, got none in \['vision', 'connector'\]"),
+        (Detached, r"expected gradients to reach every part, got none in \['vision', 'connector', "),
         (Forgetful, "expected the same features from the saved and loaded backbone"),
         (Unsteady, "expected the same feature a second time"),
         (Always32, "expected features in bfloat16 on cpu, got torch.float32"),
@@ -105,3 +143,14 @@ class Always32(Kosmos2Backbone):
 def test_a_broken_backbone_is_caught(broken, complaint):
     with pytest.raises(BackboneCheckError, match=complaint):
         check_backbone(broken.tiny(torch.Generator().manual_seed(0)))
+
+
+def test_the_backbone_is_left_as_it_was():
+    backbone = tiny("kosmos2").train()
+    backbone.model.vision_model.eval()
+    backbone.model.text_model.requires_grad_(False)
+    check_backbone(backbone)
+    assert backbone.training
+    assert not backbone.model.vision_model.training
+    assert not any(weight.requires_grad for weight in backbone.model.text_model.parameters())
+    assert all(weight.requires_grad for weight in backbone.model.vision_model.parameters())

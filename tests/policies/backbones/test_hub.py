@@ -8,6 +8,7 @@ from transformers import AutoConfig, AutoModel
 
 from calvinbench.policies.backbones.check import check_backbone, made_up_pictures
 from calvinbench.policies.backbones.hub import HubBackbone
+from calvinbench.policies.backbones.paligemma import PaliGemmaBackbone
 from calvinbench.policies.backbones.prompt import Kind, Layout
 from calvinbench.policies.backbones.settings import BackboneSettings
 from calvinbench.policies.backbones.sources import BackboneSourceError
@@ -169,3 +170,50 @@ def test_a_sentence_is_tokenised_with_the_words_around_it_unless_it_names_specia
     assert trick.kinds.count(Kind.STATIC) == backbone.num_image_tokens
     text = [token for token, kind in zip(trick.ids, trick.kinds, strict=True) if kind == Kind.TEXT]
     assert backbone.image_token_id not in text
+
+
+def saved_folder(
+    tmp_path, tokenizer, numbers, preprocessor='{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}'
+):
+    numbers = dict(numbers)
+    AutoModel.from_config(AutoConfig.for_model(numbers.pop("model_type"), **numbers)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    if preprocessor:
+        (tmp_path / "preprocessor_config.json").write_text(preprocessor)
+    return tmp_path
+
+
+def test_a_chat_template_in_a_file_of_its_own_is_read(tmp_path):
+    tokenizer, numbers = smolvlm()
+    tokenizer.chat_template = None
+    folder = saved_folder(tmp_path, tokenizer, numbers)
+    (folder / "chat_template.json").write_text(json.dumps({"chat_template": PLAIN_TEMPLATE}))
+    backbone = HubBackbone.pretrained(folder, BackboneSettings(layout=Layout.NATIVE), torch.float32)
+    prompt = backbone.prompt(SENTENCE)
+    text = [token for token, kind in zip(prompt.ids, prompt.kinds, strict=True) if kind == Kind.TEXT]
+    assert backbone.tokenizer.decode(text).startswith("User:")
+
+
+def test_a_template_of_text_alone_and_a_missing_preprocessor_are_told(tmp_path):
+    tokenizer, numbers = smolvlm()
+    tokenizer.chat_template = "{{ 'User:' + messages[0]['content'] }}"
+    backbone = HubBackbone.from_config(numbers, tokenizer, BackboneSettings(layout=Layout.NATIVE))
+    with pytest.raises(BackboneSourceError, match="a chat template of SmolVLMModel that takes pictures beside text"):
+        backbone.prompt(SENTENCE)
+    folder = saved_folder(tmp_path, tokenizer, numbers, preprocessor=None)
+    with pytest.raises(BackboneSourceError, match=r"image_mean and image_std in .*config\.json', found none"):
+        HubBackbone.pretrained(folder, BackboneSettings(), torch.float32)
+
+
+def test_what_has_a_backbone_of_its_own_is_sent_there(tmp_path):
+    backbone = PaliGemmaBackbone.tiny(torch.Generator().manual_seed(0))
+    with pytest.raises(BackboneSourceError, match="Write untrained:paligemma,vlm="):
+        HubBackbone.from_config(backbone.config, backbone.tokenizer, BackboneSettings())
+
+
+def test_code_that_a_folder_brings_is_not_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    (tmp_path / "config.json").write_text('{"model_type": "strange", "auto_map": {"AutoConfig": "evil.Config"}}')
+    (tmp_path / "evil.py").write_text("raise SystemExit('remote code ran')")
+    with pytest.raises(BackboneSourceError, match="expected weights, configuration and tokenizer of hf"):
+        HubBackbone.pretrained(tmp_path, BackboneSettings(), torch.float32)

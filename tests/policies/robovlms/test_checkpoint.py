@@ -277,3 +277,14 @@ def test_weights_of_half_precision_become_those_of_32_bits(kosmos2, tmp_path):
     model = load_planned(plan_import(tmp_path / "file.pt", kosmos2.config, kosmos2.vlm))
     assert {tensor.dtype for tensor in model.state_dict().values()} == {torch.float32}
     assert torch.equal(model.lrn.embedding, kosmos2.weights["model.action_token"].bfloat16().float())
+
+
+def test_weights_that_cannot_be_right_are_refused(kosmos2, tmp_path):
+    content = torch.load(kosmos2.file, weights_only=True)
+    name = next(name for name in content["state_dict"] if name.endswith("rnn.weight_hh_l0"))
+    good = content["state_dict"][name]
+    for bad in (torch.full_like(good, torch.nan), good.to(torch.int8)):
+        content["state_dict"][name] = bad
+        torch.save(content, tmp_path / "bad.pt")
+        with pytest.raises(RoboVLMsError, match=r"expected finite floating-point weights .*head\.lstm\.weight_hh_l0"):
+            load_planned(plan_import(tmp_path / "bad.pt", kosmos2.config, kosmos2.vlm))
