@@ -7,10 +7,9 @@ own, and `check_backbone` tells.
 """
 
 import inspect
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from calvinbench.policies.backbones.backbone import Parts
-from calvinbench.policies.backbones.normalisation import HALF
+from calvinbench.policies.backbones.hub_files import PictureFormat, read_chat_template, read_picture_format
 from calvinbench.policies.backbones.patch_grid import PatchGrid
 from calvinbench.policies.backbones.prompt import Kind, Layout, Prompt, TokenBatch
 from calvinbench.policies.backbones.prompt_composer import refuse_layout, seed_prompt
@@ -45,26 +44,7 @@ _FRAMES = (
 """What may stand around a picture: of SmolVLM and Idefics 3, of Idefics 2, of Qwen, of InternVL, of Gemma 3."""
 _NAMED = {"paligemma": "paligemma", "kosmos-2": "kosmos2"}
 """Model types that take masks or pictures in a way of their own, and the backbone that each is."""
-_PIL_FILTERS = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
-"""PIL's numbers, which preprocessors' files use."""
 _PICTURES_KEY = "calvinbench_pictures"
-
-
-@dataclass(frozen=True, slots=True)
-class PictureFormat:
-    """How a vision tower was fed.
-
-    Attributes:
-        image_mean: Mean of each channel, of 0..1.
-        image_std: Deviation of each channel.
-        image_size: Pixels a side; None for what the configuration says.
-        resample: How pictures are resized, one of `resize.FILTERS`.
-    """
-
-    image_mean: tuple[float, ...] = HALF
-    image_std: tuple[float, ...] = HALF
-    image_size: int | None = None
-    resample: str = "bicubic"
 
 
 class HubBackbone(TransformersBackbone):
@@ -307,38 +287,3 @@ class HubBackbone(TransformersBackbone):
         if "token_type_ids" in self._takes:
             inputs["token_type_ids"] = (tokens.is_vision & (tokens.kinds != Kind.PADDING)).int()
         return inputs
-
-
-def read_chat_template(folder: Path) -> str | None:
-    """The processor's chat template, where it has a file of its own; a tokenizer reads the other places itself."""
-    file = folder / "chat_template.json"
-    if not file.is_file():
-        return None
-    template: str = json.loads(file.read_text("utf-8"))["chat_template"]
-    return template
-
-
-def read_picture_format(folder: Path) -> PictureFormat:
-    """How a model's vision tower was fed, from its preprocessor's file.
-
-    Raises:
-        BackboneSourceError: No file says it, or it names a filter that is not here.
-    """
-    for name in ("preprocessor_config.json", "processor_config.json"):
-        file = folder / name
-        if not file.is_file():
-            continue
-        numbers = json.loads(file.read_text("utf-8"))
-        numbers = numbers.get("image_processor", numbers)
-        if "image_mean" in numbers and "image_std" in numbers:
-            number = numbers.get("resample") or 3
-            if number not in _PIL_FILTERS:
-                raise BackboneSourceError(
-                    f"expected resample 1 (Lanczos), 2 (bilinear) or 3 (bicubic) in '{file}', got {number}."
-                )
-            levels = tuple(numbers["image_mean"]), tuple(numbers["image_std"])
-            return PictureFormat(*levels, resample=_PIL_FILTERS[number])
-    raise BackboneSourceError(
-        f"expected image_mean and image_std in '{folder}/preprocessor_config.json', found none. Copy the model's "
-        "preprocessor file there: pictures of another normalisation would be wrong without a word."
-    )
