@@ -260,11 +260,16 @@ def _read_trainable(keys: ConfigKeys, is_robovlms: bool) -> TrainableParts:
     flags = {
         "freeze_backbone": False,
         "train_vision": False if is_robovlms else None,
+        "train_connector": None,
         "train_text_embedding": False if is_robovlms else None,
         "lora_enable": False,
         "gradient_checkpointing": False,
     }
     said: dict[str, Any] = {name: keys.flag(f"train_setup.{name}", default) for name, default in flags.items()}
+    if not said["lora_enable"]:
+        for key in ("lora_r", "lora_alpha", "lora_dropout", "lora_bias"):
+            keys.let_idle(f"train_setup.{key}", "it needs lora_enable: true")
+        return TrainableParts(**said)
     default = TrainableParts()
     said["lora_r"] = keys.count("train_setup.lora_r", default.lora_r)
     said["lora_alpha"] = keys.count("train_setup.lora_alpha", default.lora_alpha)

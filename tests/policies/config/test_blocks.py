@@ -307,3 +307,16 @@ def test_settings_of_training_are_checked():
             OptimizationSettings(**wrong)
     with pytest.raises(UnknownNameError, match="Did you mean 'fp16'"):
         OptimizationSettings(precision="fp1")
+
+
+def test_numbers_of_adapters_without_adapters_are_refused_or_listed():
+    train_setup = {"lora_enable": False, "lora_r": 8}
+    with pytest.raises(ConfigBlockError, match=r"train_setup\.lora_r.*it needs lora_enable: true"):
+        config_from_blocks({"train_setup": train_setup})
+    listed = config_from_blocks({"train_setup": train_setup}, strict=False)
+    assert [key.key for key in listed.idle] == ["train_setup.lora_r"]
+    assert config_from_blocks({"train_setup": {"lora_enable": True, "lora_r": 8}}).trainable.lora_r == 8
+
+
+def test_the_connector_has_a_key_of_its_own():
+    assert config_from_blocks({"train_setup": {"train_connector": False}}).trainable.train_connector is False
