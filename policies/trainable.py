@@ -21,7 +21,7 @@ class MissingPackageError(ImportError, ValueError):
 class TrainableParts:
     """What of the model is trained. [LRN], where it is read, and the head always are.
 
-    The names are those of RoboVLMs' `train_setup`.
+    The names are those of RoboVLMs' `train_setup`, and `train_connector` beside them.
 
     Attributes:
         freeze_backbone: Whether the VLM keeps its weights; what follows takes precedence for its own part.
