@@ -1,0 +1,141 @@
+"""One time step in CALVIN's layout: a compressed archive of arrays, `episode_0000000.npz`."""
+
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calvinbench.envs.observation import ROBOT_OBS_DIM, SCENE_OBS_DIM
+from calvinbench.policies.demonstrations.demonstrations import DataError
+from calvinbench.policies.demonstrations.whole_file import whole_file
+
+FRAME_FILE = re.compile(r"episode_(\d+)\.npz")
+"""A frame's file name, around its number."""
+NUM_DIGITS = 7
+"""Digits of the number in names that CALVIN's own recorder writes."""
+LOW_DIMENSIONAL: Mapping[str, int] = {
+    "actions": 7,
+    "rel_actions": 7,
+    "robot_obs": ROBOT_OBS_DIM,
+    "scene_obs": SCENE_OBS_DIM,
+}
+"""Sizes of a frame's vectors: float64, as calvin_env's `datarenderer.py` saves them."""
+CAMERAS = ("static", "gripper")
+
+
+def frame_name(number: int, num_digits: int = NUM_DIGITS) -> str:
+    """The file name of a frame."""
+    return f"episode_{number:0{num_digits}d}.npz"
+
+
+def read_arrays(file: Path, keys: Sequence[str]) -> dict[str, Any]:
+    """Some arrays of a frame; the others are not decompressed.
+
+    Args:
+        file: The frame's file.
+        keys: Which arrays.
+
+    Raises:
+        DataError: The file is missing, cut off or damaged, or an array is missing.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as kept:
+            content = {key: np.asarray(kept[key]) for key in keys if key in kept.files}
+            found = list(kept.files)
+    except FileNotFoundError as error:
+        raise DataError(
+            f"expected a frame at '{file}', but there is no such file. The data set is not whole: extract or copy it "
+            "again; `calvinbench data check` says what else is missing."
+        ) from error
+    except (OSError, EOFError, ValueError, AttributeError, NotImplementedError, zipfile.error) as error:
+        raise DataError(
+            f"expected a whole frame in '{file}', but it is {_what_is_wrong(file, error)}. Copy or download it again."
+        ) from error
+    for key in keys:
+        if key not in content:
+            raise DataError(
+                f"expected {key} in '{file}', found none: it holds {', '.join(found) or 'nothing'}. This is no frame "
+                "of a CALVIN data set, or one that was stripped."
+            )
+    return content
+
+
+def _what_is_wrong(file: Path, error: Exception) -> str:
+    """In words, why a file could not be read."""
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(len(_LFS_HEAD))
+    except OSError:
+        return f"cut off or damaged ({error})"
+    if not head:
+        return "empty: cut off or damaged"
+    if head == _LFS_HEAD:
+        return "a git-lfs pointer that stands for it (`git lfs pull` brings the file itself)"
+    return f"cut off or damaged ({error})"
+
+
+_LFS_HEAD = b"version https://git-lfs"
+
+
+def write_frame(folder: Path, number: int, arrays: Mapping[str, Any]) -> Path:
+    """Writes one frame as CALVIN's own recorder would; a file of that name is replaced.
+
+    Args:
+        folder: The split's folder; it is made if need be.
+        number: The frame's number in the split.
+        arrays: `rgb_static` and `rgb_gripper` (uint8, square, three colours), `actions` (7, absolute), `rel_actions`
+            (7), `robot_obs` (15), `scene_obs` (24); where they are known, `depth_static` and `depth_gripper` (metres).
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: An array is missing, unknown, of another shape or type, not finite, or no action that CALVIN knows.
+    """
+    content = _checked(arrays)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / frame_name(number)
+    with whole_file(file) as opened:
+        np.savez_compressed(opened, **content)
+    return file
+
+
+def _checked(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays, with upstream's types."""
+    required = {*(f"rgb_{camera}" for camera in CAMERAS), *LOW_DIMENSIONAL}
+    if missing := required - arrays.keys():
+        raise ValueError(f"expected {', '.join(sorted(required))} in a frame, got no {', '.join(sorted(missing))}.")
+    if unknown := arrays.keys() - required - {f"depth_{camera}" for camera in CAMERAS}:
+        raise ValueError(f"expected arrays of a CALVIN frame, got {', '.join(sorted(unknown))}, which it has not.")
+    content = {key: _checked_vector(key, np.asarray(arrays[key])) for key in LOW_DIMENSIONAL}
+    if np.abs(content["rel_actions"]).max() > 1.0:
+        raise ValueError(f"expected rel_actions within [-1, 1], got {content['rel_actions'].tolist()}.")
+    for camera in CAMERAS:
+        content |= _checked_pictures(camera, arrays)
+    return content
+
+
+def _checked_vector(key: str, vector: Any) -> Any:
+    """A vector of the right size, all finite, with a gripper that CALVIN knows where it is an action."""
+    if vector.shape != (LOW_DIMENSIONAL[key],):
+        raise ValueError(f"expected {key} of shape ({LOW_DIMENSIONAL[key]},), got shape {vector.shape}.")
+    if not np.isfinite(vector).all():
+        raise ValueError(f"expected finite numbers in {key}, got {vector.tolist()}.")
+    if key.endswith("actions") and vector[6] not in (-1.0, 1.0):
+        raise ValueError(f"expected the gripper of {key} to be -1 (close) or 1 (open), got {vector[6]}.")
+    return vector.astype(np.float64)
+
+
+def _checked_pictures(camera: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """A camera's picture, and its depth where it is known."""
+    rgb, depth = np.asarray(arrays[f"rgb_{camera}"]), arrays.get(f"depth_{camera}")
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[0] != rgb.shape[1] or rgb.shape[2] != 3:
+        raise ValueError(f"expected rgb_{camera} to be a square picture, uint8 H x H x 3, got {rgb.dtype} {rgb.shape}.")
+    if depth is None:
+        return {f"rgb_{camera}": rgb}
+    if np.shape(depth) != rgb.shape[:2]:
+        raise ValueError(f"expected depth_{camera} of the picture's shape {rgb.shape[:2]}, got {np.shape(depth)}.")
+    return {f"rgb_{camera}": rgb, f"depth_{camera}": np.asarray(depth, dtype=np.float32)}
