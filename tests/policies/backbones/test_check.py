@@ -15,6 +15,8 @@ WITHOUT = {
     ("flamingo", "robovlms"),
     ("minilm-effnet", "native"),
     ("minilm-effnet", "robovlms"),
+    ("cnn", "native"),
+    ("cnn", "robovlms"),
     ("llava", "robovlms"),
     ("qwen-vl", "robovlms"),
 }

@@ -6,9 +6,9 @@ from calvinbench.envs.names import UnknownNameError
 from calvinbench.policies.backbones.registry import BACKBONES, SUPPORTED_MODELS, backbone_class
 
 
-def test_the_seeds_seven_and_one_more_are_found_by_name():
+def test_the_seeds_seven_and_two_more_are_found_by_name():
     assert SUPPORTED_MODELS == ("kosmos2", "paligemma", "llava", "qwen-vl", "uform", "moondream", "flamingo")
-    assert tuple(BACKBONES) == (*SUPPORTED_MODELS, "minilm-effnet")
+    assert tuple(BACKBONES) == (*SUPPORTED_MODELS, "minilm-effnet", "cnn")
     assert all(backbone_class(name).name == name for name in BACKBONES)
 
 
@@ -27,4 +27,4 @@ def test_each_says_honestly_what_it_is(name):
     kind = backbone_class(name)
     assert kind.model_name
     assert kind.__module__.startswith("calvinbench.policies.backbones.")
-    assert kind.unchecked or name == "minilm-effnet"
+    assert kind.unchecked or name in ("minilm-effnet", "cnn")

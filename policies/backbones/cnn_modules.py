@@ -1,0 +1,212 @@
+"""The parts of `cnn`: a convolutional tower for each camera, the sentence's say in its tokens, and the read-out."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+SUBCELLS = 2
+"""Heat maps are this many times finer a side than the tokens: a token says where in its cell something is."""
+
+
+@dataclass(frozen=True, slots=True)
+class TowerNumbers:
+    """Sizes of one camera's tower.
+
+    Attributes:
+        image_size: Pixels a side of the pictures that it takes.
+        layers: Kernel size, stride, padding and width of each convolution.
+    """
+
+    image_size: int
+    layers: list[list[int]]
+
+    @property
+    def side(self) -> int:
+        """Tokens a side."""
+        side = self.image_size
+        for kernel_size, stride, padding, _ in self.layers:
+            side = (side + 2 * padding - kernel_size) // stride + 1
+        return side
+
+
+@dataclass(frozen=True, slots=True)
+class ReadoutNumbers:
+    """Sizes of what joins sentence and pictures.
+
+    Attributes:
+        block_width: Inner width of the blocks that the sentence modulates.
+        num_blocks: Such blocks of a camera.
+        num_maps: Heat maps of a camera.
+        num_layers: Layers in which [LRN] attends to sentence and pictures.
+        num_heads: Attention heads of a layer.
+        intermediate_size: Inner width of its feed-forward part.
+    """
+
+    block_width: int
+    num_blocks: int
+    num_maps: int
+    num_layers: int
+    num_heads: int
+    intermediate_size: int
+
+
+class Tower(nn.Module):
+    """Convolutions with ReLU. No batch statistics: a window's frames look alike, and eval is to equal train.
+
+    Attributes:
+        recomputes: Whether they are computed again in the backward pass, to keep less.
+    """
+
+    def __init__(self, numbers: TowerNumbers) -> None:
+        super().__init__()
+        self.recomputes = False
+        layers: list[nn.Module] = []
+        in_width = 3
+        for kernel_size, stride, padding, width in numbers.layers:
+            layer = nn.Conv2d(in_width, width, kernel_size, stride, padding)
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")  # nothing else keeps the scale
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            layers += [layer, nn.ReLU(inplace=True)]
+            in_width = width
+        self.layers = nn.Sequential(*layers)
+        self.width = in_width
+
+    def forward(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N tower_width side side"]:
+        """Features of each place."""
+        hidden = pixels.contiguous(memory_format=torch.channels_last)  # quicker by a fifth on a CPU
+        if self.recomputes and self.training:
+            features: Tensor = checkpoint(self.layers, hidden, use_reentrant=False)
+        else:
+            features = self.layers(hidden)
+        return features
+
+
+class ModulatedBlock(nn.Module):
+    """A residual 3x3 convolution whose features the sentence scales and shifts (FiLM, arXiv 1709.07871)."""
+
+    def __init__(self, width: int, block_width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.down = nn.Linear(width, block_width)
+        self.conv = nn.Conv2d(block_width, block_width, 3, padding=1)
+        self.modulation = nn.Linear(width, 2 * block_width)
+        self.up = nn.Linear(block_width, width)
+
+    def forward(
+        self, tokens: Float[Tensor, "B places width"], sentence: Float[Tensor, "B width"]
+    ) -> Float[Tensor, "B places width"]:
+        """Tokens that know the sentence."""
+        side = round(tokens.shape[1] ** 0.5)
+        inner = functional.relu(self.down(self.norm(tokens)))  # (B, places, block_width)
+        grid = self.conv(inner.transpose(1, 2).unflatten(2, (side, side)))  # (B, block_width, side, side)
+        scale, shift = self.modulation(sentence)[:, None].chunk(2, dim=-1)  # (B, 1, block_width) each
+        modulated = grid.flatten(2).transpose(1, 2) * (1 + scale) + shift
+        return tokens + self.up(functional.relu(modulated))
+
+
+class ExpectedPlaces(nn.Module):
+    """Where in a picture the heat maps are hot: a soft arg max of each, in -1..1 (arXiv 1504.00702)."""
+
+    def __init__(self, width: int, num_maps: int) -> None:
+        super().__init__()
+        self.num_maps = num_maps
+        self.heat = nn.Linear(width, num_maps * SUBCELLS**2)
+
+    def forward(self, tokens: Float[Tensor, "B places width"]) -> Float[Tensor, "B coordinates"]:
+        """Columns and rows of all maps."""
+        side = round(tokens.shape[1] ** 0.5)
+        heat = self.heat(tokens).unflatten(-1, (self.num_maps, SUBCELLS, SUBCELLS)).unflatten(1, (side, side))
+        heat = heat.permute(0, 3, 1, 4, 2, 5).flatten(2, 3).flatten(3)  # (B, maps, rows of subcells, columns of them)
+        centres = (torch.arange(side * SUBCELLS, device=heat.device, dtype=heat.dtype) + 0.5) * 2 / (
+            side * SUBCELLS
+        ) - 1
+        share = heat.flatten(2).softmax(-1).unflatten(2, heat.shape[2:])
+        columns, rows = share.sum(2) @ centres, share.sum(3) @ centres  # (B, maps) each
+        return torch.cat([columns, rows], dim=1)
+
+
+class ReadoutLayer(nn.Module):
+    """One token attends to all others, which stay as they are.
+
+    Multi-head attention to the letter, but keys and values of the many are never made: the one's query is brought
+    into their width instead, and the mean of them out of it.
+    """
+
+    def __init__(self, width: int, num_heads: int, intermediate_size: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width, bias=False)
+        self.value = nn.Linear(width, width)
+        self.out = nn.Linear(width, width)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, intermediate_size), nn.GELU(), nn.Linear(intermediate_size, width)
+        )
+
+    def forward(
+        self, one: Float[Tensor, "B width"], many: Float[Tensor, "B M width"], attended: Bool[Tensor, "B M"]
+    ) -> Float[Tensor, "B width"]:
+        """The one, having seen the many."""
+        query = self.query(self.attention_norm(one)).unflatten(-1, (self.num_heads, -1))  # (B, heads, d)
+        key, value = (each.weight.unflatten(0, (self.num_heads, -1)) for each in (self.key, self.value))
+        asked = torch.einsum("bhd,hdw->bhw", query, key) * query.shape[-1] ** -0.5
+        scores = (asked @ many.transpose(1, 2)).masked_fill(~attended[:, None], -torch.inf)  # (B, heads, M)
+        seen = scores.softmax(-1) @ many  # (B, heads, width)
+        one = one + self.out(torch.einsum("bhw,hdw->bhd", seen, value).flatten(1) + self.value.bias)
+        fed: Tensor = one + self.feed_forward(one)
+        return fed
+
+
+class Readout(nn.Module):
+    """The fused feature at [LRN], from the sentence and the cameras' tokens."""
+
+    def __init__(self, numbers: ReadoutNumbers, width: int, num_cameras: int) -> None:
+        super().__init__()
+        cameras = range(num_cameras)
+        self.blocks = nn.ModuleList(
+            nn.ModuleList(ModulatedBlock(width, numbers.block_width) for _ in range(numbers.num_blocks))
+            for _ in cameras
+        )
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in cameras)
+        self.places = nn.ModuleList(ExpectedPlaces(width, numbers.num_maps) for _ in cameras)
+        self.from_places = nn.Linear(num_cameras * 2 * numbers.num_maps, width)
+        self.from_sentence = nn.Linear(width, width)
+        self.layers = nn.ModuleList(
+            ReadoutLayer(width, numbers.num_heads, numbers.intermediate_size) for _ in range(numbers.num_layers)
+        )
+        self.norm = nn.LayerNorm(width)
+
+    def modulate(
+        self, vision_tokens: Float[Tensor, "B num_vision width"], sentence: Float[Tensor, "B width"]
+    ) -> Float[Tensor, "B num_vision width"]:
+        """The cameras' tokens, each with its camera's weights, once they know the sentence."""
+        modulated = []
+        for tokens, blocks, norm in zip(vision_tokens.chunk(len(self.norms), 1), self.blocks, self.norms, strict=True):
+            for block in blocks:  # type: ignore[attr-defined]
+                tokens = block(tokens, sentence)
+            modulated.append(norm(tokens))
+        return torch.cat(modulated, dim=1)
+
+    def forward(
+        self,
+        lrn: Float[Tensor, " width"],
+        sentence: Float[Tensor, "B width"],
+        text: Float[Tensor, "B T width"],
+        attended: Bool[Tensor, "B T"],
+        modulated: Float[Tensor, "B num_vision width"],
+    ) -> Float[Tensor, "B width"]:
+        """The fused feature."""
+        cameras = zip(self.places, modulated.chunk(len(self.places), 1), strict=True)
+        places = torch.cat([expected(tokens) for expected, tokens in cameras], dim=1)
+        one = lrn + self.from_sentence(sentence) + self.from_places(places)
+        many = torch.cat([text, modulated], dim=1)
+        attended = functional.pad(attended, (0, modulated.shape[1]), value=True)
+        for layer in self.layers:
+            one = layer(one, many, attended)
+        fused: Tensor = self.norm(one)
+        return fused
