@@ -18,6 +18,9 @@ from calvinbench.envs.names import require_name
 from calvinbench.envs.tasks import TASKS
 from calvinbench.envs.world_info import PrivilegedState
 
+EXACT_M = 0.001
+NOISY_M = 0.005
+"""Tolerances of `Expert`: where actions are executed as they are, and where noise of 3 to 4 mm a step is added."""
 _PAUSE_STEPS = 4
 _SWITCH_ORIGIN = np.array([0.3, 0.0609, 0.4949])
 _BUTTON_TOP = np.array([-0.12, -0.12, 0.56])
@@ -31,13 +34,26 @@ _FREE_HAND_TASKS = ("open_", "close_", "move_", "turn_")
 class Expert:
     """Works on one task at a time, in one world; begins anew when the task changes. Make one for each episode."""
 
-    def __init__(self, block_sizes: Mapping[str, tuple[float, float, float]] = BLOCK_SIZES) -> None:
+    def __init__(
+        self,
+        block_sizes: Mapping[str, tuple[float, float, float]] = BLOCK_SIZES,
+        tolerance_m: float = EXACT_M,
+    ) -> None:
         """Makes an expert that has seen nothing.
 
         Args:
             block_sizes: Edges of the blocks where the world does not tell them, metres.
+            tolerance_m: How close to a waypoint, along each axis, the target must come before the next one is begun.
+                `EXACT_M` suits actions that are executed as they are. Where noise is added to them, take
+                `NOISY_M`: a target that is shaken never stays within a millimetre, and the expert would wait.
+
+        Raises:
+            ValueError: The tolerance is not above 0.
         """
+        if not tolerance_m > 0.0:
+            raise ValueError(f"expected a tolerance above 0 metres, got {tolerance_m}.")
         self._block_sizes = block_sizes
+        self._tolerance_m = tolerance_m
         self._task: str | None = None
         self._view: View | None = None
         self._actions: Iterator[Float64[np.ndarray, "7"]] = iter(())
@@ -54,7 +70,8 @@ class Expert:
         if self._view is None or state.task != self._task:
             self._task = require_name(state.task, TASKS, "task")
             sizes = state.block_sizes or {}
-            self._view = View(state, {name: tuple(size.tolist()) for name, size in sizes.items()} or self._block_sizes)
+            block_sizes = {name: tuple(size.tolist()) for name, size in sizes.items()} or self._block_sizes
+            self._view = View(state, block_sizes, self._tolerance_m)
             self._actions = _work(self._view, state.task)
         self._view.state = state
         return np.asarray(np.clip(next(self._actions), -1.0, 1.0))
@@ -68,10 +85,10 @@ def _work(view: View, task: str) -> Motion:
                 yield from retreat(view, view.gripper)
             else:
                 if view.gripper == CLOSED:
-                    yield from hold(OPEN, 5)
+                    yield from hold(view, OPEN, 5)
                 yield from retreat(view)
         yield from _routine(view, task, attempt)
-        yield from hold(view.gripper, _PAUSE_STEPS)
+        yield from hold(view, view.gripper, _PAUSE_STEPS)
 
 
 def _routine(view: View, task: str, attempt: int) -> Motion:  # noqa: C901, PLR0911, PLR0912  (a table of tasks)
@@ -207,7 +224,7 @@ def _rotate(view: View, block: str, sign: int) -> Motion:
     above = view.tcp
     yield from go(view, above, tool_rotation(yaw + turn), CLOSED, max_steps=60)
     yield from go(view, above - [0.0, 0.0, 0.007], gripper=CLOSED, speed=0.4)
-    yield from hold(OPEN, 8)
+    yield from hold(view, OPEN, 8)
 
 
 def _free_y(view: View, block: str, x: float) -> float:
@@ -240,7 +257,7 @@ def _push(view: View, block: str, sign: int) -> Motion:
     above = np.array([x - block_from_tool[0], y - block_from_tool[1], view.tcp[2]])
     yield from go(view, above, gripper=CLOSED, speed=0.7)
     yield from go(view, np.array([*above[:2], table_height + 0.009]), gripper=CLOSED, speed=0.5)
-    yield from hold(OPEN, 8)
+    yield from hold(view, OPEN, 8)
 
 
 def _place_in_slider(view: View) -> Motion:
@@ -320,7 +337,7 @@ def _unstack(view: View) -> Motion:
     beside = x - 0.12 if x > 0.1 else x + 0.12
     yield from go(view, np.array([beside, -0.08, z]), gripper=CLOSED)
     yield from go(view, np.array([beside, -0.08, 0.47]), gripper=CLOSED, speed=0.6)
-    yield from hold(OPEN, 8)
+    yield from hold(view, OPEN, 8)
 
 
 def _push_into_drawer(view: View, attempt: int) -> Motion:

@@ -78,7 +78,7 @@ def grasp(view: View, block: str, lean: float = LEAN_RAD, yaw: float | None = No
     if np.linalg.norm(centre - seen) > 0.015:
         return
     yield from go(view, centre + [0.0, 0.0, raised], rotation, speed=0.6, tolerance=0.006, settle=8)
-    yield from hold(CLOSED, 8)
+    yield from hold(view, CLOSED, 8)
 
 
 def put(
@@ -117,4 +117,4 @@ def put(
     off = release - view.position(block)
     if np.linalg.norm(off) < 0.03:
         yield from go(view, view.target + off, rotation, CLOSED, speed=speed, settle=4)
-    yield from hold(OPEN, 6)
+    yield from hold(view, OPEN, 6)

@@ -17,17 +17,29 @@ OPEN = 1.0
 CLOSED = -1.0
 TRAVEL_HEIGHT_M = 0.58
 """Where the tool travels: above the blocks and in front of the cabinet."""
-_REACHED_M = 1e-3
-_REACHED_RAD = 5e-3
-"""How close the *target* must be to a waypoint before the tool's own arrival counts."""
+_TURN_PER_M = 5.0
+"""A target has arrived at a waypoint when it is within the view's `tolerance_m`, and turned to within so many times
+that in radians, before the tool's own arrival counts."""
 _WOUND_UP_M = 0.03
 """A target that is farther than this from the tool has run on while the arm was blocked."""
 
 
-def hold(gripper: float, num_steps: int) -> Motion:
-    """Stays where the target is, with the gripper open or closed."""
+def hold(view: View, gripper: float, num_steps: int) -> Motion:
+    """Stays where the target is, with the gripper open or closed; brings back a target that was moved meanwhile."""
+    position, euler = view.target.copy(), view.state.target_euler.copy()
     for _ in range(num_steps):
-        yield np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, gripper])
+        yield _towards(view, position, euler, gripper, 1.0)
+
+
+def _towards(view: View, position: Vector, euler: Vector, gripper: float, speed: float) -> Action:
+    """The action that brings the target straight to a pose, or as far as one step may go."""
+    to_go = position - view.target
+    to_turn = euler - view.state.target_euler
+    stretch = max(1.0, np.abs(to_go).max() / (MAX_RELATIVE_POSITION_M * speed))
+    turn_stretch = max(1.0, np.abs(to_turn).max() / MAX_RELATIVE_EULER_RAD)
+    return np.array(
+        [*to_go / stretch / MAX_RELATIVE_POSITION_M, *to_turn / turn_stretch / MAX_RELATIVE_EULER_RAD, gripper]
+    )
 
 
 def go(
@@ -56,15 +68,10 @@ def go(
     euler = view.state.target_euler.copy() if rotation is None else _nearest_euler(rotation, view.state.target_euler)
     waited = 0
     for _ in range(max_steps):
-        to_go = position - view.target
-        to_turn = euler - view.state.target_euler
-        stretch = max(1.0, np.abs(to_go).max() / (MAX_RELATIVE_POSITION_M * speed))
-        turn_stretch = max(1.0, np.abs(to_turn).max() / MAX_RELATIVE_EULER_RAD)
-        yield np.array(
-            [*to_go / stretch / MAX_RELATIVE_POSITION_M, *to_turn / turn_stretch / MAX_RELATIVE_EULER_RAD, gripper]
-        )
+        yield _towards(view, position, euler, gripper, speed)
         target_off = np.abs(position - view.target).max()
-        if target_off < _REACHED_M and np.abs(euler - view.state.target_euler).max() < _REACHED_RAD:
+        turn_off = np.abs(euler - view.state.target_euler).max()
+        if target_off < view.tolerance_m and turn_off < view.tolerance_m * _TURN_PER_M:
             waited += 1
             if np.linalg.norm(view.tcp - position) < tolerance or waited >= settle:
                 return

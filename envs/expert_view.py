@@ -32,10 +32,19 @@ def tool_rotation(yaw: float = FRONT_YAW, tilt: float = 0.0) -> Rotation:
 class View:
     """The state of one moment; `state` is replaced at every step."""
 
-    def __init__(self, state: PrivilegedState, block_sizes: Mapping[str, tuple[float, float, float]]) -> None:
-        """Looks at a first state."""
+    def __init__(
+        self, state: PrivilegedState, block_sizes: Mapping[str, tuple[float, float, float]], tolerance_m: float
+    ) -> None:
+        """Looks at a first state.
+
+        Args:
+            state: What is true now.
+            block_sizes: Edges of the blocks, metres.
+            tolerance_m: How close to a waypoint the target counts as arrived, along each axis.
+        """
         self.state = state
         self.block_sizes = block_sizes
+        self.tolerance_m = tolerance_m
 
     @property
     def blocks(self) -> tuple[str, ...]:
