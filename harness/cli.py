@@ -1,4 +1,4 @@
-"""The command line: `calvinbench run`, `report`, `list`, `doctor`, `install-calvin`, `demo`, `import`.
+"""The command line: `calvinbench run`, `record`, `report`, `list`, `doctor`, `install-calvin`, `demo`, `import`.
 
 Whatever is heavy is imported by the verb that needs it, when it is called.
 """
@@ -19,6 +19,7 @@ from calvinbench.harness.verbs.doctor import Doctor
 from calvinbench.harness.verbs.import_robovlms import Import
 from calvinbench.harness.verbs.install_calvin import InstallCalvin
 from calvinbench.harness.verbs.list import List
+from calvinbench.harness.verbs.record import Record
 from calvinbench.harness.verbs.report import Report
 from calvinbench.harness.verbs.run import Run
 
@@ -27,6 +28,7 @@ DEBUG_VARIABLE = "CALVINBENCH_DEBUG"
 
 _Verb = (
     Annotated[Run, tyro.conf.subcommand(name="run")]
+    | Annotated[Record, tyro.conf.subcommand(name="record")]
     | Annotated[Report, tyro.conf.subcommand(name="report")]
     | Annotated[List, tyro.conf.subcommand(name="list")]
     | Annotated[Doctor, tyro.conf.subcommand(name="doctor")]
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 ran and failed, 2 wrong call.
     """
-    verb: Run | Report | List | Doctor | InstallCalvin | Demo | Import = tyro.cli(
+    verb: Run | Record | Report | List | Doctor | InstallCalvin | Demo | Import = tyro.cli(
         _Verb,
         args=arguments,
         prog="calvinbench",

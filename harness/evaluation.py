@@ -9,11 +9,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 from gymnasium.spaces import Dict
 
 from calvinbench.envs import chains as chain_lists
-from calvinbench.envs.chain_env import scene_of
 from calvinbench.envs.chains import Chain
 from calvinbench.envs.instructions import INSTRUCTIONS, InstructionSet, load_instructions
 from calvinbench.envs.names import require_name
@@ -24,6 +22,7 @@ from calvinbench.harness.description import RunDescription, judge_official
 from calvinbench.harness.executors import run_in_process, run_in_processes
 from calvinbench.harness.provenance import this_session
 from calvinbench.harness.records import ChainRecord
+from calvinbench.harness.reference_frame import reference_frame
 from calvinbench.harness.rollout import ChainJob, make_job
 from calvinbench.harness.run_directory import RUN_FILE, RunWriter, continued, read_description
 from calvinbench.harness.runs import Run, load_run
@@ -199,7 +198,7 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
         simulation=str(getattr(world, "simulation", settings.simulation)),
         renderer=renderer,
         depth_bits=getattr(world, "depth_bits", None),
-        reference_frame=_reference_frame(worker),
+        reference_frame=reference_frame(worker.world),
         chains=settings.chains,
         chain_digest=chain_digest,
         max_steps=settings.max_steps,
@@ -207,24 +206,6 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
         instruction_digest=_digest(instructions),
         seed=settings.seed,
     )
-
-
-def _reference_frame(worker: Worker) -> str | None:
-    """Two machines that draw the same scene differently do not run the same benchmark: this tells them apart."""
-    world = worker.world.unwrapped
-    first = chain_lists.published()[0]
-    robot_obs, scene_obs = chain_lists.initial_observation(first.initial_state, scene_of(worker.world))
-    observation, _ = world.reset(options={"robot_obs": robot_obs, "scene_obs": scene_obs})
-    if hasattr(world, "pictures"):
-        pictures = {name: picture.rgb for name, picture in world.pictures().items()}
-    else:
-        pictures = {name: picture for name, picture in observation.items() if name.startswith("rgb_")}
-    if not pictures:
-        return None
-    sha = sha256()
-    for _, picture in sorted(pictures.items()):
-        sha.update(np.ascontiguousarray(picture).tobytes())
-    return sha.hexdigest()
 
 
 def _digest(instructions: InstructionSet) -> str:

@@ -58,7 +58,7 @@ def _run_until_broken(
     setup: WorkerSetup, waiting: deque[ChainJob], num_worlds: int, suspects: list[ChainJob]
 ) -> Iterator[ChainRecord]:
     """Runs what waits until nothing is left or a process died; the chains then under way go to `suspects`."""
-    with _pool(min(num_worlds, len(waiting))) as pool:
+    with process_pool(min(num_worlds, len(waiting))) as pool:
         ready = pool.submit(_make_worker, setup)
         running: dict[Future[ChainRecord], ChainJob] = {}
         while (waiting or running) and not suspects:
@@ -87,7 +87,7 @@ def _run_until_broken(
 
 
 def _run_alone(setup: WorkerSetup, job: ChainJob) -> ChainRecord:
-    with _pool(1) as pool:
+    with process_pool(1) as pool:
         try:
             return pool.submit(_run_job, setup, job).result()
         except BrokenProcessPool:
@@ -99,8 +99,8 @@ def _run_alone(setup: WorkerSetup, job: ChainJob) -> ChainRecord:
 
 
 @contextmanager
-def _pool(num_processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that end with the block; at once if it is left by an exception."""
+def process_pool(num_processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Spawned processes that end with the block; at once if it is left by an exception."""
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(num_processes, multiprocessing.get_context("spawn"), initializer=_start_process)
     try:

@@ -1,0 +1,166 @@
+"""One recorded episode: the expert does one subtask after another in a world that is never reset between them.
+
+What is executed is the expert's action with a perturbation; what is kept as the label is the expert's own. So the data
+show states that a policy's errors lead to, and what is right there.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+import numpy as np
+from jaxtyping import Float64
+
+from calvinbench.envs.chain_env import privileged_state
+from calvinbench.envs.chains import SymbolicState, next_states
+from calvinbench.envs.expert import Expert
+from calvinbench.envs.instructions import InstructionSet
+from calvinbench.envs.observation import MAX_RELATIVE_EULER_RAD, MAX_RELATIVE_POSITION_M
+from calvinbench.envs.start_states import StartState
+from calvinbench.envs.tasks import TASKS, is_solved
+from calvinbench.envs.world_info import as_world_info
+from calvinbench.policies.demonstrations.demonstrations import Annotation
+
+TASK_WEIGHTS: Mapping[str, float] = {
+    **{task: 0.5 if task.startswith(("open", "close", "move", "turn")) else 1.0 for task in TASKS},
+    **{task: 1.5 for task in TASKS if task.startswith("lift")},
+    "place_in_slider": 2.0,
+    "unstack_block": 4.0,
+    "push_into_drawer": 4.0,
+}
+"""How often a task is drawn among those that can be done: blocks are harder than doors and lights, and what can be done
+in few states is taken when it can."""
+_KICK_STEPS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Perturbation:
+    """What is added to the six pose numbers of an action before it is executed.
+
+    Attributes:
+        sigma: Standard deviation of a first-order autoregressive noise, in the action's units (1 is 2 cm, 0.05 rad).
+        correlation: Of a step's noise with the next one's.
+        kick_probability: Of a kick beginning at a step: a constant push for five steps.
+        kick_size: Largest number of a kick.
+    """
+
+    sigma: float = 0.15
+    correlation: float = 0.8
+    kick_probability: float = 0.01
+    kick_size: float = 0.8
+
+    def __post_init__(self) -> None:
+        if not self.sigma >= 0 or not self.kick_size >= 0:
+            raise ValueError(f"expected noise of at least 0, got {self.sigma} and kicks of {self.kick_size}.")
+        if not 0 <= self.correlation < 1 or not 0 <= self.kick_probability <= 1:
+            raise ValueError(
+                "expected a correlation of at least 0 and below 1, and a probability of kicks from 0 to 1, got "
+                f"{self.correlation} and {self.kick_probability}."
+            )
+
+    def draw(self, generator: np.random.Generator) -> Iterator[Float64[np.ndarray, "6"]]:
+        """The noise of one step after the other, for ever."""
+        noise = generator.normal(0.0, 1.0, 6) * self.sigma
+        kick, kick_steps = np.zeros(6), 0
+        while True:
+            yield noise + (kick if kick_steps else 0.0)
+            fresh = generator.normal(0.0, 1.0, 6) * self.sigma * np.sqrt(1 - self.correlation**2)
+            noise = self.correlation * noise + fresh
+            kick_steps = max(kick_steps - 1, 0)
+            if not kick_steps and generator.random() < self.kick_probability:
+                kick, kick_steps = generator.uniform(-self.kick_size, self.kick_size, 6), _KICK_STEPS
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A subtask that the expert did not do; nothing of it is kept."""
+
+    task: str
+    steps: int
+
+
+@dataclass(slots=True)
+class Episode:
+    """What was recorded.
+
+    Attributes:
+        frames: A mapping for each step: what was observed before it, and the label.
+        annotations: The subtasks that were done.
+        failure: What ended the episode early.
+    """
+
+    frames: list[dict[str, np.ndarray]] = field(default_factory=list)
+    annotations: list[Annotation] = field(default_factory=list)
+    failure: Failure | None = None
+
+
+def demonstrate(
+    env: gymnasium.Env[Any, Any],
+    start: StartState,
+    instructions: InstructionSet,
+    generator: np.random.Generator,
+    *,
+    tasks: Sequence[str] = TASKS,
+    num_subtasks: int = 6,
+    max_steps: int = 360,
+    perturbation: Perturbation | None = None,
+) -> Episode:
+    """Records an episode.
+
+    Args:
+        env: A play table that takes relative actions.
+        start: Where it begins.
+        instructions: Sentences; each subtask gets one of those that training may show.
+        generator: Where all draws come from.
+        tasks: Tasks to draw from.
+        num_subtasks: After how many the episode ends; earlier where none of the tasks can be done, or one fails.
+        max_steps: Steps for each subtask.
+        perturbation: Of executed actions; None for none.
+    """
+    episode, symbolic = Episode(), start.symbolic
+    noise = (perturbation or Perturbation(sigma=0.0, kick_probability=0.0)).draw(generator)
+    observation, info = env.reset(options={"scene_obs": start.scene_obs})
+    for _ in range(num_subtasks):
+        task = draw_task(symbolic, tasks, generator)
+        if task is None:
+            break
+        first = len(episode.frames)
+        before, expert, solved = as_world_info(info), Expert(), False
+        while not solved and len(episode.frames) - first < max_steps:
+            label = expert.act(privileged_state(observation, {**info, "task": task}))
+            episode.frames.append(_frame(observation, info, label))
+            executed = label + np.append(next(noise), 0.0)
+            observation, _, _, _, info = env.step(np.clip(executed, -1.0, 1.0))
+            solved = is_solved(task, before, as_world_info(info))
+        if not solved:
+            episode.failure = Failure(task, len(episode.frames) - first)
+            del episode.frames[first:]
+            break
+        sentences = instructions.seen[task]
+        sentence = sentences[int(generator.integers(len(sentences)))]
+        episode.annotations.append(Annotation(0, first, len(episode.frames), task, sentence))
+        (symbolic,) = next_states(symbolic, task)
+    return episode
+
+
+def draw_task(state: SymbolicState, tasks: Sequence[str], generator: np.random.Generator) -> str | None:
+    """One of the tasks that can be done in a state, by `TASK_WEIGHTS`; None where there is none."""
+    possible = [task for task in tasks if len(next_states(state, task)) == 1]
+    if not possible:
+        return None
+    weights = np.array([TASK_WEIGHTS[task] for task in possible])
+    return possible[int(generator.choice(len(possible), p=weights / weights.sum()))]
+
+
+def _frame(
+    observation: Mapping[str, np.ndarray], info: Mapping[str, Any], label: Float64[np.ndarray, "7"]
+) -> dict[str, np.ndarray]:
+    """What is kept of a step; `actions` says in absolute terms what `rel_actions` says relative to the last target."""
+    euler = info["target_euler"] + label[3:6] * MAX_RELATIVE_EULER_RAD
+    absolute = [
+        *(info["target_position"] + label[:3] * MAX_RELATIVE_POSITION_M),
+        *((euler + np.pi) % (2 * np.pi) - np.pi),
+        label[6],
+    ]
+    return {**observation, "rel_actions": label, "actions": np.array(absolute)}

@@ -1,0 +1,317 @@
+"""Demonstrations to disk: which episodes, by which settings, in which processes; killed at any moment, it goes on.
+
+Each finished episode leaves a small file below `DIR/episodes/`, written after its frames. What is missing is recorded;
+an episode depends on the seed and its number alone, so that the data are the same for any number of processes.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calvinbench.envs.instructions import OURS, InstructionSet, load_instructions
+from calvinbench.envs.names import require_name
+from calvinbench.envs.observation import CAMERA_SIZES
+from calvinbench.envs.start_states import draw_start_state
+from calvinbench.envs.tasks import TASKS
+from calvinbench.harness.demonstrating import Episode, Perturbation, demonstrate
+from calvinbench.harness.errors import RunFailedError
+from calvinbench.harness.executors import process_pool
+from calvinbench.harness.recording_forms import CALVIN, FORMS, EpisodeRecord, RecordingForm, make_form
+from calvinbench.harness.run_directory import make_folder, write_text_atomically
+from calvinbench.policies.demonstrations.compact import DATASET_FILE, SCHEMA_VERSION, read_dataset_file
+
+TRAINING, VALIDATION = "training", "validation"
+SPLITS = (TRAINING, VALIDATION)
+RECORDED_SCENES = ("embedded", "D")
+"""Scenes whose places the scripted expert knows."""
+_logger = logging.getLogger(__name__)
+
+
+class RecordingMismatchError(ValueError):
+    """The folder holds other demonstrations than those asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingSettings:
+    """What is recorded.
+
+    Attributes:
+        out: The data set's folder.
+        form: `"calvin"`, CALVIN's own layout with depths; or `"compact"`, see `policies.demonstrations.compact`.
+        scene: One of `RECORDED_SCENES`.
+        calvin_env: The checkout that scene D is read from; None finds one.
+        instructions: Whose sentences, see `envs.instructions`.
+        episodes: Episodes of the training split.
+        validation_episodes: Of the validation split; other draws of the same kind.
+        subtasks: Subtasks of an episode, at most.
+        tasks: Tasks to draw from.
+        max_steps: Steps for a subtask.
+        perturbation: Of executed actions.
+        static_size: Pixels a side of the static camera's pictures.
+        gripper_size: Of the gripper's.
+        renderer: Who draws; None for the default.
+        depth_bits: Of the depth buffer; None for the scene's own.
+        seed: What everything random is drawn from.
+    """
+
+    out: Path
+    form: str = CALVIN
+    scene: str = "embedded"
+    calvin_env: str | None = None
+    instructions: str = OURS
+    episodes: int = 100
+    validation_episodes: int = 10
+    subtasks: int = 6
+    tasks: tuple[str, ...] = TASKS
+    max_steps: int = 360
+    perturbation: Perturbation = field(default_factory=Perturbation)
+    static_size: int = CAMERA_SIZES["static"]
+    gripper_size: int = CAMERA_SIZES["gripper"]
+    renderer: str | None = None
+    depth_bits: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_name(self.form, FORMS, "form of a data set")
+        if self.scene not in RECORDED_SCENES:
+            raise ValueError(
+                f"expected scene {' or '.join(RECORDED_SCENES)}, whose places the scripted expert knows, got "
+                f"'{self.scene}'."
+            )
+        for task in self.tasks:
+            require_name(task, TASKS, "task")
+        if not self.tasks:
+            raise ValueError("expected at least one task, got none.")
+        for name in ("episodes", "subtasks", "max_steps", "static_size", "gripper_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}.")
+        for name in ("validation_episodes", "seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"expected {name} of at least 0, got {getattr(self, name)}.")
+
+    @property
+    def picture_sizes(self) -> dict[str, int]:
+        """Pixels a side by camera."""
+        return {"static": self.static_size, "gripper": self.gripper_size}
+
+    def wanted(self) -> tuple[tuple[str, int], ...]:
+        """Split and number of every episode, in order."""
+        return tuple(
+            (split, number)
+            for split, count in zip(SPLITS, (self.episodes, self.validation_episodes), strict=True)
+            for number in range(count)
+        )
+
+
+class Recorder:
+    """A world and an expert's hand, ready to record one episode after another. One in each process."""
+
+    def __init__(self, settings: RecordingSettings) -> None:
+        """Makes the world.
+
+        Raises:
+            CheckoutError: Scene D is asked for, and its checkout is missing, not whole or damaged.
+            RunFailedError: The renderer does not work on this machine.
+        """
+        from calvinbench.envs.play_table import PlayTableEnv
+        from calvinbench.envs.renderers import OPENGL_LOOK
+        from calvinbench.harness.workers import require_working_renderer
+
+        renderer = settings.renderer or OPENGL_LOOK
+        require_working_renderer(renderer)
+        self._settings = settings
+        self._form = make_form(settings.form, settings.out, settings.picture_sizes)
+        self.world = PlayTableEnv(
+            scene=settings.scene,
+            calvin_env=settings.calvin_env,
+            renderer=renderer,
+            depth_bits=settings.depth_bits,
+            depth=self._form.has_depth,
+            camera_sizes=self._form.rendered_sizes,
+        )
+        self.instructions: InstructionSet = load_instructions(
+            settings.instructions, settings.scene, calvin_env=settings.calvin_env
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """What the data set says of itself: all that its frames depend on."""
+        from calvinbench.harness.reference_frame import reference_frame
+
+        settings = self._settings
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "form": settings.form,
+            "picture_sizes": settings.picture_sizes,
+            "scene": settings.scene,
+            "asset_digest": self.world.digest(),
+            "calvin_env": self.world.calvin_env_revision,
+            "renderer": self.world.renderer,
+            "depth_bits": self.world.depth_bits,
+            "reference_frame": reference_frame(self.world),
+            "instructions": self.instructions.name,
+            "tasks": list(settings.tasks),
+            "subtasks": settings.subtasks,
+            "max_steps": settings.max_steps,
+            "perturbation": asdict(settings.perturbation),
+            "seed": settings.seed,
+        }
+
+    def record(self, split: str, number: int) -> EpisodeRecord:
+        """Records an episode and leaves it on the disk."""
+        settings = self._settings
+        generator = np.random.default_rng([settings.seed, SPLITS.index(split), number])
+        episode = demonstrate(
+            self.world,
+            draw_start_state(generator, self.world.scene),
+            self.instructions,
+            generator,
+            tasks=settings.tasks,
+            num_subtasks=settings.subtasks,
+            max_steps=settings.max_steps,
+            perturbation=settings.perturbation,
+        )
+        if episode.annotations:
+            self._form.write(split, number, episode)
+        record = _as_record(split, number, episode)
+        write_text_atomically(_record_file(settings.out, split, number), json.dumps(record.to_json()) + "\n")
+        return record
+
+
+def record(
+    settings: RecordingSettings,
+    num_workers: int = 1,
+    on_episode: Callable[[EpisodeRecord], None] = lambda _: None,
+) -> tuple[EpisodeRecord, ...]:
+    """Records what is missing of a data set.
+
+    Args:
+        settings: What is recorded.
+        num_workers: Processes.
+        on_episode: Called with each finished episode, those of earlier calls first.
+
+    Returns:
+        All episodes, by split and number.
+
+    Raises:
+        RecordingMismatchError: The folder holds demonstrations by other settings.
+        RunFailedError: A process died; the same command goes on.
+    """
+    if num_workers < 1:
+        raise ValueError(f"expected at least 1 worker, got {num_workers}.")
+    form = _prepare(settings)
+    records = _read_records(settings)
+    for found in records.values():
+        on_episode(found)
+    missing = [key for key in settings.wanted() if key not in records]
+    for fresh in _record_missing(settings, missing, num_workers):
+        records[fresh.split, fresh.number] = fresh
+        on_episode(fresh)
+    for split in SPLITS:
+        form.finish(split, [records[key] for key in sorted(records) if key[0] == split], settings.scene)
+    return tuple(records[key] for key in sorted(records))
+
+
+def _prepare(settings: RecordingSettings) -> RecordingForm:
+    """Makes the folders and writes what the data set says of itself, or sees that it says the same."""
+    for split in SPLITS:
+        make_folder(settings.out / split)
+        make_folder(settings.out / "episodes" / split)
+    description = _recorder(settings).describe()
+    if (settings.out / DATASET_FILE).exists():
+        before = read_dataset_file(settings.out)
+        differing = [
+            f"{key} was {before.get(key)} and is now {value}"
+            for key, value in json.loads(json.dumps(description)).items()
+            if before.get(key) != value
+        ]
+        if differing:
+            raise RecordingMismatchError(
+                f"expected the demonstrations that are in '{settings.out}' already, but {'; '.join(differing)}. "
+                "Choose another --out, or the settings of before."
+            )
+    else:
+        write_text_atomically(settings.out / DATASET_FILE, json.dumps(description, indent=2) + "\n")
+    return make_form(settings.form, settings.out, settings.picture_sizes)
+
+
+def _record_missing(
+    settings: RecordingSettings, missing: Sequence[tuple[str, int]], num_workers: int
+) -> Iterator[EpisodeRecord]:
+    if num_workers == 1 or len(missing) < 2:
+        recorder = _recorder(settings)
+        for split, number in missing:
+            yield recorder.record(split, number)
+        return
+    with process_pool(min(num_workers, len(missing))) as pool:
+        futures = [pool.submit(_record_in_process, settings, split, number) for split, number in missing]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise RunFailedError(
+                "a process that recorded died: killed, out of memory or crashed. All finished episodes are kept; the "
+                "same command goes on with the rest."
+            ) from error
+
+
+def _record_in_process(settings: RecordingSettings, split: str, number: int) -> EpisodeRecord:
+    return _recorder(settings).record(split, number)
+
+
+@cache
+def _recorder(settings: RecordingSettings) -> Recorder:
+    """This process's recorder: its world is made once."""
+    return Recorder(settings)
+
+
+def _as_record(split: str, number: int, episode: Episode) -> EpisodeRecord:
+    return EpisodeRecord(
+        split=split,
+        number=number,
+        num_frames=len(episode.frames) if episode.annotations else 0,
+        annotations=tuple(episode.annotations),
+        failed_task=episode.failure and episode.failure.task,
+    )
+
+
+def _record_file(out: Path, split: str, number: int) -> Path:
+    return out / "episodes" / split / f"{number:06d}.json"
+
+
+def _read_records(settings: RecordingSettings) -> dict[tuple[str, int], EpisodeRecord]:
+    """Finished episodes; more than are asked for now are kept."""
+    records = {}
+    for split in SPLITS:
+        for file in sorted((settings.out / "episodes" / split).glob("*.json")):
+            found = EpisodeRecord.from_json(json.loads(file.read_text("utf-8")))
+            records[split, found.number] = found
+    return records
+
+
+def count_tasks(records: Sequence[EpisodeRecord]) -> Mapping[str, "TaskCount"]:
+    """Demonstrations of each task, and how often the expert failed at it."""
+    return {
+        task: TaskCount(
+            done=sum(a.task == task for record in records for a in record.annotations),
+            failed=sum(record.failed_task == task for record in records),
+            frames=sum(a.num_frames for record in records for a in record.annotations if a.task == task),
+        )
+        for task in TASKS
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCount:
+    """Of one task: demonstrations, failed attempts (which are not kept), frames of the demonstrations."""
+
+    done: int
+    failed: int
+    frames: int

@@ -1,0 +1,35 @@
+"""One picture of each camera, as a digest: machines that draw the same scene differently are told apart by it."""
+
+from hashlib import sha256
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from calvinbench.envs.chain_env import scene_of
+from calvinbench.envs.chains import initial_observation, published
+
+
+def reference_frame(world: gymnasium.Env[Any, Any]) -> str | None:
+    """SHA-256 of the pictures of the first published chain's initial state, which the world is reset to.
+
+    Args:
+        world: A play table; of one that has no other cameras, the policy's own are taken.
+
+    Returns:
+        The digest, or None for a world without pictures.
+    """
+    own = world.unwrapped
+    first = published()[0]
+    robot_obs, scene_obs = initial_observation(first.initial_state, scene_of(world))
+    observation, _ = own.reset(options={"robot_obs": robot_obs, "scene_obs": scene_obs})
+    if hasattr(own, "pictures"):
+        pictures = {name: picture.rgb for name, picture in own.pictures().items()}
+    else:
+        pictures = {name: picture for name, picture in observation.items() if name.startswith("rgb_")}
+    if not pictures:
+        return None
+    sha = sha256()
+    for _, picture in sorted(pictures.items()):
+        sha.update(np.ascontiguousarray(picture).tobytes())
+    return sha.hexdigest()

@@ -1,0 +1,117 @@
+"""`calvinbench record`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from calvinbench.harness.verbs.console import DONE, FAILED, print_json, standard_output_for_results, tell
+
+if TYPE_CHECKING:
+    from calvinbench.harness.recording import RecordingSettings
+    from calvinbench.harness.recording_forms import EpisodeRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Record the scripted expert's demonstrations as a data set; the same command again goes on."""
+
+    out: Path = Path("demonstrations")
+    """The data set's folder."""
+    form: Literal["calvin", "compact"] = "calvin"
+    """calvin: CALVIN's own layout, which CALVIN's and RoboVLMs' loaders read. compact: one file an episode, without
+    depths, which trains fast."""
+    scene: Literal["embedded", "D"] = "embedded"
+    """The scene: one whose places the expert knows."""
+    episodes: int = 100
+    """Training episodes; each is several subtasks in a row in one world."""
+    validation_episodes: int = 10
+    """Validation episodes."""
+    subtasks: int = 6
+    """Subtasks of an episode."""
+    tasks: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TASK ...", help_behavior_hint="(default: all 34)")] = ()
+    """Tasks to draw from."""
+    max_steps: int = 360
+    """Steps for each subtask."""
+    noise: float = 0.15
+    """Standard deviation of the noise on executed actions, in their units (1 is 2 cm, 0.05 rad); labels stay clean."""
+    kicks: float = 0.01
+    """Probability that a kick of five steps begins at a step."""
+    static_size: int = 200
+    """Pixels a side of the static camera's pictures."""
+    gripper_size: int = 84
+    """Pixels a side of the gripper camera's pictures."""
+    instructions: str = "calvinbench"
+    """calvinbench (ours), calvin or calvin-training (a checkout's), or auto."""
+    calvin_env: Annotated[
+        Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: CALVIN_ENV_ROOT, or as installed)")
+    ] = None
+    """Checkout of calvin_env, for scene D."""
+    renderer: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: opengl-look)")] = None
+    """Who draws the pictures, see `calvinbench run --help`."""
+    depth_bits: Annotated[
+        Literal[16, 24] | None,
+        tyro.conf.arg(metavar="{16,24}", help_behavior_hint="(default: 16 on CALVIN's scenes, 24 on ours)"),
+    ] = None
+    """Of opengl-look's depth buffer."""
+    seed: int = 0
+    """What everything random is drawn from."""
+    workers: int = 1
+    """Processes; the data do not depend on it."""
+    json: bool = False
+    """Print one JSON object instead of the table."""
+
+    def execute(self) -> int:
+        """Records what is missing and prints what there is of each task."""
+        from calvinbench.harness.recording import record
+        from calvinbench.harness.recording_progress import RecordingProgress
+
+        settings = self._settings()
+        with standard_output_for_results(), RecordingProgress(len(settings.wanted())) as progress:
+            records = record(settings, self.workers, progress.episode_finished)
+        self._show(records)
+        return DONE if any(record.annotations for record in records) else FAILED
+
+    def _settings(self) -> "RecordingSettings":
+        from calvinbench.envs.tasks import TASKS
+        from calvinbench.harness.demonstrating import Perturbation
+        from calvinbench.harness.recording import RecordingSettings
+
+        return RecordingSettings(
+            out=self.out,
+            form=self.form,
+            scene=self.scene,
+            calvin_env=None if self.calvin_env is None else str(self.calvin_env),
+            instructions=self.instructions,
+            episodes=self.episodes,
+            validation_episodes=self.validation_episodes,
+            subtasks=self.subtasks,
+            tasks=self.tasks or TASKS,
+            max_steps=self.max_steps,
+            perturbation=Perturbation(sigma=self.noise, kick_probability=self.kicks),
+            static_size=self.static_size,
+            gripper_size=self.gripper_size,
+            renderer=self.renderer,
+            depth_bits=self.depth_bits,
+            seed=self.seed,
+        )
+
+    def _show(self, records: "Sequence[EpisodeRecord]") -> None:
+        from dataclasses import asdict
+
+        from tabulate import tabulate
+
+        from calvinbench.harness.recording import count_tasks
+
+        counts = {task: count for task, count in count_tasks(records).items() if count.done or count.failed}
+        total = sum(count.done for count in counts.values())
+        num_frames = sum(record.num_frames for record in records)
+        if self.json:
+            tasks = {task: asdict(count) for task, count in counts.items()}
+            print_json({"out": str(self.out), "demonstrations": total, "frames": num_frames, "tasks": tasks})
+            return
+        rows = [(task, c.done, c.failed, round(c.frames / c.done) if c.done else "-") for task, c in counts.items()]
+        print(tabulate(rows, ("task", "demonstrations", "failed, not kept", "mean frames"), "github"))
+        tell(f"{total} demonstrations, {num_frames} frames in {self.out}. Train on them: calvinbench train --help")

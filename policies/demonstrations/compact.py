@@ -1,0 +1,162 @@
+"""Our compact form: one safetensors file an episode, pictures at the size that is trained on, nothing to decode.
+
+    DIR/dataset.json                            what was recorded, and how
+    DIR/training/episode_000000.safetensors     frames of one episode; the header holds its annotations
+    DIR/validation/...
+
+A window is a slice of a memory-mapped file: reading copies just its bytes, and what was read stays in the system's
+cache of files as long as there is room for it.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from calvinbench.policies.demonstrations.demonstrations import (
+    FRAME_KEYS,
+    Annotation,
+    DataDescription,
+    DataError,
+    Frames,
+)
+
+COMPACT = "compact"
+DATASET_FILE = "dataset.json"
+SCHEMA_VERSION = 1
+_OPEN_FILES = 64
+
+
+def episode_file(folder: Path, number: int) -> Path:
+    """Where an episode lies in the folder of its split."""
+    return folder / f"episode_{number:06d}.safetensors"
+
+
+def write_episode(
+    path: Path, arrays: Mapping[str, np.ndarray], annotations: Sequence[Annotation], notes: Mapping[str, Any]
+) -> None:
+    """Writes an episode as a whole, or not at all.
+
+    Args:
+        path: The file.
+        arrays: By name, the first axis of each is time; `FRAME_KEYS` must be among them.
+        annotations: Stretches of it; which episode they name does not count.
+        notes: Anything that JSON can write.
+    """
+    header = {
+        "annotations": json.dumps(
+            [{"start": a.start, "end": a.end, "task": a.task, "instruction": a.instruction} for a in annotations]
+        ),
+        "notes": json.dumps(dict(notes)),
+    }
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, beside, metadata=header)
+    beside.chmod(0o644)  # safetensors writes for the owner alone
+    beside.replace(path)
+
+
+class CompactDemonstrations:
+    """One split of a compact data set; see `demonstrations.Demonstrations`."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        """Reads the headers of all episodes.
+
+        Args:
+            folder: That of `dataset.json`.
+            split: `training` or `validation`.
+
+        Raises:
+            DataError: The data set is not there or not whole.
+        """
+        self._folder = folder / split
+        content = read_dataset_file(folder)
+        self._files = tuple(sorted(self._folder.glob("episode_*.safetensors")))
+        if not self._files:
+            raise DataError(
+                f"expected episodes in '{self._folder}', found none. Record some: calvinbench record --out {folder}."
+            )
+        self._description = DataDescription(
+            form=COMPACT, path=str(folder), picture_sizes=content["picture_sizes"], details=content
+        )
+        self._annotations = tuple(
+            annotation for number, file in enumerate(self._files) for annotation in _read_annotations(file, number)
+        )
+
+    @property
+    def description(self) -> DataDescription:
+        """See `Demonstrations`."""
+        return self._description
+
+    @property
+    def annotations(self) -> tuple[Annotation, ...]:
+        """See `Demonstrations`."""
+        return self._annotations
+
+    @property
+    def num_episodes(self) -> int:
+        """How many files there are."""
+        return len(self._files)
+
+    def read(self, episode: int, start: int, end: int, keys: Sequence[str]) -> Frames:
+        """See `Demonstrations`."""
+        file = self._files[episode]
+        try:
+            opened = _open(file)
+            return Frames(**{key: opened.get_slice(key)[start:end] for key in keys if key in FRAME_KEYS})
+        except (OSError, SafetensorError) as error:
+            raise _damaged(file, error) from error
+
+
+@lru_cache(maxsize=_OPEN_FILES)
+def _open(file: Path) -> Any:
+    """The file, mapped; opening one costs more than reading a window of it."""
+    return safe_open(file, framework="np")
+
+
+def read_dataset_file(folder: Path) -> dict[str, Any]:
+    """What the recorder wrote down of a data set.
+
+    Raises:
+        DataError: There is no such file, or it is not one.
+    """
+    file = folder / DATASET_FILE
+    try:
+        content: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        version = int(content["schema_version"])
+    except FileNotFoundError as error:
+        raise DataError(
+            f"expected a data set with {DATASET_FILE} in '{folder}', found none. "
+            f"Record one: calvinbench record --out {folder}."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"expected what a recorder wrote in '{file}', got: {error!r}. Record the data again."
+        ) from error
+    if version > SCHEMA_VERSION:
+        raise DataError(
+            f"expected schema version {SCHEMA_VERSION} or older in '{file}', got {version}. "
+            "A later calvinbench wrote it; install that one to read it."
+        )
+    return content
+
+
+def _read_annotations(file: Path, number: int) -> list[Annotation]:
+    try:
+        with safe_open(file, framework="np") as opened:
+            header = opened.metadata()
+        return [Annotation(episode=number, **entry) for entry in json.loads(header["annotations"])]
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(file, error) from error
+
+
+def _damaged(file: Path, error: Exception) -> DataError:
+    return DataError(
+        f"expected a whole episode in '{file}', but: {type(error).__name__}: {error}. "
+        "Delete the file and call record again: it makes what is missing."
+    )
