@@ -1,0 +1,256 @@
+"""Reads one split of a data set in CALVIN's layout: a file a frame, beside them an index of episodes and annotations.
+
+In `DIR/training/` and in `DIR/validation/` lie `episode_0000000.npz` and so on, a time step each (see `calvin_frames`);
+`ep_start_end_ids.npy`, first and last frame of each episode, both included, in any order; and
+`lang_annotations/auto_lang_ann.npy`, first and last frame, task and sentence of each annotated stretch.
+"""
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from calvinbench.policies.demonstrations.calvin_frames import CAMERAS, FRAME_FILE, frame_name, read_arrays
+from calvinbench.policies.demonstrations.calvin_pickle import load_dictionary
+from calvinbench.policies.demonstrations.demonstrations import (
+    FRAME_KEYS,
+    PICTURE_KEYS,
+    Annotation,
+    DataDescription,
+    DataError,
+    Frames,
+)
+
+CALVIN = "calvin"
+EPISODES_FILE = "ep_start_end_ids.npy"
+ANNOTATIONS_FILE = "auto_lang_ann.npy"
+LANGUAGE_FOLDER = "lang_annotations"
+_VECTOR_DIMS = {"rel_actions": 7, "robot_obs": 15}
+
+logger = logging.getLogger(__name__)
+
+
+class CalvinLayout:
+    """One split of a data set in CALVIN's layout; see `demonstrations.Demonstrations`.
+
+    Episodes are the entries of `ep_start_end_ids.npy`. Only the index is kept in memory.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Reads the index, and one frame for the size of pictures.
+
+        Args:
+            folder: The split's folder, with the frames in it.
+
+        Raises:
+            DataError: A file of the index is missing or damaged, there are no frames, or no annotation lies in an
+                episode.
+        """
+        self._folder = folder
+        self._num_digits = num_digits(folder)
+        self._episodes = read_episodes(folder)
+        stretches = read_annotations(folder)
+        self._annotations, self._num_left_out = _place(stretches, self._episodes)
+        if self._num_left_out:
+            logger.warning(
+                f"{self._num_left_out} of {len(stretches)} annotations of '{folder}' lie in none of its "
+                f"{len(self._episodes)} episodes and are left out."
+            )
+        if not self._annotations:
+            raise DataError(
+                f"expected annotations within the episodes of '{folder}', but all {len(stretches)} lie outside. "
+                f"{EPISODES_FILE} and {ANNOTATIONS_FILE} are of two data sets, or there are no annotations: extract "
+                "the data set again."
+            )
+        first = read_arrays(self.frame_file(0, self._annotations[0].start), PICTURE_KEYS)
+        sizes = {camera: int(first[f"rgb_{camera}"].shape[0]) for camera in CAMERAS}
+        self._description = DataDescription(form=CALVIN, path=str(folder), picture_sizes=sizes)
+
+    @property
+    def description(self) -> DataDescription:
+        """See `Demonstrations`."""
+        return self._description
+
+    @property
+    def annotations(self) -> tuple[Annotation, ...]:
+        """See `Demonstrations`; those that lie in no episode are left out."""
+        return self._annotations
+
+    @property
+    def num_left_out(self) -> int:
+        """How many annotations lie in no episode."""
+        return self._num_left_out
+
+    @property
+    def num_episodes(self) -> int:
+        """How many episodes there are."""
+        return len(self._episodes)
+
+    def frame_file(self, episode: int, index: int) -> Path:
+        """The file of an episode's frame.
+
+        Raises:
+            DataError: The data set has no such episode, or it no such frame.
+        """
+        if not 0 <= episode < len(self._episodes):
+            raise DataError(f"expected one of {len(self._episodes)} episodes of '{self._folder}', got {episode}.")
+        first, last = self._episodes[episode].tolist()
+        if not 0 <= index <= last - first:
+            raise DataError(
+                f"expected one of {last - first + 1} frames of episode {episode} of '{self._folder}', got {index}."
+            )
+        return self._folder / frame_name(first + index, self._num_digits)
+
+    def read(self, episode: int, start: int, end: int, keys: Sequence[str]) -> Frames:
+        """See `Demonstrations`."""
+        if unknown := set(keys) - set(FRAME_KEYS):
+            raise DataError(f"expected some of {', '.join(FRAME_KEYS)}, got {', '.join(sorted(unknown))}.")
+        if start >= end:
+            raise DataError(f"expected at least one frame, got frames {start} to {end}.")
+        files = [self.frame_file(episode, index) for index in range(start, end)]
+        taken: dict[str, Any] = {}
+        for index, file in enumerate(files):
+            for key, array in read_arrays(file, keys).items():
+                expected = self._shape(key)
+                if array.shape != expected or (key in PICTURE_KEYS and array.dtype != np.uint8):
+                    raise DataError(
+                        f"expected {key} of shape {expected} in '{file}', got {array.dtype} of shape {array.shape}."
+                    )
+                if key not in taken:
+                    kind = np.uint8 if key in PICTURE_KEYS else np.float32
+                    taken[key] = np.empty((len(files), *expected), kind)
+                taken[key][index] = array
+        return Frames(**taken)
+
+    def _shape(self, key: str) -> tuple[int, ...]:
+        """The shape of one frame's array."""
+        if key in _VECTOR_DIMS:
+            return (_VECTOR_DIMS[key],)
+        size = self._description.picture_sizes[key.removeprefix("rgb_")]
+        return (size, size, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedStretch:
+    """An annotation as CALVIN writes it down.
+
+    Attributes:
+        first: Number of its first frame.
+        last: Number of its last frame, included.
+        task: The task's name.
+        instruction: The sentence.
+    """
+
+    first: int
+    last: int
+    task: str
+    instruction: str
+
+
+def num_digits(folder: Path) -> int:
+    """How many digits the numbers in a folder's frames have, by the first that is met.
+
+    Raises:
+        DataError: There is no such folder, or no frame in it.
+    """
+    if not folder.is_dir():
+        raise DataError(f"expected frames of a CALVIN data set in '{folder}', but there is no such folder.")
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if match := FRAME_FILE.fullmatch(entry.name):
+                return len(match.group(1))
+    raise DataError(
+        f"expected frames of a CALVIN data set in '{folder}', {frame_name(0)} and so on, found none. Extract the data "
+        "set; `calvinbench data check` says what is there."
+    )
+
+
+def read_episodes(folder: Path) -> Int64[np.ndarray, "E 2"]:
+    """First and last frame (included) of each episode of a split, as `ep_start_end_ids.npy` has them.
+
+    Raises:
+        DataError: The file is missing, damaged, or says something else.
+    """
+    file = folder / EPISODES_FILE
+    try:
+        numbers = np.load(file, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise DataError(
+            f"expected {EPISODES_FILE} in '{folder}', found none. It comes with the data set: extract it again."
+        ) from error
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(
+            f"expected first and last frames in '{file}', but it is cut off or damaged ({error}). "
+            "Copy or download it again."
+        ) from error
+    if (
+        not isinstance(numbers, np.ndarray)
+        or numbers.ndim != 2
+        or numbers.shape[1] != 2
+        or numbers.dtype.kind not in "iu"
+    ):
+        shape = getattr(numbers, "shape", type(numbers).__name__)
+        raise DataError(f"expected pairs of whole numbers in '{file}', got shape {shape}. Download it again.")
+    if not len(numbers) or (numbers[:, 0] > numbers[:, 1]).any() or (numbers < 0).any():
+        raise DataError(f"expected at least one episode in '{file}', each from its first to its last frame.")
+    return numbers.astype(np.int64)
+
+
+def annotation_files(folder: Path) -> list[Path]:
+    """Files of annotations that a split has, CALVIN's usual one first; others differ in their sentence embeddings."""
+    usual = [folder / LANGUAGE_FOLDER / ANNOTATIONS_FILE, folder / ANNOTATIONS_FILE]
+    others = sorted(set(folder.glob(f"lang_*/{ANNOTATIONS_FILE}")) - set(usual))
+    return [file for file in (usual[0], *others, usual[1]) if file.is_file()]
+
+
+def read_annotations(folder: Path) -> tuple[AnnotatedStretch, ...]:
+    """All annotations of a split, in the file's order.
+
+    Raises:
+        DataError: There is no file of annotations, or it is damaged.
+    """
+    files = annotation_files(folder)
+    if not files:
+        raise DataError(
+            f"expected annotations at '{folder / LANGUAGE_FOLDER / ANNOTATIONS_FILE}' or in another folder lang_*, "
+            "found none. They come with the data set: extract it again, or run CALVIN's download_lang_embeddings.sh."
+        )
+    content = load_dictionary(files[0])
+    try:
+        language, stretches = content["language"], content["info"]["indx"]
+        found = tuple(
+            AnnotatedStretch(int(first), int(last), str(task), str(instruction))
+            for (first, last), task, instruction in zip(stretches, language["task"], language["ann"], strict=True)
+        )
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise DataError(
+            f"expected language with ann and task, and info with indx, one of each an annotation, in '{files[0]}', got "
+            f"{type(error).__name__}: {error}. Download it again."
+        ) from error
+    return found
+
+
+def _place(
+    stretches: Iterable[AnnotatedStretch], episodes: Int64[np.ndarray, "E 2"]
+) -> tuple[tuple[Annotation, ...], int]:
+    """Annotations by their episodes, in the order of the data, and how many lie in no episode."""
+    order = np.argsort(episodes[:, 0], kind="stable")
+    starts = episodes[order, 0]
+    placed, num_left_out = [], 0
+    for stretch in sorted(stretches, key=lambda stretch: stretch.first):
+        before = int(np.searchsorted(starts, stretch.first, side="right")) - 1
+        episode = int(order[before]) if before >= 0 else -1
+        if episode < 0 or not stretch.first <= stretch.last <= episodes[episode, 1]:
+            num_left_out += 1
+            continue
+        first = int(episodes[episode, 0])
+        placed.append(
+            Annotation(episode, stretch.first - first, stretch.last - first + 1, stretch.task, stretch.instruction)
+        )
+    placed.sort(key=lambda annotation: (annotation.episode, annotation.start))
+    return tuple(placed), num_left_out
