@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from calvinbench.envs.scene import CALVIN_SCENES
 from calvinbench.policies.demonstrations.calvin_frames import LOW_DIMENSIONAL, frame_name, read_arrays
 from calvinbench.policies.demonstrations.calvin_pickle import save_dictionary
 from calvinbench.policies.demonstrations.whole_file import whole_file
@@ -63,7 +64,7 @@ def write_index(
         content = yaml.safe_dump(_statistics(folder, episodes), default_flow_style=None, sort_keys=False, width=120)
         opened.write(content.encode("utf-8"))
     numbers = np.array(episodes, dtype=np.int64).reshape(-1, 2)
-    name = f"calvin_scene_{scene}" if scene in "ABCD" else scene
+    name = f"calvin_scene_{scene}" if scene in CALVIN_SCENES else scene
     save_dictionary(folder / "scene_info.npy", {name: [int(numbers.min()), int(numbers.max())]})
     _save(folder / "ep_lens.npy", numbers[:, 1] - numbers[:, 0] + 1)
     _save(folder / "ep_start_end_ids.npy", numbers)

@@ -3,8 +3,8 @@
 Usage: python public_readers.py REFERENCES DATA, where REFERENCES holds the checkouts `calvin` (github.com/mees/calvin)
 and `RoboVLMs` (github.com/Robot-VLAs/RoboVLMs), and `site` with omegaconf, hydra-core, antlr4-python3-runtime and
 einops. Prints one JSON object. Three things are made up, for the classes do not depend on them: pyhash, which
-cannot be built for a Python of today, requests, and the `__init__` of RoboVLMs' packages, which import all of its other data
-sets.
+cannot be built for a Python of today, requests, and the `__init__` of RoboVLMs' packages, which import all of its other
+data sets.
 """
 
 import json

@@ -143,7 +143,7 @@ def test_dictionaries_of_another_kind_are_told(folder, content):
 
 def test_numbers_are_no_dictionary(tmp_path):
     np.save(tmp_path / "numbers.npy", np.zeros(3))
-    with pytest.raises(DataError, match="expected a dictionary .* got numbers of type float64"):
+    with pytest.raises(DataError, match=r"expected a dictionary .* got numbers of type float64"):
         load_dictionary(tmp_path / "numbers.npy")
 
 
