@@ -114,7 +114,7 @@ def _routine(view: View, task: str, attempt: int) -> Motion:  # noqa: C901, PLR0
         case ["push", "into", "drawer"]:
             return _push_into_drawer(view, attempt)
         case ["place", "in", "slider"]:
-            return _place_in_slider(view)
+            return _place_in_slider(view, attempt)
         case ["place", "in", "drawer"]:
             return _place_in_drawer(view)
         case ["stack", "block"]:
@@ -260,19 +260,19 @@ def _push(view: View, block: str, sign: int) -> Motion:
     yield from hold(view, OPEN, 8)
 
 
-def _place_in_slider(view: View) -> Motion:
-    """Puts the held block where the sliding door leaves most room."""
+def _place_in_slider(view: View, attempt: int) -> Motion:
+    """Puts the held block where the sliding door leaves most room; where that failed, elsewhere."""
     block = view.held()
     if block is None:
         return
     at = view.position(block)
-    if view.place(block) == "slider" and view.depth_outside_cabinet(at) < 0.02:
+    if attempt > 0 and view.is_before_cabinet():
+        yield from retreat(view, CLOSED)
+    elif view.place(block) == "slider" and view.depth_outside_cabinet(at) < 0.02:
         yield from put(view, block, np.array([at[0], at[1], 0.462]), [], drop=0.003)
         return
-    if view.slider < 0.14:
-        low, high = -0.30, -0.17 - view.slider
-    else:
-        low, high = 0.25 - view.slider, 0.10
+    # The hand is 10 cm wide to each side, and must clear the door more than the cabinet's walls, which lie deeper.
+    low, high = (-0.305, -0.19 - view.slider) if view.slider < 0.14 else (0.27 - view.slider, 0.10)
     if high < low:
         low = high = (low + high) / 2
     neighbours = [view.position(other)[0] for other in view.others(block) if view.place(other) == "slider"]
@@ -280,8 +280,10 @@ def _place_in_slider(view: View) -> Motion:
     def room(x: float) -> float:
         return float(min([abs(x - other) for other in neighbours] + [0.12])) - 0.1 * abs(x - (low + high) / 2)
 
-    x = max(np.linspace(low, high, 9), key=room)
-    via = [np.array([x, -0.09, 0.57]), np.array([x, 0.0, 0.525])]
+    x = sorted(np.linspace(low, high, 9), key=room, reverse=True)[attempt * 3 % 9]
+    # Across the table it goes in front of the door's handle.
+    before_handle = np.array([at[0], min(at[1], -0.09), max(at[2], 0.54)])
+    via = [before_handle, np.array([x, -0.09, 0.57]), np.array([x, 0.0, 0.525])]
     yield from put(view, block, np.array([x, 0.078, 0.462]), via)
 
 

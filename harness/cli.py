@@ -1,4 +1,4 @@
-"""The command line: `calvinbench run`, `record`, `report`, `list`, `doctor`, `install-calvin`, `demo`, `import`.
+"""The command line: `calvinbench run`, `record`, `data`, `report`, `list`, `doctor`, `install-calvin`, ...
 
 Whatever is heavy is imported by the verb that needs it, when it is called.
 """
@@ -14,6 +14,7 @@ import tyro
 
 from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.verbs.console import FAILED, WRONG_CALL, tell
+from calvinbench.harness.verbs.data import Data
 from calvinbench.harness.verbs.demo import Demo
 from calvinbench.harness.verbs.doctor import Doctor
 from calvinbench.harness.verbs.import_robovlms import Import
@@ -29,6 +30,7 @@ DEBUG_VARIABLE = "CALVINBENCH_DEBUG"
 _Verb = (
     Annotated[Run, tyro.conf.subcommand(name="run")]
     | Annotated[Record, tyro.conf.subcommand(name="record")]
+    | Annotated[Data, tyro.conf.subcommand(name="data")]
     | Annotated[Report, tyro.conf.subcommand(name="report")]
     | Annotated[List, tyro.conf.subcommand(name="list")]
     | Annotated[Doctor, tyro.conf.subcommand(name="doctor")]
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 ran and failed, 2 wrong call.
     """
-    verb: Run | Record | Report | List | Doctor | InstallCalvin | Demo | Import = tyro.cli(
+    verb: Run | Record | Data | Report | List | Doctor | InstallCalvin | Demo | Import = tyro.cli(
         _Verb,
         args=arguments,
         prog="calvinbench",

@@ -1,7 +1,6 @@
 """Frames of a data set in CALVIN's layout: where they are, what is in one, which scene it is of."""
 
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,12 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from calvinbench.envs.observation import CAMERA_SIZES, ROBOT_OBS_DIM, SCENE_OBS_DIM
+from calvinbench.policies.demonstrations.calvin_frames import FRAME_FILE, read_arrays
+from calvinbench.policies.demonstrations.calvin_pickle import load_dictionary
+from calvinbench.policies.demonstrations.demonstrations import DataError
 
-_EPISODE = re.compile(r"episode_(\d+)\.npz")
 _SCENE_NAME = re.compile(r"calvin_scene_([A-D])")
 _TABLE_NAME = re.compile(r"calvin_table_([A-D])")
-
-
-class DataSetError(ValueError):
-    """A data set is not laid out as CALVIN's, or a file of it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,14 +38,14 @@ def find_frames(data: Path) -> list[Path]:
     """The files of a data set's frames, in order.
 
     Raises:
-        DataSetError: There are none.
+        DataError: There are none.
     """
     for folder in (data, data / "validation", data / "training"):
         if folder.is_dir():
-            files = sorted(file for file in folder.iterdir() if _EPISODE.fullmatch(file.name))
+            files = sorted(file for file in folder.iterdir() if FRAME_FILE.fullmatch(file.name))
             if files:
                 return files
-    raise DataSetError(
+    raise DataError(
         f"expected a CALVIN data set at '{data}', a folder with episode_0000000.npz and so on or with validation/ or "
         f"training/ that has them, {'found no such file' if data.is_dir() else 'but there is no such folder'}."
     )
@@ -64,23 +61,16 @@ def load_frame(file: Path) -> Frame:
     """Reads one frame.
 
     Raises:
-        DataSetError: The file is cut off or damaged, or an entry is missing or has another shape.
+        DataError: The file is missing, cut off or damaged, or an entry is missing or has another shape.
     """
     shapes: dict[str, tuple[int, ...]] = {"robot_obs": (ROBOT_OBS_DIM,), "scene_obs": (SCENE_OBS_DIM,)}
     shapes |= {f"rgb_{camera}": (size, size, 3) for camera, size in CAMERA_SIZES.items()}
-    try:
-        with np.load(file, allow_pickle=False) as kept:
-            content = {key: np.asarray(kept[key]) for key in shapes if key in kept.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise DataSetError(
-            f"expected a whole frame in '{file}', but it is cut off or damaged ({error}). Copy or download it again."
-        ) from error
+    content = read_arrays(file, tuple(shapes))
     for key, shape in shapes.items():
-        found = content[key].shape if key in content else None
-        if found != shape:
-            raise DataSetError(
-                f"expected {key} of shape {shape} in '{file}', "
-                f"{'found none' if found is None else f'got shape {found}'}. This is no frame of a CALVIN data set."
+        if content[key].shape != shape:
+            raise DataError(
+                f"expected {key} of shape {shape} in '{file}', got shape {content[key].shape}. This is no frame of a "
+                "CALVIN data set."
             )
     return Frame(
         file,
@@ -106,11 +96,11 @@ def scene_of(file: Path, given: str | None = None) -> SceneWord:
         given: What the user says; it takes precedence, for early downloads had a wrong `scene_info.npy`.
 
     Raises:
-        DataSetError: Nothing says it, or a file that should is damaged.
+        DataError: Nothing says it, or a file that should is damaged.
     """
     if given is not None:
         return SceneWord(given, "--scene")
-    match = _EPISODE.fullmatch(file.name)
+    match = FRAME_FILE.fullmatch(file.name)
     number = int(match.group(1)) if match else -1
     for folder in (file.parent, file.parent.parent):
         info = folder / "scene_info.npy"
@@ -122,7 +112,7 @@ def scene_of(file: Path, given: str | None = None) -> SceneWord:
             tables = set(_TABLE_NAME.findall(config.read_text(encoding="utf-8", errors="replace")))
             if len(tables) == 1:
                 return SceneWord(tables.pop(), str(config))
-    raise DataSetError(
+    raise DataError(
         f"expected scene_info.npy or .hydra/merged_config.yaml beside '{file}' to say which scene it is, but neither "
         "does. Give it by --scene D."
     )
@@ -130,15 +120,14 @@ def scene_of(file: Path, given: str | None = None) -> SceneWord:
 
 def _scene_by_info(info: Path, number: int) -> str | None:
     try:
-        # The public format is a pickled dictionary: scene's name to first and last frame.
-        ranges = dict(np.load(info, allow_pickle=True).item())
-        for name, numbers in ranges.items():
+        # Scene's name to first and last frame.
+        for name, numbers in load_dictionary(info).items():
             first, last = int(min(numbers)), int(max(numbers))
             match = _SCENE_NAME.search(str(name))
             if match and first <= number <= last:
                 return match.group(1)
-    except Exception as error:
-        raise DataSetError(
+    except (ValueError, TypeError) as error:
+        raise DataError(
             f"expected a dictionary of scene names and first and last frames in '{info}', got "
             f"{type(error).__name__}: {error}. Download it again, or give the scene by --scene D."
         ) from error

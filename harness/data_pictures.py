@@ -12,7 +12,8 @@ from calvinbench.envs.observation import CAMERA_SIZES
 from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.envs.renderers import RENDERERS
 from calvinbench.envs.scene import SCENES
-from calvinbench.harness.data_frames import DataSetError, Frame, find_frames, load_frame, scene_of, spread
+from calvinbench.harness.data_frames import Frame, find_frames, load_frame, scene_of, spread
+from calvinbench.policies.demonstrations.demonstrations import DataError
 
 DEFAULT_FRAMES = 20
 MAX_ALIKE = 6.0
@@ -140,7 +141,7 @@ def compare_pictures(
         make_world: Makes the worlds; None for `PlayTableEnv`.
 
     Raises:
-        DataSetError: The folder is not such a data set, a file is damaged, or nothing says which scene it is.
+        DataError: The folder is not such a data set, a file is damaged, or nothing says which scene it is.
         UnknownNameError: There is no such scene.
         CheckoutError: The scene's checkout is missing or not whole.
         ValueError: `num_frames` is below 1.
@@ -180,7 +181,7 @@ def _compare_renderer(renderer: str, frames: Sequence[tuple[str, Frame]], make_w
                 state = {"robot_obs": frame.robot_obs, "scene_obs": frame.scene_obs}
                 observation, _ = worlds[scene].reset(options=state)
             except ValueError as error:
-                raise DataSetError(f"expected a state of scene {scene} in '{frame.file}', but: {error}") from error
+                raise DataError(f"expected a state of scene {scene} in '{frame.file}', but: {error}") from error
             for camera, stored in frame.pictures.items():
                 difference = np.abs(observation[f"rgb_{camera}"].astype(np.int16) - stored)
                 off = 100.0 * float((difference > MAX_OFF).any(axis=2).mean())

@@ -58,7 +58,7 @@ class RecordingForm(Protocol):
 
     has_depth: bool
     """Whether depths are kept."""
-    rendered_sizes: dict[str, int]
+    rendered_sizes: Mapping[str, int]
     """Pixels a side that each camera is rendered at."""
 
     def write(self, split: str, number: int, episode: Episode) -> None:
@@ -72,7 +72,7 @@ class CompactForm:
     """One file an episode; pictures are rendered at CALVIN's sizes and resized as policies resize them."""
 
     has_depth = False
-    rendered_sizes = dict(CAMERA_SIZES)
+    rendered_sizes: Mapping[str, int] = CAMERA_SIZES
 
     def __init__(self, out: Path, picture_sizes: Mapping[str, int]) -> None:
         self._out = out

@@ -1,0 +1,179 @@
+"""What the frames of a data set say: can they be read, and are their actions labels that a policy can learn?"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from calvinbench.harness.data_files import Problem
+from calvinbench.policies.demonstrations.calvin_layout import CalvinLayout
+from calvinbench.policies.demonstrations.demonstrations import FRAME_KEYS, DataError, Demonstrations
+
+_AXES = ("x", "y", "z", "roll", "pitch", "yaw")
+_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """Relative actions of the frames that were read.
+
+    Attributes:
+        low: The least of each of six pose numbers.
+        high: The greatest.
+        gripper: How often each value of the gripper occurs.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    gripper: Mapping[str, int]
+
+    def in_words(self) -> str:
+        """The ranges in a line."""
+        poses = ", ".join(
+            f"{axis} {low:.2f} to {high:.2f}" for axis, low, high in zip(_AXES, self.low, self.high, strict=True)
+        )
+        return f"{poses}; gripper {', '.join(f'{value} ({count} times)' for value, count in self.gripper.items())}"
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What was read of a split.
+
+    Attributes:
+        num_episodes: Stretches of consecutive frames.
+        num_read: Frames that were opened.
+        actions: Of the frames that could be read; None without any.
+        problems: What is wrong.
+    """
+
+    num_episodes: int
+    num_read: int
+    actions: Actions | None
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Consecutive frames that are read at once."""
+
+    episode: int
+    start: int
+    end: int
+    is_annotated: bool
+
+
+def describe_contents(
+    data: Demonstrations,
+    num_frames: int | None,
+    told: frozenset[str],
+    on_frame: Callable[[int, int], None],
+) -> Contents:
+    """Reads frames of a split.
+
+    Args:
+        data: The split.
+        num_frames: How many frames, spread evenly over the demonstrations; None for all that there are.
+        told: Names of files whose damage is known.
+        on_frame: Called with the number of frames read, and of all to be read.
+    """
+    stretches = list(_all(data) if num_frames is None else _sample(data, num_frames))
+    total = sum(stretch.end - stretch.start for stretch in stretches)
+    taken: list[Any] = []
+    failures: list[tuple[str, bool]] = []
+    done = 0
+    for stretch in stretches:
+        for first, last, read in _read(data, stretch):
+            if isinstance(read, DataError):
+                if not any(name in str(read) for name in told):
+                    failures.append((str(read), stretch.is_annotated))
+            else:
+                taken.append(read)
+            done += last - first
+            on_frame(done, total)
+    actions = np.concatenate(taken) if taken else np.zeros((0, 7), np.float32)
+    episodes = {annotation.episode for annotation in data.annotations}
+    num_episodes = data.num_episodes if isinstance(data, CalvinLayout) else len(episodes)
+    problems = (*_of_failures(failures, total), *_of_actions(actions))
+    return Contents(num_episodes, total, _summary(actions), problems)
+
+
+def _all(data: Demonstrations) -> Iterator[_Stretch]:
+    """Every frame once: of CALVIN's layout all that the index names, else those up to an episode's last demonstration."""
+    lengths: dict[int, int] = {}
+    for annotation in data.annotations:
+        lengths[annotation.episode] = max(annotation.end, lengths.get(annotation.episode, 0))
+    if isinstance(data, CalvinLayout):
+        lengths = {episode: data.episode_length(episode) for episode in range(data.num_episodes)}
+    annotated = {episode: np.zeros(length, dtype=bool) for episode, length in lengths.items()}
+    for annotation in data.annotations:
+        annotated[annotation.episode][annotation.start : annotation.end] = True
+    for episode, mask in annotated.items():
+        edges = [0, *(np.flatnonzero(np.diff(mask)) + 1).tolist(), len(mask)]
+        for start, end in pairwise(edges):
+            for first in range(start, end, _AT_ONCE):
+                yield _Stretch(episode, first, min(first + _AT_ONCE, end), bool(mask[start]))
+
+
+def _sample(data: Demonstrations, num_frames: int) -> Iterator[_Stretch]:
+    """Single frames, at even distances in all demonstrations laid end to end, the first and the last among them."""
+    ends = np.cumsum([annotation.num_frames for annotation in data.annotations])
+    if not ends.size:
+        return
+    for place in np.unique(np.linspace(0, ends[-1] - 1, min(num_frames, int(ends[-1]))).round().astype(int)).tolist():
+        index = int(np.searchsorted(ends, place, side="right"))
+        annotation = data.annotations[index]
+        frame = annotation.end - int(ends[index]) + place
+        yield _Stretch(annotation.episode, frame, frame + 1, is_annotated=True)
+
+
+def _read(data: Demonstrations, stretch: _Stretch) -> Iterator[tuple[int, int, Any]]:
+    """Actions of a stretch; where it cannot be read at once, frame by frame, each with its actions or its error."""
+    try:
+        yield stretch.start, stretch.end, data.read(stretch.episode, stretch.start, stretch.end, FRAME_KEYS).rel_actions
+    except DataError as error:
+        if stretch.end - stretch.start == 1:
+            yield stretch.start, stretch.end, error
+            return
+        for frame in range(stretch.start, stretch.end):
+            yield from _read(data, _Stretch(stretch.episode, frame, frame + 1, stretch.is_annotated))
+
+
+def _of_failures(failures: list[tuple[str, bool]], total: int) -> list[Problem]:
+    words = list(dict.fromkeys(said for said, _ in failures))
+    if not words:
+        return []
+    annotated = any(is_annotated for _, is_annotated in failures)
+    effect = "" if annotated else " No demonstration needs them."
+    return [
+        Problem(f"{len(words)} of {total} frames cannot be read; the first: {words[0]}{effect}", is_fatal=annotated)
+    ]
+
+
+def _of_actions(actions: Float32[np.ndarray, "N 7"]) -> list[Problem]:
+    if not actions.size:
+        return []
+    problems = []
+    if not np.isfinite(actions).all():
+        count = int((~np.isfinite(actions).all(axis=1)).sum())
+        problems.append(f"expected finite actions, got NaN or infinity in {count} frames. Record those episodes again.")
+    elif np.abs(actions[:, :6]).max() > 1.0 + 1e-6:
+        problems.append(
+            f"expected rel_actions within [-1, 1], got {float(np.abs(actions[:, :6]).max()):.3g}: they are not scaled "
+            "as CALVIN's (0.02 m and 0.05 rad are 1)."
+        )
+    if not np.isin(actions[:, 6], (-1.0, 1.0)).all():
+        values = sorted(set(actions[:, 6].tolist()) - {-1.0, 1.0})
+        problems.append(f"expected a gripper of -1 (close) or 1 (open) in each action, got {values[:5]} as well.")
+    return [Problem(words, is_fatal=True) for words in problems]
+
+
+def _summary(actions: Float32[np.ndarray, "N 7"]) -> Actions | None:
+    if not actions.size:
+        return None
+    values, counts = np.unique(actions[:, 6], return_counts=True)
+    gripper = {f"{value:g}": int(count) for value, count in zip(values.tolist(), counts.tolist(), strict=True)}
+    low, high = actions[:, :6].min(axis=0), actions[:, :6].max(axis=0)
+    return Actions(tuple(low.tolist()), tuple(high.tolist()), gripper)

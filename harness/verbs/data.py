@@ -1,0 +1,75 @@
+"""`calvinbench data`."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from calvinbench.harness.verbs.console import DONE, FAILED, print_json, tell
+
+if TYPE_CHECKING:
+    from calvinbench.harness.data_check import DataCheck
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Say whether a data set is whole and what is in it: CALVIN's layout, or our compact form."""
+
+    action: Annotated[tyro.conf.Positional[Literal["check"]], tyro.conf.arg(metavar="check")]
+    """What to do with it."""
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DIR")]
+    """The folder of training/ and validation/."""
+    all_frames: bool = False
+    """Open every frame instead of a sample."""
+    frames: Annotated[int, tyro.conf.arg(metavar="N")] = 500
+    """Frames of a split to open otherwise, spread evenly."""
+    sheet: Annotated[Path, tyro.conf.arg(metavar="FILE.png")] = Path("contact_sheet.png")
+    """Where a page of pictures is drawn: some demonstrations, by both cameras, with their sentences."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def execute(self) -> int:
+        """Checks the data set; the first line printed is the verdict."""
+        if self.frames < 1:
+            raise ValueError(f"expected at least one frame, got {self.frames}.")
+        check = self._check()
+        sheet = self._draw(check)
+        if self.json:
+            print_json(
+                {"verdict": check.verdict(), "whole": check.is_whole, "usable": check.is_usable, **asdict(check)}
+                | {"sheet": sheet and str(sheet)}
+            )
+        else:
+            print("\n".join(check.lines()))
+            if sheet:
+                print(f"Pictures: {sheet}")
+        return DONE if check.is_whole else FAILED
+
+    def _check(self) -> "DataCheck":
+        from rich.console import Console
+        from rich.progress import Progress, TaskID
+
+        from calvinbench.harness.data_check import check_data
+
+        console = Console(stderr=True)
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+            bars: dict[str, TaskID] = {}
+
+            def on_frame(split: str, done: int, total: int) -> None:
+                if split not in bars:
+                    bars[split] = progress.add_task(f"Reading {split}", total=total)
+                progress.update(bars[split], completed=done)
+
+            return check_data(self.folder, self.all_frames, self.frames, on_frame)
+
+    def _draw(self, check: "DataCheck") -> Path | None:
+        """Draws what can be read, of the first split that has something."""
+        from calvinbench.harness.contact_sheet import draw_contact_sheet
+        from calvinbench.policies.demonstrations.opening import open_data
+
+        for split in check.splits:
+            if split.num_demonstrations and draw_contact_sheet(open_data(self.folder, split.split), self.sheet):
+                return self.sheet
+        tell("No contact sheet: there is no demonstration whose pictures can be read.")
+        return None

@@ -1,0 +1,40 @@
+"""Random shifts of pictures, as DrQ and RoboVLMs do: moved by some pixels, edges continued."""
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+
+def shift_pictures(
+    pictures: UInt8[np.ndarray, "T H W 3"], shifts: Int[np.ndarray, "T 2"]
+) -> UInt8[np.ndarray, "T H W 3"]:
+    """Moves each picture; what comes into view repeats the edge.
+
+    Args:
+        pictures: Consecutive frames.
+        shifts: Rows down and columns to the right by which each is moved.
+    """
+    if not shifts.any():
+        return pictures
+    _, height, width, _ = pictures.shape
+    moved = np.empty_like(pictures)
+    for index, (down, right) in enumerate(shifts):
+        rows = (np.arange(height) - down).clip(0, height - 1)
+        columns = (np.arange(width) - right).clip(0, width - 1)
+        moved[index] = pictures[index][rows][:, columns]
+    return moved
+
+
+def draw_shifts(
+    generator: np.random.Generator, num_frames: int, max_shift: int, *, same_in_window: bool
+) -> Int[np.ndarray, "T 2"]:
+    """Draws shifts, each number uniform in -max_shift..max_shift.
+
+    Args:
+        generator: Where they come from.
+        num_frames: Frames of the window.
+        max_shift: Pixels at most.
+        same_in_window: Whether all frames are moved alike.
+    """
+    if same_in_window:
+        return np.tile(generator.integers(-max_shift, max_shift + 1, size=(1, 2)), (num_frames, 1))
+    return generator.integers(-max_shift, max_shift + 1, size=(num_frames, 2))

@@ -1,0 +1,224 @@
+"""What a training step sees: windows of frames within one annotation, with the actions that follow each frame.
+
+Which windows there are, and in which order an epoch goes through them, is a function of the seed and the epoch alone,
+so that training goes on exactly where it was stopped and no process has to tell another.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int, UInt8
+
+from calvinbench.policies.demonstrations.augmentation import draw_shifts, shift_pictures
+from calvinbench.policies.demonstrations.demonstrations import Annotation, DataError, Demonstrations
+
+NATIVE_SIZES: Mapping[str, int] = {"static": 200, "gripper": 84}
+"""Pixels that shifts are counted in; pictures of other sizes are shifted in proportion."""
+_GRIPPER = 6
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSettings:
+    """How windows are cut.
+
+    Attributes:
+        num_frames: Frames of a window.
+        from_start: Whether each window begins where its annotation does, for a memory that is never cut: what the head
+            remembers is then all that it has seen. Longer annotations are cut off at `num_frames`.
+        chunk_length: Actions of a label.
+        cameras: Which cameras' pictures are read.
+        reads_robot: Whether `robot_obs` is read.
+        static_shift: Pixels of the native picture by which the static camera's are shifted at random, at most.
+        gripper_shift: The same for the gripper's.
+        same_shift_in_window: Whether all frames of a window are shifted alike.
+        paraphrases: Sentences by task to draw from; None for those of the data set.
+        seed: Where all draws come from.
+    """
+
+    num_frames: int
+    chunk_length: int
+    from_start: bool = False
+    cameras: tuple[str, ...] = ("static", "gripper")
+    reads_robot: bool = False
+    static_shift: int = 0
+    gripper_shift: int = 0
+    same_shift_in_window: bool = True
+    paraphrases: Mapping[str, Sequence[str]] | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WindowKey:
+    """Names one draw of one window: the same key gives the same window on every machine.
+
+    Attributes:
+        annotation: Which annotation.
+        part: Which of the annotation's windows.
+        epoch: Which pass over the data; other draws each time.
+    """
+
+    annotation: int
+    part: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Consecutive frames and what was done after each; frames behind the annotation's end are zeros.
+
+    Attributes:
+        pictures: By camera.
+        robot_obs: State of the robot; None where it is not read.
+        instruction: The sentence.
+        task: The task's name.
+        actions: The actions from each frame on; zeros where `is_valid` is False.
+        is_valid: Where a label is an action of this annotation.
+        is_frame: Where there is a frame at all.
+        changes_gripper: Where the gripper's label differs from the one a step earlier, or a step later.
+    """
+
+    pictures: Mapping[str, UInt8[np.ndarray, "T H W 3"]]
+    robot_obs: Float32[np.ndarray, "T 15"] | None
+    instruction: str
+    task: str
+    actions: Float32[np.ndarray, "T K 7"]
+    is_valid: Bool[np.ndarray, "T K"]
+    is_frame: Bool[np.ndarray, " T"]
+    changes_gripper: Bool[np.ndarray, "T K"]
+
+
+class Windows:
+    """All windows of a data set, as torch's data loader reads them: by key."""
+
+    def __init__(self, demonstrations: Demonstrations, settings: WindowSettings, tasks: Sequence[str] | None = None):
+        """Counts the windows; nothing else is kept in memory.
+
+        Args:
+            demonstrations: The data.
+            settings: How windows are cut.
+            tasks: Tasks to keep; None for all.
+
+        Raises:
+            DataError: No annotation is left.
+        """
+        self._demonstrations = demonstrations
+        self._settings = settings
+        self._annotations = tuple(a for a in demonstrations.annotations if tasks is None or a.task in tasks)
+        if not self._annotations:
+            raise DataError(
+                f"expected annotated demonstrations{'' if tasks is None else f' of {list(tasks)}'} in "
+                f"'{demonstrations.description.path}', found none. Look at it: calvinbench data check."
+            )
+        self._parts = np.array([self._num_parts(a) for a in self._annotations])
+        sizes = demonstrations.description.picture_sizes
+        native = {"static": settings.static_shift, "gripper": settings.gripper_shift}
+        self._shifts = {camera: round(native[camera] * sizes[camera] / NATIVE_SIZES[camera]) for camera in native}
+
+    def __len__(self) -> int:
+        """Windows of an epoch."""
+        return int(self._parts.sum())
+
+    @property
+    def annotations(self) -> tuple[Annotation, ...]:
+        """The annotations that windows are cut from."""
+        return self._annotations
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of all annotations."""
+        return sum(a.num_frames for a in self._annotations)
+
+    def order(self, epoch: int) -> list[WindowKey]:
+        """The keys of an epoch, shuffled."""
+        annotation = np.repeat(np.arange(len(self._parts)), self._parts)
+        part = np.concatenate([np.arange(count) for count in self._parts])
+        shuffled = np.random.default_rng([self._settings.seed, epoch]).permutation(len(annotation))
+        return [WindowKey(int(annotation[index]), int(part[index]), epoch) for index in shuffled]
+
+    def __getitem__(self, key: WindowKey) -> Window:
+        """Reads one window.
+
+        Raises:
+            DataError: A frame is missing or damaged.
+        """
+        annotation, settings = self._annotations[key.annotation], self._settings
+        generator = np.random.default_rng([settings.seed, key.epoch, key.annotation, key.part])
+        start = annotation.start + self._offset(annotation, key.part, generator)
+        end = min(start + settings.num_frames, annotation.end)
+        episode, read = annotation.episode, self._demonstrations.read
+        keys = [f"rgb_{camera}" for camera in settings.cameras] + ["robot_obs"] * settings.reads_robot
+        frames = read(episode, start, end, keys)
+        last_needed = min(end + settings.chunk_length - 1, annotation.end)
+        before = max(start - 1, annotation.start)
+        labels = read(episode, before, last_needed, ("rel_actions",)).rel_actions
+        assert labels is not None  # noqa: S101  it was asked for
+        actions, is_valid, changes = self._labels(labels, start - before, end - start)
+        pictures = {}
+        for camera in settings.cameras:
+            seen = frames.rgb_static if camera == "static" else frames.rgb_gripper
+            assert seen is not None  # noqa: S101  as above
+            shifts = draw_shifts(
+                generator, end - start, self._shifts[camera], same_in_window=settings.same_shift_in_window
+            )
+            pictures[camera] = self._padded(shift_pictures(seen, shifts))
+        return Window(
+            pictures=pictures,
+            robot_obs=None if frames.robot_obs is None else self._padded(frames.robot_obs.astype(np.float32)),
+            instruction=self._sentence(annotation, generator),
+            task=annotation.task,
+            actions=self._padded(actions),
+            is_valid=self._padded(is_valid),
+            is_frame=np.arange(settings.num_frames) < end - start,
+            changes_gripper=self._padded(changes),
+        )
+
+    def _num_parts(self, annotation: Annotation) -> int:
+        return 1 if self._settings.from_start else math.ceil(annotation.num_frames / self._settings.num_frames)
+
+    def _offset(self, annotation: Annotation, part: int, generator: np.random.Generator) -> int:
+        """Where a window begins within its annotation: spread evenly, and as often at the ends as in the middle."""
+        spare = annotation.num_frames - self._settings.num_frames
+        if self._settings.from_start or spare <= 0:
+            return 0
+        beyond = self._settings.num_frames / 4  # draws that reach beyond an end are put at the end
+        drawn = (part + generator.random()) / self._num_parts(annotation) * (spare + 2 * beyond) - beyond
+        return int(np.clip(round(drawn), 0, spare))
+
+    def _labels(
+        self, actions: Float32[np.ndarray, "N 7"], skipped: int, num_frames: int
+    ) -> tuple[Float32[np.ndarray, "T K 7"], Bool[np.ndarray, "T K"], Bool[np.ndarray, "T K"]]:
+        """The chunk of each frame, where it is valid, and where its gripper changes.
+
+        Args:
+            actions: From one frame before the window, if there is one, to the last that is needed.
+            skipped: How many of them stand before the window.
+            num_frames: Frames of the window.
+        """
+        gripper = actions[:, _GRIPPER]
+        steps = np.zeros(len(actions), dtype=bool)
+        steps[1:] = gripper[1:] != gripper[:-1]
+        changes = steps.copy()
+        changes[:-1] |= steps[1:]
+        index = np.arange(num_frames)[:, None] + np.arange(self._settings.chunk_length) + skipped  # (T, K)
+        is_valid = index < len(actions)
+        index = index.clip(max=len(actions) - 1)
+        return np.where(is_valid[..., None], actions[index], np.float32(0)), is_valid, changes[index] & is_valid
+
+    def _padded(self, values: np.ndarray) -> np.ndarray:
+        """Zeros behind the last frame, up to the window's length."""
+        missing = self._settings.num_frames - len(values)
+        return values if not missing else np.concatenate([values, np.zeros((missing, *values.shape[1:]), values.dtype)])
+
+    def _sentence(self, annotation: Annotation, generator: np.random.Generator) -> str:
+        if self._settings.paraphrases is None:
+            return annotation.instruction
+        sentences = self._settings.paraphrases.get(annotation.task) or (annotation.instruction,)
+        return sentences[int(generator.integers(len(sentences)))]
+
+
+def batches_of(order: Sequence[WindowKey], batch_size: int) -> Int[np.ndarray, "num_batches batch_size"]:
+    """Places in an epoch's order, a row a batch; what is left over at the end waits for the next epoch's shuffle."""
+    count = len(order) // batch_size
+    return np.arange(count * batch_size).reshape(count, batch_size)
