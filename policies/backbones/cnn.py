@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel, PreTrainedTokenizerBase
 
 from calvinbench.policies.backbones.backbone import Backbone, Parts
-from calvinbench.policies.backbones.cnn_modules import Readout, ReadoutNumbers, Tower, TowerNumbers
+from calvinbench.policies.backbones.cnn_modules import Readout, ReadoutNumbers, Seen, Tower, TowerNumbers
 from calvinbench.policies.backbones.minilm_effnet_modules import PictureProjection
 from calvinbench.policies.backbones.pictures import Pictures
-from calvinbench.policies.backbones.prompt import Kind, Layout, Prompt, TokenBatch
+from calvinbench.policies.backbones.prompt import Kind, Layout, Prompt, TokenBatch, collate
 from calvinbench.policies.backbones.prompt_composer import refuse_layout, seed_prompt
 from calvinbench.policies.backbones.resize import resize
 from calvinbench.policies.backbones.settings import MAX_POOLING, BackboneSettings
@@ -44,6 +44,7 @@ class CNNBackbone(Backbone):
     hub_name = None
     image_mean = (0.5, 0.5, 0.5)
     image_std = (0.25, 0.25, 0.25)
+    resample = "bilinear"
 
     def __init__(
         self, config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings
@@ -197,8 +198,8 @@ class CNNBackbone(Backbone):
         """See `Backbone.preprocess`; each camera has its size. Pictures that have it already are not resized."""
         resized = resize(pictures.to(self.device), self._sizes[camera], self.resample)
         levels = resized.movedim(-1, -3).to(torch.float32)  # (B, 3, size, size), its own memory, channels last
-        mean, std = (levels.new_tensor(values)[:, None, None] * 255 for values in (self.image_mean, self.image_std))
-        return levels.sub_(mean).div_(std).to(self.dtype)
+        mean, std = self.image_mean[0], self.image_std[0]  # of all channels, which is quicker than one each
+        return levels.mul_(1 / (255 * std)).sub_(mean / std).to(self.dtype)
 
     def image_features(
         self, pixels: Float[Tensor, "N 3 size size"], camera: str = STATIC
@@ -219,17 +220,34 @@ class CNNBackbone(Backbone):
         lrn: Float[Tensor, " width"],
     ) -> Float[Tensor, "B L width"]:
         """See `Backbone.decode`. Every row ends in as many tokens of pictures and [LRN]; what is before is text."""
-        reads_lrn = self.settings.readout != MAX_POOLING
-        end = tokens.ids.shape[1] - vision_tokens.shape[1] - int(reads_lrn)
+        seen = self._look(tokens, vision_tokens)
+        rows = torch.cat([seen.text, seen.vision], dim=1)
+        if self.settings.readout == MAX_POOLING:
+            return rows
+        return torch.cat([rows, self.readout(seen, lrn)[:, None]], dim=1)
+
+    def fuse(
+        self,
+        prompts: Sequence[Prompt],
+        vision_tokens: Float[Tensor, "B num_vision vision_dim"],
+        lrn: Float[Tensor, " width"],
+    ) -> Float[Tensor, "B width"]:
+        """See `Backbone.fuse`; where [LRN] is read, rows that nobody reads are not put together."""
+        if self.settings.readout == MAX_POOLING:
+            return super().fuse(prompts, vision_tokens, lrn)
+        fused: Tensor = self.readout(
+            self._look(collate(prompts, self.pad_id, vision_tokens.device), vision_tokens), lrn
+        )
+        return fused
+
+    def _look(self, tokens: TokenBatch, vision_tokens: Float[Tensor, "B num_vision vision_dim"]) -> Seen:
+        """Text, and pictures as the sentence makes one see them."""
+        end = tokens.ids.shape[1] - vision_tokens.shape[1] - len(self.lrn_place())
         attended = tokens.attended[:, :end]
         text = self._text(tokens, end)  # (B, end, width)
         shares = (attended / attended.sum(1, keepdim=True)).to(text.dtype)
         sentence = (shares[:, None] @ text)[:, 0]  # (B, width), the mean
-        modulated = self.readout.modulate(vision_tokens, sentence)
-        if not reads_lrn:
-            return torch.cat([text, modulated], dim=1)
-        fused = self.readout(lrn.to(text.dtype), sentence, text, attended, modulated)
-        return torch.cat([text, modulated, fused[:, None]], dim=1)
+        return Seen(text, attended, sentence, self.readout.modulate(vision_tokens, sentence))
 
     def _text(self, tokens: TokenBatch, end: int) -> Float[Tensor, "B end width"]:
         """Features of text, which is all before `end`; equal rows are read once."""

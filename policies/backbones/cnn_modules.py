@@ -11,6 +11,9 @@ from torch.utils.checkpoint import checkpoint
 SUBCELLS = 2
 """Heat maps are this many times finer a side than the tokens: a token says where in its cell something is."""
 
+HEAT_GAIN = 4.0
+"""Of the heat maps' first weights: at 1 they are so flat that every place is the middle, and learning takes longer."""
+
 
 @dataclass(frozen=True, slots=True)
 class TowerNumbers:
@@ -52,6 +55,23 @@ class ReadoutNumbers:
     num_layers: int
     num_heads: int
     intermediate_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What [LRN] may attend to.
+
+    Attributes:
+        text: Features of text.
+        attended: Which of them are no padding.
+        sentence: Their mean.
+        vision: The cameras' tokens, once they know the sentence.
+    """
+
+    text: Float[Tensor, "B T width"]
+    attended: Bool[Tensor, "B T"]
+    sentence: Float[Tensor, "B width"]
+    vision: Float[Tensor, "B num_vision width"]
 
 
 class Tower(nn.Module):
@@ -105,7 +125,8 @@ class ModulatedBlock(nn.Module):
         grid = self.conv(inner.transpose(1, 2).unflatten(2, (side, side)))  # (B, block_width, side, side)
         scale, shift = self.modulation(sentence)[:, None].chunk(2, dim=-1)  # (B, 1, block_width) each
         modulated = grid.flatten(2).transpose(1, 2) * (1 + scale) + shift
-        return tokens + self.up(functional.relu(modulated))
+        aware: Tensor = tokens + self.up(functional.relu(modulated))
+        return aware
 
 
 class ExpectedPlaces(nn.Module):
@@ -115,18 +136,25 @@ class ExpectedPlaces(nn.Module):
         super().__init__()
         self.num_maps = num_maps
         self.heat = nn.Linear(width, num_maps * SUBCELLS**2)
+        with torch.no_grad():
+            self.heat.weight.mul_(HEAT_GAIN)
 
     def forward(self, tokens: Float[Tensor, "B places width"]) -> Float[Tensor, "B coordinates"]:
-        """Columns and rows of all maps."""
-        side = round(tokens.shape[1] ** 0.5)
-        heat = self.heat(tokens).unflatten(-1, (self.num_maps, SUBCELLS, SUBCELLS)).unflatten(1, (side, side))
-        heat = heat.permute(0, 3, 1, 4, 2, 5).flatten(2, 3).flatten(3)  # (B, maps, rows of subcells, columns of them)
-        centres = (torch.arange(side * SUBCELLS, device=heat.device, dtype=heat.dtype) + 0.5) * 2 / (
-            side * SUBCELLS
-        ) - 1
-        share = heat.flatten(2).softmax(-1).unflatten(2, heat.shape[2:])
-        columns, rows = share.sum(2) @ centres, share.sum(3) @ centres  # (B, maps) each
-        return torch.cat([columns, rows], dim=1)
+        """Column and row of each map."""
+        heat = self.heat(tokens).transpose(1, 2)  # (B, maps subcells, places)
+        share = heat.reshape(len(heat), self.num_maps, -1).softmax(-1)  # (B, maps, subcells places)
+        places: Tensor = share @ subcell_centres(tokens)  # (B, maps, 2)
+        return places.flatten(1)
+
+
+def subcell_centres(tokens: Float[Tensor, "B places width"]) -> Float[Tensor, "subcells_places 2"]:
+    """Column and row of the middle of each subcell of each place, in -1..1, in the tokens' precision."""
+    side = round(tokens.shape[1] ** 0.5)
+    offsets = (torch.arange(SUBCELLS, device=tokens.device) + 0.5) / SUBCELLS
+    ticks = (torch.arange(side, device=tokens.device) + offsets[:, None]) * 2 / side - 1  # (SUBCELLS, side)
+    shape = (SUBCELLS, SUBCELLS, side, side)  # row and column of the subcell, then those of the place
+    columns, rows = ticks[:, None].expand(shape), ticks[:, None, :, None].expand(shape)
+    return torch.stack([columns.flatten(), rows.flatten()], dim=1).to(tokens.dtype)
 
 
 class ReadoutLayer(nn.Module):
@@ -187,25 +215,19 @@ class Readout(nn.Module):
         """The cameras' tokens, each with its camera's weights, once they know the sentence."""
         modulated = []
         for tokens, blocks, norm in zip(vision_tokens.chunk(len(self.norms), 1), self.blocks, self.norms, strict=True):
+            aware = tokens
             for block in blocks:  # type: ignore[attr-defined]
-                tokens = block(tokens, sentence)
-            modulated.append(norm(tokens))
+                aware = block(aware, sentence)
+            modulated.append(norm(aware))
         return torch.cat(modulated, dim=1)
 
-    def forward(
-        self,
-        lrn: Float[Tensor, " width"],
-        sentence: Float[Tensor, "B width"],
-        text: Float[Tensor, "B T width"],
-        attended: Bool[Tensor, "B T"],
-        modulated: Float[Tensor, "B num_vision width"],
-    ) -> Float[Tensor, "B width"]:
+    def forward(self, seen: Seen, lrn: Float[Tensor, " width"]) -> Float[Tensor, "B width"]:
         """The fused feature."""
-        cameras = zip(self.places, modulated.chunk(len(self.places), 1), strict=True)
+        cameras = zip(self.places, seen.vision.chunk(len(self.places), 1), strict=True)
         places = torch.cat([expected(tokens) for expected, tokens in cameras], dim=1)
-        one = lrn + self.from_sentence(sentence) + self.from_places(places)
-        many = torch.cat([text, modulated], dim=1)
-        attended = functional.pad(attended, (0, modulated.shape[1]), value=True)
+        one = lrn.to(seen.text.dtype) + self.from_sentence(seen.sentence) + self.from_places(places)
+        many = torch.cat([seen.text, seen.vision], dim=1)
+        attended = functional.pad(seen.attended, (0, seen.vision.shape[1]), value=True)
         for layer in self.layers:
             one = layer(one, many, attended)
         fused: Tensor = self.norm(one)
