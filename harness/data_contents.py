@@ -101,7 +101,7 @@ def describe_contents(
 
 
 def _all(data: Demonstrations) -> Iterator[_Stretch]:
-    """Every frame once: of CALVIN's layout all that the index names, else those up to an episode's last demonstration."""
+    """Every frame once: in CALVIN's layout all that there are, else those up to an episode's last demonstration."""
     lengths: dict[int, int] = {}
     for annotation in data.annotations:
         lengths[annotation.episode] = max(annotation.end, lengths.get(annotation.episode, 0))

@@ -17,6 +17,7 @@ from jaxtyping import Int64
 
 from calvinbench.policies.demonstrations.calvin_frames import CAMERAS, FRAME_FILE, frame_name, read_arrays
 from calvinbench.policies.demonstrations.calvin_pickle import load_dictionary
+from calvinbench.policies.demonstrations.compact import DATASET_FILE, read_dataset_file
 from calvinbench.policies.demonstrations.demonstrations import (
     FRAME_KEYS,
     PICTURE_KEYS,
@@ -69,7 +70,10 @@ class CalvinLayout:
             )
         first = read_arrays(self.frame_file(0, self._annotations[0].start), PICTURE_KEYS)
         sizes = {camera: int(first[f"rgb_{camera}"].shape[0]) for camera in CAMERAS}
-        self._description = DataDescription(form=CALVIN, path=str(folder), picture_sizes=sizes)
+        # Our own recorder leaves its notes above the splits; CALVIN's did not.
+        noted = (folder.parent / DATASET_FILE).is_file()
+        details = read_dataset_file(folder.parent) if noted else {}
+        self._description = DataDescription(CALVIN, str(folder.parent), sizes, details)
 
     @property
     def description(self) -> DataDescription:
@@ -90,6 +94,11 @@ class CalvinLayout:
     def num_episodes(self) -> int:
         """How many episodes there are."""
         return len(self._episodes)
+
+    def episode_length(self, episode: int) -> int:
+        """How many frames an episode has."""
+        first, last = self._episodes[episode].tolist()
+        return int(last - first + 1)
 
     def frame_file(self, episode: int, index: int) -> Path:
         """The file of an episode's frame.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -79,6 +79,7 @@ class DataDescription:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+@runtime_checkable
 class Demonstrations(Protocol):
     """One split (`training` or `validation`) of a data set. Reading is random access, and keeps nothing in memory."""
 
