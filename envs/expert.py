@@ -176,7 +176,7 @@ def _press_button(view: View) -> Motion:
 def _uncover(view: View, x: float) -> Motion:
     """Moves the sliding door away from a point of the cabinet."""
     left, right = -0.1 - view.slider, 0.18 - view.slider
-    if left - 0.075 < x < right + 0.075:
+    if left - 0.1 < x < right + 0.1:
         open_at = 0.28 if x > -0.1 else 0.0
         if abs(view.slider - open_at) > 0.01:
             yield from _move_slider(view, 0.29 if open_at > 0.1 else -0.01)
@@ -231,13 +231,18 @@ def _free_y(view: View, block: str, x: float) -> float:
     """Where on the table at a given x a block has most room, preferring the middle."""
     neighbours = [view.position(other)[:2] for other in view.others(block) if view.position(other)[2] > 0.43]
 
+    x_extent, y_extent = view.extent(block, 0), view.extent(block, 1)
+    button_x, button_y, _ = _BUTTON_TOP
+
     def room(y: float) -> float:
         spot = np.array([x, y])
         gaps = [float(np.linalg.norm(spot - at)) for at in neighbours]
-        gaps.append(float(np.linalg.norm(spot - _BUTTON_TOP[:2])) - 0.03)
-        return min(*gaps, 0.11) - 0.02 * abs(y + 0.12)
+        gaps.append(max(abs(x - button_x) - x_extent, abs(y - button_y) - y_extent) - 0.01)
+        # The door's handle hangs before the cabinet, where blocks are hard to take and to put on.
+        behind = max(0.0, y + y_extent + 0.03)
+        return min(*gaps, 0.11) - 0.02 * abs(y + 0.12) - behind
 
-    return max((-0.12, -0.09, -0.06, -0.035, -0.145), key=room)
+    return max((-0.12, -0.105, -0.09, -0.075, -0.06, -0.045, -0.035, -0.145), key=room)
 
 
 def _push(view: View, block: str, sign: int) -> Motion:
@@ -282,8 +287,8 @@ def _place_in_slider(view: View, attempt: int) -> Motion:
 
     x = sorted(np.linspace(low, high, 9), key=room, reverse=True)[attempt * 3 % 9]
     # Across the table it goes in front of the door's handle.
-    before_handle = np.array([at[0], min(at[1], -0.09), max(at[2], 0.54)])
-    via = [before_handle, np.array([x, -0.09, 0.57]), np.array([x, 0.0, 0.525])]
+    before_handle = [np.array([at[0], -0.09, max(at[2], 0.54)])] if at[1] > -0.08 else []
+    via = [*before_handle, np.array([x, -0.09, 0.57]), np.array([x, 0.0, 0.525])]
     yield from put(view, block, np.array([x, 0.078, 0.462]), via)
 
 
@@ -321,7 +326,9 @@ def _stack(view: View) -> Motion:
     base = min(bases, key=cost)
     on_top = view.position(base) + [0.0, 0.0, view.extent(base, 2) + 0.02]
     x, y, _ = view.position(block)
-    via = [np.array([x, y, max(on_top[2] + 0.07, 0.55)]), on_top + [0.0, 0.0, 0.05]]
+    height = max(on_top[2] + 0.07, 0.55)
+    across = [np.array([x, -0.09, height]), np.array([on_top[0], -0.09, height])] if max(y, on_top[1]) > -0.08 else []
+    via = [*(across or [np.array([x, y, height])]), on_top + [0.0, 0.0, 0.05]]
     yaw = view.rotation(base).as_euler("xyz")[2]
     yield from put(view, block, on_top, via, drop=0.003, align_yaw=yaw, speed=0.4)
     yield from go(view, view.tcp + [0.0, 0.0, 0.06], speed=0.5)

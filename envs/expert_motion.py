@@ -20,6 +20,8 @@ TRAVEL_HEIGHT_M = 0.58
 _TURN_PER_M = 5.0
 """A target has arrived at a waypoint when it is within the view's `tolerance_m`, and turned to within so many times
 that in radians, before the tool's own arrival counts."""
+_WRIST_YAWS_RAD = (-0.7, 4.7)
+"""Yaws of the target, from the arm's initial pose on, that leave the wrist's last joint inside its limits."""
 _WOUND_UP_M = 0.03
 """A target that is farther than this from the tool has run on while the arm was blocked."""
 
@@ -78,11 +80,20 @@ def go(
 
 
 def _nearest_euler(rotation: Rotation, reference: Vector) -> Vector:
-    """The euler xyz of a rotation that lies nearest to a reference; every rotation has two, each modulo a full turn."""
+    """The euler xyz of a rotation that lies nearest to a reference, by a yaw that the wrist's last joint can reach.
+
+    Every rotation has two, each modulo a full turn.
+    """
     x, y, z = rotation.as_euler("xyz")
     candidates = [np.array([x, y, z]), np.array([x + np.pi, np.pi - y, z + np.pi])]
     near = [reference + (c - reference + np.pi) % (2 * np.pi) - np.pi for c in candidates]
-    return min(near, key=lambda c: float(np.abs(c - reference).sum()))
+    turned = [c + np.array([0.0, 0.0, turn]) for c in near for turn in (-2 * np.pi, 0.0, 2 * np.pi)]
+
+    def cost(euler: Vector) -> float:
+        low, high = _WRIST_YAWS_RAD
+        return float(np.abs(euler - reference).sum() + 100 * max(0.0, low - euler[2], euler[2] - high))
+
+    return min(turned, key=cost)
 
 
 def unwind(view: View) -> Motion:
