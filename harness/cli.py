@@ -23,6 +23,7 @@ from calvinbench.harness.verbs.list import List
 from calvinbench.harness.verbs.record import Record
 from calvinbench.harness.verbs.report import Report
 from calvinbench.harness.verbs.run import Run
+from calvinbench.harness.verbs.train import Train
 
 DEBUG_VARIABLE = "CALVINBENCH_DEBUG"
 """Set to anything, it shows the traceback of errors that are otherwise told in a sentence."""
@@ -31,6 +32,7 @@ _Verb = (
     Annotated[Run, tyro.conf.subcommand(name="run")]
     | Annotated[Record, tyro.conf.subcommand(name="record")]
     | Annotated[Data, tyro.conf.subcommand(name="data")]
+    | Annotated[Train, tyro.conf.subcommand(name="train")]
     | Annotated[Report, tyro.conf.subcommand(name="report")]
     | Annotated[List, tyro.conf.subcommand(name="list")]
     | Annotated[Doctor, tyro.conf.subcommand(name="doctor")]
@@ -49,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 ran and failed, 2 wrong call.
     """
-    verb: Run | Record | Data | Report | List | Doctor | InstallCalvin | Demo | Import = tyro.cli(
+    verb: Run | Record | Train | Data | Report | List | Doctor | InstallCalvin | Demo | Import = tyro.cli(
         _Verb,
         args=arguments,
         prog="calvinbench",

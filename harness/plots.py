@@ -16,6 +16,7 @@ from calvinbench.harness.labels import labels
 from calvinbench.harness.records import NUM_SUBTASKS
 from calvinbench.harness.runs import Run
 from calvinbench.harness.statistics import survival_curve, task_success
+from calvinbench.policies.training.log import LogLine
 
 WIDTH_IN = 3.4
 FORMATS = ("pdf", "svg", "png")
@@ -136,6 +137,33 @@ def tasks(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
         ax.set_ylim(-0.6, len(names) - 0.4)
         ax.set_xlim(0, 101)
         ax.set_xlabel("solved of those reached (%)")
+        _legend(ax)
+        return ax
+
+
+def losses(lines: Sequence[LogLine], ax: Axes | None = None) -> Axes:
+    """Loss on the training and the validation split against optimiser steps; returns the axes drawn into.
+
+    Args:
+        lines: Of a training's log.
+        ax: Where to draw; None for a new figure.
+    """
+    with _axes(ax, height_in=2.2) as ax:  # noqa: PLR1704
+        looks = _looks(2)
+        ax.plot([line.step for line in lines], [line.loss for line in lines], label="training", color=looks[0].colour)
+        tried = [line for line in lines if line.validation_loss is not None]
+        ax.plot(
+            [line.step for line in tried],
+            [line.validation_loss for line in tried],
+            label="validation",
+            color=looks[1].colour,
+            linestyle=looks[1].line,
+            marker=looks[1].marker,
+            markersize=3,
+        )
+        ax.set_yscale("log")
+        ax.set_xlabel("optimiser steps")
+        ax.set_ylabel("loss")
         _legend(ax)
         return ax
 

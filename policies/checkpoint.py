@@ -122,7 +122,7 @@ def build_model(
     """
     with no_init_weights():
         backbone = backbone_class(config.backbone).from_config(backbone_config, tokenizer, config.backbone_settings)
-        model = VLMLSTM(backbone, config.head)
+        model = VLMLSTM(backbone, config.head, proprioception=config.proprioception)
     if config.trainable.lora_enable:
         apply_trainable_parts(model, config.trainable)
     return model

@@ -20,7 +20,7 @@ from calvinbench.policies.config.blocks import read_config_file
 from calvinbench.policies.heads.config import HeadConfig, head_preset
 from calvinbench.policies.policy import Memory
 from calvinbench.policies.policy_config import PolicyConfig
-from calvinbench.policies.spec import PolicySpecError, parse_integer, require_argument
+from calvinbench.policies.spec import PolicySpecError, parse_integer, parse_switch, require_argument
 from calvinbench.policies.trainable import apply_trainable_parts
 from calvinbench.policies.usage import DTYPES, Usage, with_memory
 from calvinbench.policies.vlm_lstm import VLMLSTM
@@ -52,6 +52,7 @@ def make_untrained_policy(
     num_layers: str | None = None,
     chunk_length: str | None = None,
     pose_activation: str | None = None,
+    proprioception: str = "false",
     memory_span: str | None = None,
     memory_reset: str | None = None,
     chunk_rule: str | None = None,
@@ -77,6 +78,7 @@ def make_untrained_policy(
         num_layers: Layers of the head.
         chunk_length: Actions predicted at once.
         pose_activation: What bounds the pose: `tanh`, or `none` for the decoder's raw numbers, clipped when executed.
+        proprioception: `true` for a head that is told the robot's state.
         memory_span: `unbounded`, `window:N` or `none`; by default what suits the head.
         memory_reset: `subtask` or `chain`.
         chunk_rule: `first`, `first:K` or `ensemble:M`.
@@ -109,6 +111,7 @@ def make_untrained_policy(
         if image_size is None
         else parse_integer("image_size", image_size, minimum=1),
     )
+    reads_robot = parse_switch("proprioception", proprioception)
     generator = torch.Generator().manual_seed(seed_number)
     backbone = _backbone(name, size or "tiny", source, settings, generator, DTYPES[dtype])
     preset = base.head if head is None else head_preset(head)
@@ -118,7 +121,7 @@ def make_untrained_policy(
         preset = replace(preset, pose_activation=pose_activation)
     head_config = _with_numbers(preset, hidden_dim=hidden_dim, num_layers=num_layers, chunk_length=chunk_length)
     with weights_from(generator):
-        model = VLMLSTM(backbone, head_config)
+        model = VLMLSTM(backbone, head_config, proprioception=reads_robot)
         apply_trainable_parts(model, base.trainable)
     origin = "untrained" if source is None else "pretrained VLM, untrained head"
     settled = replace(
@@ -126,6 +129,7 @@ def make_untrained_policy(
         backbone_settings=settings,
         head=head_config,
         memory=Memory(span=model.head.default_span) if config is None else base.memory,
+        proprioception=reads_robot,
         origin=origin if seed_number == DEFAULT_SEED else f"{origin}, seed {seed_number}",
     )
     return VLMLSTMPolicy(model, with_memory(settled, memory_span, memory_reset, chunk_rule), usage)

@@ -24,6 +24,7 @@ class ChunkLabels:
         pose: Scaled into [-1, 1].
         gripper: +1 open, -1 close, as in every action of this project; RoboVLMs' 0 and 1 are refused.
         valid: False where a chunk reaches past the end of its episode; what the labels say there does not count.
+        gripper_weight: Of each action in the gripper's loss; None for 1 everywhere.
 
     Raises:
         ValueError: Nothing is valid, the shapes differ, or the gripper is something else where it counts.
@@ -32,6 +33,7 @@ class ChunkLabels:
     pose: Float[Tensor, "B T chunk_length 6"]
     gripper: Float[Tensor, "B T chunk_length"]
     valid: Bool[Tensor, "B T chunk_length"]
+    gripper_weight: Float[Tensor, "B T chunk_length"] | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(self.valid.shape)
@@ -68,7 +70,10 @@ class ChunkLoss(NamedTuple):
 
 
 def chunk_loss(
-    chunks: Float[Tensor, "B T chunk_length 7"], labels: ChunkLabels, gripper_ratio: float = GRIPPER_RATIO
+    chunks: Float[Tensor, "B T chunk_length 7"],
+    labels: ChunkLabels,
+    gripper_ratio: float = GRIPPER_RATIO,
+    num_valid: float | None = None,
 ) -> ChunkLoss:
     """The loss of predicted chunks; in float32 at least, whatever the model runs in.
 
@@ -76,6 +81,8 @@ def chunk_loss(
         chunks: Pose and gripper's logit, as heads return them.
         labels: What they should have been, on the same device.
         gripper_ratio: Weight of the gripper's loss.
+        num_valid: What sums over valid actions are divided by; None for how many there are. With that of a whole large
+            batch, the losses of its parts add up to its own.
 
     Raises:
         ValueError: The ratio is below 0, or chunks and labels are of different shapes.
@@ -91,7 +98,10 @@ def chunk_loss(
     pose_label = labels.pose[labels.valid].to(predicted.dtype)
     open_label = (labels.gripper[labels.valid] > 0).to(predicted.dtype)
     logit = predicted[:, POSE_DIM]
-    pose = functional.huber_loss(predicted[:, :POSE_DIM], pose_label, delta=HUBER_DELTA)
-    gripper = functional.binary_cross_entropy_with_logits(logit, open_label)
+    count = len(predicted) if num_valid is None else num_valid
+    pose = functional.huber_loss(predicted[:, :POSE_DIM], pose_label, delta=HUBER_DELTA, reduction="sum")
+    pose = pose / (count * POSE_DIM)
+    weight = None if labels.gripper_weight is None else labels.gripper_weight[labels.valid].to(predicted.dtype)
+    gripper = functional.binary_cross_entropy_with_logits(logit, open_label, weight=weight, reduction="sum") / count
     accuracy = ((logit > 0) == (open_label > 0)).to(predicted.dtype).mean()
     return ChunkLoss(pose + gripper_ratio * gripper, pose, gripper, accuracy)

@@ -9,24 +9,48 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from calvinbench.policies.config.optimization import OptimizationSettings
+from calvinbench.policies.vlm_lstm import VLMLSTM
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def make_optimizer(model: nn.Module, settings: OptimizationSettings) -> AdamW:
-    """AdamW over the parameters that take gradients.
+def make_optimizer(model: VLMLSTM, settings: OptimizationSettings) -> AdamW:
+    """AdamW over the parameters that take gradients, in groups: the VLM's and the new ones (head, [LRN]).
+
+    Weight decay acts on matrices alone, not on biases, norms and [LRN].
 
     Args:
         model: After `trainable.apply_trainable_parts`.
-        settings: Rate and weight decay.
+        settings: Rates and weight decay.
 
     Raises:
-        ValueError: Nothing is trained.
+        ValueError: Nothing is trained, or the VLM has a rate of its own and is not trained.
     """
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not trained:
+    of_backbone = {id(parameter) for parameter in model.backbone.parameters()}
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            groups.setdefault((id(parameter) in of_backbone, parameter.ndim > 1), []).append(parameter)
+    if not groups:
         raise ValueError("expected parameters to train, got a model in which all are frozen.")
-    return AdamW(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    if settings.backbone_learning_rate is not None and not any(is_backbone for is_backbone, _ in groups):
+        raise ValueError(
+            f"expected no backbone_learning_rate where the VLM is frozen, got {settings.backbone_learning_rate}."
+        )
+    rate = settings.learning_rate
+    backbone_rate = rate if settings.backbone_learning_rate is None else settings.backbone_learning_rate
+    return AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": backbone_rate if is_backbone else rate,
+                "weight_decay": settings.weight_decay if is_matrix else 0.0,
+                "name": f"{'VLM' if is_backbone else 'new'}, {'matrices' if is_matrix else 'vectors'}",
+            }
+            for (is_backbone, is_matrix), parameters in sorted(groups.items(), reverse=True)
+        ],
+        lr=rate,
+    )
 
 
 def make_schedule(optimizer: AdamW, settings: OptimizationSettings, steps_per_epoch: int) -> LambdaLR:

@@ -39,6 +39,7 @@ class PolicyConfig:
         memory: Span and reset; what it was trained with.
         chunk_rule: How chunks become actions, as `chunks.ChunkRule` spells it.
         pose_range: What the pose outputs stand for.
+        proprioception: Whether the head is told the robot's state.
         trainable: What was trained; adapters are made again from it.
         origin: Where the weights come from, for the label: `"untrained"`, `"trained here"`.
     """
@@ -49,6 +50,7 @@ class PolicyConfig:
     memory: Memory = field(default_factory=lambda: Memory(span="unbounded"))
     chunk_rule: str = "first"
     pose_range: PoseRange = field(default_factory=PoseRange)
+    proprioception: bool = False
     trainable: TrainableParts = field(default_factory=TrainableParts)
     origin: str = "untrained"
 

@@ -8,7 +8,7 @@ from torch import nn
 from calvinbench.policies.backbones.settings import LRN_READOUT
 from calvinbench.policies.vlm_lstm import VLMLSTM
 
-GROUPS = ("text embedding", "connector", "vision", "language", "[LRN]", "head")
+GROUPS = ("text embedding", "connector", "vision", "language", "[LRN]", "proprioception", "head")
 """Groups of parameters; one that two parts share counts to the first."""
 _LORA_MARK = "lora_"
 
@@ -90,6 +90,7 @@ def apply_trainable_parts(model: VLMLSTM, parts: TrainableParts) -> None:
         "connector": follows if parts.train_connector is None else parts.train_connector,
         "language": follows,
         "[LRN]": model.backbone.settings.readout == LRN_READOUT,
+        "proprioception": True,
         "head": True,
     }
     if parts.lora_enable:
@@ -112,6 +113,7 @@ def grouped_parameters(model: VLMLSTM) -> dict[str, dict[str, nn.Parameter]]:
         "vision": parts.vision,
         "language": parts.language,
         "[LRN]": (model.lrn,),
+        "proprioception": () if model.robot_encoder is None else (model.robot_encoder,),
         "head": (model.head,),
     }
     group_of = {

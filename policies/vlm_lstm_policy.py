@@ -37,7 +37,7 @@ class LearnedState:
 
 
 class VLMLSTMPolicy:
-    """Sees one or both cameras and the instruction, no proprioception.
+    """Sees one or both cameras and the instruction; the robot's state only if the model has proprioception.
 
     Every action is one that the world accepts as it is: the pose in [-1, 1], the gripper exactly -1 or +1.
     """
@@ -68,7 +68,10 @@ class VLMLSTMPolicy:
         self._traits = PolicyTraits(
             label=f"{config.backbone} ({size_in_words(model.num_parameters)}, {config.origin})",
             action_convention=ActionConvention.REL_ACTIONS,
-            observation_keys=tuple(f"rgb_{camera}" for camera in config.backbone_settings.cameras),
+            observation_keys=(
+                *(f"rgb_{camera}" for camera in config.backbone_settings.cameras),
+                *(("robot_obs",) if config.proprioception else ()),
+            ),
             chunk_length=model.head.config.chunk_length,
             chunk_rule=config.chunk_rule,
             memory=config.memory,
@@ -115,15 +118,20 @@ class VLMLSTMPolicy:
                 instructions and state are not of the same number of worlds.
             TypeError: Pictures are not uint8.
         """
-        pictures = self._pictures(observations)
+        self._require_keys(observations)
+        pictures, robot_obs = self._pictures(observations), self._robot_obs(observations)
         require_batch("a state", state.batch_size, pictures.batch_shape[0])
         asked = self._executor.needs_prediction(state.chunks)
-        chunks, memory = self._predict(pictures, instructions, state.memory, asked)
+        chunks, memory = self._predict(pictures, instructions, state.memory, asked, robot_obs)
         actions, pending = self._executor.advance(state.chunks, chunks)
         return Decision(actions.double().cpu().numpy(), LearnedState(memory, pending))
 
     def predict(
-        self, pictures: Pictures, instructions: Sequence[str], memory: HeadState
+        self,
+        pictures: Pictures,
+        instructions: Sequence[str],
+        memory: HeadState,
+        robot_obs: Float[Tensor, "B 15"] | None = None,
     ) -> tuple[Float[Tensor, "B chunk_length 7"], HeadState]:
         """The chunks of one frame a world, in numbers of the action, and what is remembered next.
 
@@ -131,21 +139,28 @@ class VLMLSTMPolicy:
             pictures: With one leading axis (B).
             instructions: One sentence a world.
             memory: Of the last step.
+            robot_obs: State of the robot, for a model with proprioception.
         """
-        output = self._memory.step(self._model.encode(pictures, instructions), memory)
+        output = self._memory.step(self._model.encode(pictures, instructions, robot_obs), memory)
         return self._in_action_numbers(output.chunks), output.state
 
     def _predict(
-        self, pictures: Pictures, instructions: Sequence[str], memory: HeadState, asked: Bool[Tensor, " B"]
+        self,
+        pictures: Pictures,
+        instructions: Sequence[str],
+        memory: HeadState,
+        asked: Bool[Tensor, " B"],
+        robot_obs: Float[Tensor, "B 15"] | None,
     ) -> tuple[Float[Tensor, "num_asked chunk_length 7"], HeadState]:
         """Chunks of the rows that are asked; the memory of the others stays as it is."""
         if bool(asked.all()):
-            return self.predict(pictures, instructions, memory)
+            return self.predict(pictures, instructions, memory, robot_obs)
         if not bool(asked.any()):
             return torch.empty(0, *self._chunk_shape), memory
         rows = asked.nonzero().flatten()
-        chosen = Pictures(pictures.static[rows], None if pictures.gripper is None else pictures.gripper[rows])
-        chunks, part = self.predict(chosen, [instructions[int(row)] for row in rows], memory.take(asked))
+        sentences = [instructions[int(row)] for row in rows]
+        states = None if robot_obs is None else robot_obs[rows]
+        chunks, part = self.predict(pictures.take(rows), sentences, memory.take(asked), states)
         return chunks, memory.put(asked, part)
 
     @property
@@ -159,15 +174,23 @@ class VLMLSTMPolicy:
         pose = low + (exact[..., :POSE_DIM] + 1) / 2 * (high - low)
         return torch.cat([pose, exact[..., POSE_DIM:]], dim=-1)
 
-    def _pictures(self, observations: Observation) -> Pictures:
-        """The cameras' pictures as tensors."""
+    def _require_keys(self, observations: Observation) -> None:
+        """Refuses an observation that lacks what the model reads."""
         wanted = self._traits.observation_keys
-        found = {key: getattr(observations, key) for key in wanted}
-        missing = [key for key, pictures in found.items() if pictures is None]
+        missing = [key for key in wanted if getattr(observations, key) is None]
         if missing:
             raise ValueError(
                 f"expected an observation with {' and '.join(map(repr, wanted))}, got none of {missing}. "
-                "Render what traits.observation_keys names."
+                "Give what traits.observation_keys names."
             )
-        tensors = {key.removeprefix("rgb_"): torch.tensor(pictures) for key, pictures in found.items()}
-        return Pictures(**tensors)
+
+    def _pictures(self, observations: Observation) -> Pictures:
+        """The cameras' pictures as tensors."""
+        cameras = self._config.backbone_settings.cameras
+        return Pictures(**{camera: torch.tensor(getattr(observations, f"rgb_{camera}")) for camera in cameras})
+
+    def _robot_obs(self, observations: Observation) -> Float[Tensor, "B 15"] | None:
+        """The robot's state as the model takes it, where it does."""
+        if not self._config.proprioception:
+            return None
+        return torch.as_tensor(observations.robot_obs).to(self._model.lrn.embedding)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 CAMERAS = ("static", "gripper")
@@ -54,6 +55,14 @@ class Pictures:
                 "the policy with cameras=static."
             )
         return pictures
+
+    def take(self, rows: Int[Tensor, " N"]) -> "Pictures":
+        """Those at the given places of the first axis."""
+        return Pictures(self.static[rows], None if self.gripper is None else self.gripper[rows])
+
+    def to(self, device: torch.device) -> "Pictures":
+        """The same, there."""
+        return Pictures(self.static.to(device), None if self.gripper is None else self.gripper.to(device))
 
     def flattened(self) -> "Pictures":
         """All leading axes made one."""

@@ -17,6 +17,7 @@ class OptimizationSettings:
 
     Attributes:
         learning_rate: After warm-up.
+        backbone_learning_rate: That of the VLM's weights; None for the same as for [LRN] and head.
         weight_decay: AdamW's.
         precision: Of mixed-precision training: `"fp32"` for none, `"bf16"`, or `"fp16"` with a scaled loss. The weights
             that are trained stay in 32 bits.
@@ -30,6 +31,7 @@ class OptimizationSettings:
         max_epochs: Passes over the data.
         max_steps: Steps at most; None for no limit.
         gripper_loss_ratio: Weight of the gripper's loss (`losses.chunk_loss`).
+        gripper_change_weight: Factor of the gripper's loss at actions at which the gripper's label changes.
         window_size: Frames of a training window.
         static_shift: Pixels by which pictures of the static camera are shifted at random, at most.
         gripper_shift: The same for the gripper's.
@@ -43,6 +45,7 @@ class OptimizationSettings:
     """
 
     learning_rate: float = 2e-5
+    backbone_learning_rate: float | None = None
     weight_decay: float = 0.0
     precision: str = "fp16"
     batch_size: int = 8
@@ -55,6 +58,7 @@ class OptimizationSettings:
     max_epochs: int = 5
     max_steps: int | None = None
     gripper_loss_ratio: float = 0.01
+    gripper_change_weight: float = 1.0
     window_size: int = 8
     static_shift: int = 10
     gripper_shift: int = 4
@@ -72,6 +76,12 @@ class OptimizationSettings:
         for name in (*not_negative, "gripper_shift", "num_workers", "seed"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"expected {name} of at least 0, got {getattr(self, name)}.")
+        if not self.gripper_change_weight > 0:
+            raise ValueError(f"expected gripper_change_weight above 0, got {self.gripper_change_weight}.")
+        if self.backbone_learning_rate is not None and not 0 < self.backbone_learning_rate < math.inf:
+            raise ValueError(
+                f"expected backbone_learning_rate above 0 and finite, or None, got {self.backbone_learning_rate}."
+            )
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"expected a learning_rate above 0 and finite, got {self.learning_rate}.")
         if not 0 <= self.min_learning_rate_scale <= 1:

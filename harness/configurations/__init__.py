@@ -1,0 +1,1 @@
+"""Trainings that ship with the package, as `calvinbench train NAME` takes them."""

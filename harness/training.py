@@ -1,0 +1,184 @@
+"""A training from its settings to its last checkpoint: data opened, policy made, steps taken, told and reported."""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from calvinbench.envs.instructions import OURS, embedded_instructions
+from calvinbench.harness import clock
+from calvinbench.harness.provenance import this_session
+from calvinbench.harness.run_directory import make_folder, write_text_atomically
+from calvinbench.harness.training_call import TrainingCall, TrainingCallError
+from calvinbench.harness.training_report import ChainEvaluator, FigureWriter, TensorBoardWriter, TrainingProgress
+from calvinbench.harness.workers import make_policy_by_spec
+from calvinbench.policies.demonstrations.demonstrations import DataError, Demonstrations
+from calvinbench.policies.demonstrations.opening import TRAINING, VALIDATION, open_data
+from calvinbench.policies.trainable import GroupCount, count_parameters
+from calvinbench.policies.training.settings import Sentences, TrainingSettings
+from calvinbench.policies.training.trainer import Subscriber, Trainer, Training, make_accelerator, prepare
+from calvinbench.policies.vlm_lstm_policy import VLMLSTMPolicy
+
+TRAINING_FILE = "training.json"
+_MAY_DIFFER = ("out", "log_every", "save_every", "validate_every", "validation_windows", "data")
+_MAY_DIFFER_OPTIMIZATION = ("max_epochs", "max_steps", "num_workers")
+_logger = logging.getLogger(__name__)
+
+
+class TrainingMismatchError(ValueError):
+    """The folder holds another training than the one asked for."""
+
+
+def train(call: TrainingCall, tell: Callable[[str], None], subscribers: Sequence[Subscriber] = ()) -> Training:
+    """Trains, or goes on where a training of the same settings was stopped.
+
+    Args:
+        call: What is asked for.
+        tell: Says something in words, for a person.
+        subscribers: Told beside the harness's own.
+
+    Returns:
+        What was trained.
+
+    Raises:
+        ValueError: Something does not fit; nothing was changed.
+        TrainingError: Memory ran out or a loss is not finite; the last state is kept.
+    """
+    settings = call.settings
+    accelerator = make_accelerator(settings.optimization.precision, call.device)
+    policy = make_policy_by_spec(settings.policy, None)
+    if not isinstance(policy, VLMLSTMPolicy):
+        raise TrainingCallError(f"expected a learned policy, got '{settings.policy}'.")
+    data = open_data(settings.data, TRAINING)
+    training = prepare(
+        settings,
+        policy.model,
+        policy.config,
+        data,
+        _open_validation(settings),
+        _sentences(data),
+        accelerator.num_processes,
+    )
+    _require_batch(call, training)
+    if accelerator.is_main_process:
+        _describe(settings, training)
+        tell(_in_words(training))
+    trainer = Trainer(training, accelerator, clock.seconds)
+    trainer.run((*_own_subscribers(call), *subscribers))
+    return training
+
+
+def _own_subscribers(call: TrainingCall) -> tuple[Subscriber, ...]:
+    own: list[Subscriber] = [TrainingProgress(), FigureWriter(call.settings.out), TensorBoardWriter(call.settings.out)]
+    if call.evaluate_every:
+        own.append(ChainEvaluator(call.settings.out, call.evaluate_every, call.evaluate_chains, call.evaluate_worlds))
+    return tuple(own)
+
+
+def _open_validation(settings: TrainingSettings) -> Demonstrations | None:
+    """The validation split, if there is one and it is wanted."""
+    if not settings.validate_every:
+        return None
+    try:
+        return open_data(settings.data, VALIDATION)
+    except DataError as error:
+        raise DataError(f"{error} Or set --validate-every 0 to train without a validation loss.") from error
+
+
+def _sentences(data: Demonstrations) -> Sentences:
+    """By task, the sentences that training may show: our own, or all that the data set has for it."""
+    if data.description.details.get("instructions") == OURS:
+        return dict(embedded_instructions().seen)
+    sentences: dict[str, dict[str, None]] = {}
+    for annotation in data.annotations:
+        sentences.setdefault(annotation.task, {})[annotation.instruction] = None
+    return {task: tuple(found) for task, found in sentences.items()}
+
+
+def _require_batch(call: TrainingCall, training: Training) -> None:
+    """Checks micro-batch x accumulation x processes."""
+    plan = training.plan
+    if call.effective_batch_size not in (None, plan.effective_batch_size):
+        raise TrainingCallError(
+            f"expected batch_size x gradient_accumulation_steps x processes = effective_batch_size, got "
+            f"{plan.batch_size} x {plan.accumulation_steps} x {plan.num_processes} = {plan.effective_batch_size} and "
+            f"{call.effective_batch_size}. Change one of them."
+        )
+
+
+def _in_words(training: Training) -> str:
+    """What is about to be trained, on what, by which steps."""
+    from tabulate import tabulate
+
+    plan, windows = training.plan, training.windows
+    counts = count_parameters(training.model)
+    rows = [(name, count.total, count.trained) for name, count in counts.items() if count.total]
+    total = GroupCount(sum(c.total for c in counts.values()), sum(c.trained for c in counts.values()))
+    rows.append(("all", total.total, total.trained))
+    table = tabulate(rows, ("parameters of", "all", "trained"), "github", intfmt=",")
+    return (
+        f"{table}\n\n{len(windows.annotations)} demonstrations, {windows.num_frames} frames, {len(windows)} windows of "
+        f"{training.settings.optimization.window_size} frames. Effective batch: {plan.batch_size} windows x "
+        f"{plan.accumulation_steps} accumulated x {plan.num_processes} processes = {plan.effective_batch_size}. "
+        f"{training.num_steps} steps, {plan.steps_per_epoch} an epoch. Memory {training.config.memory.span}, "
+        f"{'with' if training.config.proprioception else 'without'} proprioception."
+    )
+
+
+def _describe(settings: TrainingSettings, training: Training) -> None:
+    """Writes `training.json`, or sees that the folder holds the same training.
+
+    Raises:
+        TrainingMismatchError: It does not.
+    """
+    make_folder(settings.out)
+    file = settings.out / TRAINING_FILE
+    now = json.loads(json.dumps(_content(settings, training), default=str))
+    sessions: list[dict[str, Any]] = []
+    if file.exists():
+        before = json.loads(file.read_text("utf-8"))
+        sessions = before["sessions"]
+        differing = _differences(before["settings"], now["settings"])
+        if before["policy"] != now["policy"]:
+            differing.append("the policy's settings are others")
+        if differing:
+            raise TrainingMismatchError(
+                f"expected the training that is in '{settings.out}' already, but {'; '.join(differing)}. Choose "
+                "another --out, or the settings of before."
+            )
+    now["sessions"] = [*sessions, asdict(this_session(1))]
+    write_text_atomically(file, json.dumps(now, indent=2) + "\n")
+
+
+def _content(settings: TrainingSettings, training: Training) -> dict[str, Any]:
+    return {
+        "schema_version": 1,
+        "settings": asdict(settings),
+        "policy": training.config.to_json(),
+        "data": dict(training.notes["data"]),
+        "demonstrations": len(training.windows.annotations),
+        "frames": training.windows.num_frames,
+        "effective_batch_size": training.plan.effective_batch_size,
+        "steps_per_epoch": training.plan.steps_per_epoch,
+        "parameters": {name: asdict(count) for name, count in count_parameters(training.model).items()},
+    }
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any], skipped: Sequence[str] = _MAY_DIFFER) -> list[str]:
+    """Settings that a training may not change on its way."""
+    found = []
+    for key, value in now.items():
+        if key == "optimization":
+            found += _differences(before[key], value, _MAY_DIFFER_OPTIMIZATION)
+        elif key not in skipped and before.get(key) != value:
+            found.append(f"{key} was {before.get(key)} and is now {value}")
+    return found
+
+
+def losses_of(folder: Path) -> list[Any]:
+    """The lines of a training's log."""
+    from calvinbench.policies.training.log import read_log
+
+    return read_log(folder)

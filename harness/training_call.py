@@ -1,0 +1,189 @@
+"""What `calvinbench train` is told: flags laid over a configuration (YAML), laid over a JSON file of the seed's blocks.
+
+A flag, a key of the configuration and a field of the settings that mean one thing are spelled alike. A key that is not
+known, or that would do nothing beside the others, is refused.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from calvinbench.envs.names import require_name
+from calvinbench.policies.config.blocks import read_config_file
+from calvinbench.policies.config.optimization import OptimizationSettings
+from calvinbench.policies.spec import PolicySpec
+from calvinbench.policies.trainable import TrainableParts
+from calvinbench.policies.training.settings import TrainingSettings
+
+OPTIMIZATION_KEYS = tuple(field.name for field in fields(OptimizationSettings))
+TRAINABLE_KEYS = tuple(field.name for field in fields(TrainableParts))
+SETTINGS_KEYS = (
+    *("policy", "data", "out", "tasks", "paraphrases"),
+    *("log_every", "save_every", "validate_every", "validation_windows"),
+)
+CALL_KEYS = ("evaluate_every", "evaluate_chains", "evaluate_worlds", "device", "effective_batch_size")
+KEYS = (*SETTINGS_KEYS, *TRAINABLE_KEYS, *OPTIMIZATION_KEYS, *CALL_KEYS)
+"""Every key of a configuration, and every flag of `train` but `--json`."""
+_TRAINED_KINDS = ("untrained", "checkpoint")
+
+
+class TrainingCallError(ValueError):
+    """A training that cannot be done as it was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingCall:
+    """A training, and what is done beside it.
+
+    Attributes:
+        settings: The training.
+        evaluate_every: Steps between chains run with the policy, a multiple of `save_every`; 0 for none.
+        evaluate_chains: How many of the published chains.
+        evaluate_worlds: Worlds stepped at once.
+        device: `"auto"` or `"cpu"`.
+        effective_batch_size: What micro-batch x accumulation x processes must be; None for whatever it is.
+    """
+
+    settings: TrainingSettings
+    evaluate_every: int = 0
+    evaluate_chains: int = 20
+    evaluate_worlds: int = 1
+    device: str = "auto"
+    effective_batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.evaluate_every < 0 or self.evaluate_every % self.settings.save_every:
+            raise TrainingCallError(
+                f"expected evaluate_every as a multiple of save_every, {self.settings.save_every}, or 0, got "
+                f"{self.evaluate_every}: chains are run with a checkpoint that was saved."
+            )
+        for name in ("evaluate_chains", "evaluate_worlds"):
+            if getattr(self, name) < 1:
+                raise TrainingCallError(f"expected {name} of at least 1, got {getattr(self, name)}.")
+
+
+def shipped_configurations() -> tuple[str, ...]:
+    """Names of the configurations in the package."""
+    folder = files("calvinbench.harness.configurations")
+    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")))
+
+
+def read_configuration(name_or_path: str) -> dict[str, Any]:
+    """The keys of a configuration.
+
+    Args:
+        name_or_path: One of `shipped_configurations`, or the path of a YAML file.
+
+    Raises:
+        TrainingCallError: There is none, or it is no mapping.
+        UnknownNameError: A key, or a shipped configuration, is not known.
+    """
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml"):
+        try:
+            text = path.read_text("utf-8")
+        except OSError as error:
+            raise TrainingCallError(
+                f"expected a configuration at '{path}', but: {error.strerror}. Shipped ones go by their names: "
+                f"{', '.join(shipped_configurations())}."
+            ) from error
+    else:
+        require_name(name_or_path, shipped_configurations(), "configuration")
+        text = files("calvinbench.harness.configurations").joinpath(f"{name_or_path}.yaml").read_text("utf-8")
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise TrainingCallError(f"expected YAML in '{name_or_path}', got: {error}") from error
+    if not isinstance(content, dict):
+        raise TrainingCallError(f"expected keys and values in '{name_or_path}', got {content!r}.")
+    for key in content:
+        require_name(str(key), KEYS, f"key of '{name_or_path}'")
+    return content
+
+
+def make_call(said: Mapping[str, Any]) -> TrainingCall:
+    """Makes a training's settings of keys.
+
+    Args:
+        said: Values by key, see `KEYS`; those of flags laid over those of a configuration.
+
+    Raises:
+        TrainingCallError: A key is missing, does nothing, or contradicts another.
+        ValueError: A value is out of its range.
+    """
+    for key in ("policy", "data", "out"):
+        if said.get(key) is None:
+            raise TrainingCallError(f"expected --{key}, or '{key}' in a configuration, got none.")
+    spec = PolicySpec.parse(str(said["policy"]))
+    require_name(spec.kind, _TRAINED_KINDS, "kind of policy that can be trained")
+    optimization, trainable = OptimizationSettings(), TrainableParts()
+    if "config" in spec.settings:
+        blocks = read_config_file(spec.settings["config"])
+        optimization, trainable = blocks.optimization, blocks.trainable
+    chosen = {key: said[key] for key in SETTINGS_KEYS if key in said}
+    chosen |= {key: Path(str(said[key])).expanduser() for key in ("data", "out")}
+    if "tasks" in said:
+        chosen["tasks"] = tuple(said["tasks"])
+    try:
+        settings = TrainingSettings(
+            **chosen,
+            optimization=replace(optimization, **_numbers(said, OPTIMIZATION_KEYS)),
+            trainable=replace(trainable, **_numbers(said, TRAINABLE_KEYS)),
+        )
+        call = TrainingCall(settings, **{key: said[key] for key in CALL_KEYS if key in said})
+    except TypeError as error:
+        raise TrainingCallError(f"expected values of the kinds that `train --help` tells, got: {error}") from error
+    _refuse_idle(said, call)
+    return call
+
+
+_WHOLE = ("batch_size", "gradient_accumulation_steps", "max_epochs", "window_size", "num_workers", "seed", "lora_r")
+
+
+def _numbers(said: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    """Values of keys, whole numbers that stand for others made so: YAML has `1` for `1.0`, and text for `1e-4`."""
+    kinds = {field.name: str(field.type) for kind in (OptimizationSettings, TrainableParts) for field in fields(kind)}
+    numbers = {}
+    for key in keys:
+        if key not in said:
+            continue
+        value = said[key]
+        if "float" in kinds[key] and value is not None:
+            try:
+                value = float(value)
+            except (TypeError, ValueError) as error:
+                raise TrainingCallError(f"expected a number as '{key}', got {value!r}.") from error
+        elif kinds[key] == "int" and (isinstance(value, bool) or not isinstance(value, int)):
+            raise TrainingCallError(f"expected a whole number as '{key}', got {value!r}.")
+        elif kinds[key].startswith("bool") and not isinstance(value, bool | None):
+            raise TrainingCallError(f"expected true or false as '{key}', got {value!r}.")
+        numbers[key] = value
+    return numbers
+
+
+def _refuse_idle(said: Mapping[str, Any], call: TrainingCall) -> None:
+    """Refuses what was said and would do nothing."""
+    settings, optimization = call.settings, call.settings.optimization
+    idle = {
+        "min_learning_rate_scale": (optimization.schedule == "constant", "the schedule is constant"),
+        **dict.fromkeys(
+            ("lora_r", "lora_alpha", "lora_dropout", "lora_bias"),
+            (not settings.trainable.lora_enable, "lora_enable is false"),
+        ),
+        "validation_windows": (settings.validate_every == 0, "validate_every is 0"),
+        "evaluate_chains": (call.evaluate_every == 0, "evaluate_every is 0"),
+        "evaluate_worlds": (call.evaluate_every == 0, "evaluate_every is 0"),
+        "backbone_learning_rate": (settings.trainable.freeze_backbone, "freeze_backbone is true"),
+        "same_shift_in_window": (
+            not optimization.static_shift and not optimization.gripper_shift,
+            "pictures are not shifted",
+        ),
+        "gripper_change_weight": (optimization.gripper_loss_ratio == 0, "gripper_loss_ratio is 0"),
+    }
+    for key, (is_idle, reason) in idle.items():
+        if is_idle and said.get(key) is not None:
+            raise TrainingCallError(f"expected no '{key}', got {said[key]!r}: it does nothing, for {reason}.")

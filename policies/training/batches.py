@@ -1,0 +1,97 @@
+"""Windows as tensors, and as the labels of the loss."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from calvinbench.policies.backbones.pictures import Pictures
+from calvinbench.policies.demonstrations.windows import Window
+from calvinbench.policies.heads.actions import POSE_DIM
+from calvinbench.policies.losses import ChunkLabels
+from calvinbench.policies.policy_config import PoseRange
+
+
+@dataclass(frozen=True, slots=True)
+class WindowBatch:
+    """B windows of T frames.
+
+    Attributes:
+        pictures: Of all cameras.
+        instructions: A sentence for each window.
+        tasks: A task's name for each.
+        robot_obs: State of the robot; None where it is not read.
+        actions: The actions from each frame on, in numbers of the action.
+        is_valid: Where they are actions of the window's annotation.
+        is_frame: Where there is a frame.
+        changes_gripper: Where the gripper's label changes.
+    """
+
+    pictures: Pictures
+    instructions: tuple[str, ...]
+    tasks: tuple[str, ...]
+    robot_obs: Float[Tensor, "B T 15"] | None
+    actions: Float[Tensor, "B T K 7"]
+    is_valid: Bool[Tensor, "B T K"]
+    is_frame: Bool[Tensor, "B T"]
+    changes_gripper: Bool[Tensor, "B T K"]
+
+    @property
+    def num_valid(self) -> int:
+        """Valid actions of all chunks."""
+        return int(self.is_valid.sum())
+
+    @property
+    def num_frames(self) -> int:
+        """Frames."""
+        return int(self.is_frame.sum())
+
+    def to(self, device: torch.device) -> "WindowBatch":
+        """The same batch, there."""
+        return WindowBatch(
+            self.pictures.to(device),
+            self.instructions,
+            self.tasks,
+            None if self.robot_obs is None else self.robot_obs.to(device),
+            self.actions.to(device),
+            self.is_valid.to(device),
+            self.is_frame.to(device),
+            self.changes_gripper.to(device),
+        )
+
+    def labels(self, pose_range: PoseRange, gripper_change_weight: float = 1.0) -> ChunkLabels:
+        """The labels of the loss.
+
+        Args:
+            pose_range: What the pose outputs -1 and 1 stand for; actions beyond it are clipped to it.
+            gripper_change_weight: Weight of the gripper's loss where its label changes; 1 elsewhere.
+        """
+        low, high = pose_range.low, pose_range.high
+        pose = (self.actions[..., :POSE_DIM].clamp(low, high) - low) / (high - low) * 2 - 1
+        weight = None
+        if gripper_change_weight != 1.0:
+            weight = torch.where(self.changes_gripper, gripper_change_weight, 1.0)
+        return ChunkLabels(pose, self.actions[..., POSE_DIM], self.is_valid, weight)
+
+
+def collate_windows(windows: Sequence[Window]) -> WindowBatch:
+    """Puts windows of one length together."""
+    pictures = {camera: _stack([w.pictures[camera] for w in windows]) for camera in windows[0].pictures}
+    robot_obs = [w.robot_obs for w in windows]
+    return WindowBatch(
+        pictures=Pictures(**pictures),
+        instructions=tuple(w.instruction for w in windows),
+        tasks=tuple(w.task for w in windows),
+        robot_obs=None if robot_obs[0] is None else _stack([states for states in robot_obs if states is not None]),
+        actions=_stack([w.actions for w in windows]),
+        is_valid=_stack([w.is_valid for w in windows]),
+        is_frame=_stack([w.is_frame for w in windows]),
+        changes_gripper=_stack([w.changes_gripper for w in windows]),
+    )
+
+
+def _stack(arrays: Sequence[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.stack(arrays))

@@ -1,0 +1,54 @@
+"""What a training is told, as one frozen value; the rates and batches are `config.optimization`'s. Imports no torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from calvinbench.envs.names import require_name
+from calvinbench.envs.tasks import TASKS
+from calvinbench.policies.config.optimization import OptimizationSettings
+from calvinbench.policies.trainable import TrainableParts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSettings:
+    """A training.
+
+    Attributes:
+        policy: Spec of the policy that is trained: `untrained:BACKBONE,...` or `checkpoint:FOLDER`.
+        data: The data set's folder.
+        out: Where everything is written.
+        tasks: Tasks to train on; empty for all.
+        paraphrases: Whether each window gets one of its task's sentences at random, not its annotation's.
+        trainable: Which parts are trained.
+        optimization: Rates, batches, schedule, precision, loss, augmentation.
+        log_every: Steps between lines of the log.
+        save_every: Steps between states that training can go on from.
+        validate_every: Steps between validation losses; 0 for none.
+        validation_windows: Windows of a validation at most.
+    """
+
+    policy: str
+    data: Path
+    out: Path
+    tasks: tuple[str, ...] = ()
+    paraphrases: bool = True
+    trainable: TrainableParts = field(default_factory=TrainableParts)
+    optimization: OptimizationSettings = field(default_factory=OptimizationSettings)
+    log_every: int = 20
+    save_every: int = 500
+    validate_every: int = 500
+    validation_windows: int = 256
+
+    def __post_init__(self) -> None:
+        for task in self.tasks:
+            require_name(task, TASKS, "task")
+        for name in ("log_every", "save_every", "validation_windows"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}.")
+        if self.validate_every < 0:
+            raise ValueError(f"expected validate_every of at least 0, got {self.validate_every}.")
+
+
+Sentences = Mapping[str, tuple[str, ...]]
+"""By task, those that training may show."""
