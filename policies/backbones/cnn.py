@@ -44,7 +44,7 @@ class CNNBackbone(Backbone):
     hub_name = None
     image_mean = (0.5, 0.5, 0.5)
     image_std = (0.25, 0.25, 0.25)
-    resample = "bilinear"
+    resample = "bicubic"  # as demonstrations are made smaller when they are recorded
 
     def __init__(
         self, config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings

