@@ -248,8 +248,9 @@ def _free_y(view: View, block: str, x: float) -> float:
 def _push(view: View, block: str, sign: int) -> Motion:
     """Carries the block 11 cm sideways, low where the way is free, and sets it down."""
     start = view.position(block)
-    yield from grasp(view, block, lean=0.0 if start[1] < -0.03 else 0.4)
     x = start[0] + sign * 0.112
+    # Leaning brings the wrist nearer to the arm's foot, for blocks at the back and for the table's far end.
+    yield from grasp(view, block, lean=0.4 if x < 0.4 else 0.7)
     y = _free_y(view, block, x)
     table_height = view.tcp[2]
     low, high = sorted((start[0], x))

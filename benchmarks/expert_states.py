@@ -1,0 +1,145 @@
+"""States in which a task can be begun, as a recorder of demonstrations would meet them.
+
+Fixtures and blocks are drawn. What cannot be drawn (a block in the hand, on another, in the drawer) the expert reaches
+by the tasks that lead there.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from calvinbench.envs.chain_env import MAX_SUBTASK_STEPS, privileged_state
+from calvinbench.envs.chains import SymbolicState, next_states
+from calvinbench.envs.expert import Expert
+from calvinbench.envs.play_table import PlayTableEnv
+from calvinbench.envs.tasks import TASKS, is_solved
+from calvinbench.envs.world_info import WorldInfo, as_world_info
+
+_SETTLING_STEPS = 4
+"""A block that was just put on a surface touches it only after the first steps."""
+_MAX_LEAD_IN = 4
+_NOT_LEADING = ("rotate_", "push_red", "push_blue", "push_pink", "unstack_")
+"""Tasks that no other needs; after unstacking a block may hang in the air."""
+
+Action = np.ndarray
+Execute = Callable[[Action], Action]
+"""What the world is given for an action of the expert's."""
+
+
+@dataclass(slots=True)
+class Moment:
+    """What the world last returned."""
+
+    observation: Mapping[str, np.ndarray]
+    info: Mapping[str, Any]
+
+    @property
+    def world(self) -> WorldInfo:
+        """The truth."""
+        return as_world_info(self.info)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How an expert fared with a task; `steps` is None where it ran out of them."""
+
+    steps: int | None
+    start: WorldInfo
+    end: Moment
+
+
+def as_executed(action: Action) -> Action:
+    """The action itself."""
+    return action
+
+
+class Noise:
+    """Adds to the six numbers of a pose what an AR(1) process gives, as a recorder does that shakes the arm."""
+
+    def __init__(self, generator: np.random.Generator, sigma: float, coefficient: float = 0.8) -> None:
+        """Begins without noise; `sigma` is the deviation it grows to, in the action's unit."""
+        self._generator, self._coefficient = generator, coefficient
+        self._innovation = sigma * float(np.sqrt(1 - coefficient**2))
+        self._now = np.zeros(6)
+
+    def __call__(self, action: Action) -> Action:
+        """The action with noise, inside [-1, 1]."""
+        self._now = self._coefficient * self._now + self._innovation * self._generator.standard_normal(6)
+        return np.concatenate([np.clip(action[:6] + self._now, -1.0, 1.0), action[6:]])
+
+
+def attempt(env: PlayTableEnv, begin: Moment, task: str, expert: Expert, execute: Execute = as_executed) -> Attempt:
+    """Lets an expert work on a task until it is solved or the subtask's steps are over.
+
+    Raises:
+        RuntimeError: An action was outside [-1, 1].
+    """
+    now, start = begin, begin.world
+    for step in range(1, MAX_SUBTASK_STEPS + 1):
+        action = expert.act(privileged_state(now.observation, {**now.info, "task": task}))
+        if np.abs(action).max() > 1.0:
+            raise RuntimeError(f"expected actions inside [-1, 1], but the expert gave {action.tolist()} for '{task}'.")
+        observation, _, _, _, info = env.step(execute(action))
+        now = Moment(observation, info)
+        if is_solved(task, start, now.world):
+            return Attempt(step, start, now)
+    return Attempt(None, start, now)
+
+
+def draw(env: PlayTableEnv, task: str, generator: np.random.Generator) -> tuple[Moment, list[str]] | None:
+    """A world in which a task can be begun, and the tasks that led there; None where this draw led to none."""
+    observation, info = env.reset(seed=int(generator.integers(2**31)))
+    for _ in range(_SETTLING_STEPS):
+        observation, _, _, _, info = env.step(np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]))
+    now = Moment(observation, info)
+    ways = list(_lead_ins(_symbolic(now), task))
+    if not ways:
+        return None
+    lead_in = ways[generator.integers(len(ways))]
+    for earlier in lead_in:
+        done = attempt(env, now, earlier, Expert())
+        if done.steps is None:
+            return None
+        now = done.end
+    return now, list(lead_in)
+
+
+def _symbolic(now: Moment) -> SymbolicState:
+    """The symbolic state of a world that was just drawn."""
+    slider, drawer, _, _, bulb, led = now.observation["scene_obs"][:6]
+    state: dict[str, int | str] = {
+        "led": int(led),
+        "lightbulb": int(bulb),
+        "slider": "left" if slider > 0.14 else "right",
+        "drawer": "open" if drawer > 0.11 else "closed",
+    }
+    for block, truth in now.world.blocks.items():
+        x, y, _ = truth.position
+        place = "table" if y < 0.03 else "slider_left" if x < -0.1 else "slider_right"
+        state[f"{block.removeprefix('block_')}_block"] = place
+    return state | {"grasped": 0}
+
+
+def _lead_ins(state: SymbolicState, task: str) -> Iterator[tuple[str, ...]]:
+    """The shortest sequences of tasks after which another can be begun, whichever way each of them is done."""
+    begun = frozenset([tuple(state.items())])
+    frontier: list[tuple[frozenset[tuple[tuple[str, int | str], ...]], tuple[str, ...]]] = [(begun, ())]
+    seen = {begun}
+    for _ in range(_MAX_LEAD_IN + 1):
+        found = [path for states, path in frontier if all(next_states(dict(one), task) for one in states)]
+        if found:
+            yield from found
+            return
+        following = []
+        for states, path in frontier:
+            for earlier in TASKS:
+                if earlier.startswith(_NOT_LEADING):
+                    continue
+                outcomes = [next_states(dict(one), earlier) for one in states]
+                after = frozenset(tuple(one.items()) for outcome in outcomes for one in outcome)
+                if all(outcomes) and after not in seen:
+                    following.append((after, (*path, earlier)))
+        seen |= {states for states, _ in following}
+        frontier = following
