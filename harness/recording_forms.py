@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image
 
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import CAMERA_SIZES
 from calvinbench.harness.demonstrating import Episode
+from calvinbench.policies.demonstrations.augmentation import resize_pictures
 from calvinbench.policies.demonstrations.calvin_frames import frame_name, write_frame
 from calvinbench.policies.demonstrations.calvin_writer import FIRST_FRAME, write_index
 from calvinbench.policies.demonstrations.compact import COMPACT, episode_file, write_episode
@@ -81,7 +81,8 @@ class CompactForm:
         """See `RecordingForm`."""
         arrays = {key: np.stack([frame[key] for frame in episode.frames]).astype(np.float32) for key in _KEPT}
         for key in PICTURE_KEYS:
-            arrays[key] = np.stack([_resized(frame[key], self._sizes[key]) for frame in episode.frames])
+            pictures = np.stack([frame[key] for frame in episode.frames])
+            arrays[key] = resize_pictures(pictures, self._sizes[key])
         path = episode_file(self._out / split, number)
         write_episode(path, arrays, episode.annotations, {"number": number})
 
@@ -130,13 +131,6 @@ class CalvinForm:
 
     def _unfinished(self, split: str, number: int) -> Path:
         return self._out / _UNFINISHED / split / f"{number:06d}"
-
-
-def _resized(picture: np.ndarray, size: int) -> np.ndarray:
-    """As `policies.backbones.resize`, which gives the same numbers, but is slower on a CPU."""
-    if picture.shape[0] == size:
-        return picture
-    return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC))
 
 
 def _is_indexed(folder: Path, spans: Sequence[tuple[int, int]]) -> bool:

@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from calvinbench.policies.backbones.pictures import Pictures
+from calvinbench.policies.backbones.pictures import CAMERAS, Pictures
 from calvinbench.policies.backbones.prompt import Prompt, TokenBatch, collate
 from calvinbench.policies.backbones.prompt_composer import PromptComposer
 from calvinbench.policies.backbones.random_weights import weights_from
@@ -248,6 +248,11 @@ class Backbone(PromptComposer, nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.parts.text_embedding.weight.device  # type: ignore[return-value]
+
+    @property
+    def input_sizes(self) -> dict[str, int]:
+        """Pixels a side that each camera's pictures are resized to."""
+        return dict.fromkeys(CAMERAS, self.image_size)
 
     def preprocess(self, pictures: UInt8[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 size size"]:
         """Resizes as PIL does and normalises.

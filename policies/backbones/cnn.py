@@ -194,6 +194,11 @@ class CNNBackbone(Backbone):
             )
         return seed_prompt(self, instruction, Prompt((self.bos_id,), (Kind.TEXT,)))
 
+    @property
+    def input_sizes(self) -> dict[str, int]:
+        """See `Backbone.input_sizes`."""
+        return dict(self._sizes)
+
     def preprocess(self, pictures: UInt8[Tensor, "B H W 3"], camera: str = STATIC) -> Float[Tensor, "B 3 size size"]:
         """See `Backbone.preprocess`; each camera has its size. Pictures that have it already are not resized."""
         resized = resize(pictures.to(self.device), self._sizes[camera], self.resample)

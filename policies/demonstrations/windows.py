@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Int, UInt8
 
-from calvinbench.policies.demonstrations.augmentation import draw_shifts, shift_pictures
+from calvinbench.policies.demonstrations.augmentation import draw_shifts, resize_pictures, shift_pictures
 from calvinbench.policies.demonstrations.demonstrations import Annotation, DataError, Demonstrations
 
 NATIVE_SIZES: Mapping[str, int] = {"static": 200, "gripper": 84}
@@ -30,6 +30,9 @@ class WindowSettings:
         chunk_length: Actions of a label.
         cameras: Which cameras' pictures are read.
         reads_robot: Whether `robot_obs` is read.
+        input_sizes: Pixels a side by camera that pictures are resized to, as the backbone itself would; it has nothing
+            left to do then. None to leave them as they are.
+        resample: The filter, one of `augmentation.FILTERS`.
         static_shift: Pixels of the native picture by which the static camera's are shifted at random, at most.
         gripper_shift: The same for the gripper's.
         same_shift_in_window: Whether all frames of a window are shifted alike.
@@ -42,6 +45,8 @@ class WindowSettings:
     from_start: bool = False
     cameras: tuple[str, ...] = ("static", "gripper")
     reads_robot: bool = False
+    input_sizes: Mapping[str, int] | None = None
+    resample: str = "bicubic"
     static_shift: int = 0
     gripper_shift: int = 0
     same_shift_in_window: bool = True
@@ -162,7 +167,10 @@ class Windows:
             shifts = draw_shifts(
                 generator, end - start, self._shifts[camera], same_in_window=settings.same_shift_in_window
             )
-            pictures[camera] = self._padded(shift_pictures(seen, shifts))
+            moved = shift_pictures(seen, shifts)
+            if settings.input_sizes is not None:
+                moved = resize_pictures(moved, settings.input_sizes[camera], settings.resample)
+            pictures[camera] = self._padded(moved)
         return Window(
             pictures=pictures,
             robot_obs=None if frames.robot_obs is None else self._padded(frames.robot_obs.astype(np.float32)),

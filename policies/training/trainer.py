@@ -111,7 +111,12 @@ def prepare(
     """
     apply_trainable_parts(model, settings.trainable)
     cut = window_settings(settings, config, model.head.config.chunk_length)
-    cut = replace(cut, paraphrases=sentences if settings.paraphrases else None)
+    cut = replace(
+        cut,
+        paraphrases=sentences if settings.paraphrases else None,
+        input_sizes=model.backbone.input_sizes,
+        resample=model.backbone.resample,
+    )
     optimization = settings.optimization
     tasks = settings.tasks or None
     windows = Windows(training, cut, tasks)
