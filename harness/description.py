@@ -57,6 +57,7 @@ class RunDescription:
             cameras alone in a world that has no others); None without pictures.
         chains: Planned number of chains: the first ones of the list.
         chain_digest: Of these chains.
+        tasks: Tasks that are run each alone, one a chain; empty for chains of several.
         max_steps: Steps for each subtask.
         instructions: Name of the instruction set.
         instruction_digest: Of the sentences that it may give.
@@ -86,6 +87,7 @@ class RunDescription:
     instructions: str
     instruction_digest: str
     seed: int
+    tasks: tuple[str, ...] = ()
     weights_digest: str | None = None
     depth_bits: int | None = None
     reference_frame: str | None = None
@@ -124,6 +126,7 @@ class RunDescription:
             **known
             | {
                 "observation_keys": tuple(values["observation_keys"]),
+                "tasks": tuple(values.get("tasks", ())),
                 "memory": Memory(**values["memory"]),
                 "official": Official(values["official"]["official"], tuple(values["official"]["because"])),
                 "sessions": tuple(Session(**session) for session in values["sessions"]),

@@ -18,6 +18,8 @@ from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import ActionConvention
 from calvinbench.envs.renderers import RENDERERS
 from calvinbench.envs.simulation import RUN_SIMULATIONS
+from calvinbench.envs.task_chains import allowing_states, single_task_chains
+from calvinbench.envs.tasks import TASKS
 from calvinbench.harness.description import RunDescription, judge_official
 from calvinbench.harness.executors import run_in_process, run_in_processes
 from calvinbench.harness.provenance import this_session
@@ -83,11 +85,8 @@ def evaluate(
         OSError: The folder cannot be written.
     """
     settings = setup.settings
-    all_chains = tuple(chain_lists.published() if chains is None else chains)
-    if settings.chains > len(all_chains):
-        raise ValueError(
-            f"expected chains of at most {len(all_chains)}, the length of the list, got {settings.chains}."
-        )
+    all_chains = _all_chains(settings, chains)
+    num_chains = _num_chains(settings, all_chains)
     worker = Worker(setup)
     try:
         require_same_conventions(worker.policy.traits, worker.world)
@@ -96,7 +95,7 @@ def evaluate(
             finished = {record.chain for record in writer.records}
             jobs = [
                 make_job(number, chain, settings.seed)
-                for number, chain in enumerate(all_chains[: settings.chains])
+                for number, chain in enumerate(all_chains[:num_chains])
                 if number not in finished
             ]
             if jobs or not writer.records:
@@ -105,6 +104,24 @@ def evaluate(
     finally:
         worker.close()
     return load_run(directory)
+
+
+def _all_chains(settings: RunSettings, chains: Sequence[Chain] | None) -> tuple[Chain, ...]:
+    """The list whose first chains are run."""
+    if settings.tasks:
+        return single_task_chains(settings.tasks, settings.chains)
+    return tuple(chain_lists.published() if chains is None else chains)
+
+
+def _num_chains(settings: RunSettings, all_chains: Sequence[Chain]) -> int:
+    """How many of them: all where tasks are run alone, for `chains` counts the states of each task then."""
+    if settings.tasks:
+        return len(all_chains)
+    if settings.chains > len(all_chains):
+        raise ValueError(
+            f"expected chains of at most {len(all_chains)}, the length of the list, got {settings.chains}."
+        )
+    return settings.chains
 
 
 def _digest_of_first(all_chains: Sequence[Chain], count: int) -> str:
@@ -169,7 +186,8 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
     instructions = worker.instructions
     asset_digest = world.digest() if hasattr(world, "digest") else "unknown"
     renderer = str(getattr(world, "renderer", "none"))
-    chain_digest = chain_lists.digest(all_chains[: settings.chains])
+    num_chains = _num_chains(settings, all_chains)
+    chain_digest = chain_lists.digest(all_chains[:num_chains])
     return RunDescription(
         suite=suite,
         policy=settings.policy,
@@ -185,8 +203,8 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
             traits,
             scene=settings.scene,
             asset_digest=asset_digest,
-            is_published_list=chain_digest == chain_lists.digest(chain_lists.published()[: settings.chains]),
-            num_chains=settings.chains,
+            is_published_list=chain_digest == chain_lists.digest(chain_lists.published()[:num_chains]),
+            num_chains=num_chains,
             max_steps=settings.max_steps,
             instructions=instructions.name,
             renderer=renderer,
@@ -199,7 +217,8 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
         renderer=renderer,
         depth_bits=getattr(world, "depth_bits", None),
         reference_frame=reference_frame(worker.world),
-        chains=settings.chains,
+        chains=num_chains,
+        tasks=settings.tasks,
         chain_digest=chain_digest,
         max_steps=settings.max_steps,
         instructions=instructions.name,
@@ -243,6 +262,8 @@ def require_known_names(suite: Suite) -> None:
         require_working_renderer(suite.renderer)
     load_scene(suite.scene, suite.calvin_env)
     load_instructions(suite.instructions, suite.scene, suite.calvin, suite.calvin_env)
+    for task in suite.tasks:
+        allowing_states(require_name(task, TASKS, "task"))
     num_published = len(chain_lists.published())
     if suite.chains > num_published:
         raise ValueError(f"expected chains of at most {num_published}, the published ones, got {suite.chains}.")

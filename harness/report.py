@@ -12,7 +12,7 @@ from calvinbench.harness.runs import Run, find_runs
 
 REPORT_FOLDER = "report"
 _MUST_AGREE = (
-    *("chains", "chain_digest", "max_steps", "world", "scene", "asset_digest"),
+    *("chains", "chain_digest", "tasks", "max_steps", "world", "scene", "asset_digest"),
     *("instructions", "instruction_digest"),
 )
 _RENDERER_FIELDS = ("renderer", "depth_bits", "reference_frame")
@@ -65,9 +65,9 @@ def write_report(paths: Sequence[str | Path], out: Path | None = None, any_rende
     }
     for name, text in texts.items():
         write_text_atomically(directory / name, text)
-    figures = plots.save(plots.survival(runs), directory / "survival") + plots.save(
-        plots.tasks(runs), directory / "tasks"
-    )
+    figures = plots.save(plots.tasks(runs), directory / "tasks")
+    if not tables.are_of_tasks(runs):
+        figures = plots.save(plots.survival(runs), directory / "survival") + figures
     return Report(directory, (*(directory / name for name in texts), *figures), runs, markdown)
 
 

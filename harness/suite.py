@@ -23,7 +23,8 @@ class RunSettings:
     Attributes:
         policy: The policy's spec, `KIND:ARGUMENT[,key=value...]`.
         scene: Name of the scene.
-        chains: How many of the published chains, from the first.
+        chains: How many of the published chains, from the first; with `tasks`, how many initial states for each task.
+        tasks: Tasks to run each alone instead of chains; empty for chains.
         max_steps: Steps for each subtask.
         seed: Where the policy's random draws start from.
         memory_reset: When memory is cleared, `"subtask"` or `"chain"`; None leaves it to the policy.
@@ -38,6 +39,7 @@ class RunSettings:
     policy: str
     scene: str = "embedded"
     chains: int = 1000
+    tasks: tuple[str, ...] = ()
     max_steps: int = 360
     seed: int = 0
     memory_reset: str | None = None
@@ -81,6 +83,7 @@ class Suite:
         policy: The policies' specs.
         scene: As in `RunSettings`, for all of them; so are all that follow but `worlds` and `out`.
         chains: See `scene`.
+        tasks: See `scene`.
         max_steps: See `scene`.
         seed: See `scene`.
         memory_reset: See `scene`.
@@ -98,6 +101,7 @@ class Suite:
     name: str | None = None
     scene: str = "embedded"
     chains: int = 1000
+    tasks: tuple[str, ...] = ()
     max_steps: int = 360
     seed: int = 0
     memory_reset: str | None = None
@@ -131,6 +135,7 @@ class Suite:
                 policy=policy,
                 scene=self.scene,
                 chains=self.chains,
+                tasks=self.tasks,
                 max_steps=self.max_steps,
                 seed=self.seed,
                 memory_reset=self.memory_reset,
@@ -219,6 +224,11 @@ def parse_suite(name: str, text: str, origin: str) -> Suite:
     specs = (specs,) if isinstance(specs, str) else specs
     if not isinstance(specs, list | tuple) or not all(isinstance(spec, str) for spec in specs):
         raise ValueError(f"expected policy in suite '{origin}' to be a list of specs, got {specs!r}.")
+    if "tasks" in settings:
+        tasks = settings["tasks"]
+        if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):
+            raise ValueError(f"expected tasks in suite '{origin}' to be a list of names, got {tasks!r}.")
+        settings["tasks"] = tuple(tasks)
     if "out" in settings:
         if not isinstance(settings["out"], str) or not settings["out"]:
             raise ValueError(f"expected out in suite '{origin}' to be a folder's path, got {settings['out']!r}.")

@@ -72,7 +72,12 @@ def number_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def text_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """`Method | Train | 1 | ... | 5 | Avg. Len. | n | errors | steps` as text: percent and lengths with intervals."""
+    """`Method | Train | 1 | ... | 5 | Avg. Len. | n | errors | steps` as text: percent and lengths with intervals.
+
+    Of runs of each task alone: `Method | Train | one column a task | all | n | errors | steps`.
+    """
+    if are_of_tasks(runs):
+        return _text_table_of_tasks(runs)
     rows = []
     for summary, label in zip(map(summarize, runs), labels(runs), strict=True):
         description = summary.run.description
@@ -82,6 +87,25 @@ def text_table(runs: Sequence[Run]) -> pd.DataFrame:
             | {"Avg. Len.": _length(summary.average_length)}
             | {"n": str(len(summary.run.records)), "errors": str(summary.run.num_errored)}
             | {"steps": str(description.max_steps)}
+        )
+    return pd.DataFrame(rows)
+
+
+def are_of_tasks(runs: Sequence[Run]) -> bool:
+    """Whether these are runs of each task alone, not of chains."""
+    return bool(runs[0].description.tasks)
+
+
+def _text_table_of_tasks(runs: Sequence[Run]) -> pd.DataFrame:
+    rows = []
+    for run, label in zip(runs, labels(runs), strict=True):
+        by_task = statistics.task_success(run.records)
+        whole = statistics.proportion(int((run.completed > 0).sum()), len(run.records))
+        rows.append(
+            {"Method": label, "Train": run.description.train or "-"}
+            | {task: _percent(by_task[task]) if task in by_task else "-" for task in run.description.tasks}
+            | {"all": _percent(whole), "n": str(len(run.records)), "errors": str(run.num_errored)}
+            | {"steps": str(run.description.max_steps)}
         )
     return pd.DataFrame(rows)
 
@@ -108,6 +132,9 @@ def is_best(runs: Sequence[Run]) -> pd.DataFrame:
 
     Nothing is the best where there is nothing to compare it with, or where it is zero.
     """
+    if are_of_tasks(runs):
+        table = text_table(runs)
+        return pd.DataFrame(False, index=table.index, columns=table.columns)
     numbers = number_table(runs)
     best = pd.DataFrame(False, index=numbers.index, columns=text_table(runs).columns)
     fair = ~numbers["privileged"].astype(bool) & np.array([_is_sound(run) for run in runs])
@@ -186,7 +213,11 @@ def notes(runs: Sequence[Run]) -> list[str]:
     first = runs[0].description
     lines = [_official_note(runs)]
     lines.append(
-        f"{first.chains} chains of {NUM_SUBTASKS} subtasks, {first.max_steps} steps a subtask, scene {first.scene}, "
+        f"Each of {len(first.tasks)} tasks alone, {first.chains} starts in all, from the evaluation's initial states; "
+        f"{first.max_steps} steps, scene {first.scene}, instruction set {first.instructions}. Percent solved; in "
+        "brackets: 95% intervals, each for itself."
+        if are_of_tasks(runs)
+        else f"{first.chains} chains of {NUM_SUBTASKS} subtasks, {first.max_steps} steps a subtask, scene {first.scene}, "
         f"instruction set {first.instructions}. Columns 1 to 5: percent of chains with at least so many subtasks "
         "completed in a row. In brackets: 95% intervals, each for itself."
     )

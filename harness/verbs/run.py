@@ -26,6 +26,8 @@ class Run:
     """Scene, one of `calvinbench list scenes`."""
     chains: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1000)")] = None
     """The first N of the published chains."""
+    tasks: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="TASK ...", help_behavior_hint="")] = None
+    """Run each of these tasks alone, from N of the initial states that allow it (--chains N), instead of chains."""
     max_steps: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 360)")] = None
     """Steps for each subtask."""
     worlds: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1)")] = None
@@ -80,7 +82,7 @@ class Run:
     def _suite(self) -> Suite:
         """The suite's settings with the flags laid over them."""
         names = (
-            *("scene", "chains", "max_steps", "worlds", "seed", "memory_reset", "simulation", "instructions"),
+            *("scene", "chains", "tasks", "max_steps", "worlds", "seed", "memory_reset", "simulation", "instructions"),
             *("renderer", "depth_bits", "out"),
         )
         flags: dict[str, Any] = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
