@@ -7,7 +7,7 @@ from typing import Any
 from calvinbench.envs.calvin_scene import ASSET_DIGESTS
 from calvinbench.envs.simulation import REPRODUCIBLE
 from calvinbench.harness.provenance import Session
-from calvinbench.policies.policy import Memory, PolicyTraits
+from calvinbench.policies.policy import Memory, PolicyTraits, TrainedOn
 
 SCHEMA_VERSION = 1
 OFFICIAL_SCENE = "D"
@@ -36,7 +36,8 @@ class RunDescription:
     Attributes:
         policy: The policy's spec.
         label: What tables call it.
-        train: Training split as declared; None if nothing is declared.
+        train: Scene or split that the policy was trained on, as it says; None if it says nothing.
+        unlike_training: In what this world's pictures and scene are not those that the policy was trained on.
         action_convention: Of the policy and the world.
         observation_keys: What the policy reads.
         chunk_length: Actions that the policy predicts at once.
@@ -93,6 +94,7 @@ class RunDescription:
     reference_frame: str | None = None
     suite: str | None = None
     train: str | None = None
+    unlike_training: tuple[str, ...] = ()
     calvin_env: str | None = None
     simulation: str = REPRODUCIBLE
     created: str = ""
@@ -127,6 +129,7 @@ class RunDescription:
             | {
                 "observation_keys": tuple(values["observation_keys"]),
                 "tasks": tuple(values.get("tasks", ())),
+                "unlike_training": tuple(values.get("unlike_training", ())),
                 "memory": Memory(**values["memory"]),
                 "official": Official(values["official"]["official"], tuple(values["official"]["because"])),
                 "sessions": tuple(Session(**session) for session in values["sessions"]),
@@ -168,6 +171,32 @@ def with_session(description: RunDescription, session: Session) -> RunDescriptio
         description,
         created=description.created or session.started,
         sessions=(*description.sessions, session),
+    )
+
+
+def unlike_training(
+    trained_on: TrainedOn | None,
+    *,
+    scene: str,
+    asset_digest: str,
+    renderer: str,
+    depth_bits: int | None,
+    reference_frame: str | None,
+) -> tuple[str, ...]:
+    """In what a world is not the one that a policy was trained on, in words; what is not known is passed over."""
+    if trained_on is None:
+        return ()
+    pairs = {
+        "scene": (trained_on.scene, scene),
+        "assets": (trained_on.asset_digest, asset_digest),
+        "renderer": (trained_on.renderer, renderer),
+        "depth bits": (trained_on.depth_bits, depth_bits),
+        "reference picture": (trained_on.reference_frame, reference_frame),
+    }
+    return tuple(
+        f"{name} {str(before)[:12]} in training, {str(now)[:12]} here"
+        for name, (before, now) in pairs.items()
+        if before is not None and now is not None and before != now
     )
 
 

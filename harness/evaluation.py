@@ -20,7 +20,7 @@ from calvinbench.envs.renderers import RENDERERS
 from calvinbench.envs.simulation import RUN_SIMULATIONS
 from calvinbench.envs.task_chains import allowing_states, single_task_chains
 from calvinbench.envs.tasks import TASKS
-from calvinbench.harness.description import RunDescription, judge_official
+from calvinbench.harness.description import RunDescription, judge_official, unlike_training
 from calvinbench.harness.executors import run_in_process, run_in_processes
 from calvinbench.harness.provenance import this_session
 from calvinbench.harness.records import ChainRecord
@@ -188,6 +188,17 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
     renderer = str(getattr(world, "renderer", "none"))
     num_chains = _num_chains(settings, all_chains)
     chain_digest = chain_lists.digest(all_chains[:num_chains])
+    depth_bits, pictured = getattr(world, "depth_bits", None), reference_frame(worker.world)
+    unlike = unlike_training(
+        traits.trained_on,
+        scene=settings.scene,
+        asset_digest=asset_digest,
+        renderer=renderer,
+        depth_bits=depth_bits,
+        reference_frame=pictured,
+    )
+    if unlike:
+        _logger.warning("%s was trained on another world than this: %s.", traits.label, "; ".join(unlike))
     return RunDescription(
         suite=suite,
         policy=settings.policy,
@@ -215,8 +226,10 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
         calvin_env=getattr(world, "calvin_env_revision", None),
         simulation=str(getattr(world, "simulation", settings.simulation)),
         renderer=renderer,
-        depth_bits=getattr(world, "depth_bits", None),
-        reference_frame=reference_frame(worker.world),
+        depth_bits=depth_bits,
+        reference_frame=pictured,
+        train=None if traits.trained_on is None else traits.trained_on.scene,
+        unlike_training=unlike,
         chains=num_chains,
         tasks=settings.tasks,
         chain_digest=chain_digest,

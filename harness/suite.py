@@ -196,6 +196,13 @@ def load_suite(name_or_path: str) -> Suite:
     return parse_suite(name, files("calvinbench.harness.suites").joinpath(f"{name}.yaml").read_text("utf-8"), name)
 
 
+def _names(value: Any, origin: str) -> tuple[str, ...]:
+    """A list of tasks' names."""
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"expected tasks in suite '{origin}' to be a list of names, got {value!r}.")
+    return tuple(value)
+
+
 def parse_suite(name: str, text: str, origin: str) -> Suite:
     """Makes a suite of YAML text.
 
@@ -225,10 +232,7 @@ def parse_suite(name: str, text: str, origin: str) -> Suite:
     if not isinstance(specs, list | tuple) or not all(isinstance(spec, str) for spec in specs):
         raise ValueError(f"expected policy in suite '{origin}' to be a list of specs, got {specs!r}.")
     if "tasks" in settings:
-        tasks = settings["tasks"]
-        if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):
-            raise ValueError(f"expected tasks in suite '{origin}' to be a list of names, got {tasks!r}.")
-        settings["tasks"] = tuple(tasks)
+        settings["tasks"] = _names(settings["tasks"], origin)
     if "out" in settings:
         if not isinstance(settings["out"], str) or not settings["out"]:
             raise ValueError(f"expected out in suite '{origin}' to be a folder's path, got {settings['out']!r}.")

@@ -217,8 +217,8 @@ def notes(runs: Sequence[Run]) -> list[str]:
         f"{first.max_steps} steps, scene {first.scene}, instruction set {first.instructions}. Percent solved; in "
         "brackets: 95% intervals, each for itself."
         if are_of_tasks(runs)
-        else f"{first.chains} chains of {NUM_SUBTASKS} subtasks, {first.max_steps} steps a subtask, scene {first.scene}, "
-        f"instruction set {first.instructions}. Columns 1 to 5: percent of chains with at least so many subtasks "
+        else f"{first.chains} chains of {NUM_SUBTASKS} subtasks, {first.max_steps} steps a subtask, scene "
+        f"{first.scene}, instruction set {first.instructions}. Columns 1 to 5: percent of chains with at least so many subtasks "
         "completed in a row. In brackets: 95% intervals, each for itself."
     )
     if any(run.description.privileged for run in runs):
@@ -233,6 +233,8 @@ def notes(runs: Sequence[Run]) -> list[str]:
             "it shows the machinery, not what the architecture can do."
         )
     for run, label in named:
+        if run.description.unlike_training:
+            lines.append(f"Note: {label} was trained on another world: {'; '.join(run.description.unlike_training)}.")
         if run.num_missing:
             lines.append(f"Warning: {label} is not complete: {len(run.records)} of {run.description.chains} chains.")
         if has_too_many_errors(run):

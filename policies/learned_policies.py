@@ -1,7 +1,8 @@
 """Factories of learned policies: `untrained:BACKBONE` and `checkpoint:FOLDER`."""
 
 import json
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from calvinbench.policies.backbones.registry import BACKBONES, HUB_PREFIX, backb
 from calvinbench.policies.backbones.settings import BackboneSettings, layout_by_name
 from calvinbench.policies.backbones.sources import BUILD_ERRORS, BackboneSourceError
 from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
-from calvinbench.policies.checkpoint import load_checkpoint
+from calvinbench.policies.checkpoint import Checkpoint, load_checkpoint
 from calvinbench.policies.config.blocks import read_config_file
+from calvinbench.policies.deprived_policy import DeprivedPolicy
 from calvinbench.policies.heads.config import HeadConfig, head_preset
-from calvinbench.policies.policy import Memory
+from calvinbench.policies.policy import Memory, TrainedOn
 from calvinbench.policies.policy_config import PolicyConfig
 from calvinbench.policies.spec import PolicySpecError, parse_integer, parse_switch, require_argument
 from calvinbench.policies.trainable import apply_trainable_parts
@@ -141,10 +143,12 @@ def make_checkpoint_policy(
     memory_span: str | None = None,
     memory_reset: str | None = None,
     chunk_rule: str | None = None,
+    blind: str = "false",
+    deaf: str = "false",
     device: str = "auto",
     dtype: str = "float32",
     compile: str = "false",  # noqa: A002  as above
-) -> VLMLSTMPolicy:
+) -> VLMLSTMPolicy | DeprivedPolicy:
     """Makes `checkpoint:FOLDER`; memory and chunk rule are by default what it was trained with.
 
     Args:
@@ -152,6 +156,8 @@ def make_checkpoint_policy(
         memory_span: See `make_untrained_policy`, as all that follows.
         memory_reset: See there.
         chunk_rule: See there.
+        blind: `true` for pictures of zeros, a control.
+        deaf: `true` for an instruction that says nothing, a control.
         device: See there.
         dtype: See there.
         compile: See there.
@@ -163,7 +169,17 @@ def make_checkpoint_policy(
     usage = Usage.parse(device, dtype, compile)
     checkpoint = load_checkpoint(Path(folder))
     config = with_memory(checkpoint.config, memory_span, memory_reset, chunk_rule)
-    return VLMLSTMPolicy(checkpoint.model, config, usage, checkpoint.digest)
+    policy = VLMLSTMPolicy(checkpoint.model, config, usage, checkpoint.digest, _trained_on(checkpoint))
+    is_blind, is_deaf = parse_switch("blind", blind), parse_switch("deaf", deaf)
+    return DeprivedPolicy(policy, blind=is_blind, deaf=is_deaf) if is_blind or is_deaf else policy
+
+
+def _trained_on(checkpoint: Checkpoint) -> TrainedOn | None:
+    """What the checkpoint's notes say of its training pictures."""
+    data = checkpoint.notes.get("data")
+    if not isinstance(data, Mapping):
+        return None
+    return TrainedOn(**{field.name: data.get(field.name) for field in fields(TrainedOn)})
 
 
 def _source(name: str, vlm: str | None) -> str | None:

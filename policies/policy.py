@@ -42,6 +42,25 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainedOn:
+    """What a policy's training pictures were of, as their recorder wrote it down; None for what is not known.
+
+    Attributes:
+        scene: The scene's name.
+        asset_digest: SHA-256 of what the scene was loaded from.
+        renderer: Who drew the pictures.
+        depth_bits: Of the renderer's depth buffer.
+        reference_frame: SHA-256 of the pictures of a fixed state: machines that draw differently have different ones.
+    """
+
+    scene: str | None = None
+    asset_digest: str | None = None
+    renderer: str | None = None
+    depth_bits: int | None = None
+    reference_frame: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyTraits:
     """What a policy says of itself, before anything runs; the harness compares it with the world.
 
@@ -56,6 +75,7 @@ class PolicyTraits:
         privileged: Whether `act` is also given `PrivilegedState`; tables mark such policies.
         max_batch_size: The most worlds that one object can serve, None for any number.
         weights_digest: SHA-256 of the file of weights, None where there is none.
+        trained_on: Where its training pictures are from, None where that is not known.
 
     Raises:
         UnknownNameError: There is no such action convention or observation key.
@@ -71,6 +91,7 @@ class PolicyTraits:
     privileged: bool = False
     max_batch_size: int | None = None
     weights_digest: str | None = None
+    trained_on: TrainedOn | None = None
 
     def __post_init__(self) -> None:
         conventions = list(ActionConvention)

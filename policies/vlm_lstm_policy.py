@@ -16,7 +16,7 @@ from calvinbench.policies.chunks import ChunkExecutor, ChunkRule, ChunkState
 from calvinbench.policies.heads.actions import POSE_DIM
 from calvinbench.policies.heads.head import HeadState
 from calvinbench.policies.memory import make_memory
-from calvinbench.policies.policy import Decision, PolicyTraits
+from calvinbench.policies.policy import Decision, PolicyTraits, TrainedOn
 from calvinbench.policies.policy_config import PolicyConfig
 from calvinbench.policies.sizes import size_in_words
 from calvinbench.policies.usage import Usage
@@ -43,7 +43,12 @@ class VLMLSTMPolicy:
     """
 
     def __init__(
-        self, model: VLMLSTM, config: PolicyConfig, usage: Usage | None = None, digest: str | None = None
+        self,
+        model: VLMLSTM,
+        config: PolicyConfig,
+        usage: Usage | None = None,
+        digest: str | None = None,
+        trained_on: TrainedOn | None = None,
     ) -> None:
         """Takes the model and puts it into eval mode, where and how the usage says.
 
@@ -52,6 +57,7 @@ class VLMLSTMPolicy:
             config: Its settings.
             usage: Where and how it runs; as it stands if None.
             digest: Of the weights, for the record.
+            trained_on: Where its training pictures are from, for the record.
 
         Raises:
             ValueError: The head cannot have this memory, or the rule executes more than a chunk has.
@@ -76,6 +82,7 @@ class VLMLSTMPolicy:
             chunk_rule=config.chunk_rule,
             memory=config.memory,
             weights_digest=digest,
+            trained_on=trained_on,
         )
 
     @property
