@@ -201,10 +201,13 @@ def _lift(view: View, block: str) -> Motion:
     if place == "drawer":
         yield from _open_drawer_for(view, view.position(block)[1])
     yield from grasp(view, block)
-    rise = {"table": 0.07, "slider": 0.05, "drawer": 0.12}[place]
-    yield from go(view, view.tcp + [0.0, 0.0, rise], gripper=CLOSED, speed=0.6)
     if place == "slider":
-        yield from go(view, view.tcp + 0.12 * CABINET_OUT, gripper=CLOSED, speed=0.6)
+        # Out along the slope at once: straight up, the wrist meets the cabinet's edge before the block has risen enough.
+        yield from go(view, view.tcp + [0.0, 0.0, 0.006], gripper=CLOSED, speed=0.6)
+        yield from go(view, view.tcp + 0.16 * CABINET_OUT, gripper=CLOSED, speed=0.6)
+        return
+    rise = 0.07 if place == "table" else 0.12
+    yield from go(view, view.tcp + [0.0, 0.0, rise], gripper=CLOSED, speed=0.6)
 
 
 def _rotate(view: View, block: str, sign: int) -> Motion:
