@@ -202,7 +202,7 @@ def _lift(view: View, block: str) -> Motion:
         yield from _open_drawer_for(view, view.position(block)[1])
     yield from grasp(view, block)
     if place == "slider":
-        # Out along the slope at once: straight up, the wrist meets the cabinet's edge before the block has risen enough.
+        # Along the front's slope at once: straight up, the wrist meets the cabinet before the block has risen enough.
         yield from go(view, view.tcp + [0.0, 0.0, 0.006], gripper=CLOSED, speed=0.6)
         yield from go(view, view.tcp + 0.16 * CABINET_OUT, gripper=CLOSED, speed=0.6)
         return
