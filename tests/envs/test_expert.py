@@ -7,12 +7,17 @@ import pytest
 
 from calvinbench.envs.chain_env import ChainEnv, privileged_state
 from calvinbench.envs.chains import Chain, published
-from calvinbench.envs.expert import Expert
+from calvinbench.envs.expert import EXACT_M, NOISY_M, Expert
 from calvinbench.envs.instructions import embedded_instructions
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.envs.tasks import TASKS, solved
 from calvinbench.envs.world_info import as_world_info
+
+TURNING = Chain(
+    next(chain.initial_state for chain in published() if chain.subtasks[0] == "rotate_red_block_left"),
+    ("rotate_red_block_left",),
+)
 
 
 def run_chain(env: ChainEnv, chain: Chain) -> tuple[int, list[str], float]:
@@ -58,6 +63,62 @@ def test_the_expert_does_every_task_and_real_rollouts_satisfy_the_oracle():
     env.close()
     assert set(done) == set(TASKS)
     assert sum(done.values()) == sum(reached.values())
+
+
+def shaken(action: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """An action with noise on its pose, inside [-1, 1]."""
+    return np.concatenate([np.clip(action[:6] + noise, -1.0, 1.0), action[6:]])
+
+
+@pytest.mark.parametrize("number", [10, 860])
+def test_actions_stay_inside_their_range_and_what_failed_once_is_solved(number: int):
+    env = ChainEnv(PlayTableEnv(cameras=()), embedded_instructions())
+    completed, _, largest = run_chain(env, published()[number])
+    env.close()
+    assert completed == 5
+    assert largest <= 1.0
+
+
+def test_the_expert_works_where_its_actions_are_shaken():
+    env = ChainEnv(PlayTableEnv(cameras=()), embedded_instructions())
+    generator, noise = np.random.default_rng(0), np.zeros(6)
+    solved_tasks = 0
+    for number in (10, 860):
+        observation, info = env.reset(options={"chain": published()[number]})
+        expert, done = Expert(tolerance_m=NOISY_M), False
+        while not done:
+            # AR(1) noise whose deviation is 0.15 of an action's unit: 3 mm and 7.5 mrad a step.
+            noise = 0.8 * noise + 0.15 * 0.6 * generator.standard_normal(6)
+            action = expert.act(privileged_state(observation, info))
+            assert float(np.abs(action).max()) <= 1.0
+            observation, _, terminated, truncated, info = env.step(shaken(action, noise))
+            done = terminated or truncated
+        solved_tasks += info["completed"]
+    env.close()
+    assert solved_tasks >= 9
+
+
+def test_an_exact_expert_waits_in_vain_where_its_actions_are_shaken():
+    """The looser tolerance is what makes the difference: the same noise, the same task, far more steps without it."""
+    env = ChainEnv(PlayTableEnv(cameras=()), embedded_instructions())
+    steps = {}
+    for tolerance_m in (EXACT_M, NOISY_M):
+        generator, noise = np.random.default_rng(0), np.zeros(6)
+        observation, info = env.reset(options={"chain": TURNING})
+        expert, done = Expert(tolerance_m=tolerance_m), False
+        while not done:
+            noise = 0.8 * noise + 0.15 * 0.6 * generator.standard_normal(6)
+            action = expert.act(privileged_state(observation, info))
+            observation, _, terminated, truncated, info = env.step(shaken(action, noise))
+            done = terminated or truncated
+        steps[tolerance_m] = info["ended_steps"]
+    env.close()
+    assert steps[NOISY_M] < 0.6 * steps[EXACT_M]
+
+
+def test_a_tolerance_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="tolerance above 0"):
+        Expert(tolerance_m=0.0)
 
 
 def test_the_expert_refuses_an_unknown_task():
