@@ -81,7 +81,7 @@ class CNNBackbone(Backbone):
                 for camera in settings.cameras
             }
         )
-        self.readout = Readout(readout, self.width, len(settings.cameras))
+        self.readout = Readout(readout, self.width, len(settings.cameras), self.num_image_tokens)
 
     @classmethod
     def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
@@ -105,6 +105,7 @@ class CNNBackbone(Backbone):
                 "block_width": 64,
                 "num_blocks": 1,
                 "num_maps": 16,
+                "grid_width": 32,
                 "num_layers": 2,
                 "num_heads": 4,
                 "intermediate_size": 512,
@@ -132,6 +133,7 @@ class CNNBackbone(Backbone):
                 "block_width": 128,
                 "num_blocks": 2,
                 "num_maps": 32,
+                "grid_width": 32,
                 "num_layers": 2,
                 "num_heads": 8,
                 "intermediate_size": 1024,

@@ -44,6 +44,7 @@ class ReadoutNumbers:
         block_width: Inner width of the blocks that the sentence modulates.
         num_blocks: Such blocks of a camera.
         num_maps: Heat maps of a camera.
+        grid_width: Features of each place that [LRN] gets in order, place by place.
         num_layers: Layers in which [LRN] attends to sentence and pictures.
         num_heads: Attention heads of a layer.
         intermediate_size: Inner width of its feed-forward part.
@@ -52,6 +53,7 @@ class ReadoutNumbers:
     block_width: int
     num_blocks: int
     num_maps: int
+    grid_width: int
     num_layers: int
     num_heads: int
     intermediate_size: int
@@ -193,7 +195,7 @@ class ReadoutLayer(nn.Module):
 class Readout(nn.Module):
     """The fused feature at [LRN], from the sentence and the cameras' tokens."""
 
-    def __init__(self, numbers: ReadoutNumbers, width: int, num_cameras: int) -> None:
+    def __init__(self, numbers: ReadoutNumbers, width: int, num_cameras: int, num_places: int) -> None:
         super().__init__()
         cameras = range(num_cameras)
         self.blocks = nn.ModuleList(
@@ -203,6 +205,8 @@ class Readout(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in cameras)
         self.places = nn.ModuleList(ExpectedPlaces(width, numbers.num_maps) for _ in cameras)
         self.from_places = nn.Linear(num_cameras * 2 * numbers.num_maps, width)
+        self.thin = nn.ModuleList(nn.Linear(width, numbers.grid_width) for _ in cameras)
+        self.from_grid = nn.Linear(num_cameras * num_places * numbers.grid_width, width)
         self.from_sentence = nn.Linear(width, width)
         self.layers = nn.ModuleList(
             ReadoutLayer(width, numbers.num_heads, numbers.intermediate_size) for _ in range(numbers.num_layers)
@@ -225,7 +229,10 @@ class Readout(nn.Module):
         """The fused feature."""
         cameras = zip(self.places, seen.vision.chunk(len(self.places), 1), strict=True)
         places = torch.cat([expected(tokens) for expected, tokens in cameras], dim=1)
-        one = lrn.to(seen.text.dtype) + self.from_sentence(seen.sentence) + self.from_places(places)
+        thinned = zip(self.thin, seen.vision.chunk(len(self.thin), 1), strict=True)
+        grid = torch.cat([functional.relu(thin(tokens)).flatten(1) for thin, tokens in thinned], dim=1)
+        one = lrn.to(seen.text.dtype) + self.from_sentence(seen.sentence)
+        one = one + self.from_places(places) + self.from_grid(grid)
         many = torch.cat([seen.text, seen.vision], dim=1)
         attended = functional.pad(seen.attended, (0, seen.vision.shape[1]), value=True)
         for layer in self.layers:
