@@ -27,7 +27,7 @@ from calvinbench.policies.backbones.backbone import Backbone, Parts
 from calvinbench.policies.backbones.cnn_modules import Readout, ReadoutNumbers, Seen, Tower, TowerNumbers
 from calvinbench.policies.backbones.minilm_effnet_modules import PictureProjection
 from calvinbench.policies.backbones.pictures import Pictures
-from calvinbench.policies.backbones.prompt import Kind, Layout, Prompt, TokenBatch, collate
+from calvinbench.policies.backbones.prompt import Kind, Layout, Prompt, TokenBatch, collate, distinct_rows
 from calvinbench.policies.backbones.prompt_composer import refuse_layout, seed_prompt
 from calvinbench.policies.backbones.resize import resize
 from calvinbench.policies.backbones.settings import MAX_POOLING, BackboneSettings
@@ -258,14 +258,11 @@ class CNNBackbone(Backbone):
 
     def _text(self, tokens: TokenBatch, end: int) -> Float[Tensor, "B end width"]:
         """Features of text, which is all before `end`; equal rows are read once."""
-        absent = -1
-        ids = tokens.ids[:, :end].masked_fill(~tokens.attended[:, :end], absent)
-        distinct, row_of = torch.unique(ids, dim=0, return_inverse=True)
-        attended = distinct != absent
+        rows = distinct_rows(tokens, end)
         text: Tensor = self.text_encoder(
-            input_ids=distinct.masked_fill(~attended, self.pad_id),
-            attention_mask=attended.long(),
-            position_ids=(attended.cumsum(1) - 1).clamp(min=0),
+            input_ids=rows.ids,
+            attention_mask=rows.attended.long(),
+            position_ids=rows.positions,
             use_cache=False,
         ).last_hidden_state
-        return text[row_of]
+        return text[rows.row_of]

@@ -42,7 +42,7 @@ from calvinbench.policies.backbones.minilm_effnet_weights import (
     read_sentence_encoder,
     read_vision_tower,
 )
-from calvinbench.policies.backbones.prompt import Kind, Layout, Prompt, TokenBatch
+from calvinbench.policies.backbones.prompt import Kind, Layout, Prompt, TokenBatch, distinct_rows
 from calvinbench.policies.backbones.prompt_composer import refuse_layout
 from calvinbench.policies.backbones.settings import MAX_POOLING, BackboneSettings
 from calvinbench.policies.backbones.sources import BackboneSourceError
@@ -219,16 +219,20 @@ class MiniLMEffNetBackbone(Backbone):
         vision_tokens: Float[Tensor, "B num_vision vision_dim"],
         lrn: Float[Tensor, " width"],
     ) -> Float[Tensor, "B L width"]:
-        """See `Backbone.decode`. Every row ends in as many tokens of pictures and [LRN]; what is before is text."""
+        """See `Backbone.decode`. Every row ends in as many tokens of pictures and [LRN]; what is before is text.
+
+        Sentences that are equal are read once.
+        """
         num_lrn = 0 if self.settings.readout == MAX_POOLING else 1
         end = tokens.ids.shape[1] - vision_tokens.shape[1] - num_lrn
+        rows = distinct_rows(tokens, end)
         text: Tensor = self.text_encoder(
-            input_ids=tokens.ids[:, :end],
-            attention_mask=tokens.attended[:, :end].long(),
-            position_ids=tokens.positions[:, :end],
+            input_ids=rows.ids,
+            attention_mask=rows.attended.long(),
+            position_ids=rows.positions,
             use_cache=False,
-        ).last_hidden_state  # (B, end, width)
-        embedded = functional.pad(text, (0, 0, 0, tokens.ids.shape[1] - end))  # (B, L, width)
+        ).last_hidden_state  # (D, end, width)
+        embedded = functional.pad(text[rows.row_of], (0, 0, 0, tokens.ids.shape[1] - end))  # (B, L, width)
         embedded = embedded.masked_scatter(tokens.is_vision[..., None], vision_tokens.to(embedded.dtype))
         for kind, camera in zip((Kind.STATIC, Kind.GRIPPER), self.fusion.camera, strict=True):
             embedded = embedded + (tokens.kinds == kind)[..., None] * camera

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Int
@@ -102,6 +103,36 @@ class TokenBatch:
     def is_lrn(self) -> Bool[Tensor, "B L"]:
         """Which tokens are [LRN]."""
         return self.kinds == Kind.LRN
+
+
+class DistinctRows(NamedTuple):
+    """The first tokens of a batch's rows, each distinct row once: frames of a window have the same sentence.
+
+    Attributes:
+        ids: Token ids; any where nothing is.
+        attended: Which of them are no padding.
+        positions: Place of each token in its row, from 0.
+        row_of: Which of these rows each of the batch's is.
+    """
+
+    ids: Int[Tensor, "D end"]
+    attended: Bool[Tensor, "D end"]
+    positions: Int[Tensor, "D end"]
+    row_of: Int[Tensor, " B"]
+
+
+def distinct_rows(tokens: TokenBatch, end: int) -> DistinctRows:
+    """The distinct rows among the first tokens of a batch.
+
+    Args:
+        tokens: The batch.
+        end: How many tokens count.
+    """
+    absent = -1
+    ids = tokens.ids[:, :end].masked_fill(~tokens.attended[:, :end], absent)
+    distinct, row_of = torch.unique(ids, dim=0, return_inverse=True)
+    attended = distinct != absent
+    return DistinctRows(distinct.clamp(min=0), attended, (attended.long().cumsum(1) - 1).clamp(min=0), row_of)
 
 
 def collate(prompts: Sequence[Prompt], pad_id: int, device: torch.device) -> TokenBatch:
