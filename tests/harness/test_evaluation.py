@@ -7,11 +7,11 @@ from fakes import CHAINS, SOLVER_COMPLETES, make_fake_world
 from calvinbench.envs.chains import initial_observation, published
 from calvinbench.envs.fake_play_table import FakePlayTable
 from calvinbench.envs.names import UnknownNameError
-from calvinbench.harness.description import differences
+from calvinbench.harness.description import differences, unlike_training
 from calvinbench.harness.evaluation import ConventionMismatchError, evaluate, require_known_names
 from calvinbench.harness.run_directory import RunMismatchError
 from calvinbench.harness.suite import Suite
-from calvinbench.policies.policy import Memory
+from calvinbench.policies.policy import Memory, TrainedOn
 
 
 def outcomes(run):
@@ -208,3 +208,22 @@ def test_any_vlm_of_the_hub_is_a_known_backbone_and_another_name_is_not():
     require_known_names(Suite(policy=("untrained:hf:ORG/NAME",)))
     with pytest.raises(UnknownNameError, match=r"Unknown backbone 'kosmos'\. Did you mean 'kosmos2'"):
         require_known_names(Suite(policy=("untrained:kosmos",)))
+
+
+def test_tasks_are_run_each_alone_and_the_run_file_says_so(run_fake):
+    run = run_fake("solver", chains=3, tasks=("open_drawer", "turn_on_led"))
+    assert [record.subtasks[0].task for record in run.records] == ["open_drawer"] * 3 + ["turn_on_led"] * 3
+    assert run.completed.tolist() == [1] * 6
+    assert run.description.tasks == ("open_drawer", "turn_on_led")
+    assert run.description.chains == 6
+    assert "the chains are not the published ones" in run.description.official.because
+
+
+def test_a_world_that_is_not_that_of_training_is_told_in_words():
+    here = {"scene": "D", "asset_digest": "abc", "renderer": "opengl-look", "depth_bits": 16, "reference_frame": None}
+    assert unlike_training(None, **here) == ()
+    assert unlike_training(TrainedOn(scene="D", asset_digest="abc", reference_frame="x"), **here) == ()
+    assert unlike_training(TrainedOn(scene="embedded", depth_bits=24, renderer="opengl-look"), **here) == (
+        "scene embedded in training, D here",
+        "depth bits 24 in training, 16 here",
+    )

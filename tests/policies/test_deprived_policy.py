@@ -1,0 +1,65 @@
+from dataclasses import replace
+
+import numpy as np
+
+from calvinbench.envs.observation import Observation
+from calvinbench.policies.check import check_policy, made_up_observation
+from calvinbench.policies.deprived_policy import NO_INSTRUCTION, DeprivedPolicy
+from calvinbench.policies.policy import Decision, PolicyTraits
+from calvinbench.policies.registry import make_policy
+
+
+class Listener:
+    """Keeps what it was given."""
+
+    traits = PolicyTraits(label="listener", observation_keys=("rgb_static", "robot_obs"))
+
+    def __init__(self):
+        self.seen, self.told = None, None
+
+    def initial_state(self, batch_size, seeds=None):
+        return batch_size
+
+    def reset_state(self, state, rows):
+        return state
+
+    def act(self, observations, instructions, state, privileged=None):
+        self.seen, self.told = observations, instructions
+        return Decision(np.zeros((state, 7)), state)
+
+
+def observe():
+    return Observation.stack([made_up_observation(np.random.default_rng(0))], ("rgb_static", "robot_obs"))
+
+
+def test_a_blind_policy_sees_black_pictures_and_all_else():
+    inner, seen = Listener(), observe()
+    DeprivedPolicy(inner, blind=True).act(seen, ["open the drawer"], 1)
+    assert inner.seen.rgb_static.shape == seen.rgb_static.shape
+    assert not inner.seen.rgb_static.any()
+    np.testing.assert_array_equal(inner.seen.robot_obs, seen.robot_obs)
+    assert inner.told == ["open the drawer"]
+    assert seen.rgb_static.any()
+
+
+def test_a_deaf_policy_is_told_the_same_whatever_the_task():
+    inner, seen = Listener(), observe()
+    DeprivedPolicy(inner, deaf=True).act(seen, ["open the drawer"], 1)
+    assert inner.told == [NO_INSTRUCTION]
+    np.testing.assert_array_equal(inner.seen.rgb_static, seen.rgb_static)
+
+
+def test_the_label_says_what_it_lacks_and_all_other_traits_are_the_policys():
+    inner = Listener()
+    traits = DeprivedPolicy(inner, blind=True, deaf=True).traits
+    assert traits.label == "listener, blind, deaf"
+    assert replace(traits, label="listener") == inner.traits
+
+
+def test_a_deprived_learned_policy_keeps_to_the_interface_and_acts_otherwise():
+    policy = make_policy("untrained:cnn,hidden_dim=8,num_layers=1")
+    deprived = DeprivedPolicy(policy, blind=True, deaf=True)
+    check_policy(deprived)
+    seen = Observation.stack([made_up_observation(np.random.default_rng(0))], policy.traits.observation_keys)
+    actions = [each.act(seen, ["open the drawer"], each.initial_state(1)).actions for each in (policy, deprived)]
+    assert np.abs(actions[0] - actions[1]).max() > 1e-4
