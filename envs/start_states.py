@@ -12,8 +12,6 @@ from calvinbench.envs.world_info import BLOCKS
 
 MIN_BLOCK_DISTANCE_M = 0.09
 """Between the centres of blocks: fingers fit between them."""
-BUTTON = np.array([-0.12, -0.12])
-"""Where the led's button stands on scene D's table; blocks keep away from it by `MIN_BLOCK_DISTANCE_M`."""
 YAW_RANGE = (np.pi / 4, 3 * np.pi / 4)
 """Radians between which yaws are drawn: twice as wide as the evaluation's."""
 EVALUATION_CLEARANCE_M = 0.01
@@ -67,7 +65,8 @@ def _evaluation_poses() -> Float64[np.ndarray, "192 3 6"]:
 
 def _yaw_between(one: Float64[np.ndarray, "N 3"], other: Float64[np.ndarray, "3"]) -> Float64[np.ndarray, "N 3"]:
     """Angle between yaws, 0..pi."""
-    return np.abs((one - other + np.pi) % (2 * np.pi) - np.pi)
+    between: Float64[np.ndarray, "N 3"] = np.abs((one - other + np.pi) % (2 * np.pi) - np.pi)
+    return between
 
 
 def _draw(generator: np.random.Generator, scene: Scene) -> StartState:
@@ -100,7 +99,7 @@ def _draw_places(generator: np.random.Generator) -> tuple[str, ...]:
 def _draw_positions(
     generator: np.random.Generator, scene: Scene, places: tuple[str, ...], drawer_m: float
 ) -> list[Float64[np.ndarray, "3"]]:
-    """A position for each block in its place, apart from each other and from the button."""
+    """A position for each block in its place, apart from each other."""
     while True:
         positions = []
         for place in places:
@@ -110,11 +109,6 @@ def _draw_positions(
                 positions.append(scene.surfaces[place].draw(generator))
         gaps = [
             float(np.linalg.norm(one - other)) for index, one in enumerate(positions) for other in positions[:index]
-        ]
-        gaps += [
-            float(np.linalg.norm(position[:2] - BUTTON))
-            for place, position in zip(places, positions, strict=True)
-            if place == "table"
         ]
         if min(gaps) > MIN_BLOCK_DISTANCE_M:
             return positions

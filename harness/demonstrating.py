@@ -53,8 +53,8 @@ class Perturbation:
     kick_size: float = 0.8
 
     def __post_init__(self) -> None:
-        if not self.sigma >= 0 or not self.kick_size >= 0:
-            raise ValueError(f"expected noise of at least 0, got {self.sigma} and kicks of {self.kick_size}.")
+        if not 0 <= self.sigma < np.inf or not 0 <= self.kick_size < np.inf:
+            raise ValueError(f"expected finite noise of at least 0, got {self.sigma} and kicks of {self.kick_size}.")
         if not 0 <= self.correlation < 1 or not 0 <= self.kick_probability <= 1:
             raise ValueError(
                 "expected a correlation of at least 0 and below 1, and a probability of kicks from 0 to 1, got "
