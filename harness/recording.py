@@ -5,12 +5,11 @@ an episode depends on the seed and its number alone, so that the data are the sa
 """
 
 import json
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +21,17 @@ from calvinbench.envs.observation import CAMERA_SIZES
 from calvinbench.envs.start_states import draw_start_state
 from calvinbench.envs.tasks import TASKS
 from calvinbench.harness.demonstrating import Episode, Perturbation, demonstrate
+from calvinbench.harness.episode_records import RECORDS_FOLDER, EpisodeRecord, read_records, write_record
 from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.executors import process_pool
-from calvinbench.harness.recording_forms import CALVIN, FORMS, EpisodeRecord, RecordingForm, make_form
-from calvinbench.harness.run_directory import make_folder, write_text_atomically
+from calvinbench.harness.recording_forms import FORMS, RecordingForm, make_form
+from calvinbench.harness.run_directory import locked_folder, make_folder, write_text_atomically
+from calvinbench.policies.demonstrations.calvin_layout import CALVIN
 from calvinbench.policies.demonstrations.compact import DATASET_FILE, SCHEMA_VERSION, read_dataset_file
+from calvinbench.policies.demonstrations.opening import SPLITS
 
-TRAINING, VALIDATION = "training", "validation"
-SPLITS = (TRAINING, VALIDATION)
 RECORDED_SCENES = ("embedded", "D")
 """Scenes whose places the scripted expert knows."""
-_logger = logging.getLogger(__name__)
 
 
 class RecordingMismatchError(ValueError):
@@ -181,7 +180,7 @@ class Recorder:
         if episode.annotations:
             self._form.write(split, number, episode)
         record = _as_record(split, number, episode)
-        write_text_atomically(_record_file(settings.out, split, number), json.dumps(record.to_json()) + "\n")
+        write_record(settings.out, record)
         return record
 
 
@@ -195,36 +194,51 @@ def record(
     Args:
         settings: What is recorded.
         num_workers: Processes.
-        on_episode: Called with each finished episode, those of earlier calls first.
+        on_episode: Called with each finished episode that is asked for, those of earlier calls first.
 
     Returns:
-        All episodes, by split and number.
+        All episodes that there are, by split and number; an earlier call may have asked for more.
 
     Raises:
-        RecordingMismatchError: The folder holds demonstrations by other settings.
+        RecordingMismatchError: The folder holds demonstrations by other settings, or something else.
+        RunLockedError: Another process records into it.
         RunFailedError: A process died; the same command goes on.
+        DataError: What was recorded before is damaged.
     """
     if num_workers < 1:
         raise ValueError(f"expected at least 1 worker, got {num_workers}.")
-    form = _prepare(settings)
-    records = _read_records(settings)
-    for found in records.values():
-        on_episode(found)
-    missing = [key for key in settings.wanted() if key not in records]
-    for fresh in _record_missing(settings, missing, num_workers):
-        records[fresh.split, fresh.number] = fresh
-        on_episode(fresh)
-    for split in SPLITS:
-        form.finish(split, [records[key] for key in sorted(records) if key[0] == split], settings.scene)
+    description = _recorder(settings).describe()
+    _require_ours(settings.out)
+    make_folder(settings.out)
+    with locked_folder(settings.out):
+        form = _prepare(settings, description)
+        records = _read_whole_records(settings.out, form)
+        wanted = settings.wanted()
+        for key in wanted:
+            if key in records:
+                on_episode(records[key])
+        for fresh in _record_missing(settings, [key for key in wanted if key not in records], num_workers):
+            records[fresh.split, fresh.number] = fresh
+            on_episode(fresh)
+        for split in SPLITS:
+            form.finish(split, [records[key] for key in sorted(records) if key[0] == split], settings.scene)
     return tuple(records[key] for key in sorted(records))
 
 
-def _prepare(settings: RecordingSettings) -> RecordingForm:
+def _require_ours(out: Path) -> None:
+    """Sees that a folder without the recorder's own file has nothing in it that recording would write over."""
+    if (out / DATASET_FILE).exists():
+        return
+    for name in (*SPLITS, RECORDS_FOLDER):
+        if (out / name).is_dir() and any((out / name).iterdir()):
+            raise RecordingMismatchError(
+                f"expected an empty folder or demonstrations of ours, but '{out / name}' has files and there is no "
+                f"{DATASET_FILE} in '{out}'. Choose another --out."
+            )
+
+
+def _prepare(settings: RecordingSettings, description: Mapping[str, Any]) -> RecordingForm:
     """Makes the folders and writes what the data set says of itself, or sees that it says the same."""
-    for split in SPLITS:
-        make_folder(settings.out / split)
-        make_folder(settings.out / "episodes" / split)
-    description = _recorder(settings).describe()
     if (settings.out / DATASET_FILE).exists():
         before = read_dataset_file(settings.out)
         differing = [
@@ -239,7 +253,21 @@ def _prepare(settings: RecordingSettings) -> RecordingForm:
             )
     else:
         write_text_atomically(settings.out / DATASET_FILE, json.dumps(description, indent=2) + "\n")
+    for split in SPLITS:
+        for folder in (settings.out / split, settings.out / RECORDS_FOLDER / split):
+            make_folder(folder)
+            for torn in (*folder.glob("*.part"), *folder.glob("*.tmp")):
+                torn.unlink()
     return make_form(settings.form, settings.out, settings.picture_sizes)
+
+
+def _read_whole_records(out: Path, form: RecordingForm) -> dict[tuple[str, int], EpisodeRecord]:
+    """Finished episodes whose frames are still there; more than are asked for now are kept."""
+    records = read_records(out)
+    for split in SPLITS:
+        for number in form.lost(split, [records[key] for key in sorted(records) if key[0] == split]):
+            del records[split, number]
+    return records
 
 
 def _record_missing(
@@ -266,9 +294,9 @@ def _record_in_process(settings: RecordingSettings, split: str, number: int) -> 
     return _recorder(settings).record(split, number)
 
 
-@cache
+@lru_cache(maxsize=1)
 def _recorder(settings: RecordingSettings) -> Recorder:
-    """This process's recorder: its world is made once."""
+    """This process's recorder: its world is made once, for as long as settings are the same."""
     return Recorder(settings)
 
 
@@ -278,40 +306,5 @@ def _as_record(split: str, number: int, episode: Episode) -> EpisodeRecord:
         number=number,
         num_frames=len(episode.frames) if episode.annotations else 0,
         annotations=tuple(episode.annotations),
-        failed_task=episode.failure and episode.failure.task,
+        failed_task=None if episode.failure is None else episode.failure.task,
     )
-
-
-def _record_file(out: Path, split: str, number: int) -> Path:
-    return out / "episodes" / split / f"{number:06d}.json"
-
-
-def _read_records(settings: RecordingSettings) -> dict[tuple[str, int], EpisodeRecord]:
-    """Finished episodes; more than are asked for now are kept."""
-    records = {}
-    for split in SPLITS:
-        for file in sorted((settings.out / "episodes" / split).glob("*.json")):
-            found = EpisodeRecord.from_json(json.loads(file.read_text("utf-8")))
-            records[split, found.number] = found
-    return records
-
-
-def count_tasks(records: Sequence[EpisodeRecord]) -> Mapping[str, "TaskCount"]:
-    """Demonstrations of each task, and how often the expert failed at it."""
-    return {
-        task: TaskCount(
-            done=sum(a.task == task for record in records for a in record.annotations),
-            failed=sum(record.failed_task == task for record in records),
-            frames=sum(a.num_frames for record in records for a in record.annotations if a.task == task),
-        )
-        for task in TASKS
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class TaskCount:
-    """Of one task: demonstrations, failed attempts (which are not kept), frames of the demonstrations."""
-
-    done: int
-    failed: int
-    frames: int

@@ -2,56 +2,28 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import CAMERA_SIZES
 from calvinbench.harness.demonstrating import Episode
+from calvinbench.harness.episode_records import EpisodeRecord
 from calvinbench.policies.demonstrations.augmentation import resize_pictures
 from calvinbench.policies.demonstrations.calvin_frames import frame_name, write_frame
+from calvinbench.policies.demonstrations.calvin_layout import CALVIN, EPISODES_FILE, read_episodes
 from calvinbench.policies.demonstrations.calvin_writer import FIRST_FRAME, write_index
 from calvinbench.policies.demonstrations.compact import COMPACT, episode_file, write_episode
-from calvinbench.policies.demonstrations.demonstrations import PICTURE_KEYS, Annotation
+from calvinbench.policies.demonstrations.demonstrations import PICTURE_KEYS, DataError
 
-CALVIN = "calvin"
 FORMS = (CALVIN, COMPACT)
 _UNFINISHED = "unfinished"
 _KEPT = ("rel_actions", "actions", "robot_obs", "scene_obs")
 
 
-@dataclass(frozen=True, slots=True)
-class EpisodeRecord:
-    """A finished episode.
-
-    Attributes:
-        split: `training` or `validation`.
-        number: Within its split.
-        num_frames: Frames that are kept; 0 where the first subtask failed.
-        annotations: Subtasks that were done.
-        failed_task: At which the expert failed; None if it did not.
-    """
-
-    split: str
-    number: int
-    num_frames: int
-    annotations: tuple[Annotation, ...]
-    failed_task: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """A mapping that `json` can write."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "EpisodeRecord":
-        """Reads what `to_json` made."""
-        annotations = tuple(Annotation(**entry) for entry in values["annotations"])
-        return cls(**{**values, "annotations": annotations})
-
-
+@runtime_checkable
 class RecordingForm(Protocol):
     """A way to lay episodes down."""
 
@@ -62,6 +34,9 @@ class RecordingForm(Protocol):
 
     def write(self, split: str, number: int, episode: Episode) -> None:
         """Leaves an episode on the disk; called in any process, in any order, and again if it was cut off."""
+
+    def lost(self, split: str, records: Sequence[EpisodeRecord]) -> frozenset[int]:
+        """Numbers of finished episodes whose frames are not all there any more; given all of the split, in order."""
 
     def finish(self, split: str, records: Sequence[EpisodeRecord], scene: str) -> None:
         """Makes the split readable; called in one process, with all its episodes in order, and again if cut off."""
@@ -86,6 +61,15 @@ class CompactForm:
         path = episode_file(self._out / split, number)
         write_episode(path, arrays, episode.annotations, {"number": number})
 
+    def lost(self, split: str, records: Sequence[EpisodeRecord]) -> frozenset[int]:
+        """See `RecordingForm`."""
+        there = _names(self._out / split)
+        return frozenset(
+            record.number
+            for record in records
+            if record.num_frames and episode_file(self._out / split, record.number).name not in there
+        )
+
     def finish(self, split: str, records: Sequence[EpisodeRecord], scene: str) -> None:
         """See `RecordingForm`: each file is whole by itself."""
 
@@ -97,7 +81,7 @@ class CalvinForm:
 
     def __init__(self, out: Path, picture_sizes: Mapping[str, int]) -> None:
         self._out = out
-        self.rendered_sizes = dict(picture_sizes)
+        self.rendered_sizes: Mapping[str, int] = dict(picture_sizes)
 
     def write(self, split: str, number: int, episode: Episode) -> None:
         """See `RecordingForm`."""
@@ -107,24 +91,43 @@ class CalvinForm:
         for index, frame in enumerate(episode.frames):
             write_frame(folder, index, frame)
 
+    def lost(self, split: str, records: Sequence[EpisodeRecord]) -> frozenset[int]:
+        """See `RecordingForm`."""
+        there, lost = _names(self._out / split), []
+        for record, first in _placed(records):
+            waiting = _names(self._unfinished(split, record.number))
+            if not all(
+                frame_name(index) in waiting or frame_name(first + index) in there for index in range(record.num_frames)
+            ):
+                lost.append(record.number)
+        return frozenset(lost)
+
     def finish(self, split: str, records: Sequence[EpisodeRecord], scene: str) -> None:
-        """See `RecordingForm`. Frames are moved to their names one by one; those that are there already stay."""
-        kept = [record for record in records if record.num_frames]
-        if not kept:
+        """See `RecordingForm`. Frames are moved to their names one by one; those that are there already stay.
+
+        Raises:
+            DataError: Episodes that have their names already are to have others now.
+        """
+        placed, folder = _placed(records), self._out / split
+        if not placed:
             return
-        folder, first = self._out / split, FIRST_FRAME
-        spans, annotations = [], []
-        for record in kept:
+        spans = [(first, first + record.num_frames - 1) for record, first in placed]
+        # Of a single frame there is nothing that CALVIN's layout could say.
+        annotations = [
+            (first + a.start, first + a.end - 1, a.task, a.instruction)
+            for record, first in placed
+            for a in record.annotations
+            if a.num_frames > 1
+        ]
+        num_indexed = _num_indexed(folder, spans)
+        for record, first in placed:
             unfinished = self._unfinished(split, record.number)
+            waiting = _names(unfinished)
             for index in range(record.num_frames):
-                source = unfinished / frame_name(index)
-                if source.exists():
-                    source.replace(folder / frame_name(first + index))
+                if frame_name(index) in waiting:
+                    (unfinished / frame_name(index)).replace(folder / frame_name(first + index))
             shutil.rmtree(unfinished, ignore_errors=True)
-            spans.append((first, first + record.num_frames - 1))
-            annotations += [(first + a.start, first + a.end - 1, a.task, a.instruction) for a in record.annotations]
-            first += record.num_frames
-        if not _is_indexed(folder, spans):
+        if num_indexed != len(spans):
             write_index(folder, spans, annotations, scene)
         if not any((self._out / _UNFINISHED).rglob("*.npz")):
             shutil.rmtree(self._out / _UNFINISHED, ignore_errors=True)
@@ -133,10 +136,44 @@ class CalvinForm:
         return self._out / _UNFINISHED / split / f"{number:06d}"
 
 
-def _is_indexed(folder: Path, spans: Sequence[tuple[int, int]]) -> bool:
-    """Whether the split's index, which is written last, is of these episodes already."""
-    file = folder / "ep_start_end_ids.npy"
-    return file.exists() and np.array_equal(np.load(file), np.array(spans))
+class _Placed(NamedTuple):
+    """An episode that has frames, and the number of its first one in the split."""
+
+    record: EpisodeRecord
+    first: int
+
+
+def _placed(records: Sequence[EpisodeRecord]) -> list[_Placed]:
+    """Where each episode's frames go: one after another."""
+    placed, first = [], FIRST_FRAME
+    for record in records:
+        if record.num_frames:
+            placed.append(_Placed(record, first))
+            first += record.num_frames
+    return placed
+
+
+def _num_indexed(folder: Path, spans: Sequence[tuple[int, int]]) -> int:
+    """How many of these episodes the split's index, which is written last, has already.
+
+    Raises:
+        DataError: It has others.
+    """
+    if not (folder / EPISODES_FILE).exists():
+        return 0
+    indexed = read_episodes(folder).tolist()
+    if indexed != [list(span) for span in spans[: len(indexed)]]:
+        raise DataError(
+            f"expected the episodes that '{folder / EPISODES_FILE}' names to keep their numbers of frames, but one has "
+            "another now that it was recorded anew: expert or world are not those of before. Record the data set in "
+            "another --out."
+        )
+    return len(indexed)
+
+
+def _names(folder: Path) -> frozenset[str]:
+    """Names of what lies in a folder; none if there is no such folder."""
+    return frozenset(path.name for path in folder.iterdir()) if folder.is_dir() else frozenset()
 
 
 def make_form(name: str, out: Path, picture_sizes: Mapping[str, int]) -> RecordingForm:

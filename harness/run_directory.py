@@ -8,7 +8,8 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -116,6 +117,37 @@ def write_text_atomically(path: Path, text: str) -> None:
         ) from error
 
 
+@contextmanager
+def locked_folder(directory: Path) -> Iterator[None]:
+    """Keeps other processes that ask for the same from writing to a folder, as long as the block lasts.
+
+    Raises:
+        RunLockedError: Another process writes to it.
+        OSError: It cannot be written.
+    """
+    lock = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        take_lock(lock, directory)
+        yield
+    finally:
+        os.close(lock)
+
+
+def take_lock(lock: int, directory: Path) -> None:
+    """Locks a folder's lock file, which is open, for this process.
+
+    Raises:
+        RunLockedError: Another process has it.
+    """
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise RunLockedError(
+            errno.EWOULDBLOCK,
+            f"another process is writing to '{directory}'. Wait until it is done, or choose another --out.",
+        ) from error
+
+
 class RunWriter:
     """The one writer of a run's folder; a context manager.
 
@@ -157,7 +189,7 @@ class RunWriter:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self._directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
-            self._take_lock(self._lock)
+            take_lock(self._lock, self._directory)
             self._open_records()
         except RunLockedError:
             self._close()
@@ -209,15 +241,6 @@ class RunWriter:
             ) from error
         self._num_bytes += len(line)
         self.records = (*self.records, record)
-
-    def _take_lock(self, lock: int) -> None:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunLockedError(
-                errno.EWOULDBLOCK,
-                f"another process is writing to '{self._directory}'. Wait until it is done, or choose another --out.",
-            ) from error
 
     def _open_records(self) -> None:
         if (self._directory / RUN_FILE).exists():

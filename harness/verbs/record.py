@@ -10,8 +10,8 @@ import tyro
 from calvinbench.harness.verbs.console import DONE, FAILED, print_json, standard_output_for_results, tell
 
 if TYPE_CHECKING:
+    from calvinbench.harness.episode_records import EpisodeRecord
     from calvinbench.harness.recording import RecordingSettings
-    from calvinbench.harness.recording_forms import EpisodeRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Record:
 
         from tabulate import tabulate
 
-        from calvinbench.harness.recording import count_tasks
+        from calvinbench.harness.episode_records import count_tasks
 
         counts = {task: count for task, count in count_tasks(records).items() if count.done or count.failed}
         total = sum(count.done for count in counts.values())
@@ -114,4 +114,5 @@ class Record:
             return
         rows = [(task, c.done, c.failed, round(c.frames / c.done) if c.done else "-") for task, c in counts.items()]
         print(tabulate(rows, ("task", "demonstrations", "failed, not kept", "mean frames"), "github"))
-        tell(f"{total} demonstrations, {num_frames} frames in {self.out}. Train on them: calvinbench train --help")
+        then = "Train on them: calvinbench train --help" if total else "Nothing was kept: more episodes may help."
+        tell(f"{total} demonstrations, {num_frames} frames in {self.out}. {then}")

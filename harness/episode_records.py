@@ -1,0 +1,94 @@
+"""What is known of each recorded episode: a small JSON file an episode, written after its frames."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from calvinbench.envs.tasks import TASKS
+from calvinbench.harness.run_directory import write_text_atomically
+from calvinbench.policies.demonstrations.demonstrations import Annotation, DataError
+from calvinbench.policies.demonstrations.opening import SPLITS
+
+RECORDS_FOLDER = "episodes"
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeRecord:
+    """A finished episode.
+
+    Attributes:
+        split: `training` or `validation`.
+        number: Within its split.
+        num_frames: Frames that are kept; 0 where the first subtask failed.
+        annotations: Subtasks that were done.
+        failed_task: At which the expert failed; None if it did not.
+    """
+
+    split: str
+    number: int
+    num_frames: int
+    annotations: tuple[Annotation, ...]
+    failed_task: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A mapping that `json` can write."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "EpisodeRecord":
+        """Reads what `to_json` made."""
+        annotations = tuple(Annotation(**entry) for entry in values["annotations"])
+        return cls(**{**values, "annotations": annotations})
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCount:
+    """Of one task: demonstrations, failed attempts (which are not kept), frames of the demonstrations."""
+
+    done: int
+    failed: int
+    frames: int
+
+
+def record_file(out: Path, split: str, number: int) -> Path:
+    """Where an episode's record lies in the data set's folder."""
+    return out / RECORDS_FOLDER / split / f"{number:06d}.json"
+
+
+def write_record(out: Path, record: EpisodeRecord) -> None:
+    """Says that an episode is finished: call it when its frames are on the disk."""
+    write_text_atomically(record_file(out, record.split, record.number), json.dumps(record.to_json()) + "\n")
+
+
+def read_records(out: Path) -> dict[tuple[str, int], EpisodeRecord]:
+    """All finished episodes by split and number.
+
+    Raises:
+        DataError: A record is damaged; the message names it.
+    """
+    records = {}
+    for split in SPLITS:
+        for file in sorted((out / RECORDS_FOLDER / split).glob("*.json")):
+            try:
+                found = EpisodeRecord.from_json(json.loads(file.read_text("utf-8")))
+            except (ValueError, KeyError, TypeError) as error:
+                raise DataError(
+                    f"expected what was recorded of an episode in '{file}', got {error!r}. Delete the file and give "
+                    "the same command again: it records the episode anew."
+                ) from error
+            records[split, found.number] = found
+    return records
+
+
+def count_tasks(records: Sequence[EpisodeRecord]) -> Mapping[str, TaskCount]:
+    """Demonstrations of each task, and how often the expert failed at it."""
+    return {
+        task: TaskCount(
+            done=sum(a.task == task for record in records for a in record.annotations),
+            failed=sum(record.failed_task == task for record in records),
+            frames=sum(a.num_frames for record in records for a in record.annotations if a.task == task),
+        )
+        for task in TASKS
+    }
