@@ -3,6 +3,9 @@
 In `DIR/training/` and in `DIR/validation/` lie `episode_0000000.npz` and so on, a time step each (see `calvin_frames`);
 `ep_start_end_ids.npy`, first and last frame of each episode, both included, in any order; and
 `lang_annotations/auto_lang_ann.npy`, first and last frame, task and sentence of each annotated stretch.
+
+The last frame of a stretch belongs to it here, with its action. CALVIN's and RoboVLMs' loaders cut their windows before
+it and never show its action; in data that we recorded it is the one that solves the task.
 """
 
 import logging

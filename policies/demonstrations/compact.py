@@ -8,6 +8,7 @@ A window is a slice of a memory-mapped file: reading copies just its bytes, and 
 cache of files as long as there is room for it.
 """
 
+import errno
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -48,6 +49,9 @@ def write_episode(
         arrays: By name, the first axis of each is time; `FRAME_KEYS` must be among them.
         annotations: Stretches of it; which episode they name does not count.
         notes: Anything that JSON can write.
+
+    Raises:
+        OSError: The disk is full or the like; the message says what to do.
     """
     header = {
         "annotations": json.dumps(
@@ -56,9 +60,14 @@ def write_episode(
         "notes": json.dumps(dict(notes)),
     }
     beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, beside, metadata=header)
-    beside.chmod(0o644)  # safetensors writes for the owner alone
-    beside.replace(path)
+    try:
+        save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, beside, metadata=header)
+        beside.chmod(0o644)  # safetensors writes for the owner alone
+        beside.replace(path)
+    except SafetensorError as error:
+        raise OSError(errno.EIO, f"cannot write '{path}': {error}. Free space or choose another folder.") from error
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 class CompactDemonstrations:
@@ -81,9 +90,12 @@ class CompactDemonstrations:
             raise DataError(
                 f"expected episodes in '{self._folder}', found none. Record some: calvinbench record --out {folder}."
             )
-        self._description = DataDescription(
-            form=COMPACT, path=str(folder), picture_sizes=content["picture_sizes"], details=content
-        )
+        sizes = content.get("picture_sizes")
+        if not isinstance(sizes, dict):
+            raise DataError(
+                f"expected picture_sizes in '{folder / DATASET_FILE}', got {sizes!r}. Record the data again."
+            )
+        self._description = DataDescription(form=COMPACT, path=str(folder), picture_sizes=sizes, details=content)
         self._annotations = tuple(
             annotation for number, file in enumerate(self._files) for annotation in _read_annotations(file, number)
         )
@@ -105,10 +117,19 @@ class CompactDemonstrations:
 
     def read(self, episode: int, start: int, end: int, keys: Sequence[str]) -> Frames:
         """See `Demonstrations`."""
+        if unknown := set(keys) - set(FRAME_KEYS):
+            raise DataError(f"expected some of {', '.join(FRAME_KEYS)}, got {', '.join(sorted(unknown))}.")
+        if not 0 <= episode < len(self._files):
+            raise DataError(f"expected one of {len(self._files)} episodes of '{self._folder}', got {episode}.")
         file = self._files[episode]
         try:
             opened = _open(file)
-            return Frames(**{key: opened.get_slice(key)[start:end] for key in keys if key in FRAME_KEYS})
+            parts = {key: opened.get_slice(key) for key in keys}
+            for part in parts.values():
+                num_frames = part.get_shape()[0]
+                if not 0 <= start < end <= num_frames:
+                    raise DataError(f"expected some of the {num_frames} frames of '{file}', got {start} to {end}.")
+            return Frames(**{key: part[start:end] for key, part in parts.items()})
         except (OSError, SafetensorError) as error:
             raise _damaged(file, error) from error
 
@@ -158,5 +179,5 @@ def _read_annotations(file: Path, number: int) -> list[Annotation]:
 def _damaged(file: Path, error: Exception) -> DataError:
     return DataError(
         f"expected a whole episode in '{file}', but: {type(error).__name__}: {error}. "
-        "Delete the file and call record again: it makes what is missing."
+        "Delete the file and give the same `calvinbench record` again: it makes what is missing."
     )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 from calvinbench.policies.demonstrations.augmentation import draw_shifts, resize_pictures, shift_pictures
 from calvinbench.policies.demonstrations.demonstrations import Annotation, DataError, Demonstrations
@@ -155,9 +155,9 @@ class Windows:
         episode, read = annotation.episode, self._demonstrations.read
         keys = [f"rgb_{camera}" for camera in settings.cameras] + ["robot_obs"] * settings.reads_robot
         frames = read(episode, start, end, keys)
-        last_needed = min(end + settings.chunk_length - 1, annotation.end)
-        before = max(start - 1, annotation.start)
-        labels = read(episode, before, last_needed, ("rel_actions",)).rel_actions
+        # One label more at either side, to see whether the gripper changes there.
+        before, behind = max(start - 1, annotation.start), min(end + settings.chunk_length, annotation.end)
+        labels = read(episode, before, behind, ("rel_actions",)).rel_actions
         assert labels is not None  # noqa: S101  it was asked for
         actions, is_valid, changes = self._labels(labels, start - before, end - start)
         pictures = {}
@@ -186,11 +186,15 @@ class Windows:
         return 1 if self._settings.from_start else math.ceil(annotation.num_frames / self._settings.num_frames)
 
     def _offset(self, annotation: Annotation, part: int, generator: np.random.Generator) -> int:
-        """Where a window begins within its annotation: spread evenly, and as often at the ends as in the middle."""
+        """Where a window begins within its annotation: spread evenly, and more often at either end.
+
+        Else hardly a window would have the first frame or the last. So frames are in as many windows at the ends as in
+        the middle: the outermost half as often, those a window's length further in up to half as often again.
+        """
         spare = annotation.num_frames - self._settings.num_frames
         if self._settings.from_start or spare <= 0:
             return 0
-        beyond = self._settings.num_frames / 4  # draws that reach beyond an end are put at the end
+        beyond = self._settings.num_frames / 2  # draws that reach beyond an end are put at the end
         drawn = (part + generator.random()) / self._num_parts(annotation) * (spare + 2 * beyond) - beyond
         return int(np.clip(round(drawn), 0, spare))
 
@@ -200,7 +204,7 @@ class Windows:
         """The chunk of each frame, where it is valid, and where its gripper changes.
 
         Args:
-            actions: From one frame before the window, if there is one, to the last that is needed.
+            actions: From one frame before the window to one behind its last chunk, as far as the annotation has them.
             skipped: How many of them stand before the window.
             num_frames: Frames of the window.
         """
@@ -224,9 +228,3 @@ class Windows:
             return annotation.instruction
         sentences = self._settings.paraphrases.get(annotation.task) or (annotation.instruction,)
         return sentences[int(generator.integers(len(sentences)))]
-
-
-def batches_of(order: Sequence[WindowKey], batch_size: int) -> Int[np.ndarray, "num_batches batch_size"]:
-    """Places in an epoch's order, a row a batch; what is left over at the end waits for the next epoch's shuffle."""
-    count = len(order) // batch_size
-    return np.arange(count * batch_size).reshape(count, batch_size)
