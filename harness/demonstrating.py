@@ -23,11 +23,14 @@ from calvinbench.envs.world_info import as_world_info
 from calvinbench.policies.demonstrations.demonstrations import Annotation
 
 TASK_WEIGHTS: Mapping[str, float] = {
-    **{task: 0.5 if task.startswith(("open", "close", "move", "turn")) else 1.0 for task in TASKS},
+    **{task: 0.7 if task.startswith(("open", "close", "move", "turn")) else 0.8 for task in TASKS},
     **{task: 1.5 for task in TASKS if task.startswith("lift")},
-    "place_in_slider": 2.0,
-    "unstack_block": 4.0,
-    "push_into_drawer": 4.0,
+    **{task: 3.0 for task in TASKS if task.startswith("lift") and task.endswith("slider")},
+    "place_in_slider": 1.0,
+    "place_in_drawer": 1.0,
+    "stack_block": 1.5,
+    "unstack_block": 5.0,
+    "push_into_drawer": 15.0,
 }
 """How often a task is drawn among those that can be done: blocks are harder than doors and lights, and what can be done
 in few states is taken when it can."""

@@ -20,7 +20,7 @@ from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import CAMERA_SIZES
 from calvinbench.envs.start_states import draw_start_state
 from calvinbench.envs.tasks import TASKS
-from calvinbench.harness.demonstrating import Episode, Perturbation, demonstrate
+from calvinbench.harness.demonstrating import TASK_WEIGHTS, Episode, Perturbation, demonstrate
 from calvinbench.harness.episode_records import RECORDS_FOLDER, EpisodeRecord, read_records, write_record
 from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.executors import process_pool
@@ -156,7 +156,7 @@ class Recorder:
             "depth_bits": self.world.depth_bits,
             "reference_frame": reference_frame(self.world),
             "instructions": self.instructions.name,
-            "tasks": list(settings.tasks),
+            "tasks": {task: TASK_WEIGHTS[task] for task in settings.tasks},
             "subtasks": settings.subtasks,
             "max_steps": settings.max_steps,
             "perturbation": asdict(settings.perturbation),

@@ -218,8 +218,8 @@ def notes(runs: Sequence[Run]) -> list[str]:
         "brackets: 95% intervals, each for itself."
         if are_of_tasks(runs)
         else f"{first.chains} chains of {NUM_SUBTASKS} subtasks, {first.max_steps} steps a subtask, scene "
-        f"{first.scene}, instruction set {first.instructions}. Columns 1 to 5: percent of chains with at least so many subtasks "
-        "completed in a row. In brackets: 95% intervals, each for itself."
+        f"{first.scene}, instruction set {first.instructions}. Columns 1 to 5: percent of chains with at least so many "
+        "subtasks completed in a row. In brackets: 95% intervals, each for itself."
     )
     if any(run.description.privileged for run in runs):
         lines.append(
