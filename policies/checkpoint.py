@@ -11,6 +11,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -50,7 +51,13 @@ class Checkpoint:
     notes: Mapping[str, Any]
 
 
-def save_checkpoint(folder: Path, model: VLMLSTM, config: PolicyConfig, notes: Mapping[str, Any] | None = None) -> Path:
+def save_checkpoint(
+    folder: Path,
+    model: VLMLSTM,
+    config: PolicyConfig,
+    notes: Mapping[str, Any] | None = None,
+    dtype: torch.dtype | None = None,
+) -> Path:
     """Writes a checkpoint over one that may be there; killed on the way, it leaves the old one, or one that is refused.
 
     Args:
@@ -58,12 +65,16 @@ def save_checkpoint(folder: Path, model: VLMLSTM, config: PolicyConfig, notes: M
         model: The model.
         config: Its settings.
         notes: Anything that JSON can write.
+        dtype: Of the weights in the file, such as float16 for one of half the size; reading gives the model's own again.
+            None for that which they have.
 
     Returns:
         The folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = _own_weights(model)
+    if dtype is not None:
+        weights = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
     _replace(folder / WEIGHTS_FILE, lambda path: save_file(weights, path, metadata={"format": "pt"}))
     tokenizer = folder / TOKENIZER_FOLDER
     shutil.rmtree(tokenizer, ignore_errors=True)  # files of another tokenizer would be read with it

@@ -23,6 +23,7 @@ from calvinbench.policies.deprived_policy import DeprivedPolicy
 from calvinbench.policies.heads.config import HeadConfig, head_preset
 from calvinbench.policies.policy import Memory, TrainedOn
 from calvinbench.policies.policy_config import PolicyConfig, PoseRange
+from calvinbench.policies.shipped import shipped_folder, shipped_policies
 from calvinbench.policies.spec import PolicySpecError, parse_integer, parse_switch, require_argument
 from calvinbench.policies.trainable import apply_trainable_parts
 from calvinbench.policies.usage import DTYPES, Usage, with_memory
@@ -156,7 +157,7 @@ def make_checkpoint_policy(
     """Makes `checkpoint:FOLDER`; memory and chunk rule are by default what it was trained with.
 
     Args:
-        argument: The folder.
+        argument: The folder, or the name of one of `shipped.shipped_policies`.
         memory_span: See `make_untrained_policy`, as all that follows.
         memory_reset: See there.
         chunk_rule: See there.
@@ -169,9 +170,10 @@ def make_checkpoint_policy(
     Raises:
         CheckpointError: The folder holds no checkpoint, or one that does not fit.
     """
-    folder = require_argument("checkpoint", argument, "a checkpoint's folder")
+    folder = require_argument("checkpoint", argument, "a checkpoint's folder, or a shipped policy's name")
     usage = Usage.parse(device, dtype, compile)
-    checkpoint = load_checkpoint(Path(folder))
+    is_shipped = folder in shipped_policies() and not Path(folder).exists()
+    checkpoint = load_checkpoint(shipped_folder(folder) if is_shipped else Path(folder))
     config = with_memory(checkpoint.config, memory_span, memory_reset, chunk_rule)
     policy = VLMLSTMPolicy(checkpoint.model, config, usage, checkpoint.digest, _trained_on(checkpoint))
     is_blind, is_deaf = parse_switch("blind", blind), parse_switch("deaf", deaf)

@@ -1,0 +1,28 @@
+"""Puts a trained policy into the package, weights in 16 bits: `python docs/ship_policy.py CHECKPOINT NAME`.
+
+Scores are to be taken with the shipped form: `calvinbench run --policy checkpoint:NAME`.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from calvinbench.policies.checkpoint import load_checkpoint, save_checkpoint
+from calvinbench.policies.shipped import shipped_folder
+
+
+def main() -> None:
+    """Reads the checkpoint and writes it again."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("name")
+    said = parser.parse_args()
+    read = load_checkpoint(said.checkpoint)
+    folder = save_checkpoint(shipped_folder(said.name), read.model, read.config, read.notes, torch.float16)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    print(f"{folder}: {size / 1e6:.1f} MB")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
