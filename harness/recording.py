@@ -95,6 +95,8 @@ class RecordingSettings:
         for name in ("validation_episodes", "seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"expected {name} of at least 0, got {getattr(self, name)}.")
+        # In one order and once each, for draws depend on it.
+        object.__setattr__(self, "tasks", tuple(task for task in TASKS if task in self.tasks))
 
     @property
     def picture_sizes(self) -> dict[str, int]:

@@ -12,6 +12,7 @@ from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.envs.scene import load_scene
 from calvinbench.envs.start_states import StartState, draw_start_state
 from calvinbench.envs.tasks import TASKS, is_solved
+from calvinbench.harness import demonstrating
 from calvinbench.harness.demonstrating import Failure, Perturbation, demonstrate, draw_task
 
 SETTLE_STEPS = 5
@@ -214,13 +215,19 @@ def test_tasks_are_drawn_among_those_that_can_be_done():
     assert draw_task(held, ("turn_on_led", "open_drawer"), generator) is None
 
 
-def test_tasks_are_drawn_by_their_weights():
+def test_tasks_are_drawn_by_their_weights(monkeypatch):
+    monkeypatch.setattr(demonstrating, "TASK_WEIGHTS", {"open_drawer": 1.0, "turn_on_led": 2.0, "turn_off_led": 9.0})
     generator, state = np.random.default_rng(0), initial_states()[0]
-    on_table = next(key for key in ("red", "blue", "pink") if state[f"{key}_block"] == "table")
-    lift = f"lift_{on_table}_block_table"
-    drawn = [draw_task(state, ("open_drawer", lift), generator) for _ in range(2000)]
-    # 1.5 against 0.5: three quarters, within four standard deviations of 1%.
-    assert drawn.count(lift) / 2000 == pytest.approx(0.75, abs=0.04)
+    assert (state["drawer"], state["led"]) == ("closed", 0)
+    drawn = [draw_task(state, ("open_drawer", *LIGHTS), generator) for _ in range(2000)]
+    # Two thirds, within four standard deviations of 1%.
+    assert drawn.count("turn_on_led") / 2000 == pytest.approx(2 / 3, abs=0.04)
+    assert drawn.count("turn_on_led") + drawn.count("open_drawer") == 2000
+
+
+def test_each_task_has_a_weight():
+    assert set(demonstrating.TASK_WEIGHTS) == set(TASKS)
+    assert min(demonstrating.TASK_WEIGHTS.values()) > 0
 
 
 def noise_of(perturbation, num_steps=20000, seed=0):

@@ -288,6 +288,13 @@ def test_more_episodes_go_on_with_a_data_set(form, recorded, tmp_path):
     assert_same(content_of(tmp_path), content_of(recorded[form]))
 
 
+def test_tasks_may_be_named_in_any_order(recorded, tmp_path):
+    folder = shutil.copytree(recorded["compact"], tmp_path / "compact")
+    (folder / "episodes" / "training" / "000000.json").unlink()
+    record(settings_of(folder, "compact", tasks=("open_drawer", "turn_off_led", "turn_on_led", "open_drawer")))
+    assert_same(content_of(folder), content_of(recorded["compact"]))
+
+
 def test_fewer_episodes_leave_what_is_there(recorded, tmp_path):
     folder = shutil.copytree(recorded["calvin"], tmp_path / "calvin")
     told = []
@@ -306,7 +313,7 @@ def test_other_settings_are_refused_and_each_is_named(recorded, tmp_path):
     for difference in (
         "form was calvin and is now compact",
         "picture_sizes was {'static': 32, 'gripper': 16} and is now {'static': 40, 'gripper': 16}",
-        "tasks was ['turn_on_led', 'turn_off_led', 'open_drawer'] and is now ['turn_on_led']",
+        "tasks was {'open_drawer': 0.7, 'turn_on_led': 0.7, 'turn_off_led': 0.7} and is now {'turn_on_led': 0.7}",
         "subtasks was 2 and is now 3",
         "max_steps was 360 and is now 100",
         "perturbation was {'sigma': 0.15,",
