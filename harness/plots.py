@@ -151,10 +151,10 @@ def losses(lines: Sequence[LogLine], ax: Axes | None = None) -> Axes:
     with _axes(ax, height_in=2.2) as ax:  # noqa: PLR1704
         looks = _looks(2)
         ax.plot([line.step for line in lines], [line.loss for line in lines], label="training", color=looks[0].colour)
-        tried = [line for line in lines if line.validation_loss is not None]
+        tried = {line.step: line.validation_loss for line in lines if line.validation_loss is not None}
         ax.plot(
-            [line.step for line in tried],
-            [line.validation_loss for line in tried],
+            list(tried),
+            list(tried.values()),
             label="validation",
             color=looks[1].colour,
             linestyle=looks[1].line,

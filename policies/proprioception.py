@@ -1,4 +1,4 @@
-"""The robot's state as the head may be told it, beside what the VLM saw. A setting; without it nothing of it is read."""
+"""The robot's state as the head may be told it, beside what the VLM saw. A setting; without it nothing is read."""
 
 import torch
 from jaxtyping import Float
@@ -40,5 +40,5 @@ class RobotEncoder(nn.Module):
             ],
             dim=-1,
         )
-        encoded: Tensor = self.layers(numbers.to(self.layers[0].weight.dtype))
+        encoded: Tensor = self.layers(numbers.to(next(self.parameters()).dtype))
         return encoded

@@ -68,6 +68,31 @@ def test_a_model_in_half_precision_is_judged_in_single():
     assert loss.pose.item() == pytest.approx(0.5e-8)
 
 
+def test_losses_of_parts_over_the_count_of_the_whole_add_up():
+    generator = torch.Generator().manual_seed(0)
+    chunks = torch.randn(3, 2, 4, 7, generator=generator)
+    pose = torch.rand(3, 2, 4, 6, generator=generator)
+    gripper = torch.where(torch.rand(3, 2, 4, generator=generator) < 0.5, 1.0, -1.0)
+    valid = torch.rand(3, 2, 4, generator=generator) < 0.6
+    valid[0, 0, 0] = True
+    whole = chunk_loss(chunks, ChunkLabels(pose, gripper, valid), 0.5)
+    count = float(valid.sum())
+    assert 0 < valid[:1].sum() != valid[1:].sum() / 2
+    parts = [
+        chunk_loss(chunks[rows], ChunkLabels(pose[rows], gripper[rows], valid[rows]), 0.5, num_valid=count)
+        for rows in (slice(0, 1), slice(1, 3))
+    ]
+    for name in ("total", "pose", "gripper"):
+        summed = sum(getattr(part, name).item() for part in parts)
+        assert summed == pytest.approx(getattr(whole, name).item(), rel=1e-6)
+
+
+def test_the_gripper_may_weigh_more_at_some_actions():
+    chunks = torch.zeros(1, 1, 2, 7)
+    labels = replace(labels_of(0.0, [1.0, 1.0], [True, True]), gripper_weight=torch.tensor([[[1.0, 3.0]]]))
+    assert chunk_loss(chunks, labels).gripper.item() == pytest.approx(2 * math.log(2))  # (1 + 3) / 2 of what it was
+
+
 @pytest.mark.parametrize("wrong", [0.0, 0.5, -2.0, math.nan])
 def test_gripper_labels_other_than_one_and_minus_one_are_refused(wrong):
     with pytest.raises(ValueError, match=r"expected gripper labels of \+1 \(open\) or -1 \(close\), got"):

@@ -22,6 +22,8 @@ from calvinbench.policies.vlm_lstm import VLMLSTM
 
 SENTENCES = ["open the drawer", "push it"]
 ALWAYS = {"[LRN]", "head"}
+ALL = set(GROUPS) - {"proprioception"}
+"""Those of a model that is not told the robot's state."""
 
 
 def tiny(name="kosmos2"):
@@ -41,13 +43,13 @@ def trained(model):
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({}, set(GROUPS)),
+        ({}, ALL),
         ({"freeze_backbone": True}, ALWAYS),
         ({"freeze_backbone": True, "train_vision": True}, ALWAYS | {"vision"}),
         ({"freeze_backbone": True, "train_text_embedding": True}, ALWAYS | {"text embedding"}),
         ({"freeze_backbone": True, "train_connector": True}, ALWAYS | {"connector"}),
-        ({"train_vision": False}, set(GROUPS) - {"vision"}),
-        ({"train_text_embedding": False}, set(GROUPS) - {"text embedding"}),
+        ({"train_vision": False}, ALL - {"vision"}),
+        ({"train_text_embedding": False}, ALL - {"text embedding"}),
     ],
 )
 @pytest.mark.parametrize("name", ["kosmos2", "qwen-vl", "flamingo"])
@@ -72,7 +74,7 @@ def test_groups_hold_every_parameter_once(name):
     counts = count_parameters(model)
     assert sum(count.total for count in counts.values()) == model.num_parameters
     assert counts["[LRN]"] == GroupCount(model.backbone.width, model.backbone.width)
-    assert all(counts[group].total > 0 for group in set(GROUPS) - {"connector"})
+    assert all(counts[group].total > 0 for group in ALL - {"connector"})
 
 
 @pytest.mark.parametrize("name", ["kosmos2", "paligemma", "llava", "qwen-vl", "uform", "moondream", "flamingo"])
@@ -157,11 +159,23 @@ def test_frozen_parts_stay_in_eval_mode_so_that_their_dropout_does_not_act():
     assert not torch.equal(model.encode(frames, SENTENCES), model.encode(frames, SENTENCES))
 
 
+def test_what_reads_the_robots_state_is_trained_as_the_head_is():
+    torch.manual_seed(0)
+    backbone = backbone_class("kosmos2").tiny(torch.Generator().manual_seed(0))
+    model = VLMLSTM(backbone, HeadConfig(hidden_dim=16), proprioception=True)
+    apply_trainable_parts(model, TrainableParts(freeze_backbone=True))
+    assert trained(model) == ALWAYS | {"proprioception"}
+    numbers = 11 * model.backbone.width + model.backbone.width  # and a square layer behind
+    assert count_parameters(model)["proprioception"].total == numbers + model.backbone.width * (
+        model.backbone.width + 1
+    )
+
+
 def test_lrn_is_not_trained_where_it_is_not_read():
     settings = BackboneSettings(readout="max-pooling")
     backbone = backbone_class("kosmos2").tiny(torch.Generator().manual_seed(0), settings)
     model = VLMLSTM(backbone, HeadConfig(hidden_dim=16))
     apply_trainable_parts(model, TrainableParts())
-    assert trained(model) == set(GROUPS) - {"[LRN]"}
+    assert trained(model) == ALL - {"[LRN]"}
     model(pictures(), SENTENCES).chunks.square().mean().backward()
     assert all(weight.grad is not None for weight in model.head.parameters())

@@ -100,3 +100,24 @@ def test_the_seeds_head_has_its_numbers_of_parameters():
     lstm = 4 * 1024 * (128 + 1024 + 2) + 4 * 1024 * (1024 + 1024 + 2)
     assert sum(parameter.numel() for parameter in head.parameters()) == lstm + 1024 * 70 + 70
     assert head.lstm.dropout == 0.1
+
+
+@torch.inference_mode()
+def test_frames_that_are_none_do_not_pass_the_vlm_and_those_before_them_are_as_alone(model, monkeypatch):
+    pictures, rows = window(3), []
+    alone = model(Pictures(pictures.static[:, :2], pictures.gripper[:, :2]), SENTENCES).chunks
+    encode = model.encode
+    monkeypatch.setattr(model, "encode", lambda *seen: rows.append(list(seen[1])) or encode(*seen))
+    is_frame = torch.tensor([[True, True, False], [True, True, True]])
+    chunks = model(pictures, SENTENCES, is_frame=is_frame).chunks
+    assert rows == [[SENTENCES[0]] * 2 + [SENTENCES[1]] * 3]
+    torch.testing.assert_close(chunks[:, :2], alone, atol=1e-5, rtol=0)
+
+
+def test_the_robots_state_is_refused_or_asked_for_as_the_model_was_made(model):
+    frames = frame(window(1), 0)
+    with pytest.raises(ValueError, match="expected a call without robot_obs"):
+        model.encode(frames, SENTENCES, torch.zeros(2, 15))
+    told = VLMLSTM(model.backbone, SMALL, proprioception=True)
+    with pytest.raises(ValueError, match="expected a call with robot_obs"):
+        told.encode(frames, SENTENCES)

@@ -82,7 +82,7 @@ def test_the_first_action_of_the_chunk_is_executed_in_the_poses_range(model):
 def count_passes(model, monkeypatch):
     rows = []
     encode = model.encode
-    monkeypatch.setattr(model, "encode", lambda pictures, texts: rows.append(len(texts)) or encode(pictures, texts))
+    monkeypatch.setattr(model, "encode", lambda *seen: rows.append(len(seen[1])) or encode(*seen))
     return rows
 
 
@@ -125,6 +125,20 @@ def test_one_camera_is_enough_where_the_settings_say_so():
     policy = VLMLSTMPolicy(VLMLSTM(backbone, HEAD), config)
     assert policy.traits.cameras == ("static",)
     check_policy(policy, batch_sizes=(2,))
+
+
+def test_the_robots_state_moves_actions_where_the_head_is_told_of_it():
+    torch.manual_seed(0)
+    backbone = Kosmos2Backbone.tiny(torch.Generator().manual_seed(0))
+    policy = policy_of(VLMLSTM(backbone, HEAD, proprioception=True), proprioception=True)
+    assert policy.traits.observation_keys == ("rgb_static", "rgb_gripper", "robot_obs")
+    check_policy(policy, batch_sizes=(1, 3))
+    seen, start = replace(observations(2), robot_obs=np.zeros((2, 15))), policy.initial_state(2)
+    moved = replace(seen, robot_obs=np.eye(2, 15))  # of the first row, one number
+    first, other = (policy.act(given, [SENTENCE] * 2, start).actions for given in (seen, moved))
+    assert np.abs(first - other).max(axis=1)[0] > 1e-4
+    with pytest.raises(ValueError, match=r"got none of \['robot_obs'\]"):
+        policy.act(observations(2), [SENTENCE] * 2, start)
 
 
 def test_what_cannot_be_used_is_refused_in_words(model):
