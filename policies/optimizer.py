@@ -1,17 +1,13 @@
-"""AdamW over what is trained, its rate over time, and the precision of a step, as the settings of training say."""
+"""AdamW over what is trained, and its rate over time, as the settings of training say."""
 
 import math
-from contextlib import AbstractContextManager, nullcontext
 
-import torch
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from calvinbench.policies.config.optimization import OptimizationSettings
 from calvinbench.policies.vlm_lstm import VLMLSTM
-
-_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def make_optimizer(model: VLMLSTM, settings: OptimizationSettings) -> AdamW:
@@ -80,19 +76,3 @@ def make_schedule(optimizer: AdamW, settings: OptimizationSettings, steps_per_ep
         return lowest + (1 - lowest) * 0.5 * (1 + math.cos(math.pi * done))
 
     return LambdaLR(optimizer, scale)
-
-
-def step_precision(settings: OptimizationSettings, device: torch.device) -> AbstractContextManager[object]:
-    """The context of a forward pass: autocast, or none for `fp32`.
-
-    Raises:
-        ValueError: `fp16` is wanted on a CPU.
-    """
-    if settings.precision == "fp32":
-        return nullcontext()
-    if settings.precision == "fp16" and device.type == "cpu":
-        raise ValueError(
-            "expected precision bf16 or fp32 on a CPU, got fp16: its range needs a scaled loss and a GPU's kernels. "
-            'Write "bf16": true, "fp16": false.'
-        )
-    return torch.autocast(device.type, _AUTOCAST[settings.precision])

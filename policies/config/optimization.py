@@ -69,13 +69,21 @@ class OptimizationSettings:
     def __post_init__(self) -> None:
         require_name(self.precision, PRECISIONS, "precision")
         require_name(self.schedule, SCHEDULES, "schedule")
+        self._require_counts()
+        self._require_rates()
+
+    def _require_counts(self) -> None:
         for name in ("batch_size", "gradient_accumulation_steps", "max_epochs", "window_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}.")
+        if self.max_steps is not None and self.max_steps < 1:
+            raise ValueError(f"expected max_steps of at least 1, or None, got {self.max_steps}.")
         not_negative = ("weight_decay", "warmup_epochs", "warmup_steps", "gripper_loss_ratio", "static_shift")
         for name in (*not_negative, "gripper_shift", "num_workers", "seed"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"expected {name} of at least 0, got {getattr(self, name)}.")
+
+    def _require_rates(self) -> None:
         if not self.gripper_change_weight > 0:
             raise ValueError(f"expected gripper_change_weight above 0, got {self.gripper_change_weight}.")
         if self.backbone_learning_rate is not None and not 0 < self.backbone_learning_rate < math.inf:
@@ -88,8 +96,6 @@ class OptimizationSettings:
             raise ValueError(f"expected min_learning_rate_scale from 0 to 1, got {self.min_learning_rate_scale}.")
         if self.max_gradient_norm is not None and not self.max_gradient_norm > 0:
             raise ValueError(f"expected max_gradient_norm above 0, or None, got {self.max_gradient_norm}.")
-        if self.max_steps is not None and self.max_steps < 1:
-            raise ValueError(f"expected max_steps of at least 1, or None, got {self.max_steps}.")
 
     @property
     def effective_batch_size(self) -> int:

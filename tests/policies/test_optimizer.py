@@ -1,29 +1,95 @@
-"""Rates, decay and precision do what their settings say."""
+"""Rates and decay do what their settings say."""
+
+from itertools import pairwise
 
 import pytest
 import torch
-from torch import nn
 
+from calvinbench.policies.backbones.cnn import CNNBackbone
 from calvinbench.policies.config.blocks import config_from_blocks
 from calvinbench.policies.config.optimization import OptimizationSettings
-from calvinbench.policies.optimizer import make_optimizer, make_schedule, step_precision
+from calvinbench.policies.heads.config import HeadConfig
+from calvinbench.policies.optimizer import make_optimizer, make_schedule
+from calvinbench.policies.trainable import TrainableParts, apply_trainable_parts
+from calvinbench.policies.vlm_lstm import VLMLSTM
 
-CPU = torch.device("cpu")
+
+@pytest.fixture(scope="module")
+def model():
+    return VLMLSTM(CNNBackbone.tiny(torch.Generator().manual_seed(0)), HeadConfig(hidden_dim=8))
 
 
-def test_the_seeds_rate_and_decay_reach_adamw_over_what_is_trained():
-    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
-    model[0].requires_grad_(False)
+@pytest.fixture(autouse=True)
+def _trained_whole(model):
+    apply_trainable_parts(model, TrainableParts())
+    yield
+    model.zero_grad()
+
+
+def groups_of(optimizer):
+    return {group["name"]: group for group in optimizer.param_groups}
+
+
+def test_the_seeds_rate_and_decay_reach_adamw_over_what_is_trained(model):
+    apply_trainable_parts(model, TrainableParts(freeze_backbone=True))
     blocks = config_from_blocks({"train_setup": {"learning_rate": 2e-5, "weight_decay": 0.1}})
-    (group,) = make_optimizer(model, blocks.optimization).param_groups
-    assert (group["lr"], group["weight_decay"]) == (2e-5, 0.1)
-    assert [id(parameter) for parameter in group["params"]] == [id(parameter) for parameter in model[1].parameters()]
+    groups = groups_of(make_optimizer(model, blocks.optimization))
+    assert {name: (group["lr"], group["weight_decay"]) for name, group in groups.items()} == {
+        "new, matrices": (2e-5, 0.1),
+        "new, vectors": (2e-5, 0.0),
+    }
+    given = {id(weight) for group in groups.values() for weight in group["params"]}
+    assert given == {id(weight) for part in (model.head, model.lrn) for weight in part.parameters()}
+    model.requires_grad_(False)
     with pytest.raises(ValueError, match="got a model in which all are frozen"):
-        make_optimizer(model.requires_grad_(False), blocks.optimization)
+        make_optimizer(model, blocks.optimization)
 
 
-def rates(settings, steps, steps_per_epoch=8):
-    optimizer = make_optimizer(nn.Linear(1, 1), settings)
+def test_the_vlm_has_a_rate_of_its_own(model):
+    settings = OptimizationSettings(learning_rate=1e-3, backbone_learning_rate=1e-5)
+    groups = groups_of(make_optimizer(model, settings))
+    assert {name: group["lr"] for name, group in groups.items()} == {
+        "VLM, matrices": 1e-5,
+        "VLM, vectors": 1e-5,
+        "new, matrices": 1e-3,
+        "new, vectors": 1e-3,
+    }
+    counts = [sum(weight.numel() for weight in group["params"]) for group in groups.values()]
+    assert sum(counts[:2]) == sum(weight.numel() for weight in model.backbone.parameters())
+    assert sum(counts) == model.num_parameters
+    apply_trainable_parts(model, TrainableParts(freeze_backbone=True))
+    with pytest.raises(ValueError, match="expected no backbone_learning_rate where the VLM is frozen, got 1e-05"):
+        make_optimizer(model, settings)
+
+
+def test_both_rates_follow_the_schedule(model):
+    settings = OptimizationSettings(
+        learning_rate=1e-3, backbone_learning_rate=1e-5, warmup_epochs=0.0, warmup_steps=2, max_steps=4
+    )
+    optimizer = make_optimizer(model, settings)
+    schedule = make_schedule(optimizer, settings, steps_per_epoch=4)
+    optimizer.step()
+    schedule.step()
+    assert [group["lr"] for group in optimizer.param_groups] == [5e-6, 5e-6, 5e-4, 5e-4]
+
+
+def test_decay_shrinks_matrices_and_leaves_biases_norms_and_lrn(model):
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    with torch.no_grad():
+        before["lrn.embedding"] = model.lrn.embedding.fill_(1.0).clone()
+    for weight in model.parameters():
+        weight.grad = torch.zeros_like(weight)
+    make_optimizer(model, OptimizationSettings(learning_rate=0.5, weight_decay=0.2)).step()
+    for name, weight in model.named_parameters():
+        expected = before[name] * (0.9 if weight.ndim > 1 else 1.0)  # 1 - 0.5 x 0.2
+        torch.testing.assert_close(weight.detach(), expected, msg=name)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.copy_(before[name])
+
+
+def rates(model, settings, steps, steps_per_epoch=8):
+    optimizer = make_optimizer(model, settings)
     schedule = make_schedule(optimizer, settings, steps_per_epoch)
     found = []
     for _ in range(steps):
@@ -33,33 +99,23 @@ def rates(settings, steps, steps_per_epoch=8):
     return found
 
 
-def test_the_rate_rises_over_a_quarter_of_an_epoch_and_stays():
-    assert rates(OptimizationSettings(learning_rate=1.0), 5) == [0.0, 0.5, 1.0, 1.0, 1.0]
+def test_the_rate_rises_over_a_quarter_of_an_epoch_and_stays(model):
+    assert rates(model, OptimizationSettings(learning_rate=1.0), 5) == [0.0, 0.5, 1.0, 1.0, 1.0]
 
 
-def test_a_cosine_falls_to_its_lowest():
+def test_a_cosine_falls_to_its_lowest(model):
     settings = OptimizationSettings(
         learning_rate=1.0, warmup_epochs=0.0, schedule="cosine", min_learning_rate_scale=0.2, max_steps=4
     )
-    assert rates(settings, 6) == pytest.approx([1.0, 0.2 + 0.8 * 0.8535534, 0.6, 0.2 + 0.8 * 0.1464466, 0.2, 0.2])
+    found = rates(model, settings, 6)
+    assert found == pytest.approx([1.0, 0.2 + 0.8 * 0.8535534, 0.6, 0.2 + 0.8 * 0.1464466, 0.2, 0.2])
+    assert all(later <= earlier for earlier, later in pairwise(found))
 
 
-@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
-def test_products_are_made_in_the_precision(precision, dtype):
-    with step_precision(OptimizationSettings(precision=precision), CPU):
-        assert nn.Linear(2, 2)(torch.ones(1, 2)).dtype == dtype
-
-
-def test_fp16_on_a_cpu_is_refused_in_words():
-    seeds = config_from_blocks({"mixed_precision": True, "fp16": True, "bf16": False}).optimization
-    with pytest.raises(ValueError, match="expected precision bf16 or fp32 on a CPU, got fp16"):
-        step_precision(seeds, CPU)
-
-
-def test_the_training_ends_with_its_epochs_or_its_steps_whichever_comes_first():
+def test_the_training_ends_with_its_epochs_or_its_steps_whichever_comes_first(model):
     settings = OptimizationSettings(
         learning_rate=1.0, warmup_epochs=0.0, schedule="cosine", max_epochs=1, max_steps=100000
     )
-    assert rates(settings, 9, steps_per_epoch=8)[-1] == 0.0
+    assert rates(model, settings, 9, steps_per_epoch=8)[-1] == 0.0
     with pytest.raises(ValueError, match="a warm-up of at most the 8 steps of the whole training, got 50"):
-        rates(OptimizationSettings(warmup_epochs=0.0, warmup_steps=50, max_epochs=1), 1)
+        rates(model, OptimizationSettings(warmup_epochs=0.0, warmup_steps=50, max_epochs=1), 1)
