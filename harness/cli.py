@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return verb.execute()
     except KeyboardInterrupt:
-        return _fail(FAILED, "Stopped. All finished chains are kept; the same command goes on with the rest.")
+        return _fail(FAILED, "Stopped. What is finished is kept; the same command goes on with the rest.")
     except OSError as error:
         _raise_when_debugging()
         # Our own say in words which file it is; others have it beside the words.

@@ -1,10 +1,8 @@
 """A training from its settings to its last checkpoint: data opened, policy made, steps taken, told and reported."""
 
 import json
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from calvinbench.envs.instructions import OURS, embedded_instructions
@@ -17,14 +15,24 @@ from calvinbench.harness.workers import make_policy_by_spec
 from calvinbench.policies.demonstrations.demonstrations import DataError, Demonstrations
 from calvinbench.policies.demonstrations.opening import TRAINING, VALIDATION, open_data
 from calvinbench.policies.trainable import GroupCount, count_parameters
+from calvinbench.policies.training.acceleration import make_accelerator
+from calvinbench.policies.training.preparation import Training, prepare
+from calvinbench.policies.training.saved_state import has_state
 from calvinbench.policies.training.settings import Sentences, TrainingSettings
-from calvinbench.policies.training.trainer import Subscriber, Trainer, Training, make_accelerator, prepare
+from calvinbench.policies.training.trainer import Subscriber, Trainer
 from calvinbench.policies.vlm_lstm_policy import VLMLSTMPolicy
 
 TRAINING_FILE = "training.json"
-_MAY_DIFFER = ("out", "log_every", "save_every", "validate_every", "validation_windows", "data")
-_MAY_DIFFER_OPTIMIZATION = ("max_epochs", "max_steps", "num_workers")
-_logger = logging.getLogger(__name__)
+_COMPARED = ("settings", "policy", "effective_batch_size", "demonstrations", "frames")
+_MAY_DIFFER = (
+    *("settings.out", "settings.data"),
+    *("settings.log_every", "settings.save_every", "settings.validate_every", "settings.validation_windows"),
+    *("settings.optimization.max_epochs", "settings.optimization.max_steps", "settings.optimization.num_workers"),
+    # Their product is compared: a step sees the same windows.
+    *("settings.optimization.batch_size", "settings.optimization.gradient_accumulation_steps"),
+    *("settings.trainable.gradient_checkpointing", "policy.trainable.gradient_checkpointing"),
+)
+"""What a training may change on its way."""
 
 
 class TrainingMismatchError(ValueError):
@@ -128,7 +136,7 @@ def _in_words(training: Training) -> str:
 
 
 def _describe(settings: TrainingSettings, training: Training) -> None:
-    """Writes `training.json`, or sees that the folder holds the same training.
+    """Writes `training.json`, or sees that the folder holds the same training; one without a state may be another.
 
     Raises:
         TrainingMismatchError: It does not.
@@ -137,12 +145,10 @@ def _describe(settings: TrainingSettings, training: Training) -> None:
     file = settings.out / TRAINING_FILE
     now = json.loads(json.dumps(_content(settings, training), default=str))
     sessions: list[dict[str, Any]] = []
-    if file.exists():
+    if file.exists() and has_state(settings.out):
         before = json.loads(file.read_text("utf-8"))
         sessions = before["sessions"]
-        differing = _differences(before["settings"], now["settings"])
-        if before["policy"] != now["policy"]:
-            differing.append("the policy's settings are others")
+        differing = _differences({key: before[key] for key in _COMPARED}, {key: now[key] for key in _COMPARED})
         if differing:
             raise TrainingMismatchError(
                 f"expected the training that is in '{settings.out}' already, but {'; '.join(differing)}. Choose "
@@ -166,19 +172,15 @@ def _content(settings: TrainingSettings, training: Training) -> dict[str, Any]:
     }
 
 
-def _differences(before: dict[str, Any], now: dict[str, Any], skipped: Sequence[str] = _MAY_DIFFER) -> list[str]:
-    """Settings that a training may not change on its way."""
+def _differences(before: dict[str, Any], now: dict[str, Any], above: str = "") -> list[str]:
+    """What was changed that a training may not change on its way; what an older version did not know is passed over."""
     found = []
     for key, value in now.items():
-        if key == "optimization":
-            found += _differences(before[key], value, _MAY_DIFFER_OPTIMIZATION)
-        elif key not in skipped and before.get(key) != value:
-            found.append(f"{key} was {before.get(key)} and is now {value}")
+        name = f"{above}{key}"
+        if name in _MAY_DIFFER or key not in before:
+            continue
+        if isinstance(value, dict) and isinstance(before[key], dict):
+            found += _differences(before[key], value, f"{name}.")
+        elif before[key] != value:
+            found.append(f"{name} was {json.dumps(before[key])} and is now {json.dumps(value)}")
     return found
-
-
-def losses_of(folder: Path) -> list[Any]:
-    """The lines of a training's log."""
-    from calvinbench.policies.training.log import read_log
-
-    return read_log(folder)

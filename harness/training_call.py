@@ -5,10 +5,12 @@ known, or that would do nothing beside the others, is refused.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 import yaml
 
@@ -21,14 +23,13 @@ from calvinbench.policies.training.settings import TrainingSettings
 
 OPTIMIZATION_KEYS = tuple(field.name for field in fields(OptimizationSettings))
 TRAINABLE_KEYS = tuple(field.name for field in fields(TrainableParts))
-SETTINGS_KEYS = (
-    *("policy", "data", "out", "tasks", "paraphrases"),
-    *("log_every", "save_every", "validate_every", "validation_windows"),
-)
+_PLAIN_KEYS = ("paraphrases", "log_every", "save_every", "validate_every", "validation_windows")
+SETTINGS_KEYS = ("policy", "data", "out", "tasks", *_PLAIN_KEYS)
 CALL_KEYS = ("evaluate_every", "evaluate_chains", "evaluate_worlds", "device", "effective_batch_size")
 KEYS = (*SETTINGS_KEYS, *TRAINABLE_KEYS, *OPTIMIZATION_KEYS, *CALL_KEYS)
 """Every key of a configuration, and every flag of `train` but `--json`."""
 _TRAINED_KINDS = ("untrained", "checkpoint")
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", NoneType: "nothing"}
 
 
 class TrainingCallError(ValueError):
@@ -120,64 +121,69 @@ def make_call(said: Mapping[str, Any]) -> TrainingCall:
             raise TrainingCallError(f"expected --{key}, or '{key}' in a configuration, got none.")
     spec = PolicySpec.parse(str(said["policy"]))
     require_name(spec.kind, _TRAINED_KINDS, "kind of policy that can be trained")
+    of_policy = dict(spec.settings)
     optimization, trainable = OptimizationSettings(), TrainableParts()
-    if "config" in spec.settings:
-        blocks = read_config_file(spec.settings["config"])
+    if "config" in of_policy:
+        blocks = read_config_file(of_policy["config"])
         optimization, trainable = blocks.optimization, blocks.trainable
-    chosen = {key: said[key] for key in SETTINGS_KEYS if key in said}
-    chosen |= {key: Path(str(said[key])).expanduser() for key in ("data", "out")}
-    if "tasks" in said:
-        chosen["tasks"] = tuple(said["tasks"])
-    try:
-        settings = TrainingSettings(
-            **chosen,
-            optimization=replace(optimization, **_numbers(said, OPTIMIZATION_KEYS)),
-            trainable=replace(trainable, **_numbers(said, TRAINABLE_KEYS)),
-        )
-        call = TrainingCall(settings, **{key: said[key] for key in CALL_KEYS if key in said})
-    except TypeError as error:
-        raise TrainingCallError(f"expected values of the kinds that `train --help` tells, got: {error}") from error
-    _refuse_idle(said, call)
+    settings = TrainingSettings(
+        policy=str(said["policy"]),
+        data=Path(str(said["data"])).expanduser(),
+        out=Path(str(said["out"])).expanduser(),
+        tasks=_tasks(said.get("tasks", ())),
+        optimization=replace(optimization, **_values(said, OptimizationSettings, OPTIMIZATION_KEYS)),
+        trainable=replace(trainable, **_values(said, TrainableParts, TRAINABLE_KEYS)),
+        **_values(said, TrainingSettings, _PLAIN_KEYS),
+    )
+    call = TrainingCall(settings, **_values(said, TrainingCall, CALL_KEYS))
+    _refuse_idle(said, of_policy, call)
     return call
 
 
-_WHOLE = ("batch_size", "gradient_accumulation_steps", "max_epochs", "window_size", "num_workers", "seed", "lora_r")
+def _tasks(said: Any) -> tuple[str, ...]:
+    if not isinstance(said, list | tuple):
+        raise TrainingCallError(f"expected a list of names as 'tasks', got {said!r}.")
+    return tuple(str(task) for task in said)
 
 
-def _numbers(said: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    """Values of keys, whole numbers that stand for others made so: YAML has `1` for `1.0`, and text for `1e-4`."""
-    kinds = {field.name: str(field.type) for kind in (OptimizationSettings, TrainableParts) for field in fields(kind)}
-    numbers = {}
-    for key in keys:
-        if key not in said:
-            continue
-        value = said[key]
-        if "float" in kinds[key] and value is not None:
-            try:
-                value = float(value)
-            except (TypeError, ValueError) as error:
-                raise TrainingCallError(f"expected a number as '{key}', got {value!r}.") from error
-        elif kinds[key] == "int" and (isinstance(value, bool) or not isinstance(value, int)):
-            raise TrainingCallError(f"expected a whole number as '{key}', got {value!r}.")
-        elif kinds[key].startswith("bool") and not isinstance(value, bool | None):
-            raise TrainingCallError(f"expected true or false as '{key}', got {value!r}.")
-        numbers[key] = value
-    return numbers
+def _values(said: Mapping[str, Any], settings: type, keys: tuple[str, ...]) -> dict[str, Any]:
+    """What was said of some settings, of the kind that each has."""
+    kinds = {field.name: get_args(field.type) or (field.type,) for field in fields(settings)}
+    return {key: _value(key, said[key], kinds[key]) for key in keys if key in said}
 
 
-def _refuse_idle(said: Mapping[str, Any], call: TrainingCall) -> None:
+def _value(key: str, value: Any, kinds: tuple[Any, ...]) -> Any:
+    """A value of one of the kinds. YAML has `1` for `1.0`, and text for `1e-4`."""
+    if value is None and NoneType in kinds:
+        return None
+    if float in kinds and not isinstance(value, bool):
+        with suppress(TypeError, ValueError):
+            return float(value)
+    elif isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool)):
+        return value
+    words = " or ".join(_WORDS[kind] for kind in kinds)
+    raise TrainingCallError(f"expected {words} as '{key}', got {value!r}.")
+
+
+def _refuse_idle(said: Mapping[str, Any], of_policy: Mapping[str, str], call: TrainingCall) -> None:
     """Refuses what was said and would do nothing."""
-    settings, optimization = call.settings, call.settings.optimization
+    settings, optimization, trainable = call.settings, call.settings.optimization, call.settings.trainable
+    parts = (trainable.train_vision, trainable.train_connector, trainable.train_text_embedding)
+    if "device" in of_policy:
+        raise TrainingCallError(
+            f"expected no device in the policy's spec, got '{of_policy['device']}': training chooses it. Say --device."
+        )
     idle = {
         "min_learning_rate_scale": (optimization.schedule == "constant", "the schedule is constant"),
         **dict.fromkeys(
             ("lora_r", "lora_alpha", "lora_dropout", "lora_bias"),
-            (not settings.trainable.lora_enable, "lora_enable is false"),
+            (not trainable.lora_enable, "lora_enable is false"),
         ),
         "validation_windows": (settings.validate_every == 0, "validate_every is 0"),
         "evaluate_chains": (call.evaluate_every == 0, "evaluate_every is 0"),
         "evaluate_worlds": (call.evaluate_every == 0, "evaluate_every is 0"),
-        "backbone_learning_rate": (settings.trainable.freeze_backbone, "freeze_backbone is true"),
+        "backbone_learning_rate": (trainable.freeze_backbone and True not in parts, "freeze_backbone is true"),
+        "gripper_shift": (of_policy.get("cameras") == "static", "the policy sees the static camera alone"),
         "same_shift_in_window": (
             not optimization.static_shift and not optimization.gripper_shift,
             "pictures are not shifted",

@@ -1,6 +1,7 @@
 """Who is told how a training goes: a bar or lines in a log, a figure, TensorBoard, chains in the world."""
 
 import logging
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,13 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from calvinbench.envs.renderers import OPENGL_LOOK, RENDERERS
+from calvinbench.envs.scene import SCENES
 from calvinbench.harness import clock
 from calvinbench.harness.suite import Suite
 from calvinbench.policies.training.log import LogLine, read_log
-from calvinbench.policies.training.trainer import Training, find_checkpoint
+from calvinbench.policies.training.preparation import Training
+from calvinbench.policies.training.trainer import find_checkpoint
 
 EVALUATION_FOLDER, TENSORBOARD_FOLDER = "evaluation", "tensorboard"
 _LOG_SECONDS = 60.0
@@ -85,17 +89,21 @@ class FigureWriter:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._is_due = False
 
     def began(self, training: Training) -> None:
         """Nothing to be done."""
 
     def logged(self, line: LogLine) -> None:
         """Draws where a checkpoint was saved or the loss taken on the validation split."""
-        if line.validation_loss is not None:
+        if self._is_due or line.validation_loss is not None:
             self._draw()
+        self._is_due = False
 
     def saved(self, training: Training, step: int) -> float | None:
-        """Nothing to be done; the line of this step comes next."""
+        """The line of this step comes next."""
+        self._is_due = True
+        return None
 
     def ended(self) -> None:
         """Draws once more."""
@@ -124,8 +132,8 @@ class TensorBoardWriter:
             _logger.info("tensorboard is not installed, so no events are written: pip install 'calvinbench[train]'.")
             return
         done = read_log(training.settings.out)
-        # Events after this step are of a sitting that was killed; TensorBoard drops them then.
-        self._writer = SummaryWriter(str(self._folder), purge_step=done[-1].step + 1 if done else None)
+        # Events from here on are of a sitting that was killed, and TensorBoard drops them; this line is told anew.
+        self._writer = SummaryWriter(str(self._folder), purge_step=done[-1].step if done else 0)
 
     def logged(self, line: LogLine) -> None:
         """Writes the line."""
@@ -161,15 +169,26 @@ class ChainEvaluator:
         if step % self._every and step != training.num_steps:
             return None
         from calvinbench.harness.evaluation import evaluate_suite
+        from calvinbench.harness.run_directory import RunMismatchError
         from calvinbench.harness.tables import summarize
 
+        data = training.notes["data"]
+        renderer = data["renderer"] if data["renderer"] in RENDERERS else None
         suite = Suite(
             policy=(f"checkpoint:{find_checkpoint(self._folder)}",),
+            # The world of the data, where its recorder says which that is.
+            scene=data["scene"] if data["scene"] in SCENES else SCENES[0],
+            renderer=renderer,
+            depth_bits=data["depth_bits"] if renderer == OPENGL_LOOK else None,
             chains=self._num_chains,
             worlds=self._num_worlds,
             out=self._folder / EVALUATION_FOLDER / f"step_{step:08d}",
         )
-        (run,) = evaluate_suite(suite)
+        try:
+            (run,) = evaluate_suite(suite)
+        except RunMismatchError:  # of a training that was begun anew in this folder
+            shutil.rmtree(suite.out)
+            (run,) = evaluate_suite(suite)
         return float(summarize(run).average_length.value)
 
     def ended(self) -> None:

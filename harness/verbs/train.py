@@ -10,7 +10,7 @@ from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.verbs.console import DONE, print_json, standard_output_for_results, tell
 
 if TYPE_CHECKING:
-    from calvinbench.policies.training.trainer import Training
+    from calvinbench.policies.training.preparation import Training
 
 
 def _flag(metavar: str) -> Any:
@@ -126,6 +126,8 @@ class Train:
 
     def execute(self) -> int:
         """Trains, and tells where the checkpoint is."""
+        from accelerate import PartialState
+
         from calvinbench.harness.training import train
         from calvinbench.harness.training_call import make_call, read_configuration
         from calvinbench.policies.training.failures import TrainingError
@@ -137,7 +139,8 @@ class Train:
                 training = train(call, tell)
         except TrainingError as error:
             raise RunFailedError(str(error)) from error
-        self._show(training)
+        if PartialState().is_main_process:
+            self._show(training)
         return DONE
 
     def _flags(self) -> dict[str, Any]:

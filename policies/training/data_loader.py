@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from calvinbench.policies.demonstrations.windows import Window, WindowKey, Windows
@@ -90,6 +91,8 @@ def make_loader(
         batch_sampler=_MicroBatches(windows, plan, first_step, process),
         collate_fn=collate_windows,
         num_workers=num_workers,
+        # It would draw a seed from the global stream, and dropout after a resumption would be another.
+        generator=torch.Generator(),
         prefetch_factor=4 if num_workers else None,
         multiprocessing_context="spawn" if num_workers else None,
     )

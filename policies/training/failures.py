@@ -1,12 +1,20 @@
 """What ends a training early, told in words."""
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
+from torch import Tensor
 
-_NO_MEMORY = re.compile("can't allocate memory|not enough memory|out of memory|bad_alloc", re.IGNORECASE)
+from calvinbench.policies.training.batches import WindowBatch
+from calvinbench.policies.training.settings import TrainingSettings
+
+BAD_BATCH_FOLDER = "bad_batch"
+_NO_MEMORY = re.compile("can't allocate memory|not enough memory|out of memory|bad_alloc|ALLOC_FAILED", re.IGNORECASE)
 
 
 class TrainingError(RuntimeError):
@@ -22,38 +30,65 @@ class NotFiniteError(TrainingError):
 
 
 @contextmanager
-def memory_told_in_words(
-    batch_size: int, accumulation_steps: int, *, checkpoints: bool, adapts: bool
-) -> Iterator[None]:
-    """Turns torch's out-of-memory errors into a suggestion.
-
-    Args:
-        batch_size: Windows of a forward pass.
-        accumulation_steps: Forward passes of a step.
-        checkpoints: Whether layers are recomputed already.
-        adapts: Whether the VLM is trained by adapters already.
+def memory_told_in_words(settings: TrainingSettings) -> Iterator[None]:
+    """Turns torch's out-of-memory errors into a suggestion; others pass.
 
     Raises:
         OutOfMemoryError: Memory ran out.
     """
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError) as error:
         if not isinstance(error, torch.OutOfMemoryError | MemoryError) and not _NO_MEMORY.search(str(error)):
             raise
-        advice = []
-        if batch_size > 1:
-            advice.append(
-                f"--batch-size {batch_size // 2} --gradient-accumulation-steps {accumulation_steps * 2} (the same "
-                "effective batch)"
-            )
-        if not checkpoints:
-            advice.append("--gradient-checkpointing")
-        if not adapts:
-            advice.append("--lora-enable")
-        ways = "; or ".join(advice) or "a smaller backbone, or a device with more memory"
+        ways = "; or ".join(_advice(settings)) or "a smaller backbone, or a device with more memory"
         raise OutOfMemoryError(
-            f"expected the model, its gradients and the activations of {batch_size} windows to fit into memory, but: "
+            "expected the model, its gradients and the activations of "
+            f"{settings.optimization.batch_size} windows to fit into memory, but: "
             f"{str(error).splitlines()[0] if str(error) else type(error).__name__}. Try {ways}. What was saved goes on "
-            "by the same command."
+            "with a smaller micro-batch or with checkpointing; adapters are another training."
         ) from error
+
+
+def _advice(settings: TrainingSettings) -> list[str]:
+    """Flags that save memory and are not set yet."""
+    optimization, trainable = settings.optimization, settings.trainable
+    size, accumulated = optimization.batch_size, optimization.gradient_accumulation_steps
+    advice = []
+    if size > 1:
+        parts = next(number for number in range(2, size + 1) if size % number == 0)
+        advice.append(
+            f"--batch-size {size // parts} --gradient-accumulation-steps {accumulated * parts} (the same effective "
+            "batch)"
+        )
+    if not trainable.gradient_checkpointing:
+        advice.append("--gradient-checkpointing true")
+    if not trainable.lora_enable and not trainable.freeze_backbone:
+        advice.append("--lora-enable true")
+    return advice
+
+
+def keep_batches(folder: Path, batches: Sequence[WindowBatch], process: int) -> None:
+    """Writes batches that spoilt a step, to be looked at.
+
+    Args:
+        folder: Where to; it is made.
+        batches: The step's micro-batches on this process.
+        process: Its number.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, batch in enumerate(batches):
+        tensors: dict[str, Tensor | None] = {
+            "rgb_static": batch.pictures.static,
+            "rgb_gripper": batch.pictures.gripper,
+            "robot_obs": batch.robot_obs,
+            "actions": batch.actions,
+            "is_valid": batch.is_valid,
+            "is_frame": batch.is_frame,
+        }
+        words = {"instructions": json.dumps(batch.instructions), "tasks": json.dumps(batch.tasks)}
+        save_file(
+            {key: tensor.cpu().contiguous() for key, tensor in tensors.items() if tensor is not None},
+            folder / f"process_{process}_micro_{number}.safetensors",
+            words,
+        )

@@ -1,6 +1,8 @@
 """What a training writes down: a line of numbers every so many steps, as CSV that any tool reads."""
 
 import csv
+import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -43,6 +45,9 @@ class LogLine:
     average_length: float | None = None
 
 
+_NAMES = tuple(field.name for field in fields(LogLine))
+
+
 class TrainingLog:
     """The file of lines; one writer."""
 
@@ -55,42 +60,50 @@ class TrainingLog:
         """
         self._file = folder / LOSSES_FILE
         self.lines = [line for line in read_log(folder) if line.step <= last_step]
-        self._write(self.lines, "w", header=True)
+        self._write_anew()
 
     def add(self, line: LogLine) -> None:
         """Appends a line; the file is whole after it."""
         self.lines.append(line)
-        self._write([line], "a", header=False)
+        with self._file.open("a", encoding="utf-8", newline="") as file:
+            file.write(_as_text([line]))
 
-    def _write(self, lines: Sequence[LogLine], mode: str, *, header: bool) -> None:
-        names = [field.name for field in fields(LogLine)]
-        with self._file.open(mode, encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            if header:
-                writer.writerow(names)
-            for line in lines:
-                values = [getattr(line, name) for name in names]
-                writer.writerow(["" if value is None else value for value in values])
+    def amend(self, line: LogLine) -> None:
+        """Replaces the last line."""
+        self.lines[-1] = line
+        self._write_anew()
+
+    def _write_anew(self) -> None:
+        """Replaces the file as a whole."""
+        beside = self._file.with_name(f"{self._file.name}.{os.getpid()}.tmp")
+        beside.write_text(",".join(_NAMES) + "\n" + _as_text(self.lines), "utf-8", newline="")
+        beside.replace(self._file)
+
+
+def _as_text(lines: Sequence[LogLine]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for line in lines:
+        values = [getattr(line, name) for name in _NAMES]
+        writer.writerow(["" if value is None else value for value in values])
+    return text.getvalue()
 
 
 def read_log(folder: Path) -> list[LogLine]:
     """The lines of a training's folder; a torn last one is left out.
 
     Raises:
-        ValueError: A line before the last is not one.
+        ValueError: A line is not one.
     """
     file = folder / LOSSES_FILE
     if not file.exists():
         return []
-    with file.open(encoding="utf-8", newline="") as opened:
-        rows = list(csv.DictReader(opened))
+    whole, end, _ = file.read_text("utf-8").rpartition("\n")
     lines = []
-    for number, row in enumerate(rows, start=2):
+    for number, row in enumerate(csv.DictReader(io.StringIO(whole + end)), start=2):
         try:
             lines.append(_line_of(row))
-        except (TypeError, ValueError) as error:
-            if number == len(rows) + 1:
-                break
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"expected numbers in line {number} of '{file}', got {dict(row)}: {error}") from error
     return lines
 

@@ -1,17 +1,26 @@
-"""What training goes on from after a kill: weights, optimiser, schedule, random state and the step, whole or not at all.
+"""What training goes on from after a kill: weights, optimiser, schedule, random state and the step.
 
-The data's order is a function of the step (`data_loader`), so that nothing of it is kept.
+It is there whole or not at all. The data's order is a function of the step (`data_loader`): nothing of it is kept.
 """
 
 import json
+import logging
+import pickle
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from accelerate import Accelerator
+from accelerate.utils import RNG_STATE_NAME
+from safetensors import SafetensorError
 
 STATE_FOLDER = "state"
 _PROGRESS_FILE = "progress.json"
+_UNREADABLE = (
+    *(OSError, ValueError, TypeError, KeyError, RuntimeError, EOFError),
+    *(SafetensorError, pickle.UnpicklingError),
+)
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,11 @@ def save_state(accelerator: Accelerator, folder: Path, progress: Progress) -> No
     accelerator.wait_for_everyone()
 
 
+def has_state(folder: Path) -> bool:
+    """Whether there is a state in a training's folder."""
+    return any((folder / STATE_FOLDER).glob("step_*"))
+
+
 def load_state(accelerator: Accelerator, folder: Path) -> Progress:
     """Loads the last state into what `accelerator` prepared; nothing where there is none.
 
@@ -73,9 +87,12 @@ def load_state(accelerator: Accelerator, folder: Path) -> Progress:
     try:
         progress = Progress(**json.loads((states[-1] / _PROGRESS_FILE).read_text("utf-8")))
         accelerator.load_state(str(states[-1]))
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, EOFError) as error:
+    except _UNREADABLE as error:
         raise ValueError(
             f"expected a whole state of training in '{states[-1]}', but: {type(error).__name__}: {error}. "
             "Remove that folder to begin anew, or choose another --out."
         ) from error
+    # accelerate passes over a random state that is not there.
+    if not (states[-1] / f"{RNG_STATE_NAME}_{accelerator.process_index}.pkl").exists():
+        _logger.warning("process %d has no random state to go on from: its dropout is new.", accelerator.process_index)
     return progress

@@ -7,7 +7,7 @@ import pytest
 from calvinbench.harness.training_call import make_call, read_configuration, shipped_configurations
 from calvinbench.policies.backbones.names import SUPPORTED_MODELS
 from calvinbench.policies.registry import make_policy
-from calvinbench.policies.training.trainer import window_settings
+from calvinbench.policies.training.preparation import window_settings
 
 
 def call_of(name):

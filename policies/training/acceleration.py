@@ -1,0 +1,44 @@
+"""accelerate, told what this project leaves to it: devices, mixed precision, several processes."""
+
+from datetime import timedelta
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin, InitProcessGroupKwargs
+
+_PATIENCE = timedelta(hours=12)
+"""How long processes wait for the main one, which runs chains at times; by default they give up after ten minutes."""
+
+
+def make_accelerator(precision: str, device: str = "auto") -> Accelerator:
+    """Accelerate's own, for a precision and a device.
+
+    Args:
+        precision: `"fp32"`, `"bf16"` or `"fp16"` of mixed precision.
+        device: `"auto"` for what accelerate finds, `"cpu"` for the CPU where there is a GPU too.
+
+    Raises:
+        ValueError: `fp16` is wanted on a CPU, or the device is another.
+    """
+    if device not in ("auto", "cpu"):
+        raise ValueError(
+            f"expected device auto or cpu, got '{device}'. CUDA_VISIBLE_DEVICES chooses among GPUs, and `accelerate "
+            "launch` starts a process for each."
+        )
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    if precision == "fp16" and on_cpu:
+        raise ValueError(
+            "expected precision bf16 or fp32 on a CPU, got fp16: its range needs a scaled loss and a GPU's kernels. "
+            "Say --precision fp32."
+        )
+    return Accelerator(
+        cpu=device == "cpu",
+        mixed_precision="no" if precision == "fp32" else precision,
+        # The trainer accumulates itself; a number in `accelerate launch`'s configuration would divide gradients by it.
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+        kwargs_handlers=[
+            # A pooled read-out, or a VLM's last norm, may leave weights without a gradient.
+            DistributedDataParallelKwargs(find_unused_parameters=True),
+            InitProcessGroupKwargs(timeout=_PATIENCE),
+        ],
+    )

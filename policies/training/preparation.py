@@ -1,0 +1,155 @@
+"""Model and data made ready for training: parts frozen and adapted, demonstrations cut as the memory wants them."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from calvinbench.policies.backbones.random_weights import weights_from
+from calvinbench.policies.demonstrations.demonstrations import Demonstrations
+from calvinbench.policies.demonstrations.windows import Windows, WindowSettings
+from calvinbench.policies.policy_config import PolicyConfig
+from calvinbench.policies.trainable import TrainableParts, apply_trainable_parts
+from calvinbench.policies.training.data_loader import BatchPlan
+from calvinbench.policies.training.settings import Sentences, TrainingSettings
+from calvinbench.policies.vlm_lstm import VLMLSTM
+
+_KEPT_OF_DATA = (
+    *("form", "scene", "asset_digest", "calvin_env", "renderer", "depth_bits", "reference_frame", "instructions"),
+)
+"""What a checkpoint says of the data that it was trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What is trained on what, made and ready.
+
+    Attributes:
+        settings: What was asked for.
+        model: The model.
+        config: The policy's settings, as its checkpoints have them.
+        windows: Of the training split.
+        validation: Of the validation split; None for none.
+        plan: How windows become steps.
+        notes: What checkpoints say of their origin.
+    """
+
+    settings: TrainingSettings
+    model: VLMLSTM
+    config: PolicyConfig
+    windows: Windows
+    validation: Windows | None
+    plan: BatchPlan
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def num_steps(self) -> int:
+        """Optimiser steps of the whole training."""
+        optimization = self.settings.optimization
+        by_epochs = optimization.max_epochs * self.plan.steps_per_epoch
+        return by_epochs if optimization.max_steps is None else min(by_epochs, optimization.max_steps)
+
+
+def prepare(
+    settings: TrainingSettings,
+    model: VLMLSTM,
+    config: PolicyConfig,
+    training: Demonstrations,
+    validation: Demonstrations | None = None,
+    sentences: Sentences | None = None,
+    num_processes: int = 1,
+) -> Training:
+    """Freezes and adapts the model, and cuts the data into windows as its memory wants them.
+
+    Args:
+        settings: What is asked for.
+        model: The model, its weights as training begins with them.
+        config: The policy's settings.
+        training: The data.
+        validation: Data for the validation loss.
+        sentences: Sentences by task that windows draw from; None for those of the data set.
+        num_processes: Processes that train together.
+
+    Raises:
+        ValueError: Settings contradict each other.
+        DataError: There is nothing to train on.
+    """
+    optimization = settings.optimization
+    _require_same_adapters(config.trainable, settings.trainable)
+    with weights_from(torch.Generator().manual_seed(optimization.seed)):  # those of new adapters
+        apply_trainable_parts(model, settings.trainable)
+    _require_32_bits(model)
+    cut = window_settings(settings, config, model.head.config.chunk_length)
+    cut = replace(
+        cut,
+        paraphrases=sentences if settings.paraphrases else None,
+        input_sizes=model.backbone.input_sizes,
+        resample=model.backbone.resample,
+    )
+    tasks = settings.tasks or None
+    windows = Windows(training, cut, tasks)
+    plain = replace(cut, static_shift=0, gripper_shift=0, paraphrases=None)
+    plan = BatchPlan(len(windows), optimization.batch_size, optimization.gradient_accumulation_steps, num_processes)
+    details = training.description.details
+    return Training(
+        settings=settings,
+        model=model,
+        config=replace(config, trainable=settings.trainable, origin="trained here"),
+        windows=windows,
+        validation=None if validation is None else Windows(validation, plain, tasks),
+        plan=plan,
+        notes={"data": {"path": training.description.path} | {key: details.get(key) for key in _KEPT_OF_DATA}},
+    )
+
+
+def window_settings(settings: TrainingSettings, config: PolicyConfig, chunk_length: int) -> WindowSettings:
+    """How windows are cut for a memory.
+
+    A memory of `window:N` is trained on windows of N frames that begin anywhere; one that is never cut on windows that
+    begin where the subtask does; a head without memory on windows that begin anywhere.
+
+    Raises:
+        ValueError: The window's size is not that of the memory.
+    """
+    optimization = settings.optimization
+    kind, _, number = config.memory.span.partition(":")
+    num_frames = optimization.window_size
+    if kind == "window" and int(number) != num_frames:
+        raise ValueError(
+            f"expected window_size to be that of the memory, {config.memory.span}, got {num_frames}: a policy is "
+            "trained on what it will remember. Change one of them."
+        )
+    return WindowSettings(
+        num_frames=num_frames,
+        chunk_length=chunk_length,
+        from_start=kind == "unbounded",
+        cameras=config.backbone_settings.cameras,
+        reads_robot=config.proprioception,
+        static_shift=optimization.static_shift,
+        gripper_shift=optimization.gripper_shift,
+        same_shift_in_window=optimization.same_shift_in_window,
+        seed=optimization.seed,
+    )
+
+
+def _require_same_adapters(before: TrainableParts, now: TrainableParts) -> None:
+    """Adapters that the model has already stay as they are: a checkpoint's settings must tell how to make them."""
+    if not before.lora_enable:
+        return
+    for name in ("lora_enable", "lora_r", "lora_alpha", "lora_dropout"):
+        was, said = getattr(before, name), getattr(now, name)
+        if was != said:
+            raise ValueError(
+                f"expected {name} {was}, as the adapters have it that this policy comes with, got {said}. Say "
+                f"{name} {was}, or begin with a policy without adapters."
+            )
+
+
+def _require_32_bits(model: VLMLSTM) -> None:
+    """Small steps are lost in the rounding of 16 bits."""
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and parameter.dtype != torch.float32:
+            raise ValueError(
+                f"expected weights of 32 bits to train, got {parameter.dtype} in '{name}'. Leave dtype out of the "
+                "policy's spec, or freeze the VLM; --precision bf16 computes in 16 bits with weights of 32."
+            )

@@ -1,0 +1,272 @@
+"""`calvinbench train` as a user has it: killed and called again, on two processes, and in a folder that is in use."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState, GradientState
+from safetensors.torch import load_file
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "policies" / "training"))
+
+from small import write_data, write_numbers
+
+from calvinbench.harness import cli, training
+from calvinbench.harness.training import TrainingMismatchError, train
+from calvinbench.harness.training_call import TrainingCallError, make_call
+from calvinbench.policies.demonstrations.demonstrations import DataError
+from calvinbench.policies.trainable import GROUPS
+from calvinbench.policies.training.log import read_log
+
+POLICY = "untrained:cnn,memory_span=window:3,chunk_length=4,hidden_dim=16"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Data and the policy's numbers."""
+    folder = tmp_path_factory.mktemp("training")
+    write_data(folder / "data")
+    write_numbers(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_process_of_its_own():
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(num_threads)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+
+
+def said(folder, out, policy=POLICY, **changes):
+    """Keys of a small training; `num_layers=2` in the policy has dropout."""
+    return {
+        "policy": f"{policy},size={folder / 'numbers.json'}",
+        "data": str(folder / "data"),
+        "out": str(out),
+        "precision": "fp32",
+        "learning_rate": 1e-3,
+        "batch_size": 2,
+        "gradient_accumulation_steps": 1,
+        "window_size": 3,
+        "max_steps": 2,
+        "validate_every": 0,
+        "device": "cpu",
+    } | changes
+
+
+def flags(keys):
+    return [word for key, value in keys.items() for word in (f"--{key.replace('_', '-')}", str(value))]
+
+
+def start(keys, **environment):
+    """The real command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "calvinbench.harness.cli", "train", *flags(keys), "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+    )
+
+
+def again(keys):
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return train(make_call(keys), lambda words: None)
+
+
+def losses(out):
+    """Cells of `losses.csv` but for the seconds."""
+    rows = [line.split(",") for line in (out / "losses.csv").read_text().splitlines()]
+    return [row[:4] + row[5:] for row in rows]
+
+
+def last_state(out):
+    (state,) = [folder for folder in (out / "state").iterdir() if folder.name.startswith("step_")]
+    return state
+
+
+def test_a_training_killed_on_its_way_and_called_again_ends_as_an_unbroken_one(folder, tmp_path):
+    killed, unbroken = tmp_path / "killed", tmp_path / "unbroken"
+    changes = {"max_steps": 60, "save_every": 20, "log_every": 3, "schedule": "cosine", "max_epochs": 100}
+    policy = f"{POLICY},num_layers=2"
+    keys = said(folder, killed, policy, **changes)
+    process = start(keys)
+    while process.poll() is None and [line.step for line in read_log(killed)][-1:] < [24]:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert last_state(killed).name in ("step_00000020", "step_00000040")
+    process = start(keys)
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert "going on after step" in errors
+    assert json.loads(output)["last"]["step"] == 60
+    again(said(folder, unbroken, policy, **changes))
+    weights = [(out / "checkpoint" / "model.safetensors").read_bytes() for out in (killed, unbroken)]
+    assert weights[0] == weights[1]
+    assert losses(killed) == losses(unbroken)
+    assert [line.step for line in read_log(killed)] == sorted({*range(3, 61, 3), 20, 40})
+    optimizers, schedules = (
+        [torch.load(last_state(out) / file) for out in (killed, unbroken)]
+        for file in ("optimizer.bin", "custom_checkpoint_0.pkl")
+    )
+    torch.testing.assert_close(optimizers[0]["state"], optimizers[1]["state"], atol=0, rtol=0)
+    assert optimizers[0]["param_groups"] == optimizers[1]["param_groups"]
+    assert schedules[0] == schedules[1]
+    assert len(json.loads((killed / "training.json").read_text())["sessions"]) == 2
+
+
+def test_two_processes_take_the_steps_of_one(folder, tmp_path):
+    changes = {"max_steps": 3, "learning_rate": 1e-4, "log_every": 1, "validate_every": 3, "effective_batch_size": 6}
+    changes |= {"max_gradient_norm": 0.05, "gripper_loss_ratio": 1.0, "warmup_epochs": 0}
+    policy = f"{POLICY},num_layers=1"  # without dropout
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = str(probe.getsockname()[1])
+    keys = said(folder, tmp_path / "two", policy, **changes, batch_size=1, gradient_accumulation_steps=3)
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+    processes = [start(keys, RANK=str(rank), LOCAL_RANK=str(rank), **shared) for rank in (0, 1)]
+    done = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], done
+    assert json.loads(done[0][0])["last"]["windows"] == 18
+    assert done[1][0] == ""  # one speaks for all
+    assert "Effective batch: 1 windows x 3 accumulated x 2 processes = 6" in done[0][1]
+    again(said(folder, tmp_path / "one", policy, **changes, batch_size=6, gradient_accumulation_steps=1))
+    one, two = (load_file(tmp_path / out / "checkpoint" / "model.safetensors") for out in ("one", "two"))
+    for name, weight in one.items():
+        torch.testing.assert_close(two[name], weight, atol=1e-6, rtol=0, msg=name)
+    for line, of_two in zip(read_log(tmp_path / "one"), read_log(tmp_path / "two"), strict=True):
+        for name in ("loss", "pose_loss", "gripper_loss", "gripper_accuracy", "gradient_norm", "learning_rate"):
+            assert getattr(of_two, name) == pytest.approx(getattr(line, name), rel=1e-4), name
+        assert (of_two.windows, of_two.frames) == (line.windows, line.frames)
+    assert read_log(tmp_path / "two")[-1].validation_loss == pytest.approx(
+        read_log(tmp_path / "one")[-1].validation_loss, rel=1e-5
+    )
+    assert sorted(file.name for file in last_state(tmp_path / "two").glob("random_states_*")) == [
+        "random_states_0.pkl",
+        "random_states_1.pkl",
+    ]
+
+
+def test_what_is_trained_is_told_before_it_is(folder, tmp_path, monkeypatch):
+    words = []
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.Trainer, "run", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(make_call(said(folder, tmp_path, freeze_backbone=True)), words.append)
+    (text,) = words
+    rows = {row.split("|")[1].strip(): row.split("|")[2:4] for row in text.splitlines() if row.startswith("|")}
+    assert [cell.strip() for cell in rows["vision"]] == ["3,168", "0"]
+    assert [cell.strip() for cell in rows["[LRN]"]] == ["16", "16"]
+    assert rows["head"][0].strip() == rows["head"][1].strip() != "0"
+    counts = {name: int(cells[0].replace(",", "")) for name, cells in rows.items() if name in (*GROUPS, "all")}
+    assert counts.pop("all") == sum(counts.values())
+    assert "6 demonstrations, 39 frames, 15 windows of 3 frames. Effective batch: 2 windows x 1 accumulated" in text
+    assert "2 steps, 7 an epoch. Memory window:3, without proprioception." in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"learning_rate": 2e-3}, "settings.optimization.learning_rate was 0.001 and is now 0.002"),
+        ({"batch_size": 4}, "effective_batch_size was 2 and is now 4"),
+        ({"freeze_backbone": True}, "settings.trainable.freeze_backbone was false and is now true"),
+        ({"tasks": ["open_drawer"]}, r"settings.tasks was \[\] and is now \[\"open_drawer\"\]"),
+        ({"policy": f"{POLICY},proprioception=true"}, "policy.proprioception was false and is now true"),
+    ],
+)
+def test_another_training_in_the_same_folder_is_refused_and_what_differs_is_named(folder, trained, changes, words):
+    before = (trained / "training.json").read_text()
+    with pytest.raises(TrainingMismatchError, match=f"expected the training that is in .* already, but .*{words}"):
+        again(said(folder, trained, **changes))
+    assert (trained / "training.json").read_text() == before
+
+
+@pytest.fixture(scope="module")
+def trained(folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("trained")
+    again(said(folder, out))
+    return out
+
+
+def test_other_data_in_the_same_folder_is_refused(folder, trained, tmp_path):
+    write_data(tmp_path / "data", lengths=(5, 9, 7))
+    with pytest.raises(TrainingMismatchError, match="demonstrations was 6 and is now 3; frames was 39 and is now 21"):
+        again(said(folder, trained, data=str(tmp_path / "data")))
+
+
+def test_what_does_not_change_the_steps_may_be_changed_on_the_way(folder, tmp_path):
+    again(said(folder, tmp_path))
+    again(
+        said(
+            folder,
+            tmp_path,
+            batch_size=1,
+            gradient_accumulation_steps=2,
+            max_steps=4,
+            log_every=1,
+            gradient_checkpointing=True,
+        )
+    )
+    assert [line.step for line in read_log(tmp_path)] == [2, 3, 4]
+
+
+def test_before_anything_was_trained_settings_may_be_changed(folder, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training.Trainer, "run", stop)
+        with pytest.raises(KeyboardInterrupt):
+            again(said(folder, tmp_path))
+    again(said(folder, tmp_path, learning_rate=2e-3))
+    assert json.loads((tmp_path / "training.json").read_text())["settings"]["optimization"]["learning_rate"] == 2e-3
+
+
+def test_a_product_that_is_not_the_effective_batch_size_is_refused(folder, tmp_path):
+    with pytest.raises(TrainingCallError, match=r"effective_batch_size, got 2 x 3 x 1 = 6 and 8\. Change one"):
+        again(said(folder, tmp_path / "out", gradient_accumulation_steps=3, effective_batch_size=8))
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_without_a_validation_split_is_told_what_to_do(folder, tmp_path):
+    write_data(tmp_path / "data")
+    (tmp_path / "data" / "validation").rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="Or set --validate-every 0 to train without a validation loss"):
+        again(said(folder, tmp_path / "out", data=str(tmp_path / "data"), validate_every=2))
+    again(said(folder, tmp_path / "out", data=str(tmp_path / "data")))
+
+
+def test_a_configuration_in_yaml_and_flags_over_it(folder, tmp_path, capsys):
+    keys = said(folder, tmp_path / "out")
+    file = tmp_path / "small.yaml"
+    file.write_text("\n".join(f"{key}: {value}" for key, value in keys.items()) + "\nweight_decay: 1e-2\n")
+    assert cli.main(["train", str(file), "--max-steps", "3", "--paraphrases", "false", "--json"]) == 0
+    said_out = json.loads(capsys.readouterr().out)
+    assert (said_out["last"]["step"], said_out["last"]["windows"]) == (3, 6)
+    settings = json.loads((tmp_path / "out" / "training.json").read_text())["settings"]
+    assert (settings["paraphrases"], settings["optimization"]["weight_decay"]) == (False, 0.01)
+    assert cli.main(["train", str(file), "--max-steps", "3", "--learning-rate", "1", "--paraphrases", "false"]) == 2
+    assert "learning_rate was 0.001 and is now 1.0" in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_trained_on(folder, trained, tmp_path):
+    keys = said(folder, tmp_path) | {"policy": f"checkpoint:{trained / 'checkpoint'}"}
+    again(keys | {"learning_rate": 1e-12})
+    before, after = (load_file(out / "checkpoint" / "model.safetensors") for out in (trained, tmp_path))
+    for name, weight in before.items():
+        torch.testing.assert_close(after[name], weight, atol=1e-10, rtol=0)

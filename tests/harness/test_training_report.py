@@ -1,0 +1,179 @@
+"""What one sees of a training: progress with the time left, figures, TensorBoard's events, chains on the way."""
+
+import io
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from accelerate.state import AcceleratorState, GradientState
+from fakes import CHAINS, make_fake_world
+from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "policies" / "training"))
+
+from small import make_training, write_data
+
+from calvinbench.harness import evaluation, plots
+from calvinbench.harness.runs import load_run
+from calvinbench.harness.training_report import ChainEvaluator, FigureWriter, TensorBoardWriter, TrainingProgress
+from calvinbench.harness.workers import WorkerSetup
+from calvinbench.policies.training.acceleration import make_accelerator
+from calvinbench.policies.training.log import LogLine, TrainingLog, read_log
+from calvinbench.policies.training.trainer import Trainer
+
+FIGURES = {"losses.pdf", "losses.svg", "losses.png"}
+
+
+def line(step, **changes):
+    return LogLine(step, step / 7, 2 * step, 6 * step, 10.0 * step, 1 / step, 0.3, 0.7, 0.5, 1e-3, 0.1, **changes)
+
+
+@pytest.fixture(autouse=True)
+def _no_accelerator():
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("demonstrations") / "data")
+
+
+@pytest.fixture
+def training(data, tmp_path):
+    return make_training(data, tmp_path / "out", max_steps=5, save_every=2, log_every=1)
+
+
+def run(training, *subscribers):
+    Trainer(training, make_accelerator("fp32", "cpu"), lambda: 0.0).run(subscribers)
+
+
+def test_figures_are_drawn_at_checkpoints_and_at_the_end(training):
+    out = training.settings.out
+    drawn = []
+
+    class Watcher(FigureWriter):
+        def logged(self, told):
+            super().logged(told)
+            drawn.append((told.step, {file.name for file in out.iterdir()} >= FIGURES))
+
+    run(training, Watcher(out))
+    assert drawn[:2] == [(1, False), (2, True)]
+    assert (out / "losses.png").stat().st_size > 1000
+
+
+def test_the_figure_shows_both_losses_against_steps():
+    ax = plots.losses([line(1), line(2, validation_loss=0.6), line(4), line(6, validation_loss=0.2)])
+    curves = {curve.get_label(): curve.get_xydata().tolist() for curve in ax.get_lines()}
+    assert curves == {
+        "training": [[1, 1], [2, 0.5], [4, 0.25], [6, 1 / 6]],
+        "validation": [[2, 0.6], [6, 0.2]],
+    }
+
+
+def events(folder):
+    read = EventAccumulator(str(folder / "tensorboard"))
+    read.Reload()
+    return {tag: [(event.step, event.value) for event in read.Scalars(tag)] for tag in read.Tags()["scalars"]}
+
+
+def test_tensorboard_reads_the_lines_and_what_is_done_again_is_there_once(training):
+    out = training.settings.out
+    log = TrainingLog(out, 0)
+    writer = TensorBoardWriter(out)
+    writer.began(training)
+    for told in (line(1), line(2, validation_loss=0.5), line(3)):
+        log.add(told)
+        writer.logged(told)
+    writer.ended()
+    found = events(out)
+    assert found["loss"] == [(1, 1.0), (2, 0.5), (3, pytest.approx(1 / 3))]
+    assert found["validation_loss"] == [(2, 0.5)]
+    assert "average_length" not in found
+    log = TrainingLog(out, 2)  # a state of step 2: step 3 is done again
+    writer = TensorBoardWriter(out)
+    writer.began(training)
+    log.amend(line(2, validation_loss=0.5, average_length=1.5))
+    for told in (log.lines[-1], replace(line(3), loss=9.0), line(4)):
+        writer.logged(told)
+    writer.ended()
+    found = events(out)
+    assert found["loss"] == [(1, 1.0), (2, 0.5), (3, 9.0), (4, 0.25)]
+    assert found["average_length"] == [(2, 1.5)]
+
+
+def test_the_time_left_and_the_losses_are_told(training, caplog):
+    caplog.set_level("INFO")
+    progress = TrainingProgress(Console(file=io.StringIO()))
+    progress.began(training)
+    progress.logged(line(1))
+    progress.logged(line(3, validation_loss=0.25, average_length=2.0))
+    progress.ended()
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first == "training: step 1 of 5, loss 1.0000, pose 0.3000, gripper 50.0%, time left not known yet"
+    # Two steps took 20 seconds, two are left.
+    assert second.endswith("validation 0.2500, average length 2.00, 0 min left")
+    training = replace(
+        training,
+        settings=replace(training.settings, optimization=replace(training.settings.optimization, max_steps=33)),
+    )
+    progress = TrainingProgress(Console(file=io.StringIO()))
+    progress.began(training)
+    progress.logged(line(1))
+    progress.logged(line(3, validation_loss=0.25))
+    assert caplog.records[-1].getMessage().endswith("5 min left")
+
+
+@pytest.fixture
+def suites(monkeypatch):
+    """Chains run on the fake play table, for three steps each; the suites that were asked for."""
+    asked = []
+
+    def on_fake_world(suite):
+        asked.append(suite)
+        (settings,) = suite.runs
+        settings = replace(settings, scene="fake", renderer=None, depth_bits=None, max_steps=3)
+        return (evaluation.evaluate(WorkerSetup(settings, make_fake_world), suite.directory(settings), chains=CHAINS),)
+
+    monkeypatch.setattr(evaluation, "evaluate_suite", on_fake_world)
+    return asked
+
+
+def test_chains_are_run_with_the_checkpoint_and_their_average_length_lands_in_the_line(training, suites):
+    out = training.settings.out
+    run(training, ChainEvaluator(out, 4, num_chains=2, num_worlds=1))
+    found = {told.step: told.average_length for told in read_log(out)}
+    assert found == {1: None, 2: None, 3: None, 4: 0.0, 5: 0.0}  # each 4 steps, and at the end
+    assert [suite.policy for suite in suites] == [(f"checkpoint:{out / 'checkpoint'}",)] * 2
+    assert [(suite.chains, suite.worlds, suite.scene) for suite in suites] == [(2, 1, "embedded")] * 2
+    (kept,) = (out / "evaluation" / "step_00000004").iterdir()
+    read = load_run(kept)
+    assert len(read.records) == 2
+    assert read.description.label.startswith("cnn (")
+
+
+def test_chains_are_run_in_the_world_of_the_data(training, suites):
+    notes = {"data": {"scene": "D", "renderer": "opengl-look", "depth_bits": 16}}
+    evaluator = ChainEvaluator(training.settings.out, 2, 1, 1)
+    run(training, evaluator)
+    evaluator.saved(replace(training, notes=notes), 6)
+    last = suites[-1]
+    assert (last.scene, last.renderer, last.depth_bits) == ("D", "opengl-look", 16)
+    assert suites[0].renderer is None  # the small data set does not say
+
+
+def test_chains_of_a_training_that_was_begun_anew_in_the_folder_are_run_anew(training, suites):
+    out = training.settings.out
+    run(training, ChainEvaluator(out, 4, num_chains=2, num_worlds=1))
+    first = load_run(next((out / "evaluation" / "step_00000004").iterdir())).description.weights_digest
+    shutil.rmtree(out / "state")
+    training.model.head.decoder.linear.weight.data.zero_()
+    run(training, ChainEvaluator(out, 4, num_chains=2, num_worlds=1))
+    again = load_run(next((out / "evaluation" / "step_00000004").iterdir())).description.weights_digest
+    assert first != again
+    assert [told.average_length for told in read_log(out)] == [None, None, None, 0.0, 0.0]

@@ -1,0 +1,56 @@
+"""Small data, and accelerate's global state forgotten between tests."""
+
+import itertools
+import sys
+from pathlib import Path
+
+import pytest
+from accelerate.state import AcceleratorState, GradientState
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from small import make_training, write_data
+
+from calvinbench.policies.training.acceleration import make_accelerator
+from calvinbench.policies.training.trainer import Trainer
+
+
+@pytest.fixture(autouse=True)
+def _no_accelerator():
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("demonstrations") / "data")
+
+
+def make_trainer(data, out, **changes):
+    AcceleratorState._reset_state(reset_partial_state=True)
+    training = make_training(data, out, **changes)
+    ticks = itertools.count()
+    accelerator = make_accelerator(training.settings.optimization.precision, "cpu")
+    return Trainer(training, accelerator, lambda: float(next(ticks)))
+
+
+@pytest.fixture
+def trainer(data, tmp_path):
+    """Makes a trainer, each in a folder of its own: `trainer(batch_size=4)`."""
+    folders = (tmp_path / f"out_{number}" for number in itertools.count())
+
+    def make(out=None, data=data, **changes):
+        return make_trainer(data, out or next(folders), **changes)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def module_trainer(data, tmp_path_factory):
+    """The same for a whole module."""
+
+    def make(**changes):
+        return make_trainer(data, tmp_path_factory.mktemp("out"), **changes)
+
+    return make

@@ -1,0 +1,72 @@
+"""What is trained is made ready as the policy's memory and the settings want it, or refused."""
+
+import pytest
+import torch
+from small import make_training
+
+from calvinbench.policies.trainable import TrainableParts
+
+
+def test_a_memory_of_a_window_is_trained_on_windows_of_its_size_that_begin_anywhere(data, tmp_path):
+    training = make_training(data, tmp_path)
+    assert len(training.windows) == 2 + 3 + 3 + 2 + 3 + 2
+    with pytest.raises(ValueError, match="expected window_size to be that of the memory, window:3, got 4"):
+        make_training(data, tmp_path, window_size=4)
+
+
+def test_a_memory_that_is_never_cut_is_trained_on_windows_that_begin_where_the_subtask_does(data, tmp_path):
+    training = make_training(data, tmp_path, spec={"memory_span": "unbounded"}, window_size=6)
+    assert len(training.windows) == 6  # one of each annotation
+    windows = [training.windows[key] for key in training.windows.order(3)]
+    assert sorted(int(window.is_frame.sum()) for window in windows) == [4, 5, 6, 6, 6, 6]
+    longest = next(key for key in training.windows.order(3) if key.annotation == 1)
+    first_action = training.windows._demonstrations.read(1, 0, 1, ("rel_actions",)).rel_actions[0]
+    assert training.windows[longest].actions[0, 0].tolist() == first_action.tolist()
+
+
+def test_a_head_without_memory_is_trained_on_windows_of_any_size(data, tmp_path):
+    training = make_training(data, tmp_path, spec={"head": "feedforward", "memory_span": "none"}, window_size=2)
+    assert len(training.windows) == 3 + 5 + 4 + 2 + 4 + 3
+
+
+def test_tasks_are_left_out(data, tmp_path):
+    training = make_training(data, tmp_path, tasks=("turn_on_led",))
+    assert {annotation.task for annotation in training.windows.annotations} == {"turn_on_led"}
+
+
+def test_steps_end_with_the_epochs_or_the_number_whichever_comes_first(data, tmp_path):
+    training = make_training(data, tmp_path, batch_size=2, gradient_accumulation_steps=2, max_epochs=2, max_steps=None)
+    assert (training.plan.effective_batch_size, training.plan.steps_per_epoch, training.num_steps) == (4, 3, 6)
+    assert make_training(data, tmp_path, max_epochs=2, max_steps=5).num_steps == 5
+    assert make_training(data, tmp_path, max_epochs=2, max_steps=50).num_steps == 14
+
+
+def test_pictures_come_in_the_backbones_sizes(data, tmp_path):
+    windows = make_training(data, tmp_path).windows
+    window = windows[windows.order(0)[0]]
+    assert {camera: pictures.shape[1] for camera, pictures in window.pictures.items()} == {"static": 20, "gripper": 12}
+
+
+def test_weights_of_16_bits_are_trained_nowhere(data, tmp_path):
+    with pytest.raises(ValueError, match=r"expected weights of 32 bits to train, got torch.bfloat16 in 'backbone"):
+        make_training(data, tmp_path, spec={"dtype": "bfloat16"})
+    frozen = make_training(data, tmp_path, spec={"dtype": "bfloat16"}, trainable=TrainableParts(freeze_backbone=True))
+    assert frozen.model.backbone.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(("parts", "name"), [({}, "lora_enable"), ({"lora_enable": True, "lora_r": 4}, "lora_r")])
+def test_adapters_that_a_policy_has_stay_as_they_are(data, tmp_path, monkeypatch, parts, name):
+    import small
+
+    make = small.make_untrained_policy
+
+    def with_adapters(*arguments, **settings):
+        policy = make(*arguments, **settings)
+        object.__setattr__(policy.config, "trainable", TrainableParts(lora_enable=True, lora_r=2))
+        return policy
+
+    monkeypatch.setattr(small, "make_untrained_policy", with_adapters)
+    with pytest.raises(ValueError, match=f"expected {name} (True|2), as the adapters have it that this policy comes"):
+        make_training(data, tmp_path, trainable=TrainableParts(**parts))
+    same = TrainableParts(lora_enable=True, lora_r=2)
+    assert make_training(data, tmp_path, trainable=same).config.trainable == same
