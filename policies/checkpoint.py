@@ -65,8 +65,8 @@ def save_checkpoint(
         model: The model.
         config: Its settings.
         notes: Anything that JSON can write.
-        dtype: Of the weights in the file, such as float16 for one of half the size; reading gives the model's own again.
-            None for that which they have.
+        dtype: Of the weights in the file, such as float16 for one of half the size; what is read has the model's own
+            again. None for that which they have.
 
     Returns:
         The folder.
