@@ -3,6 +3,7 @@
 import io
 import shutil
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,6 +96,7 @@ def test_tensorboard_reads_the_lines_and_what_is_done_again_is_there_once(traini
     assert found["loss"] == [(1, 1.0), (2, 0.5), (3, pytest.approx(1 / 3))]
     assert found["validation_loss"] == [(2, 0.5)]
     assert "average_length" not in found
+    time.sleep(1.1)  # TensorBoard reads files by their names, in which there is the second
     log = TrainingLog(out, 2)  # a state of step 2: step 3 is done again
     writer = TensorBoardWriter(out)
     writer.began(training)

@@ -90,7 +90,7 @@ def test_unknown_names_get_a_guess(spec, complaint):
         ("untrained:kosmos2,dtype=float16,device=cpu", "float32 or bfloat16 on a CPU, got float16"),
         ("untrained:kosmos2,device=tpu", "expected a device that torch has here"),
         ("untrained:kosmos2,compile=yes", "expected 'true' or 'false' for setting 'compile', got 'yes'"),
-        ("checkpoint", "with a checkpoint's folder as the argument"),
+        ("checkpoint", "with a checkpoint's folder, or a shipped policy's name as the argument"),
         ("calvin", "with an import string package.module:Class as the argument"),
     ],
 )
