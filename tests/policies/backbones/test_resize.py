@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from calvinbench.policies.backbones.resize import FILTERS, resize
+from calvinbench.policies.backbones.resize import FILTERS, resize, resize_in_torch
 
 
 def pictures(height, width):
@@ -19,7 +19,8 @@ def test_it_is_what_pil_makes_of_a_picture(shape, size, filter_name):
     given = pictures(*shape)
     resample = getattr(Image.Resampling, filter_name.upper())
     expected = np.stack([np.asarray(Image.fromarray(one).resize((size, size), resample)) for one in given])
-    np.testing.assert_array_equal(resize(torch.tensor(given), size, filter_name).numpy(), expected)
+    for way in (resize, resize_in_torch):
+        np.testing.assert_array_equal(way(torch.tensor(given), size, filter_name).numpy(), expected)
 
 
 def test_hard_edges_overshoot_and_are_cut_at_black_and_white():
@@ -28,7 +29,7 @@ def test_hard_edges_overshoot_and_are_cut_at_black_and_white():
     expected = np.asarray(Image.fromarray(edge[0]).resize((40, 40), Image.Resampling.BICUBIC))
     assert (expected == 0).any()
     assert (expected == 255).any()
-    np.testing.assert_array_equal(resize(torch.tensor(edge), 40)[0].numpy(), expected)
+    np.testing.assert_array_equal(resize_in_torch(torch.tensor(edge), 40)[0].numpy(), expected)
 
 
 def test_a_picture_of_the_right_size_stays_as_it_is():
