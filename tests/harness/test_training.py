@@ -102,7 +102,7 @@ def test_a_training_killed_on_its_way_and_called_again_ends_as_an_unbroken_one(f
     keys = said(folder, killed, policy, **changes)
     process = start(keys)
     while process.poll() is None and [line.step for line in read_log(killed)][-1:] < [24]:
-        time.sleep(0.005)
+        time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
