@@ -11,12 +11,12 @@ from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import CAMERA_SIZES
 from calvinbench.harness.demonstrating import Episode
 from calvinbench.harness.episode_records import EpisodeRecord
-from calvinbench.policies.demonstrations.augmentation import resize_pictures
 from calvinbench.policies.demonstrations.calvin_frames import frame_name, write_frame
 from calvinbench.policies.demonstrations.calvin_layout import CALVIN, EPISODES_FILE, read_episodes
 from calvinbench.policies.demonstrations.calvin_writer import FIRST_FRAME, write_index
 from calvinbench.policies.demonstrations.compact import COMPACT, episode_file, write_episode
 from calvinbench.policies.demonstrations.demonstrations import PICTURE_KEYS, DataError
+from calvinbench.policies.pil_resize import resize_with_pil
 
 FORMS = (CALVIN, COMPACT)
 _UNFINISHED = "unfinished"
@@ -57,7 +57,7 @@ class CompactForm:
         arrays = {key: np.stack([frame[key] for frame in episode.frames]).astype(np.float32) for key in _KEPT}
         for key in PICTURE_KEYS:
             pictures = np.stack([frame[key] for frame in episode.frames])
-            arrays[key] = resize_pictures(pictures, self._sizes[key])
+            arrays[key] = resize_with_pil(pictures, self._sizes[key])
         path = episode_file(self._out / split, number)
         write_episode(path, arrays, episode.annotations, {"number": number})
 

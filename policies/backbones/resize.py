@@ -8,11 +8,11 @@ import math
 from collections.abc import Callable
 from functools import cache
 
-import numpy as np
 import torch
 from jaxtyping import Int, UInt8
-from PIL import Image
 from torch import Tensor
+
+from calvinbench.policies.pil_resize import resize_with_pil
 
 _PRECISION_BITS = 22
 
@@ -58,10 +58,9 @@ def resize(pictures: UInt8[Tensor, "*batch H W C"], size: int, filter_name: str 
         return pictures
     if pictures.device.type != "cpu" or pictures.shape[-1] != 3:
         return resize_in_torch(pictures, size, filter_name)
-    method = Image.Resampling[filter_name.upper()]
     many = pictures.flatten(0, -4) if pictures.ndim > 3 else pictures[None]
-    resized = [np.asarray(Image.fromarray(one).resize((size, size), method)) for one in many.numpy()]
-    return torch.from_numpy(np.stack(resized)).reshape(*pictures.shape[:-3], size, size, 3)
+    resized = torch.from_numpy(resize_with_pil(many.numpy(), size, filter_name))
+    return resized.reshape(*pictures.shape[:-3], size, size, 3)
 
 
 def resize_in_torch(

@@ -1,14 +1,7 @@
-"""What a data loader does to pictures: random shifts, as DrQ and RoboVLMs do them, and the backbone's own resizing."""
+"""Random shifts of pictures, as DrQ and RoboVLMs do: moved by some pixels, edges continued."""
 
 import numpy as np
 from jaxtyping import Int, UInt8
-from PIL import Image
-
-FILTERS = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-    "lanczos": Image.Resampling.LANCZOS,
-}
 
 
 def shift_pictures(
@@ -45,19 +38,3 @@ def draw_shifts(
     if same_in_window:
         return np.tile(generator.integers(-max_shift, max_shift + 1, size=(1, 2)), (num_frames, 1))
     return generator.integers(-max_shift, max_shift + 1, size=(num_frames, 2))
-
-
-def resize_pictures(
-    pictures: UInt8[np.ndarray, "T H W 3"], size: int, filter_name: str = "bicubic"
-) -> UInt8[np.ndarray, "T size size 3"]:
-    """Resizes with PIL itself: the numbers of `backbones.resize`, sooner on a CPU.
-
-    Args:
-        pictures: Consecutive frames.
-        size: Pixels a side.
-        filter_name: One of `FILTERS`.
-    """
-    if pictures.shape[1:3] == (size, size):
-        return pictures
-    method = FILTERS[filter_name]
-    return np.stack([np.asarray(Image.fromarray(picture).resize((size, size), method)) for picture in pictures])

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from calvinbench.policies.demonstrations.augmentation import draw_shifts, resize_pictures, shift_pictures
+from calvinbench.policies.demonstrations.augmentation import draw_shifts, shift_pictures
 from calvinbench.policies.demonstrations.demonstrations import Annotation, DataError, Demonstrations
+from calvinbench.policies.pil_resize import resize_with_pil
 
 NATIVE_SIZES: Mapping[str, int] = {"static": 200, "gripper": 84}
 """Pixels that shifts are counted in; pictures of other sizes are shifted in proportion."""
@@ -32,7 +33,7 @@ class WindowSettings:
         reads_robot: Whether `robot_obs` is read.
         input_sizes: Pixels a side by camera that pictures are resized to, as the backbone itself would; it has nothing
             left to do then. None to leave them as they are.
-        resample: The filter, one of `augmentation.FILTERS`.
+        resample: The filter, one of `pil_resize.FILTERS`.
         static_shift: Pixels of the native picture by which the static camera's are shifted at random, at most.
         gripper_shift: The same for the gripper's.
         same_shift_in_window: Whether all frames of a window are shifted alike.
@@ -169,7 +170,7 @@ class Windows:
             )
             moved = shift_pictures(seen, shifts)
             if settings.input_sizes is not None:
-                moved = resize_pictures(moved, settings.input_sizes[camera], settings.resample)
+                moved = resize_with_pil(moved, settings.input_sizes[camera], settings.resample)
             pictures[camera] = self._padded(moved)
         return Window(
             pictures=pictures,

@@ -1,6 +1,7 @@
 """Model and data made ready for training: parts frozen and adapted, demonstrations cut as the memory wants them."""
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -90,7 +91,7 @@ def prepare(
     windows = Windows(training, cut, tasks)
     plain = replace(cut, static_shift=0, gripper_shift=0, paraphrases=None)
     plan = BatchPlan(len(windows), optimization.batch_size, optimization.gradient_accumulation_steps, num_processes)
-    details = training.description.details
+    name, details = Path(training.description.path).name, training.description.details
     return Training(
         settings=settings,
         model=model,
@@ -98,7 +99,7 @@ def prepare(
         windows=windows,
         validation=None if validation is None else Windows(validation, plain, tasks),
         plan=plan,
-        notes={"data": {"path": training.description.path} | {key: details.get(key) for key in _KEPT_OF_DATA}},
+        notes={"data": {"name": name} | {key: details.get(key) for key in _KEPT_OF_DATA}},
     )
 
 

@@ -24,11 +24,11 @@ from calvinbench.harness.recording import Recorder, RecordingMismatchError, Reco
 from calvinbench.harness.recording_forms import CalvinForm
 from calvinbench.harness.recording_progress import RecordingProgress
 from calvinbench.harness.run_directory import RunLockedError, locked_folder
-from calvinbench.policies.demonstrations.augmentation import resize_pictures
 from calvinbench.policies.demonstrations.calvin_layout import CalvinLayout
 from calvinbench.policies.demonstrations.calvin_pickle import load_dictionary
 from calvinbench.policies.demonstrations.compact import CompactDemonstrations
 from calvinbench.policies.demonstrations.demonstrations import PICTURE_KEYS, Annotation, DataError
+from calvinbench.policies.pil_resize import resize_with_pil
 
 TASKS = ("turn_on_led", "turn_off_led", "open_drawer")
 FORMS = ("calvin", "compact")
@@ -538,5 +538,5 @@ def test_pictures_are_resized_as_policies_resize_them(tmp_path):
     form.write("training", 0, Episode([small_frame(1) | pictures], [Annotation(0, 0, 1, "open_drawer", "a")]))
     kept = load_file(tmp_path / "training" / "episode_000000.safetensors")
     for key, size in zip(PICTURE_KEYS, (100, 84), strict=True):
-        assert np.array_equal(kept[key], resize_pictures(pictures[key][None], size))
+        assert np.array_equal(kept[key], resize_with_pil(pictures[key][None], size))
     assert np.array_equal(kept["rgb_gripper"][0], pictures["rgb_gripper"])

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from calvinbench.policies.backbones.resize import FILTERS as BACKBONE_FILTERS
-from calvinbench.policies.backbones.resize import resize
-from calvinbench.policies.demonstrations.augmentation import FILTERS, draw_shifts, resize_pictures, shift_pictures
+from calvinbench.policies.backbones.resize import resize_in_torch
+from calvinbench.policies.demonstrations.augmentation import draw_shifts, shift_pictures
+from calvinbench.policies.pil_resize import FILTERS, resize_with_pil
 
 ROWS = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]], np.uint8)
 PICTURE = ROWS[None, :, :, None].repeat(3, axis=3)
@@ -69,9 +70,9 @@ def test_no_shift_leaves_pictures_alone():
 def test_resized_pictures_are_those_of_the_backbones(filter_name, old, new):
     pictures = np.random.default_rng(old).integers(0, 256, (2, old, old, 3), dtype=np.uint8)
     pictures[1, : old // 2] = 255  # an edge, at which bicubic and lanczos overshoot
-    resized = resize_pictures(pictures, new, filter_name)
+    resized = resize_with_pil(pictures, new, filter_name)
     assert resized.shape == (2, new, new, 3)
-    assert np.array_equal(resized, resize(torch.from_numpy(pictures), new, filter_name).numpy())
+    assert np.array_equal(resized, resize_in_torch(torch.from_numpy(pictures), new, filter_name).numpy())
 
 
 def test_there_are_as_many_filters_as_backbones_know():
@@ -81,4 +82,4 @@ def test_there_are_as_many_filters_as_backbones_know():
 def test_halving_by_hand():
     """Bilinear halves by weights 1, 3, 3, 1 of 8 in each direction; in the middle of a ramp that is the mean."""
     ramp = np.tile(np.arange(0, 80, 10, dtype=np.uint8)[None, None, :, None], (1, 8, 1, 3))
-    assert resize_pictures(ramp, 4, "bilinear")[0, 0, 1:3, 0].tolist() == [25, 45]
+    assert resize_with_pil(ramp, 4, "bilinear")[0, 0, 1:3, 0].tolist() == [25, 45]
