@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
 
 from calvinbench.envs.instructions import OURS, embedded_instructions
 from calvinbench.harness import clock
 from calvinbench.harness.provenance import this_session
-from calvinbench.harness.run_directory import make_folder, write_text_atomically
+from calvinbench.harness.run_directory import locked_folder, make_folder, write_text_atomically
 from calvinbench.harness.training_call import TrainingCall, TrainingCallError
 from calvinbench.harness.training_report import ChainEvaluator, FigureWriter, TensorBoardWriter, TrainingProgress
 from calvinbench.harness.workers import make_policy_by_spec
@@ -53,6 +54,7 @@ def train(call: TrainingCall, tell: Callable[[str], None], subscribers: Sequence
     Raises:
         ValueError: Something does not fit; nothing was changed.
         TrainingError: Memory ran out or a loss is not finite; the last state is kept.
+        RunLockedError: Another process trains in the folder.
     """
     settings = call.settings
     accelerator = make_accelerator(settings.optimization.precision, call.device)
@@ -70,11 +72,14 @@ def train(call: TrainingCall, tell: Callable[[str], None], subscribers: Sequence
         accelerator.num_processes,
     )
     _require_batch(call, training)
-    if accelerator.is_main_process:
-        _describe(settings, training)
-        tell(_in_words(training))
-    trainer = Trainer(training, accelerator, clock.seconds)
-    trainer.run((*_own_subscribers(call), *subscribers))
+    with ExitStack() as held:
+        if accelerator.is_main_process:
+            make_folder(settings.out)
+            held.enter_context(locked_folder(settings.out))
+            _describe(settings, training)
+            tell(_in_words(training))
+        trainer = Trainer(training, accelerator, clock.seconds)
+        trainer.run((*_own_subscribers(call), *subscribers))
     return training
 
 
@@ -141,7 +146,6 @@ def _describe(settings: TrainingSettings, training: Training) -> None:
     Raises:
         TrainingMismatchError: It does not.
     """
-    make_folder(settings.out)
     file = settings.out / TRAINING_FILE
     now = json.loads(json.dumps(_content(settings, training), default=str))
     sessions: list[dict[str, Any]] = []

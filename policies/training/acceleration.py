@@ -32,7 +32,8 @@ def make_accelerator(precision: str, device: str = "auto") -> Accelerator:
             "Say --precision fp32."
         )
     return Accelerator(
-        cpu=device == "cpu",
+        # Left to find the CPU by itself, accelerate does not join the processes that torchrun starts on it.
+        cpu=device == "cpu" or not torch.accelerator.is_available(),
         mixed_precision="no" if precision == "fp32" else precision,
         # The trainer accumulates itself; a number in `accelerate launch`'s configuration would divide gradients by it.
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),

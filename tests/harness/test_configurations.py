@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from calvinbench.envs.tasks import TASKS
 from calvinbench.harness.training_call import make_call, read_configuration, shipped_configurations
 from calvinbench.policies.backbones.names import SUPPORTED_MODELS
 from calvinbench.policies.registry import make_policy
@@ -39,3 +40,20 @@ def test_rates_and_frozen_parts_are_robovlms():
     assert calls["llava"].settings.trainable.train_text_embedding is False
     assert calls["qwen-vl"].settings.trainable.train_vision is False
     assert calls["kosmos2"].settings.optimization.effective_batch_size == 41
+
+
+@pytest.mark.parametrize("name", sorted(set(shipped_configurations()) - set(SUPPORTED_MODELS)))
+def test_a_small_configuration_trains_a_small_policy_on_the_memory_that_it_will_have(name):
+    call = call_of(name)
+    policy = make_policy(call.settings.policy.replace("vlm=published,", ""))
+    assert sum(parameter.numel() for parameter in policy.model.parameters()) < 10e6
+    cut = window_settings(call.settings, policy.config, policy.model.head.config.chunk_length)
+    assert (cut.num_frames, cut.chunk_length) == (8, 6)
+    assert policy.config.proprioception
+
+
+def test_configurations_of_the_fixtures_are_of_all_the_fixtures_and_no_block():
+    names = [name for name in shipped_configurations() if name.startswith("fixtures-")]
+    fixtures = {task for task in TASKS if "block" not in task and "place" not in task and "push" not in task}
+    assert names
+    assert all(set(call_of(name).settings.tasks) == fixtures for name in names)

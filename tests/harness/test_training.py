@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "policies" / "training"))
 from small import write_data, write_numbers
 
 from calvinbench.harness import cli, training
+from calvinbench.harness.run_directory import RunLockedError, locked_folder
 from calvinbench.harness.training import TrainingMismatchError, train
 from calvinbench.harness.training_call import TrainingCallError, make_call
 from calvinbench.policies.demonstrations.demonstrations import DataError
@@ -134,7 +135,8 @@ def test_two_processes_take_the_steps_of_one(folder, tmp_path):
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = str(probe.getsockname()[1])
-    keys = said(folder, tmp_path / "two", policy, **changes, batch_size=1, gradient_accumulation_steps=3)
+    device = "cpu" if torch.accelerator.is_available() else "auto"  # what is not said, on a machine without
+    keys = said(folder, tmp_path / "two", policy, **changes, batch_size=1, gradient_accumulation_steps=3, device=device)
     shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
     processes = [start(keys, RANK=str(rank), LOCAL_RANK=str(rank), **shared) for rank in (0, 1)]
     done = [process.communicate() for process in processes]
@@ -223,6 +225,13 @@ def test_what_does_not_change_the_steps_may_be_changed_on_the_way(folder, tmp_pa
         )
     )
     assert [line.step for line in read_log(tmp_path)] == [2, 3, 4]
+
+
+def test_a_folder_in_which_another_process_trains_is_left_alone(folder, trained):
+    before = (trained / "training.json").read_text()
+    with locked_folder(trained), pytest.raises(RunLockedError, match="another process is writing to"):
+        again(said(folder, trained, max_steps=4))
+    assert (trained / "training.json").read_text() == before
 
 
 def test_before_anything_was_trained_settings_may_be_changed(folder, tmp_path, monkeypatch):
