@@ -24,6 +24,7 @@ from calvinbench.harness.demonstrating import TASK_WEIGHTS, Episode, Perturbatio
 from calvinbench.harness.episode_records import RECORDS_FOLDER, EpisodeRecord, read_records, write_record
 from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.executors import process_pool
+from calvinbench.harness.provenance import this_session
 from calvinbench.harness.recording_forms import FORMS, RecordingForm, make_form
 from calvinbench.harness.run_directory import locked_folder, make_folder, write_text_atomically
 from calvinbench.policies.demonstrations.calvin_layout import CALVIN
@@ -219,7 +220,10 @@ def record(
         for key in wanted:
             if key in records:
                 on_episode(records[key])
-        for fresh in _record_missing(settings, [key for key in wanted if key not in records], num_workers):
+        missing = [key for key in wanted if key not in records]
+        if missing:
+            _note_session(settings.out, num_workers)
+        for fresh in _record_missing(settings, missing, num_workers):
             records[fresh.split, fresh.number] = fresh
             on_episode(fresh)
         for split in SPLITS:
@@ -261,6 +265,13 @@ def _prepare(settings: RecordingSettings, description: Mapping[str, Any]) -> Rec
             for torn in (*folder.glob("*.part"), *folder.glob("*.tmp")):
                 torn.unlink()
     return make_form(settings.form, settings.out, settings.picture_sizes)
+
+
+def _note_session(out: Path, num_workers: int) -> None:
+    """Writes into the data set by which versions and on what it is recorded from here on."""
+    content = read_dataset_file(out)
+    content["sessions"] = [*content.get("sessions", ()), asdict(this_session(num_workers))]
+    write_text_atomically(out / DATASET_FILE, json.dumps(content, indent=2) + "\n")
 
 
 def _read_whole_records(out: Path, form: RecordingForm) -> dict[tuple[str, int], EpisodeRecord]:

@@ -57,7 +57,7 @@ def recorded(tmp_path_factory):
 
 
 def content_of(folder):
-    """All that a data set holds, by file: arrays and annotations by their values, other files as bytes.
+    """All that a data set holds, by file, but for when and where it was made: arrays by their values, others as bytes.
 
     Bytes of the same data may differ: a zip has the time of its making, safetensors shuffles its header, and a pickle
     knows which of its strings were one object.
@@ -77,6 +77,8 @@ def content_of(folder):
         elif file.name == "auto_lang_ann.npy":
             found = load_dictionary(file)
             content[name] = {**found["language"], "emb": found["language"]["emb"].shape}, found["info"]
+        elif name == "dataset.json":
+            content[name] = {key: value for key, value in json.loads(file.read_text()).items() if key != "sessions"}
         else:
             content[name] = file.read_bytes()
     return content
@@ -401,6 +403,9 @@ def test_a_killed_recording_goes_on(recorded, tmp_path):
     record(settings_of(tmp_path, "calvin"))
     assert all(file.stat().st_mtime_ns == times[file] for file in times)
     assert_same(content_of(tmp_path), content_of(recorded["calvin"]))
+    sessions = json.loads((tmp_path / "dataset.json").read_text())["sessions"]
+    assert [session["worlds"] for session in sessions] == [2, 1]
+    assert all(session["versions"]["pybullet"] for session in sessions)
 
 
 @pytest.mark.parametrize("form", FORMS)
