@@ -4,6 +4,7 @@ Scores are to be taken with the shipped form: `calvinbench run --policy checkpoi
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,7 +20,8 @@ def main() -> None:
     parser.add_argument("name")
     said = parser.parse_args()
     read = load_checkpoint(said.checkpoint)
-    folder = save_checkpoint(shipped_folder(said.name), read.model, read.config, read.notes, torch.float16)
+    config = replace(read.config, origin="shipped with calvinbench")
+    folder = save_checkpoint(shipped_folder(said.name), read.model, config, read.notes, torch.float16)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     print(f"{folder}: {size / 1e6:.1f} MB")  # noqa: T201
 

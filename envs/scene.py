@@ -17,7 +17,9 @@ from calvinbench.envs.panda import panda_urdf
 from calvinbench.envs.scene_files import material_files, mesh_names
 
 CALVIN_SCENES = ("A", "B", "C", "D")
-SCENES = ("embedded", *CALVIN_SCENES)
+EMBEDDED = "embedded"
+"""Our own scene."""
+SCENES = (EMBEDDED, *CALVIN_SCENES)
 """`embedded` ships with the package; the others are CALVIN's, and need a checkout of calvin_env."""
 FLOOR_SIZE_M, FLOOR_POSITION, FLOOR_COLOUR = (8.0, 8.0, 0.02), (0.0, 0.0, -0.01), (0.86, 0.87, 0.88)
 """The slab that is seen where a scene brings no floor of its own."""
@@ -119,7 +121,7 @@ def _embedded() -> Scene:
 
     folder = Path(str(files("calvinbench.envs.assets")))
     return Scene(
-        name="embedded",
+        name=EMBEDDED,
         robot_urdf=panda_urdf(),
         table_urdf=folder / "table.urdf",
         block_urdfs={name: folder / f"{name}.urdf" for name in BLOCK_SIZES},
@@ -143,7 +145,7 @@ def load_scene(name: str, calvin_env: str | Path | None = None) -> Scene:
         UnknownNameError: There is no such scene.
         CheckoutError: A scene of CALVIN's was asked for, and its checkout is missing, not whole or damaged.
     """
-    if require_name(name, SCENES, "scene") == "embedded":
+    if require_name(name, SCENES, "scene") == EMBEDDED:
         return _embedded()
     from calvinbench.envs.calvin_scene import load_calvin_scene
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from calvinbench.envs.scene import EMBEDDED
 from calvinbench.harness import statistics
 from calvinbench.harness.labels import PRIVILEGED_MARK, labels
 from calvinbench.harness.records import NUM_SUBTASKS
@@ -221,6 +222,11 @@ def notes(runs: Sequence[Run]) -> list[str]:
         f"{first.scene}, instruction set {first.instructions}. Columns 1 to 5: percent of chains with at least so many "
         "subtasks completed in a row. In brackets: 95% intervals, each for itself."
     )
+    if first.scene == EMBEDDED:
+        lines.append(
+            "The embedded scene is calvinbench's own, not one of CALVIN's: these figures are not comparable with "
+            "published ones."
+        )
     if any(run.description.privileged for run in runs):
         lines.append(
             f"{PRIVILEGED_MARK} reads the world's privileged state, which learned policies never see; never in bold."

@@ -111,6 +111,13 @@ def test_the_notes_say_protocol_errors_untrained_and_incomplete(runs):
     assert "kosmos2 (untrained) is not complete: 6 of 9 chains" in notes
 
 
+def test_figures_of_the_embedded_scene_are_said_not_to_be_calvins(runs):
+    """The scene of these runs is another."""
+    ours = [replace(run, description=replace(run.description, scene="embedded")) for run in runs]
+    assert "not comparable with published ones" in "\n".join(tables.notes(ours))
+    assert "not comparable" not in "\n".join(tables.notes(runs))
+
+
 def test_latex_is_booktabs_and_escapes_what_latex_would_take_for_itself(runs):
     odd = renamed(runs[0], label=r"50%_of #1 & {x} ~ $5 \alpha^2", train="A_B")
     latex = tables.to_latex([odd, renamed(runs[1], label="idle")])
