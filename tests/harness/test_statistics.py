@@ -146,3 +146,31 @@ def test_task_success_counts_solved_of_reached_and_errors_as_failures():
     success = statistics.task_success(records)
     counts = {task: (rate.num_successes, rate.num_trials) for task, rate in success.items()}
     assert counts == {"open_drawer": (1, 2), "turn_on_led": (0, 1)}
+
+
+def test_chains_that_begin_alike_are_drawn_together():
+    """Each chain five times over tells no more than once."""
+    draw = np.random.default_rng(4)
+    single = draw.integers(0, 6, 200)
+    repeated, clusters = np.repeat(single, 5), np.repeat(np.arange(200), 5)
+    alone = statistics.average_length(single, generator())
+    found = statistics.clustered_average_length(repeated, clusters, generator())
+    assert (found.value, found.method) == (pytest.approx(alone.value), "cluster bootstrap")
+    ends = pytest.approx((alone.interval.low, alone.interval.high), abs=0.03)
+    assert (found.interval.low, found.interval.high) == ends
+    naive = statistics.average_length(repeated, generator()).interval
+    assert naive.high - naive.low < 0.55 * (found.interval.high - found.interval.low)
+
+
+def test_clusters_of_unlike_size_are_drawn_whole():
+    """Two clusters, of 1 chain and of 3: a resample is both, or one of them twice."""
+    means = statistics.resampled_cluster_means(np.array([4, 0, 1, 2]), np.array([7, 9, 9, 9]), generator(), 1000)
+    assert set(np.unique(means)) == {4.0, 1.0, 7 / 4}
+    assert np.mean(means == 7 / 4) == pytest.approx(0.5, abs=0.06)
+
+
+def test_where_all_chains_agree_clusters_do_not_make_it_certain():
+    completed = np.full(100, 5)
+    found = statistics.clustered_average_length(completed, np.arange(100) % 10, generator())
+    assert found.method == "exact bound"
+    assert found.interval.low < 4.9

@@ -1,0 +1,93 @@
+"""Cross-checked against statsmodels and robostats' sources, and by hand."""
+
+import numpy as np
+import pytest
+from statsmodels.stats.contingency_tables import cochrans_q as statsmodels_q
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import NormalIndPower
+
+from calvinbench.harness.multiple_comparisons import (
+    all_pairs,
+    cochrans_q,
+    detectable_difference,
+    holm,
+    not_distinguishable_from_best,
+    num_chains_needed,
+)
+
+
+def runs_of(averages, num_chains=400):
+    draw = np.random.default_rng(0)
+    hard = draw.normal(0, 1.0, num_chains)
+    noisy = [average + hard + draw.normal(0, 0.7, num_chains) for average in averages]
+    return [np.clip(np.rint(run), 0, 5).astype(np.int64) for run in noisy]
+
+
+def test_cochrans_q_is_statsmodels():
+    successes = np.array(runs_of([1.8, 2.0, 2.3, 2.0])) >= 2
+    expected = statsmodels_q(successes.T.astype(int))
+    found = cochrans_q(successes)
+    assert (found.statistic, found.p_value) == pytest.approx((expected.statistic, expected.pvalue))
+    assert found.degrees_of_freedom == expected.df == 3
+
+
+def test_cochrans_q_of_runs_that_agree_tells_nothing():
+    found = cochrans_q(np.array([[True, False, True]] * 3))
+    assert (found.statistic, found.p_value) == (0.0, 1.0)
+    with pytest.raises(ValueError, match="at least two runs, got 1"):
+        cochrans_q(np.array([[True, False]]))
+
+
+def test_cochrans_q_can_be_done_by_hand():
+    """Three runs, chains solved by (1), (1, 2), (1): Q = 2 (3 (9 + 1) - 16) / (12 - 6)."""
+    successes = np.array([[True, True, True], [False, True, False], [False, False, False]])
+    assert cochrans_q(successes).statistic == pytest.approx(2 * (3 * 10 - 16) / (3 * 4 - 6))
+
+
+def test_holm_is_statsmodels_and_keeps_the_keys():
+    values = {"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005, "e": 0.9}
+    expected = multipletests(list(values.values()), method="holm")[1]
+    found = holm(values)
+    assert list(found) == list(values)
+    assert list(found.values()) == pytest.approx(list(expected))
+    assert holm({}) == {}
+
+
+def test_the_best_and_what_is_not_told_from_it():
+    runs = runs_of([1.0, 2.42, 2.45, 1.9])
+    pairs = all_pairs(runs, np.random.default_rng(1), num_resamples=500)
+    assert [(pair.first, pair.second) for pair in pairs] == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+    assert not_distinguishable_from_best(pairs, [run.mean() for run in runs]) == (1, 2)
+    assert all(pair.adjusted_p_value >= pair.difference.p_value for pair in pairs)
+
+
+def test_numbers_of_chains_are_those_of_the_literature():
+    """`evaluation.md`: standard deviation 1.75, power 80%, pairing at a correlation of .5, and without pairing."""
+    needed = [num_chains_needed(difference, 1.75, 0.5) for difference in (0.1, 0.2, 0.3)]
+    assert needed == [2404, 601, 268]
+    assert [num_chains_needed(difference, 1.75, 0.0) for difference in (0.1, 0.2, 0.3)] == [4808, 1202, 535]
+    per_arm = NormalIndPower().solve_power(effect_size=0.2 / 1.75, power=0.8, alpha=0.05)
+    assert num_chains_needed(0.2, 1.75, 0.0) == pytest.approx(per_arm, abs=1)
+
+
+def test_what_is_needed_is_what_is_found():
+    for difference in (0.1, 0.25, 0.7):
+        num_chains = num_chains_needed(difference, 1.6, 0.3, power=0.9)
+        assert detectable_difference(num_chains, 1.6, 0.3, power=0.9) <= difference
+        assert detectable_difference(num_chains - 1, 1.6, 0.3, power=0.9) > difference
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"difference": 0.0}, "a difference other than 0"),
+        ({"standard_deviation": 0.0}, "a standard deviation above 0"),
+        ({"correlation": 1.0}, "a correlation from -1 to below 1"),
+        ({"power": 1.0}, "power and confidence between 0 and 1"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(changes, words):
+    with pytest.raises(ValueError, match=words):
+        num_chains_needed(**{"difference": 0.1, "standard_deviation": 1.7, "correlation": 0.5} | changes)
+    with pytest.raises(ValueError, match="at least one chain, got 0"):
+        detectable_difference(0, 1.7, 0.5)
