@@ -13,6 +13,7 @@ from typing import Annotated
 import tyro
 
 from calvinbench.harness.errors import RunFailedError
+from calvinbench.harness.verbs.compare import Compare
 from calvinbench.harness.verbs.console import FAILED, WRONG_CALL, tell
 from calvinbench.harness.verbs.data import Data
 from calvinbench.harness.verbs.demo import Demo
@@ -20,6 +21,7 @@ from calvinbench.harness.verbs.doctor import Doctor
 from calvinbench.harness.verbs.import_robovlms import Import
 from calvinbench.harness.verbs.install_calvin import InstallCalvin
 from calvinbench.harness.verbs.list import List
+from calvinbench.harness.verbs.plan import Plan
 from calvinbench.harness.verbs.record import Record
 from calvinbench.harness.verbs.report import Report
 from calvinbench.harness.verbs.run import Run
@@ -34,6 +36,8 @@ _Verb = (
     | Annotated[Data, tyro.conf.subcommand(name="data")]
     | Annotated[Train, tyro.conf.subcommand(name="train")]
     | Annotated[Report, tyro.conf.subcommand(name="report")]
+    | Annotated[Compare, tyro.conf.subcommand(name="compare")]
+    | Annotated[Plan, tyro.conf.subcommand(name="plan")]
     | Annotated[List, tyro.conf.subcommand(name="list")]
     | Annotated[Doctor, tyro.conf.subcommand(name="doctor")]
     | Annotated[InstallCalvin, tyro.conf.subcommand(name="install-calvin")]
@@ -51,12 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 ran and failed, 2 wrong call.
     """
-    verb: Run | Record | Train | Data | Report | List | Doctor | InstallCalvin | Demo | Import = tyro.cli(
-        _Verb,
-        args=arguments,
-        prog="calvinbench",
-        description="Benchmark VLM + LSTM robot policies on CALVIN's long-horizon chains of language tasks.",
-        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes, tyro.conf.AvoidSubcommands),
+    verb: Run | Record | Train | Data | Report | Compare | Plan | List | Doctor | InstallCalvin | Demo | Import = (
+        tyro.cli(
+            _Verb,
+            args=arguments,
+            prog="calvinbench",
+            description="Benchmark VLM + LSTM robot policies on CALVIN's long-horizon chains of language tasks.",
+            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes, tyro.conf.AvoidSubcommands),
+        )
     )
     logging.basicConfig(format="%(message)s", handlers=[_ToStandardError()], level=logging.WARNING)
     logging.getLogger("calvinbench").setLevel(logging.INFO)

@@ -1,0 +1,75 @@
+"""`calvinbench compare`."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from calvinbench.harness.verbs.console import DONE, print_json
+
+if TYPE_CHECKING:
+    from calvinbench.harness.comparison import Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """Say which of several runs on the same chains is better, or that nothing tells them apart."""
+
+    directories: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders of runs, or folders that hold several."""
+    any_renderer: bool = False
+    """Compare runs of different renderers too."""
+    json: bool = False
+    """Print one JSON object instead of words."""
+
+    def execute(self) -> int:
+        """Compares and prints."""
+        if not self.directories:
+            raise ValueError("expected folders with runs, got none. Such as: calvinbench compare runs")
+        from calvinbench.harness.comparison import compare
+        from calvinbench.harness.runs import find_runs
+
+        comparison = compare(find_runs(*self.directories), self.any_renderer)
+        if self.json:
+            print_json(_as_json(comparison))
+        else:
+            print(_in_words(comparison))
+        return DONE
+
+
+def _as_json(comparison: "Comparison") -> dict[str, Any]:
+    return {
+        "verdict": comparison.verdict,
+        "refusals": list(comparison.refusals),
+        "best": list(comparison.best),
+        "chains": comparison.num_chains,
+        "runs": [
+            {"label": label, "directory": str(run.directory), "average_length": average}
+            for label, run, average in zip(comparison.labels, comparison.runs, comparison.averages, strict=True)
+        ],
+        "pairs": [
+            asdict(pair) | {"rates": [asdict(rates) | {"difference": rates.difference} for rates in pair.rates]}
+            for pair in comparison.pairs
+        ],
+        "cochrans_q": [asdict(found) for found in comparison.cochrans_q],
+    }
+
+
+def _in_words(comparison: "Comparison") -> str:
+    from calvinbench.harness.comparison import pair_table
+
+    parts = [comparison.verdict, pair_table(comparison)]
+    if comparison.cochrans_q:
+        tests = ", ".join(
+            f"{k}: Q = {found.statistic:.1f}, p = {found.p_value:.2g}"
+            for k, found in enumerate(comparison.cochrans_q, start=1)
+        )
+        parts.append(f"Whether any differ, by Cochran's Q at so many subtasks in a row: {tests}.")
+    parts.append(
+        f"First minus second, over the {comparison.num_chains} chains that all have finished, paired by chain; in "
+        "brackets 95% intervals by bootstrap over chains, and over initial states (clustered); p by exact sign flips, "
+        "and by Holm over all pairs; the last column is the smallest difference that so many chains find with a chance "
+        "of 80%. Intervals over chains do not cover what another training seed would change."
+    )
+    return "\n\n".join(parts)

@@ -1,0 +1,179 @@
+"""What is said of runs that are held against each other, and when nothing is."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from calvinbench.harness import cli
+from calvinbench.harness.comparison import compare, pair_table
+from calvinbench.harness.records import ERRORED
+from calvinbench.harness.report import RunsDifferError
+from calvinbench.harness.statistics import average_length
+
+
+@pytest.fixture
+def run_of(run_fake, tmp_path):
+    """A run with the lengths that are asked for: `run_of("a", [5, 0, 3])`."""
+    model = run_fake("idle", directory=tmp_path / "model")
+
+    def make(label, lengths, errored=0, **changes):
+        record = model.records[0]
+        records = tuple(
+            replace(
+                record,
+                chain=number,
+                completed=int(length),
+                initial_state=dict(record.initial_state) | {"number": number % 7},
+                outcome=ERRORED if number < errored else "timed_out",
+            )
+            for number, length in enumerate(lengths)
+        )
+        changes = {"chains": len(records), "privileged": False} | changes
+        description = replace(model.description, label=label, policy=label, **changes)
+        return replace(model, directory=tmp_path / label, description=description, records=records)
+
+    return make
+
+
+def lengths_of(*shifts, num_chains=300):
+    draw = np.random.default_rng(0)
+    hard = draw.normal(2.2, 1.1, num_chains)
+    return [np.clip(np.rint(hard + shift + draw.normal(0, 0.7, num_chains)), 0, 5).astype(int) for shift in shifts]
+
+
+def test_a_better_run_is_named_with_its_interval(run_of):
+    good, bad = lengths_of(0.5, 0.0)
+    found = compare([run_of("good", good), run_of("bad", bad)])
+    assert found.verdict.startswith("good is better than bad in average length: good minus bad is +0.")
+    assert "300 chains" in found.verdict
+    turned = compare([run_of("bad", bad), run_of("good", good)])
+    assert turned.verdict.startswith("good is better than bad in average length: bad minus good is -0.")
+    (pair,) = found.pairs
+    assert pair.difference.value == pytest.approx(good.mean() - bad.mean())
+    assert found.averages == pytest.approx((good.mean(), bad.mean()))
+    assert pair.rates[0].difference == pytest.approx((good >= 1).mean() - (bad >= 1).mean())
+    assert pair.correlation == pytest.approx(np.corrcoef(good, bad)[0, 1])
+    assert found.best == ("good",)
+
+
+def test_runs_that_differ_little_are_not_distinguishable(run_of):
+    one, other = lengths_of(0.0, 0.02)
+    found = compare([run_of("one", one), run_of("other", other)])
+    assert found.verdict.startswith("one and other are not distinguishable in average length: ")
+    assert "better" not in found.verdict
+    assert found.best == ("one", "other")
+    assert abs(found.pairs[0].difference.value) < found.pairs[0].detectable
+
+
+def test_pairing_is_by_the_chains_number_not_by_its_place(run_of):
+    good, bad = lengths_of(0.5, 0.0)
+    one, other = run_of("good", good), run_of("bad", bad)
+    shuffled = replace(other, records=tuple(reversed(other.records)))
+    assert compare([one, shuffled]).verdict == compare([one, other]).verdict
+
+
+def test_chains_of_one_initial_state_are_drawn_together(run_of):
+    good, bad = (np.repeat(lengths, 6) for lengths in lengths_of(0.3, 0.0, num_chains=50))
+    grouped = [
+        replace(run, records=tuple(replace(one, initial_state={"number": one.chain // 6}) for one in run.records))
+        for run in (run_of("good", good), run_of("bad", bad))
+    ]
+    (pair,) = compare(grouped).pairs
+    plain, clustered = (found.interval.high - found.interval.low for found in (pair.difference, pair.clustered))
+    assert clustered == pytest.approx(6**0.5 * plain, rel=0.1)
+
+
+def test_of_several_the_best_and_its_equals_are_named(run_of):
+    runs = [run_of(name, lengths) for name, lengths in zip("abcd", lengths_of(0.0, 0.8, 0.82, 0.3), strict=True)]
+    found = compare(runs)
+    assert len(found.pairs) == 6
+    assert set(found.best) == {"b", "c"}
+    assert "not distinguishable from" in found.verdict
+    assert "better than the rest" in found.verdict
+    assert [test.degrees_of_freedom for test in found.cochrans_q] == [3] * 5
+    assert len(found.frame()) == 6
+
+
+def test_privileged_policies_stand_aside(run_of):
+    good, bad = lengths_of(0.5, 0.0)
+    found = compare([run_of("good", good), run_of("bad", bad), run_of("expert", [5] * 300, privileged=True)])
+    assert found.best == ("good",)
+    assert found.verdict == "good is better than all others in average length (Holm, 5%), privileged policies aside."
+    assert len(found.pairs) == 3
+    two = compare([run_of("good", good), run_of("expert", [5] * 300, privileged=True)])
+    assert two.verdict.startswith("expert † is better than good")
+
+
+@pytest.mark.parametrize("num_runs", [2, 3])
+def test_no_verdict_where_chains_errored_or_are_missing(run_of, num_runs):
+    lengths = lengths_of(*np.linspace(1.0, 0.0, num_runs))
+    runs = [run_of(f"run{place}", found) for place, found in enumerate(lengths)]
+    errored = compare([run_of("run0", lengths[0], errored=4), *runs[1:]])
+    assert errored.verdict == "No verdict: 4 of 300 chains of run0 errored, more than 1%."
+    assert errored.best == ()
+    assert compare([run_of("run0", lengths[0], errored=3), *runs[1:]]).refusals == ()
+    short = replace(runs[0], records=runs[0].records[:200])
+    found = compare([short, *runs[1:]])
+    assert found.verdict == "No verdict: run0 has finished 200 of 300 chains."
+    assert found.num_chains == 200
+
+
+def test_runs_on_other_terms_are_refused_and_what_differs_is_shown(run_of):
+    one, other = run_of("one", [1, 2, 3]), run_of("other", [1, 2, 3], max_steps=99)
+    with pytest.raises(RunsDifferError, match=r"max_steps: 10 and 99"):
+        compare([one, other])
+    with pytest.raises(ValueError, match="at least two runs to compare, got 1"):
+        compare([one])
+    with pytest.raises(ValueError, match="that all the runs have finished, found none"):
+        compare([replace(one, records=one.records[:1]), replace(run_of("b", [1, 2, 3]), records=())])
+
+
+def test_the_same_records_give_the_same_words(run_of):
+    runs = [run_of(name, lengths) for name, lengths in zip("ab", lengths_of(0.0, 0.1), strict=True)]
+    assert pair_table(compare(runs)) == pair_table(compare(runs))
+    assert compare(runs).frame().equals(compare(runs).frame())
+
+
+def test_averages_are_those_of_the_table(run_of):
+    one, other = lengths_of(0.0, 0.4)
+    found = compare([run_of("one", one), run_of("other", other)])
+    assert found.averages[0] == average_length(one, np.random.default_rng(0)).value
+
+
+def test_the_command_says_it_in_words_and_as_json(run_fake, tmp_path, capsys):
+    run_fake("idle", directory=tmp_path / "runs" / "idle")
+    run_fake("solver", directory=tmp_path / "runs" / "solver")
+    assert cli.main(["compare", str(tmp_path / "runs")]) == 0
+    words = capsys.readouterr().out
+    assert "in average length: " in words
+    assert "| idle" in words
+    assert cli.main(["compare", str(tmp_path / "runs"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["verdict"] in words
+    assert found["chains"] == 6
+    assert len(found["pairs"][0]["rates"]) == 5
+    assert cli.main(["compare", str(tmp_path / "runs" / "idle")]) == 2
+    assert "at least two runs" in capsys.readouterr().err
+
+
+def test_the_plan_is_that_of_the_literature(capsys):
+    assert cli.main(["plan", "--difference", "0.2"]) == 0
+    assert capsys.readouterr().out.startswith("601 chains, run by both policies, find a difference of 0.2 subtasks")
+    assert cli.main(["plan", "--chains", "601", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["difference"] == pytest.approx(0.2, abs=1e-3)
+    assert cli.main(["plan"]) == 2
+    assert cli.main(["plan", "--chains", "5", "--difference", "1"]) == 2
+    assert "either --difference or --chains" in capsys.readouterr().err
+
+
+def test_the_plan_takes_its_numbers_from_a_pilot(run_fake, tmp_path, capsys):
+    solver = run_fake("solver", directory=tmp_path / "solver")
+    idle = run_fake("idle", directory=tmp_path / "idle")
+    pilot = ["--pilot", str(tmp_path / "solver"), str(tmp_path / "idle"), "--correlation", "0.25", "--json"]
+    assert cli.main(["plan", "--difference", "0.5", *pilot]) == 0
+    found = json.loads(capsys.readouterr().out)
+    pooled = (solver.completed.var(ddof=1) + idle.completed.var(ddof=1)) / 2
+    assert found["standard_deviation"] == pytest.approx(pooled**0.5)
+    assert found["correlation"] == 0.25
