@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from calvinbench.harness import plots, tables
-from calvinbench.harness.description import Difference
+from calvinbench.harness.description import OFFICIAL_SCENE, Difference
+from calvinbench.harness.published_results import PublishedResult
 from calvinbench.harness.run_directory import make_folder, write_text_atomically
 from calvinbench.harness.runs import Run, find_runs
 
@@ -39,27 +40,36 @@ class Report:
     markdown: str
 
 
-def write_report(paths: Sequence[str | Path], out: Path | None = None, any_renderer: bool = False) -> Report:
+def write_report(
+    paths: Sequence[str | Path],
+    out: Path | None = None,
+    any_renderer: bool = False,
+    published: Sequence[PublishedResult] = (),
+) -> Report:
     """Writes tables and figures of runs.
 
     Args:
         paths: Runs' folders, or folders that hold several.
         out: The report's folder; None for `report/` in the folder that holds all of them.
         any_renderer: Whether runs whose pictures look different may stand in one table.
+        published: Published rows to be shown below the runs.
 
     Raises:
         ValueError: There is no run in a folder, or nothing but the root holds all of them and `out` is None.
-        RunsDifferError: The runs are not of the same chains, steps, scene, renderer and instruction set.
+        RunsDifferError: The runs are not of the same chains, steps, scene, renderer and instruction set, or published
+            rows are wanted below runs that are not CALVIN's chains on its scene D.
         OSError: The report cannot be written.
     """
     runs = find_runs(*paths)
     require_comparable(runs, any_renderer)
+    if published:
+        _require_calvins_own(runs)
     directory = out or _folder_of_all(paths) / REPORT_FOLDER
     make_folder(directory)
-    markdown = tables.to_markdown(runs)
+    markdown = tables.to_markdown(runs, published)
     texts = {
         "table.md": markdown,
-        "table.tex": tables.to_latex(runs),
+        "table.tex": tables.to_latex(runs, published),
         "table.csv": tables.number_table(runs).to_csv(index=False),
         "tasks.csv": tables.task_table(runs).to_csv(index=False),
     }
@@ -69,6 +79,17 @@ def write_report(paths: Sequence[str | Path], out: Path | None = None, any_rende
     if not tables.are_of_tasks(runs):
         figures = plots.save(plots.survival(runs), directory / "survival") + figures
     return Report(directory, (*(directory / name for name in texts), *figures), runs, markdown)
+
+
+def _require_calvins_own(runs: Sequence[Run]) -> None:
+    """Refuses published rows below runs of another scene or of single tasks: nothing can be read from them together."""
+    for run in runs:
+        if run.description.scene != OFFICIAL_SCENE or run.description.tasks:
+            what = "single tasks" if run.description.tasks else f"scene {run.description.scene}"
+            raise RunsDifferError(
+                f"expected chains on CALVIN's scene {OFFICIAL_SCENE} above published figures, but '{run.directory}' is "
+                f"of {what}: they are not comparable. Leave --published out."
+            )
 
 
 def _folder_of_all(paths: Sequence[str | Path]) -> Path:

@@ -1,6 +1,6 @@
 """Runs as a table: numbers for programs, and text for Markdown, LaTeX and CSV."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from rich.text import Text
 from calvinbench.envs.scene import EMBEDDED
 from calvinbench.harness import statistics
 from calvinbench.harness.labels import PRIVILEGED_MARK, labels
+from calvinbench.harness.published_results import PUBLISHED_MARK, PublishedResult
 from calvinbench.harness.records import NUM_SUBTASKS
 from calvinbench.harness.runs import Run
 from calvinbench.harness.statistics import Interval, Mean, Proportion
@@ -146,45 +147,69 @@ def is_best(runs: Sequence[Run]) -> pd.DataFrame:
     return best
 
 
-def to_markdown(runs: Sequence[Run]) -> str:
-    """The table in Markdown, the best in bold, with the notes below it."""
+def to_markdown(runs: Sequence[Run], published: Sequence[PublishedResult] = ()) -> str:
+    """The table in Markdown, the best in bold, with the notes below it; published rows stand below all others."""
     table = text_table(runs)
-    table = table.map(lambda cell: cell.replace("|", "\\|"))
     bold = table.where(~is_best(runs), "**" + table + "**")
-    text = str(bold.to_markdown(index=False, disable_numparse=True))
-    return "\n".join([text, "", *(f"{note}\n" for note in notes(runs))]).rstrip() + "\n"
+    below = published_rows(published, table.columns)
+    whole = pd.concat([bold, below]).map(lambda cell: cell.replace("|", "\\|"))
+    text = str(whole.to_markdown(index=False, disable_numparse=True))
+    return "\n".join([text, "", *(f"{note}\n" for note in notes(runs, published))]).rstrip() + "\n"
 
 
-def show(runs: Sequence[Run], console: Console | None = None) -> None:
+def published_rows(published: Sequence[PublishedResult], columns: Iterable[str]) -> pd.DataFrame:
+    """Published results as rows of `text_table`, marked; what their source does not print is a dash."""
+    names, rows = list(columns), []
+    for result in published:
+        rates = {str(k): "-" if rate is None else f"{100 * rate:.1f}" for k, rate in enumerate(result.success, start=1)}
+        mark = f"{PUBLISHED_MARK} (second-hand)" if result.is_second_hand else PUBLISHED_MARK
+        said = {"Method": f"{result.model} {mark}", "Train": result.split.partition("->")[0]} | rates
+        rows.append(dict.fromkeys(names, "-") | said | {"Avg. Len.": f"{result.average_length:.2f}"})
+    return pd.DataFrame(rows, columns=names)
+
+
+def show(runs: Sequence[Run], console: Console | None = None, published: Sequence[PublishedResult] = ()) -> None:
     """Prints the table on standard output: fitted to its width on a terminal, in Markdown elsewhere."""
     console = console or Console()
     if not console.is_terminal:
-        console.file.write(f"{to_markdown(runs)}\n")
+        console.file.write(f"{to_markdown(runs, published)}\n")
         return
     table, best = text_table(runs), is_best(runs)
     # What every row leaves open, and what the notes say, would only take room.
-    table = table.drop(columns=["steps", *(name for name in table.columns if (table[name] == "-").all())])
+    idle = ["steps", *(name for name in table.columns if (table[name] == "-").all())]
+    below = published_rows(published, table.columns).drop(columns=idle)
+    table = table.drop(columns=idle)
     shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in table.columns:
         shown.add_column(name, overflow="fold")
     for cells, is_bold in zip(table.to_numpy(), best[table.columns].to_numpy(), strict=True):
         lines = [cell.replace(" [", "\n[") for cell in cells]
         shown.add_row(*(Text(line, style="bold" if bold else "") for line, bold in zip(lines, is_bold, strict=True)))
+    if published:
+        shown.add_section()
+    for cells in below.to_numpy():
+        shown.add_row(*cells)
     console.print(shown)
-    for note in notes(runs):
+    for note in notes(runs, published):
         console.print(Text(note), end="\n\n")
 
 
-def to_latex(runs: Sequence[Run]) -> str:
-    """The table in LaTeX, for the package booktabs, with the notes as comments above it."""
-    table, best = text_table(runs), is_best(runs)
+def to_latex(runs: Sequence[Run], published: Sequence[PublishedResult] = ()) -> str:
+    """The table in LaTeX, for the package booktabs, the notes as comments above it, published rows below a rule."""
+    table = text_table(runs)
+    below = published_rows(published, table.columns)
+    best = pd.concat([is_best(runs), below.map(lambda _: False).astype(bool)], ignore_index=True)
+    table = pd.concat([table, below], ignore_index=True)
     styler = table.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
     styler = styler.apply(lambda _: best.map(lambda bold: "textbf:--rwrap;" if bold else ""), axis=None)
     text = str(styler.to_latex(hrules=True, column_format="ll" + "c" * (len(table.columns) - 2)))
-    text = text.replace(PRIVILEGED_MARK, "$^{\\dagger}$").replace(
-        "\n[", "\n{[}"
-    )  # \\\\ would take [...] for its argument
-    comments = [f"% {line}" for note in notes(runs) for line in note.splitlines()]
+    text = text.replace(PRIVILEGED_MARK, "$^{\\dagger}$").replace(PUBLISHED_MARK, "$^{\\ddagger}$")
+    text = text.replace("\n[", "\n{[}")  # \\\\ would take [...] for its argument
+    comments = [f"% {line}" for note in notes(runs, published) for line in note.splitlines()]
+    if published:
+        lines = text.splitlines()
+        lines.insert(lines.index("\\midrule") + len(runs) + 1, "\\midrule")
+        text = "\n".join(lines) + "\n"
     return "\n".join(["% needs \\usepackage{booktabs}", *comments, text])
 
 
@@ -209,7 +234,7 @@ def task_table(runs: Sequence[Run]) -> pd.DataFrame:
     )
 
 
-def notes(runs: Sequence[Run]) -> list[str]:
+def notes(runs: Sequence[Run], published: Sequence[PublishedResult] = ()) -> list[str]:
     """What must be said under a table: protocol, size, and whatever calls for caution."""
     first = runs[0].description
     lines = [_official_note(runs)]
@@ -248,6 +273,14 @@ def notes(runs: Sequence[Run]) -> list[str]:
                 f"Warning: {run.num_errored} of {len(run.records)} chains of {label} errored (more than 1%): they "
                 "count as failures, and no verdict is given. `error` in chains.jsonl says why."
             )
+    if published:
+        sources = "; ".join(dict.fromkeys(result.source for result in published))
+        are_official = all(run.description.official.official for run in runs)
+        lines.append(
+            f"{PUBLISHED_MARK} published, not run here: as printed by {sources}. Cameras, data and chains are those of "
+            "the source"
+            + ("." if are_official else "; the runs above are not official, and not comparable with them one to one.")
+        )
     return lines
 
 

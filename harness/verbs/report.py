@@ -21,6 +21,10 @@ class Report:
     """The report's folder."""
     any_renderer: bool = False
     """Compare runs of different renderers too."""
+    published: Annotated[str | None, tyro.conf.arg(metavar="SPLIT", help_behavior_hint="(such as ABC->D)")] = None
+    """Show published results of a split below the runs, apart and marked; for runs on CALVIN's scene D."""
+    second_hand: bool = False
+    """Show those too that were read on leaderboards and in others' reproductions."""
     json: bool = False
     """Print one JSON object instead of the table."""
 
@@ -29,12 +33,16 @@ class Report:
         if not self.directories:
             raise ValueError("expected a folder with runs, got none. Such as: calvinbench report runs")
         from calvinbench.harness import tables
+        from calvinbench.harness.published_results import published_results
         from calvinbench.harness.report import write_report
 
-        report = write_report(self.directories, self.out, any_renderer=self.any_renderer)
+        if self.second_hand and self.published is None:
+            raise ValueError("expected --published SPLIT beside --second-hand, which alone does nothing.")
+        published = () if self.published is None else published_results(self.published, self.second_hand)
+        report = write_report(self.directories, self.out, any_renderer=self.any_renderer, published=published)
         if self.json:
             print_json(report_as_json(report))
         else:
-            tables.show(report.runs)
+            tables.show(report.runs, published=published)
             tell(f"Written: {', '.join(str(file) for file in report.files)}")
         return DONE

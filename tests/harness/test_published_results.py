@@ -1,0 +1,92 @@
+"""What others printed is shown apart, marked, and only below runs with which it can be held together."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from calvinbench.envs.names import UnknownNameError
+from calvinbench.harness import cli, tables
+from calvinbench.harness.published_results import published_results, published_splits
+from calvinbench.harness.report import RunsDifferError, write_report
+
+
+@pytest.fixture
+def runs(run_fake, tmp_path):
+    return [run_fake(policy, directory=tmp_path / policy) for policy in ("solver", "idle")]
+
+
+def test_robovlms_best_is_there_as_it_printed_it():
+    (found,) = [result for result in published_results("ABC->D") if result.model == "RoboVLMs KosMos P.H."]
+    assert found.average_length == 4.25
+    assert found.source.startswith("arXiv:2412.14058")
+    assert not found.is_second_hand
+
+
+@pytest.mark.parametrize("split", published_splits())
+def test_rates_sum_to_the_average_length_and_never_rise(split):
+    found = published_results(split, second_hand=True)
+    assert [result.average_length for result in found] == sorted((r.average_length for r in found), reverse=True)
+    for result in found:
+        if None not in result.success:
+            assert sum(result.success) == pytest.approx(result.average_length, abs=0.016), result
+            assert list(result.success) == sorted(result.success, reverse=True), result
+
+
+def test_second_hand_rows_are_hidden_unless_asked_for():
+    first_hand, all_of_them = published_results("ABC->D"), published_results("ABC->D", second_hand=True)
+    assert {result.verified for result in first_hand} <= {"primary", "transcribed"}
+    assert set(first_hand) < set(all_of_them)
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'ABC->D'"):
+        published_results("ABC-D")
+
+
+def test_published_rows_stand_below_the_runs_marked_and_with_their_source(runs):
+    published = published_results("ABC->D", second_hand=True)
+    text = tables.to_markdown(runs, published)
+    rows = [line for line in text.splitlines() if line.startswith("|")][2:]
+    assert len(rows) == len(runs) + len(published)
+    assert all("‡" not in row for row in rows[: len(runs)])
+    assert all("‡" in row and "**" not in row for row in rows[len(runs) :])
+    assert "RoboVLMs KosMos P.H. ‡" in rows[len(runs) + [r.model for r in published].index("RoboVLMs KosMos P.H.")]
+    assert sum("‡ (second-hand)" in row for row in rows) == sum(result.is_second_hand for result in published)
+    assert "published, not run here: as printed by" in text
+    assert "arXiv:2412.14058" in text
+    assert "not official, and not comparable with them one to one" in text
+    assert tables.to_markdown(runs) == tables.to_markdown(runs, ())
+
+
+def test_published_rows_stand_below_a_rule_in_latex(runs):
+    lines = tables.to_latex(runs, published_results("ABC->D")).splitlines()
+    rules = [number for number, line in enumerate(lines) if line == "\\midrule"]
+    assert len(rules) == 2
+    assert rules[1] - rules[0] == len(runs) + 1
+    assert "$^{\\ddagger}$" in lines[rules[1] + 1]
+
+
+def test_below_runs_of_another_scene_or_of_single_tasks_they_are_refused(runs, tmp_path):
+    published = published_results("ABC->D")
+    folders = [run.directory for run in runs]
+    with pytest.raises(RunsDifferError, match="of scene fake: they are not comparable"):
+        write_report(folders, tmp_path / "report", published=published)
+    assert not (tmp_path / "report").exists()
+    on_d = [replace(run, description=replace(run.description, scene="D", tasks=("open_drawer",))) for run in runs]
+    for run in on_d:
+        (run.directory / "run.json").write_text(json.dumps(run.description.to_json()))
+    with pytest.raises(RunsDifferError, match="of single tasks"):
+        write_report(folders, tmp_path / "report", published=published)
+
+
+def test_the_report_of_runs_on_scene_d_has_them(runs, tmp_path, capsys):
+
+    for run in runs:
+        description = replace(run.description, scene="D").to_json()
+        (run.directory / "run.json").write_text(json.dumps(description))
+    folders = [str(run.directory) for run in runs]
+    assert cli.main(["report", *folders, "--out", str(tmp_path / "report"), "--published", "ABCD->D"]) == 0
+    assert "RoboVLMs KosMos P.H. ‡" in capsys.readouterr().out
+    assert "RoboVLMs KosMos P.H. ‡" in (tmp_path / "report" / "table.md").read_text()
+    assert "ddagger" in (tmp_path / "report" / "table.tex").read_text()
+    assert "RoboVLMs" not in (tmp_path / "report" / "table.csv").read_text()
+    assert cli.main(["report", *folders, "--second-hand"]) == 2
+    assert "--published SPLIT" in capsys.readouterr().err
