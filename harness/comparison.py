@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int64
 
+from calvinbench.harness.comparable import require_comparable
 from calvinbench.harness.labels import labels
 from calvinbench.harness.multiple_comparisons import (
     CochransQ,
@@ -24,7 +25,6 @@ from calvinbench.harness.paired_statistics import (
     pearson_correlation,
 )
 from calvinbench.harness.records import NUM_SUBTASKS
-from calvinbench.harness.report import require_comparable
 from calvinbench.harness.runs import Run
 from calvinbench.harness.tables import MAX_ERRORED_SHARE, are_of_tasks, has_too_many_errors
 
@@ -241,21 +241,3 @@ def _verdict_of_two(names: Sequence[str], difference: PairedDifference, quantity
 
 def _listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def pair_table(comparison: Comparison) -> str:
-    """The pairs in Markdown."""
-
-    def interval(difference: PairedDifference) -> str:
-        return f"[{difference.interval.low:+.2f}, {difference.interval.high:+.2f}]"
-
-    rows = [
-        {"first": pair.first, "second": pair.second}
-        | {"difference": f"{pair.difference.value:+.2f} {interval(pair.difference)}"}
-        | {"clustered": interval(pair.clustered)}
-        | {"p": f"{pair.difference.p_value:.2g}", "p (Holm)": f"{pair.adjusted_p_value:.2g}"}
-        | {f"{k}": f"{100 * rates.difference:+.1f} (p {rates.p_value:.2g})" for k, rates in enumerate(pair.rates, 1)}
-        | {"detectable": f"{pair.detectable:.2f}"}
-        for pair in comparison.pairs
-    ]
-    return str(pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True))

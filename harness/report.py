@@ -5,22 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from matplotlib.axes import Axes
+
+from calvinbench.envs.chain_env import SOLVED
 from calvinbench.harness import plots, tables
-from calvinbench.harness.description import OFFICIAL_SCENE, Difference
+from calvinbench.harness.comparable import RunsDifferError, require_comparable
+from calvinbench.harness.comparison import Comparison, compare
+from calvinbench.harness.comparison_words import in_words
+from calvinbench.harness.description import OFFICIAL_SCENE
 from calvinbench.harness.published_results import PublishedResult
 from calvinbench.harness.run_directory import make_folder, write_text_atomically
 from calvinbench.harness.runs import Run, find_runs
 
 REPORT_FOLDER = "report"
-_MUST_AGREE = (
-    *("chains", "chain_digest", "tasks", "max_steps", "world", "scene", "asset_digest"),
-    *("instructions", "instruction_digest"),
-)
-_RENDERER_FIELDS = ("renderer", "depth_bits", "reference_frame")
-
-
-class RunsDifferError(ValueError):
-    """Runs that cannot stand in one table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +70,35 @@ def write_report(
         "table.csv": tables.number_table(runs).to_csv(index=False),
         "tasks.csv": tables.task_table(runs).to_csv(index=False),
     }
+    comparison = _comparison(runs, any_renderer)
+    if comparison is not None:
+        texts["pairs.md"] = in_words(comparison) + "\n"
+        texts["pairs.csv"] = comparison.frame().to_csv(index=False)
     for name, text in texts.items():
         write_text_atomically(directory / name, text)
-    figures = plots.save(plots.tasks(runs), directory / "tasks")
-    if not tables.are_of_tasks(runs):
-        figures = plots.save(plots.survival(runs), directory / "survival") + figures
+    figures = _figures(runs, comparison, directory)
     return Report(directory, (*(directory / name for name in texts), *figures), runs, markdown)
+
+
+def _comparison(runs: Sequence[Run], any_renderer: bool) -> Comparison | None:
+    """The runs held against each other, where there are several with chains in common."""
+    shared = set.intersection(*({record.chain for record in run.records} for run in runs))
+    return compare(runs, any_renderer) if len(runs) > 1 and shared else None
+
+
+def _figures(runs: Sequence[Run], comparison: Comparison | None, directory: Path) -> tuple[Path, ...]:
+    """All figures that the runs give something for."""
+    drawn: dict[str, Axes] = {}
+    if not tables.are_of_tasks(runs):
+        drawn["survival"] = plots.survival(runs)
+    drawn["tasks"] = plots.tasks(runs)
+    if comparison is not None:
+        drawn["pairs"] = plots.forest(comparison)
+    if not tables.are_of_tasks(runs):
+        for run in runs:
+            if any(record.outcome != SOLVED for record in run.records):
+                drawn[f"first-failures-{run.directory.name}"] = plots.first_failures(run)
+    return tuple(path for name, axes in drawn.items() for path in plots.save(axes, directory / name))
 
 
 def _require_calvins_own(runs: Sequence[Run]) -> None:
@@ -97,31 +117,3 @@ def _folder_of_all(paths: Sequence[str | Path]) -> Path:
     if folder == Path(folder.anchor):
         raise ValueError("expected folders with a parent in common for the report, got none. Say where with --out DIR.")
     return folder
-
-
-def require_comparable(runs: Sequence[Run], any_renderer: bool = False) -> None:
-    """Refuses runs whose chains, steps, world, scene, renderer or instruction set differ.
-
-    Args:
-        runs: What is to be compared.
-        any_renderer: Whether the renderers may differ.
-
-    Raises:
-        RunsDifferError: They do; the message shows where.
-    """
-    first = runs[0]
-    fields = _MUST_AGREE if any_renderer else _MUST_AGREE + _RENDERER_FIELDS
-    for other in runs[1:]:
-        unlike = [
-            Difference(name, getattr(first.description, name), getattr(other.description, name))
-            for name in fields
-            if getattr(first.description, name) != getattr(other.description, name)
-        ]
-        if unlike:
-            listed = "\n".join(f"  {difference.name}: {difference.old} and {difference.new}" for difference in unlike)
-            only_renderer = {difference.name for difference in unlike} <= set(_RENDERER_FIELDS)
-            raise RunsDifferError(
-                f"'{first.directory}' and '{other.directory}' cannot stand in one table, for they differ in\n{listed}\n"
-                "Report them separately, or run one of them again on the other's terms"
-                + (", or compare them all the same with --any-renderer." if only_renderer else ".")
-            )

@@ -28,13 +28,14 @@ class Compare:
         if not self.directories:
             raise ValueError("expected folders with runs, got none. Such as: calvinbench compare runs")
         from calvinbench.harness.comparison import compare
+        from calvinbench.harness.comparison_words import in_words
         from calvinbench.harness.runs import find_runs
 
         comparison = compare(find_runs(*self.directories), self.any_renderer)
         if self.json:
             print_json(_as_json(comparison))
         else:
-            print(_in_words(comparison))
+            print(in_words(comparison))
         return DONE
 
 
@@ -54,22 +55,3 @@ def _as_json(comparison: "Comparison") -> dict[str, Any]:
         ],
         "cochrans_q": [asdict(found) for found in comparison.cochrans_q],
     }
-
-
-def _in_words(comparison: "Comparison") -> str:
-    from calvinbench.harness.comparison import pair_table
-
-    parts = [comparison.verdict, pair_table(comparison)]
-    if comparison.cochrans_q:
-        tests = ", ".join(
-            f"{k}: Q = {found.statistic:.1f}, p = {found.p_value:.2g}"
-            for k, found in enumerate(comparison.cochrans_q, start=1)
-        )
-        parts.append(f"Whether any differ, by Cochran's Q at so many subtasks in a row: {tests}.")
-    parts.append(
-        f"First minus second, over the {comparison.num_chains} chains that all have finished, paired by chain; in "
-        "brackets 95% intervals by bootstrap over chains, and over initial states (clustered); p by exact sign flips, "
-        "and by Holm over all pairs; the last column is the smallest difference that so many chains find with a chance "
-        "of 80%. Intervals over chains do not cover what another training seed would change."
-    )
-    return "\n\n".join(parts)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from calvinbench.harness import cli
-from calvinbench.harness.comparison import compare, pair_table
+from calvinbench.harness.comparable import RunsDifferError
+from calvinbench.harness.comparison import compare
+from calvinbench.harness.comparison_words import pair_table
 from calvinbench.harness.records import ERRORED
-from calvinbench.harness.report import RunsDifferError
 from calvinbench.harness.statistics import average_length
 
 

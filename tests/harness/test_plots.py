@@ -6,6 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from calvinbench.harness import plots
+from calvinbench.harness.comparison import compare
 from calvinbench.harness.statistics import survival_curve, task_success
 
 
@@ -105,3 +106,46 @@ def test_figures_are_written_as_pdf_svg_and_png_the_same_each_time(runs, tmp_pat
     assert first[2].read_bytes().startswith(b"\x89PNG")
     for one, other in zip(first, again, strict=True):
         assert one.read_bytes() == other.read_bytes()
+
+
+def test_the_forest_shows_each_difference_with_its_interval(runs):
+    comparison = compare(runs[:2])
+    ax = plots.forest(comparison)
+    (pair,) = comparison.pairs
+    (container,) = ax.containers
+    assert container.lines[0].get_xdata().tolist() == [pair.difference.value]
+    (bar,) = container.lines[2][0].get_segments()
+    assert np.allclose(bar[:, 0], [pair.difference.interval.low, pair.difference.interval.high])
+    assert [text.get_text() for text in ax.texts] == ["solver \u2020 minus idle"]
+    assert len(plots.forest(compare(runs)).containers) == 3
+
+
+def test_a_difference_that_is_not_told_from_0_has_a_hollow_mark(runs):
+    comparison = compare(runs[:2])
+    for p_value, colour in ((0.01, "black"), (0.06, "white")):
+        pair = replace(comparison.pairs[0], adjusted_p_value=p_value)
+        (container,) = plots.forest(replace(comparison, pairs=(pair,))).containers
+        assert container.lines[0].get_markerfacecolor() == colour
+
+
+def test_first_failures_are_counted_by_task_and_place(runs):
+    """`SOLVER_COMPLETES`: it fails at stack_block first and fourth, at a rotation second, at a push fourth."""
+    ax = plots.first_failures(runs[0])
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names[0] == "stack block"
+    assert sorted(names[1:]) == ["push into drawer", "rotate red block left"]
+    found = {
+        (names[round(text.get_position()[1])], round(text.get_position()[0]) + 1): text.get_text() for text in ax.texts
+    }
+    assert found == {
+        ("stack block", 1): "1",
+        ("stack block", 4): "1",
+        ("rotate red block left", 2): "1",
+        ("push into drawer", 4): "1",
+    }
+
+
+def test_a_run_without_a_failure_has_an_empty_map(runs):
+    solved = replace(runs[0], records=tuple(r for r in runs[0].records if r.outcome == "solved"))
+    assert len(plots.first_failures(solved).texts) == 0
+    assert len(plots.first_failures(replace(runs[0], records=())).texts) == 0

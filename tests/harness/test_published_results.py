@@ -7,8 +7,9 @@ import pytest
 
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.harness import cli, tables
+from calvinbench.harness.comparable import RunsDifferError
 from calvinbench.harness.published_results import published_results, published_splits
-from calvinbench.harness.report import RunsDifferError, write_report
+from calvinbench.harness.report import write_report
 
 
 @pytest.fixture

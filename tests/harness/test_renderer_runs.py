@@ -9,8 +9,8 @@ import pytest
 from calvinbench.envs import renderers
 from calvinbench.envs.renderers import RendererError
 from calvinbench.harness import cli
+from calvinbench.harness.comparable import RunsDifferError, require_comparable
 from calvinbench.harness.labels import labels
-from calvinbench.harness.report import RunsDifferError, require_comparable
 
 _SHORT = ("--chains", "1", "--max-steps", "2")
 

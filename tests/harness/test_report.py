@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 
 from calvinbench.harness import report
-from calvinbench.harness.report import RunsDifferError, require_comparable, write_report
+from calvinbench.harness.comparable import RunsDifferError, require_comparable
+from calvinbench.harness.report import write_report
 
 
 def test_a_report_has_tables_and_figures(run_fake, tmp_path):
@@ -14,9 +15,16 @@ def test_a_report_has_tables_and_figures(run_fake, tmp_path):
     assert written.directory == tmp_path / "suite" / "report"
     names = sorted(path.name for path in written.directory.iterdir())
     assert names == sorted(
-        ["table.md", "table.tex", "table.csv", "tasks.csv"]
-        + [f"{figure}.{suffix}" for figure in ("survival", "tasks") for suffix in ("pdf", "svg", "png")]
+        ["table.md", "table.tex", "table.csv", "tasks.csv", "pairs.md", "pairs.csv"]
+        + [
+            f"{figure}.{suffix}"
+            for figure in ("survival", "tasks", "pairs", "first-failures-idle", "first-failures-solver")
+            for suffix in ("pdf", "svg", "png")
+        ]
     )
+    assert sorted(path.name for path in written.files) == names
+    assert "solver" in (written.directory / "pairs.md").read_text().splitlines()[0]
+    assert len(pd.read_csv(written.directory / "pairs.csv")) == 1
     assert (written.directory / "table.md").read_text() == written.markdown
     assert pd.read_csv(written.directory / "table.csv")["n"].tolist() == [6, 6]
 
@@ -25,6 +33,21 @@ def test_runs_given_one_by_one_are_reported_beside_them(run_fake, tmp_path):
     for policy in ("solver", "idle"):
         run_fake(policy, directory=tmp_path / policy)
     assert write_report([tmp_path / "solver", tmp_path / "idle"]).directory == tmp_path / "report"
+
+
+def test_one_run_is_compared_with_nothing(run_fake, tmp_path):
+    run_fake("solver", directory=tmp_path / "solver")
+    written = write_report([tmp_path / "solver"])
+    assert not [path.name for path in written.files if path.name.startswith("pairs")]
+
+
+def test_runs_without_a_chain_in_common_are_reported_and_not_compared(run_fake, tmp_path):
+    for policy in ("solver", "idle"):
+        run_fake(policy, directory=tmp_path / policy)
+    (tmp_path / "idle" / "chains.jsonl").write_text("")
+    written = write_report([tmp_path])
+    assert not [path.name for path in written.files if path.name.startswith("pairs")]
+    assert "idle is not complete: 0 of 6 chains" in written.markdown
 
 
 def test_a_second_report_is_not_taken_for_a_run(run_fake, tmp_path):

@@ -1,0 +1,14 @@
+"""Figures of runs, one line of code each: plain objects in, matplotlib's axes in (or none) and out.
+
+from calvinbench.harness import load_run, plots
+plots.survival([load_run("runs/expert"), load_run("runs/random")])
+"""
+
+from calvinbench.harness.plots.first_failures import first_failures
+from calvinbench.harness.plots.forest import forest
+from calvinbench.harness.plots.style import FORMATS, WIDTH_IN, save
+from calvinbench.harness.plots.survival import survival
+from calvinbench.harness.plots.task_bars import tasks
+from calvinbench.harness.plots.training_losses import losses
+
+__all__ = ["FORMATS", "WIDTH_IN", "first_failures", "forest", "losses", "save", "survival", "tasks"]

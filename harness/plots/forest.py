@@ -1,0 +1,43 @@
+"""Differences between runs on the same chains, with their intervals."""
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from calvinbench.harness.comparison import Comparison
+from calvinbench.harness.plots.style import axes
+
+
+def forest(comparison: Comparison, ax: Axes | None = None) -> Axes:
+    """Paired differences of average length, each two runs a row, with 95% intervals; returns the axes drawn into.
+
+    A filled mark is a difference that holds among all pairs (Holm, 5%); a hollow one is not told from 0.
+
+    Args:
+        comparison: Of at least two runs.
+        ax: Where to draw; None for a new figure, as high as the pairs need.
+    """
+    pairs = comparison.pairs
+    with axes(ax, height_in=0.6 + 0.34 * len(pairs)) as ax:  # noqa: PLR1704
+        for height, pair in enumerate(reversed(pairs)):
+            interval = pair.difference.interval
+            reach = np.array([[pair.difference.value - interval.low], [interval.high - pair.difference.value]])
+            ax.errorbar(
+                [pair.difference.value],
+                [height],
+                xerr=np.clip(reach, 0, None),
+                fmt="o",
+                color="black",
+                markerfacecolor="black" if pair.adjusted_p_value < 0.05 else "white",
+                markersize=4,
+                elinewidth=1.0,
+                capsize=2,
+            )
+        ax.axvline(0, color="0.5", linewidth=0.8, linestyle=":")
+        for height, pair in enumerate(reversed(pairs)):  # above its mark, for names are long and columns narrow
+            name = f"{pair.first} minus {pair.second}"
+            ax.text(0.0, height + 0.22, name, transform=ax.get_yaxis_transform(), va="bottom", ha="left")
+        ax.set_yticks([])
+        ax.spines["left"].set_visible(False)
+        ax.set_ylim(-0.5, len(pairs) - 0.25)
+        ax.set_xlabel("difference in average length")
+        return ax

@@ -1,0 +1,98 @@
+"""How all figures look: 8 pt text at a width of 3.4 inches for a two-column paper, in colour and in grey."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import cycle, islice
+from pathlib import Path
+from textwrap import fill
+from typing import Any, NamedTuple
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+WIDTH_IN = 3.4
+FORMATS = ("pdf", "svg", "png")
+_LABEL_LINE_LENGTH = 40
+STYLE: Any = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "calvinbench",
+    "hatch.linewidth": 0.5,
+}
+
+
+class Look(NamedTuple):
+    """How a run is drawn; each of the four alone tells it from the others."""
+
+    colour: str
+    line: str
+    marker: str
+    hatch: str
+
+
+LOOKS = (
+    # Okabe and Ito's colours; printed grey some are alike, and line, marker and hatch tell them apart.
+    Look("#0072B2", "-", "o", ""),
+    Look("#D55E00", "--", "s", "////"),
+    Look("#009E73", "-.", "^", "...."),
+    Look("#CC79A7", ":", "D", "\\\\\\\\"),
+    Look("#E69F00", (0, (5, 1, 1, 1, 1, 1)), "v", "xxxx"),  # type: ignore[arg-type]
+    Look("#56B4E9", (0, (1, 3)), "P", "----"),  # type: ignore[arg-type]
+    Look("#000000", (0, (8, 2)), "X", "++++"),  # type: ignore[arg-type]
+)
+
+
+@contextmanager
+def axes(ax: Axes | None, height_in: float) -> Iterator[Axes]:
+    """The axes to draw into, with the house's style in force.
+
+    Args:
+        ax: Where to draw; None for a new figure.
+        height_in: How high a new one is, in inches.
+    """
+    with rc_context(STYLE):
+        if ax is None:
+            ax = Figure(figsize=(WIDTH_IN, height_in), layout="constrained").add_subplot()
+        yield ax
+
+
+def looks(num_runs: int) -> list[Look]:
+    """A look for each run, in order."""
+    return list(islice(cycle(LOOKS), num_runs))
+
+
+def legend(ax: Axes) -> None:
+    """Above the axes, so that it hides nothing."""
+    handles, texts = ax.get_legend_handles_labels()
+    figure = ax.get_figure(root=True)
+    if not handles or figure is None:
+        return
+    lines = [fill(text, _LABEL_LINE_LENGTH) for text in texts]
+    if len(figure.axes) == 1:
+        # The figure's own legend may be wider than the axes.
+        figure.legend(handles, lines, loc="outside upper left", frameon=False, borderaxespad=0.2)
+    else:
+        ax.legend(handles, lines, loc="lower left", bbox_to_anchor=(0.0, 1.0), frameon=False, borderaxespad=0.2)
+
+
+def save(ax: Axes, stem: Path) -> tuple[Path, ...]:
+    """Writes the figure of `ax` as PDF, SVG and PNG beside each other; returns their paths."""
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise ValueError("expected axes that belong to a figure, got axes without one.")
+    paths = []
+    for suffix in FORMATS:
+        path = stem.with_suffix(f".{suffix}")
+        date = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(suffix, {})
+        with rc_context(STYLE):
+            figure.savefig(path, dpi=300, metadata=date)
+        paths.append(path)
+    return tuple(paths)
