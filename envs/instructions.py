@@ -54,6 +54,10 @@ class InstructionSet:
         """
         return self.seen[require_name(task, self.seen, "task")][0]
 
+    def sentences(self) -> dict[str, tuple[str, ...]]:
+        """For each task the sentences that evaluation may say: the canonical one, or all where wordings are drawn."""
+        return {task: found if self.draws_wordings else found[:1] for task, found in self.seen.items()}
+
     def sentence(self, task: str, chain_number: int, subtask: int) -> str:
         """The sentence that evaluation uses for a subtask of a chain.
 

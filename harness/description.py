@@ -63,6 +63,7 @@ class RunDescription:
         instructions: Name of the instruction set.
         instruction_digest: Of the sentences that it may give.
         seed: Where random draws start from.
+        batch_size: Worlds that the policy answered at once, whose last digits depend on it.
         suite: The suite's name, None outside one.
         created: Date and time, UTC.
         sessions: Each time that somebody worked on the run, with versions and machine.
@@ -88,6 +89,7 @@ class RunDescription:
     instructions: str
     instruction_digest: str
     seed: int
+    batch_size: int = 1
     tasks: tuple[str, ...] = ()
     weights_digest: str | None = None
     depth_bits: int | None = None

@@ -7,7 +7,7 @@ from contextlib import closing
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from gymnasium.spaces import Dict
 
@@ -20,12 +20,13 @@ from calvinbench.envs.renderers import RENDERERS
 from calvinbench.envs.simulation import RUN_SIMULATIONS
 from calvinbench.envs.task_chains import allowing_states, single_task_chains
 from calvinbench.envs.tasks import TASKS
+from calvinbench.harness.batched_execution import require_batched, run_batched
 from calvinbench.harness.description import RunDescription, judge_official, unlike_training
 from calvinbench.harness.executors import run_in_process, run_in_processes
+from calvinbench.harness.jobs import ChainJob, make_job
 from calvinbench.harness.provenance import this_session
 from calvinbench.harness.records import ChainRecord
 from calvinbench.harness.reference_frame import reference_frame
-from calvinbench.harness.rollout import ChainJob, make_job
 from calvinbench.harness.run_directory import RUN_FILE, RunWriter, continued, read_description
 from calvinbench.harness.runs import Run, load_run
 from calvinbench.harness.suite import RunSettings, Suite
@@ -89,7 +90,7 @@ def evaluate(
     num_chains = _num_chains(settings, all_chains)
     worker = Worker(setup)
     try:
-        require_same_conventions(worker.policy.traits, worker.world)
+        _require_runnable_worker(worker, settings)
         description = describe(settings, worker, all_chains, suite)
         with RunWriter(directory, description, this_session(worlds), partial(_digest_of_first, all_chains)) as writer:
             finished = {record.chain for record in writer.records}
@@ -129,6 +130,9 @@ def _digest_of_first(all_chains: Sequence[Chain], count: int) -> str:
 
 
 def _execute(setup: WorkerSetup, worker: Worker, jobs: Sequence[ChainJob], worlds: int) -> Iterator[ChainRecord]:
+    batch_size = setup.settings.batch_size
+    if batch_size > 1:
+        return run_batched(setup, worker, jobs, worlds, batch_size) if jobs else iter(())
     if min(worlds, len(jobs)) <= 1:
         return run_in_process(worker, jobs)
     worker.close()
@@ -152,6 +156,12 @@ def _tell_and_keep(
     finally:
         for subscriber in subscribers:
             subscriber.run_ended()
+
+
+def _require_runnable_worker(worker: Worker, settings: RunSettings) -> None:
+    require_same_conventions(worker.policy.traits, worker.world)
+    if settings.batch_size > 1:
+        require_batched(worker.policy, settings.batch_size)
 
 
 def require_same_conventions(traits: PolicyTraits, world: World) -> None:
@@ -237,15 +247,14 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
         instructions=instructions.name,
         instruction_digest=_digest(instructions),
         seed=settings.seed,
+        batch_size=settings.batch_size,
     )
 
 
 def _digest(instructions: InstructionSet) -> str:
     """Of all that evaluation may say: the canonical sentences, or all wordings where they are drawn."""
-    if instructions.draws_wordings:
-        sentences: dict[str, Any] = {task: list(instructions.seen[task]) for task in sorted(instructions.seen)}
-    else:
-        sentences = {task: instructions.canonical(task) for task in sorted(instructions.seen)}
+    said = instructions.sentences()
+    sentences = {task: list(said[task]) if instructions.draws_wordings else said[task][0] for task in sorted(said)}
     return sha256(json.dumps(sentences, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -306,7 +315,7 @@ def require_runnable(setup: WorkerSetup, directory: Path) -> None:
     all_chains = chain_lists.published()
     worker = Worker(setup)
     try:
-        require_same_conventions(worker.policy.traits, worker.world)
+        _require_runnable_worker(worker, setup.settings)
         if (directory / RUN_FILE).exists():
             description = describe(setup.settings, worker, all_chains, suite=None)
             continued(read_description(directory), description, partial(_digest_of_first, all_chains), directory)

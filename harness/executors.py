@@ -12,9 +12,10 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import cache
 
+from calvinbench.harness.diary import errored_record
 from calvinbench.harness.errors import RunFailedError
+from calvinbench.harness.jobs import ChainJob
 from calvinbench.harness.records import ChainRecord
-from calvinbench.harness.rollout import ChainJob, errored_record
 from calvinbench.harness.workers import Worker, WorkerSetup, one_torch_thread
 
 _logger = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ def _run_alone(setup: WorkerSetup, job: ChainJob) -> ChainRecord:
 def process_pool(num_processes: int) -> Iterator[ProcessPoolExecutor]:
     """Spawned processes that end with the block; at once if it is left by an exception."""
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(num_processes, multiprocessing.get_context("spawn"), initializer=_start_process)
+    pool = ProcessPoolExecutor(num_processes, multiprocessing.get_context("spawn"), initializer=start_process)
     try:
         yield pool
     except BaseException:
@@ -113,7 +114,7 @@ def process_pool(num_processes: int) -> Iterator[ProcessPoolExecutor]:
     pool.shutdown()
 
 
-def _start_process() -> None:
+def start_process() -> None:
     """Leaves Ctrl-C and standard output to the driver, and ends this process should the driver be killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.dup2(2, 1)

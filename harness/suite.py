@@ -27,6 +27,7 @@ class RunSettings:
         tasks: Tasks to run each alone instead of chains; empty for chains.
         max_steps: Steps for each subtask.
         seed: Where the policy's random draws start from.
+        batch_size: Worlds that the policy answers at once; 1 for a copy of the policy in each world's process.
         memory_reset: When memory is cleared, `"subtask"` or `"chain"`; None leaves it to the policy.
         calvin_env: The checkout of calvin_env for CALVIN's scenes; None looks for one.
         calvin: The checkout of calvin for CALVIN's sentences; None looks for one.
@@ -42,6 +43,7 @@ class RunSettings:
     tasks: tuple[str, ...] = ()
     max_steps: int = 360
     seed: int = 0
+    batch_size: int = 1
     memory_reset: str | None = None
     calvin_env: str | None = None
     calvin: str | None = None
@@ -51,7 +53,7 @@ class RunSettings:
     depth_bits: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("chains", "max_steps", "seed"):
+        for name in ("chains", "max_steps", "seed", "batch_size"):
             _require_whole_number(name, getattr(self, name))
         for name in ("policy", "scene", "simulation", "instructions"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
@@ -86,6 +88,7 @@ class Suite:
         tasks: See `scene`.
         max_steps: See `scene`.
         seed: See `scene`.
+        batch_size: See `scene`.
         memory_reset: See `scene`.
         calvin_env: See `scene`.
         calvin: See `scene`.
@@ -104,6 +107,7 @@ class Suite:
     tasks: tuple[str, ...] = ()
     max_steps: int = 360
     seed: int = 0
+    batch_size: int = 1
     memory_reset: str | None = None
     calvin_env: str | None = None
     calvin: str | None = None
@@ -138,6 +142,7 @@ class Suite:
                 tasks=self.tasks,
                 max_steps=self.max_steps,
                 seed=self.seed,
+                batch_size=self.batch_size,
                 memory_reset=self.memory_reset,
                 calvin_env=self.calvin_env,
                 calvin=self.calvin,
@@ -159,7 +164,7 @@ class Suite:
         return self.parent / run.slug
 
 
-_LOWEST = {"chains": 1, "max_steps": 1, "seed": 0, "worlds": 1}
+_LOWEST = {"chains": 1, "max_steps": 1, "seed": 0, "batch_size": 1, "worlds": 1}
 
 
 def _require_whole_number(name: str, value: Any) -> None:

@@ -13,8 +13,9 @@ from calvinbench.envs.chain_env import ChainEnv
 from calvinbench.envs.instructions import InstructionSet, load_instructions
 from calvinbench.envs.simulation import UPSTREAM
 from calvinbench.harness.errors import RunFailedError
+from calvinbench.harness.jobs import ChainJob
 from calvinbench.harness.records import ERRORED, ChainRecord
-from calvinbench.harness.rollout import ChainJob, run_chain
+from calvinbench.harness.rollout import run_chain
 from calvinbench.harness.suite import RunSettings
 from calvinbench.policies.policy import Policy, PolicyTraits
 

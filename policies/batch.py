@@ -1,6 +1,12 @@
 """The number of worlds, checked: numpy and torch would stretch one row over many in silence."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import Bool
+
+RowT = TypeVar("RowT")
 
 
 def require_batch(what: str, num_given: int, batch_size: int) -> None:
@@ -39,3 +45,16 @@ def require_rows(rows: Any, batch_size: int) -> None:
     shape = tuple(getattr(rows, "shape", ()))
     if shape != (batch_size,):
         raise ValueError(f"expected rows for {batch_size} worlds, got shape {shape}. Mark each world once.")
+
+
+def put_rows(state: Sequence[RowT], rows: Bool[np.ndarray, " B"], part: Sequence[RowT]) -> tuple[RowT, ...]:
+    """A state of one value a world, with the marked ones replaced by those of `part`, in their order.
+
+    Raises:
+        TypeError: The marks are not boolean.
+        ValueError: There is not one mark a world, or not one of `part` for each that is marked.
+    """
+    require_rows(rows, len(state))
+    require_batch("a state", len(part), int(rows.sum()))
+    news = iter(part)
+    return tuple(next(news) if mark else row for mark, row in zip(rows, state, strict=True))

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from calvinbench.envs.names import require_name
-from calvinbench.policies.batch import require_rows
+from calvinbench.policies.batch import require_batch, require_rows
 from calvinbench.policies.heads.actions import ACTION_DIM, POSE_DIM, executed_actions
 
 MAX_DECAY = 100.0
@@ -104,6 +104,14 @@ class ChunkState:
     def batch_size(self) -> int:
         """Number of worlds."""
         return self.ages.shape[0]
+
+    def put(self, rows: Bool[Tensor, " B"], part: "ChunkState") -> "ChunkState":
+        """The state with the marked rows replaced by those of `part`."""
+        require_rows(rows, self.batch_size)
+        require_batch("a state", part.batch_size, int(rows.sum()))
+        chunks, ages = self.chunks.clone(), self.ages.clone()
+        chunks[rows], ages[rows] = part.chunks, part.ages
+        return ChunkState(chunks, ages)
 
 
 class ExecutedStep(NamedTuple):

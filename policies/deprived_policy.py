@@ -8,7 +8,7 @@ from jaxtyping import Bool
 
 from calvinbench.envs.observation import CAMERA_SIZES, Observation
 from calvinbench.envs.world_info import PrivilegedState
-from calvinbench.policies.policy import Decision, Policy, PolicyTraits, State
+from calvinbench.policies.policy import BatchedPolicy, Decision, PolicyTraits, State
 
 NO_INSTRUCTION = "do it"
 """What a deaf policy is told whatever the task is: a sentence that says nothing, for models refuse an empty one."""
@@ -17,7 +17,7 @@ NO_INSTRUCTION = "do it"
 class DeprivedPolicy:
     """Another policy whose pictures are black, whose instructions say nothing, or both."""
 
-    def __init__(self, policy: Policy, *, blind: bool = False, deaf: bool = False) -> None:
+    def __init__(self, policy: BatchedPolicy, *, blind: bool = False, deaf: bool = False) -> None:
         """Wraps a policy.
 
         Args:
@@ -41,6 +41,14 @@ class DeprivedPolicy:
     def reset_state(self, state: State, rows: Bool[np.ndarray, " B"]) -> State:
         """See `Policy.reset_state`."""
         return self._policy.reset_state(state, rows)
+
+    def put_state(self, state: State, rows: Bool[np.ndarray, " B"], part: State) -> State:
+        """See `BatchedPolicy.put_state`."""
+        return self._policy.put_state(state, rows, part)
+
+    def expect(self, instructions: Sequence[str]) -> None:
+        """See `BatchedPolicy.expect`."""
+        self._policy.expect([NO_INSTRUCTION] if self._deaf else instructions)
 
     def act(
         self,

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float64
 
 from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
-from calvinbench.policies.batch import require_rows
+from calvinbench.policies.batch import put_rows, require_rows
 from calvinbench.policies.policy import Decision, Memory, PolicyTraits
 from calvinbench.policies.spec import refuse_argument
 
@@ -58,6 +58,13 @@ class ExpertPolicy:
         """A new expert for each marked world."""
         require_rows(rows, len(state))
         return tuple(self._make_expert() if forget else expert for expert, forget in zip(state, rows, strict=True))
+
+    def put_state(self, state: ExpertState, rows: Bool[np.ndarray, " B"], part: ExpertState) -> ExpertState:
+        """See `BatchedPolicy.put_state`."""
+        return put_rows(state, rows, part)
+
+    def expect(self, instructions: Sequence[str]) -> None:
+        """No number of its depends on the sentences of other worlds."""
 
     def act(
         self,

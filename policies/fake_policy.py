@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float64
 
 from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
-from calvinbench.policies.batch import require_batch, require_rows
+from calvinbench.policies.batch import put_rows, require_batch, require_rows
 from calvinbench.policies.policy import Decision, Memory, PolicyTraits
 
 FakeState = tuple[int, ...]
@@ -61,6 +61,13 @@ class FakePolicy:
         """The marked worlds begin with the first action again."""
         require_rows(rows, len(state))
         return tuple(0 if forget else place for place, forget in zip(state, rows, strict=True))
+
+    def put_state(self, state: FakeState, rows: Bool[np.ndarray, " B"], part: FakeState) -> FakeState:
+        """See `BatchedPolicy.put_state`."""
+        return put_rows(state, rows, part)
+
+    def expect(self, instructions: Sequence[str]) -> None:
+        """No number of its depends on the sentences of other worlds."""
 
     def act(
         self,

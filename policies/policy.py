@@ -160,3 +160,28 @@ class Policy(Protocol):
             privileged: One a world for policies that declare themselves privileged, else None.
         """
         ...
+
+
+@runtime_checkable
+class BatchedPolicy(Policy, Protocol):
+    """A policy of which one object serves worlds that begin at different times."""
+
+    def put_state(self, state: State, rows: Bool[np.ndarray, " B"], part: State) -> State:
+        """The state with the marked rows replaced by those of `part`, in their order: worlds that begin anew.
+
+        Args:
+            state: Of B worlds.
+            rows: Marks.
+            part: Of as many worlds as are marked, such as `initial_state` gives.
+        """
+        ...
+
+    def expect(self, instructions: Sequence[str]) -> None:
+        """Told before the first step which sentences may come, so that no shape of its numbers depends on which do.
+
+        From then on, in batches of one size, what a policy answers to a world does not depend on the worlds beside it.
+
+        Args:
+            instructions: All of them.
+        """
+        ...

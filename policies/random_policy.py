@@ -8,7 +8,7 @@ from jaxtyping import Bool
 
 from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
-from calvinbench.policies.batch import require_batch, require_rows
+from calvinbench.policies.batch import put_rows, require_batch, require_rows
 from calvinbench.policies.policy import Decision, PolicyTraits
 from calvinbench.policies.spec import refuse_argument
 
@@ -39,6 +39,13 @@ class RandomPolicy:
         """Nothing was seen, so nothing is forgotten; the streams go on."""
         require_rows(rows, len(state))
         return state
+
+    def put_state(self, state: RandomState, rows: Bool[np.ndarray, " B"], part: RandomState) -> RandomState:
+        """See `BatchedPolicy.put_state`."""
+        return put_rows(state, rows, part)
+
+    def expect(self, instructions: Sequence[str]) -> None:
+        """No number of its depends on the sentences of other worlds."""
 
     def act(
         self,

@@ -110,6 +110,16 @@ class VLMLSTMPolicy:
         marks = torch.as_tensor(rows)
         return LearnedState(self._memory.forget(state.memory, marks), self._executor.forget(state.chunks, marks))
 
+    def put_state(self, state: LearnedState, rows: Bool[np.ndarray, " B"], part: LearnedState) -> LearnedState:
+        """See `BatchedPolicy.put_state`."""
+        require_rows(rows, state.batch_size)
+        marks = torch.as_tensor(rows)
+        return LearnedState(state.memory.put(marks, part.memory), state.chunks.put(marks, part.chunks))
+
+    def expect(self, instructions: Sequence[str]) -> None:
+        """Every batch of text will be as long as the longest of these sentences."""
+        self._model.backbone.expect(instructions)
+
     @torch.inference_mode()
     def act(
         self,
@@ -162,6 +172,9 @@ class VLMLSTMPolicy:
         """Chunks of the rows that are asked; the memory of the others stays as it is."""
         if bool(asked.all()):
             return self.predict(pictures, instructions, memory, robot_obs)
+        if self._model.backbone.expected_length and bool(asked.any()):  # of one shape, whoever is asked
+            chunks, predicted = self.predict(pictures, instructions, memory, robot_obs)
+            return chunks[asked.to(chunks.device)], memory.put(asked, predicted.take(asked))
         if not bool(asked.any()):
             return torch.empty(0, *self._chunk_shape), memory
         rows = asked.nonzero().flatten()

@@ -32,6 +32,8 @@ class Run:
     """Steps for each subtask."""
     worlds: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1)")] = None
     """Worlds stepped at once; records do not depend on it."""
+    batch_size: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1)")] = None
+    """Worlds that one policy answers at once, for large models; 1 gives each world a copy of the policy."""
     seed: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 0)")] = None
     """Where random draws start from."""
     memory_reset: Annotated[
@@ -82,8 +84,8 @@ class Run:
     def _suite(self) -> Suite:
         """The suite's settings with the flags laid over them."""
         names = (
-            *("scene", "chains", "tasks", "max_steps", "worlds", "seed", "memory_reset", "simulation", "instructions"),
-            *("renderer", "depth_bits", "out"),
+            *("scene", "chains", "tasks", "max_steps", "worlds", "batch_size", "seed", "memory_reset", "simulation"),
+            *("instructions", "renderer", "depth_bits", "out"),
         )
         flags: dict[str, Any] = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         folders = {"calvin_env": self.calvin_env, "calvin": self.calvin}

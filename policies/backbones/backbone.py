@@ -68,6 +68,8 @@ class Backbone(PromptComposer, nn.Module):
     """Pixels a side that the vision tower takes."""
     width: int
     """Numbers in a token's embedding, and in the fused feature."""
+    expected_length: int = 0
+    """Tokens to which every batch is padded, see `expect`; 0 for the longest row of each."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings) -> None:
         nn.Module.__init__(self)
@@ -254,6 +256,10 @@ class Backbone(PromptComposer, nn.Module):
         """Pixels a side that each camera's pictures are resized to."""
         return dict.fromkeys(CAMERAS, self.image_size)
 
+    def expect(self, instructions: Sequence[str]) -> None:
+        """Pads every batch to the longest of these sentences, so that its shape does not depend on which are in it."""
+        self.expected_length = max((len(self.prompt(instruction)) for instruction in instructions), default=0)
+
     def preprocess(self, pictures: UInt8[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 size size"]:
         """Resizes as PIL does and normalises.
 
@@ -288,7 +294,7 @@ class Backbone(PromptComposer, nn.Module):
             vision_tokens: As `vision_tokens` gives them.
             lrn: The learnable token.
         """
-        tokens = collate(prompts, self.pad_id, vision_tokens.device)
+        tokens = collate(prompts, self.pad_id, vision_tokens.device, self.expected_length)
         hidden = self.decode(tokens, vision_tokens, lrn)  # (B, L, width)
         if self.settings.readout == MAX_POOLING:
             return hidden.masked_fill(~tokens.attended[..., None], -torch.inf).amax(dim=1)

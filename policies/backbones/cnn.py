@@ -242,9 +242,8 @@ class CNNBackbone(Backbone):
         """See `Backbone.fuse`; where [LRN] is read, rows that nobody reads are not put together."""
         if self.settings.readout == MAX_POOLING:
             return super().fuse(prompts, vision_tokens, lrn)
-        fused: Tensor = self.readout(
-            self._look(collate(prompts, self.pad_id, vision_tokens.device), vision_tokens), lrn
-        )
+        tokens = collate(prompts, self.pad_id, vision_tokens.device, self.expected_length)
+        fused: Tensor = self.readout(self._look(tokens, vision_tokens), lrn)
         return fused
 
     def _look(self, tokens: TokenBatch, vision_tokens: Float[Tensor, "B num_vision vision_dim"]) -> Seen:
@@ -258,7 +257,7 @@ class CNNBackbone(Backbone):
 
     def _text(self, tokens: TokenBatch, end: int) -> Float[Tensor, "B end width"]:
         """Features of text, which is all before `end`; equal rows are read once."""
-        rows = distinct_rows(tokens, end)
+        rows = distinct_rows(tokens, end, merge=not self.expected_length)
         text: Tensor = self.text_encoder(
             input_ids=rows.ids,
             attention_mask=rows.attended.long(),

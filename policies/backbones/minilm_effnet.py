@@ -225,7 +225,7 @@ class MiniLMEffNetBackbone(Backbone):
         """
         num_lrn = 0 if self.settings.readout == MAX_POOLING else 1
         end = tokens.ids.shape[1] - vision_tokens.shape[1] - num_lrn
-        rows = distinct_rows(tokens, end)
+        rows = distinct_rows(tokens, end, merge=not self.expected_length)
         text: Tensor = self.text_encoder(
             input_ids=rows.ids,
             attention_mask=rows.attended.long(),

@@ -121,13 +121,20 @@ class DistinctRows(NamedTuple):
     row_of: Int[Tensor, " B"]
 
 
-def distinct_rows(tokens: TokenBatch, end: int) -> DistinctRows:
+def distinct_rows(tokens: TokenBatch, end: int, merge: bool = True) -> DistinctRows:
     """The distinct rows among the first tokens of a batch.
 
     Args:
         tokens: The batch.
         end: How many tokens count.
+        merge: Whether equal rows become one; else every row stays, and the shape does not depend on what is in them.
     """
+    if not merge:
+        attended = tokens.attended[:, :end]
+        places = (attended.long().cumsum(1) - 1).clamp(min=0)
+        return DistinctRows(
+            tokens.ids[:, :end], attended, places, torch.arange(len(attended), device=tokens.ids.device)
+        )
     absent = -1
     ids = tokens.ids[:, :end].masked_fill(~tokens.attended[:, :end], absent)
     distinct, row_of = torch.unique(ids, dim=0, return_inverse=True)
@@ -135,15 +142,16 @@ def distinct_rows(tokens: TokenBatch, end: int) -> DistinctRows:
     return DistinctRows(distinct.clamp(min=0), attended, (attended.long().cumsum(1) - 1).clamp(min=0), row_of)
 
 
-def collate(prompts: Sequence[Prompt], pad_id: int, device: torch.device) -> TokenBatch:
+def collate(prompts: Sequence[Prompt], pad_id: int, device: torch.device, min_length: int = 0) -> TokenBatch:
     """Pads on the left.
 
     Args:
         prompts: One a row.
         pad_id: What stands where nothing is.
         device: Where the batch goes.
+        min_length: Of the rows.
     """
-    length = max(len(prompt) for prompt in prompts)
+    length = max(min_length, *(len(prompt) for prompt in prompts))
     gaps = [length - len(prompt) for prompt in prompts]
     ids = [[pad_id] * gap + list(prompt.ids) for gap, prompt in zip(gaps, prompts, strict=True)]
     kinds = [[Kind.PADDING] * gap + list(prompt.kinds) for gap, prompt in zip(gaps, prompts, strict=True)]

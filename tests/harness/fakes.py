@@ -15,6 +15,7 @@ from calvinbench.envs.chains import Chain, initial_states
 from calvinbench.envs.fake_play_table import FakePlayTable
 from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.harness.suite import RunSettings
+from calvinbench.policies.batch import put_rows
 from calvinbench.policies.policy import Decision, Memory, PolicyTraits
 
 DARK = initial_states()[0]
@@ -139,6 +140,98 @@ class Killer(Solver):
         return super().act(observations, instructions, state, privileged)
 
 
+class Crowded:
+    """The solver for several worlds at once; on `troubled` tasks it does what `trouble` says, in the other rows too."""
+
+    def __init__(self, reset="subtask", trouble=None, troubled="stack_block", keys=()):
+        memory = Memory(span="unbounded", reset=reset)
+        self.traits = PolicyTraits(label="crowded", memory=memory, privileged=True, observation_keys=keys)
+        self._trouble, self._troubled = trouble, troubled
+        self.batch_sizes, self.num_forgotten, self.expected = set(), 0, []
+
+    def initial_state(self, batch_size, seeds=None):
+        return tuple(int(np.random.default_rng(seed).integers(0, 3)) for seed in seeds)
+
+    def reset_state(self, state, rows):
+        self.num_forgotten += int(rows.sum())
+        return state
+
+    def put_state(self, state, rows, part):
+        return put_rows(state, rows, part)
+
+    def expect(self, instructions):
+        self.expected = list(instructions)
+
+    def act(self, observations: Observation, instructions: Sequence[str], state, privileged=None) -> Decision:
+        self.batch_sizes.add(len(instructions))
+        actions = np.zeros((len(state), 7))
+        actions[:, -1] = 1.0
+        for row, (pause, truth) in enumerate(zip(state, privileged, strict=True)):
+            if pause > 0:
+                continue
+            axis, sign = _AXES.get(truth.task, (5, 1.0))
+            actions[row, axis] = sign
+            if self.traits.observation_keys:  # its row of the pictures, not another's, tells the way on
+                actions[row, 4] = observations.rgb_static[row].astype(float).mean() / 255
+        for row, truth in enumerate(privileged):
+            if truth.task == self._troubled and self._trouble:
+                actions = self._trouble(actions, row)
+        return Decision(actions, tuple(max(0, pause - 1) for pause in state))
+
+
+def _raise_for_row(actions, row):
+    raise RuntimeError("the arm fell off")
+
+
+def _nan_in_row(actions, row):
+    actions[row, 0] = np.nan
+    return actions
+
+
+class DeadlyTable(FakePlayTable):
+    """Ends its process when it is told to turn about the fifth axis, as the solver does for tasks it cannot do."""
+
+    marker: Path | None = None
+
+    def step(self, action):
+        if action[5] != 0 and not (self.marker and self.marker.exists()):
+            if self.marker:
+                self.marker.touch()
+            os._exit(7)
+        return super().step(action)
+
+
+def make_deadly_world(settings: RunSettings, traits: PolicyTraits) -> FakePlayTable:
+    """The policy's spec says behind a colon where the marker is."""
+    world = DeadlyTable(cameras=traits.cameras)
+    marker = settings.policy.partition(":")[2]
+    world.marker = Path(marker) if marker else None
+    return world
+
+
+class BrokenTable(FakePlayTable):
+    """Raises where `DeadlyTable` dies, and ever after."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self._is_broken = False
+
+    def reset(self, **settings):
+        if self._is_broken:
+            raise RuntimeError("still broken")
+        return super().reset(**settings)
+
+    def step(self, action):
+        self._is_broken = self._is_broken or action[5] != 0
+        if self._is_broken:
+            raise RuntimeError("the table broke")
+        return super().step(action)
+
+
+def make_broken_world(settings: RunSettings, traits: PolicyTraits) -> FakePlayTable:
+    return BrokenTable(cameras=traits.cameras)
+
+
 def _raise():
     raise RuntimeError("the arm fell off")
 
@@ -157,4 +250,9 @@ def make_scripted(spec: str, memory_reset: str | None):
         "looks": lambda: Reader(observation_keys=("rgb_static",)),
         "forgetful": lambda: Forgetful(memory_reset or "subtask"),
         "killer": lambda: Killer(argument or None),
+        "crowded": lambda: Crowded(memory_reset or "subtask"),
+        "crowded-looks": lambda: Crowded(keys=("rgb_static", "robot_obs")),
+        "crowded-raises": lambda: Crowded(trouble=_raise_for_row),
+        "crowded-nan": lambda: Crowded(trouble=_nan_in_row),
+        "crowded-shape": lambda: Crowded(trouble=lambda actions, row: actions[:, :6]),
     }[kind]()

@@ -7,7 +7,8 @@ from fakes import CHAINS, SOLVER_COMPLETES, Forgetful, Idle, Solver, make_fake_w
 from calvinbench.envs.chain_env import ChainEnv
 from calvinbench.envs.instructions import embedded_instructions
 from calvinbench.harness import clock
-from calvinbench.harness.rollout import make_job, run_chain
+from calvinbench.harness.jobs import make_job
+from calvinbench.harness.rollout import run_chain
 from calvinbench.policies.policy import Decision
 
 

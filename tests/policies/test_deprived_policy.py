@@ -15,13 +15,19 @@ class Listener:
     traits = PolicyTraits(label="listener", observation_keys=("rgb_static", "robot_obs"))
 
     def __init__(self):
-        self.seen, self.told = None, None
+        self.seen, self.told, self.expected = None, None, None
 
     def initial_state(self, batch_size, seeds=None):
         return batch_size
 
     def reset_state(self, state, rows):
         return state
+
+    def put_state(self, state, rows, part):
+        return state - int(rows.sum()) + part
+
+    def expect(self, instructions):
+        self.expected = instructions
 
     def act(self, observations, instructions, state, privileged=None):
         self.seen, self.told = observations, instructions
@@ -47,6 +53,18 @@ def test_a_deaf_policy_is_told_the_same_whatever_the_task():
     DeprivedPolicy(inner, deaf=True).act(seen, ["open the drawer"], 1)
     assert inner.told == [NO_INSTRUCTION]
     np.testing.assert_array_equal(inner.seen.rgb_static, seen.rgb_static)
+
+
+def test_a_policy_expects_what_it_will_be_told():
+    for settings, expected in (({"deaf": True}, [NO_INSTRUCTION]), ({"blind": True}, ["a", "b"])):
+        inner = Listener()
+        DeprivedPolicy(inner, **settings).expect(["a", "b"])
+        assert inner.expected == expected
+
+
+def test_new_worlds_begin_with_states_of_the_policys_own():
+    policy = DeprivedPolicy(Listener(), blind=True)
+    assert policy.put_state(policy.initial_state(3), np.array([True, False, True]), policy.initial_state(2)) == 3
 
 
 def test_the_label_says_what_it_lacks_and_all_other_traits_are_the_policys():

@@ -1,0 +1,102 @@
+"""Many worlds, one policy: worlds step in processes of their own, and the policy answers a batch of them at a time.
+
+A batch has a fixed number of rows, whatever is in it, and policies are told beforehand which sentences may come: then
+a row's answer does not depend on the other rows, and records are the same for any number of worlds, whichever ends
+first. With more worlds than rows there are several batches: while the policy answers one, the worlds of the others
+step. A world that ends a chain takes the next one.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from multiprocessing.connection import wait
+
+from gymnasium.spaces import Dict
+
+from calvinbench.harness.jobs import ChainJob
+from calvinbench.harness.records import ChainRecord
+from calvinbench.harness.workers import Worker, WorkerSetup, one_torch_thread
+from calvinbench.harness.world_batch import Attempt, WorldBatch
+from calvinbench.policies.policy import BatchedPolicy, Policy
+
+
+class NotBatchedError(ValueError):
+    """A policy that cannot answer several worlds at once."""
+
+
+def require_batched(policy: Policy, batch_size: int) -> BatchedPolicy:
+    """Returns the policy if one object of it can answer so many worlds.
+
+    Raises:
+        NotBatchedError: It cannot.
+    """
+    label, most = policy.traits.label, policy.traits.max_batch_size
+    instead = "Leave --batch-size out: each world then has a copy of the policy."
+    if most is not None and most < batch_size:
+        raise NotBatchedError(
+            f"expected a policy that answers {batch_size} worlds at once, but '{label}' answers at most {most}. "
+            f"{instead}"
+        )
+    if not isinstance(policy, BatchedPolicy):
+        raise NotBatchedError(
+            f"expected a policy with put_state and expect for --batch-size {batch_size}, but '{label}' lacks them (see "
+            f"BatchedPolicy in policies/policy.py). {instead}"
+        )
+    return policy
+
+
+def run_batched(
+    setup: WorkerSetup, worker: Worker, jobs: Sequence[ChainJob], num_worlds: int, batch_size: int
+) -> Iterator[ChainRecord]:
+    """Runs chains; records come as chains end.
+
+    A world that dies is started again, and its chain is tried once more from its beginning; if it dies again, the chain
+    is recorded as errored. If the policy raises an error for a batch, each of its chains is tried once more with no
+    other beside it, so that the one which it cannot answer is known.
+
+    Args:
+        setup: What worlds are made from.
+        worker: Whose policy is used, and whose world tells the observations' shapes.
+        jobs: The chains.
+        num_worlds: Worlds, each in a process of its own.
+        batch_size: Rows of a batch.
+
+    Raises:
+        NotBatchedError: The policy cannot answer so many worlds.
+        WorkerDiedError: No world lives long enough to begin a chain.
+    """
+    policy = require_batched(worker.policy, batch_size)
+    policy.expect([sentence for found in worker.instructions.sentences().values() for sentence in found])
+    shown = worker.world.observation_space
+    spaces = {key: shown[key] for key in policy.traits.observation_keys} if isinstance(shown, Dict) else {}
+    worker.close()
+    queue = deque(Attempt(job) for job in jobs)
+    num_worlds = min(num_worlds, len(jobs))
+    with ExitStack() as opened, one_torch_thread():
+        batches = [
+            opened.enter_context(
+                WorldBatch(setup, policy, spaces, batch_size, min(batch_size, num_worlds - first), queue)
+            )
+            for first in range(0, num_worlds, batch_size)
+        ]
+        yield from _drive(batches)
+
+
+def _drive(batches: Sequence[WorldBatch]) -> Iterator[ChainRecord]:
+    """Asks the policy for whichever batch is ready, in turn, and listens to the worlds of the others."""
+    turn = 0
+    while True:
+        for batch in batches:
+            batch.take_jobs()
+        order = [(turn + place) % len(batches) for place in range(len(batches))]
+        ready = next((place for place in order if batches[place].is_ready), None)
+        if ready is not None:
+            yield from batches[ready].act()
+            turn = ready + 1
+            continue
+        stepping = {slot.world.connection: (batch, slot) for batch in batches for slot in batch.stepping}
+        if not stepping:
+            return
+        for connection in wait(list(stepping)):
+            batch, slot = stepping[connection]  # type: ignore[index]
+            yield from batch.hear(slot)

@@ -1,0 +1,111 @@
+"""What is noted while a chain runs, and the record that is made of it."""
+
+import traceback
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float64
+
+from calvinbench.envs.chain_env import SOLVED
+from calvinbench.harness import clock
+from calvinbench.harness.jobs import ChainJob
+from calvinbench.harness.records import ERRORED, ChainRecord, SubtaskRecord
+
+_MAX_ERROR_LENGTH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorText:
+    """An error as records keep it; it can be sent between processes, which not every exception can.
+
+    Attributes:
+        line: The last line of its traceback.
+        traceback: The whole of it.
+    """
+
+    line: str
+    traceback: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> "ErrorText":
+        """Of an exception."""
+        last_lines = "".join(traceback.format_exception_only(error))
+        line = " ".join(last_lines.split())[:_MAX_ERROR_LENGTH]
+        return cls(line, "".join(traceback.format_exception(error)))
+
+
+@dataclass(slots=True)
+class Diary:
+    """Takes notes while a chain runs, and makes the record of them."""
+
+    job: ChainJob
+    subtasks: list[SubtaskRecord] = field(default_factory=list)
+    error: str | None = None
+    traceback: str | None = None
+    _instruction: str = ""
+    _began: float = field(default_factory=clock.seconds)
+    _policy_seconds: list[float] = field(default_factory=list)
+    _world_seconds: list[float] = field(default_factory=list)
+    _changes: list[float] = field(default_factory=list)
+    _last_action: Float64[np.ndarray, " action_dim"] | None = None
+
+    def begin_subtask(self, instruction: str) -> None:
+        """A subtask begins with this sentence."""
+        self._instruction = instruction
+        self._began = clock.seconds()
+        self._policy_seconds, self._world_seconds, self._changes = [], [], []
+        self._last_action = None
+
+    def note_step(
+        self, action: Float64[np.ndarray, " action_dim"], policy_seconds: float, world_seconds: float
+    ) -> None:
+        """An action was taken; how long the policy and the world took."""
+        self._policy_seconds.append(policy_seconds)
+        self._world_seconds.append(world_seconds)
+        if self._last_action is not None:
+            self._changes.append(float(np.linalg.norm((action - self._last_action)[:-1])))
+        self._last_action = action
+
+    def end_subtask(self, outcome: str) -> None:
+        """The subtask ended so."""
+        self.subtasks.append(
+            SubtaskRecord(
+                task=self.job.chain.subtasks[len(self.subtasks)],
+                instruction=self._instruction,
+                outcome=outcome,
+                steps=len(self._policy_seconds),
+                seconds=round(clock.seconds() - self._began, 6),
+                policy_ms=_mean(self._policy_seconds, scale=1e3),
+                world_ms=_mean(self._world_seconds, scale=1e3),
+                action_change=_mean(self._changes),
+            )
+        )
+
+    def note_error(self, error: "BaseException | ErrorText") -> None:
+        """Something raised an error, here or in another process; the subtask under way ends with it."""
+        told = error if isinstance(error, ErrorText) else ErrorText.of(error)
+        self.error, self.traceback = told.line, told.traceback
+        self.end_subtask(ERRORED)
+
+    def record(self) -> ChainRecord:
+        """What is kept of the chain."""
+        return ChainRecord(
+            chain=self.job.number,
+            initial_state=dict(self.job.chain.initial_state),
+            subtasks=tuple(self.subtasks),
+            completed=sum(subtask.outcome == SOLVED for subtask in self.subtasks),
+            outcome=self.subtasks[-1].outcome,
+            error=self.error,
+            traceback=self.traceback,
+        )
+
+
+def errored_record(job: ChainJob, error: Exception) -> ChainRecord:
+    """The record of a chain that could not be run at all, such as one whose process died."""
+    diary = Diary(job)
+    diary.note_error(error)
+    return diary.record()
+
+
+def _mean(values: list[float], scale: float = 1.0) -> float | None:
+    return round(scale * float(np.mean(values)), 6) if values else None
