@@ -13,12 +13,15 @@ from calvinbench.harness import clock
 from calvinbench.harness.diary import Diary
 from calvinbench.harness.jobs import ChainJob
 from calvinbench.harness.records import ChainRecord
+from calvinbench.harness.time_limit import time_limit
 from calvinbench.policies.policy import Decision, Policy, PolicyTraits, State
 
 _logger = logging.getLogger(__name__)
 
 
-def run_chain(open_env: Callable[[], ChainEnv], policy: Policy, job: ChainJob) -> ChainRecord:
+def run_chain(
+    open_env: Callable[[], ChainEnv], policy: Policy, job: ChainJob, step_timeout: float = 0.0
+) -> ChainRecord:
     """Runs one chain to its end and says how it went.
 
     Whatever the world or the policy raises ends the chain as `errored`: a failure at the subtask reached. So does a
@@ -28,17 +31,18 @@ def run_chain(open_env: Callable[[], ChainEnv], policy: Policy, job: ChainJob) -
         open_env: Gives the world; called once.
         policy: The policy.
         job: Which chain.
+        step_timeout: Seconds that the policy may take for a step; 0 for any number.
     """
     diary = Diary(job)
     try:
-        _play(open_env(), policy, job, diary)
+        _play(open_env(), policy, job, diary, step_timeout)
     except (Exception, SystemExit) as error:  # noqa: BLE001  a chain in which anything raised is a record, not the end of the run
         diary.note_error(error)
         _logger.warning("chain %d errored: %s", job.number, diary.error)
     return diary.record()
 
 
-def _play(env: ChainEnv, policy: Policy, job: ChainJob, diary: Diary) -> None:
+def _play(env: ChainEnv, policy: Policy, job: ChainJob, diary: Diary, step_timeout: float) -> None:
     """Steps until the chain is over, telling the diary."""
     traits = policy.traits
     observation, info = env.reset(seed=job.seed, options={"chain": job.chain, "number": job.number})
@@ -47,7 +51,8 @@ def _play(env: ChainEnv, policy: Policy, job: ChainJob, diary: Diary) -> None:
     is_over = False
     while not is_over:
         began = clock.seconds()
-        decision = _decide(policy, observation, info, state)
+        with time_limit(step_timeout):
+            decision = _decide(policy, observation, info, state)
         action = _only_action(decision, traits)
         decided = clock.seconds()
         observation, _, terminated, truncated, info = env.step(action)

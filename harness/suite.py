@@ -1,5 +1,6 @@
 """What a run is: frozen settings, from flags or from a YAML file, spelled alike in both and in `run.json`."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -12,6 +13,8 @@ from calvinbench.envs.names import require_name
 from calvinbench.envs.simulation import REPRODUCIBLE
 
 DEFAULT_OUT = Path("runs")
+STEP_TIMEOUT_SECONDS = 600.0
+"""A first step may compile kernels, or read weights from a slow disk."""
 MEMORY_RESETS = ("subtask", "chain")
 _MAX_SLUG_LENGTH = 80
 
@@ -28,6 +31,7 @@ class RunSettings:
         max_steps: Steps for each subtask.
         seed: Where the policy's random draws start from.
         batch_size: Worlds that the policy answers at once; 1 for a copy of the policy in each world's process.
+        step_timeout: Seconds that the policy may take for a step; 0 for any number.
         memory_reset: When memory is cleared, `"subtask"` or `"chain"`; None leaves it to the policy.
         calvin_env: The checkout of calvin_env for CALVIN's scenes; None looks for one.
         calvin: The checkout of calvin for CALVIN's sentences; None looks for one.
@@ -44,6 +48,7 @@ class RunSettings:
     max_steps: int = 360
     seed: int = 0
     batch_size: int = 1
+    step_timeout: float = STEP_TIMEOUT_SECONDS
     memory_reset: str | None = None
     calvin_env: str | None = None
     calvin: str | None = None
@@ -55,6 +60,7 @@ class RunSettings:
     def __post_init__(self) -> None:
         for name in ("chains", "max_steps", "seed", "batch_size"):
             _require_whole_number(name, getattr(self, name))
+        _require_seconds("step_timeout", self.step_timeout)
         for name in ("policy", "scene", "simulation", "instructions"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise ValueError(f"expected {name} to be a name, got {getattr(self, name)!r}.")
@@ -89,6 +95,7 @@ class Suite:
         max_steps: See `scene`.
         seed: See `scene`.
         batch_size: See `scene`.
+        step_timeout: See `scene`.
         memory_reset: See `scene`.
         calvin_env: See `scene`.
         calvin: See `scene`.
@@ -108,6 +115,7 @@ class Suite:
     max_steps: int = 360
     seed: int = 0
     batch_size: int = 1
+    step_timeout: float = STEP_TIMEOUT_SECONDS
     memory_reset: str | None = None
     calvin_env: str | None = None
     calvin: str | None = None
@@ -143,6 +151,7 @@ class Suite:
                 max_steps=self.max_steps,
                 seed=self.seed,
                 batch_size=self.batch_size,
+                step_timeout=self.step_timeout,
                 memory_reset=self.memory_reset,
                 calvin_env=self.calvin_env,
                 calvin=self.calvin,
@@ -171,6 +180,20 @@ def _require_whole_number(name: str, value: Any) -> None:
     lowest = _LOWEST[name]
     if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
         raise ValueError(f"expected {name} to be a whole number of at least {lowest}, got {value!r}.")
+
+
+def _require_seconds(name: str, value: Any) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+        raise ValueError(f"expected {name} to be a number of seconds, 0 for no limit, got {value!r}.")
+
+
+def _check_numbers(settings: dict[str, Any]) -> None:
+    """Checks the numbers among a suite's keys; a whole number of seconds becomes one as settings have it."""
+    for key in _LOWEST.keys() & settings.keys():
+        _require_whole_number(key, settings[key])
+    if "step_timeout" in settings:
+        _require_seconds("step_timeout", settings["step_timeout"])
+        settings["step_timeout"] = float(settings["step_timeout"])
 
 
 def shipped_suites() -> tuple[str, ...]:
@@ -243,8 +266,7 @@ def parse_suite(name: str, text: str, origin: str) -> Suite:
             raise ValueError(f"expected out in suite '{origin}' to be a folder's path, got {settings['out']!r}.")
         settings["out"] = Path(settings["out"])
     try:
-        for key in _LOWEST.keys() & settings.keys():
-            _require_whole_number(key, settings[key])
+        _check_numbers(settings)
         return Suite(name=name, policy=tuple(specs), **settings)
     except ValueError as error:
         raise ValueError(f"Suite '{origin}': {error}") from error

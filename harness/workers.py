@@ -174,7 +174,7 @@ class Worker:
 
     def run(self, job: ChainJob) -> ChainRecord:
         """Runs a chain. After an error the world is made anew, for it may be broken."""
-        record = run_chain(self._chain_env, self.policy, job)
+        record = run_chain(self._chain_env, self.policy, job, self._setup.settings.step_timeout)
         if record.outcome == ERRORED:
             self.close()
         return record

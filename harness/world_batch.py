@@ -17,6 +17,7 @@ from calvinbench.harness.diary import Diary, ErrorText
 from calvinbench.harness.executors import WorkerDiedError
 from calvinbench.harness.jobs import ChainJob
 from calvinbench.harness.records import ChainRecord
+from calvinbench.harness.time_limit import time_limit
 from calvinbench.harness.workers import WorkerSetup
 from calvinbench.harness.world_process import Reply, SharedObservations, WorldDiedError, WorldProcess
 from calvinbench.policies.policy import BatchedPolicy, State
@@ -100,6 +101,7 @@ class WorldBatch:
         self._state: State = policy.initial_state(batch_size, seeds=[0] * batch_size)
         self._forget = np.zeros(batch_size, dtype=bool)
         self._has_heard = False
+        self._step_timeout = setup.settings.step_timeout
 
     def __enter__(self) -> "WorldBatch":
         return self
@@ -144,7 +146,8 @@ class WorldBatch:
         running = self._running()
         began = clock.seconds()
         try:
-            actions = self._ask(running)
+            with time_limit(self._step_timeout):
+                actions = self._ask(running)
         except (Exception, SystemExit) as error:  # noqa: BLE001  what a policy raises is a record, not the end of the run
             yield from self._blame(running, error)
             return

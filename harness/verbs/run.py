@@ -34,6 +34,8 @@ class Run:
     """Worlds stepped at once; records do not depend on it."""
     batch_size: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1)")] = None
     """Worlds that one policy answers at once, for large models; 1 gives each world a copy of the policy."""
+    step_timeout: Annotated[float | None, tyro.conf.arg(metavar="S", help_behavior_hint="(default: 600)")] = None
+    """Seconds that a policy may take for one step, 0 for any number; a chain in which it takes longer is errored."""
     seed: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 0)")] = None
     """Where random draws start from."""
     memory_reset: Annotated[
@@ -84,7 +86,8 @@ class Run:
     def _suite(self) -> Suite:
         """The suite's settings with the flags laid over them."""
         names = (
-            *("scene", "chains", "tasks", "max_steps", "worlds", "batch_size", "seed", "memory_reset", "simulation"),
+            *("scene", "chains", "tasks", "max_steps", "worlds", "batch_size", "step_timeout", "seed"),
+            *("memory_reset", "simulation"),
             *("instructions", "renderer", "depth_bits", "out"),
         )
         flags: dict[str, Any] = {name: getattr(self, name) for name in names if getattr(self, name) is not None}

@@ -3,6 +3,7 @@
 Imported by its bare name, also in worker processes: `conftest` of the tests puts this folder on the path.
 """
 
+import ctypes
 import os
 import time
 from collections.abc import Sequence
@@ -232,6 +233,35 @@ def make_broken_world(settings: RunSettings, traits: PolicyTraits) -> FakePlayTa
     return BrokenTable(cameras=traits.cameras)
 
 
+class Hanging(Solver):
+    """Waits for ever at the first step of `stack_block`; in Python, or in C code that holds on to the interpreter."""
+
+    def __init__(self, wait):
+        self._wait = wait
+
+    def act(self, observations, instructions, state, privileged=None):
+        if privileged[0].task == "stack_block":
+            self._wait()
+        return super().act(observations, instructions, state, privileged)
+
+
+def _wait_in_python():
+    time.sleep(60)
+
+
+def _wait_in_c():
+    """For a lock that it has itself, with the interpreter's lock: no other Python code runs, and no signal helps."""
+    library, mutex = ctypes.PyDLL(None), ctypes.create_string_buffer(64)
+    library.pthread_mutex_init(mutex, None)
+    library.pthread_mutex_lock(mutex)
+    library.pthread_mutex_lock(mutex)
+
+
+def _wait_for_row(actions, row):
+    time.sleep(60)
+    return actions
+
+
 def _raise():
     raise RuntimeError("the arm fell off")
 
@@ -253,6 +283,9 @@ def make_scripted(spec: str, memory_reset: str | None):
         "crowded": lambda: Crowded(memory_reset or "subtask"),
         "crowded-looks": lambda: Crowded(keys=("rgb_static", "robot_obs")),
         "crowded-raises": lambda: Crowded(trouble=_raise_for_row),
+        "hangs": lambda: Hanging(_wait_in_python),
+        "hangs-native": lambda: Hanging(_wait_in_c),
+        "crowded-hangs": lambda: Crowded(trouble=_wait_for_row),
         "crowded-nan": lambda: Crowded(trouble=_nan_in_row),
         "crowded-shape": lambda: Crowded(trouble=lambda actions, row: actions[:, :6]),
     }[kind]()

@@ -1,0 +1,95 @@
+"""A policy that hangs costs its own chain, wherever it hangs."""
+
+import signal
+import threading
+import time
+
+import pytest
+
+from calvinbench.harness.suite import RunSettings, parse_suite
+from calvinbench.harness.time_limit import StepTimeoutError, time_limit
+
+
+@pytest.fixture(autouse=True)
+def _no_alarm_of_others():
+    """pytest-timeout has one."""
+    others, handler = signal.setitimer(signal.ITIMER_REAL, 0), signal.getsignal(signal.SIGALRM)
+    yield
+    signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, *others)
+
+
+def test_what_is_done_in_time_is_left_alone():
+    before = signal.getsignal(signal.SIGALRM)
+    with time_limit(5.0):
+        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 5.0
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert signal.getsignal(signal.SIGALRM) == before
+
+
+def test_the_alarm_of_somebody_else_goes_on():
+    rings = []
+    signal.signal(signal.SIGALRM, lambda *_: rings.append(time.monotonic()))
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    began = time.monotonic()
+    with time_limit(5.0):
+        time.sleep(0.1)
+    assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 0.21
+    time.sleep(1.0)
+    assert len(rings) == 1
+    assert rings[0] - began >= 0.29
+
+
+@pytest.mark.parametrize("wait", [time.sleep, lambda seconds: _spin(seconds)])
+def test_what_waits_or_turns_in_circles_is_stopped(wait):
+    words = r"within 0\.1 s, and it did not\. Give it more with --step-timeout"
+    with pytest.raises(StepTimeoutError, match=words), time_limit(0.1):
+        wait(20)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def _spin(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+def test_without_a_limit_and_in_threads_nothing_is_set():
+    with time_limit(0.0):
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    seen = []
+
+    def look():
+        with time_limit(5.0):
+            seen.append(signal.getitimer(signal.ITIMER_REAL))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [(0.0, 0.0)]
+
+
+@pytest.mark.parametrize("settings", [{"worlds": 1}, {"worlds": 2}, {"worlds": 2, "batch_size": 2}])
+def test_a_policy_that_hangs_costs_its_own_chains_alone(run_fake, settings):
+    policy = "crowded-hangs" if "batch_size" in settings else "hangs"
+    run = run_fake(policy, step_timeout=0.3, **settings)
+    errored = [record.chain for record in run.records if record.outcome == "errored"]
+    assert errored == [3, 5]
+    assert "StepTimeoutError: expected the policy to answer within 0.3 s" in run.records[3].error
+    assert [run.completed[chain] for chain in (0, 1, 2, 4)] == [5, 1, 3, 5]
+
+
+@pytest.mark.slow
+def test_native_code_that_hangs_in_a_worker_ends_with_it(run_fake):
+    run = run_fake("hangs-native", worlds=2, chains=4, step_timeout=0.3)
+    assert [record.chain for record in run.records if record.outcome == "errored"] == [3]
+    assert "WorkerDiedError" in run.records[3].error
+
+
+def test_the_limit_is_a_number_of_seconds():
+    assert parse_suite("one", "policy: random\nstep_timeout: 5", "one").runs[0].step_timeout == 5.0
+    for value in ("-1", "soon", ".inf"):
+        with pytest.raises(ValueError, match="step_timeout to be a number of seconds, 0 for no limit"):
+            parse_suite("one", f"policy: random\nstep_timeout: {value}", "one")
+    with pytest.raises(ValueError, match="step_timeout"):
+        RunSettings(policy="random", step_timeout=float("nan"))
