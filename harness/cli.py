@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import tyro
 
@@ -21,6 +21,7 @@ from calvinbench.harness.verbs.doctor import Doctor
 from calvinbench.harness.verbs.import_robovlms import Import
 from calvinbench.harness.verbs.install_calvin import InstallCalvin
 from calvinbench.harness.verbs.list import List
+from calvinbench.harness.verbs.merge import Merge
 from calvinbench.harness.verbs.plan import Plan
 from calvinbench.harness.verbs.record import Record
 from calvinbench.harness.verbs.report import Report
@@ -35,6 +36,7 @@ _Verb = (
     | Annotated[Record, tyro.conf.subcommand(name="record")]
     | Annotated[Data, tyro.conf.subcommand(name="data")]
     | Annotated[Train, tyro.conf.subcommand(name="train")]
+    | Annotated[Merge, tyro.conf.subcommand(name="merge")]
     | Annotated[Report, tyro.conf.subcommand(name="report")]
     | Annotated[Compare, tyro.conf.subcommand(name="compare")]
     | Annotated[Plan, tyro.conf.subcommand(name="plan")]
@@ -46,6 +48,14 @@ _Verb = (
 )
 
 
+class _Executable(Protocol):
+    """What every verb is."""
+
+    def execute(self) -> int:
+        """Does it, and returns the exit status."""
+        ...
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Does what the command line says.
 
@@ -55,14 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 ran and failed, 2 wrong call.
     """
-    verb: Run | Record | Train | Data | Report | Compare | Plan | List | Doctor | InstallCalvin | Demo | Import = (
-        tyro.cli(
-            _Verb,
-            args=arguments,
-            prog="calvinbench",
-            description="Benchmark VLM + LSTM robot policies on CALVIN's long-horizon chains of language tasks.",
-            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes, tyro.conf.AvoidSubcommands),
-        )
+    verb: _Executable = tyro.cli(
+        _Verb,
+        args=arguments,
+        prog="calvinbench",
+        description="Benchmark VLM + LSTM robot policies on CALVIN's long-horizon chains of language tasks.",
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes, tyro.conf.AvoidSubcommands),
     )
     logging.basicConfig(format="%(message)s", handlers=[_ToStandardError()], level=logging.WARNING)
     logging.getLogger("calvinbench").setLevel(logging.INFO)

@@ -29,6 +29,7 @@ from calvinbench.harness.records import ChainRecord
 from calvinbench.harness.reference_frame import reference_frame
 from calvinbench.harness.run_directory import RUN_FILE, RunWriter, continued, read_description
 from calvinbench.harness.runs import Run, load_run
+from calvinbench.harness.shards import Shard
 from calvinbench.harness.suite import RunSettings, Suite
 from calvinbench.harness.workers import Worker, WorkerSetup, World, require_working_renderer
 from calvinbench.policies.policy import PolicyTraits
@@ -64,6 +65,7 @@ def evaluate(
     chains: Sequence[Chain] | None = None,
     worlds: int = 1,
     suite: str | None = None,
+    shard: Shard | None = None,
     subscribers: Sequence[Subscriber] = (),
 ) -> Run:
     """Runs the chains of a run that are not finished yet.
@@ -74,10 +76,11 @@ def evaluate(
         chains: The list whose first `setup.settings.chains` are run; None for the published 1000.
         worlds: Worlds stepped at once, each in a process of its own if there are several.
         suite: Name of the suite that the run belongs to.
+        shard: The part of the chains that is run; None for all.
         subscribers: Told of each chain.
 
     Returns:
-        The run as kept, complete.
+        The run as kept: complete, but for the chains of other shards.
 
     Raises:
         UnknownNameError: No such scene or policy.
@@ -97,7 +100,7 @@ def evaluate(
             jobs = [
                 make_job(number, chain, settings.seed)
                 for number, chain in enumerate(all_chains[:num_chains])
-                if number not in finished
+                if number not in finished and (shard is None or shard.holds(number))
             ]
             if jobs or not writer.records:
                 writer.begin()
@@ -296,12 +299,15 @@ def evaluate_suite(suite: Suite, subscribers: Sequence[Subscriber] = ()) -> tupl
 
     All are made once before the first chain of the first, so that what is wrong with the last is said at once.
     """
+    shard = None if suite.shard is None else Shard.parse(suite.shard)
     setups = {suite.directory(run): WorkerSetup(run) for run in suite.runs}
+    if shard is not None:
+        setups = {shard.folder(directory): setup for directory, setup in setups.items()}
     if len(setups) > 1:
         for directory, setup in setups.items():
             require_runnable(setup, directory)
     return tuple(
-        evaluate(setup, directory, worlds=suite.worlds, suite=suite.name, subscribers=subscribers)
+        evaluate(setup, directory, worlds=suite.worlds, suite=suite.name, shard=shard, subscribers=subscribers)
         for directory, setup in setups.items()
     )
 

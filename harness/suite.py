@@ -104,6 +104,7 @@ class Suite:
         renderer: See `scene`.
         depth_bits: See `scene`.
         worlds: Worlds stepped at once. The records do not depend on it.
+        shard: Part `i/n` of the chains that is run, in a folder of its own; None for all.
         out: Parent folder of the runs' folders.
     """
 
@@ -124,6 +125,7 @@ class Suite:
     renderer: str | None = None
     depth_bits: int | None = None
     worlds: int = 1
+    shard: str | None = None
     out: Path = DEFAULT_OUT
 
     def __post_init__(self) -> None:

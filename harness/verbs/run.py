@@ -32,6 +32,8 @@ class Run:
     """Steps for each subtask."""
     worlds: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1)")] = None
     """Worlds stepped at once; records do not depend on it."""
+    shard: Annotated[str | None, tyro.conf.arg(metavar="I/N", help_behavior_hint="")] = None
+    """Run part I of N of the chains, for schedulers such as Slurm; calvinbench merge puts the parts together."""
     batch_size: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1)")] = None
     """Worlds that one policy answers at once, for large models; 1 gives each world a copy of the policy."""
     step_timeout: Annotated[float | None, tyro.conf.arg(metavar="S", help_behavior_hint="(default: 600)")] = None
@@ -86,7 +88,7 @@ class Run:
     def _suite(self) -> Suite:
         """The suite's settings with the flags laid over them."""
         names = (
-            *("scene", "chains", "tasks", "max_steps", "worlds", "batch_size", "step_timeout", "seed"),
+            *("scene", "chains", "tasks", "max_steps", "worlds", "shard", "batch_size", "step_timeout", "seed"),
             *("memory_reset", "simulation"),
             *("instructions", "renderer", "depth_bits", "out"),
         )

@@ -1,0 +1,36 @@
+"""`calvinbench merge`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from calvinbench.harness.verbs.console import DONE, print_json, run_as_json
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Put together the shards of runs (run --shard i/n), finished or not; again at any time."""
+
+    directories: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders of runs, or folders that hold several."""
+    json: bool = False
+    """Print one JSON object instead of words."""
+
+    def execute(self) -> int:
+        """Merges and says what is there."""
+        if not self.directories:
+            raise ValueError("expected a folder with shards, got none. Such as: calvinbench merge runs")
+        from calvinbench.harness.shards import merge
+
+        merged = merge(*self.directories)
+        if self.json:
+            print_json({"runs": [run_as_json(each.run) | {"shards": each.num_shards} for each in merged]})
+            return DONE
+        for each in merged:
+            missing = each.run.num_missing
+            print(
+                f"{each.run.directory}: {len(each.run.records)} of {each.run.description.chains} chains of "
+                f"{each.num_shards} shards" + (f"; {missing} are not finished yet." if missing else ".")
+            )
+        return DONE
