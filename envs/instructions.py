@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -23,10 +23,13 @@ from calvinbench.envs.scene import CALVIN_SCENES
 from calvinbench.envs.tasks import TASKS
 
 AUTO, OURS, CALVIN, CALVIN_TRAINING = "auto", "calvinbench", "calvin", "calvin-training"
-INSTRUCTIONS = (AUTO, OURS, CALVIN, CALVIN_TRAINING)
-"""`calvinbench`: our own. `calvin`: CALVIN's validation sentence of each task, as its protocol asks.
-`calvin-training`: one of CALVIN's training wordings for each subtask, to see what wordings change. `auto`: CALVIN's
-where a checkout of calvin is given, or is found and the scene is one of CALVIN's; else our own."""
+OURS_TRAINING, OURS_HELD_OUT = "calvinbench-training", "calvinbench-held-out"
+INSTRUCTIONS = (AUTO, OURS, OURS_TRAINING, OURS_HELD_OUT, CALVIN, CALVIN_TRAINING)
+"""`calvinbench`: our own, the first sentence of each task. `calvinbench-training`, `calvinbench-held-out`: for each
+subtask one of our wordings that training shows, or one of those that it never shows. `calvin`: CALVIN's validation
+sentence of each task, as its protocol asks. `calvin-training`: one of CALVIN's training wordings for each subtask, to
+see what wordings change. `auto`: CALVIN's where a checkout of calvin is given, or is found and the scene is one of
+CALVIN's; else our own. Beside these, the path of a file, see `instructions_file`."""
 _TRAINING_SENTENCES = VALIDATION_SENTENCES.with_name("new_playtable.yaml")
 
 
@@ -39,12 +42,14 @@ class InstructionSet:
         seen: For each task its sentences, at least one; the first is the canonical one, used in evaluation.
         held_out: For each task sentences that training never shows, to test generalisation of language.
         draws_wordings: Whether evaluation goes through all sentences of a task instead of keeping to the first.
+        by_chain: For chains of these numbers, the sentence of each subtask, whatever its task is.
     """
 
     name: str
     seen: Mapping[str, tuple[str, ...]]
     held_out: Mapping[str, tuple[str, ...]]
     draws_wordings: bool = False
+    by_chain: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     def canonical(self, task: str) -> str:
         """The first sentence of a task.
@@ -55,19 +60,25 @@ class InstructionSet:
         return self.seen[require_name(task, self.seen, "task")][0]
 
     def sentences(self) -> dict[str, tuple[str, ...]]:
-        """For each task the sentences that evaluation may say: the canonical one, or all where wordings are drawn."""
-        return {task: found if self.draws_wordings else found[:1] for task, found in self.seen.items()}
+        """All that evaluation may say: for each task the canonical sentence, or all where wordings are drawn.
+
+        Those of single chains go by `"chain <number>"`.
+        """
+        said = {task: found if self.draws_wordings else found[:1] for task, found in self.seen.items()}
+        return said | {f"chain {number}": sentences for number, sentences in self.by_chain.items()}
 
     def sentence(self, task: str, chain_number: int, subtask: int) -> str:
         """The sentence that evaluation uses for a subtask of a chain.
 
-        It is the canonical one, or, where wordings are drawn, the one at the place that the chain's number and the
-        subtask's index in the chain give: SHA-256 of `"<chain number> <index>"` as a whole number, modulo the number of
-        the task's sentences. So it is the same in every run and for every policy.
+        It is the chain's own, if it has its own; else the canonical one, or, where wordings are drawn, the one at the
+        place that the chain's number and the subtask's index in the chain give: SHA-256 of `"<chain number> <index>"`
+        as a whole number, modulo the number of the task's sentences. So it is the same in every run and for every policy.
 
         Raises:
             UnknownNameError: There is no such task.
         """
+        if chain_number in self.by_chain:
+            return self.by_chain[chain_number][subtask]
         if not self.draws_wordings:
             return self.canonical(task)
         sentences = self.seen[require_name(task, self.seen, "task")]
@@ -93,22 +104,36 @@ def embedded_instructions() -> InstructionSet:
     )
 
 
+def is_instructions_file(name: str) -> bool:
+    """Whether an instruction set's name is the path of a file."""
+    return name.endswith((".yaml", ".yml", ".json"))
+
+
 def load_instructions(
     name: str = AUTO, scene: str = "embedded", calvin: str | Path | None = None, calvin_env: str | Path | None = None
 ) -> InstructionSet:
     """An instruction set by name.
 
     Args:
-        name: One of `INSTRUCTIONS`.
+        name: One of `INSTRUCTIONS`, or the path of a file (`.yaml`, `.yml`, `.json`).
         scene: The scene that it is for: on CALVIN's own, `auto` looks for a checkout of calvin.
         calvin: A checkout of calvin; None finds one, see `find_calvin`.
         calvin_env: The checkout of calvin_env, near which one of calvin may be.
 
     Raises:
         UnknownNameError: There is no such set.
+        ValueError: The file cannot be read, or does not have what is needed.
         CheckoutError: CALVIN's were asked for, and there is no checkout of calvin, or its sentences cannot be read.
     """
+    if is_instructions_file(name):
+        from calvinbench.envs.instructions_file import read_instructions_file
+
+        return read_instructions_file(Path(name))
     require_name(name, INSTRUCTIONS, "instruction set")
+    if name in (OURS_TRAINING, OURS_HELD_OUT):
+        ours = embedded_instructions()
+        said = ours.seen if name == OURS_TRAINING else ours.held_out
+        return InstructionSet(name, said, held_out=ours.held_out, draws_wordings=True)
     if name == OURS or (name == AUTO and not calvin and scene not in CALVIN_SCENES):
         return embedded_instructions()
     root = find_calvin(calvin, calvin_env)

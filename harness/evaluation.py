@@ -13,7 +13,7 @@ from gymnasium.spaces import Dict
 
 from calvinbench.envs import chains as chain_lists
 from calvinbench.envs.chains import Chain
-from calvinbench.envs.instructions import INSTRUCTIONS, InstructionSet, load_instructions
+from calvinbench.envs.instructions import INSTRUCTIONS, InstructionSet, is_instructions_file, load_instructions
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import ActionConvention
 from calvinbench.envs.renderers import RENDERERS
@@ -278,7 +278,8 @@ def require_known_names(suite: Suite) -> None:
     require_name(suite.simulation, RUN_SIMULATIONS, "simulation")
     if suite.renderer is not None:
         require_name(suite.renderer, tuple(RENDERERS), "renderer")
-    require_name(suite.instructions, INSTRUCTIONS, "instruction set")
+    if not is_instructions_file(suite.instructions):
+        require_name(suite.instructions, INSTRUCTIONS, "instruction set")
     for spec in map(PolicySpec.parse, suite.policy):
         require_name(spec.kind, POLICY_KINDS, "policy kind")
         if spec.kind == "untrained" and spec.argument is not None:

@@ -59,7 +59,8 @@ class Run:
     """reproducible: an episode is bit-identical whatever came before; parity: bit-identical to a fresh calvin_env;
     upstream: calvin_env's own simulator."""
     instructions: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: auto)")] = None
-    """auto, calvinbench (ours), calvin (CALVIN's), or calvin-training (one of its training wordings a subtask)."""
+    """auto, calvinbench (ours), calvinbench-training or -held-out (one of our wordings a subtask, seen in training or
+    not), calvin (CALVIN's), calvin-training (its wordings), or the path of a YAML or JSON file of sentences."""
     renderer: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: opengl-look)")] = None
     """opengl-look (the pictures of CALVIN's data, on the CPU), bullet-egl (PyBullet's OpenGL), or bullet-tiny."""
     depth_bits: Annotated[

@@ -1,0 +1,86 @@
+"""A user's own sentences, for studies of wording: a file in YAML or JSON.
+
+    open_drawer: pull the handle          # a task's sentence, ...
+    close_drawer:                         # ... or several, of which each subtask gets one, as with `calvin-training`
+      - push it shut
+      - close it
+    chains:                               # sentences of single chains, one a subtask; they come before those of tasks
+      0: [turn the blue block to the right, shove the door left, ...]
+
+Every task needs a sentence, unless there are none and `chains` alone.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from calvinbench.envs.instructions import InstructionSet
+from calvinbench.envs.names import require_name
+from calvinbench.envs.tasks import TASKS
+
+_CHAINS = "chains"
+_NUM_SUBTASKS = 5
+
+
+class InstructionsFileError(ValueError):
+    """A file of sentences that cannot be used."""
+
+
+def read_instructions_file(path: Path) -> InstructionSet:
+    """Reads a file of sentences; records call the set by the file's name.
+
+    Raises:
+        UnknownNameError: A key is no task.
+        InstructionsFileError: The file cannot be read, lacks a task, or has something else in the place of sentences.
+    """
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InstructionsFileError(
+            f"expected a file of sentences at '{path}', got {type(error).__name__}: {error}."
+        ) from error
+    if not isinstance(content, Mapping) or not content:
+        raise InstructionsFileError(f"expected tasks and their sentences in '{path}', got {str(content)[:80]!r}.")
+    by_chain = _read_chains(content.get(_CHAINS, {}), path)
+    tasks = {str(key): value for key, value in content.items() if key != _CHAINS}
+    for task in tasks:
+        require_name(task, (*TASKS, _CHAINS), f"key of '{path}'")
+    missing = [task for task in TASKS if task not in tasks]
+    if missing and (tasks or not by_chain):
+        raise InstructionsFileError(
+            f"expected a sentence for each of the {len(TASKS)} tasks in '{path}', found none for {', '.join(missing)}."
+        )
+    seen = {task: _sentences(tasks[task], f"'{task}' in '{path}'") for task in TASKS if task in tasks}
+    return InstructionSet(
+        name=path.name,
+        seen=seen,
+        held_out=dict.fromkeys(TASKS, ()),
+        draws_wordings=any(len(sentences) > 1 for sentences in seen.values()),
+        by_chain=by_chain,
+    )
+
+
+def _read_chains(content: Any, path: Path) -> dict[int, tuple[str, ...]]:
+    if not isinstance(content, Mapping):
+        raise InstructionsFileError(f"expected chains' numbers and sentences in '{path}', got {str(content)[:80]!r}.")
+    by_chain = {}
+    for key, value in content.items():
+        if not str(key).isascii() or not str(key).isdigit():
+            raise InstructionsFileError(f"expected the number of a chain in '{path}', got {key!r}.")
+        sentences = _sentences(value, f"chain {key} in '{path}'")
+        if len(sentences) != _NUM_SUBTASKS:
+            raise InstructionsFileError(
+                f"expected {_NUM_SUBTASKS} sentences for chain {key} in '{path}', one a subtask, got {len(sentences)}."
+            )
+        by_chain[int(key)] = sentences
+    return by_chain
+
+
+def _sentences(value: Any, where: str) -> tuple[str, ...]:
+    """A sentence, or several."""
+    found = [value] if isinstance(value, str) else value
+    if not isinstance(found, list) or not found or not all(isinstance(one, str) and one.strip() for one in found):
+        raise InstructionsFileError(f"expected a sentence or a list of sentences for {where}, got {value!r}.")
+    return tuple(found)
