@@ -7,7 +7,7 @@ from typing import Any
 
 from calvinbench.envs.names import require_name
 from calvinbench.policies.backbones.settings import BackboneSettings, layout_by_name
-from calvinbench.policies.chunks import ChunkRule
+from calvinbench.policies.chunk_rule import ChunkRule
 from calvinbench.policies.heads.config import HeadConfig
 from calvinbench.policies.policy import Memory
 from calvinbench.policies.trainable import TrainableParts

@@ -20,6 +20,7 @@ POLICY_KINDS: Mapping[str, str] = MappingProxyType(
         "python": "calvinbench.policies.python_policy:make_python_policy",
         "random": "calvinbench.policies.random_policy:make_random_policy",
         "robovlms": "calvinbench.policies.robovlms.checkpoint:make_robovlms_policy",
+        "ws": "calvinbench.policies.remote.policy:make_remote_policy",
         "untrained": "calvinbench.policies.learned_policies:make_untrained_policy",
     }
 )

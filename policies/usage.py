@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from calvinbench.envs.names import require_name
-from calvinbench.policies.chunks import ChunkRule
+from calvinbench.policies.chunk_rule import ChunkRule
 from calvinbench.policies.policy import Memory
 from calvinbench.policies.policy_config import PolicyConfig
 from calvinbench.policies.spec import PolicySpecError, parse_switch

@@ -12,7 +12,8 @@ from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
 from calvinbench.policies.backbones.pictures import Pictures
 from calvinbench.policies.batch import require_batch, require_rows
-from calvinbench.policies.chunks import ChunkExecutor, ChunkRule, ChunkState
+from calvinbench.policies.chunk_rule import ChunkRule
+from calvinbench.policies.chunks import ChunkExecutor, ChunkState
 from calvinbench.policies.heads.actions import POSE_DIM
 from calvinbench.policies.heads.head import HeadState
 from calvinbench.policies.memory import make_memory

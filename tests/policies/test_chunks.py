@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from calvinbench.envs.names import UnknownNameError
-from calvinbench.policies.chunks import ChunkExecutor, ChunkRule
+from calvinbench.policies.chunk_rule import ChunkRule
+from calvinbench.policies.chunks import ChunkExecutor
 
 
 def chunk(*poses: float, logits: float | list[float] = 1.0) -> torch.Tensor:

@@ -47,7 +47,7 @@ def user_module(tmp_path, monkeypatch):
 
 
 def test_every_listed_kind_resolves_to_a_function_and_the_list_cannot_be_changed():
-    assert set(POLICY_KINDS) == {"calvin", "checkpoint", "expert", "python", "random", "robovlms", "untrained"}
+    assert set(POLICY_KINDS) == {"calvin", "checkpoint", "expert", "python", "random", "robovlms", "untrained", "ws"}
     assert all(callable(import_object(factory)) for factory in POLICY_KINDS.values())
     assert isinstance(POLICY_KINDS, MappingProxyType)
 
