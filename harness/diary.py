@@ -1,6 +1,7 @@
 """What is noted while a chain runs, and the record that is made of it."""
 
 import traceback
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -78,6 +79,7 @@ class Diary:
                 policy_ms=_mean(self._policy_seconds, scale=1e3),
                 world_ms=_mean(self._world_seconds, scale=1e3),
                 action_change=_mean(self._changes),
+                policy_ms_counts=dict(Counter(_two_digits(1e3 * seconds) for seconds in self._policy_seconds)) or None,
             )
         )
 
@@ -105,6 +107,11 @@ def errored_record(job: ChainJob, error: Exception) -> ChainRecord:
     diary = Diary(job)
     diary.note_error(error)
     return diary.record()
+
+
+def _two_digits(number: float) -> str:
+    """`12.34` as `12`, `0.1234` as `0.12`, `1234` as `1200`."""
+    return f"{float(f'{number:.2g}'):g}"
 
 
 def _mean(values: list[float], scale: float = 1.0) -> float | None:

@@ -9,6 +9,8 @@ from calvinbench.envs.chain_env import SOLVED, TIMED_OUT
 ERRORED = "errored"
 OUTCOMES = (SOLVED, TIMED_OUT, ERRORED)
 NUM_SUBTASKS = 5
+_LATER = ("policy_ms_counts",)
+"""Fields that older records lack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class SubtaskRecord:
         world_ms: Mean milliseconds a step that the world took; None without a step.
         action_change: Mean Euclidean change of the action, gripper left out, from one step to the next; in the units of
             the policy's action convention. None with fewer than two steps.
+        policy_ms_counts: How many steps took the policy so many milliseconds, rounded to two digits that count; None in
+            records of before it was kept.
     """
 
     task: str
@@ -35,6 +39,16 @@ class SubtaskRecord:
     policy_ms: float | None
     world_ms: float | None
     action_change: float | None
+    policy_ms_counts: Mapping[str, int] | None = None
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "SubtaskRecord":
+        """Reads what `asdict` made; keys that a later version may add are passed over.
+
+        Raises:
+            KeyError: A key is missing.
+        """
+        return cls(**{name: values[name] for name in cls.__slots__ if name in values or name not in _LATER})
 
     def without_times(self) -> "SubtaskRecord":
         """The same with its clock readings set to zero, for comparing runs."""
@@ -43,6 +57,7 @@ class SubtaskRecord:
             seconds=0.0,
             policy_ms=None if self.policy_ms is None else 0.0,
             world_ms=None if self.world_ms is None else 0.0,
+            policy_ms_counts=None,
         )
 
 
@@ -86,10 +101,7 @@ class ChainRecord:
         return cls(
             chain=values["chain"],
             initial_state=values["initial_state"],
-            subtasks=tuple(
-                SubtaskRecord(**{name: subtask[name] for name in SubtaskRecord.__slots__})
-                for subtask in values["subtasks"]
-            ),
+            subtasks=tuple(SubtaskRecord.from_json(subtask) for subtask in values["subtasks"]),
             completed=values["completed"],
             outcome=values["outcome"],
             error=values.get("error"),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from calvinbench.envs.chain_env import SOLVED
@@ -16,6 +17,7 @@ from calvinbench.harness.description import OFFICIAL_SCENE
 from calvinbench.harness.published_results import PublishedResult
 from calvinbench.harness.run_directory import make_folder, write_text_atomically
 from calvinbench.harness.runs import Run, find_runs
+from calvinbench.harness.speed import speed, speed_table
 
 REPORT_FOLDER = "report"
 
@@ -69,6 +71,7 @@ def write_report(
         "table.tex": tables.to_latex(runs, published),
         "table.csv": tables.number_table(runs).to_csv(index=False),
         "tasks.csv": tables.task_table(runs).to_csv(index=False),
+        "speed.csv": speed_table(runs).to_csv(index=False),
     }
     comparison = _comparison(runs, any_renderer)
     if comparison is not None:
@@ -94,6 +97,10 @@ def _figures(runs: Sequence[Run], comparison: Comparison | None, directory: Path
     drawn["tasks"] = plots.tasks(runs)
     if comparison is not None:
         drawn["pairs"] = plots.forest(comparison)
+    if any(not np.isnan(speed(run).policy_ms) for run in runs):
+        drawn["latency"] = plots.latency(runs)
+        if not tables.are_of_tasks(runs):
+            drawn["tradeoff"] = plots.tradeoff(runs)
     if not tables.are_of_tasks(runs):
         for run in runs:
             if any(record.outcome != SOLVED for record in run.records):

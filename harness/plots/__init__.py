@@ -6,9 +6,22 @@ plots.survival([load_run("runs/expert"), load_run("runs/random")])
 
 from calvinbench.harness.plots.first_failures import first_failures
 from calvinbench.harness.plots.forest import forest
+from calvinbench.harness.plots.latency import latency
 from calvinbench.harness.plots.style import FORMATS, WIDTH_IN, save
 from calvinbench.harness.plots.survival import survival
 from calvinbench.harness.plots.task_bars import tasks
+from calvinbench.harness.plots.tradeoff import tradeoff
 from calvinbench.harness.plots.training_losses import losses
 
-__all__ = ["FORMATS", "WIDTH_IN", "first_failures", "forest", "losses", "save", "survival", "tasks"]
+__all__ = [
+    "FORMATS",
+    "WIDTH_IN",
+    "first_failures",
+    "forest",
+    "latency",
+    "losses",
+    "save",
+    "survival",
+    "tasks",
+    "tradeoff",
+]

@@ -99,7 +99,9 @@ def test_json_is_exactly_one_object_on_standard_output(in_tmp):
     assert result["runs"][0]["finished"] == 1
     assert len(result["runs"][0]["success"]) == 5
     report = json.loads(call("report", "runs", "--json").stdout)
-    assert len(report["files"]) == 6 + 3 * 5  # tables; survival, tasks, pairs, first failures of each run
+    assert (
+        len(report["files"]) == 7 + 3 * 7
+    )  # tables; survival, tasks, pairs, latency, tradeoff, first failures of each run
 
 
 TALKATIVE = """

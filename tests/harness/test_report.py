@@ -7,6 +7,8 @@ from calvinbench.harness import report
 from calvinbench.harness.comparable import RunsDifferError, require_comparable
 from calvinbench.harness.report import write_report
 
+FIGURES = ("survival", "tasks", "pairs", "latency", "tradeoff", "first-failures-idle", "first-failures-solver")
+
 
 def test_a_report_has_tables_and_figures(run_fake, tmp_path):
     for policy in ("solver", "idle"):
@@ -15,12 +17,8 @@ def test_a_report_has_tables_and_figures(run_fake, tmp_path):
     assert written.directory == tmp_path / "suite" / "report"
     names = sorted(path.name for path in written.directory.iterdir())
     assert names == sorted(
-        ["table.md", "table.tex", "table.csv", "tasks.csv", "pairs.md", "pairs.csv"]
-        + [
-            f"{figure}.{suffix}"
-            for figure in ("survival", "tasks", "pairs", "first-failures-idle", "first-failures-solver")
-            for suffix in ("pdf", "svg", "png")
-        ]
+        ["table.md", "table.tex", "table.csv", "tasks.csv", "speed.csv", "pairs.md", "pairs.csv"]
+        + [f"{figure}.{suffix}" for figure in FIGURES for suffix in ("pdf", "svg", "png")]
     )
     assert sorted(path.name for path in written.files) == names
     assert "solver" in (written.directory / "pairs.md").read_text().splitlines()[0]

@@ -1,0 +1,37 @@
+"""How long policies take for an action."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from calvinbench.harness.labels import labels
+from calvinbench.harness.plots.style import axes, legend, looks
+from calvinbench.harness.runs import Run
+from calvinbench.harness.speed import FRAME_MS, speed
+
+
+def latency(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
+    """Milliseconds a step: a mark at the median, a line to the 95th percentile; returns the axes drawn into.
+
+    The dotted line is what 30 actions a second leave. Runs whose records do not tell are left out.
+
+    Args:
+        runs: Runs.
+        ax: Where to draw; None for a new figure.
+    """
+    told = [(label, found) for run, label in zip(runs, labels(runs), strict=True) for found in [speed(run)]]
+    told = [(label, found) for label, found in told if not np.isnan(found.policy_ms)]
+    with axes(ax, height_in=0.7 + 0.34 * max(len(told), 1)) as ax:  # noqa: PLR1704
+        for height, ((label, found), look) in enumerate(zip(reversed(told), looks(len(told))[::-1], strict=True)):
+            ax.plot([found.policy_ms, found.policy_ms_p95], [height, height], color=look.colour, linewidth=1.2)
+            ax.plot([found.policy_ms], [height], look.marker, color=look.colour, markersize=4)
+            ax.text(0.0, height + 0.22, label, transform=ax.get_yaxis_transform(), va="bottom", ha="left")
+        ax.axvline(FRAME_MS, color="0.5", linewidth=0.8, linestyle=":", label="30 Hz")
+        ax.set_xscale("log")
+        ax.set_yticks([])
+        ax.spines["left"].set_visible(False)
+        ax.set_ylim(-0.5, max(len(told), 1) - 0.25)
+        ax.set_xlabel("policy, ms a step (median to 95th percentile)")
+        legend(ax)
+        return ax

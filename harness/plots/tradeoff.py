@@ -1,0 +1,46 @@
+"""What success costs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from calvinbench.harness.labels import labels
+from calvinbench.harness.plots.style import axes, legend, looks
+from calvinbench.harness.runs import Run
+from calvinbench.harness.speed import speed
+from calvinbench.harness.statistics import average_length
+
+_BOOTSTRAP_SEED = 0
+
+
+def tradeoff(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
+    """Average length, with 95% intervals, against the policy's milliseconds a step; returns the axes drawn into.
+
+    Args:
+        runs: Runs with at least one finished chain; those whose records do not tell the time are left out.
+        ax: Where to draw; None for a new figure.
+    """
+    with axes(ax, height_in=2.4) as ax:  # noqa: PLR1704
+        for run, label, look in zip(runs, labels(runs), looks(len(runs)), strict=True):
+            took = speed(run).policy_ms
+            if np.isnan(took) or not run.records:
+                continue
+            mean = average_length(run.completed, np.random.default_rng(_BOOTSTRAP_SEED))
+            reach = [[mean.value - mean.interval.low], [mean.interval.high - mean.value]]
+            ax.errorbar(
+                [took],
+                [mean.value],
+                yerr=np.clip(reach, 0, None),
+                fmt=look.marker,
+                color=look.colour,
+                markersize=4,
+                elinewidth=1.0,
+                capsize=2,
+                label=label,
+            )
+        ax.set_xscale("log")
+        ax.set_xlabel("policy, ms a step (median)")
+        ax.set_ylabel("average length")
+        legend(ax)
+        return ax

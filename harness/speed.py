@@ -1,0 +1,89 @@
+"""How fast a run was, and how smoothly its policy moved: from its records alone."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from calvinbench.harness.labels import labels
+from calvinbench.harness.records import SubtaskRecord
+from calvinbench.harness.runs import Run
+
+FRAME_MS = 1000 / 30
+"""At 30 actions a second, all that a policy may take for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What a step took, and how far the action moved.
+
+    Attributes:
+        num_steps: Steps of all chains.
+        policy_ms: The policy's median; NaN where records do not tell.
+        policy_ms_p95: What 95% of its steps kept below.
+        world_ms: The world's mean.
+        chains_per_hour: Of one world.
+        action_change: Mean change of the action from one step to the next, gripper left out.
+    """
+
+    num_steps: int
+    policy_ms: float
+    policy_ms_p95: float
+    world_ms: float
+    chains_per_hour: float
+    action_change: float
+
+
+def speed(run: Run) -> Speed:
+    """Reads a run's records."""
+    subtasks = [subtask for record in run.records for subtask in record.subtasks]
+    counts: Counter[float] = Counter()
+    for subtask in subtasks:
+        counts.update({float(ms): count for ms, count in (subtask.policy_ms_counts or {}).items()})
+    seconds = sum(subtask.seconds for subtask in subtasks)
+    return Speed(
+        num_steps=sum(subtask.steps for subtask in subtasks),
+        policy_ms=quantile(counts, 0.5),
+        policy_ms_p95=quantile(counts, 0.95),
+        world_ms=_mean_by_steps(subtasks, "world_ms"),
+        chains_per_hour=3600 * len(run.records) / seconds if seconds else float("nan"),
+        action_change=_mean_by_steps(subtasks, "action_change"),
+    )
+
+
+def quantile(counts: Counter[float], share: float) -> float:
+    """The smallest value that so great a share of all does not exceed; NaN of nothing.
+
+    Args:
+        counts: How often each value is there.
+        share: From 0 to 1.
+    """
+    if not counts:
+        return float("nan")
+    values = np.array(sorted(counts))
+    cumulated = np.cumsum([counts[value] for value in values])
+    return float(values[np.searchsorted(cumulated, share * cumulated[-1])])
+
+
+def _mean_by_steps(subtasks: Iterable[SubtaskRecord], name: str) -> float:
+    """The mean over steps of what records keep as the mean of each subtask."""
+    told = [(getattr(subtask, name), subtask.steps) for subtask in subtasks if getattr(subtask, name) is not None]
+    if not told:
+        return float("nan")
+    values, weights = zip(*told, strict=True)
+    return float(np.average(values, weights=weights))
+
+
+def speed_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a run: the numbers of `Speed`."""
+    return pd.DataFrame(
+        [
+            {"Method": label, "policy": run.description.policy, "memory": run.description.memory.span}
+            | {"memory_reset": run.description.memory.reset, "batch_size": run.description.batch_size}
+            | {name: getattr(found, name) for name in Speed.__slots__}
+            for run, label in zip(runs, labels(runs), strict=True)
+            for found in [speed(run)]
+        ]
+    )
