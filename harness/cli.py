@@ -18,6 +18,7 @@ from calvinbench.harness.verbs.console import FAILED, WRONG_CALL, tell
 from calvinbench.harness.verbs.data import Data
 from calvinbench.harness.verbs.demo import Demo
 from calvinbench.harness.verbs.doctor import Doctor
+from calvinbench.harness.verbs.export import Export
 from calvinbench.harness.verbs.import_robovlms import Import
 from calvinbench.harness.verbs.install_calvin import InstallCalvin
 from calvinbench.harness.verbs.list import List
@@ -40,6 +41,7 @@ _Verb = (
     | Annotated[Report, tyro.conf.subcommand(name="report")]
     | Annotated[Compare, tyro.conf.subcommand(name="compare")]
     | Annotated[Plan, tyro.conf.subcommand(name="plan")]
+    | Annotated[Export, tyro.conf.subcommand(name="export")]
     | Annotated[List, tyro.conf.subcommand(name="list")]
     | Annotated[Doctor, tyro.conf.subcommand(name="doctor")]
     | Annotated[InstallCalvin, tyro.conf.subcommand(name="install-calvin")]

@@ -44,13 +44,13 @@ class Run:
     def frame(self) -> pd.DataFrame:
         """One row for each subtask that was reached, with its chain's number and result beside it.
 
-        Columns: `policy`, `label`, `chain`, `position` (1..5), the fields of `SubtaskRecord`, `completed` and
+        Columns: `policy`, `label`, `chain`, `position` (1..5), the plain fields of `SubtaskRecord`, `completed` and
         `chain_outcome` of the whole chain, `error` (None without one).
         """
         rows = [
             {"policy": self.description.policy, "label": self.description.label}
             | {"chain": record.chain, "position": position}
-            | asdict(subtask)
+            | {name: value for name, value in asdict(subtask).items() if name != "policy_ms_counts"}
             | {"completed": record.completed, "chain_outcome": record.outcome, "error": record.error}
             for record in self.records
             for position, subtask in enumerate(record.subtasks, start=1)

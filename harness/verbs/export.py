@@ -1,0 +1,40 @@
+"""`calvinbench export`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from calvinbench.harness.verbs.console import DONE, print_json
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Write results for other programs: a row a subtask as CSV or Parquet, or CALVIN's own results.json."""
+
+    directories: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders of runs, or folders that hold several."""
+    form: Literal["csv", "parquet", "calvin"] = "csv"
+    """csv, parquet (needs pyarrow), or calvin."""
+    out: Annotated[
+        Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: subtasks.csv or the like, here)")
+    ] = None
+    """The file."""
+    json: bool = False
+    """Print one JSON object instead of the path."""
+
+    def execute(self) -> int:
+        """Writes the file."""
+        if not self.directories:
+            raise ValueError("expected folders with runs, got none. Such as: calvinbench export runs --form parquet")
+        from calvinbench.harness.export import FORMS, export
+        from calvinbench.harness.runs import find_runs
+
+        runs = find_runs(*self.directories)
+        path = export(runs, self.form, self.out or Path(FORMS[self.form][0]))
+        if self.json:
+            print_json({"file": str(path), "form": self.form, "runs": len(runs)})
+        else:
+            print(path)
+        return DONE

@@ -1,0 +1,64 @@
+"""Results in the forms of other programs."""
+
+import json
+import sys
+
+import pandas as pd
+import pytest
+from fakes import CHAINS, SOLVER_COMPLETES
+
+from calvinbench.harness import cli
+from calvinbench.harness.export import calvin_results, export, subtask_frame
+
+
+@pytest.fixture
+def runs(run_fake, tmp_path):
+    return [run_fake(policy, directory=tmp_path / policy) for policy in ("solver", "idle")]
+
+
+def test_a_row_is_a_subtask_with_what_its_run_was(runs):
+    frame = subtask_frame(runs)
+    assert len(frame) == sum(len(record.subtasks) for run in runs for record in run.records)
+    assert set(frame["label"]) == {"solver \u2020", "idle"}
+    assert set(frame["memory_reset"]) == {"subtask"}
+    assert "policy_ms_counts" not in frame
+
+
+@pytest.mark.parametrize(("form", "read"), [("csv", pd.read_csv), ("parquet", pd.read_parquet)])
+def test_what_is_written_is_read_again(runs, tmp_path, form, read):
+    found = read(export(runs, form, tmp_path / "new" / f"file.{form}"))
+    expected = subtask_frame(runs)
+    assert found.columns.tolist() == expected.columns.tolist()
+    assert found["completed"].tolist() == expected["completed"].tolist()
+    assert found["task"].tolist() == expected["task"].tolist()
+
+
+def test_calvins_file_has_its_numbers_and_keys(runs):
+    """As `print_and_save` would count them: the first tasks of a chain, up to its length, and the one that failed."""
+    found = calvin_results(runs)["solver \u2020"]
+    assert found["avg_seq_len"] == pytest.approx(sum(SOLVER_COMPLETES) / 6)
+    assert found["chain_sr"] == {str(k): sum(done >= k for done in SOLVER_COMPLETES) / 6 for k in range(1, 6)}
+    success, total = {}, {}
+    for chain, done in zip(CHAINS, SOLVER_COMPLETES, strict=True):
+        for place, task in enumerate(chain.subtasks[: done + 1]):
+            total[task] = total.get(task, 0) + 1
+            success[task] = success.get(task, 0) + (place < done)
+    assert found["task_info"] == {task: {"success": success[task], "total": total[task]} for task in sorted(total)}
+    assert set(found) == {"avg_seq_len", "chain_sr", "task_info"}
+
+
+def test_the_command_writes_where_it_is_told(runs, tmp_path, capsys):
+    folders = [str(run.directory) for run in runs]
+    assert cli.main(["export", *folders, "--form", "calvin", "--out", str(tmp_path / "r.json")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'r.json'}\n"
+    assert list(json.loads((tmp_path / "r.json").read_text())) == ["solver \u2020", "idle"]
+    assert cli.main(["export"]) == 2
+    assert "expected folders with runs" in capsys.readouterr().err
+
+
+def test_a_missing_package_is_named(runs, tmp_path, monkeypatch):
+    for name in ("pyarrow", "fastparquet"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ValueError, match=r"pip install 'calvinbench\[export\]'"):
+        export(runs, "parquet", tmp_path / "x.parquet")
+    assert not (tmp_path / "x.parquet").exists()
