@@ -241,7 +241,7 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
         renderer=renderer,
         depth_bits=depth_bits,
         reference_frame=pictured,
-        train=None if traits.trained_on is None else traits.trained_on.scene,
+        train=_train(settings, traits),
         unlike_training=unlike,
         chains=num_chains,
         tasks=settings.tasks,
@@ -252,6 +252,21 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
         seed=settings.seed,
         batch_size=settings.batch_size,
     )
+
+
+def _train(settings: RunSettings, traits: PolicyTraits) -> str | None:
+    """What the policy was trained on: as it says, or as its user declares.
+
+    Raises:
+        ConventionMismatchError: The two contradict each other.
+    """
+    known = None if traits.trained_on is None else traits.trained_on.scene
+    if settings.train is not None and known not in (None, settings.train):
+        raise ConventionMismatchError(
+            f"expected train to be '{known}', which '{traits.label}' says that it was trained on, got "
+            f"'{settings.train}'. Leave --train out."
+        )
+    return settings.train or known
 
 
 def _digest(instructions: InstructionSet) -> str:

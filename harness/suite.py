@@ -39,6 +39,7 @@ class RunSettings:
         instructions: One of `envs.instructions.INSTRUCTIONS`.
         renderer: One of `envs.renderers.RENDERERS`; None for the world's own default.
         depth_bits: Of our renderer's depth buffer, 16 or 24; None for what suits the scene.
+        train: What the policy was trained on, as its user declares it, such as `"ABC"`; None for what it says itself.
     """
 
     policy: str
@@ -56,6 +57,7 @@ class RunSettings:
     instructions: str = "auto"
     renderer: str | None = None
     depth_bits: int | None = None
+    train: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("chains", "max_steps", "seed", "batch_size"):
@@ -66,6 +68,8 @@ class RunSettings:
                 raise ValueError(f"expected {name} to be a name, got {getattr(self, name)!r}.")
         if self.renderer is not None and (not isinstance(self.renderer, str) or not self.renderer):
             raise ValueError(f"expected renderer to be a name, got {self.renderer!r}.")
+        if self.train is not None and (not isinstance(self.train, str) or not self.train.strip()):
+            raise ValueError(f"expected train to name what the policy was trained on, got {self.train!r}.")
         for name in ("calvin_env", "calvin"):
             folder = getattr(self, name)
             if folder is not None and (not isinstance(folder, str) or not folder):
@@ -103,6 +107,7 @@ class Suite:
         instructions: See `scene`.
         renderer: See `scene`.
         depth_bits: See `scene`.
+        train: See `scene`.
         worlds: Worlds stepped at once. The records do not depend on it.
         shard: Part `i/n` of the chains that is run, in a folder of its own; None for all.
         out: Parent folder of the runs' folders.
@@ -124,6 +129,7 @@ class Suite:
     instructions: str = "auto"
     renderer: str | None = None
     depth_bits: int | None = None
+    train: str | None = None
     worlds: int = 1
     shard: str | None = None
     out: Path = DEFAULT_OUT
@@ -161,6 +167,7 @@ class Suite:
                 instructions=self.instructions,
                 renderer=self.renderer,
                 depth_bits=self.depth_bits,
+                train=self.train,
             )
             for policy in self.policy
         )

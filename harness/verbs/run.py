@@ -32,6 +32,10 @@ class Run:
     """Steps for each subtask."""
     worlds: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1)")] = None
     """Worlds stepped at once; records do not depend on it."""
+    train: Annotated[str | None, tyro.conf.arg(metavar="SPLIT", help_behavior_hint="(default: as the policy says)")] = (
+        None
+    )
+    """What the policy was trained on, such as ABC, for the table's column Train."""
     shard: Annotated[str | None, tyro.conf.arg(metavar="I/N", help_behavior_hint="")] = None
     """Run part I of N of the chains, for schedulers such as Slurm; calvinbench merge puts the parts together."""
     batch_size: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1)")] = None
@@ -91,7 +95,7 @@ class Run:
         names = (
             *("scene", "chains", "tasks", "max_steps", "worlds", "shard", "batch_size", "step_timeout", "seed"),
             *("memory_reset", "simulation"),
-            *("instructions", "renderer", "depth_bits", "out"),
+            *("instructions", "renderer", "depth_bits", "train", "out"),
         )
         flags: dict[str, Any] = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         folders = {"calvin_env": self.calvin_env, "calvin": self.calvin}

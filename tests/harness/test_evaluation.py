@@ -1,8 +1,9 @@
 import json
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
-from fakes import CHAINS, SOLVER_COMPLETES, make_fake_world
+from fakes import CHAINS, SOLVER_COMPLETES, Idle, make_fake_world
 
 from calvinbench.envs.chains import initial_observation, published
 from calvinbench.envs.fake_play_table import FakePlayTable
@@ -11,7 +12,7 @@ from calvinbench.harness.description import differences, unlike_training
 from calvinbench.harness.evaluation import ConventionMismatchError, evaluate, require_known_names
 from calvinbench.harness.run_directory import RunMismatchError
 from calvinbench.harness.suite import Suite
-from calvinbench.policies.policy import Memory, TrainedOn
+from calvinbench.policies.policy import Memory, PolicyTraits, TrainedOn
 
 
 def outcomes(run):
@@ -227,3 +228,24 @@ def test_a_world_that_is_not_that_of_training_is_told_in_words():
         "scene embedded in training, D here",
         "depth bits 24 in training, 16 here",
     )
+
+
+def test_a_user_declares_what_a_policy_was_trained_on(run_fake, tmp_path):
+    run = run_fake("idle", directory=tmp_path / "idle", train="ABC")
+    assert run.description.train == "ABC"
+    assert run_fake("idle", directory=tmp_path / "other").description.train is None
+
+
+def test_what_a_policy_itself_says_of_its_training_is_not_contradicted(fake_setup, tmp_path):
+    class Trained(Idle):
+        traits = PolicyTraits(label="trained", trained_on=TrainedOn(scene="D"))
+
+    for train, expected in ((None, "D"), ("D", "D")):
+        setup = replace(fake_setup("idle", train=train), make_policy=lambda spec, reset: Trained())
+        run = evaluate(setup, tmp_path / str(train), chains=CHAINS)
+        assert run.description.train == expected
+    setup = replace(fake_setup("idle", train="ABC"), make_policy=lambda spec, reset: Trained())
+    with pytest.raises(ConventionMismatchError, match="says that it was trained on, got 'ABC'"):
+        evaluate(setup, tmp_path / "abc", chains=CHAINS)
+    with pytest.raises(ValueError, match="expected train to name what"):
+        fake_setup("idle", train=" ")
