@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -31,6 +32,7 @@ from calvinbench.harness.run_directory import RUN_FILE, RunWriter, continued, re
 from calvinbench.harness.runs import Run, load_run
 from calvinbench.harness.shards import Shard
 from calvinbench.harness.suite import RunSettings, Suite
+from calvinbench.harness.videos import VIDEOS_FOLDER, VideoSettings, require_encoder
 from calvinbench.harness.workers import Worker, WorkerSetup, World, require_working_renderer
 from calvinbench.policies.policy import PolicyTraits
 
@@ -301,6 +303,9 @@ def require_known_names(suite: Suite) -> None:
             backbone_import_string(spec.argument)
     if suite.renderer is not None:
         require_working_renderer(suite.renderer)
+    if suite.videos is not None:
+        require_encoder()
+        VideoSettings(suite.out, str(suite.videos))
     load_scene(suite.scene, suite.calvin_env)
     load_instructions(suite.instructions, suite.scene, suite.calvin, suite.calvin_env)
     for task in suite.tasks:
@@ -319,6 +324,11 @@ def evaluate_suite(suite: Suite, subscribers: Sequence[Subscriber] = ()) -> tupl
     setups = {suite.directory(run): WorkerSetup(run) for run in suite.runs}
     if shard is not None:
         setups = {shard.folder(directory): setup for directory, setup in setups.items()}
+    if suite.videos is not None:
+        setups = {
+            directory: replace(setup, videos=VideoSettings(directory / VIDEOS_FOLDER, str(suite.videos)))
+            for directory, setup in setups.items()
+        }
     if len(setups) > 1:
         for directory, setup in setups.items():
             require_runnable(setup, directory)

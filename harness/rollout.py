@@ -4,10 +4,11 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import gymnasium
 import numpy as np
 from jaxtyping import Float64
 
-from calvinbench.envs.chain_env import SOLVED, ChainEnv, privileged_state
+from calvinbench.envs.chain_env import SOLVED, privileged_state
 from calvinbench.envs.observation import Observation, require_finite_action
 from calvinbench.harness import clock
 from calvinbench.harness.diary import Diary
@@ -20,7 +21,7 @@ _logger = logging.getLogger(__name__)
 
 
 def run_chain(
-    open_env: Callable[[], ChainEnv], policy: Policy, job: ChainJob, step_timeout: float = 0.0
+    open_env: Callable[[], gymnasium.Env[Any, Any]], policy: Policy, job: ChainJob, step_timeout: float = 0.0
 ) -> ChainRecord:
     """Runs one chain to its end and says how it went.
 
@@ -28,7 +29,7 @@ def run_chain(
     policy that calls `sys.exit`; only Ctrl-C stops the run.
 
     Args:
-        open_env: Gives the world; called once.
+        open_env: Gives a `ChainEnv`, or one that is wrapped; called once.
         policy: The policy.
         job: Which chain.
         step_timeout: Seconds that the policy may take for a step; 0 for any number.
@@ -42,7 +43,7 @@ def run_chain(
     return diary.record()
 
 
-def _play(env: ChainEnv, policy: Policy, job: ChainJob, diary: Diary, step_timeout: float) -> None:
+def _play(env: gymnasium.Env[Any, Any], policy: Policy, job: ChainJob, diary: Diary, step_timeout: float) -> None:
     """Steps until the chain is over, telling the diary."""
     traits = policy.traits
     observation, info = env.reset(seed=job.seed, options={"chain": job.chain, "number": job.number})

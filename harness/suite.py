@@ -109,6 +109,7 @@ class Suite:
         depth_bits: See `scene`.
         train: See `scene`.
         worlds: Worlds stepped at once. The records do not depend on it.
+        videos: Which chains are filmed, `"all"`, `"failures"` or the number of the first ones; None for none.
         shard: Part `i/n` of the chains that is run, in a folder of its own; None for all.
         out: Parent folder of the runs' folders.
     """
@@ -131,6 +132,7 @@ class Suite:
     depth_bits: int | None = None
     train: str | None = None
     worlds: int = 1
+    videos: str | None = None
     shard: str | None = None
     out: Path = DEFAULT_OUT
 

@@ -4,19 +4,21 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium
 
 from calvinbench.envs.chain_env import ChainEnv
 from calvinbench.envs.instructions import InstructionSet, load_instructions
+from calvinbench.envs.observation import CAMERA_SIZES
 from calvinbench.envs.simulation import UPSTREAM
 from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.jobs import ChainJob
 from calvinbench.harness.records import ERRORED, ChainRecord
 from calvinbench.harness.rollout import run_chain
 from calvinbench.harness.suite import RunSettings
+from calvinbench.harness.videos import FilmedChainEnv, VideoSettings
 from calvinbench.policies.policy import Policy, PolicyTraits
 
 _logger = logging.getLogger(__name__)
@@ -145,11 +147,27 @@ class WorkerSetup:
         settings: What the run is.
         make_world: Makes the world.
         make_policy: Makes the policy.
+        videos: Which chains are filmed; None for none.
     """
 
     settings: RunSettings
     make_world: WorldFactory = make_play_table
     make_policy: PolicyFactory = make_policy_by_spec
+    videos: VideoSettings | None = None
+
+
+def open_chain_env(setup: WorkerSetup, world: World, instructions: InstructionSet) -> World:
+    """The environment of chains around a world, filmed where that is wanted."""
+    env = ChainEnv(world, instructions, setup.settings.max_steps)
+    return env if setup.videos is None else FilmedChainEnv(env, setup.videos)
+
+
+def traits_of_world(setup: WorkerSetup, traits: PolicyTraits) -> PolicyTraits:
+    """What a world must show: what the policy reads, and both cameras where chains are filmed."""
+    if setup.videos is None:
+        return traits
+    filmed = tuple(f"rgb_{camera}" for camera in CAMERA_SIZES)
+    return replace(traits, observation_keys=tuple(dict.fromkeys((*traits.observation_keys, *filmed))))
 
 
 class Worker:
@@ -164,12 +182,13 @@ class Worker:
             settings.instructions, settings.scene, settings.calvin, settings.calvin_env
         )
         self._world: World | None = None
+        self._env: World | None = None
 
     @property
     def world(self) -> World:
         """The world, made if there is none."""
         if self._world is None:
-            self._world = self._setup.make_world(self._setup.settings, self.policy.traits)
+            self._world = self._setup.make_world(self._setup.settings, traits_of_world(self._setup, self.policy.traits))
         return self._world
 
     def run(self, job: ChainJob) -> ChainRecord:
@@ -181,15 +200,18 @@ class Worker:
 
     def close(self) -> None:
         """Closes the world."""
-        world, self._world = self._world, None
-        if world is not None:
+        opened = self._env or self._world
+        self._world = self._env = None
+        if opened is not None:
             try:
-                world.close()
+                opened.close()
             except Exception as error:  # noqa: BLE001  a broken world may not even close
                 _logger.warning("a world did not close: %s", error)
 
-    def _chain_env(self) -> ChainEnv:
-        return ChainEnv(self.world, self.instructions, self._setup.settings.max_steps)
+    def _chain_env(self) -> World:
+        if self._env is None:
+            self._env = open_chain_env(self._setup, self.world, self.instructions)
+        return self._env
 
 
 @contextmanager

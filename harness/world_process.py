@@ -3,7 +3,7 @@
 import contextlib
 import multiprocessing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -12,15 +12,14 @@ from gymnasium.spaces import Dict, Space
 from gymnasium.vector.utils import create_shared_memory, read_from_shared_memory, write_to_shared_memory
 from jaxtyping import Float64
 
-from calvinbench.envs.chain_env import ChainEnv, privileged_state
+from calvinbench.envs.chain_env import privileged_state
 from calvinbench.envs.instructions import load_instructions
 from calvinbench.envs.world_info import PrivilegedState
 from calvinbench.harness import clock
 from calvinbench.harness.diary import ErrorText
 from calvinbench.harness.executors import start_process
 from calvinbench.harness.jobs import ChainJob
-from calvinbench.harness.suite import RunSettings
-from calvinbench.harness.workers import WorkerSetup, World, WorldFactory
+from calvinbench.harness.workers import WorkerSetup, World, make_policy_by_spec, open_chain_env, traits_of_world
 from calvinbench.policies.policy import PolicyTraits
 
 _SPAWN = multiprocessing.get_context("spawn")
@@ -91,7 +90,8 @@ class WorldProcess:
             observations: Where its observations go.
             row: Its row there.
         """
-        self._made_of = setup.settings, setup.make_world, traits, observations, row
+        # The policy's factory may be one that cannot be sent, and is not needed.
+        self._made_of = replace(setup, make_policy=make_policy_by_spec), traits, observations, row
         self._start()
 
     def _start(self) -> None:
@@ -150,30 +150,25 @@ class WorldProcess:
 
 
 def _serve(
-    connection: Connection,
-    settings: RunSettings,
-    make_world: WorldFactory,
-    traits: PolicyTraits,
-    observations: SharedObservations,
-    row: int,
+    connection: Connection, setup: WorkerSetup, traits: PolicyTraits, observations: SharedObservations, row: int
 ) -> None:
     """In the world's process: does what it is told until it is told None."""
     start_process()
+    settings = setup.settings
     instructions = load_instructions(settings.instructions, settings.scene, settings.calvin, settings.calvin_env)
-    world: World | None = None
-    env: ChainEnv | None = None
+    env: World | None = None
     while (message := _next(connection)) is not None:
         try:
             if env is None:
-                world = make_world(settings, traits)
-                env = ChainEnv(world, instructions, settings.max_steps)
+                world = setup.make_world(settings, traits_of_world(setup, traits))
+                env = open_chain_env(setup, world, instructions)
             reply = _answer(env, message, traits, observations, row)
         except Exception as error:  # noqa: BLE001  it goes into the record of the chain
             reply = Reply(error=ErrorText.of(error))
-            _close(world)  # it may be broken: the next chain gets a new one
-            env = world = None
+            _close(env)  # it may be broken: the next chain gets a new one
+            env = None
         connection.send(reply)
-    _close(world)
+    _close(env)
 
 
 def _next(connection: Connection) -> Any:
@@ -184,7 +179,7 @@ def _next(connection: Connection) -> Any:
         return None
 
 
-def _answer(env: ChainEnv, message: Any, traits: PolicyTraits, observations: SharedObservations, row: int) -> Reply:
+def _answer(env: World, message: Any, traits: PolicyTraits, observations: SharedObservations, row: int) -> Reply:
     began = clock.seconds()
     terminated = truncated = False
     if isinstance(message, ChainJob):

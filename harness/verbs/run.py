@@ -36,6 +36,8 @@ class Run:
         None
     )
     """What the policy was trained on, such as ABC, for the table's column Train."""
+    videos: Annotated[str | None, tyro.conf.arg(metavar="WHICH", help_behavior_hint="")] = None
+    """Film chains: all, failures, or the first N; in videos/ of the run's folder."""
     shard: Annotated[str | None, tyro.conf.arg(metavar="I/N", help_behavior_hint="")] = None
     """Run part I of N of the chains, for schedulers such as Slurm; calvinbench merge puts the parts together."""
     batch_size: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1)")] = None
@@ -93,9 +95,8 @@ class Run:
     def _suite(self) -> Suite:
         """The suite's settings with the flags laid over them."""
         names = (
-            *("scene", "chains", "tasks", "max_steps", "worlds", "shard", "batch_size", "step_timeout", "seed"),
-            *("memory_reset", "simulation"),
-            *("instructions", "renderer", "depth_bits", "train", "out"),
+            *("scene", "chains", "tasks", "max_steps", "worlds", "videos", "shard", "batch_size", "step_timeout"),
+            *("seed", "memory_reset", "simulation", "instructions", "renderer", "depth_bits", "train", "out"),
         )
         flags: dict[str, Any] = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         folders = {"calvin_env": self.calvin_env, "calvin": self.calvin}

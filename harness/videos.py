@@ -1,0 +1,183 @@
+"""Videos of chains: both cameras, the instruction, the subtask and how it ended, encoded as a chain runs."""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, SupportsFloat
+
+import gymnasium
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from calvinbench.envs.chain_env import SOLVED, ChainEnv
+from calvinbench.envs.observation import CONTROL_HZ
+from calvinbench.harness.records import NUM_SUBTASKS
+
+VIDEOS_FOLDER = "videos"
+ALL, FAILURES = "all", "failures"
+_WIDTH, _HEIGHT, _HEADER = 640, 464, 64
+_STATIC_SIDE, _GRIPPER_SIDE = 400, 240
+_BANNER_FRAMES = CONTROL_HZ // 2
+"""How long it is shown how a subtask ended: half a second."""
+_COLOURS = {SOLVED: (0, 158, 115)}
+_OTHER_COLOUR = (213, 94, 0)
+_CODEC = "libx264"
+_OPTIONS = {"preset": "veryfast", "crf": "23"}
+
+
+class VideoError(ValueError):
+    """Videos that cannot be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoSettings:
+    """Which chains are filmed.
+
+    Attributes:
+        folder: Where videos go, `chain_0012.mp4` each.
+        which: `"all"`, `"failures"`, or a number N in digits: the first N chains.
+    """
+
+    folder: Path
+    which: str
+
+    def __post_init__(self) -> None:
+        if self.which not in (ALL, FAILURES) and not (self.which.isascii() and self.which.isdigit()):
+            raise VideoError(f"expected videos to be all, failures or a number of chains, got '{self.which}'.")
+
+    def films(self, number: int) -> bool:
+        """Whether a chain is filmed."""
+        return self.which in (ALL, FAILURES) or number < int(self.which)
+
+    def keeps(self, is_solved: bool) -> bool:
+        """Whether a chain's video is kept once it is known how the chain ended."""
+        return self.which != FAILURES or not is_solved
+
+
+def require_encoder() -> None:
+    """Refuses to film without the package that encodes.
+
+    Raises:
+        VideoError: It is not installed.
+    """
+    try:
+        import av  # noqa: F401
+    except ImportError as error:
+        raise VideoError("expected PyAV to encode videos, found none: pip install 'calvinbench[video]'.") from error
+
+
+class FilmedChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray], np.ndarray]):
+    """A `ChainEnv` whose chains are filmed; what it returns is untouched.
+
+    A chain that nobody ends, because the policy or the world raised an error, is kept when the next one begins.
+    """
+
+    def __init__(self, env: ChainEnv, settings: VideoSettings) -> None:
+        """Takes the environment.
+
+        Args:
+            env: A chain's environment, whose world shows both cameras.
+            settings: Which chains, and where to.
+        """
+        super().__init__(env)
+        self._settings = settings
+        self._film: _Film | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Begins a chain, and its film."""
+        self._end(is_solved=False)
+        observation, info = self.env.reset(seed=seed, options=options)
+        number = (options or {}).get("number", 0)
+        if self._settings.films(number):
+            self._film = _Film(self._settings.folder / f"chain_{number:04d}.mp4", number)
+            self._film.add(observation, info)
+        return observation, info
+
+    def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], SupportsFloat, bool, bool, dict[str, Any]]:
+        """Steps and films."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        if self._film is not None:
+            self._film.add(observation, info)
+            if terminated or truncated:
+                self._end(info["completed"] == NUM_SUBTASKS)
+        return observation, reward, terminated, truncated, info
+
+    def close(self) -> None:
+        """Ends the film and the world."""
+        self._end(is_solved=False)
+        super().close()
+
+    def _end(self, is_solved: bool) -> None:
+        film, self._film = self._film, None
+        if film is not None:
+            film.end(self._settings.keeps(is_solved))
+
+
+class _Film:
+    """One video that is being written, under another name until it is whole."""
+
+    def __init__(self, path: Path, number: int) -> None:
+        import av
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self._number = path, number
+        self._partial = path.with_suffix(".part.mp4")
+        self._container = av.open(str(self._partial), "w")
+        stream: Any = self._container.add_stream(_CODEC, rate=CONTROL_HZ, options=_OPTIONS)
+        stream.width, stream.height, stream.pix_fmt = _WIDTH, _HEIGHT, "yuv420p"
+        self._stream: Any = stream
+        self._banner, self._banner_frames = "", 0
+
+    def add(self, observation: dict[str, np.ndarray], info: dict[str, Any]) -> None:
+        """One frame."""
+        import av
+
+        if info["outcome"] is not None:
+            self._banner, self._banner_frames = info["outcome"], _BANNER_FRAMES
+        picture = draw_frame(observation, info, self._number, self._banner if self._banner_frames else "")
+        self._banner_frames = max(0, self._banner_frames - 1)
+        for packet in self._stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
+            self._container.mux(packet)
+
+    def end(self, is_kept: bool) -> None:
+        """Writes what is left; the file gets its name, or goes."""
+        for packet in self._stream.encode():
+            self._container.mux(packet)
+        self._container.close()
+        if is_kept:
+            self._partial.replace(self._path)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                self._partial.unlink()
+
+
+def draw_frame(
+    observation: dict[str, np.ndarray], info: dict[str, Any], number: int, outcome: str
+) -> UInt8[np.ndarray, "464 640 3"]:
+    """A frame of the video: words above, the static camera at the left, the gripper camera at the right.
+
+    Args:
+        observation: With `rgb_static` and `rgb_gripper`.
+        info: As `ChainEnv` returns it.
+        number: The chain's.
+        outcome: How the last subtask ended, if that is to be shown; else empty.
+    """
+    canvas = Image.new("RGB", (_WIDTH, _HEIGHT), "white")
+    for name, side, corner in (
+        ("rgb_static", _STATIC_SIDE, (0, _HEADER)),
+        ("rgb_gripper", _GRIPPER_SIDE, (_STATIC_SIDE, _HEADER)),
+    ):
+        picture = Image.fromarray(observation[name])
+        canvas.paste(picture.resize((side, side), Image.Resampling.BILINEAR), corner)
+    pen = ImageDraw.Draw(canvas)
+    pen.text((8, 6), info["instruction"], fill="black", font=ImageFont.load_default(22))
+    place = f"chain {number}   subtask {info['subtask'] + 1} of {NUM_SUBTASKS}: {info['task']}   "
+    pen.text((8, 38), f"{place}step {info['subtask_steps']}", fill=(90, 90, 90), font=ImageFont.load_default(16))
+    if outcome:
+        corner = (_STATIC_SIDE + 16, _HEADER + _GRIPPER_SIDE + 24)
+        words = outcome.replace("_", " ")
+        pen.text(corner, words, fill=_COLOURS.get(outcome, _OTHER_COLOUR), font=ImageFont.load_default(36))
+    return np.asarray(canvas)

@@ -1,0 +1,107 @@
+"""Films of chains: what is in them, which are kept, and that nothing else changes."""
+
+from dataclasses import replace
+
+import av
+import numpy as np
+import pytest
+from fakes import CHAINS, SOLVER_COMPLETES, make_broken_world
+
+from calvinbench.harness import cli
+from calvinbench.harness.evaluation import evaluate
+from calvinbench.harness.videos import VideoError, VideoSettings, draw_frame
+
+
+@pytest.fixture
+def film(fake_setup, tmp_path):
+    def run(which, policy="solver", worlds=1, **settings):
+        setup = replace(fake_setup(policy, **settings), videos=VideoSettings(tmp_path / "videos", which))
+        made = evaluate(setup, tmp_path / "run", chains=CHAINS, worlds=worlds)
+        return made, sorted(path.name for path in (tmp_path / "videos").glob("*"))
+
+    return run
+
+
+def names(*numbers):
+    return [f"chain_{number:04d}.mp4" for number in numbers]
+
+
+def test_all_chains_are_filmed_from_their_first_frame_to_their_last(film, tmp_path, run_fake):
+    run, found = film("all")
+    assert found == names(0, 1, 2, 3, 4, 5)
+    for record in run.records:
+        with av.open(str(tmp_path / "videos" / f"chain_{record.chain:04d}.mp4")) as video:
+            frames = list(video.decode(video=0))
+        assert len(frames) == 1 + sum(subtask.steps for subtask in record.subtasks)
+        assert (frames[0].width, frames[0].height) == (640, 464)
+    plain = run_fake("solver", directory=tmp_path / "plain")
+    assert [a.without_times() for a in run.records] == [b.without_times() for b in plain.records]
+
+
+def test_failures_alone_are_kept_where_that_is_wanted(film):
+    _, found = film("failures")
+    assert found == names(*[chain for chain, done in enumerate(SOLVER_COMPLETES) if done < 5])
+
+
+def test_the_first_ones_alone_are_filmed_where_that_is_wanted(film):
+    assert film("2")[1] == names(0, 1)
+
+
+@pytest.mark.parametrize(("policy", "settings"), [("solver", {}), ("crowded", {"batch_size": 2})])
+def test_worlds_in_processes_film_too(film, policy, settings):
+    assert film("all", policy, worlds=2, **settings)[1] == names(0, 1, 2, 3, 4, 5)
+
+
+def test_a_chain_that_errored_is_kept_as_far_as_it_came(film):
+    run, found = film("failures", "raises")
+    assert run.num_errored == 3
+    assert set(names(1, 3, 5)) <= set(found)
+    assert not [name for name in found if "part" in name]
+
+
+def test_a_world_that_breaks_leaves_no_torn_file(film, fake_setup):
+    run, found = film("failures", "crowded", make_world=make_broken_world, batch_size=2)
+    assert run.num_errored == 4
+    assert found == names(1, 2, 3, 5)
+
+
+def info(**changes):
+    return {"instruction": "open the drawer", "task": "open_drawer", "subtask": 1, "subtask_steps": 7} | changes
+
+
+def test_a_frame_has_both_pictures_and_words():
+    red, blue = (np.full((200, 200, 3), c, np.uint8) for c in ((255, 0, 0), (0, 0, 255)))
+    frame = draw_frame({"rgb_static": red, "rgb_gripper": blue[:84, :84]}, info(), 12, "")
+    assert frame.shape == (464, 640, 3)
+    assert frame[264, 200].tolist() == [255, 0, 0]
+    assert frame[180, 520].tolist() == [0, 0, 255]
+    header = frame[:64]
+    assert (header < 128).any()
+    other = draw_frame({"rgb_static": red, "rgb_gripper": blue[:84, :84]}, info(instruction="close it"), 12, "")
+    assert (other[:64] != header).any()
+
+
+@pytest.mark.parametrize(("outcome", "channel"), [("solved", 1), ("timed_out", 0)])
+def test_how_a_subtask_ended_is_shown_in_a_colour_of_its_own(outcome, channel):
+    grey = np.full((200, 200, 3), 255, np.uint8)
+    frame = draw_frame({"rgb_static": grey, "rgb_gripper": grey}, info(), 0, outcome)
+    banner = frame[304:, 400:].reshape(-1, 3)
+    inked = banner[banner.min(axis=1) < 40]
+    assert len(inked) > 50
+    assert (inked.argmax(axis=1) == channel).all()
+    assert (draw_frame({"rgb_static": grey, "rgb_gripper": grey}, info(), 0, "")[304:, 400:] == 255).all()
+
+
+def test_what_is_no_choice_of_chains_is_refused(tmp_path):
+    for which in ("some", "-1", ""):
+        with pytest.raises(VideoError, match="all, failures or a number of chains"):
+            VideoSettings(tmp_path, which)
+
+
+def test_the_command_films(tmp_path, capsys):
+    words = ["run", "--policy", "random", "--chains", "1", "--max-steps", "3", "--out", str(tmp_path), "--videos"]
+    assert cli.main([*words, "some"]) == 2
+    assert "all, failures or a number" in capsys.readouterr().err
+    assert cli.main([*words, "all"]) == 0
+    with av.open(str(tmp_path / "random" / "videos" / "chain_0000.mp4")) as video:
+        assert len(list(video.decode(video=0))) == 4
