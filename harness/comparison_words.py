@@ -6,13 +6,13 @@ from calvinbench.harness.comparison import Comparison
 from calvinbench.harness.paired_statistics import PairedDifference
 
 
-def pair_table(comparison: Comparison) -> str:
-    """The pairs in Markdown."""
+def pair_rows(comparison: Comparison) -> list[dict[str, str]]:
+    """One row a pair, as text by column."""
 
     def interval(difference: PairedDifference) -> str:
         return f"[{difference.interval.low:+.2f}, {difference.interval.high:+.2f}]"
 
-    rows = [
+    return [
         {"first": pair.first, "second": pair.second}
         | {"difference": f"{pair.difference.value:+.2f} {interval(pair.difference)}"}
         | {"clustered": interval(pair.clustered)}
@@ -21,12 +21,16 @@ def pair_table(comparison: Comparison) -> str:
         | {"detectable": f"{pair.detectable:.2f}"}
         for pair in comparison.pairs
     ]
-    return str(pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True))
 
 
-def in_words(comparison: Comparison) -> str:
-    """The verdict, the pairs and what their columns mean, in Markdown."""
-    parts = [comparison.verdict, pair_table(comparison)]
+def pair_table(comparison: Comparison) -> str:
+    """The pairs in Markdown."""
+    return str(pd.DataFrame(pair_rows(comparison)).to_markdown(index=False, disable_numparse=True))
+
+
+def explanations(comparison: Comparison) -> list[str]:
+    """What stands below the pairs: whether any differ, and what the columns mean."""
+    parts = []
     if comparison.cochrans_q:
         tests = ", ".join(
             f"{k}: Q = {found.statistic:.1f}, p = {found.p_value:.2g}"
@@ -39,4 +43,9 @@ def in_words(comparison: Comparison) -> str:
         "and by Holm over all pairs; the last column is the smallest difference that so many chains find with a chance "
         "of 80%. Intervals over chains do not cover what another training seed would change."
     )
-    return "\n\n".join(parts)
+    return parts
+
+
+def in_words(comparison: Comparison) -> str:
+    """The verdict, the pairs and what their columns mean, in Markdown."""
+    return "\n\n".join([comparison.verdict, pair_table(comparison), *explanations(comparison)])

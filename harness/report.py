@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from calvinbench.envs.chain_env import SOLVED
 from calvinbench.harness import plots, tables
@@ -14,12 +13,15 @@ from calvinbench.harness.comparable import RunsDifferError, require_comparable
 from calvinbench.harness.comparison import Comparison, compare
 from calvinbench.harness.comparison_words import in_words
 from calvinbench.harness.description import OFFICIAL_SCENE
+from calvinbench.harness.html.page import Drawn, write_page
+from calvinbench.harness.labels import labels
 from calvinbench.harness.published_results import PublishedResult
 from calvinbench.harness.run_directory import make_folder, write_text_atomically
 from calvinbench.harness.runs import Run, find_runs
 from calvinbench.harness.speed import speed, speed_table
 
 REPORT_FOLDER = "report"
+PAGE = "index.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +79,11 @@ def write_report(
     if comparison is not None:
         texts["pairs.md"] = in_words(comparison) + "\n"
         texts["pairs.csv"] = comparison.frame().to_csv(index=False)
+    drawn = _drawn(runs, comparison)
+    texts[PAGE] = write_page(runs, comparison, list(drawn.values()), directory, published)
     for name, text in texts.items():
         write_text_atomically(directory / name, text)
-    figures = _figures(runs, comparison, directory)
+    figures = tuple(path for name, each in drawn.items() for path in plots.save(each.axes, directory / name))
     return Report(directory, (*(directory / name for name in texts), *figures), runs, markdown)
 
 
@@ -89,23 +93,24 @@ def _comparison(runs: Sequence[Run], any_renderer: bool) -> Comparison | None:
     return compare(runs, any_renderer) if len(runs) > 1 and shared else None
 
 
-def _figures(runs: Sequence[Run], comparison: Comparison | None, directory: Path) -> tuple[Path, ...]:
-    """All figures that the runs give something for."""
-    drawn: dict[str, Axes] = {}
-    if not tables.are_of_tasks(runs):
-        drawn["survival"] = plots.survival(runs)
-    drawn["tasks"] = plots.tasks(runs)
+def _drawn(runs: Sequence[Run], comparison: Comparison | None) -> dict[str, Drawn]:
+    """All figures that the runs give something for, by the names of their files."""
+    are_chains = not tables.are_of_tasks(runs)
+    drawn: dict[str, Drawn] = {}
+    if are_chains:
+        drawn["survival"] = Drawn("Subtasks completed in a row, with a simultaneous 95% band", plots.survival(runs))
+    drawn["tasks"] = Drawn("Success of each task, of those reached, with 95% intervals", plots.tasks(runs))
     if comparison is not None:
-        drawn["pairs"] = plots.forest(comparison)
+        drawn["pairs"] = Drawn("Paired differences with 95% intervals; filled: holds by Holm", plots.forest(comparison))
     if any(not np.isnan(speed(run).policy_ms) for run in runs):
-        drawn["latency"] = plots.latency(runs)
-        if not tables.are_of_tasks(runs):
-            drawn["tradeoff"] = plots.tradeoff(runs)
-    if not tables.are_of_tasks(runs):
-        for run in runs:
-            if any(record.outcome != SOLVED for record in run.records):
-                drawn[f"first-failures-{run.directory.name}"] = plots.first_failures(run)
-    return tuple(path for name, axes in drawn.items() for path in plots.save(axes, directory / name))
+        drawn["latency"] = Drawn("How long policies take for an action", plots.latency(runs))
+        if are_chains:
+            drawn["tradeoff"] = Drawn("Success against the policy's time", plots.tradeoff(runs))
+    for run, label in zip(runs, labels(runs), strict=True):
+        if are_chains and any(record.outcome != SOLVED for record in run.records):
+            caption = f"Where chains ended: {label}"
+            drawn[f"first-failures-{run.directory.name}"] = Drawn(caption, plots.first_failures(run))
+    return drawn
 
 
 def _require_calvins_own(runs: Sequence[Run]) -> None:

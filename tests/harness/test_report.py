@@ -17,7 +17,7 @@ def test_a_report_has_tables_and_figures(run_fake, tmp_path):
     assert written.directory == tmp_path / "suite" / "report"
     names = sorted(path.name for path in written.directory.iterdir())
     assert names == sorted(
-        ["table.md", "table.tex", "table.csv", "tasks.csv", "speed.csv", "pairs.md", "pairs.csv"]
+        ["table.md", "table.tex", "table.csv", "tasks.csv", "speed.csv", "pairs.md", "pairs.csv", "index.html"]
         + [f"{figure}.{suffix}" for figure in FIGURES for suffix in ("pdf", "svg", "png")]
     )
     assert sorted(path.name for path in written.files) == names

@@ -1,0 +1,179 @@
+"""What is on the report's page, gathered from runs; the template puts it into words and marks."""
+
+import io
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import jinja2
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+
+from calvinbench.envs.tasks import TASKS
+from calvinbench.harness import tables
+from calvinbench.harness.comparison import Comparison
+from calvinbench.harness.comparison_words import explanations, pair_rows
+from calvinbench.harness.labels import labels
+from calvinbench.harness.plots.style import STYLE
+from calvinbench.harness.published_results import PublishedResult
+from calvinbench.harness.records import ChainRecord
+from calvinbench.harness.runs import Run
+from calvinbench.harness.speed import speed
+from calvinbench.harness.videos import VIDEOS_FOLDER
+
+_INTERVAL = re.compile(r"^(.*?) (\[.*\])$")
+
+
+class Drawn(NamedTuple):
+    """A figure on the page: its caption and the axes."""
+
+    caption: str
+    axes: Axes
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    text: str
+    interval: str
+    is_best: bool
+
+
+def write_page(
+    runs: Sequence[Run],
+    comparison: Comparison | None,
+    figures: Sequence[Drawn],
+    directory: Path,
+    published: Sequence[PublishedResult] = (),
+) -> str:
+    """The page as HTML, with everything in it but films, to which it links from its folder.
+
+    Args:
+        runs: The runs.
+        comparison: The runs held against each other; None for one.
+        figures: What is drawn of them.
+        directory: Where the page will be.
+        published: Published rows, shown below the runs.
+    """
+    template = files("calvinbench.harness.html").joinpath("report.html").read_text("utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    first = runs[0].description
+    return environment.from_string(template).render(
+        title=f"calvinbench: {first.suite}" if first.suite else "calvinbench: report",
+        subtitle=f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} on scene {first.scene}, "
+        f"{first.chains} {'starts of single tasks' if first.tasks else 'chains'} each",
+        verdict="" if comparison is None else comparison.verdict,
+        columns=list(tables.text_table(runs).columns),
+        rows=_rows(runs),
+        published=tables.published_rows(published, tables.text_table(runs).columns).to_numpy().tolist(),
+        notes=tables.notes(runs, published),
+        pairs=None if comparison is None else _pairs(comparison),
+        figures=[{"caption": drawn.caption, "svg": _svg(drawn.axes, place)} for place, drawn in enumerate(figures)],
+        runs=[{"label": label, "facts": _facts(run)} for run, label in zip(runs, labels(runs), strict=True)],
+        data=_data(runs, directory),
+    )
+
+
+def _rows(runs: Sequence[Run]) -> list[list[_Cell]]:
+    table, best = tables.text_table(runs), tables.is_best(runs)
+    rows = []
+    for cells, bolds in zip(table.to_numpy(), best.to_numpy(), strict=True):
+        parted = [_INTERVAL.match(cell) for cell in cells]
+        rows.append(
+            [
+                _Cell(found[1], found[2], bool(bold)) if found else _Cell(cell, "", bool(bold))
+                for cell, found, bold in zip(cells, parted, bolds, strict=True)
+            ]
+        )
+    return rows
+
+
+def _pairs(comparison: Comparison) -> dict[str, Any]:
+    rows = pair_rows(comparison)
+    return {
+        "columns": list(rows[0]),
+        "rows": [list(row.values()) for row in rows],
+        "notes": explanations(comparison),
+    }
+
+
+def _svg(axes: Axes, place: int) -> Markup:
+    """A figure as SVG that can stand beside others: ids of its own, no XML declaration, text as text."""
+    figure = axes.get_figure(root=True)
+    if figure is None:
+        raise ValueError("expected axes that belong to a figure, got axes without one.")
+    written = io.StringIO()
+    with rc_context(STYLE | {"svg.hashsalt": f"calvinbench-{place}", "svg.fonttype": "path"}):
+        figure.savefig(written, format="svg", metadata={"Date": None})
+    text = written.getvalue()
+    svg = text[text.index("<svg") :]
+    for name in set(re.findall(r'id="([^"]+)"', svg)):  # an id counts once a page
+        svg = svg.replace(f'id="{name}"', f'id="f{place}-{name}"').replace(f"#{name})", f"#f{place}-{name})")
+        svg = svg.replace(f'"#{name}"', f'"#f{place}-{name}"')
+    return Markup(svg)  # noqa: S704  matplotlib's own, with labels escaped
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    """What a run was, as its own page of a lab book would say."""
+    said, found = run.description, speed(run)
+    facts = {
+        "Policy": said.policy,
+        "Official": str(said.official),
+        "Trained on": said.train or "not told",
+        "Weights": (said.weights_digest or "none")[:16],
+        "Reads": ", ".join(said.observation_keys) or "nothing",
+        "Memory": f"{said.memory.span}, reset at each {said.memory.reset}",
+        "Chunks": f"{said.chunk_length} actions predicted, rule {said.chunk_rule}",
+        "Scene": f"{said.scene} ({said.asset_digest[:12]}), simulation {said.simulation}, renderer {said.renderer}",
+        "Instructions": f"{said.instructions} ({said.instruction_digest[:12]})",
+        "Steps a subtask": str(said.max_steps),
+        "Seed": str(said.seed),
+        "Policy, ms a step": f"{found.policy_ms:g} median, {found.policy_ms_p95:g} at 95%",
+        "World, ms a step": f"{found.world_ms:.1f} mean",
+        "Change of action a step": f"{found.action_change:.3f}",
+        "Begun": said.created,
+    }
+    for number, session in enumerate(said.sessions, start=1):
+        facts[f"Session {number}"] = (
+            f"{session.started}, {session.worlds} worlds, commit {session.commit or 'unknown'}, "
+            f"Python {session.python}, {session.hardware}"
+        )
+    return list(facts.items())
+
+
+def _data(runs: Sequence[Run], directory: Path) -> Markup:
+    """All chains, for the page's script."""
+    chains = [_chain(record, place, run, directory) for place, run in enumerate(runs) for record in run.records]
+    reached = {subtask.task for run in runs for record in run.records for subtask in record.subtasks}
+    content = {
+        "runs": [{"label": label} for label in labels(runs)],
+        "tasks": [task for task in TASKS if task in reached],
+        "most": max((record.completed for run in runs for record in run.records), default=0),
+        "chains": chains,
+    }
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))  # noqa: S704  JSON that cannot end its element
+
+
+def _chain(record: ChainRecord, place: int, run: Run, directory: Path) -> dict[str, Any]:
+    video = run.directory / VIDEOS_FOLDER / f"chain_{record.chain:04d}.mp4"
+    return {
+        "run": place,
+        "chain": record.chain,
+        "completed": record.completed,
+        "outcome": record.outcome,
+        "subtasks": [[done.task, done.instruction, done.outcome, done.steps] for done in record.subtasks],
+        "error": record.error or "",
+        "video": _link(video, directory) if video.is_file() else "",
+    }
+
+
+def _link(file: Path, directory: Path) -> str:
+    """A link that holds wherever the whole folder is moved to."""
+    return quote(Path(os.path.relpath(file.resolve(), directory.resolve())).as_posix())

@@ -1,0 +1,119 @@
+"""The report's page: whole, self-contained, and safe whatever a policy is called."""
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from calvinbench.harness.report import write_report
+from calvinbench.harness.runs import load_run
+from calvinbench.harness.videos import VIDEOS_FOLDER
+
+VOID = {"meta", "input", "br", "link", "img"}
+
+
+class Page(HTMLParser):
+    """Looks at a page: is every element closed, which ids and links are there, what text has which element."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.links, self.texts = [], [], [], {}
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.ids += [found["id"]] if "id" in found else []
+        self.links += [value for name, value in attributes if name in ("src", "href", "xlink:href")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.links += [value for name, value in attributes if name in ("src", "href", "xlink:href")]
+        self.ids += [value for name, value in attributes if name == "id"]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, text):
+        if self.open:
+            self.texts.setdefault(self.open[-1], []).append(text)
+
+
+@pytest.fixture
+def reported(run_fake, tmp_path):
+    for policy in ("solver", "idle", "raises"):
+        run_fake(policy, directory=tmp_path / "suite" / policy)
+    folder = write_report([tmp_path / "suite"]).directory
+    return (folder / "index.html").read_text()
+
+
+def data_of(text):
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[1])
+
+
+def test_the_page_is_whole_and_needs_nothing_from_elsewhere(reported):
+    page = Page(reported)
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    inside = [link.removeprefix("#") for link in page.links if not link.startswith("data:")]
+    assert set(inside) <= set(page.ids)
+    assert not re.search(r"url\((?!#)", reported)
+    assert "<?xml" not in reported
+
+
+def test_it_shows_verdict_table_figures_and_runs(reported):
+    page = Page(reported)
+    assert any("No verdict: 3 of 6 chains of solver, raises" in text for text in page.texts["p"])
+    assert [name for name in page.texts["th"] if name in ("Method", "Avg. Len.")] == ["Method", "Avg. Len."]
+    assert {"solver, solver \u2020", "idle", "solver, raises \u2020"} <= set(page.texts["td"])
+    assert reported.count("<figure") == 5 + 3
+    assert {"solver, solver \u2020", "idle", "solver, raises \u2020"} <= set(page.texts["strong"])
+    assert any("not comparable" in text or "Official: no" in text for text in page.texts["p"])
+
+
+def test_every_chain_can_be_found_with_its_subtasks(reported, tmp_path):
+    data = data_of(reported)
+    labels = [run["label"] for run in data["runs"]]
+    assert sorted(labels) == ["idle", "solver, raises \u2020", "solver, solver \u2020"]
+    place = labels.index("solver, solver \u2020")
+    assert len(data["chains"]) == 18
+    record = load_run(tmp_path / "suite" / "solver").records[2]
+    (chain,) = [chain for chain in data["chains"] if (chain["run"], chain["chain"]) == (place, 2)]
+    assert chain["completed"] == record.completed == 3
+    expected = [[done.task, done.instruction, done.outcome, done.steps] for done in record.subtasks]
+    assert chain["subtasks"] == expected
+    assert [chain["error"] for chain in data["chains"] if chain["error"]] == ["RuntimeError: the arm fell off"] * 3
+    assert data["most"] == 5
+    assert "stack_block" in data["tasks"]
+    assert "lift_red_block_table" not in data["tasks"]
+
+
+def test_a_policy_may_be_called_anything(run_fake, tmp_path):
+    run = run_fake("solver", directory=tmp_path / "suite" / "solver")
+    name = "</script><b>&\u2028'\""
+    description = replace(run.description, label=name).to_json()
+    (run.directory / "run.json").write_text(json.dumps(description))
+    text = (write_report([tmp_path / "suite"]).directory / "index.html").read_text()
+    page = Page(text)
+    assert page.open == []
+    assert "b" not in page.texts
+    assert data_of(text)["runs"][0]["label"] == f"{name} \u2020"
+
+
+def test_films_are_linked_where_they_are(run_fake, tmp_path):
+    run = run_fake("solver", directory=tmp_path / "a suite" / "solver")
+    (run.directory / VIDEOS_FOLDER).mkdir()
+    (run.directory / VIDEOS_FOLDER / "chain_0003.mp4").touch()
+    text = (write_report([tmp_path / "a suite"]).directory / "index.html").read_text()
+    films = {chain["chain"]: chain["video"] for chain in data_of(text)["chains"]}
+    assert films[3] == "../solver/videos/chain_0003.mp4"
+    assert {films[chain] for chain in (0, 1, 2, 4, 5)} == {""}
+
+
+def test_the_same_records_give_the_same_page(run_fake, tmp_path):
+    run_fake("solver", directory=tmp_path / "suite" / "solver")
+    pages = [(write_report([tmp_path / "suite"]).directory / "index.html").read_text() for _ in range(2)]
+    assert pages[0] == pages[1]
