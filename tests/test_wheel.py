@@ -51,9 +51,13 @@ def test_the_wheel_carries_code_and_data_and_nothing_else(wheel: Path):
         "calvinbench/envs/assets/wedge.obj",
         "calvinbench/envs/data/published.csv",
         "calvinbench/envs/data/instructions.yaml",
+        "calvinbench/harness/published_results.csv",
+        "calvinbench/harness/html/report.html",
         "calvinbench/harness/suites/demo.yaml",
         "calvinbench/policies/py.typed",
         "calvinbench/policies/backbones/kosmos2.py",
+        "calvinbench/policies/shipped/cnn/model.safetensors",
+        "calvinbench/policies/shipped/cnn/tokenizer/tokenizer.json",
     ):
         assert needed in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"calvinbench"}
@@ -65,7 +69,7 @@ def test_the_installed_wheel_runs_the_demos_policies_from_another_folder(python:
     command = [python.parent / "calvinbench", "run", "demo", "--chains", "2", "--max-steps", "5", "--json"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert [run["finished"] for run in json.loads(done.stdout)["runs"]] == [2, 2, 2]
+    assert [run["finished"] for run in json.loads(done.stdout)["runs"]] == [2, 2, 2, 2]
     where = subprocess.run(
         [python, "-c", "import calvinbench.envs as e; print(e.__file__)"],
         cwd=tmp_path,

@@ -6,10 +6,10 @@ from calvinbench.envs.names import UnknownNameError
 from calvinbench.harness.suite import RunSettings, Suite, load_suite, parse_suite, shipped_suites
 
 
-def test_the_demo_ships_and_compares_three_policies_on_the_same_chains():
+def test_the_demo_ships_and_compares_policies_on_the_same_chains():
     assert "demo" in shipped_suites()
     suite = load_suite("demo")
-    assert suite.policy == ("random", "untrained:kosmos2", "expert")
+    assert suite.policy == ("random", "untrained:kosmos2", "checkpoint:cnn", "expert")
     assert len({run.chains for run in suite.runs}) == 1
     assert suite.scene == "embedded"
 
