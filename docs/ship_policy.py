@@ -18,9 +18,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("name")
+    parser.add_argument("--chunk-rule", help="how its chunks become actions, if not as it was trained")
     said = parser.parse_args()
     read = load_checkpoint(said.checkpoint)
-    config = replace(read.config, origin="shipped with calvinbench")
+    rule = said.chunk_rule or read.config.chunk_rule
+    config = replace(read.config, origin="shipped with calvinbench", chunk_rule=rule)
     folder = save_checkpoint(shipped_folder(said.name), read.model, config, read.notes, torch.float16)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     print(f"{folder}: {size / 1e6:.1f} MB")  # noqa: T201
