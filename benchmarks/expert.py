@@ -16,12 +16,13 @@ import numpy as np
 from expert_causes import cause
 from expert_states import Attempt, Moment, Noise, as_executed, attempt, draw
 
-from calvinbench.envs.chain_env import ChainEnv, privileged_state
+from calvinbench.envs.chain_env import ChainEnv
 from calvinbench.envs.chains import published
 from calvinbench.envs.expert import EXACT_M, NOISY_M, Expert
 from calvinbench.envs.instructions import embedded_instructions
 from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.envs.tasks import TASKS
+from calvinbench.envs.world_info import privileged_state
 from calvinbench.harness import load_run
 
 _MAX_DRAWS = 20

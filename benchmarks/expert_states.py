@@ -4,24 +4,22 @@ Fixtures and blocks are drawn. What cannot be drawn (a block in the hand, on ano
 by the tasks that lead there.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from calvinbench.envs.chain_env import MAX_SUBTASK_STEPS, privileged_state
-from calvinbench.envs.chains import SymbolicState, next_states
+from calvinbench.envs.chain_env import MAX_SUBTASK_STEPS
+from calvinbench.envs.chains import SymbolicState
 from calvinbench.envs.expert import Expert
+from calvinbench.envs.lead_ins import lead_ins
 from calvinbench.envs.play_table import PlayTableEnv
-from calvinbench.envs.tasks import TASKS, is_solved
-from calvinbench.envs.world_info import WorldInfo, as_world_info
+from calvinbench.envs.tasks import is_solved
+from calvinbench.envs.world_info import WorldInfo, as_world_info, privileged_state
 
 _SETTLING_STEPS = 4
 """A block that was just put on a surface touches it only after the first steps."""
-_MAX_LEAD_IN = 4
-_NOT_LEADING = ("rotate_", "push_red", "push_blue", "push_pink", "unstack_")
-"""Tasks that no other needs; after unstacking a block may hang in the air."""
 
 Action = np.ndarray
 Execute = Callable[[Action], Action]
@@ -94,7 +92,7 @@ def draw(env: PlayTableEnv, task: str, generator: np.random.Generator) -> tuple[
     for _ in range(_SETTLING_STEPS):
         observation, _, _, _, info = env.step(np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]))
     now = Moment(observation, info)
-    ways = list(_lead_ins(_symbolic(now), task))
+    ways = list(lead_ins(_symbolic(now), task))
     if not ways:
         return None
     lead_in = ways[generator.integers(len(ways))]
@@ -120,26 +118,3 @@ def _symbolic(now: Moment) -> SymbolicState:
         place = "table" if y < 0.03 else "slider_left" if x < -0.1 else "slider_right"
         state[f"{block.removeprefix('block_')}_block"] = place
     return state | {"grasped": 0}
-
-
-def _lead_ins(state: SymbolicState, task: str) -> Iterator[tuple[str, ...]]:
-    """The shortest sequences of tasks after which another can be begun, whichever way each of them is done."""
-    begun = frozenset([tuple(state.items())])
-    frontier: list[tuple[frozenset[tuple[tuple[str, int | str], ...]], tuple[str, ...]]] = [(begun, ())]
-    seen = {begun}
-    for _ in range(_MAX_LEAD_IN + 1):
-        found = [path for states, path in frontier if all(next_states(dict(one), task) for one in states)]
-        if found:
-            yield from found
-            return
-        following = []
-        for states, path in frontier:
-            for earlier in TASKS:
-                if earlier.startswith(_NOT_LEADING):
-                    continue
-                outcomes = [next_states(dict(one), earlier) for one in states]
-                after = frozenset(tuple(one.items()) for outcome in outcomes for one in outcome)
-                if all(outcomes) and after not in seen:
-                    following.append((after, (*path, earlier)))
-        seen |= {states for states, _ in following}
-        frontier = following

@@ -9,9 +9,10 @@ import numpy as np
 
 from calvinbench.envs.chains import Chain, initial_observation, published
 from calvinbench.envs.instructions import InstructionSet
+from calvinbench.envs.lead_ins import play_lead_in
 from calvinbench.envs.scene import Scene
 from calvinbench.envs.tasks import is_solved
-from calvinbench.envs.world_info import PrivilegedState, WorldInfo, as_world_info
+from calvinbench.envs.world_info import WorldInfo, as_world_info
 
 MAX_SUBTASK_STEPS = 360
 """Steps that CALVIN's protocol gives to each subtask (`EP_LEN` of calvin_agent's evaluation)."""
@@ -94,6 +95,7 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
 
         Raises:
             ValueError: `options` holds something else.
+            LeadInError: The expert did not reach the state from which the chain begins.
         """
         if seed is not None:
             self._generator = np.random.default_rng(seed)
@@ -108,6 +110,8 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
             raise ValueError(f"expected the chain's number, a whole number from 0, got {number!r}.")
         robot_obs, scene_obs = initial_observation(chain.initial_state, scene_of(self.env))
         observation, info = self.env.reset(seed=seed, options={"robot_obs": robot_obs, "scene_obs": scene_obs})
+        if chain.lead_in:
+            observation, info = play_lead_in(self.env, observation, info, chain.lead_in)
         self._chain, self._number = chain, number
         self._clock = _Clock()
         self._start = as_world_info(info)
@@ -166,15 +170,3 @@ def scene_of(env: gymnasium.Env[Any, Any]) -> Scene | None:
     """The scene that a world says it is made of; None where it says nothing, which stands for scene D's places."""
     scene = getattr(env.unwrapped, "scene", None)
     return scene if isinstance(scene, Scene) else None
-
-
-def privileged_state(observation: Mapping[str, np.ndarray], info: Mapping[str, Any]) -> PrivilegedState:
-    """What a privileged policy sees, from what `ChainEnv` returned."""
-    return PrivilegedState(
-        task=info["task"],
-        world=as_world_info(info),
-        robot_obs=observation["robot_obs"],
-        target_position=info["target_position"],
-        target_euler=info["target_euler"],
-        block_sizes=info.get("block_sizes"),
-    )

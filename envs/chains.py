@@ -80,20 +80,22 @@ class Chain:
     Attributes:
         initial_state: The symbolic state that the world starts in, see `SymbolicState`; read-only.
         subtasks: Task names, in order: five in CALVIN's chains, at least one in others.
+        lead_in: Tasks that the expert does before the first subtask begins, to reach a state that allows it.
     """
 
     initial_state: SymbolicState
     subtasks: tuple[str, ...]
+    lead_in: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.subtasks:
             raise ValueError("expected a chain of at least one subtask, got none.")
-        for task in self.subtasks:
+        for task in (*self.lead_in, *self.subtasks):
             require_name(task, TASKS, "task")
         object.__setattr__(self, "initial_state", MappingProxyType(dict(self.initial_state)))
 
-    def __reduce__(self) -> tuple[type["Chain"], tuple[dict[str, int | str], tuple[str, ...]]]:
-        return Chain, (dict(self.initial_state), self.subtasks)
+    def __reduce__(self) -> tuple[type["Chain"], tuple[dict[str, int | str], tuple[str, ...], tuple[str, ...]]]:
+        return Chain, (dict(self.initial_state), self.subtasks, self.lead_in)
 
 
 class InitialObservation(NamedTuple):
@@ -260,8 +262,14 @@ def _draw(state: SymbolicState, num_chains: int, seed: int) -> Iterator[Chain]:
 
 
 def digest(chains: Sequence[Chain]) -> str:
-    """SHA-256 of a list of chains, order included: of `[[initial_state, [tasks]], ...]` as compact, sorted JSON."""
-    content = [[dict(chain.initial_state), list(chain.subtasks)] for chain in chains]
+    """SHA-256 of a list of chains, order included: of `[[initial_state, [tasks]], ...]` as compact, sorted JSON.
+
+    Lead-ins stand behind the tasks, where there are any.
+    """
+    content = [
+        [dict(chain.initial_state), list(chain.subtasks), *([list(chain.lead_in)] if chain.lead_in else [])]
+        for chain in chains
+    ]
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

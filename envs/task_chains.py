@@ -1,10 +1,16 @@
-"""Each task alone: chains of one subtask, from the evaluation's initial states that allow it."""
+"""Each task alone: chains of one subtask, from the evaluation's initial states.
+
+A task that no initial state allows begins where other tasks lead, which the expert does: a block in the hand, on
+another, or in the drawer.
+"""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
 from calvinbench.envs.chains import Chain, initial_states, next_states
+from calvinbench.envs.lead_ins import lead_ins
 from calvinbench.envs.names import require_name
 from calvinbench.envs.tasks import TASKS
 
@@ -14,36 +20,37 @@ def single_task_chains(tasks: Sequence[str], states_per_task: int) -> tuple[Chai
 
     Args:
         tasks: Names of tasks.
-        states_per_task: How many of the 192 initial states for each, spread evenly over those that allow the task;
-            all of them where there are fewer.
+        states_per_task: How many of the 192 initial states for each, spread evenly over those that allow the task, or
+            from which other tasks lead to it; all of them where there are fewer.
 
     Raises:
         UnknownNameError: There is no such task.
-        ValueError: No initial state allows a task, for it needs what another task leaves behind.
     """
     return tuple(
-        Chain(state, (require_name(task, TASKS, "task"),))
-        for task in tasks
-        for state in _spread(allowing_states(task), states_per_task)
+        chain for task in tasks for chain in _spread(_chains(require_name(task, TASKS, "task")), states_per_task)
     )
 
 
-def allowing_states(task: str) -> list[int]:
-    """Which of the 192 initial states allow a task, by number.
+@cache
+def _chains(task: str) -> tuple[Chain, ...]:
+    """One chain for each initial state from which the task can be reached, in their order.
 
-    Raises:
-        ValueError: None does.
+    Of several ways to reach it, states take them in turn.
     """
-    allowing = [number for number, state in enumerate(initial_states()) if len(next_states(state, task)) == 1]
-    if not allowing:
-        raise ValueError(
-            f"expected tasks that can be done in an initial state, got '{task}', which needs what another task leaves "
-            "behind. Run it in chains: leave --tasks out."
-        )
-    return allowing
+    chains: list[Chain] = []
+    for state in initial_states():
+        if len(next_states(state, task)) == 1:
+            chains.append(Chain(state, (task,)))
+    if chains:
+        return tuple(chains)
+    for number, state in enumerate(initial_states()):
+        ways = list(lead_ins(state, task))
+        if ways:
+            chains.append(Chain(state, (task,), ways[number % len(ways)]))
+    return tuple(chains)
 
 
-def _spread(numbers: Sequence[int], count: int) -> list[dict[str, int | str]]:
-    """The initial states at evenly spread places of a list."""
-    places = np.linspace(0, len(numbers) - 1, min(count, len(numbers))).round().astype(int)
-    return [dict(initial_states()[numbers[place]]) for place in places]
+def _spread(chains: Sequence[Chain], count: int) -> list[Chain]:
+    """Those at evenly spread places."""
+    places = np.linspace(0, len(chains) - 1, min(count, len(chains))).round().astype(int)
+    return [chains[place] for place in places]

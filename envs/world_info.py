@@ -159,3 +159,15 @@ def as_world_info(info: WorldInfo | Mapping[str, Any]) -> WorldInfo:
         if isinstance(world, WorldInfo):
             return world
     return WorldInfo.from_calvin(info)
+
+
+def privileged_state(observation: Mapping[str, np.ndarray], info: Mapping[str, Any]) -> PrivilegedState:
+    """What a privileged policy sees, from what `ChainEnv` returned."""
+    return PrivilegedState(
+        task=info["task"],
+        world=as_world_info(info),
+        robot_obs=observation["robot_obs"],
+        target_position=info["target_position"],
+        target_euler=info["target_euler"],
+        block_sizes=info.get("block_sizes"),
+    )

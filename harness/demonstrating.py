@@ -12,14 +12,13 @@ import gymnasium
 import numpy as np
 from jaxtyping import Float64
 
-from calvinbench.envs.chain_env import privileged_state
 from calvinbench.envs.chains import SymbolicState, next_states
 from calvinbench.envs.expert import EXACT_M, NOISY_M, Expert
 from calvinbench.envs.instructions import InstructionSet
 from calvinbench.envs.observation import MAX_RELATIVE_EULER_RAD, MAX_RELATIVE_POSITION_M
 from calvinbench.envs.start_states import StartState
 from calvinbench.envs.tasks import TASKS, is_solved
-from calvinbench.envs.world_info import as_world_info
+from calvinbench.envs.world_info import as_world_info, privileged_state
 from calvinbench.policies.demonstrations.demonstrations import Annotation
 
 TASK_WEIGHTS: Mapping[str, float] = {

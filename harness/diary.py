@@ -99,6 +99,7 @@ class Diary:
             outcome=self.subtasks[-1].outcome,
             error=self.error,
             traceback=self.traceback,
+            lead_in=self.job.chain.lead_in,
         )
 
 

@@ -73,6 +73,7 @@ class ChainRecord:
         outcome: `solved` where all were, else why it ended: `timed_out` or `errored`.
         error: The last line of the traceback; None without an error.
         traceback: The whole traceback; None without an error.
+        lead_in: Tasks that the expert did before the first subtask began, to reach a state that allows it.
     """
 
     chain: int
@@ -82,6 +83,7 @@ class ChainRecord:
     outcome: str
     error: str | None = None
     traceback: str | None = None
+    lead_in: tuple[str, ...] = ()
 
     def without_times(self) -> "ChainRecord":
         """The same with its clock readings set to zero, for comparing runs."""
@@ -106,4 +108,5 @@ class ChainRecord:
             outcome=values["outcome"],
             error=values.get("error"),
             traceback=values.get("traceback"),
+            lead_in=tuple(values.get("lead_in", ())),
         )

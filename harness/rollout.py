@@ -8,8 +8,9 @@ import gymnasium
 import numpy as np
 from jaxtyping import Float64
 
-from calvinbench.envs.chain_env import SOLVED, privileged_state
+from calvinbench.envs.chain_env import SOLVED
 from calvinbench.envs.observation import Observation, require_finite_action
+from calvinbench.envs.world_info import privileged_state
 from calvinbench.harness import clock
 from calvinbench.harness.diary import Diary
 from calvinbench.harness.jobs import ChainJob

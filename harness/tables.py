@@ -239,7 +239,8 @@ def notes(runs: Sequence[Run], published: Sequence[PublishedResult] = ()) -> lis
     first = runs[0].description
     lines = [_official_note(runs)]
     lines.append(
-        f"Each of {len(first.tasks)} tasks alone, {first.chains} starts in all, from the evaluation's initial states; "
+        f"Each of {len(first.tasks)} tasks alone, {first.chains} starts in all, from the evaluation's initial states, "
+        "or from where the expert leads from them where none allows the task; "
         f"{first.max_steps} steps, scene {first.scene}, instruction set {first.instructions}. Percent solved; in "
         "brackets: 95% intervals, each for itself."
         if are_of_tasks(runs)

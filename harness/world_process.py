@@ -12,9 +12,8 @@ from gymnasium.spaces import Dict, Space
 from gymnasium.vector.utils import create_shared_memory, read_from_shared_memory, write_to_shared_memory
 from jaxtyping import Float64
 
-from calvinbench.envs.chain_env import privileged_state
 from calvinbench.envs.instructions import load_instructions
-from calvinbench.envs.world_info import PrivilegedState
+from calvinbench.envs.world_info import PrivilegedState, privileged_state
 from calvinbench.harness import clock
 from calvinbench.harness.diary import ErrorText
 from calvinbench.harness.executors import start_process

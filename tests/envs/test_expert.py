@@ -5,14 +5,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from calvinbench.envs.chain_env import ChainEnv, privileged_state
+from calvinbench.envs.chain_env import ChainEnv
 from calvinbench.envs.chains import Chain, published
 from calvinbench.envs.expert import EXACT_M, NOISY_M, Expert
 from calvinbench.envs.instructions import embedded_instructions
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.envs.tasks import TASKS, solved
-from calvinbench.envs.world_info import as_world_info
+from calvinbench.envs.world_info import as_world_info, privileged_state
 
 TURNING = Chain(
     next(chain.initial_state for chain in published() if chain.subtasks[0] == "rotate_red_block_left"),

@@ -1,0 +1,87 @@
+"""What leads to a task that no initial state allows: the tasks after which it can be begun, done by the expert.
+
+CALVIN's multi-task test starts from recorded states that satisfy a task's precondition; here they are reached.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from calvinbench.envs.chains import SymbolicState, next_states
+from calvinbench.envs.observation import ActionConvention
+from calvinbench.envs.tasks import TASKS, is_solved
+from calvinbench.envs.world_info import as_world_info, privileged_state
+
+_MAX_LEAD_IN = 4
+_MAX_STEPS = 360
+_NOT_LEADING = ("rotate_", "push_red", "push_blue", "push_pink", "unstack_")
+"""Tasks that no other needs; after unstacking a block may hang in the air."""
+
+
+class LeadInError(RuntimeError):
+    """The expert did not reach the state from which a task begins."""
+
+
+def lead_ins(state: SymbolicState, task: str) -> Iterator[tuple[str, ...]]:
+    """The shortest sequences of tasks after which another can be begun, whichever way each of them is done.
+
+    Args:
+        state: What it starts from.
+        task: The task; the only sequence is the empty one where it can be begun at once, and there is none where four
+            tasks do not lead to it.
+    """
+    begun = frozenset([tuple(state.items())])
+    frontier: list[tuple[frozenset[tuple[tuple[str, int | str], ...]], tuple[str, ...]]] = [(begun, ())]
+    seen = {begun}
+    for _ in range(_MAX_LEAD_IN + 1):
+        found = [path for states, path in frontier if all(next_states(dict(one), task) for one in states)]
+        if found:
+            yield from found
+            return
+        following = []
+        for states, path in frontier:
+            for earlier in TASKS:
+                if earlier.startswith(_NOT_LEADING):
+                    continue
+                outcomes = [next_states(dict(one), earlier) for one in states]
+                after = frozenset(tuple(one.items()) for outcome in outcomes for one in outcome)
+                if all(outcomes) and after not in seen:
+                    following.append((after, (*path, earlier)))
+        seen |= {states for states, _ in following}
+        frontier = following
+
+
+def play_lead_in(
+    env: gymnasium.Env[dict[str, np.ndarray], np.ndarray],
+    observation: dict[str, np.ndarray],
+    info: dict[str, Any],
+    tasks: Sequence[str],
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Lets the expert do tasks in a world that was just reset; returns the last observation and info.
+
+    Raises:
+        LeadInError: It does not solve one of them.
+    """
+    from calvinbench.envs.expert import Expert
+
+    convention = getattr(env.unwrapped, "action_convention", ActionConvention.REL_ACTIONS)
+    if convention != ActionConvention.REL_ACTIONS:
+        raise LeadInError(
+            f"expected a world of '{ActionConvention.REL_ACTIONS}', by which the expert reaches states for this task, "
+            f"got one of '{convention}'. Run tasks that an initial state allows, or chains."
+        )
+    for task in tasks:
+        expert, start = Expert(), as_world_info(info)
+        for _ in range(_MAX_STEPS):
+            action = expert.act(privileged_state(observation, {**info, "task": task}))
+            observation, _, _, _, info = env.step(action)
+            if is_solved(task, start, as_world_info(info)):
+                break
+        else:
+            raise LeadInError(
+                f"expected the expert to reach a state for this task by {' and '.join(tasks)}, but it did not solve "
+                f"'{task}' in {_MAX_STEPS} steps. This start counts for no policy; take another number of --chains."
+            )
+    return observation, info
