@@ -28,6 +28,7 @@ from calvinbench.harness.verbs.record import Record
 from calvinbench.harness.verbs.report import Report
 from calvinbench.harness.verbs.run import Run
 from calvinbench.harness.verbs.train import Train
+from calvinbench.harness.verbs.view import View
 
 DEBUG_VARIABLE = "CALVINBENCH_DEBUG"
 """Set to anything, it shows the traceback of errors that are otherwise told in a sentence."""
@@ -39,6 +40,7 @@ _Verb = (
     | Annotated[Train, tyro.conf.subcommand(name="train")]
     | Annotated[Merge, tyro.conf.subcommand(name="merge")]
     | Annotated[Report, tyro.conf.subcommand(name="report")]
+    | Annotated[View, tyro.conf.subcommand(name="view")]
     | Annotated[Compare, tyro.conf.subcommand(name="compare")]
     | Annotated[Plan, tyro.conf.subcommand(name="plan")]
     | Annotated[Export, tyro.conf.subcommand(name="export")]

@@ -7,8 +7,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from calvinbench.harness import cli
 from calvinbench.harness.report import write_report
 from calvinbench.harness.runs import load_run
+from calvinbench.harness.verbs import view
 from calvinbench.harness.videos import VIDEOS_FOLDER
 
 VOID = {"meta", "input", "br", "link", "img"}
@@ -117,3 +119,17 @@ def test_the_same_records_give_the_same_page(run_fake, tmp_path):
     run_fake("solver", directory=tmp_path / "suite" / "solver")
     pages = [(write_report([tmp_path / "suite"]).directory / "index.html").read_text() for _ in range(2)]
     assert pages[0] == pages[1]
+
+
+def test_the_command_opens_the_page_or_says_where_it_is(run_fake, tmp_path, monkeypatch, capsys):
+    run_fake("solver", directory=tmp_path / "suite" / "solver")
+    opened = []
+    for has_browser in (True, False):
+        monkeypatch.setattr(view.webbrowser, "open", lambda address, has=has_browser: opened.append(address) or has)
+        assert cli.main(["view", str(tmp_path / "suite")]) == 0
+        said = capsys.readouterr()
+        page = tmp_path / "suite" / "report" / "index.html"
+        assert said.out == f"{page}\n"
+        assert ("No browser was found" in said.err) is not has_browser
+    assert opened == [page.as_uri()] * 2
+    assert cli.main(["view"]) == 2
