@@ -26,12 +26,13 @@ from calvinbench.harness.description import RunDescription, judge_official, unli
 from calvinbench.harness.executors import run_in_process, run_in_processes
 from calvinbench.harness.jobs import ChainJob, make_job
 from calvinbench.harness.provenance import this_session
+from calvinbench.harness.ray_execution import RayOptions, require_ray, run_on_ray
 from calvinbench.harness.records import ChainRecord
 from calvinbench.harness.reference_frame import reference_frame
 from calvinbench.harness.run_directory import RUN_FILE, RunWriter, continued, read_description
 from calvinbench.harness.runs import Run, load_run
 from calvinbench.harness.shards import Shard
-from calvinbench.harness.suite import RunSettings, Suite
+from calvinbench.harness.suite import EXECUTORS, LOCAL, RunSettings, Suite
 from calvinbench.harness.videos import VIDEOS_FOLDER, VideoSettings, require_encoder
 from calvinbench.harness.workers import Worker, WorkerSetup, World, require_working_renderer
 from calvinbench.policies.policy import PolicyTraits
@@ -68,6 +69,7 @@ def evaluate(
     worlds: int = 1,
     suite: str | None = None,
     shard: Shard | None = None,
+    ray: RayOptions | None = None,
     subscribers: Sequence[Subscriber] = (),
 ) -> Run:
     """Runs the chains of a run that are not finished yet.
@@ -79,6 +81,7 @@ def evaluate(
         worlds: Worlds stepped at once, each in a process of its own if there are several.
         suite: Name of the suite that the run belongs to.
         shard: The part of the chains that is run; None for all.
+        ray: What replicas on a Ray cluster take; None to run on this machine.
         subscribers: Told of each chain.
 
     Returns:
@@ -106,7 +109,7 @@ def evaluate(
             ]
             if jobs or not writer.records:
                 writer.begin()
-            _tell_and_keep(writer, description, _execute(setup, worker, jobs, worlds), subscribers)
+            _tell_and_keep(writer, description, _execute(setup, worker, jobs, worlds, ray), subscribers)
     finally:
         worker.close()
     return load_run(directory)
@@ -134,7 +137,12 @@ def _digest_of_first(all_chains: Sequence[Chain], count: int) -> str:
     return chain_lists.digest(all_chains[:count])
 
 
-def _execute(setup: WorkerSetup, worker: Worker, jobs: Sequence[ChainJob], worlds: int) -> Iterator[ChainRecord]:
+def _execute(
+    setup: WorkerSetup, worker: Worker, jobs: Sequence[ChainJob], worlds: int, ray: RayOptions | None
+) -> Iterator[ChainRecord]:
+    if ray is not None:
+        worker.close()
+        return run_on_ray(setup, jobs, worlds, ray) if jobs else iter(())
     batch_size = setup.settings.batch_size
     if batch_size > 1:
         return run_batched(setup, worker, jobs, worlds, batch_size) if jobs else iter(())
@@ -303,6 +311,8 @@ def require_known_names(suite: Suite) -> None:
             backbone_import_string(spec.argument)
     if suite.renderer is not None:
         require_working_renderer(suite.renderer)
+    if ray_options(suite) is not None:
+        require_ray()
     if suite.videos is not None:
         require_encoder()
         VideoSettings(suite.out, str(suite.videos))
@@ -333,9 +343,38 @@ def evaluate_suite(suite: Suite, subscribers: Sequence[Subscriber] = ()) -> tupl
         for directory, setup in setups.items():
             require_runnable(setup, directory)
     return tuple(
-        evaluate(setup, directory, worlds=suite.worlds, suite=suite.name, shard=shard, subscribers=subscribers)
+        evaluate(
+            setup,
+            directory,
+            worlds=suite.worlds,
+            suite=suite.name,
+            shard=shard,
+            ray=ray_options(suite),
+            subscribers=subscribers,
+        )
         for directory, setup in setups.items()
     )
+
+
+def ray_options(suite: Suite) -> RayOptions | None:
+    """What a suite asks of a Ray cluster; None where it runs on this machine.
+
+    Raises:
+        UnknownNameError: There is no such executor.
+        ValueError: The suite asks for something that its executor cannot do.
+    """
+    asked = {
+        name: getattr(suite, name)
+        for name in ("ray_address", "cpus_per_replica", "gpus_per_replica")
+        if getattr(suite, name) is not None
+    }
+    if require_name(suite.executor, EXECUTORS, "executor") == LOCAL:
+        if asked:
+            raise ValueError(f"expected executor ray beside {', '.join(asked)}, got {LOCAL}. Say --executor ray.")
+        return None
+    if suite.videos is not None:
+        raise ValueError("expected no videos with executor ray: machines of a cluster write no files. Leave one out.")
+    return RayOptions(**{name.removeprefix("ray_"): value for name, value in asked.items()})
 
 
 def require_runnable(setup: WorkerSetup, directory: Path) -> None:

@@ -13,6 +13,8 @@ from calvinbench.envs.names import require_name
 from calvinbench.envs.simulation import REPRODUCIBLE
 
 DEFAULT_OUT = Path("runs")
+LOCAL, RAY = "local", "ray"
+EXECUTORS = (LOCAL, RAY)
 STEP_TIMEOUT_SECONDS = 600.0
 """A first step may compile kernels, or read weights from a slow disk."""
 MEMORY_RESETS = ("subtask", "chain")
@@ -62,7 +64,7 @@ class RunSettings:
     def __post_init__(self) -> None:
         for name in ("chains", "max_steps", "seed", "batch_size"):
             _require_whole_number(name, getattr(self, name))
-        _require_seconds("step_timeout", self.step_timeout)
+        _require_amount("step_timeout", self.step_timeout)
         for name in ("policy", "scene", "simulation", "instructions"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise ValueError(f"expected {name} to be a name, got {getattr(self, name)!r}.")
@@ -110,6 +112,10 @@ class Suite:
         train: See `scene`.
         worlds: Worlds stepped at once. The records do not depend on it.
         videos: Which chains are filmed, `"all"`, `"failures"` or the number of the first ones; None for none.
+        executor: One of `EXECUTORS`; with `"ray"`, `worlds` are those of the whole cluster.
+        ray_address: Of the cluster, see `ray_execution.RayOptions`; so are the next two.
+        cpus_per_replica: Processors that a replica of the policy takes, with its worlds.
+        gpus_per_replica: GPUs that it takes.
         shard: Part `i/n` of the chains that is run, in a folder of its own; None for all.
         out: Parent folder of the runs' folders.
     """
@@ -133,6 +139,10 @@ class Suite:
     train: str | None = None
     worlds: int = 1
     videos: str | None = None
+    executor: str = LOCAL
+    ray_address: str | None = None
+    cpus_per_replica: float | None = None
+    gpus_per_replica: float | None = None
     shard: str | None = None
     out: Path = DEFAULT_OUT
 
@@ -193,18 +203,19 @@ def _require_whole_number(name: str, value: Any) -> None:
         raise ValueError(f"expected {name} to be a whole number of at least {lowest}, got {value!r}.")
 
 
-def _require_seconds(name: str, value: Any) -> None:
+def _require_amount(name: str, value: Any) -> None:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
-        raise ValueError(f"expected {name} to be a number of seconds, 0 for no limit, got {value!r}.")
+        raise ValueError(f"expected {name} to be a number of at least 0, got {value!r}.")
 
 
 def _check_numbers(settings: dict[str, Any]) -> None:
-    """Checks the numbers among a suite's keys; a whole number of seconds becomes one as settings have it."""
+    """Checks the numbers among a suite's keys; whole ones become such as settings have, where fractions are allowed."""
     for key in _LOWEST.keys() & settings.keys():
         _require_whole_number(key, settings[key])
-    if "step_timeout" in settings:
-        _require_seconds("step_timeout", settings["step_timeout"])
-        settings["step_timeout"] = float(settings["step_timeout"])
+    for name in ("step_timeout", "cpus_per_replica", "gpus_per_replica"):
+        if name in settings:
+            _require_amount(name, settings[name])
+            settings[name] = float(settings[name])
 
 
 def shipped_suites() -> tuple[str, ...]:

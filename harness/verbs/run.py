@@ -36,6 +36,14 @@ class Run:
         None
     )
     """What the policy was trained on, such as ABC, for the table's column Train."""
+    executor: Annotated[Literal["local", "ray"] | None, tyro.conf.arg(help_behavior_hint="(default: local)")] = None
+    """Where worlds and policies run: on this machine, or on a Ray cluster."""
+    ray_address: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="")] = None
+    """The cluster's address (default: RAY_ADDRESS); without one, a cluster is started on this machine."""
+    cpus_per_replica: Annotated[float | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1)")] = None
+    """Processors that a replica of the policy takes on a cluster, with its worlds."""
+    gpus_per_replica: Annotated[float | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 0)")] = None
+    """GPUs that a replica takes; 0.5 puts two on each."""
     videos: Annotated[str | None, tyro.conf.arg(metavar="WHICH", help_behavior_hint="")] = None
     """Film chains: all, failures, or the first N; in videos/ of the run's folder."""
     shard: Annotated[str | None, tyro.conf.arg(metavar="I/N", help_behavior_hint="")] = None
@@ -96,6 +104,7 @@ class Run:
         """The suite's settings with the flags laid over them."""
         names = (
             *("scene", "chains", "tasks", "max_steps", "worlds", "videos", "shard", "batch_size", "step_timeout"),
+            *("executor", "ray_address", "cpus_per_replica", "gpus_per_replica"),
             *("seed", "memory_reset", "simulation", "instructions", "renderer", "depth_bits", "train", "out"),
         )
         flags: dict[str, Any] = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
