@@ -14,27 +14,24 @@ from gymnasium.spaces import Dict
 
 from calvinbench.envs import chains as chain_lists
 from calvinbench.envs.chains import Chain
-from calvinbench.envs.instructions import INSTRUCTIONS, InstructionSet, is_instructions_file, load_instructions
-from calvinbench.envs.names import require_name
+from calvinbench.envs.instructions import InstructionSet
 from calvinbench.envs.observation import ActionConvention
-from calvinbench.envs.renderers import RENDERERS
-from calvinbench.envs.simulation import RUN_SIMULATIONS
 from calvinbench.envs.task_chains import single_task_chains
-from calvinbench.envs.tasks import TASKS
 from calvinbench.harness.batched_execution import require_batched, run_batched
 from calvinbench.harness.description import RunDescription, judge_official, unlike_training
 from calvinbench.harness.executors import run_in_process, run_in_processes
 from calvinbench.harness.jobs import ChainJob, make_job
 from calvinbench.harness.provenance import this_session
-from calvinbench.harness.ray_execution import RayOptions, require_ray, run_on_ray
+from calvinbench.harness.ray_execution import RayOptions, run_on_ray
 from calvinbench.harness.records import ChainRecord
 from calvinbench.harness.reference_frame import reference_frame
 from calvinbench.harness.run_directory import RUN_FILE, RunWriter, continued, read_description
 from calvinbench.harness.runs import Run, load_run
 from calvinbench.harness.shards import Shard
-from calvinbench.harness.suite import EXECUTORS, LOCAL, RunSettings, Suite
-from calvinbench.harness.videos import VIDEOS_FOLDER, VideoSettings, require_encoder
-from calvinbench.harness.workers import Worker, WorkerSetup, World, require_working_renderer
+from calvinbench.harness.suite import RunSettings, Suite
+from calvinbench.harness.suite_checks import ray_options
+from calvinbench.harness.videos import VIDEOS_FOLDER, VideoSettings
+from calvinbench.harness.workers import Worker, WorkerSetup, World
 from calvinbench.policies.policy import PolicyTraits
 
 _logger = logging.getLogger(__name__)
@@ -286,45 +283,6 @@ def _digest(instructions: InstructionSet) -> str:
     return sha256(json.dumps(sentences, ensure_ascii=False).encode()).hexdigest()
 
 
-def require_known_names(suite: Suite) -> None:
-    """Refuses unknown names, checkouts that cannot be used, and too many chains, before anything heavy is made.
-
-    Raises:
-        UnknownNameError: There is no such scene, simulation, renderer, instruction set or policy.
-        RunFailedError: The renderer does not work on this machine.
-        CheckoutError: A checkout of CALVIN is needed, and is missing, not whole or damaged.
-        ValueError: A policy's spec cannot be read, or there are fewer chains.
-    """
-    from calvinbench.envs.scene import SCENES, load_scene
-    from calvinbench.policies.backbones.names import backbone_import_string
-    from calvinbench.policies.registry import POLICY_KINDS, PolicySpec
-
-    require_name(suite.scene, SCENES, "scene")
-    require_name(suite.simulation, RUN_SIMULATIONS, "simulation")
-    if suite.renderer is not None:
-        require_name(suite.renderer, tuple(RENDERERS), "renderer")
-    if not is_instructions_file(suite.instructions):
-        require_name(suite.instructions, INSTRUCTIONS, "instruction set")
-    for spec in map(PolicySpec.parse, suite.policy):
-        require_name(spec.kind, POLICY_KINDS, "policy kind")
-        if spec.kind == "untrained" and spec.argument is not None:
-            backbone_import_string(spec.argument)
-    if suite.renderer is not None:
-        require_working_renderer(suite.renderer)
-    if ray_options(suite) is not None:
-        require_ray()
-    if suite.videos is not None:
-        require_encoder()
-        VideoSettings(suite.out, str(suite.videos))
-    load_scene(suite.scene, suite.calvin_env)
-    load_instructions(suite.instructions, suite.scene, suite.calvin, suite.calvin_env)
-    for task in suite.tasks:
-        require_name(task, TASKS, "task")
-    num_published = len(chain_lists.published())
-    if suite.chains > num_published:
-        raise ValueError(f"expected chains of at most {num_published}, the published ones, got {suite.chains}.")
-
-
 def evaluate_suite(suite: Suite, subscribers: Sequence[Subscriber] = ()) -> tuple[Run, ...]:
     """Runs all of a suite's policies, one after another; see `evaluate`.
 
@@ -354,27 +312,6 @@ def evaluate_suite(suite: Suite, subscribers: Sequence[Subscriber] = ()) -> tupl
         )
         for directory, setup in setups.items()
     )
-
-
-def ray_options(suite: Suite) -> RayOptions | None:
-    """What a suite asks of a Ray cluster; None where it runs on this machine.
-
-    Raises:
-        UnknownNameError: There is no such executor.
-        ValueError: The suite asks for something that its executor cannot do.
-    """
-    asked = {
-        name: getattr(suite, name)
-        for name in ("ray_address", "cpus_per_replica", "gpus_per_replica")
-        if getattr(suite, name) is not None
-    }
-    if require_name(suite.executor, EXECUTORS, "executor") == LOCAL:
-        if asked:
-            raise ValueError(f"expected executor ray beside {', '.join(asked)}, got {LOCAL}. Say --executor ray.")
-        return None
-    if suite.videos is not None:
-        raise ValueError("expected no videos with executor ray: machines of a cluster write no files. Leave one out.")
-    return RayOptions(**{name.removeprefix("ray_"): value for name, value in asked.items()})
 
 
 def require_runnable(setup: WorkerSetup, directory: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from hashlib import sha256
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +83,24 @@ class RunSettings:
     @property
     def slug(self) -> str:
         """The policy's spec as a folder's name."""
-        slug = re.sub(r"[^A-Za-z0-9._-]+", "-", self.policy).strip("-.") or "policy"
+        slug = _slug(self.policy) or "policy"
         if len(slug) > _MAX_SLUG_LENGTH:
             slug = f"{slug[: _MAX_SLUG_LENGTH - 9]}-{sha256(self.policy.encode()).hexdigest()[:8]}"
         return slug
 
 
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")
+
+
+_VARIED = ("scene", "instructions", "seed", "memory_reset")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
     """Several policies on the same chains, to be compared.
+
+    `scene`, `instructions`, `seed` and `memory_reset` may have several values: then each policy is run with each.
 
     Attributes:
         name: What the suite is called; None for policies given as flags.
@@ -122,18 +132,18 @@ class Suite:
 
     policy: tuple[str, ...]
     name: str | None = None
-    scene: str = "embedded"
+    scene: str | tuple[str, ...] = "embedded"
     chains: int = 1000
     tasks: tuple[str, ...] = ()
     max_steps: int = 360
-    seed: int = 0
+    seed: int | tuple[int, ...] = 0
     batch_size: int = 1
     step_timeout: float = STEP_TIMEOUT_SECONDS
-    memory_reset: str | None = None
+    memory_reset: str | tuple[str, ...] | None = None
     calvin_env: str | None = None
     calvin: str | None = None
     simulation: str = REPRODUCIBLE
-    instructions: str = "auto"
+    instructions: str | tuple[str, ...] = "auto"
     renderer: str | None = None
     depth_bits: int | None = None
     train: str | None = None
@@ -150,38 +160,54 @@ class Suite:
         _require_whole_number("worlds", self.worlds)
         if not self.policy:
             raise ValueError("expected at least one policy, got none. Add --policy SPEC, such as --policy random.")
-        slugs: dict[str, str] = {}
+        for name in _VARIED:
+            values = getattr(self, name)
+            if isinstance(values, tuple) and (not values or len(set(values)) < len(values)):
+                raise ValueError(f"expected {name} to be a value or a list of different ones, got {list(values)!r}.")
+        folders: dict[Path, str] = {}
         for run in self.runs:
-            if run.slug in slugs:
+            folder = self.directory(run)
+            if folder in folders:
                 raise ValueError(
-                    f"expected policies with different folders, got '{slugs[run.slug]}' and '{run.policy}', which "
-                    f"would both write to '{run.slug}'. Run them separately, each with its own --out."
+                    f"expected policies with different folders, got '{folders[folder]}' and '{run.policy}', which "
+                    f"would both write to '{folder.name}'. Run them separately, each with its own --out."
                 )
-            slugs[run.slug] = run.policy
+            folders[folder] = run.policy
+
+    def values(self, name: str) -> tuple[Any, ...]:
+        """The values of `scene`, `instructions`, `seed` or `memory_reset`."""
+        found = getattr(self, name)
+        return found if isinstance(found, tuple) else (found,)
 
     @property
     def runs(self) -> tuple[RunSettings, ...]:
-        """One run a policy."""
+        """One run a policy, and value of what is varied; what cannot stand in one table varies slowest."""
         return tuple(
             RunSettings(
                 policy=policy,
-                scene=self.scene,
+                scene=scene,
                 chains=self.chains,
                 tasks=self.tasks,
                 max_steps=self.max_steps,
-                seed=self.seed,
+                seed=seed,
                 batch_size=self.batch_size,
                 step_timeout=self.step_timeout,
-                memory_reset=self.memory_reset,
+                memory_reset=memory_reset,
                 calvin_env=self.calvin_env,
                 calvin=self.calvin,
                 simulation=self.simulation,
-                instructions=self.instructions,
+                instructions=instructions,
                 renderer=self.renderer,
                 depth_bits=self.depth_bits,
                 train=self.train,
             )
-            for policy in self.policy
+            for scene, instructions, policy, memory_reset, seed in product(
+                self.values("scene"),
+                self.values("instructions"),
+                self.policy,
+                self.values("memory_reset"),
+                self.values("seed"),
+            )
         )
 
     @property
@@ -190,8 +216,18 @@ class Suite:
         return self.out / self.name if self.name else self.out
 
     def directory(self, run: RunSettings) -> Path:
-        """Where a run's records go."""
-        return self.parent / run.slug
+        """Where a run's records go.
+
+        Runs that cannot stand in one table, of several scenes or instruction sets, have a folder for each; memory and
+        seed are told behind the policy.
+        """
+        parent = self.parent
+        for name in ("scene", "instructions"):
+            if len(self.values(name)) > 1:
+                parent = parent / f"{name}-{_slug(str(getattr(run, name)))}"
+        varied = [name for name in ("memory_reset", "seed") if len(self.values(name)) > 1]
+        told = [f"{name.replace('_', '-')}-{getattr(run, name)}" for name in varied]
+        return parent / "--".join([run.slug, *told])
 
 
 _LOWEST = {"chains": 1, "max_steps": 1, "seed": 0, "batch_size": 1, "worlds": 1}
@@ -211,7 +247,8 @@ def _require_amount(name: str, value: Any) -> None:
 def _check_numbers(settings: dict[str, Any]) -> None:
     """Checks the numbers among a suite's keys; whole ones become such as settings have, where fractions are allowed."""
     for key in _LOWEST.keys() & settings.keys():
-        _require_whole_number(key, settings[key])
+        for value in settings[key] if isinstance(settings[key], tuple) else (settings[key],):
+            _require_whole_number(key, value)
     for name in ("step_timeout", "cpus_per_replica", "gpus_per_replica"):
         if name in settings:
             _require_amount(name, settings[name])
@@ -253,6 +290,13 @@ def _names(value: Any, origin: str) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _folder(value: Any, origin: str) -> Path:
+    """A folder's path."""
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"expected out in suite '{origin}' to be a folder's path, got {value!r}.")
+    return Path(value)
+
+
 def parse_suite(name: str, text: str, origin: str) -> Suite:
     """Makes a suite of YAML text.
 
@@ -283,10 +327,9 @@ def parse_suite(name: str, text: str, origin: str) -> Suite:
         raise ValueError(f"expected policy in suite '{origin}' to be a list of specs, got {specs!r}.")
     if "tasks" in settings:
         settings["tasks"] = _names(settings["tasks"], origin)
+    settings |= {key: tuple(settings[key]) for key in _VARIED if isinstance(settings.get(key), list)}
     if "out" in settings:
-        if not isinstance(settings["out"], str) or not settings["out"]:
-            raise ValueError(f"expected out in suite '{origin}' to be a folder's path, got {settings['out']!r}.")
-        settings["out"] = Path(settings["out"])
+        settings["out"] = _folder(settings["out"], origin)
     try:
         _check_numbers(settings)
         return Suite(name=name, policy=tuple(specs), **settings)

@@ -123,8 +123,9 @@ class Run:
 
 def evaluate(suite: Suite) -> "tuple[FinishedRun, ...]":
     """Runs a suite with progress on standard error; names are looked at before anything heavy is imported."""
-    from calvinbench.harness.evaluation import evaluate_suite, require_known_names
+    from calvinbench.harness.evaluation import evaluate_suite
     from calvinbench.harness.progress import LiveProgress
+    from calvinbench.harness.suite_checks import require_known_names
 
     require_known_names(suite)
     with standard_output_for_results(), LiveProgress() as progress:

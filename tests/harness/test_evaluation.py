@@ -9,9 +9,10 @@ from calvinbench.envs.chains import initial_observation, published
 from calvinbench.envs.fake_play_table import FakePlayTable
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.harness.description import differences, unlike_training
-from calvinbench.harness.evaluation import ConventionMismatchError, evaluate, require_known_names
+from calvinbench.harness.evaluation import ConventionMismatchError, evaluate
 from calvinbench.harness.run_directory import RunMismatchError
 from calvinbench.harness.suite import Suite
+from calvinbench.harness.suite_checks import require_known_names
 from calvinbench.policies.policy import Memory, PolicyTraits, TrainedOn
 
 

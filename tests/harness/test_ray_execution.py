@@ -11,9 +11,10 @@ from fakes import CHAINS, SOLVER_COMPLETES
 from ray.cluster_utils import Cluster
 
 from calvinbench.harness import cli
-from calvinbench.harness.evaluation import evaluate, ray_options
+from calvinbench.harness.evaluation import evaluate
 from calvinbench.harness.ray_execution import RayOptions
 from calvinbench.harness.suite import Suite
+from calvinbench.harness.suite_checks import ray_options
 
 pytestmark = pytest.mark.slow
 

@@ -66,3 +66,50 @@ def test_a_long_spec_makes_a_short_folder_that_is_its_own():
     runs = [RunSettings(f"checkpoint:/{'very/' * 40}{name}") for name in ("a", "b")]
     assert all(len(run.slug) <= 80 for run in runs)
     assert runs[0].slug != runs[1].slug
+
+
+VARIED = """
+policy: [random, expert]
+scene: [embedded, D]
+memory_reset: [subtask, chain]
+seed: [0, 7]
+out: there
+"""
+
+
+def test_what_is_varied_is_run_with_each_policy_in_a_folder_of_its_own():
+    suite = parse_suite("study", VARIED, "study")
+    runs = suite.runs
+    assert len(runs) == 16
+    assert len({suite.directory(run) for run in runs}) == 16
+    assert [run.scene for run in runs] == ["embedded"] * 8 + ["D"] * 8
+    assert {(run.memory_reset, run.seed) for run in runs} == {(r, s) for r in ("subtask", "chain") for s in (0, 7)}
+    first = Path("there/study/scene-embedded/random--memory-reset-subtask--seed-0")
+    assert suite.directory(runs[0]) == first
+    assert suite.directory(runs[-1]) == Path("there/study/scene-D/expert--memory-reset-chain--seed-7")
+
+
+def test_instructions_vary_too_and_one_value_is_told_nowhere():
+    suite = parse_suite("s", "policy: random\ninstructions: [calvinbench, calvinbench-held-out]\nseed: [3]", "s")
+    folders = [suite.directory(run) for run in suite.runs]
+    assert [folder.parent.name for folder in folders] == [
+        "instructions-calvinbench",
+        "instructions-calvinbench-held-out",
+    ]
+    assert {folder.name for folder in folders} == {"random"}
+    assert [run.seed for run in suite.runs] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("seed: []", r"expected seed to be a value or a list of different ones, got \[\]"),
+        ("seed: [1, 1]", r"a list of different ones, got \[1, 1\]"),
+        ("seed: [1, x]", "expected seed to be a whole number"),
+        ("memory_reset: [subtask, never]", "memory_reset"),
+        ("chains: [1, 2]", "expected chains to be a whole number"),
+    ],
+)
+def test_lists_that_cannot_be_run_are_refused(text, words):
+    with pytest.raises(ValueError, match=words):
+        parse_suite("x", f"policy: random\n{text}", "x")
