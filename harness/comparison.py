@@ -44,7 +44,8 @@ class RunPair:
         adjusted_p_value: Of `difference`, by Holm over all pairs.
         rates: The differences of the rates of completing at least 1..5 subtasks (of success alone, for single tasks).
         correlation: Of the two runs' lengths over chains; what pairing gains grows with it.
-        detectable: The smallest difference that so many chains, paired so well, find with a chance of 80%.
+        detectable: The smallest difference that so many chains, paired so well, find with a chance of 80%; NaN where
+            the chains' differences do not vary, which tells nothing of it.
     """
 
     first: str
@@ -123,10 +124,10 @@ def compare(runs: Sequence[Run], any_renderer: bool = False) -> Comparison:
     clusters = _clusters(runs[0], numbers)
     generator = np.random.default_rng(_BOOTSTRAP_SEED)
     names = labels(runs)
-    plain = all_pairs(completed, generator)
+    num_rates = 1 if are_of_tasks(runs) else NUM_SUBTASKS  # and subtasks in a chain
+    plain = all_pairs(completed, generator, max_length=num_rates)
     averages = tuple(float(lengths.mean()) for lengths in completed)
     refusals = _refusals(runs, names)
-    num_rates = 1 if are_of_tasks(runs) else NUM_SUBTASKS
     pairs = tuple(_run_pair(pair, names, completed, clusters, generator, num_rates) for pair in plain)
     rivals = _rivals(runs)
     best = _best(plain, averages, rivals)
@@ -183,12 +184,12 @@ def _run_pair(
         names[pair.first],
         names[pair.second],
         pair.difference,
-        paired_difference(first, second, generator, clusters),
+        paired_difference(first, second, generator, clusters, max_length=num_rates),
         pair.adjusted_p_value,
         paired_success(first, second)[:num_rates],
         correlation,
         # Of two runs that vary alike, the differences have this spread: sqrt(2 (1 - correlation)) times theirs.
-        detectable_difference(len(first), spread / np.sqrt(2), 0.0),
+        detectable_difference(len(first), spread / np.sqrt(2), 0.0) if spread else float("nan"),
     )
 
 

@@ -1,5 +1,7 @@
 """A comparison in words and as a table in Markdown."""
 
+import math
+
 import pandas as pd
 
 from calvinbench.harness.comparison import Comparison
@@ -18,7 +20,7 @@ def pair_rows(comparison: Comparison) -> list[dict[str, str]]:
         | {"clustered": interval(pair.clustered)}
         | {"p": f"{pair.difference.p_value:.2g}", "p (Holm)": f"{pair.adjusted_p_value:.2g}"}
         | {f"{k}": f"{100 * rates.difference:+.1f} (p {rates.p_value:.2g})" for k, rates in enumerate(pair.rates, 1)}
-        | {"detectable": f"{pair.detectable:.2f}"}
+        | {"detectable": "-" if math.isnan(pair.detectable) else f"{pair.detectable:.2f}"}
         for pair in comparison.pairs
     ]
 

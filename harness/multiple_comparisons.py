@@ -14,6 +14,7 @@ from jaxtyping import Bool, Int64
 from scipy.stats import chi2, norm
 
 from calvinbench.harness.paired_statistics import PairedDifference, paired_difference
+from calvinbench.harness.records import NUM_SUBTASKS
 from calvinbench.harness.statistics import CONFIDENCE, NUM_RESAMPLES
 
 _Key = TypeVar("_Key")
@@ -85,11 +86,12 @@ def all_pairs(
     clusters: Int64[np.ndarray, " chains"] | None = None,
     confidence: float = CONFIDENCE,
     num_resamples: int = NUM_RESAMPLES,
+    max_length: int = NUM_SUBTASKS,
 ) -> tuple[Pair, ...]:
     """Each two of several runs, by their places; see `paired_difference`."""
     found = {
         (one, other): paired_difference(
-            completed[one], completed[other], generator, clusters, confidence, num_resamples
+            completed[one], completed[other], generator, clusters, confidence, num_resamples, max_length
         )
         for one, other in combinations(range(len(completed)), 2)
     }

@@ -79,11 +79,12 @@ def paired_difference(
     clusters: Int64[np.ndarray, " chains"] | None = None,
     confidence: float = CONFIDENCE,
     num_resamples: int = NUM_RESAMPLES,
+    max_length: int = NUM_SUBTASKS,
 ) -> PairedDifference:
     """How much longer the first run's chains are on average.
 
     Where fewer than 5 chains differ from the rest in their difference, a bootstrap would claim too much; then a bound
-    is given, as in `statistics.average_length`, with differences from -5 to 5.
+    is given, as in `statistics.average_length`, with differences from -`max_length` to `max_length`.
 
     Args:
         first: Subtasks completed in each chain, 0..5.
@@ -93,6 +94,7 @@ def paired_difference(
             initial state: these are drawn, and change sign, together. None: each chain stands for itself.
         confidence: Of the interval.
         num_resamples: Bootstrap samples.
+        max_length: Subtasks in a chain; 1 for single tasks.
 
     Raises:
         ValueError: There is no chain, or the runs' numbers of chains differ.
@@ -108,11 +110,11 @@ def paired_difference(
     p_value = sign_flip_p_value(
         np.bincount(np.unique(grouped, return_inverse=True)[1], weights=differences).astype(int)
     )
-    counts = np.bincount(differences + NUM_SUBTASKS)
+    counts = np.bincount(differences + max_length)
     commonest = int(counts.argmax())
     if len(differences) - counts[commonest] < EXACT_NEAR_EDGE:
         least = clopper_pearson(int(counts[commonest]), len(differences), confidence).low
-        centre, reach = least * (commonest - NUM_SUBTASKS), NUM_SUBTASKS * (1 - least)
+        centre, reach = least * (commonest - max_length), max_length * (1 - least)
         return PairedDifference(value, Interval(centre - reach, centre + reach), "exact bound", p_value, len(first))
     means = resampled_cluster_means(differences, grouped, generator, num_resamples)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])

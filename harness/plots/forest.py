@@ -17,7 +17,7 @@ def forest(comparison: Comparison, ax: Axes | None = None) -> Axes:
         ax: Where to draw; None for a new figure, as high as the pairs need.
     """
     pairs = comparison.pairs
-    with axes(ax, height_in=0.6 + 0.34 * len(pairs)) as ax:  # noqa: PLR1704
+    with axes(ax, height_in=0.6 + 0.5 * len(pairs)) as ax:  # noqa: PLR1704
         for height, pair in enumerate(reversed(pairs)):
             interval = pair.difference.interval
             reach = np.array([[pair.difference.value - interval.low], [interval.high - pair.difference.value]])
@@ -34,10 +34,11 @@ def forest(comparison: Comparison, ax: Axes | None = None) -> Axes:
             )
         ax.axvline(0, color="0.5", linewidth=0.8, linestyle=":")
         for height, pair in enumerate(reversed(pairs)):  # above its mark, for names are long and columns narrow
-            name = f"{pair.first} minus {pair.second}"
-            ax.text(0.0, height + 0.22, name, transform=ax.get_yaxis_transform(), va="bottom", ha="left")
+            name = f"{pair.first}\nminus {pair.second}"
+            said = ax.text(0.0, height + 0.18, name, transform=ax.get_yaxis_transform(), va="bottom", ha="left")
+            said.set_in_layout(False)  # a long name must not make the axes narrow
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
-        ax.set_ylim(-0.5, len(pairs) - 0.25)
+        ax.set_ylim(-0.5, len(pairs) - 0.1)
         ax.set_xlabel("difference in average length")
         return ax

@@ -26,7 +26,8 @@ def latency(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
         for height, ((label, found), look) in enumerate(zip(reversed(told), looks(len(told))[::-1], strict=True)):
             ax.plot([found.policy_ms, found.policy_ms_p95], [height, height], color=look.colour, linewidth=1.2)
             ax.plot([found.policy_ms], [height], look.marker, color=look.colour, markersize=4)
-            ax.text(0.0, height + 0.22, label, transform=ax.get_yaxis_transform(), va="bottom", ha="left")
+            said = ax.text(0.0, height + 0.22, label, transform=ax.get_yaxis_transform(), va="bottom", ha="left")
+            said.set_in_layout(False)  # a long name must not make the axes narrow
         ax.axvline(FRAME_MS, color="0.5", linewidth=0.8, linestyle=":", label="30 Hz")
         ax.set_xscale("log")
         ax.set_yticks([])

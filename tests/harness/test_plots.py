@@ -116,7 +116,7 @@ def test_the_forest_shows_each_difference_with_its_interval(runs):
     assert container.lines[0].get_xdata().tolist() == [pair.difference.value]
     (bar,) = container.lines[2][0].get_segments()
     assert np.allclose(bar[:, 0], [pair.difference.interval.low, pair.difference.interval.high])
-    assert [text.get_text() for text in ax.texts] == ["solver \u2020 minus idle"]
+    assert [text.get_text() for text in ax.texts] == ["solver \u2020\nminus idle"]
     assert len(plots.forest(compare(runs)).containers) == 3
 
 
