@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from calvinbench.policies.backbones.efficientnet_lite import LITE0, EfficientNetLite, EfficientNetNumbers, SameConv
+from calvinbench.policies.backbones.efficientnet_lite import (
+    LITE0,
+    EfficientNetLite,
+    EfficientNetNumbers,
+    SameConv,
+    TrainedNorm,
+)
 from calvinbench.policies.backbones.minilm_effnet_weights import VISION_FILE, VISION_WHEEL, wheel_file
 from calvinbench.policies.backbones.sources import BackboneSourceError
 
@@ -92,3 +98,18 @@ def test_lite0_is_the_wheels_own_implementation(image_size):
     features = theirs.double().extract_features(pixels)
     assert 0.01 < float(features.mean()) < 1
     torch.testing.assert_close(ours.double()(pixels), features, atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_normalisation_inside_a_convolution_changes_no_feature_and_no_gradient(stride):
+    torch.manual_seed(0)
+    convolution, norm = SameConv(6, 6, 3, stride, groups=6), TrainedNorm(6)
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    pixels, numbers = torch.randn(2, 6, 8, 8), [convolution.weight, norm.weight, norm.bias]
+    apart, inside = norm(convolution(pixels)), norm.after(convolution, pixels)
+    torch.testing.assert_close(inside, apart)
+    gradients = [torch.autograd.grad(output.square().sum(), numbers) for output in (apart, inside)]
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)

@@ -251,7 +251,7 @@ def test_gradient_checkpointing_reaches_text_and_vision():
     backbone = tiny().train()
     backbone.enable_gradient_checkpointing()
     calls = []
-    for module in (backbone.text_encoder.encoder.layer[0].intermediate, backbone.vision_tower.blocks[0].depthwise_conv):
+    for module in (backbone.text_encoder.encoder.layer[0].intermediate, backbone.vision_tower.blocks[0]):
         module.register_forward_pre_hook(lambda *_: calls.append(1))
     backbone(pictures_of(), [SHORT], an_lrn(backbone)).square().sum().backward()
     assert len(calls) == 4  # each of the two once more, in the backward pass
