@@ -183,7 +183,7 @@ def _part_ms(env: object, begin: Callable[[], object], num_steps: int) -> dict[s
     return spent | {"(reset, once an episode)": _milliseconds(begin, 3)}
 
 
-def _two_to_one(pair: tuple[World, World], work: int | str) -> float:
+def two_to_one(pair: tuple[World, World], work: int | str) -> float:
     """The sum of what each keeps, beside the other, of the speed that it has alone."""
     alone = [world.step(work) for world in pair]
     for world in pair:
@@ -239,8 +239,8 @@ def main() -> None:
     for _ in track(range(given.rounds), "rounds", disable=not sys.stderr.isatty()):
         for name, world in {**upstream, **ours}.items():
             samples.setdefault(name, []).append(1e3 * world.step(given.steps))
-        two_worlds.append(_two_to_one((first, second), 4 * given.steps))
-        two_loops.append(_two_to_one((first, second), PLAIN_LOOP))
+        two_worlds.append(two_to_one((first, second), 4 * given.steps))
+        two_loops.append(two_to_one((first, second), PLAIN_LOOP))
     base = median(next(iter(samples.values())))
     rows = [
         {

@@ -1,7 +1,7 @@
 """The harness: policies step worlds through chains; records become tables and figures.
 
 Read in this order: `suite`, `rollout`, `workers`, `executors`, `evaluation`, `records`, `description`, `run_directory`,
-`runs`, `statistics`, `paired_statistics`, `tables`, `comparison`, `plots`, `report`, `verbs`, `cli`.
+`runs`, `statistics`, `paired_statistics`, `training_seeds`, `comparison`, `tables`, `plots`, `report`, `verbs`, `cli`.
 """
 
 if __name__ != "calvinbench.harness":

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int64
 
-from calvinbench.harness.comparable import require_comparable
+from calvinbench.harness.comparable import MAX_ERRORED_SHARE, are_of_tasks, has_too_many_errors, require_comparable
 from calvinbench.harness.labels import labels
 from calvinbench.harness.multiple_comparisons import (
     CochransQ,
@@ -26,7 +26,6 @@ from calvinbench.harness.paired_statistics import (
 )
 from calvinbench.harness.records import NUM_SUBTASKS
 from calvinbench.harness.runs import Run
-from calvinbench.harness.tables import MAX_ERRORED_SHARE, are_of_tasks, has_too_many_errors
 
 _BOOTSTRAP_SEED = 0
 """Comparisons of the same records are the same."""
@@ -121,14 +120,14 @@ def compare(runs: Sequence[Run], any_renderer: bool = False) -> Comparison:
     if not numbers:
         raise ValueError("expected a chain that all the runs have finished, found none. Run the rest first.")
     completed = [_completed(run, numbers) for run in runs]
-    clusters = _clusters(runs[0], numbers)
+    states = clusters(runs[0], numbers)
     generator = np.random.default_rng(_BOOTSTRAP_SEED)
     names = labels(runs)
     num_rates = 1 if are_of_tasks(runs) else NUM_SUBTASKS  # and subtasks in a chain
     plain = all_pairs(completed, generator, max_length=num_rates)
     averages = tuple(float(lengths.mean()) for lengths in completed)
     refusals = _refusals(runs, names)
-    pairs = tuple(_run_pair(pair, names, completed, clusters, generator, num_rates) for pair in plain)
+    pairs = tuple(_run_pair(pair, names, completed, states, generator, num_rates) for pair in plain)
     rivals = _rivals(runs)
     best = _best(plain, averages, rivals)
     return Comparison(
@@ -142,6 +141,12 @@ def compare(runs: Sequence[Run], any_renderer: bool = False) -> Comparison:
         refusals,
         _verdict(names, averages, plain, best, rivals, refusals, "success" if are_of_tasks(runs) else "average length"),
     )
+
+
+def compare_if_possible(runs: Sequence[Run], any_renderer: bool = False) -> Comparison | None:
+    """As `compare`, or None where there are not two runs with a finished chain in common."""
+    shared = set.intersection(*({record.chain for record in run.records} for run in runs))
+    return compare(runs, any_renderer) if len(runs) > 1 and shared else None
 
 
 def _rivals(runs: Sequence[Run]) -> tuple[int, ...]:
@@ -162,8 +167,13 @@ def _completed(run: Run, numbers: Sequence[int]) -> Int64[np.ndarray, " chains"]
     return np.array([by_number[number] for number in numbers], dtype=np.int64)
 
 
-def _clusters(run: Run, numbers: Sequence[int]) -> Int64[np.ndarray, " chains"]:
-    """A number for each chain's initial state."""
+def clusters(run: Run, numbers: Sequence[int]) -> Int64[np.ndarray, " chains"]:
+    """A number for each chain's initial state.
+
+    Args:
+        run: One that has finished the chains.
+        numbers: The chains.
+    """
     by_number = {record.chain: tuple(sorted(record.initial_state.items())) for record in run.records}
     states = {state: place for place, state in enumerate(dict.fromkeys(by_number.values()))}
     return np.array([states[by_number[number]] for number in numbers], dtype=np.int64)
@@ -173,7 +183,7 @@ def _run_pair(
     pair: Pair,
     names: Sequence[str],
     completed: Sequence[Int64[np.ndarray, " chains"]],
-    clusters: Int64[np.ndarray, " chains"],
+    states: Int64[np.ndarray, " chains"],
     generator: np.random.Generator,
     num_rates: int,
 ) -> RunPair:
@@ -184,7 +194,7 @@ def _run_pair(
         names[pair.first],
         names[pair.second],
         pair.difference,
-        paired_difference(first, second, generator, clusters, max_length=num_rates),
+        paired_difference(first, second, generator, states, max_length=num_rates),
         pair.adjusted_p_value,
         paired_success(first, second)[:num_rates],
         correlation,

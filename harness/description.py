@@ -37,6 +37,8 @@ class RunDescription:
         policy: The policy's spec.
         label: What tables call it.
         train: Scene or split that the policy was trained on, as it says; None if it says nothing.
+        training_seed: Seed of its training; None where it does not say.
+        training_recipe: Digest of its training but for the seed; None where it does not say.
         unlike_training: In what this world's pictures and scene are not those that the policy was trained on.
         action_convention: Of the policy and the world.
         observation_keys: What the policy reads.
@@ -96,6 +98,8 @@ class RunDescription:
     reference_frame: str | None = None
     suite: str | None = None
     train: str | None = None
+    training_seed: int | None = None
+    training_recipe: str | None = None
     unlike_training: tuple[str, ...] = ()
     calvin_env: str | None = None
     simulation: str = REPRODUCIBLE

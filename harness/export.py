@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from calvinbench.harness.comparable import are_of_tasks
 from calvinbench.harness.labels import labels
 from calvinbench.harness.run_directory import make_folder, write_text_atomically
 from calvinbench.harness.runs import Run
 from calvinbench.harness.statistics import survivors, task_success
-from calvinbench.harness.tables import are_of_tasks
 
 
 def subtask_frame(runs: Sequence[Run]) -> pd.DataFrame:

@@ -7,6 +7,9 @@ from calvinbench.harness.runs import Run
 
 PRIVILEGED_MARK = "†"
 _TELLING: tuple[Callable[[Run], str], ...] = (
+    lambda run: f"training seed {run.description.training_seed}",
+    lambda run: f"memory {run.description.memory.span}",
+    lambda run: f"chunk rule {run.description.chunk_rule}",
     lambda run: run.description.policy,
     lambda run: f"scene {run.description.scene}",
     lambda run: f"{run.description.instructions}'s sentences",
@@ -18,6 +21,12 @@ _TELLING: tuple[Callable[[Run], str], ...] = (
     lambda run: run.directory.as_posix(),
 )
 """What runs of one label may differ in, the most telling first."""
+
+
+def memory_in_words(run: Run) -> str:
+    """What the policy remembers and when it forgets, such as `window:8, reset at subtask`."""
+    memory = run.description.memory
+    return f"{memory.span}, reset at {memory.reset}" if memory.span != "none" else "none"
 
 
 def labels(runs: Sequence[Run]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """From run directories to a report: tables and figures in a folder."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,19 +10,48 @@ import numpy as np
 
 from calvinbench.envs.chain_env import SOLVED
 from calvinbench.harness import plots, tables
-from calvinbench.harness.comparable import RunsDifferError, require_comparable
-from calvinbench.harness.comparison import Comparison, compare
+from calvinbench.harness.comparable import Group, RunsDifferError, are_of_tasks, groups, require_comparable
+from calvinbench.harness.comparison import Comparison, compare_if_possible
 from calvinbench.harness.comparison_words import in_words
 from calvinbench.harness.description import OFFICIAL_SCENE
-from calvinbench.harness.html.page import Drawn, write_page
+from calvinbench.harness.html.page import Drawn, contents_of, write_overview, write_page
 from calvinbench.harness.labels import labels
 from calvinbench.harness.published_results import PublishedResult
 from calvinbench.harness.run_directory import make_folder, write_text_atomically
 from calvinbench.harness.runs import Run, find_runs
 from calvinbench.harness.speed import speed, speed_table
+from calvinbench.harness.training_seeds import seed_means, seed_table
 
 REPORT_FOLDER = "report"
 PAGE = "index.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Runs that stand in one table.
+
+    Attributes:
+        title: What sets them apart from other parts; empty where there is but one.
+        runs: The runs.
+        comparison: The runs held against each other; None where there is nothing to compare.
+        published: Published rows below them.
+    """
+
+    title: str
+    runs: tuple[Run, ...]
+    comparison: Comparison | None
+    published: tuple[PublishedResult, ...]
+
+    @property
+    def folder(self) -> str:
+        """The title as a folder's name."""
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", self.title).strip("-.")
+
+    @property
+    def markdown(self) -> str:
+        """The table, with its notes."""
+        text = tables.to_markdown(self.runs, self.published, self.comparison)
+        return f"## {self.title}\n\n{text}" if self.title else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +61,22 @@ class Report:
     Attributes:
         directory: The report's folder.
         files: All that was written, in it.
-        runs: The runs that it compares.
-        markdown: The table.
+        parts: The runs, by table.
     """
 
     directory: Path
     files: tuple[Path, ...]
-    runs: tuple[Run, ...]
-    markdown: str
+    parts: tuple[Part, ...]
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All runs."""
+        return tuple(run for part in self.parts for run in part.runs)
+
+    @property
+    def markdown(self) -> str:
+        """The tables."""
+        return "\n".join(part.markdown for part in self.parts)
 
 
 def write_report(
@@ -49,53 +87,104 @@ def write_report(
 ) -> Report:
     """Writes tables and figures of runs.
 
+    Runs of several scenes or instruction sets are never held against each other: each has a table and a folder of its
+    own, and a page and a `table.md` above them shows all tables.
+
     Args:
         paths: Runs' folders, or folders that hold several.
         out: The report's folder; None for `report/` in the folder that holds all of them.
         any_renderer: Whether runs whose pictures look different may stand in one table.
-        published: Published rows to be shown below the runs.
+        published: Published rows to be shown below the runs on CALVIN's own scene.
 
     Raises:
         ValueError: There is no run in a folder, or nothing but the root holds all of them and `out` is None.
-        RunsDifferError: The runs are not of the same chains, steps, scene, renderer and instruction set, or published
-            rows are wanted below runs that are not CALVIN's chains on its scene D.
+        RunsDifferError: Runs of one scene and instruction set are not of the same chains, steps and renderer, or
+            published rows are wanted and no run is of CALVIN's chains on its scene D.
         OSError: The report cannot be written.
     """
-    runs = find_runs(*paths)
-    require_comparable(runs, any_renderer)
-    if published:
-        _require_calvins_own(runs)
+    parts = gather(find_runs(*paths), any_renderer, published)
     directory = out or _folder_of_all(paths) / REPORT_FOLDER
     make_folder(directory)
-    markdown = tables.to_markdown(runs, published)
+    if len(parts) == 1:
+        return Report(directory, _write_part(parts[0], directory), parts)
+    files: list[Path] = []
+    folders = [directory / part.folder for part in parts]
+    for part, folder in zip(parts, folders, strict=True):
+        make_folder(folder)
+        files += _write_part(part, folder)
+    report = Report(directory, (directory / "table.md", directory / PAGE, *files), parts)
+    write_text_atomically(directory / "table.md", report.markdown)
+    links = [f"{folder.name}/{PAGE}" for folder in folders]
+    contents = [contents_of(part.title, part.runs, part.comparison, part.published) for part in parts]
+    write_text_atomically(directory / PAGE, write_overview(contents, links))
+    return report
+
+
+def gather(
+    runs: Sequence[Run], any_renderer: bool = False, published: Sequence[PublishedResult] = ()
+) -> tuple[Part, ...]:
+    """The runs by table, compared.
+
+    Raises:
+        RunsDifferError: See `write_report`.
+    """
+    found = groups(runs)
+    for group in found:
+        require_comparable(group.runs, any_renderer)
+    calvins = [group for group in found if _is_calvins(group)]
+    if published and not calvins:
+        described = runs[0].description
+        what = "single tasks" if described.tasks else f"scene {described.scene}"
+        raise RunsDifferError(
+            f"expected chains on CALVIN's scene {OFFICIAL_SCENE} above published figures, but '{runs[0].directory}' is "
+            f"of {what}: they are not comparable. Leave --published out."
+        )
+    return tuple(
+        Part(
+            group.title,
+            group.runs,
+            compare_if_possible(group.runs, any_renderer),
+            tuple(published) if group in calvins else (),
+        )
+        for group in found
+    )
+
+
+def _is_calvins(group: Group) -> bool:
+    """Whether published figures may stand below: of another scene or of single tasks nothing can be read."""
+    described = group.runs[0].description
+    return described.scene == OFFICIAL_SCENE and not described.tasks
+
+
+def _write_part(part: Part, directory: Path) -> tuple[Path, ...]:
+    runs, comparison, published = part.runs, part.comparison, part.published
     texts = {
-        "table.md": markdown,
-        "table.tex": tables.to_latex(runs, published),
+        "table.md": tables.to_markdown(runs, published, comparison),
+        "table.tex": tables.to_latex(runs, published, comparison),
         "table.csv": tables.number_table(runs).to_csv(index=False),
         "tasks.csv": tables.task_table(runs).to_csv(index=False),
         "speed.csv": speed_table(runs).to_csv(index=False),
     }
-    comparison = _comparison(runs, any_renderer)
+    if not are_of_tasks(runs):
+        texts["conditional.csv"] = tables.conditional_table(runs).to_csv(index=False)
+        texts["first-failures.csv"] = tables.first_failure_table(runs).to_csv(index=False)
+    if seed_means(runs):
+        texts["seeds.csv"] = seed_table(runs).to_csv(index=False)
     if comparison is not None:
         texts["pairs.md"] = in_words(comparison) + "\n"
         texts["pairs.csv"] = comparison.frame().to_csv(index=False)
     drawn = _drawn(runs, comparison)
-    texts[PAGE] = write_page(runs, comparison, list(drawn.values()), directory, published)
+    contents = contents_of(part.title, runs, comparison, published)
+    texts[PAGE] = write_page(contents, runs, list(drawn.values()), directory)
     for name, text in texts.items():
         write_text_atomically(directory / name, text)
     figures = tuple(path for name, each in drawn.items() for path in plots.save(each.axes, directory / name))
-    return Report(directory, (*(directory / name for name in texts), *figures), runs, markdown)
-
-
-def _comparison(runs: Sequence[Run], any_renderer: bool) -> Comparison | None:
-    """The runs held against each other, where there are several with chains in common."""
-    shared = set.intersection(*({record.chain for record in run.records} for run in runs))
-    return compare(runs, any_renderer) if len(runs) > 1 and shared else None
+    return (*(directory / name for name in texts), *figures)
 
 
 def _drawn(runs: Sequence[Run], comparison: Comparison | None) -> dict[str, Drawn]:
     """All figures that the runs give something for, by the names of their files."""
-    are_chains = not tables.are_of_tasks(runs)
+    are_chains = not are_of_tasks(runs)
     drawn: dict[str, Drawn] = {}
     if are_chains:
         drawn["survival"] = Drawn("Subtasks completed in a row, with a simultaneous 95% band", plots.survival(runs))
@@ -106,22 +195,13 @@ def _drawn(runs: Sequence[Run], comparison: Comparison | None) -> dict[str, Draw
         drawn["latency"] = Drawn("How long policies take for an action", plots.latency(runs))
         if are_chains:
             drawn["tradeoff"] = Drawn("Success against the policy's time", plots.tradeoff(runs))
+    if plots.by_memory(runs):
+        drawn["memory"] = Drawn("Success against what the policy remembers", plots.memory(runs))
     for run, label in zip(runs, labels(runs), strict=True):
         if are_chains and any(record.outcome != SOLVED for record in run.records):
             caption = f"Where chains ended: {label}"
             drawn[f"first-failures-{run.directory.name}"] = Drawn(caption, plots.first_failures(run))
     return drawn
-
-
-def _require_calvins_own(runs: Sequence[Run]) -> None:
-    """Refuses published rows below runs of another scene or of single tasks: nothing can be read from them together."""
-    for run in runs:
-        if run.description.scene != OFFICIAL_SCENE or run.description.tasks:
-            what = "single tasks" if run.description.tasks else f"scene {run.description.scene}"
-            raise RunsDifferError(
-                f"expected chains on CALVIN's scene {OFFICIAL_SCENE} above published figures, but '{run.directory}' is "
-                f"of {what}: they are not comparable. Leave --published out."
-            )
 
 
 def _folder_of_all(paths: Sequence[str | Path]) -> Path:

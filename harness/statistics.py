@@ -5,6 +5,7 @@ The methods are those of Wilson (1927), Clopper and Pearson (1934) and Efron's p
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -128,6 +129,14 @@ def survivors(completed: Int64[np.ndarray, " chains"]) -> Int64[np.ndarray, "5"]
 def success_rates(completed: Int64[np.ndarray, " chains"], confidence: float = CONFIDENCE) -> tuple[Proportion, ...]:
     """The rates of completing at least 1..5 subtasks, each with an interval of its own."""
     return tuple(proportion(int(count), len(completed), confidence) for count in survivors(completed))
+
+
+def conditional_success(
+    completed: Int64[np.ndarray, " chains"], confidence: float = CONFIDENCE
+) -> tuple[Proportion, ...]:
+    """The rate of completing subtask 1..5 where all before it were completed: solved over reached, by position."""
+    counts = [len(completed), *(int(count) for count in survivors(completed))]
+    return tuple(proportion(solved, reached, confidence) for reached, solved in pairwise(counts))
 
 
 def average_length(

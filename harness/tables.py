@@ -10,16 +10,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from calvinbench.envs.scene import EMBEDDED
+from calvinbench.envs.chain_env import SOLVED
 from calvinbench.harness import statistics
+from calvinbench.harness.comparable import are_of_tasks, has_too_many_errors
+from calvinbench.harness.comparison import Comparison, clusters
 from calvinbench.harness.labels import PRIVILEGED_MARK, labels
 from calvinbench.harness.published_results import PUBLISHED_MARK, PublishedResult
 from calvinbench.harness.records import NUM_SUBTASKS
 from calvinbench.harness.runs import Run
 from calvinbench.harness.statistics import Interval, Mean, Proportion
+from calvinbench.harness.table_notes import ALIKE_MARK, notes
+from calvinbench.harness.training_seeds import seed_means
 
-MAX_ERRORED_SHARE = 0.01
-"""Above this share of errored chains no verdict is given."""
 _BOOTSTRAP_SEED = 0
 """Tables of the same records are the same."""
 _BEST_COLUMNS = (*(str(k) for k in range(1, NUM_SUBTASKS + 1)), "Avg. Len.")
@@ -33,22 +35,26 @@ class Summary:
         run: The run.
         success: Rates of completing at least 1..5 subtasks.
         average_length: Mean number of subtasks completed.
+        clustered: The same with an interval for other initial states, not only other chains.
     """
 
     run: Run
     success: tuple[Proportion, ...]
     average_length: Mean
-
-
-def has_too_many_errors(run: Run) -> bool:
-    """Whether more than 1% of the chains errored."""
-    return run.num_errored > MAX_ERRORED_SHARE * len(run.records)
+    clustered: Mean
 
 
 def summarize(run: Run) -> Summary:
     """Counts a run's chains and puts intervals around the counts."""
     generator = np.random.default_rng(_BOOTSTRAP_SEED)
-    return Summary(run, statistics.success_rates(run.completed), statistics.average_length(run.completed, generator))
+    return Summary(
+        run,
+        statistics.success_rates(run.completed),
+        statistics.average_length(run.completed, generator),
+        statistics.clustered_average_length(
+            run.completed, clusters(run, [record.chain for record in run.records]), generator
+        ),
+    )
 
 
 def number_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -66,6 +72,8 @@ def number_table(runs: Sequence[Run]) -> pd.DataFrame:
             row |= {str(k): rate.rate, f"{k}_low": rate.interval.low, f"{k}_high": rate.interval.high}
         length = summary.average_length
         row |= {"Avg. Len.": length.value, "Avg. Len._low": length.interval.low, "Avg. Len._high": length.interval.high}
+        of_states = summary.clustered.interval
+        row |= {"Avg. Len._clustered_low": of_states.low, "Avg. Len._clustered_high": of_states.high}
         row |= {"n": len(summary.run.records), "errors": summary.run.num_errored, "steps": description.max_steps}
         row |= {"scene": description.scene, "instructions": description.instructions, "seed": description.seed}
         row |= {"memory_reset": description.memory.reset, "directory": summary.run.directory.as_posix()}
@@ -93,11 +101,6 @@ def text_table(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def are_of_tasks(runs: Sequence[Run]) -> bool:
-    """Whether these are runs of each task alone, not of chains."""
-    return bool(runs[0].description.tasks)
-
-
 def _text_table_of_tasks(runs: Sequence[Run]) -> pd.DataFrame:
     rows = []
     for run, label in zip(runs, labels(runs), strict=True):
@@ -112,8 +115,9 @@ def _text_table_of_tasks(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _percent(rate: Proportion) -> str:
-    return f"{100 * rate.rate:.1f} {_interval(rate.interval, scale=100.0, digits=1)}"
+def _percent(rate: Proportion | Mean) -> str:
+    value = rate.rate if isinstance(rate, Proportion) else rate.value
+    return f"{100 * value:.1f} {_interval(rate.interval, scale=100.0, digits=1)}"
 
 
 def _length(mean: Mean) -> str:
@@ -147,14 +151,49 @@ def is_best(runs: Sequence[Run]) -> pd.DataFrame:
     return best
 
 
-def to_markdown(runs: Sequence[Run], published: Sequence[PublishedResult] = ()) -> str:
-    """The table in Markdown, the best in bold, with the notes below it; published rows stand below all others."""
+def marked_table(runs: Sequence[Run], comparison: Comparison | None) -> pd.DataFrame:
+    """`text_table`, average lengths that are not told from the best marked."""
     table = text_table(runs)
+    if comparison is not None and len(comparison.best) > 1 and not are_of_tasks(runs):
+        alike = table["Method"].isin(comparison.best) & ~is_best(runs)["Avg. Len."]
+        lengths = table["Avg. Len."]
+        table["Avg. Len."] = lengths.where(~alike, lengths.str.replace(" [", f" {ALIKE_MARK} [", regex=False))
+    return table
+
+
+def to_markdown(
+    runs: Sequence[Run], published: Sequence[PublishedResult] = (), comparison: Comparison | None = None
+) -> str:
+    """The table in Markdown with the notes below it.
+
+    The best is in bold, what is not told from it is marked; means over training seeds stand below the runs, published
+    rows below all.
+
+    Args:
+        runs: The runs.
+        published: Published rows.
+        comparison: The runs held against each other, for the marks; None for none.
+    """
+    table = marked_table(runs, comparison)
     bold = table.where(~is_best(runs), "**" + table + "**")
-    below = published_rows(published, table.columns)
-    whole = pd.concat([bold, below]).map(lambda cell: cell.replace("|", "\\|"))
+    below = [seed_rows(runs, table.columns), published_rows(published, table.columns)]
+    whole = pd.concat([bold, *below]).map(lambda cell: cell.replace("|", "\\|"))
     text = str(whole.to_markdown(index=False, disable_numparse=True))
-    return "\n".join([text, "", *(f"{note}\n" for note in notes(runs, published))]).rstrip() + "\n"
+    return "\n".join([text, "", *(f"{note}\n" for note in notes(runs, published, comparison))]).rstrip() + "\n"
+
+
+def seed_rows(runs: Sequence[Run], columns: Iterable[str]) -> pd.DataFrame:
+    """Means over training seeds as rows of `text_table`."""
+    names, rows = list(columns), []
+    for group in seed_means(runs):
+        first, count = group.runs[0].description, len(group.runs)
+        rates = {str(k): _percent(mean) for k, mean in enumerate(group.success, start=1)}
+        values = {"all": rates["1"]} if first.tasks else rates | {"Avg. Len.": _length(group.average_length)}
+        said = {"Method": f"{group.label}, mean of {count} training seeds", "Train": first.train or "-"} | values
+        said |= {"n": f"{count} x {group.num_chains}", "steps": str(first.max_steps)}
+        said |= {"errors": str(sum(run.num_errored for run in group.runs))}
+        rows.append(dict.fromkeys(names, "-") | said)
+    return pd.DataFrame(rows, columns=names)
 
 
 def published_rows(published: Sequence[PublishedResult], columns: Iterable[str]) -> pd.DataFrame:
@@ -168,15 +207,28 @@ def published_rows(published: Sequence[PublishedResult], columns: Iterable[str])
     return pd.DataFrame(rows, columns=names)
 
 
-def show(runs: Sequence[Run], console: Console | None = None, published: Sequence[PublishedResult] = ()) -> None:
-    """Prints the table on standard output: fitted to its width on a terminal, in Markdown elsewhere."""
+def show(
+    runs: Sequence[Run],
+    console: Console | None = None,
+    published: Sequence[PublishedResult] = (),
+    comparison: Comparison | None = None,
+) -> None:
+    """Prints the table on standard output: fitted to its width on a terminal, in Markdown elsewhere.
+
+    Args:
+        runs: As in `to_markdown`.
+        console: Where to; None for standard output.
+        published: As in `to_markdown`.
+        comparison: As in `to_markdown`.
+    """
     console = console or Console()
     if not console.is_terminal:
-        console.file.write(f"{to_markdown(runs, published)}\n")
+        console.file.write(f"{to_markdown(runs, published, comparison)}\n")
         return
-    table, best = text_table(runs), is_best(runs)
+    table, best = marked_table(runs, comparison), is_best(runs)
     # What every row leaves open, and what the notes say, would only take room.
     idle = ["steps", *(name for name in table.columns if (table[name] == "-").all())]
+    means = seed_rows(runs, table.columns).drop(columns=idle)
     below = published_rows(published, table.columns).drop(columns=idle)
     table = table.drop(columns=idle)
     shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
@@ -185,32 +237,75 @@ def show(runs: Sequence[Run], console: Console | None = None, published: Sequenc
     for cells, is_bold in zip(table.to_numpy(), best[table.columns].to_numpy(), strict=True):
         lines = [cell.replace(" [", "\n[") for cell in cells]
         shown.add_row(*(Text(line, style="bold" if bold else "") for line, bold in zip(lines, is_bold, strict=True)))
+    for cells in means.to_numpy():
+        shown.add_row(*(cell.replace(" [", "\n[") for cell in cells))
     if published:
         shown.add_section()
     for cells in below.to_numpy():
         shown.add_row(*cells)
     console.print(shown)
-    for note in notes(runs, published):
+    for note in notes(runs, published, comparison):
         console.print(Text(note), end="\n\n")
 
 
-def to_latex(runs: Sequence[Run], published: Sequence[PublishedResult] = ()) -> str:
-    """The table in LaTeX, for the package booktabs, the notes as comments above it, published rows below a rule."""
-    table = text_table(runs)
-    below = published_rows(published, table.columns)
+def to_latex(
+    runs: Sequence[Run], published: Sequence[PublishedResult] = (), comparison: Comparison | None = None
+) -> str:
+    """The table in LaTeX, for the package booktabs, the notes as comments above it, published rows below a rule.
+
+    Args:
+        runs: As in `to_markdown`.
+        published: As in `to_markdown`.
+        comparison: As in `to_markdown`.
+    """
+    table = marked_table(runs, comparison)
+    means = seed_rows(runs, table.columns)
+    below = pd.concat([means, published_rows(published, table.columns)])
     best = pd.concat([is_best(runs), below.map(lambda _: False).astype(bool)], ignore_index=True)
     table = pd.concat([table, below], ignore_index=True)
     styler = table.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
     styler = styler.apply(lambda _: best.map(lambda bold: "textbf:--rwrap;" if bold else ""), axis=None)
     text = str(styler.to_latex(hrules=True, column_format="ll" + "c" * (len(table.columns) - 2)))
-    text = text.replace(PRIVILEGED_MARK, "$^{\\dagger}$").replace(PUBLISHED_MARK, "$^{\\ddagger}$")
+    text = (
+        text.replace(ALIKE_MARK, "$\\approx$")
+        .replace(PRIVILEGED_MARK, "$^{\\dagger}$")
+        .replace(PUBLISHED_MARK, "$^{\\ddagger}$")
+    )
     text = text.replace("\n[", "\n{[}")  # \\\\ would take [...] for its argument
-    comments = [f"% {line}" for note in notes(runs, published) for line in note.splitlines()]
+    comments = [f"% {line}" for note in notes(runs, published, comparison) for line in note.splitlines()]
     if published:
         lines = text.splitlines()
-        lines.insert(lines.index("\\midrule") + len(runs) + 1, "\\midrule")
+        lines.insert(lines.index("\\midrule") + len(runs) + len(means) + 1, "\\midrule")
         text = "\n".join(lines) + "\n"
     return "\n".join(["% needs \\usepackage{booktabs}", *comments, text])
+
+
+def conditional_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row for each run and position 1..5: solved of those reached, where all before were solved."""
+    return pd.DataFrame(
+        [
+            {"policy": run.description.policy, "label": label, "position": position}
+            | {"solved": rate.num_successes, "reached": rate.num_trials, "rate": rate.rate}
+            | {"low": rate.interval.low, "high": rate.interval.high, "method": rate.method}
+            for run, label in zip(runs, labels(runs), strict=True)
+            for position, rate in enumerate(statistics.conditional_success(run.completed), start=1)
+        ]
+    )
+
+
+def first_failure_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row for each run, task and position at which chains ended unsolved: how many."""
+    rows = [
+        {"policy": run.description.policy, "label": label, "task": subtask.task, "position": position}
+        | {"outcome": subtask.outcome}
+        for run, label in zip(runs, labels(runs), strict=True)
+        for record in run.records
+        for position, subtask in enumerate(record.subtasks, start=1)
+        if subtask.outcome != SOLVED
+    ]
+    columns = ["policy", "label", "task", "position", "outcome"]
+    counted: pd.DataFrame = pd.DataFrame(rows, columns=columns).value_counts(sort=False).reset_index(name="chains")
+    return counted
 
 
 def task_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -232,68 +327,3 @@ def task_table(runs: Sequence[Run]) -> pd.DataFrame:
             for task, rate in statistics.task_success(run.records).items()
         ]
     )
-
-
-def notes(runs: Sequence[Run], published: Sequence[PublishedResult] = ()) -> list[str]:
-    """What must be said under a table: protocol, size, and whatever calls for caution."""
-    first = runs[0].description
-    lines = [_official_note(runs)]
-    lines.append(
-        f"Each of {len(first.tasks)} tasks alone, {first.chains} starts in all, from the evaluation's initial states, "
-        "or from where the expert leads from them where none allows the task; "
-        f"{first.max_steps} steps, scene {first.scene}, instruction set {first.instructions}. Percent solved; in "
-        "brackets: 95% intervals, each for itself."
-        if are_of_tasks(runs)
-        else f"{first.chains} chains of {NUM_SUBTASKS} subtasks, {first.max_steps} steps a subtask, scene "
-        f"{first.scene}, instruction set {first.instructions}. Columns 1 to 5: percent of chains with at least so many "
-        "subtasks completed in a row. In brackets: 95% intervals, each for itself."
-    )
-    if first.scene == EMBEDDED:
-        lines.append(
-            "The embedded scene is calvinbench's own, not one of CALVIN's: these figures are not comparable with "
-            "published ones."
-        )
-    if any(run.description.privileged for run in runs):
-        lines.append(
-            f"{PRIVILEGED_MARK} reads the world's privileged state, which learned policies never see; never in bold."
-        )
-    named = list(zip(runs, labels(runs), strict=True))
-    untrained = [label for run, label in named if run.description.is_untrained]
-    if untrained:
-        lines.append(
-            f"Warning: untrained, with random weights: {', '.join(untrained)}. Such a policy scores near zero; "
-            "it shows the machinery, not what the architecture can do."
-        )
-    for run, label in named:
-        if run.description.unlike_training:
-            lines.append(f"Note: {label} was trained on another world: {'; '.join(run.description.unlike_training)}.")
-        if run.num_missing:
-            lines.append(f"Warning: {label} is not complete: {len(run.records)} of {run.description.chains} chains.")
-        if has_too_many_errors(run):
-            lines.append(
-                f"Warning: {run.num_errored} of {len(run.records)} chains of {label} errored (more than 1%): they "
-                "count as failures, and no verdict is given. `error` in chains.jsonl says why."
-            )
-    if published:
-        sources = "; ".join(dict.fromkeys(result.source for result in published))
-        are_official = all(run.description.official.official for run in runs)
-        lines.append(
-            f"{PUBLISHED_MARK} published, not run here: as printed by {sources}. Cameras, data and chains are those of "
-            "the source"
-            + ("." if are_official else "; the runs above are not official, and not comparable with them one to one.")
-        )
-    return lines
-
-
-def _official_note(runs: Sequence[Run]) -> str:
-    """One line; reasons that are not common to all runs are said by run."""
-    verdicts = [run.description.official for run in runs]
-    if all(verdict.official for verdict in verdicts):
-        return "Official: yes."
-    common = [reason for reason in verdicts[0].because if all(reason in verdict.because for verdict in verdicts)]
-    parts = list(common)
-    for label, verdict in zip(labels(runs), verdicts, strict=True):
-        own = [reason for reason in verdict.because if reason not in common]
-        if own:
-            parts.append(f"{label}: {', '.join(own)}")
-    return f"Official: no, because {'; '.join(parts)}."

@@ -181,11 +181,12 @@ def make_checkpoint_policy(
 
 
 def _trained_on(checkpoint: Checkpoint) -> TrainedOn | None:
-    """What the checkpoint's notes say of its training pictures."""
-    data = checkpoint.notes.get("data")
+    """What the checkpoint's notes say of its training."""
+    data, training = checkpoint.notes.get("data"), checkpoint.notes.get("training")
     if not isinstance(data, Mapping):
         return None
-    return TrainedOn(**{field.name: data.get(field.name) for field in fields(TrainedOn)})
+    said = {**training, **data} if isinstance(training, Mapping) else data
+    return TrainedOn(**{field.name: said.get(field.name) for field in fields(TrainedOn)})
 
 
 def _source(name: str, vlm: str | None) -> str | None:

@@ -43,7 +43,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class TrainedOn:
-    """What a policy's training pictures were of, as their recorder wrote it down; None for what is not known.
+    """What a policy was trained on and how, as recorder and trainer wrote it down; None for what is not known.
 
     Attributes:
         scene: The scene's name.
@@ -51,6 +51,8 @@ class TrainedOn:
         renderer: Who drew the pictures.
         depth_bits: Of the renderer's depth buffer.
         reference_frame: SHA-256 of the pictures of a fixed state: machines that draw differently have different ones.
+        seed: Of the training.
+        recipe: Digest of the training but for its seed: policies of one recipe differ by luck alone.
     """
 
     scene: str | None = None
@@ -58,6 +60,8 @@ class TrainedOn:
     renderer: str | None = None
     depth_bits: int | None = None
     reference_frame: str | None = None
+    seed: int | None = None
+    recipe: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

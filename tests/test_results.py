@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from calvinbench.envs import chains
+from calvinbench.envs.calvin_scene import ASSET_DIGESTS
 from calvinbench.envs.scene import load_scene
 from calvinbench.envs.task_chains import single_task_chains
-from calvinbench.harness import tables
+from calvinbench.harness.report import gather
 from calvinbench.harness.runs import find_runs
 
 ROOT = Path(__file__).parents[1]
@@ -18,9 +19,14 @@ FOLDERS = sorted(file.parent.parent for file in (ROOT / "results").glob("*/repor
 def test_shipped_runs_are_complete_and_of_today_s_world(folder: Path):
     for run in find_runs(folder):
         assert run.num_missing == 0
-        assert run.description.asset_digest == load_scene(run.description.scene).digest()
+        assert run.description.asset_digest == _digest_of(run.description.scene)
         assert run.description.chain_digest == chains.digest(_chains_of(run.description))
         assert not any((session.commit or "").endswith("+changes") for session in run.description.sessions)
+
+
+def _digest_of(scene):
+    """CALVIN's scenes are not here; the digests of their files are known."""
+    return ASSET_DIGESTS[scene] if scene in ASSET_DIGESTS else load_scene(scene).digest()
 
 
 def _chains_of(description):
@@ -31,7 +37,7 @@ def _chains_of(description):
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_shipped_tables_are_made_from_the_shipped_records(folder: Path):
-    assert (folder / "report" / "table.md").read_text("utf-8") == tables.to_markdown(find_runs(folder))
+    assert (folder / "report" / "table.md").read_text("utf-8") == "\n".join(part.markdown for part in gather(find_runs(folder)))
 
 
 def test_every_shipped_folder_has_its_report_and_its_command():
@@ -42,5 +48,6 @@ def test_every_shipped_folder_has_its_report_and_its_command():
 
 
 def test_the_readme_s_table_is_the_shipped_one():
-    rows = tables.to_markdown(find_runs(ROOT / "results" / "baselines")).split("\n\n")[0]
+    (part,) = gather(find_runs(ROOT / "results" / "baselines"))
+    rows = part.markdown.split("\n\n")[0]
     assert rows in (ROOT / "README.md").read_text("utf-8")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import jinja2
+import numpy as np
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -26,6 +27,7 @@ from calvinbench.harness.published_results import PublishedResult
 from calvinbench.harness.records import ChainRecord
 from calvinbench.harness.runs import Run
 from calvinbench.harness.speed import speed
+from calvinbench.harness.table_notes import notes
 from calvinbench.harness.videos import VIDEOS_FOLDER
 
 _INTERVAL = re.compile(r"^(.*?) (\[.*\])$")
@@ -45,45 +47,105 @@ class _Cell:
     is_best: bool
 
 
-def write_page(
-    runs: Sequence[Run],
-    comparison: Comparison | None,
-    figures: Sequence[Drawn],
-    directory: Path,
-    published: Sequence[PublishedResult] = (),
-) -> str:
-    """The page as HTML, with everything in it but films, to which it links from its folder.
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What stands on top of a page: a table, what it says, and what must be said of it.
+
+    Attributes:
+        title: Of the suite.
+        part: What sets the runs apart from others of the report; empty where there are no others.
+        subtitle: How many runs of what.
+        verdict: Of the comparison; empty without one.
+        columns: Of the table.
+        rows: The runs.
+        means: Means over training seeds.
+        published: Published rows.
+        notes: Below the table.
+        pairs: Each two runs; None without a comparison.
+    """
+
+    title: str
+    part: str
+    subtitle: str
+    verdict: str
+    columns: list[str]
+    rows: list[list[_Cell]]
+    means: list[list[_Cell]]
+    published: list[list[str]]
+    notes: list[str]
+    pairs: dict[str, Any] | None
+
+
+def contents_of(
+    part: str, runs: Sequence[Run], comparison: Comparison | None, published: Sequence[PublishedResult] = ()
+) -> Contents:
+    """What is said of runs that stand in one table.
 
     Args:
+        part: See `Contents`.
         runs: The runs.
         comparison: The runs held against each other; None for one.
-        figures: What is drawn of them.
-        directory: Where the page will be.
         published: Published rows, shown below the runs.
     """
-    template = files("calvinbench.harness.html").joinpath("report.html").read_text("utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    first = runs[0].description
-    return environment.from_string(template).render(
+    first, table = runs[0].description, tables.marked_table(runs, comparison)
+    means = tables.seed_rows(runs, table.columns)
+    below = tables.published_rows(published, table.columns)
+    return Contents(
         title=f"calvinbench: {first.suite}" if first.suite else "calvinbench: report",
+        part=part,
         subtitle=f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} on scene {first.scene}, "
         f"{first.chains} {'starts of single tasks' if first.tasks else 'chains'} each",
         verdict="" if comparison is None else comparison.verdict,
-        columns=list(tables.text_table(runs).columns),
-        rows=_rows(runs),
-        published=tables.published_rows(published, tables.text_table(runs).columns).to_numpy().tolist(),
-        notes=tables.notes(runs, published),
+        columns=list(table.columns),
+        rows=_cells(table.to_numpy(), tables.is_best(runs).to_numpy()),
+        means=_cells(means.to_numpy(), np.zeros(means.shape, dtype=bool)),
+        published=below.to_numpy().tolist(),
+        notes=notes(runs, published, comparison),
         pairs=None if comparison is None else _pairs(comparison),
+    )
+
+
+def write_page(contents: Contents, runs: Sequence[Run], figures: Sequence[Drawn], directory: Path) -> str:
+    """The page as HTML, with everything in it but films, to which it links from its folder.
+
+    Args:
+        contents: What stands on top.
+        runs: The runs.
+        figures: What is drawn of them.
+        directory: Where the page will be.
+    """
+    return _fill(
+        "report.html",
+        contents=contents,
         figures=[{"caption": drawn.caption, "svg": _svg(drawn.axes, place)} for place, drawn in enumerate(figures)],
         runs=[{"label": label, "facts": _facts(run)} for run, label in zip(runs, labels(runs), strict=True)],
         data=_data(runs, directory),
     )
 
 
-def _rows(runs: Sequence[Run]) -> list[list[_Cell]]:
-    table, best = tables.text_table(runs), tables.is_best(runs)
+def write_overview(parts: Sequence[Contents], links: Sequence[str]) -> str:
+    """A page above several: all their tables and verdicts, and where the rest is.
+
+    Args:
+        parts: What stands on top of each page.
+        links: To the pages.
+    """
+    return _fill("overview.html", parts=list(zip(parts, links, strict=True)))
+
+
+def _fill(template: str, **content: Any) -> str:
+    def text_of(name: str) -> str:
+        return files("calvinbench.harness.html").joinpath(name).read_text("utf-8")
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FunctionLoader(text_of)
+    )
+    return environment.get_template(template).render(**content)
+
+
+def _cells(table: np.ndarray, is_best: np.ndarray) -> list[list[_Cell]]:
     rows = []
-    for cells, bolds in zip(table.to_numpy(), best.to_numpy(), strict=True):
+    for cells, bolds in zip(table, is_best, strict=True):
         parted = [_INTERVAL.match(cell) for cell in cells]
         rows.append(
             [

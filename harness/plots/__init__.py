@@ -7,6 +7,7 @@ plots.survival([load_run("runs/expert"), load_run("runs/random")])
 from calvinbench.harness.plots.first_failures import first_failures
 from calvinbench.harness.plots.forest import forest
 from calvinbench.harness.plots.latency import latency
+from calvinbench.harness.plots.memory import by_memory, memory
 from calvinbench.harness.plots.style import FORMATS, WIDTH_IN, save
 from calvinbench.harness.plots.survival import survival
 from calvinbench.harness.plots.task_bars import tasks
@@ -16,10 +17,12 @@ from calvinbench.harness.plots.training_losses import losses
 __all__ = [
     "FORMATS",
     "WIDTH_IN",
+    "by_memory",
     "first_failures",
     "forest",
     "latency",
     "losses",
+    "memory",
     "save",
     "survival",
     "tasks",

@@ -39,7 +39,8 @@ class Demo:
             return status(report.runs)
         if was_done:
             print(f"The demo is already done: its chains are in {suite.parent}. Delete that folder to run it afresh.\n")
-        tables.show(report.runs)
+        for part in report.parts:
+            tables.show(part.runs, comparison=part.comparison)
         print(
             "An untrained policy scores near zero: its weights are random, and it is here to show the machinery, from "
             "camera to action.\n"

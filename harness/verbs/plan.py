@@ -42,16 +42,16 @@ class Plan:
         if (self.difference is None) == (self.chains is None):
             raise ValueError("expected either --difference or --chains. Such as: calvinbench plan --difference 0.2")
         spread, correlation = self._spread_and_correlation()
-        words = ""
         found: dict[str, float] = {"standard_deviation": spread, "correlation": correlation, "power": self.power}
         if self.difference is not None:
             needed = num_chains_needed(self.difference, spread, correlation, self.power)
             found |= {"difference": self.difference, "chains": needed}
             words = f"{needed} chains, run by both policies, find a difference of {self.difference:g}"
-        elif self.chains is not None:
-            smallest = detectable_difference(self.chains, spread, correlation, self.power)
-            found |= {"chains": self.chains, "difference": smallest}
-            words = f"{self.chains} chains, run by both policies, find a difference of {smallest:.2f}"
+        else:
+            num_chains = int(self.chains or 0)
+            smallest = detectable_difference(num_chains, spread, correlation, self.power)
+            found |= {"chains": num_chains, "difference": smallest}
+            words = f"{num_chains} chains, run by both policies, find a difference of {smallest:.2f}"
         if self.json:
             print_json(found)
         else:

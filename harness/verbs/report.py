@@ -43,6 +43,9 @@ class Report:
         if self.json:
             print_json(report_as_json(report))
         else:
-            tables.show(report.runs, published=published)
+            for part in report.parts:
+                if part.title:
+                    print(f"{part.title}\n")
+                tables.show(part.runs, published=part.published, comparison=part.comparison)
             tell(f"Written: {', '.join(str(file) for file in report.files)}")
         return DONE

@@ -95,8 +95,13 @@ class Run:
             print_json({"out": str(suite.parent), "runs": [run_as_json(run) for run in runs]})
         else:
             from calvinbench.harness import tables
+            from calvinbench.harness.comparable import groups
+            from calvinbench.harness.comparison import compare_if_possible
 
-            tables.show(runs)
+            for group in groups(runs):
+                if group.title:
+                    print(f"{group.title}\n")
+                tables.show(group.runs, comparison=compare_if_possible(group.runs))
             tell(f"Kept in {suite.parent}. Figures and tables: calvinbench report {suite.parent}")
         return status(runs)
 
@@ -134,6 +139,6 @@ def evaluate(suite: Suite) -> "tuple[FinishedRun, ...]":
 
 def status(runs: "Sequence[FinishedRun]") -> int:
     """Failed where so many chains errored that the table means nothing."""
-    from calvinbench.harness.tables import has_too_many_errors
+    from calvinbench.harness.comparable import has_too_many_errors
 
     return FAILED if any(has_too_many_errors(run) for run in runs) else DONE

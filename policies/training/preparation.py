@@ -1,6 +1,9 @@
 """Model and data made ready for training: parts frozen and adapted, demonstrations cut as the memory wants them."""
 
-from dataclasses import dataclass, field, replace
+import json
+import re
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +45,29 @@ class Training:
     validation: Windows | None
     plan: BatchPlan
     notes: dict[str, Any] = field(default_factory=dict)
+
+    def recipe(self, step: int) -> str:
+        """Digest of what was trained how and for how long, but for seeds: policies of one recipe differ by luck alone.
+
+        Args:
+            step: Optimiser steps.
+        """
+        content = {
+            "policy": re.sub(r",seed=[^,]*", "", self.settings.policy),
+            "data": self.notes["data"],
+            "windows": len(self.windows),
+            "tasks": self.settings.tasks,
+            "paraphrases": self.settings.paraphrases,
+            "trainable": asdict(self.settings.trainable),
+            "optimization": {
+                name: value
+                for name, value in asdict(self.settings.optimization).items()
+                if name not in ("seed", "batch_size", "gradient_accumulation_steps", "num_workers")
+            },
+            "effective_batch_size": self.plan.effective_batch_size,
+            "step": step,
+        }
+        return sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
     @property
     def num_steps(self) -> int:

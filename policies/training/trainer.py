@@ -243,6 +243,8 @@ class Trainer:
                 "seconds": round(self.progress.seconds),
                 "effective_batch_size": self.training.plan.effective_batch_size,
                 "validation_loss": validation_loss,
+                "seed": self.training.settings.optimization.seed,
+                "recipe": self.training.recipe(self.progress.step),
             }
         }
 

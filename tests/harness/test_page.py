@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import pytest
 
@@ -133,3 +134,30 @@ def test_the_command_opens_the_page_or_says_where_it_is(run_fake, tmp_path, monk
         assert ("No browser was found" in said.err) is not has_browser
     assert opened == [page.as_uri()] * 2
     assert cli.main(["view"]) == 2
+
+
+# --- several tables ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def overview(run_fake, tmp_path):
+    for policy in ("solver", "idle"):
+        run_fake(policy, directory=tmp_path / "suite" / policy)
+    file = run_fake("raises", directory=tmp_path / "suite" / "raises").directory / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"scene": "<another>"}))
+    return write_report([tmp_path / "suite"]).directory
+
+
+def test_a_page_above_shows_every_table_and_leads_to_the_rest(overview):
+    text = (overview / "index.html").read_text()
+    page = Page(text)
+    assert page.open == []
+    assert page.texts["h2"] == ["scene fake", "scene <another>"]
+    assert page.texts["td"].count("idle") == 1
+    links = [unquote(link) for link in page.links]
+    assert links == ["scene-fake/index.html", "scene-another/index.html"]
+    for link in links:
+        below = Page((overview / link).read_text())
+        assert below.open == []
+        assert "../index.html" in below.links
+    assert any("distinguishable in average length" in said for said in page.texts["p"])

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from calvinbench.harness import plots
 from calvinbench.harness.comparison import compare
 from calvinbench.harness.statistics import survival_curve, task_success
+from calvinbench.policies.policy import Memory
 
 
 @pytest.fixture
@@ -149,3 +150,34 @@ def test_a_run_without_a_failure_has_an_empty_map(runs):
     solved = replace(runs[0], records=tuple(r for r in runs[0].records if r.outcome == "solved"))
     assert len(plots.first_failures(solved).texts) == 0
     assert len(plots.first_failures(replace(runs[0], records=())).texts) == 0
+
+
+# --- what a policy remembers ------------------------------------------------------------------------------------------
+
+
+def remembering(run, span, reset="subtask", **changes):
+    return replace(run, description=replace(run.description, memory=Memory(span=span, reset=reset), **changes))
+
+
+def test_success_is_shown_by_memory_setting_the_shortest_first(runs):
+    solver, idle, _ = runs
+    kinds = [("unbounded", "chain"), ("window:16", "subtask"), ("window:8", "subtask"), ("none", "subtask")]
+    same = [remembering(solver, span, reset, label="vlm") for span, reset in kinds]
+    ax = plots.memory([*same, idle])
+    assert [text.get_text() for text in ax.get_xticklabels()] == [
+        "none",
+        "window:8\nreset: subtask",
+        "window:16\nreset: subtask",
+        "unbounded\nreset: chain",
+    ]
+    (bars,) = ax.containers  # idle is there with one setting alone
+    assert sorted(bars.lines[0].get_xdata()) == [0, 1, 2, 3]
+    assert set(bars.lines[0].get_ydata()) == {solver.completed.mean()}
+
+
+def test_policies_of_one_setting_do_not_overlap(runs):
+    same = [remembering(run, span, label=run.description.policy) for run in runs[:2] for span in ("none", "window:8")]
+    ax = plots.memory(same)
+    places = [place for bars in ax.containers for place in bars.lines[0].get_xdata()]
+    assert len(set(places)) == 4
+    assert plots.by_memory([*runs, replace(same[0], records=())]) == {}

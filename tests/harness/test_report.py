@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import pandas as pd
@@ -6,6 +7,7 @@ import pytest
 from calvinbench.harness import report
 from calvinbench.harness.comparable import RunsDifferError, require_comparable
 from calvinbench.harness.report import write_report
+from calvinbench.harness.runs import load_run
 
 FIGURES = ("survival", "tasks", "pairs", "latency", "tradeoff", "first-failures-idle", "first-failures-solver")
 
@@ -18,6 +20,7 @@ def test_a_report_has_tables_and_figures(run_fake, tmp_path):
     names = sorted(path.name for path in written.directory.iterdir())
     assert names == sorted(
         ["table.md", "table.tex", "table.csv", "tasks.csv", "speed.csv", "pairs.md", "pairs.csv", "index.html"]
+        + ["conditional.csv", "first-failures.csv"]
         + [f"{figure}.{suffix}" for figure in FIGURES for suffix in ("pdf", "svg", "png")]
     )
     assert sorted(path.name for path in written.files) == names
@@ -94,3 +97,59 @@ def test_a_run_without_a_finished_chain_can_be_reported(run_fake):
     run = run_fake("solver")
     (run.directory / "chains.jsonl").write_text("")
     assert "not complete: 0 of 6 chains" in write_report([run.directory]).markdown
+
+
+# --- several tables ---------------------------------------------------------------------------------------------------
+
+
+def given_as(run, **changes):
+    """A run's folder, its description changed."""
+    file = run.directory / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_scenes_and_instructions_have_tables_of_their_own(run_fake, tmp_path):
+    for name in ("a", "b", "c"):
+        run_fake("solver", directory=tmp_path / name)
+    given_as(load_run(tmp_path / "b"), scene="another", asset_digest="x")
+    given_as(load_run(tmp_path / "c"), instructions="paraphrases/held out.yaml", instruction_digest="x")
+    written = write_report([tmp_path])
+    titles = [part.title for part in written.parts]
+    scene = load_run(tmp_path / "a").description.scene
+    sentences = load_run(tmp_path / "a").description.instructions
+    assert titles == [
+        f"scene {scene}, instructions {sentences}",
+        f"scene another, instructions {sentences}",
+        f"scene {scene}, instructions held out.yaml",
+    ]
+    assert all(len(part.runs) == 1 and part.comparison is None for part in written.parts)
+    folders = sorted(path.name for path in written.directory.iterdir() if path.is_dir())
+    assert f"scene-{scene}-instructions-held-out.yaml" in folders
+    assert all((written.directory / folder / "survival.pdf").is_file() for folder in folders)
+    text = (written.directory / "table.md").read_text()
+    assert text == written.markdown
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [f"## {title}" for title in titles]
+    assert all(file.is_file() for file in written.files)
+
+
+def test_other_terms_within_a_scene_are_still_refused(run_fake, tmp_path):
+    for name in ("a", "b", "c"):
+        run_fake("solver", directory=tmp_path / name)
+    given_as(load_run(tmp_path / "b"), scene="another")
+    given_as(load_run(tmp_path / "c"), scene="another", max_steps=9)
+    with pytest.raises(RunsDifferError, match="max_steps: 10 and 9"):
+        write_report([tmp_path])
+    assert not (tmp_path / "report").exists()
+
+
+def test_training_seeds_and_memory_settings_are_reported(run_fake, tmp_path):
+    said = {"label": "vlm", "training_recipe": "r"}
+    for seed, name in enumerate(("solver", "idle")):
+        given_as(run_fake(name, directory=tmp_path / name), **said, training_seed=seed)
+    memory = {"span": "window:8", "reset": "chain"}
+    given_as(run_fake("solver", directory=tmp_path / "kept"), **said, training_seed=0, memory=memory)
+    written = write_report([tmp_path])
+    names = {path.name for path in written.files}
+    assert {"seeds.csv", "memory.pdf"} <= names
+    assert pd.read_csv(written.directory / "seeds.csv")["seeds"].tolist() == ["0 1"]
+    assert "mean of 2 training seeds" in (written.directory / "index.html").read_text()

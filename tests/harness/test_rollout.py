@@ -2,6 +2,7 @@ from itertools import count
 
 import numpy as np
 import pytest
+import torch
 from fakes import CHAINS, SOLVER_COMPLETES, Forgetful, Idle, Solver, make_fake_world
 
 from calvinbench.envs.chain_env import ChainEnv
@@ -9,6 +10,8 @@ from calvinbench.envs.instructions import embedded_instructions
 from calvinbench.harness import clock
 from calvinbench.harness.jobs import make_job
 from calvinbench.harness.rollout import run_chain
+from calvinbench.policies.chunk_rule import ChunkRule
+from calvinbench.policies.chunks import ChunkExecutor
 from calvinbench.policies.policy import Decision
 
 
@@ -66,6 +69,57 @@ def test_memory_is_cleared_at_each_subtask_or_not_at_all(reset, num_resets):
     policy = Forgetful(reset)
     assert roll(policy).completed == 5
     assert policy.num_resets == num_resets
+
+
+class Chunked(Forgetful):
+    """Predicts four actions for the task at hand and executes them all; notes which of which chunk, for what task."""
+
+    def __init__(self, reset):
+        super().__init__(reset)
+        self._executor = ChunkExecutor(ChunkRule.parse("first:4"), chunk_length=4)
+        self._num_chunks = 0
+        self.executed = []
+
+    def initial_state(self, batch_size, seeds=None):
+        return self._executor.initial_state(batch_size)
+
+    def reset_state(self, state, rows):
+        return self._executor.forget(state, torch.from_numpy(rows))
+
+    def act(self, observations, instructions, state, privileged=None):
+        asked = int(self._executor.needs_prediction(state).sum())
+        chunk = torch.zeros(asked, 4, 7)
+        if asked:
+            self._num_chunks += 1
+            wanted = Solver.act(self, observations, instructions, (0,), privileged).actions[0]
+            chunk[0] = torch.from_numpy(wanted)
+            chunk[0, :, 4] = 0.01 * self._num_chunks + 0.001 * torch.arange(4)
+        actions, state = self._executor.advance(state, chunk)
+        number, place = divmod(round(1000 * float(actions[0, 4])), 10)
+        self.executed.append((privileged[0].task, number, place))
+        return Decision(actions.numpy(), state)
+
+
+def test_a_chunk_ends_with_its_subtask():
+    policy = Chunked("subtask")
+    assert roll(policy).completed == 5
+    slider, drawer = "move_slider_left", "open_drawer"
+    # The slider takes seven steps: the last action of its second chunk is never executed.
+    assert policy.executed[:7] == [(slider, 1, place) for place in range(4)] + [
+        (slider, 2, place) for place in range(3)
+    ]
+    assert policy.executed[7:13] == [(drawer, 3, place) for place in range(4)] + [(drawer, 4, 0), (drawer, 4, 1)]
+    assert policy.executed[13:15] == [("turn_on_lightbulb", 5, 0), ("turn_on_led", 6, 0)]
+
+
+def test_a_memory_of_the_whole_chain_carries_a_chunk_into_the_next_subtask():
+    policy = Chunked("chain")
+    roll(policy, max_steps=20)
+    assert policy.executed[6:9] == [
+        ("move_slider_left", 2, 2),
+        ("open_drawer", 2, 3),  # left of what was predicted for the slider
+        ("open_drawer", 3, 0),
+    ]
 
 
 def test_an_error_before_the_first_step_counts_at_the_first_subtask():

@@ -10,7 +10,10 @@ import pytest
 from rich.console import Console
 
 from calvinbench.harness import tables
+from calvinbench.harness.comparison import compare
 from calvinbench.harness.labels import labels
+from calvinbench.harness.published_results import published_results
+from calvinbench.harness.table_notes import notes
 from calvinbench.policies.policy import Memory
 
 
@@ -73,10 +76,13 @@ def test_runs_of_one_label_are_told_apart_by_what_differs(runs):
 
     assert label(policy="untrained:kosmos2,seed=1") == ("m, idle", "m, untrained:kosmos2,seed=1", "n")
     assert label(seed=3) == ("m, seed 0", "m, seed 3", "n")
-    assert label(memory=Memory(span="unbounded", reset="chain"))[:2] == (
+    assert label(memory=Memory(span="window:8", reset="subtask"))[:2] == ("m, memory none", "m, memory window:8")
+    assert label(memory=Memory(span="none", reset="chain"))[:2] == (
         "m, memory reset at subtask",
         "m, memory reset at chain",
     )
+    assert label(chunk_rule="ensemble")[:2] == ("m, chunk rule first", "m, chunk rule ensemble")
+    assert label(training_seed=1)[:2] == ("m, training seed None", "m, training seed 1")
     twins = [renamed(runs[1], label="m"), replace(renamed(runs[1], label="m"), directory=Path("elsewhere"))]
     assert labels(twins)[1] == "m, elsewhere"
 
@@ -103,19 +109,19 @@ def test_on_a_narrow_terminal_every_number_is_whole(runs):
 
 def test_the_notes_say_protocol_errors_untrained_and_incomplete(runs):
     some = [runs[2], renamed(runs[1], policy="untrained:kosmos2", label="kosmos2 (untrained)", chains=9)]
-    notes = "\n".join(tables.notes(some))
-    assert "Official: no, because the scene is fake, not D; 6 chains, not the published 1000" in notes
-    assert "10 steps a subtask, scene fake, instruction set calvinbench" in notes
-    assert "3 of 6 chains of solver † errored (more than 1%)" in notes
-    assert "untrained, with random weights: kosmos2 (untrained)" in notes
-    assert "kosmos2 (untrained) is not complete: 6 of 9 chains" in notes
+    said = "\n".join(notes(some))
+    assert "Official: no, because the scene is fake, not D; 6 chains, not the published 1000" in said
+    assert "10 steps a subtask, scene fake, instruction set calvinbench" in said
+    assert "3 of 6 chains of solver † errored (more than 1%)" in said
+    assert "untrained, with random weights: kosmos2 (untrained)" in said
+    assert "kosmos2 (untrained) is not complete: 6 of 9 chains" in said
 
 
 def test_figures_of_the_embedded_scene_are_said_not_to_be_calvins(runs):
     """The scene of these runs is another."""
     ours = [replace(run, description=replace(run.description, scene="embedded")) for run in runs]
-    assert "not comparable with published ones" in "\n".join(tables.notes(ours))
-    assert "not comparable" not in "\n".join(tables.notes(runs))
+    assert "not comparable with published ones" in "\n".join(notes(ours))
+    assert "not comparable" not in "\n".join(notes(runs))
 
 
 def test_latex_is_booktabs_and_escapes_what_latex_would_take_for_itself(runs):
@@ -160,3 +166,66 @@ def test_tasks_are_counted_by_run(runs):
     table = tables.task_table(runs[:1]).set_index("task")
     assert (table.loc["open_drawer", "solved"], table.loc["open_drawer", "reached"]) == (4, 4)
     assert (table.loc["stack_block", "solved"], table.loc["stack_block", "reached"]) == (0, 2)
+
+
+# --- what was found out stands in the table ---------------------------------------------------------------------------
+
+
+def many(run, times=20, **changes):
+    """The run's records again and again, as chains of their own."""
+    count = len(run.records)
+    records = [replace(record, chain=record.chain + count * turn) for turn in range(times) for record in run.records]
+    return replace(renamed(run, chains=count * times, **changes), records=tuple(records))
+
+
+def test_what_is_not_told_from_the_best_is_marked(runs):
+    best, idle = many(runs[0], label="best", privileged=False), many(runs[1], label="idle")
+    twin = many(runs[0], label="twin", privileged=False)
+    almost = replace(twin, records=(*twin.records[:-1], replace(twin.records[-1], completed=0)))
+    fair = [best, idle, almost]
+    comparison = compare(fair)
+    assert comparison.best == ("best", "twin")
+    lines = tables.to_markdown(fair, comparison=comparison).splitlines()
+    cells = [line.split(" | ")[7].strip().partition(" [")[0] for line in lines[2:5]]
+    assert cells == [f"**{best.completed.mean():.2f}", "0.00", f"{almost.completed.mean():.2f} \u2248"]
+    assert "\u2248 not distinguishable from the best" in "\n".join(lines)
+    assert tables.to_latex(fair, comparison=comparison).count(f"{almost.completed.mean():.2f} $\\approx$ [") == 1
+    assert "\u2248" not in tables.to_markdown(fair)
+
+
+def test_success_by_position_is_of_those_that_got_there(runs):
+    table = tables.conditional_table(runs[:1])
+    completed = [record.completed for record in runs[0].records]
+    assert table["reached"].tolist() == [sum(done >= k for done in completed) for k in range(5)]
+    assert table["solved"].tolist() == [sum(done >= k for done in completed) for k in range(1, 6)]
+    assert (table["rate"].dropna() == (table["solved"] / table["reached"]).dropna()).all()
+
+
+def test_first_failures_are_counted_by_task_and_position(runs):
+    table = tables.first_failure_table(runs)
+    unsolved = [record for run in runs for record in run.records if record.outcome != "solved"]
+    assert table["chains"].sum() == len(unsolved)
+    last = unsolved[0].subtasks[-1]
+    row = table[(table["task"] == last.task) & (table["position"] == len(unsolved[0].subtasks))]
+    assert len(row) >= 1
+    assert tables.first_failure_table([replace(runs[0], records=())]).empty
+
+
+def test_training_seeds_have_a_row_for_their_mean_in_every_form(runs):
+    seeds = [
+        renamed(runs[place], label="vlm", privileged=False, training_seed=place, training_recipe="r")
+        for place in (0, 1)
+    ]
+    lines = [line.split(" | ")[0].strip("| *") for line in tables.to_markdown(seeds).splitlines()[2:5]]
+    assert lines == ["vlm, training seed 0", "vlm, training seed 1", "vlm, mean of 2 training seeds"]
+    row = tables.seed_rows(seeds, tables.text_table(seeds).columns).iloc[0]
+    assert row["Method"] == "vlm, mean of 2 training seeds"
+    assert row["n"] == "2 x 6"
+    assert row["Avg. Len."].startswith(f"{(seeds[0].completed.mean() + seeds[1].completed.mean()) / 2:.2f} [")
+    assert "Means of training seeds" in "\n".join(notes(seeds))
+    latex = tables.to_latex(seeds, published_results("ABC->D")[:1]).splitlines()
+    place = next(place for place, line in enumerate(latex) if line.startswith("vlm, mean of 2"))
+    assert latex[place + 1 : place + 2] != ["\\bottomrule"]
+    output = io.StringIO()
+    tables.show(seeds, Console(file=output, force_terminal=True, color_system=None, width=220))
+    assert "mean of 2 training seeds" in " ".join(output.getvalue().split())

@@ -41,6 +41,22 @@ def test_steps_end_with_the_epochs_or_the_number_whichever_comes_first(data, tmp
     assert make_training(data, tmp_path, max_epochs=2, max_steps=50).num_steps == 14
 
 
+def test_a_recipe_is_all_that_weights_depend_on_but_seeds(data, tmp_path):
+    recipe = make_training(data, tmp_path).recipe(5)
+    assert make_training(data, tmp_path, seed=7, num_workers=1).recipe(5) == recipe
+    assert make_training(data, tmp_path / "elsewhere").recipe(5) == recipe
+    same_batch = {"batch_size": 1, "gradient_accumulation_steps": 2}
+    assert make_training(data, tmp_path, **same_batch).recipe(5) == recipe
+    others = [
+        make_training(data, tmp_path).recipe(6),
+        make_training(data, tmp_path, learning_rate=1.5e-3).recipe(5),
+        make_training(data, tmp_path, batch_size=3).recipe(5),
+        make_training(data, tmp_path, tasks=("turn_on_led",)).recipe(5),
+        make_training(data, tmp_path, trainable=TrainableParts(train_vision=False)).recipe(5),
+    ]
+    assert len({recipe, *others}) == 6
+
+
 def test_pictures_come_in_the_backbones_sizes(data, tmp_path):
     windows = make_training(data, tmp_path).windows
     window = windows[windows.order(0)[0]]

@@ -278,6 +278,8 @@ def test_a_checkpoint_says_what_it_was_trained_on_and_remembers_as_it_was_traine
         "seconds": read.notes["training"]["seconds"],
         "effective_batch_size": 2,
         "validation_loss": None,
+        "seed": made.training.settings.optimization.seed,
+        "recipe": made.training.recipe(3),
     }
 
 

@@ -1,0 +1,69 @@
+"""Success against what the policy remembers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from calvinbench.harness.comparable import are_of_tasks
+from calvinbench.harness.labels import memory_in_words
+from calvinbench.harness.plots.style import axes, legend, looks
+from calvinbench.harness.runs import Run
+from calvinbench.harness.statistics import average_length
+
+_BOOTSTRAP_SEED = 0
+_WIDTH = 0.5
+"""Over which marks of one setting are spread, in units of the distance to the next."""
+
+
+def by_memory(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """The runs of each label that is there with several memory settings; runs without a finished chain are left out."""
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        if run.records:
+            found.setdefault(run.description.label, []).append(run)
+    return {label: same for label, same in found.items() if len({memory_in_words(run) for run in same}) > 1}
+
+
+def memory(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
+    """Average length (success of single tasks) of each policy by its memory setting, with 95% intervals.
+
+    Returns the axes drawn into.
+
+    Args:
+        runs: Runs; drawn are the policies that are there with several settings, see `by_memory`.
+        ax: Where to draw; None for a new figure.
+    """
+    found = by_memory(runs)
+    settings = sorted({memory_in_words(run): run for same in found.values() for run in same}.items(), key=_order)
+    places = {words: place for place, (words, _) in enumerate(settings)}
+    with axes(ax, height_in=2.4) as ax:  # noqa: PLR1704
+        for number, ((label, same), look) in enumerate(zip(found.items(), looks(len(found)), strict=True)):
+            aside = _WIDTH * ((number + 0.5) / len(found) - 0.5)
+            means = [average_length(run.completed, np.random.default_rng(_BOOTSTRAP_SEED)) for run in same]
+            reach = [(mean.value - mean.interval.low, mean.interval.high - mean.value) for mean in means]
+            ax.errorbar(
+                [places[memory_in_words(run)] + aside for run in same],
+                [mean.value for mean in means],
+                yerr=np.clip(np.array(reach).T, 0, None),
+                fmt=look.marker,
+                color=look.colour,
+                markersize=4,
+                elinewidth=1.0,
+                capsize=2,
+                label=label,
+            )
+        ax.set_xticks(list(places.values()), [words.replace(", reset at ", "\nreset: ") for words in places])
+        ax.set_xlim(-0.5, max(len(places), 1) - 0.5)
+        ax.set_xlabel("memory")
+        ax.set_ylabel("success" if are_of_tasks(runs) else "average length")
+        legend(ax)
+        return ax
+
+
+def _order(setting: tuple[str, Run]) -> tuple[float, str]:
+    """The shortest memory first."""
+    words, run = setting
+    span = run.description.memory.span
+    lengths = {"none": 0.0, "unbounded": float("inf")}
+    return (lengths[span] if span in lengths else float(span.partition(":")[2]), words)
