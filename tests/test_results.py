@@ -37,7 +37,8 @@ def _chains_of(description):
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_shipped_tables_are_made_from_the_shipped_records(folder: Path):
-    assert (folder / "report" / "table.md").read_text("utf-8") == "\n".join(part.markdown for part in gather(find_runs(folder)))
+    made = "\n".join(part.markdown for part in gather(find_runs(folder)))
+    assert (folder / "report" / "table.md").read_text("utf-8") == made
 
 
 def test_every_shipped_folder_has_its_report_and_its_command():
