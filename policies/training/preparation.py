@@ -121,12 +121,17 @@ def prepare(
     return Training(
         settings=settings,
         model=model,
-        config=replace(config, trainable=settings.trainable, origin="trained here"),
+        config=replace(config, trainable=settings.trainable, origin=_origin(config.origin)),
         windows=windows,
         validation=None if validation is None else Windows(validation, plain, tasks),
         plan=plan,
         notes={"data": {"name": name} | {key: details.get(key) for key in _KEPT_OF_DATA}},
     )
+
+
+def _origin(before: str) -> str:
+    """What labels will say: where training began from pretrained weights, they say that too."""
+    return "pretrained VLM, trained here" if before.startswith("pretrained VLM") else "trained here"
 
 
 def window_settings(settings: TrainingSettings, config: PolicyConfig, chunk_length: int) -> WindowSettings:

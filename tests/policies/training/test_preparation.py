@@ -1,10 +1,14 @@
 """What is trained is made ready as the policy's memory and the settings want it, or refused."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from small import make_training
 
+from calvinbench.policies.demonstrations.opening import TRAINING, open_data
 from calvinbench.policies.trainable import TrainableParts
+from calvinbench.policies.training.preparation import prepare
 
 
 def test_a_memory_of_a_window_is_trained_on_windows_of_its_size_that_begin_anywhere(data, tmp_path):
@@ -55,6 +59,23 @@ def test_a_recipe_is_all_that_weights_depend_on_but_seeds(data, tmp_path):
         make_training(data, tmp_path, trainable=TrainableParts(train_vision=False)).recipe(5),
     ]
     assert len({recipe, *others}) == 6
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("untrained", "trained here"),
+        ("untrained, seed 3", "trained here"),
+        ("pretrained VLM, untrained head", "pretrained VLM, trained here"),
+        ("pretrained VLM, trained here", "pretrained VLM, trained here"),
+        ("shipped with calvinbench", "trained here"),
+    ],
+)
+def test_the_label_says_where_training_began(data, tmp_path, before, after):
+    begun = make_training(data, tmp_path)
+    config = replace(begun.config, origin=before)
+    made = prepare(begun.settings, begun.model, config, open_data(data, TRAINING))
+    assert made.config.origin == after
 
 
 def test_pictures_come_in_the_backbones_sizes(data, tmp_path):
