@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from calvinbench.harness.comparable import are_of_tasks
 from calvinbench.harness.labels import memory_in_words
-from calvinbench.harness.plots.style import axes, legend, looks
+from calvinbench.harness.plots.style import axes, legend, looks, marks
 from calvinbench.harness.runs import Run
 from calvinbench.harness.statistics import average_length
 
@@ -41,18 +41,7 @@ def memory(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
         for number, ((label, same), look) in enumerate(zip(found.items(), looks(len(found)), strict=True)):
             aside = _WIDTH * ((number + 0.5) / len(found) - 0.5)
             means = [average_length(run.completed, np.random.default_rng(_BOOTSTRAP_SEED)) for run in same]
-            reach = [(mean.value - mean.interval.low, mean.interval.high - mean.value) for mean in means]
-            ax.errorbar(
-                [places[memory_in_words(run)] + aside for run in same],
-                [mean.value for mean in means],
-                yerr=np.clip(np.array(reach).T, 0, None),
-                fmt=look.marker,
-                color=look.colour,
-                markersize=4,
-                elinewidth=1.0,
-                capsize=2,
-                label=label,
-            )
+            marks(ax, [places[memory_in_words(run)] + aside for run in same], means, look, label)
         ax.set_xticks(list(places.values()), [words.replace(", reset at ", "\nreset: ") for words in places])
         ax.set_xlim(-0.5, max(len(places), 1) - 0.5)
         ax.set_xlabel("memory")

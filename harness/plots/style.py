@@ -1,15 +1,18 @@
 """How all figures look: 8 pt text at a width of 3.4 inches for a two-column paper, in colour and in grey."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 from textwrap import fill
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from calvinbench.harness.statistics import Mean
 
 WIDTH_IN = 3.4
 FORMATS = ("pdf", "svg", "png")
@@ -67,6 +70,30 @@ def axes(ax: Axes | None, height_in: float) -> Iterator[Axes]:
 def looks(num_runs: int) -> list[Look]:
     """A look for each run, in order."""
     return list(islice(cycle(LOOKS), num_runs))
+
+
+def marks(ax: Axes, places: Sequence[float], means: Sequence[Mean], look: Look, label: str) -> None:
+    """A mark for each mean, with its interval upright.
+
+    Args:
+        ax: Where to draw.
+        places: On the x axis.
+        means: As many.
+        look: Colour and marker.
+        label: For the legend.
+    """
+    reach = [(mean.value - mean.interval.low, mean.interval.high - mean.value) for mean in means]
+    ax.errorbar(
+        places,
+        [mean.value for mean in means],
+        yerr=np.clip(np.array(reach).T, 0, None),
+        fmt=look.marker,
+        color=look.colour,
+        markersize=4,
+        elinewidth=1.0,
+        capsize=2,
+        label=label,
+    )
 
 
 def legend(ax: Axes) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from calvinbench.harness.labels import labels
-from calvinbench.harness.plots.style import axes, legend, looks
+from calvinbench.harness.plots.style import axes, legend, looks, marks
 from calvinbench.harness.runs import Run
 from calvinbench.harness.speed import speed
 from calvinbench.harness.statistics import average_length
@@ -27,18 +27,7 @@ def tradeoff(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
             if np.isnan(took) or not run.records:
                 continue
             mean = average_length(run.completed, np.random.default_rng(_BOOTSTRAP_SEED))
-            reach = [[mean.value - mean.interval.low], [mean.interval.high - mean.value]]
-            ax.errorbar(
-                [took],
-                [mean.value],
-                yerr=np.clip(reach, 0, None),
-                fmt=look.marker,
-                color=look.colour,
-                markersize=4,
-                elinewidth=1.0,
-                capsize=2,
-                label=label,
-            )
+            marks(ax, [took], [mean], look, label)
         ax.set_xscale("log")
         ax.set_xlabel("policy, ms a step (median)")
         ax.set_ylabel("average length")
