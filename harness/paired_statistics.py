@@ -84,7 +84,8 @@ def paired_difference(
     """How much longer the first run's chains are on average.
 
     Where fewer than 5 chains differ from the rest in their difference, a bootstrap would claim too much; then a bound
-    is given, as in `statistics.average_length`, with differences from -`max_length` to `max_length`.
+    is given, as in `statistics.average_length`, with differences from -`max_length` to `max_length`. Fewer than 5
+    clusters tell nothing of others: the interval is then all that a difference may be.
 
     Args:
         first: Subtasks completed in each chain, 0..5.
@@ -110,6 +111,9 @@ def paired_difference(
     p_value = sign_flip_p_value(
         np.bincount(np.unique(grouped, return_inverse=True)[1], weights=differences).astype(int)
     )
+    if clusters is not None and len(np.unique(clusters)) < EXACT_NEAR_EDGE:
+        whole = Interval(-float(max_length), float(max_length))
+        return PairedDifference(value, whole, "exact bound", p_value, len(first))
     counts = np.bincount(differences + max_length)
     commonest = int(counts.argmax())
     if len(differences) - counts[commonest] < EXACT_NEAR_EDGE:

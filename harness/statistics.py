@@ -206,6 +206,8 @@ def clustered_average_length(
 ) -> Mean:
     """As `average_length`, drawing clusters: CALVIN's 1000 chains begin in 192 initial states.
 
+    Fewer than 5 clusters tell nothing of others: the interval is then all that a mean may be.
+
     Args:
         completed: Subtasks completed in each chain, 0..5.
         clusters: A number for each chain, the same for those that begin alike.
@@ -214,6 +216,8 @@ def clustered_average_length(
         num_resamples: Bootstrap samples.
     """
     plain = average_length(completed, generator, confidence, num_resamples)
+    if len(np.unique(clusters)) < EXACT_NEAR_EDGE:
+        return Mean(plain.value, Interval(0.0, float(NUM_SUBTASKS)), "exact bound")
     if plain.method != "bootstrap":
         return plain
     means = resampled_cluster_means(completed, clusters, generator, num_resamples)

@@ -58,7 +58,10 @@ def summarize(run: Run) -> Summary:
 
 
 def number_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a run, with rates from 0 to 1 and the ends of their intervals in columns of their own; for programs."""
+    """One row a run, with rates from 0 to 1 and the ends of their intervals in columns of their own; for programs.
+
+    Rates have Clopper-Pearson's interval too (`_exact`), average lengths one over initial states (`_clustered`).
+    """
     rows = []
     for summary, label in zip(map(summarize, runs), labels(runs), strict=True):
         description = summary.run.description
@@ -69,7 +72,9 @@ def number_table(runs: Sequence[Run]) -> pd.DataFrame:
             "privileged": description.privileged,
         }
         for k, rate in enumerate(summary.success, start=1):
+            exact = statistics.clopper_pearson(rate.num_successes, rate.num_trials)
             row |= {str(k): rate.rate, f"{k}_low": rate.interval.low, f"{k}_high": rate.interval.high}
+            row |= {f"{k}_exact_low": exact.low, f"{k}_exact_high": exact.high}
         length = summary.average_length
         row |= {"Avg. Len.": length.value, "Avg. Len._low": length.interval.low, "Avg. Len._high": length.interval.high}
         of_states = summary.clustered.interval

@@ -155,3 +155,10 @@ def test_of_single_tasks_no_difference_is_beyond_one():
     interval = paired_difference(same, same, generator(), max_length=1).interval
     assert interval.high == pytest.approx(1 - 0.025 ** (1 / 400))  # Clopper-Pearson of 400 in 400
     assert interval.low == -interval.high
+
+
+def test_few_clusters_tell_nothing_of_others():
+    first, second = np.full(40, 3), np.arange(40) % 3
+    found = paired_difference(first, second, generator(), np.arange(40) % 4)
+    assert (found.interval.low, found.interval.high) == (-5.0, 5.0)
+    assert not found.is_distinguishable

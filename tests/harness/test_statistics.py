@@ -174,3 +174,9 @@ def test_where_all_chains_agree_clusters_do_not_make_it_certain():
     found = statistics.clustered_average_length(completed, np.arange(100) % 10, generator())
     assert found.method == "exact bound"
     assert found.interval.low < 4.9
+
+
+def test_few_clusters_tell_nothing_of_others():
+    completed = np.random.default_rng(0).integers(0, 6, 400)
+    found = statistics.clustered_average_length(completed, np.arange(400) % 4, generator())
+    assert (found.interval.low, found.interval.high, found.method) == (0.0, 5.0, "exact bound")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from calvinbench.harness import tables
+from calvinbench.harness import statistics, tables
 from calvinbench.harness.comparison import compare
 from calvinbench.harness.labels import labels
 from calvinbench.harness.published_results import published_results
@@ -166,6 +166,16 @@ def test_tasks_are_counted_by_run(runs):
     table = tables.task_table(runs[:1]).set_index("task")
     assert (table.loc["open_drawer", "solved"], table.loc["open_drawer", "reached"]) == (4, 4)
     assert (table.loc["stack_block", "solved"], table.loc["stack_block", "reached"]) == (0, 2)
+
+
+def test_programs_get_exact_intervals_and_those_over_initial_states_too(runs):
+    big = many(runs[0], 60)
+    row = tables.number_table([big]).iloc[0]
+    exact = statistics.clopper_pearson(int((big.completed >= 2).sum()), 360)
+    assert (row["2_exact_low"], row["2_exact_high"]) == (exact.low, exact.high)
+    assert row["2_exact_low"] < row["2_low"] < row["2"] < row["2_high"] < row["2_exact_high"]
+    # All chains begin alike, and one initial state tells nothing of others.
+    assert (row["Avg. Len._clustered_low"], row["Avg. Len._clustered_high"]) == (0, 5)
 
 
 # --- what was found out stands in the table ---------------------------------------------------------------------------
