@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from calvinbench.envs.chain_env import SOLVED
+from calvinbench.envs.tasks import TASKS
 from calvinbench.harness.plots.style import axes
 from calvinbench.harness.records import NUM_SUBTASKS
 from calvinbench.harness.runs import Run
@@ -23,7 +24,7 @@ def first_failures(run: Run, ax: Axes | None = None) -> Axes:
     counts = Counter(
         (record.subtasks[-1].task, len(record.subtasks)) for record in run.records if record.outcome != SOLVED
     )
-    names = sorted({task for task, _ in counts}, key=lambda task: _total(counts, task), reverse=True)
+    names = sorted({task for task, _ in counts}, key=lambda task: (-_total(counts, task), TASKS.index(task)))
     table = np.array([[counts[task, place] for place in range(1, NUM_SUBTASKS + 1)] for task in names])
     with axes(ax, height_in=0.7 + 0.16 * max(len(names), 3)) as ax:  # noqa: PLR1704
         if names:
