@@ -9,7 +9,7 @@ import tyro
 from calvinbench.harness.verbs.console import DONE, FAILED, print_json, tell
 
 if TYPE_CHECKING:
-    from calvinbench.harness.data_check import DataCheck
+    from calvinbench.harness.data_check.verdict import DataCheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Data:
         from rich.console import Console
         from rich.progress import Progress, TaskID
 
-        from calvinbench.harness.data_check import check_data
+        from calvinbench.harness.data_check.verdict import check_data
 
         console = Console(stderr=True)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -65,7 +65,7 @@ class Data:
 
     def _draw(self, check: "DataCheck") -> Path | None:
         """Draws what can be read, of the first split that has something."""
-        from calvinbench.harness.contact_sheet import draw_contact_sheet
+        from calvinbench.harness.data_check.contact_sheet import draw_contact_sheet
         from calvinbench.policies.demonstrations.opening import open_data
 
         for split in check.splits:

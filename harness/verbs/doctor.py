@@ -77,7 +77,7 @@ class Doctor:
 
     def _compare_pictures(self, data: Path) -> int:
         """Prints how far each renderer's pictures are from the data's."""
-        from calvinbench.harness.data_pictures import compare_pictures
+        from calvinbench.harness.data_check.pictures import compare_pictures
 
         with standard_output_for_results():
             found = compare_pictures(data, self.frames, self.scene, self.calvin_env)

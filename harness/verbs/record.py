@@ -10,8 +10,8 @@ import tyro
 from calvinbench.harness.verbs.console import DONE, FAILED, print_json, standard_output_for_results, tell
 
 if TYPE_CHECKING:
-    from calvinbench.harness.episode_records import EpisodeRecord
-    from calvinbench.harness.recording import RecordingSettings
+    from calvinbench.harness.recording.episode_records import EpisodeRecord
+    from calvinbench.harness.recording.recorder import RecordingSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ class Record:
 
     def execute(self) -> int:
         """Records what is missing and prints what there is of each task."""
-        from calvinbench.harness.recording import record
-        from calvinbench.harness.recording_progress import RecordingProgress
+        from calvinbench.harness.recording.progress import RecordingProgress
+        from calvinbench.harness.recording.recorder import record
 
         settings = self._settings()
         with standard_output_for_results(), RecordingProgress(len(settings.wanted())) as progress:
@@ -76,8 +76,8 @@ class Record:
 
     def _settings(self) -> "RecordingSettings":
         from calvinbench.envs.tasks import TASKS
-        from calvinbench.harness.demonstrating import Perturbation
-        from calvinbench.harness.recording import RecordingSettings
+        from calvinbench.harness.recording.episode import Perturbation
+        from calvinbench.harness.recording.recorder import RecordingSettings
 
         return RecordingSettings(
             out=self.out,
@@ -103,7 +103,7 @@ class Record:
 
         from tabulate import tabulate
 
-        from calvinbench.harness.episode_records import count_tasks
+        from calvinbench.harness.recording.episode_records import count_tasks
 
         counts = {task: count for task, count in count_tasks(records).items() if count.done or count.failed}
         total = sum(count.done for count in counts.values())

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from calvinbench.harness import cli
-from calvinbench.harness.data_check import check_data
+from calvinbench.harness.data_check.verdict import check_data
 from calvinbench.policies.demonstrations.calvin_frames import write_frame
 from calvinbench.policies.demonstrations.compact import episode_file, write_episode
 from calvinbench.policies.demonstrations.demonstrations import Annotation

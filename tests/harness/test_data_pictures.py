@@ -7,8 +7,8 @@ from PIL import Image
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.harness import cli
-from calvinbench.harness.data_frames import find_frames, load_frame, scene_of, spread
-from calvinbench.harness.data_pictures import compare_pictures
+from calvinbench.harness.data_check.frames import find_frames, load_frame, scene_of, spread
+from calvinbench.harness.data_check.pictures import compare_pictures
 from calvinbench.policies.demonstrations.demonstrations import DataError
 
 TINY = ("bullet-tiny",)

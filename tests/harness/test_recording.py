@@ -16,13 +16,14 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from calvinbench.envs.start_states import is_evaluation_state
-from calvinbench.harness import cli, recording
-from calvinbench.harness.data_check import check_data
-from calvinbench.harness.demonstrating import Episode, Perturbation
-from calvinbench.harness.episode_records import EpisodeRecord, count_tasks, read_records
-from calvinbench.harness.recording import Recorder, RecordingMismatchError, RecordingSettings, record
-from calvinbench.harness.recording_forms import CalvinForm
-from calvinbench.harness.recording_progress import RecordingProgress
+from calvinbench.harness import cli
+from calvinbench.harness.data_check.verdict import check_data
+from calvinbench.harness.recording import recorder
+from calvinbench.harness.recording.episode import Episode, Perturbation
+from calvinbench.harness.recording.episode_records import EpisodeRecord, count_tasks, read_records
+from calvinbench.harness.recording.forms import CalvinForm
+from calvinbench.harness.recording.progress import RecordingProgress
+from calvinbench.harness.recording.recorder import Recorder, RecordingMismatchError, RecordingSettings, record
 from calvinbench.harness.run_directory import RunLockedError, locked_folder
 from calvinbench.policies.demonstrations.calvin_layout import CalvinLayout
 from calvinbench.policies.demonstrations.calvin_pickle import load_dictionary
@@ -351,14 +352,14 @@ def test_an_episode_that_comes_out_otherwise_does_not_overwrite_others(recorded,
     folder = shutil.copytree(recorded["calvin"], tmp_path / "calvin")
     before = content_of(folder)
     (folder / "episodes" / "training" / "000000.json").unlink()
-    real = recording.demonstrate
+    real = recorder.demonstrate
 
     def shorter(*arguments, **settings):
         episode = real(*arguments, **settings)
         last = episode.annotations[-1]
         return Episode(episode.frames[:-1], [*episode.annotations[:-1], replace(last, end=last.end - 1)])
 
-    monkeypatch.setattr(recording, "demonstrate", shorter)
+    monkeypatch.setattr(recorder, "demonstrate", shorter)
     with pytest.raises(DataError, match="another now that it was recorded anew"):
         record(settings_of(folder, "calvin"))
     after = content_of(folder)
@@ -532,7 +533,7 @@ def test_flags_that_do_not_exist_have_status_2(words):
 
 def test_pictures_are_resized_as_policies_resize_them(tmp_path):
     """A native picture in, the small one out, by the filter of `augmentation`."""
-    from calvinbench.harness.recording_forms import CompactForm
+    from calvinbench.harness.recording.forms import CompactForm
 
     generator = np.random.default_rng(0)
     native = {"rgb_static": (200, 200, 3), "rgb_gripper": (84, 84, 3)}

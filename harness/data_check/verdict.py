@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from calvinbench.envs.tasks import TASKS
-from calvinbench.harness.data_contents import Actions, Contents, describe_contents
-from calvinbench.harness.data_files import Problem, examine_calvin_files, examine_compact_files
+from calvinbench.harness.data_check.contents import Actions, Contents, describe_contents
+from calvinbench.harness.data_check.files import Problem, examine_calvin_files, examine_compact_files
 from calvinbench.policies.demonstrations.compact import COMPACT
 from calvinbench.policies.demonstrations.demonstrations import DataError
 from calvinbench.policies.demonstrations.opening import SPLITS, TRAINING, find_form, open_data

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from calvinbench.harness.data_files import Problem
+from calvinbench.harness.data_check.files import Problem
 from calvinbench.policies.demonstrations.calvin_layout import CalvinLayout
 from calvinbench.policies.demonstrations.demonstrations import FRAME_KEYS, DataError, Demonstrations
 

@@ -20,12 +20,12 @@ from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import CAMERA_SIZES
 from calvinbench.envs.start_states import draw_start_state
 from calvinbench.envs.tasks import TASKS
-from calvinbench.harness.demonstrating import TASK_WEIGHTS, Episode, Perturbation, demonstrate
-from calvinbench.harness.episode_records import RECORDS_FOLDER, EpisodeRecord, read_records, write_record
 from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.executors import process_pool
 from calvinbench.harness.provenance import this_session
-from calvinbench.harness.recording_forms import FORMS, RecordingForm, make_form
+from calvinbench.harness.recording.episode import TASK_WEIGHTS, Episode, Perturbation, demonstrate
+from calvinbench.harness.recording.episode_records import RECORDS_FOLDER, EpisodeRecord, read_records, write_record
+from calvinbench.harness.recording.forms import FORMS, RecordingForm, make_form
 from calvinbench.harness.run_directory import locked_folder, make_folder, write_text_atomically
 from calvinbench.policies.demonstrations.calvin_layout import CALVIN
 from calvinbench.policies.demonstrations.compact import DATASET_FILE, SCHEMA_VERSION, read_dataset_file

@@ -9,8 +9,8 @@ import numpy as np
 
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import CAMERA_SIZES
-from calvinbench.harness.demonstrating import Episode
-from calvinbench.harness.episode_records import EpisodeRecord
+from calvinbench.harness.recording.episode import Episode
+from calvinbench.harness.recording.episode_records import EpisodeRecord
 from calvinbench.policies.demonstrations.calvin_frames import frame_name, write_frame
 from calvinbench.policies.demonstrations.calvin_layout import CALVIN, EPISODES_FILE, read_episodes
 from calvinbench.policies.demonstrations.calvin_writer import FIRST_FRAME, write_index

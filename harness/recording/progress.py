@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from calvinbench.harness.episode_records import EpisodeRecord
+    from calvinbench.harness.recording.episode_records import EpisodeRecord
 
 _LOG_SHARE = 10
 """Without a terminal, a line each time that so many percent more are done."""

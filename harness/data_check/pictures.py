@@ -12,7 +12,7 @@ from calvinbench.envs.observation import CAMERA_SIZES
 from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.envs.renderers import RENDERERS
 from calvinbench.envs.scene import SCENES
-from calvinbench.harness.data_frames import Frame, find_frames, load_frame, scene_of, spread
+from calvinbench.harness.data_check.frames import Frame, find_frames, load_frame, scene_of, spread
 from calvinbench.policies.demonstrations.demonstrations import DataError
 
 DEFAULT_FRAMES = 20

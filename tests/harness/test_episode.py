@@ -12,8 +12,8 @@ from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.envs.scene import load_scene
 from calvinbench.envs.start_states import StartState, draw_start_state
 from calvinbench.envs.tasks import TASKS, is_solved
-from calvinbench.harness import demonstrating
-from calvinbench.harness.demonstrating import Failure, Perturbation, demonstrate, draw_task
+from calvinbench.harness.recording import episode
+from calvinbench.harness.recording.episode import Failure, Perturbation, demonstrate, draw_task
 
 SETTLE_STEPS = 5
 LIGHTS = ("turn_on_led", "turn_off_led")
@@ -216,7 +216,7 @@ def test_tasks_are_drawn_among_those_that_can_be_done():
 
 
 def test_tasks_are_drawn_by_their_weights(monkeypatch):
-    monkeypatch.setattr(demonstrating, "TASK_WEIGHTS", {"open_drawer": 1.0, "turn_on_led": 2.0, "turn_off_led": 9.0})
+    monkeypatch.setattr(episode, "TASK_WEIGHTS", {"open_drawer": 1.0, "turn_on_led": 2.0, "turn_off_led": 9.0})
     generator, state = np.random.default_rng(0), initial_states()[0]
     assert (state["drawer"], state["led"]) == ("closed", 0)
     drawn = [draw_task(state, ("open_drawer", *LIGHTS), generator) for _ in range(2000)]
@@ -226,8 +226,8 @@ def test_tasks_are_drawn_by_their_weights(monkeypatch):
 
 
 def test_each_task_has_a_weight():
-    assert set(demonstrating.TASK_WEIGHTS) == set(TASKS)
-    assert min(demonstrating.TASK_WEIGHTS.values()) > 0
+    assert set(episode.TASK_WEIGHTS) == set(TASKS)
+    assert min(episode.TASK_WEIGHTS.values()) > 0
 
 
 def noise_of(perturbation, num_steps=20000, seed=0):
