@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import mean
 
 import numpy as np
-from expert_causes import cause
+from expert_causes import cause, impossible
 from expert_states import Attempt, Moment, Noise, as_executed, attempt, draw
 
 from calvinbench.envs.chain_env import ChainEnv
@@ -32,7 +32,7 @@ _MAX_DRAWS = 20
 def measure(
     env: PlayTableEnv, task: str, num_states: int, seed: int, sigma: float
 ) -> tuple[list[Attempt], Counter[str]]:
-    """Attempts at one task from drawn states, and how many draws led to no state."""
+    """Attempts at one task from drawn states that satisfy its precondition, and why other draws were dropped."""
     attempts: list[Attempt] = []
     dropped: Counter[str] = Counter()
     for number in range(num_states * _MAX_DRAWS):
@@ -41,7 +41,10 @@ def measure(
         generator = np.random.default_rng([seed, TASKS.index(task), number])
         drawn = draw(env, task, generator)
         if drawn is None:
-            dropped["draws that led to no state"] += 1
+            dropped["the tasks that lead there failed, or nothing leads there"] += 1
+            continue
+        if why := impossible(task, drawn[0].world):
+            dropped[why] += 1
             continue
         noise = Noise(generator, sigma) if sigma else as_executed
         attempts.append(attempt(env, drawn[0], task, Expert(tolerance_m=NOISY_M if sigma else EXACT_M), noise))
@@ -50,15 +53,15 @@ def measure(
 
 def print_tasks(env: PlayTableEnv, tasks: Sequence[str], num_states: int, seed: int, sigma: float) -> None:
     """A row a task as it is measured, then the rate over all."""
-    print("| task | solved | mean steps | longest | failures |\n|---|---|---|---|---|", flush=True)
+    print("| task | solved | mean steps | longest | failures | draws dropped |\n|---|---|---|---|---|---|", flush=True)
     rates = []
     for task in tasks:
-        attempts, _ = measure(env, task, num_states, seed, sigma)
+        attempts, dropped = measure(env, task, num_states, seed, sigma)
         steps = [one.steps for one in attempts if one.steps is not None]
         failed = Counter(cause(task, one.start, one.end.world) for one in attempts if one.steps is None)
-        words = "; ".join(f"{count}x {why}" for why, count in failed.items())
+        words, others = ("; ".join(f"{count}x {why}" for why, count in found.items()) for found in (failed, dropped))
         length = f"{mean(steps):.0f} | {max(steps)}" if steps else "- | -"
-        print(f"| {task} | {len(steps)}/{len(attempts)} | {length} | {words} |", flush=True)
+        print(f"| {task} | {len(steps)}/{len(attempts)} | {length} | {words} | {others} |", flush=True)
         rates.append(len(steps) / max(1, len(attempts)))
     print(f"\nmean {100 * mean(rates):.1f}%, lowest {100 * min(rates):.1f}%")
 

@@ -9,11 +9,11 @@ _MOVED_M = 0.02
 
 def cause(task: str, start: WorldInfo, end: WorldInfo) -> str:
     """One sentence; what makes the task impossible comes before what was seen to go wrong."""
-    return _impossible(task, start) or _went_wrong(task, start, end)
+    return impossible(task, start) or _went_wrong(task, start, end)
 
 
-def _impossible(task: str, start: WorldInfo) -> str | None:  # noqa: C901, PLR0911, PLR0912  (a table of tasks)
-    """What in the start's world no action can mend, if anything."""
+def impossible(task: str, start: WorldInfo) -> str | None:  # noqa: C901, PLR0911, PLR0912  (a table of tasks)
+    """What in the start's world no action can mend, if anything: the task's precondition does not hold."""
     on_table = Contact(TABLE, SURFACE_LINKS["table"])
     match task.split("_"):
         case ["push", colour, "block", _]:
