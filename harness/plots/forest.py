@@ -1,14 +1,22 @@
 """Differences between runs on the same chains, with their intervals."""
 
+from textwrap import wrap
+
 import numpy as np
 from matplotlib.axes import Axes
 
+from calvinbench.harness.comparable import are_of_tasks
 from calvinbench.harness.comparison import Comparison
 from calvinbench.harness.plots.style import axes
 
+_NAME_LENGTH = 48
+"""Letters of 8 pt that a line of a column holds."""
+
 
 def forest(comparison: Comparison, ax: Axes | None = None) -> Axes:
-    """Paired differences of average length, each two runs a row, with 95% intervals; returns the axes drawn into.
+    """Paired differences of average length, or of success where tasks are run alone, with 95% intervals.
+
+    Each two runs are a row. Returns the axes drawn into.
 
     A filled mark is a difference that holds among all pairs (Holm, 5%); a hollow one is not told from 0.
 
@@ -17,7 +25,9 @@ def forest(comparison: Comparison, ax: Axes | None = None) -> Axes:
         ax: Where to draw; None for a new figure, as high as the pairs need.
     """
     pairs = comparison.pairs
-    with axes(ax, height_in=0.6 + 0.5 * len(pairs)) as ax:  # noqa: PLR1704
+    names = ["\n".join(wrap(pair.first, _NAME_LENGTH) + wrap(f"minus {pair.second}", _NAME_LENGTH)) for pair in pairs]
+    most_lines = max(name.count("\n") + 1 for name in names)
+    with axes(ax, height_in=0.6 + (0.2 + 0.15 * most_lines) * len(pairs)) as ax:  # noqa: PLR1704
         for height, pair in enumerate(reversed(pairs)):
             interval = pair.difference.interval
             reach = np.array([[pair.difference.value - interval.low], [interval.high - pair.difference.value]])
@@ -33,12 +43,11 @@ def forest(comparison: Comparison, ax: Axes | None = None) -> Axes:
                 capsize=2,
             )
         ax.axvline(0, color="0.5", linewidth=0.8, linestyle=":")
-        for height, pair in enumerate(reversed(pairs)):  # above its mark, for names are long and columns narrow
-            name = f"{pair.first}\nminus {pair.second}"
+        for height, name in enumerate(reversed(names)):  # above its mark, for names are long and columns narrow
             said = ax.text(0.0, height + 0.18, name, transform=ax.get_yaxis_transform(), va="bottom", ha="left")
             said.set_in_layout(False)  # a long name must not make the axes narrow
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
         ax.set_ylim(-0.5, len(pairs) - 0.1)
-        ax.set_xlabel("difference in average length")
+        ax.set_xlabel(f"difference in {'success' if are_of_tasks(comparison.runs) else 'average length'}")
         return ax
