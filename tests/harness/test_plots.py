@@ -122,6 +122,20 @@ def test_the_forest_shows_each_difference_with_its_interval(runs):
     assert len(plots.forest(compare(runs)).containers) == 3
 
 
+def test_long_names_fit_into_the_forest(runs):
+    named = [
+        replace(
+            run, description=replace(run.description, label=f"{letter}: a policy with quite a long label, trained here")
+        )
+        for run, letter in zip(runs, "abc", strict=True)
+    ]
+    ax = plots.forest(compare(named))
+    figure = ax.get_figure()
+    figure.draw_without_rendering()
+    assert len(ax.texts) == 3
+    assert all(text.get_window_extent().x1 <= figure.bbox.x1 for text in ax.texts)
+
+
 def test_a_difference_that_is_not_told_from_0_has_a_hollow_mark(runs):
     comparison = compare(runs[:2])
     for p_value, colour in ((0.01, "black"), (0.06, "white")):
