@@ -122,11 +122,12 @@ def test_the_forest_shows_each_difference_with_its_interval(runs):
     assert len(plots.forest(compare(runs)).containers) == 3
 
 
+LONG_NAME = "a policy whose label says what it is, how large, from where, and on what it was trained"
+
+
 def test_long_names_fit_into_the_forest(runs):
     named = [
-        replace(
-            run, description=replace(run.description, label=f"{letter}: a policy with quite a long label, trained here")
-        )
+        replace(run, description=replace(run.description, label=f"{letter}: {LONG_NAME}"))
         for run, letter in zip(runs, "abc", strict=True)
     ]
     ax = plots.forest(compare(named))
