@@ -60,7 +60,7 @@ windows=192 window=1 train history-none "paligemma,head=feedforward,memory_span=
 windows=192 window=1 train history-1 "paligemma,memory_span=window:1,$state"
 windows=12 window=16 train history-16 "paligemma,memory_span=window:16,$state"
 windows=6 window=32 train history-unbounded "paligemma,memory_span=unbounded,$state"
-train cameras-static "paligemma,cameras=static,$memory,$state"
+train cameras-static "paligemma,cameras=static,$memory,$state" --gripper-shift 0
 train proprioception-none "paligemma,$memory"
 train readout-pooling "paligemma,readout=max-pooling,$memory,$state"
 for data in 375 750 clean; do

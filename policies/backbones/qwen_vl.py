@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerBase, Qwen2VLModel
 
 from calvinbench.policies.backbones.backbone import Parts
 from calvinbench.policies.backbones.normalisation import CLIP_MEAN, CLIP_STD
+from calvinbench.policies.backbones.packed_attention import speed_up
 from calvinbench.policies.backbones.patch_grid import PatchGrid
 from calvinbench.policies.backbones.prompt import Layout, Prompt, TokenBatch
 from calvinbench.policies.backbones.prompt_composer import refuse_layout
@@ -58,6 +59,7 @@ class QwenVLBackbone(TransformersBackbone):
         super().__init__(model, tokenizer, settings)
         config: Any = model.config
         vision = config.vision_config
+        speed_up(model.visual)
         self.grid = PatchGrid(vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size)
         self.image_size = settings.image_size or DEFAULT_IMAGE_SIZE
         self.num_image_tokens = self.grid.num_tokens(self.image_size)

@@ -1,0 +1,76 @@
+"""Faster parts for vision towers that put the patches of all pictures into one sequence; the numbers are the same.
+
+transformers gives such a sequence whole to flash attention alone; for every other kind it goes through the pictures one
+by one, in each layer. Ours takes pictures of one size as one batch. And a patch is projected by one matrix product
+instead of a convolution in three dimensions that takes a single step.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import linear, scaled_dot_product_attention
+from transformers import AttentionInterface
+
+PACKED = "flash_by_batches_of_pictures"
+"""Its name among transformers' kinds of attention, which hand over packed sequences where `flash` is in the name."""
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Float[Tensor, "1 heads length dim"],
+    key: Float[Tensor, "1 heads length dim"],
+    value: Float[Tensor, "1 heads length dim"],
+    attention_mask: None,
+    *,
+    cu_seq_lens_q: Int[Tensor, " ends"],
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **_: Any,
+) -> tuple[Float[Tensor, "1 length heads dim"], None]:
+    """What `AttentionInterface` asks for: every patch attends to those of its own picture.
+
+    Args:
+        module: The layer; not used.
+        query: Patches of all pictures, one picture after another.
+        key: Likewise.
+        value: Likewise.
+        attention_mask: None: where pictures begin and end says it all.
+        cu_seq_lens_q: Where each picture begins, and where the last one ends.
+        scaling: Of the products; None for one over the root of `dim`.
+        dropout: Of the weights.
+    """
+    lengths = cu_seq_lens_q.diff().tolist()
+    if len(set(lengths)) == 1:
+        batches = [tuple(part[0].unflatten(1, (len(lengths), -1)).transpose(0, 1) for part in (query, key, value))]
+    else:
+        batches = list(zip(*(part.split(lengths, dim=2) for part in (query, key, value)), strict=True))
+    attended = [
+        scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling)  # (pictures, heads, patches, dim)
+        .transpose(1, 2)
+        .flatten(0, 1)
+        for q, k, v in batches
+    ]
+    return torch.cat(attended)[None], None
+
+
+class PatchProjection(nn.Module):
+    """A convolution whose kernel is as large as the patch it is given; its parameters keep their names."""
+
+    def __init__(self, convolution: nn.Conv3d) -> None:
+        super().__init__()
+        self.weight, self.bias = convolution.weight, convolution.bias
+
+    def forward(self, patches: Float[Tensor, "patches channels frames rows columns"]) -> Float[Tensor, "patches dim"]:
+        """See the class."""
+        return linear(patches.flatten(1), self.weight.flatten(1), self.bias)
+
+
+def speed_up(tower: Any) -> None:
+    """Gives a tower of Qwen's kind these parts, in place."""
+    tower.config._attn_implementation = PACKED
+    tower.patch_embed.proj = PatchProjection(tower.patch_embed.proj)
+
+
+AttentionInterface.register(PACKED, packed_attention)
