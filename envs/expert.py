@@ -13,7 +13,7 @@ from jaxtyping import Float64
 from calvinbench.envs.assets.draw import BLOCK_SIZES
 from calvinbench.envs.expert_grasp import grasp, grasp_yaws, put
 from calvinbench.envs.expert_motion import CLOSED, OPEN, Motion, go, hold, pass_over, retreat, unwind
-from calvinbench.envs.expert_view import CABINET_OUT, CABINET_UP, FRONT_YAW, View, tool_rotation
+from calvinbench.envs.expert_view import CABINET_OUT, CABINET_UP, FRONT_YAW, View, face_yaw, tool_rotation
 from calvinbench.envs.names import require_name
 from calvinbench.envs.tasks import TASKS
 from calvinbench.envs.world_info import PrivilegedState
@@ -118,7 +118,7 @@ def _routine(view: View, task: str, attempt: int) -> Motion:  # noqa: C901, PLR0
         case ["place", "in", "drawer"]:
             return _place_in_drawer(view)
         case ["stack", "block"]:
-            return _stack(view)
+            return _stack(view, attempt)
         case ["unstack", "block"]:
             return _unstack(view)
     raise NotImplementedError(f"the expert has no routine for task '{task}'.")
@@ -313,27 +313,35 @@ def _place_in_drawer(view: View) -> Motion:
     yield from put(view, block, np.array([x, y, 0.368]), via, drop=0.01)
 
 
-def _stack(view: View) -> Motion:
-    """Puts the held block on another, aligned with it; a big one within easy reach where there is a choice."""
+def _stack(view: View, attempt: int) -> Motion:
+    """Puts the held block on another, aligned with it; a big one within easy reach where there is a choice.
+
+    Where that failed, takes the uppermost block up again, and tries the next, a little farther from the cabinet.
+    """
+    if view.held() is None:
+        block = max(view.blocks, key=lambda name: view.position(name)[2] - 0.1 * (view.place(name) != "table"))
+        yield from grasp(view, block, lean=0.3)
+        yield from go(view, view.tcp + [0.0, 0.0, 0.07], gripper=CLOSED, speed=0.6)
     block = view.held()
     if block is None:
         return
     if view.is_before_cabinet():
         yield from retreat(view, CLOSED)
     others = view.others(block)
-    bases = [other for other in others if view.place(other) == "table"] or others
+    on_table = [other for other in others if view.place(other) == "table"]
 
     def cost(base: str) -> float:
         x, y, _ = view.position(base)
         return float(abs(y + 0.12) + 0.3 * max(0.0, abs(x - 0.1) - 0.2)) - 0.5 * max(view.block_sizes[base])
 
-    base = min(bases, key=cost)
-    on_top = view.position(base) + [0.0, 0.0, view.extent(base, 2) + 0.02]
+    bases = sorted(on_table or others, key=cost)
+    base = bases[attempt % len(bases)]
+    on_top = view.position(base) + [0.0, -0.012 * (attempt > 0), view.extent(base, 2) + 0.02]
     x, y, _ = view.position(block)
     height = max(on_top[2] + 0.07, 0.55)
     across = [np.array([x, -0.09, height]), np.array([on_top[0], -0.09, height])] if max(y, on_top[1]) > -0.08 else []
     via = [*(across or [np.array([x, y, height])]), on_top + [0.0, 0.0, 0.05]]
-    yaw = view.rotation(base).as_euler("xyz")[2]
+    yaw = face_yaw(view.rotation(base))
     yield from put(view, block, on_top, via, drop=0.003, align_yaw=yaw, speed=0.4)
     yield from go(view, view.tcp + [0.0, 0.0, 0.06], speed=0.5)
 

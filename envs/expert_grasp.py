@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from calvinbench.envs.expert_motion import CLOSED, OPEN, Motion, go, hold, pass_over
-from calvinbench.envs.expert_view import FRONT_YAW, Vector, View, tool_rotation
+from calvinbench.envs.expert_view import FRONT_YAW, Vector, View, face_yaw, tool_rotation
 
 LEAN_RAD = 0.5
 """How far the tool leans to the front when it takes a block: the wrist clears the cabinet then."""
@@ -105,7 +105,7 @@ def put(
     """
     levelling = view.levelling(block)
     if align_yaw is not None:
-        yaw = (levelling * view.rotation(block)).as_euler("xyz")[2]
+        yaw = face_yaw(levelling * view.rotation(block))
         turn = (align_yaw - yaw + np.pi / 4) % (np.pi / 2) - np.pi / 4
         levelling = Rotation.from_euler("z", turn) * levelling
     rotation = levelling * view.tool

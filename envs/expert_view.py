@@ -24,6 +24,13 @@ CABINET_FOOT = np.array([0.0, 0.02, 0.44])
 """A point of the cabinet's front, where it meets the tabletop."""
 
 
+def face_yaw(rotation: Rotation) -> float:
+    """The heading of a face of a block that lies flat, whichever of its sides it lies on, radians."""
+    axes = rotation.as_matrix()
+    x, y, _ = next(axes[:, axis] for axis in range(3) if abs(axes[2, axis]) < 0.5)
+    return float(np.arctan2(y, x))
+
+
 def tool_rotation(yaw: float = FRONT_YAW, tilt: float = 0.0) -> Rotation:
     """The tool pointing down with its fingers at a yaw, tilted about the world's x so that it leans to the front."""
     return Rotation.from_euler("x", tilt) * Rotation.from_euler("xyz", [np.pi, 0.0, yaw])

@@ -11,7 +11,7 @@ from calvinbench.envs.expert import EXACT_M, NOISY_M, Expert
 from calvinbench.envs.instructions import embedded_instructions
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.play_table import PlayTableEnv
-from calvinbench.envs.tasks import TASKS, solved
+from calvinbench.envs.tasks import TASKS, is_solved, solved
 from calvinbench.envs.world_info import as_world_info, privileged_state
 
 TURNING = Chain(
@@ -77,6 +77,23 @@ def test_actions_stay_inside_their_range_and_what_failed_once_is_solved(number: 
     env.close()
     assert completed == 5
     assert largest <= 1.0
+
+
+@pytest.mark.parametrize("on_its_side", [False, True], ids=["upright", "on its side"])
+def test_a_stack_is_tried_again_where_the_block_has_fallen_from_the_hand(on_its_side: bool):
+    env = PlayTableEnv(cameras=())
+    lying = [np.pi / 2, 0.0, 0.4] if on_its_side else [0.0, 0.0, 0.4]
+    blocks = [[0.1, -0.12, 0.46, *lying], [0.25, -0.1, 0.46, 0.0, 0.0, 0.0], [-0.2, -0.08, 0.46, 0.0, 0.0, 1.0]]
+    scene_obs = np.concatenate([np.zeros(6), *blocks])
+    observation, info = env.reset(options={"scene_obs": scene_obs})
+    start, expert = as_world_info(info), Expert()
+    for _ in range(360):
+        observation, _, _, _, info = env.step(
+            expert.act(privileged_state(observation, {**info, "task": "stack_block"}))
+        )
+        if is_solved("stack_block", start, as_world_info(info)):
+            return
+    pytest.fail("nothing was stacked within 360 steps")
 
 
 def test_the_expert_works_where_its_actions_are_shaken():
