@@ -103,7 +103,8 @@ def write_causes(env: PlayTableEnv, folder: Path) -> None:
     numbers = list(failed_chains(run))
     lines = [
         "# Chains that the expert did not finish\n",
-        f"{len(numbers)} chains, each run again by `python benchmarks/expert.py --causes {folder}`.\n",
+        f"{len(numbers)} chains, each run again by `python benchmarks/expert.py --causes {folder} --scene "
+        f"{env.scene.name}`.\n",
         "| chain | subtask | task | task before it | cause |\n|---|---|---|---|---|",
         *explain(env, numbers),
     ]
