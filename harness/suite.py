@@ -174,6 +174,11 @@ class Suite:
                 )
             folders[folder] = run.policy
 
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """The fields that may have several values, each of which is run with each policy."""
+        return _VARIED
+
     def values(self, name: str) -> tuple[Any, ...]:
         """The values of `scene`, `instructions`, `seed` or `memory_reset`."""
         found = getattr(self, name)

@@ -129,11 +129,11 @@ class Run:
 def evaluate(suite: Suite) -> "tuple[FinishedRun, ...]":
     """Runs a suite with progress on standard error; names are looked at before anything heavy is imported."""
     from calvinbench.harness.evaluation import evaluate_suite
-    from calvinbench.harness.progress import LiveProgress
+    from calvinbench.harness.progress import LiveProgress, planned_runs
     from calvinbench.harness.suite_checks import require_known_names
 
     require_known_names(suite)
-    with standard_output_for_results(), LiveProgress() as progress:
+    with standard_output_for_results(), LiveProgress(planned=planned_runs(suite)) as progress:
         return evaluate_suite(suite, [progress])
 
 
