@@ -59,6 +59,10 @@ class Run:
         tyro.conf.arg(metavar="{subtask,chain}", help_behavior_hint="(default: as the policy has it)"),
     ] = None
     """When memory is cleared."""
+    memory_span: Annotated[
+        str | None, tyro.conf.arg(metavar="SPAN", help_behavior_hint="(default: as the policy has it)")
+    ] = None
+    """How far learned policies look back: unbounded, window:N or none."""
     calvin_env: Annotated[
         Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: CALVIN_ENV_ROOT, or as installed)")
     ] = None
@@ -110,7 +114,17 @@ class Run:
         names = (
             *("scene", "chains", "tasks", "max_steps", "worlds", "videos", "shard", "batch_size", "step_timeout"),
             *("executor", "ray_address", "cpus_per_replica", "gpus_per_replica"),
-            *("seed", "memory_reset", "simulation", "instructions", "renderer", "depth_bits", "train", "out"),
+            *(
+                "seed",
+                "memory_reset",
+                "memory_span",
+                "simulation",
+                "instructions",
+                "renderer",
+                "depth_bits",
+                "train",
+                "out",
+            ),
         )
         flags: dict[str, Any] = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         folders = {"calvin_env": self.calvin_env, "calvin": self.calvin}
