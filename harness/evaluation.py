@@ -23,7 +23,8 @@ from calvinbench.harness.description import RunDescription, judge_official, unli
 from calvinbench.harness.executors import run_in_process, run_in_processes
 from calvinbench.harness.jobs import ChainJob, make_job
 from calvinbench.harness.provenance import this_session
-from calvinbench.harness.ray_execution import RayOptions, run_on_ray
+from calvinbench.harness.ray_cluster import RayOptions
+from calvinbench.harness.ray_execution import run_on_ray
 from calvinbench.harness.records import ChainRecord
 from calvinbench.harness.reference_frame import reference_frame
 from calvinbench.harness.run_directory import RUN_FILE, RunWriter, continued, read_description
@@ -34,6 +35,7 @@ from calvinbench.harness.suite_checks import ray_options
 from calvinbench.harness.videos import VIDEOS_FOLDER, VideoSettings
 from calvinbench.harness.workers import Worker, WorkerSetup, World
 from calvinbench.policies.policy import PolicyTraits, TrainedOn
+from calvinbench.policies.source_digest import source_digest
 
 _logger = logging.getLogger(__name__)
 
@@ -229,6 +231,7 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
         chunk_length=traits.chunk_length,
         chunk_rule=traits.chunk_rule,
         weights_digest=traits.weights_digest,
+        source_digest=source_digest(settings.policy, worker.policy),
         privileged=traits.privileged,
         memory=traits.memory,
         official=judge_official(
