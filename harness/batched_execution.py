@@ -65,21 +65,49 @@ def run_batched(
         NotBatchedError: The policy cannot answer so many worlds.
         WorkerDiedError: No world lives long enough to begin a chain.
     """
-    policy = require_batched(worker.policy, batch_size)
-    policy.expect([sentence for found in worker.instructions.sentences().values() for sentence in found])
-    shown = worker.world.observation_space
-    spaces = {key: shown[key] for key in policy.traits.observation_keys} if isinstance(shown, Dict) else {}
-    worker.close()
-    queue = deque(Attempt(job) for job in jobs)
-    num_worlds = min(num_worlds, len(jobs))
-    with ExitStack() as opened, one_torch_thread():
-        batches = [
-            opened.enter_context(
-                WorldBatch(setup, policy, spaces, batch_size, min(batch_size, num_worlds - first), queue)
-            )
-            for first in range(0, num_worlds, batch_size)
-        ]
-        yield from _drive(batches)
+    with BatchedWorlds(setup, worker, min(num_worlds, len(jobs)), batch_size) as worlds:
+        yield from worlds.run(jobs)
+
+
+class BatchedWorlds:
+    """The worlds and the one policy, ready to run one list of chains after another. A context manager."""
+
+    def __init__(self, setup: WorkerSetup, worker: Worker, num_worlds: int, batch_size: int) -> None:
+        """Starts the worlds; see `run_batched`."""
+        policy = require_batched(worker.policy, batch_size)
+        policy.expect([sentence for found in worker.instructions.sentences().values() for sentence in found])
+        shown = worker.world.observation_space
+        spaces = {key: shown[key] for key in policy.traits.observation_keys} if isinstance(shown, Dict) else {}
+        worker.close()
+        self._queue: deque[Attempt] = deque()
+        with ExitStack() as opened:
+            self._batches = [
+                opened.enter_context(
+                    WorldBatch(setup, policy, spaces, batch_size, min(batch_size, num_worlds - first), self._queue)
+                )
+                for first in range(0, num_worlds, batch_size)
+            ]
+            self._opened = opened.pop_all()
+
+    def __enter__(self) -> "BatchedWorlds":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def run(self, jobs: Sequence[ChainJob]) -> Iterator[ChainRecord]:
+        """Runs chains to their end; one who stops listening before must close the worlds.
+
+        Raises:
+            WorkerDiedError: No world lives long enough to begin a chain.
+        """
+        self._queue.extend(Attempt(job) for job in jobs)
+        with one_torch_thread():
+            yield from _drive(self._batches)
+
+    def close(self) -> None:
+        """Ends the worlds."""
+        self._opened.close()
 
 
 def _drive(batches: Sequence[WorldBatch]) -> Iterator[ChainRecord]:

@@ -199,7 +199,7 @@ def _run_pair(
         paired_success(first, second)[:num_rates],
         correlation,
         # Of two runs that vary alike, the differences have this spread: sqrt(2 (1 - correlation)) times theirs.
-        detectable_difference(len(first), spread / np.sqrt(2), 0.0) if spread else float("nan"),
+        detectable_difference(len(first), spread / np.sqrt(2), 0.0) if spread > 0 else float("nan"),
     )
 
 

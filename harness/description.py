@@ -45,6 +45,8 @@ class RunDescription:
         chunk_length: Actions that the policy predicts at once.
         chunk_rule: How they become actions.
         weights_digest: SHA-256 of the policy's file of weights; None where there is none.
+        source_digest: SHA-256 of the file of a user's own policy, or of what a policy's server says of itself; None for
+            other policies, and where it was not kept.
         privileged: Whether the policy reads the world's state.
         memory: What the policy remembers, and when it forgets.
         official: Whether this is CALVIN's protocol.
@@ -94,6 +96,7 @@ class RunDescription:
     batch_size: int = 1
     tasks: tuple[str, ...] = ()
     weights_digest: str | None = None
+    source_digest: str | None = None
     depth_bits: int | None = None
     reference_frame: str | None = None
     suite: str | None = None
@@ -152,13 +155,17 @@ class Difference:
     new: Any
 
     def __str__(self) -> str:
-        return f"{self.name} was {_shown(self.old)} and is now {_shown(self.new)}"
+        meaning = f" ({_MEANINGS[self.name]})" if self.name in _MEANINGS else ""
+        return f"{self.name} was {_shown(self.old)} and is now {_shown(self.new)}{meaning}"
 
 
 def _shown(value: Any) -> str:
     return f"'{value}'" if isinstance(value, str) else str(value)
 
 
+_MEANINGS = {"source_digest": "the file of the policy's code changed, or what its server says of itself"}
+_MAY_BE_UNKNOWN = frozenset({"source_digest"})
+"""Kept of later runs only: one that does not say it agrees with any."""
 _MAY_DIFFER = frozenset({"suite", "official", "chains", "chain_digest", "created", "sessions", "schema_version"})
 
 
@@ -167,8 +174,12 @@ def differences(old: RunDescription, new: RunDescription) -> tuple[Difference, .
     return tuple(
         Difference(field.name, getattr(old, field.name), getattr(new, field.name))
         for field in fields(RunDescription)
-        if field.name not in _MAY_DIFFER and getattr(old, field.name) != getattr(new, field.name)
+        if field.name not in _MAY_DIFFER and not _agree(field.name, getattr(old, field.name), getattr(new, field.name))
     )
+
+
+def _agree(name: str, old: Any, new: Any) -> bool:
+    return old == new or (name in _MAY_BE_UNKNOWN and None in (old, new))
 
 
 def with_session(description: RunDescription, session: Session) -> RunDescription:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from gymnasium.spaces import Dict
 
@@ -18,11 +18,13 @@ from calvinbench.envs.instructions import InstructionSet
 from calvinbench.envs.observation import ActionConvention
 from calvinbench.envs.task_chains import single_task_chains
 from calvinbench.harness.batched_execution import require_batched, run_batched
+from calvinbench.harness.declared_training import NOT_TRAINED
 from calvinbench.harness.description import RunDescription, judge_official, unlike_training
 from calvinbench.harness.executors import run_in_process, run_in_processes
 from calvinbench.harness.jobs import ChainJob, make_job
 from calvinbench.harness.provenance import this_session
-from calvinbench.harness.ray_execution import RayOptions, run_on_ray
+from calvinbench.harness.ray_cluster import RayOptions
+from calvinbench.harness.ray_execution import run_on_ray
 from calvinbench.harness.records import ChainRecord
 from calvinbench.harness.reference_frame import reference_frame
 from calvinbench.harness.run_directory import RUN_FILE, RunWriter, continued, read_description
@@ -32,7 +34,8 @@ from calvinbench.harness.suite import RunSettings, Suite
 from calvinbench.harness.suite_checks import ray_options
 from calvinbench.harness.videos import VIDEOS_FOLDER, VideoSettings
 from calvinbench.harness.workers import Worker, WorkerSetup, World
-from calvinbench.policies.policy import PolicyTraits
+from calvinbench.policies.policy import PolicyTraits, TrainedOn
+from calvinbench.policies.source_digest import source_digest
 
 _logger = logging.getLogger(__name__)
 
@@ -228,6 +231,7 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
         chunk_length=traits.chunk_length,
         chunk_rule=traits.chunk_rule,
         weights_digest=traits.weights_digest,
+        source_digest=source_digest(settings.policy, worker.policy),
         privileged=traits.privileged,
         memory=traits.memory,
         official=judge_official(
@@ -248,9 +252,7 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
         renderer=renderer,
         depth_bits=depth_bits,
         reference_frame=pictured,
-        train=_train(settings, traits),
-        training_seed=None if traits.trained_on is None else traits.trained_on.seed,
-        training_recipe=None if traits.trained_on is None else traits.trained_on.recipe,
+        **_training(settings, traits),
         unlike_training=unlike,
         chains=num_chains,
         tasks=settings.tasks,
@@ -263,19 +265,26 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
     )
 
 
-def _train(settings: RunSettings, traits: PolicyTraits) -> str | None:
-    """What the policy was trained on: as it says, or as its user declares.
+def _training(settings: RunSettings, traits: PolicyTraits) -> dict[str, Any]:
+    """What the policy was trained on and how: as it says, or as its user declares if it is one that is trained.
 
     Raises:
         ConventionMismatchError: The two contradict each other.
     """
-    known = None if traits.trained_on is None else traits.trained_on.scene
-    if settings.train is not None and known not in (None, settings.train):
-        raise ConventionMismatchError(
-            f"expected train to be '{known}', which '{traits.label}' says that it was trained on, got "
-            f"'{settings.train}'. Leave --train out."
-        )
-    return settings.train or known
+    known = traits.trained_on or TrainedOn()
+    said = {"train": known.scene, "training_seed": known.seed, "training_recipe": known.recipe}
+    if traits.privileged or settings.policy.partition(":")[0] in NOT_TRAINED:
+        return said
+    for name, value in said.items():
+        declared = getattr(settings, name)
+        if declared is not None and value not in (None, declared):
+            raise ConventionMismatchError(
+                f"expected {name} to be '{value}', which '{traits.label}' says that it was trained on, got "
+                f"'{declared}'. Leave it out; a suite may declare it for others alone: {{policy: SPEC, train: ...}}."
+                if name == "train"
+                else f"expected {name} to be '{value}', as '{traits.label}' says, got '{declared}'. Leave it out."
+            )
+    return {name: value if value is not None else getattr(settings, name) for name, value in said.items()}
 
 
 def _digest(instructions: InstructionSet) -> str:

@@ -131,16 +131,9 @@ def num_chains_needed(
     Raises:
         ValueError: A number is out of its range.
     """
-    if difference == 0 or standard_deviation <= 0:
-        raise ValueError(
-            f"expected a difference other than 0 and a standard deviation above 0, got {difference} and "
-            f"{standard_deviation}."
-        )
-    if not -1 <= correlation < 1 or not 0 < power < 1 or not 0 < confidence < 1:
-        raise ValueError(
-            f"expected a correlation from -1 to below 1, power and confidence between 0 and 1, got {correlation}, "
-            f"{power} and {confidence}."
-        )
+    if difference == 0 or not math.isfinite(difference):
+        raise ValueError(f"expected a difference other than 0, got {difference}.")
+    _require_design(standard_deviation, correlation, power, confidence)
     quantiles = norm.ppf((1 + confidence) / 2) + norm.ppf(power)
     variance = 2 * standard_deviation**2 * (1 - correlation)
     return math.ceil(variance * (quantiles / difference) ** 2)
@@ -156,9 +149,30 @@ def detectable_difference(
     """The smallest difference of average lengths that so many chains find; see `num_chains_needed`.
 
     Raises:
-        ValueError: There is no chain.
+        ValueError: There is no chain, or a number is out of its range.
     """
     if num_chains < 1:
         raise ValueError(f"expected at least one chain, got {num_chains}.")
+    _require_design(standard_deviation, correlation, power, confidence)
     quantiles = float(norm.ppf((1 + confidence) / 2) + norm.ppf(power))
     return quantiles * math.sqrt(2 * standard_deviation**2 * (1 - correlation) / num_chains)
+
+
+def _require_design(standard_deviation: float, correlation: float, power: float, confidence: float) -> None:
+    """Refuses numbers of which no plan can be made; the smallest power is the chance of a false alarm."""
+    if not 0 < standard_deviation < math.inf:
+        raise ValueError(
+            f"expected a standard deviation of the chains' lengths above 0, got {standard_deviation}. "
+            "Lengths from 0 to 5 have at most 2.5."
+        )
+    if not -1 <= correlation < 1:
+        raise ValueError(
+            f"expected a correlation between two runs from -1 to below 1, got {correlation}. Unlike chains have 0."
+        )
+    if not 0 < confidence < 1:
+        raise ValueError(f"expected a confidence between 0 and 1, got {confidence}.")
+    if not 1 - confidence < power < 1:
+        raise ValueError(
+            f"expected a power above {1 - confidence:.2g}, the chance of a false alarm, and below 1, got {power}. "
+            "0.8 is usual."
+        )

@@ -2,124 +2,137 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Column
+from rich.live import Live
+from rich.table import Table
 
-from calvinbench.harness import clock
+from calvinbench.envs.task_chains import single_task_chains
 from calvinbench.harness.description import RunDescription
-from calvinbench.harness.records import ERRORED, NUM_SUBTASKS, ChainRecord
+from calvinbench.harness.progress_table import ProgressRow, Total, progress_table
+from calvinbench.harness.records import ChainRecord
+from calvinbench.harness.running_count import RunningCount, in_words
+from calvinbench.harness.shards import Shard
+from calvinbench.harness.suite import RunSettings, Suite
 
 _LOG_SHARE = 10
 """Without a terminal, a line each time that so many percent more are done."""
+_REFRESHES_PER_SECOND = 2
 _logger = logging.getLogger(__name__)
 
 
-class RunningCount:
-    """Success rates, average length and speed of a run so far."""
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """A run that will begin.
 
-    def __init__(self, num_planned: int, finished: Sequence[ChainRecord]) -> None:
-        """Begins with the chains that were finished before."""
-        self.num_planned = num_planned
-        self._completed = [record.completed for record in finished]
-        self._num_errored = sum(record.outcome == ERRORED for record in finished)
-        self._num_before = len(finished)
-        self._began = clock.seconds()
+    Attributes:
+        policy: The policy's spec, which stands for its label until that is known.
+        value: What tells it from other runs of the policy, such as `seed 7`; empty where there is but one.
+        num_chains: Its chains.
+    """
 
-    def add(self, record: ChainRecord) -> None:
-        """Counts one more chain."""
-        self._completed.append(record.completed)
-        self._num_errored += record.outcome == ERRORED
+    policy: str
+    value: str
+    num_chains: int
 
-    @property
-    def num_finished(self) -> int:
-        """Chains finished so far, earlier sessions included."""
-        return len(self._completed)
+    def name(self, label: str) -> str:
+        """What the run is called, with its policy's label."""
+        return f"{self.value}: {label}" if self.value else label
 
-    @property
-    def chains_per_hour(self) -> float:
-        """Speed of this session."""
-        elapsed = clock.seconds() - self._began
-        return 3600 * (self.num_finished - self._num_before) / elapsed if elapsed > 0 else 0.0
 
-    def __str__(self) -> str:
-        if not self._completed:
-            return "no chain finished yet"
-        count = self.num_finished
-        rates = " ".join(
-            f"{100 * sum(completed >= k for completed in self._completed) / count:.0f}"
-            for k in range(1, NUM_SUBTASKS + 1)
-        )
-        errors = f", {self._num_errored} errored" if self._num_errored else ""
-        return (
-            f"{rates} % at 1-5, average {sum(self._completed) / count:.2f}{errors}, {self.chains_per_hour:.0f} chains/h"
-        )
+def planned_runs(suite: Suite) -> tuple[PlannedRun, ...]:
+    """The runs of a suite, in the order in which they are run; of a shard, with its chains alone."""
+    return tuple(PlannedRun(run.policy, _value(suite, run), _num_chains(suite, run)) for run in suite.runs)
+
+
+def _value(suite: Suite, run: RunSettings) -> str:
+    names = [name for name in suite.varied if len(suite.values(name)) > 1]
+    return ", ".join(f"{name.replace('_', ' ')} {getattr(run, name)}" for name in names)
+
+
+def _num_chains(suite: Suite, run: RunSettings) -> int:
+    whole = len(single_task_chains(run.tasks, run.chains)) if run.tasks else run.chains
+    shard = None if suite.shard is None else Shard.parse(suite.shard)
+    return whole if shard is None else sum(shard.holds(number) for number in range(whole))
 
 
 class LiveProgress:
-    """A bar for each run on a terminal; a few log lines elsewhere. A subscriber and a context manager."""
+    """A table with a row for each run on a terminal; a few log lines elsewhere. A subscriber and a context manager."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        """Shows itself on standard error, unless another console is given."""
+    def __init__(self, console: Console | None = None, planned: Sequence[PlannedRun] = ()) -> None:
+        """Shows itself on standard error, unless another console is given.
+
+        Args:
+            console: Where to.
+            planned: Runs that will begin, in their order; others get a row when they begin.
+        """
         self._console = console or Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=10),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(compact=True),
-            # With what room is left: a narrow terminal cuts it and nothing else.
-            TextColumn("{task.fields[count]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
-            expand=True,
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
-        self._task: TaskID | None = None
+        self._planned = tuple(planned)
+        self._rows = [ProgressRow(run.name(run.policy), run.num_chains) for run in self._planned]
+        self._num_begun = 0
+        self._is_over = False
+        self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=_REFRESHES_PER_SECOND)
         self._label = ""
-        self._count = RunningCount(0, ())
         self._logged_share = 0
 
     def __enter__(self) -> "LiveProgress":
-        self._progress.start()
+        if self._console.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self._is_over = True
+        self._live.stop()
 
     def run_began(self, description: RunDescription, finished: Sequence[ChainRecord]) -> None:
-        """Adds a bar."""
+        """The run's row begins to count."""
         self._label = description.label
-        self._count = RunningCount(description.chains, finished)
-        self._logged_share = self._share()
-        self._task = self._progress.add_task(
-            self._label, total=description.chains, completed=len(finished), count=str(self._count)
-        )
-        if len(finished) == description.chains:
-            self._log(f"all {description.chains} chains are there already")
+        if self._num_begun == len(self._rows):
+            self._rows.append(ProgressRow(description.label, description.chains))
+        row = self._rows[self._num_begun]
+        if self._num_begun < len(self._planned):
+            row.label = self._planned[self._num_begun].name(description.label)
+        row.count = RunningCount(row.num_planned, finished)
+        self._num_begun += 1
+        self._logged_share = self._share(row.count)
+        if not row.count.num_missing:
+            self._log(f"all {row.num_planned} chains are there already")
         elif finished:
-            self._log(f"going on after {len(finished)} of {description.chains} chains")
+            self._log(f"going on after {len(finished)} of {row.num_planned} chains")
         else:
-            self._log(f"{description.chains} chains")
+            self._log(f"{row.num_planned} chains")
 
     def chain_finished(self, record: ChainRecord) -> None:
-        """Moves the bar on."""
-        self._count.add(record)
-        if self._task is not None:
-            self._progress.update(self._task, advance=1, count=str(self._count))
-        if self._share() >= self._logged_share + _LOG_SHARE:
-            self._logged_share = self._share()
-            self._log(f"{self._count.num_finished}/{self._count.num_planned} chains, {self._count}")
+        """Counts the chain."""
+        count = self._rows[self._num_begun - 1].count
+        if count is None:
+            return
+        count.add(record)
+        if self._share(count) >= self._logged_share + _LOG_SHARE:
+            self._logged_share = self._share(count)
+            self._log(f"{count.num_finished}/{count.num_planned} chains, {count}{self._suite_left()}")
 
     def run_ended(self) -> None:
-        """Leaves the bar as it is."""
-        self._task = None
+        """Leaves the row as it is."""
+        self._rows[self._num_begun - 1].is_over = True
 
-    def _share(self) -> int:
-        return 100 * self._count.num_finished // max(self._count.num_planned, 1)
+    def _table(self) -> Table:
+        return progress_table(self._rows, self._console.width, None if self._is_over else self._console.height)
+
+    @staticmethod
+    def _share(count: RunningCount) -> int:
+        return 100 * count.num_finished // max(count.num_planned, 1)
+
+    def _suite_left(self) -> str:
+        """The time left for all runs, where others will follow."""
+        left = Total(self._rows).seconds_left
+        return "" if self._num_begun == len(self._rows) or left is None else f", all runs {in_words(left)}"
 
     def _log(self, words: str) -> None:
         if not self._console.is_terminal:
-            _logger.info("%s: %s", self._label, words)
+            place = f"run {self._num_begun} of {len(self._rows)}, " if len(self._rows) > 1 else ""
+            _logger.info("%s%s: %s", place, self._label, words)

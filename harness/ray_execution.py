@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from calvinbench.harness.batched_execution import run_batched
+from calvinbench.harness.batched_execution import BatchedWorlds
 from calvinbench.harness.diary import errored_record
 from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.executors import WorkerDiedError, run_in_process
 from calvinbench.harness.jobs import ChainJob
+from calvinbench.harness.ray_cluster import RayOptions, connect, require_ray, require_room, warn_of_waiting
 from calvinbench.harness.records import ChainRecord
 from calvinbench.harness.workers import Worker, WorkerSetup
 
@@ -23,42 +24,9 @@ MAX_LOSSES = 3
 """A chain that is lost so often with its replica is at fault itself, and is recorded as errored."""
 _CHAINS_PER_WORLD = 4
 """Chains that a batched replica takes at a time, for each of its worlds: few are left to one replica at the end."""
+WARN_SECONDS = 60.0
+"""How often it is said that no replica has sent anything yet."""
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class RayOptions:
-    """What a cluster is asked for.
-
-    Attributes:
-        address: Of the cluster; None for the one that `RAY_ADDRESS` or this machine knows, else one is started here.
-        cpus_per_replica: Processors that a replica takes, its worlds' included.
-        gpus_per_replica: GPUs that it takes; a fraction shares one.
-    """
-
-    address: str | None = None
-    cpus_per_replica: float = 1.0
-    gpus_per_replica: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.cpus_per_replica <= 0 or self.gpus_per_replica < 0:
-            raise ValueError(
-                f"expected processors above 0 and GPUs of at least 0 for a replica, got {self.cpus_per_replica} and "
-                f"{self.gpus_per_replica}."
-            )
-
-
-def require_ray() -> Any:
-    """The package.
-
-    Raises:
-        RunFailedError: It is not installed.
-    """
-    try:
-        import ray
-    except ImportError as error:
-        raise RunFailedError("expected Ray for --executor ray, found none: pip install 'calvinbench[ray]'.") from error
-    return ray
 
 
 def run_on_ray(
@@ -73,31 +41,24 @@ def run_on_ray(
         options: What a replica takes.
 
     Raises:
-        RunFailedError: There is no cluster, or no replica can be made on it.
+        RunFailedError: There is no cluster, no node of it has what a replica takes, or no replica can be made.
     """
     ray = require_ray()
-    _connect(ray, options)
-    batch_size = setup.settings.batch_size
-    worlds_per_replica = min(batch_size, num_worlds)
-    num_replicas = max(1, min(num_worlds // worlds_per_replica, len(jobs)))
-    chunk = 1 if batch_size == 1 else _CHAINS_PER_WORLD * worlds_per_replica
-    crew = _Crew(ray, setup, options, worlds_per_replica, chunk, deque(_Waiting(job) for job in jobs))
+    connect(ray, options)
+    sizes = replica_sizes(num_worlds, setup.settings.batch_size, len(jobs))
+    require_room(ray, options, len(sizes))
+    crew = _Crew(ray, setup, options, deque(_Waiting(job) for job in jobs))
     try:
-        yield from crew.work(num_replicas)
+        yield from crew.work(sizes)
     finally:
         crew.dismiss()
 
 
-def _connect(ray: Any, options: RayOptions) -> None:
-    if ray.is_initialized():
-        return
-    try:
-        ray.init(address=options.address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise RunFailedError(
-            f"expected a Ray cluster at '{options.address or 'this machine'}', got: {error}. Start one by: "
-            "ray start --head"
-        ) from error
+def replica_sizes(num_worlds: int, batch_size: int, num_chains: int) -> tuple[int, ...]:
+    """Worlds of each replica: together all that were asked for, as evenly as may be, and `batch_size` at most."""
+    num_replicas = max(1, min(-(-num_worlds // batch_size), num_chains))
+    num_worlds = min(num_worlds, num_replicas * batch_size)
+    return tuple((num_worlds + place) // num_replicas for place in reversed(range(num_replicas)))
 
 
 @dataclass(slots=True)
@@ -110,51 +71,46 @@ class _Waiting:
 
 @dataclass(slots=True)
 class _Replica:
-    """An actor, and the chains that it has and has not sent back."""
+    """An actor, how many worlds it has, and the chains that it has and has not sent back."""
 
     actor: Any
+    num_worlds: int
     chains: dict[int, _Waiting] = field(default_factory=dict)
 
 
 class _Crew:
     """The replicas of one run."""
 
-    def __init__(
-        self,
-        ray: Any,
-        setup: WorkerSetup,
-        options: RayOptions,
-        worlds_per_replica: int,
-        chunk: int,
-        queue: deque[_Waiting],
-    ) -> None:
-        self._ray, self._setup, self._options = ray, setup, options
-        self._worlds_per_replica, self._chunk, self._queue = worlds_per_replica, chunk, queue
+    def __init__(self, ray: Any, setup: WorkerSetup, options: RayOptions, queue: deque[_Waiting]) -> None:
+        self._ray, self._setup, self._options, self._queue = ray, setup, options, queue
         self._working: dict[Any, _Replica] = {}
         self._has_record = False
         self._num_losses = 0
 
-    def work(self, num_replicas: int) -> Iterator[ChainRecord]:
-        """Keeps so many replicas at work until no chain is left."""
-        for _ in range(num_replicas):
-            self._give(self._hire())
+    def work(self, sizes: Sequence[int]) -> Iterator[ChainRecord]:
+        """Keeps replicas of so many worlds at work until no chain is left."""
+        for size in sizes:
+            self._give(self._hire(size))
         while self._working:
-            ready, _ = self._ray.wait(list(self._working), num_returns=1)
+            ready, _ = self._ray.wait(list(self._working), num_returns=1, timeout=WARN_SECONDS)
+            if not ready and not self._has_record:
+                warn_of_waiting(self._ray, self._options)
             for stream in ready:
                 yield from self._take(stream)
 
-    def _hire(self) -> _Replica:
+    def _hire(self, num_worlds: int) -> _Replica:
         remote = self._ray.remote(max_restarts=0, max_task_retries=0)(_ReplicaActor)
         placed = remote.options(
             num_cpus=self._options.cpus_per_replica,
             num_gpus=self._options.gpus_per_replica,
             scheduling_strategy="SPREAD",
         )
-        return _Replica(placed.remote(self._setup, self._worlds_per_replica))
+        return _Replica(placed.remote(self._setup, num_worlds), num_worlds)
 
     def _give(self, replica: _Replica) -> None:
         """Gives a replica its next chains; one that gets none is let go."""
-        waiting = [self._queue.popleft() for _ in range(min(self._chunk, len(self._queue)))]
+        most = 1 if self._setup.settings.batch_size == 1 else _CHAINS_PER_WORLD * replica.num_worlds
+        waiting = [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
         if not waiting:
             self._ray.kill(replica.actor)
             return
@@ -195,7 +151,7 @@ class _Crew:
             else:
                 self._queue.appendleft(each)
         if self._queue:
-            self._give(self._hire())
+            self._give(self._hire(replica.num_worlds))
 
     def dismiss(self) -> None:
         """Lets all replicas go."""
@@ -205,16 +161,25 @@ class _Crew:
 
 
 class _ReplicaActor:
-    """On a machine of the cluster: a policy, and its worlds."""
+    """On a machine of the cluster: a policy, and its worlds, which live as long as it does."""
 
     def __init__(self, setup: WorkerSetup, num_worlds: int) -> None:
         self._setup, self._num_worlds = setup, num_worlds
         self._worker = Worker(setup)
+        self._worlds: BatchedWorlds | None = None
 
     def run(self, jobs: Sequence[ChainJob]) -> Iterator[ChainRecord]:
         """Runs chains and sends each record when it is there."""
         batch_size = self._setup.settings.batch_size
         if batch_size == 1:
             yield from run_in_process(self._worker, jobs)
-        else:
-            yield from run_batched(self._setup, self._worker, jobs, self._num_worlds, batch_size)
+            return
+        if self._worlds is None:
+            self._worlds = BatchedWorlds(self._setup, self._worker, self._num_worlds, batch_size)
+        yield from self._worlds.run(jobs)
+
+    def close(self) -> None:
+        """Ends the worlds."""
+        self._worker.close()
+        if self._worlds is not None:
+            self._worlds.close()

@@ -10,8 +10,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from calvinbench.envs.names import require_name
+from calvinbench.envs.names import UnknownNameError, require_name
 from calvinbench.envs.simulation import REPRODUCIBLE
+from calvinbench.harness.declared_training import DeclaredTraining, read_policies, require_training
+from calvinbench.policies.policy import Memory
 
 DEFAULT_OUT = Path("runs")
 LOCAL, RAY = "local", "ray"
@@ -43,6 +45,8 @@ class RunSettings:
         renderer: One of `envs.renderers.RENDERERS`; None for the world's own default.
         depth_bits: Of our renderer's depth buffer, 16 or 24; None for what suits the scene.
         train: What the policy was trained on, as its user declares it, such as `"ABC"`; None for what it says itself.
+        training_seed: Seed of its training, declared likewise.
+        training_recipe: Name of its training but for the seed, declared likewise.
     """
 
     policy: str
@@ -61,6 +65,8 @@ class RunSettings:
     renderer: str | None = None
     depth_bits: int | None = None
     train: str | None = None
+    training_seed: int | None = None
+    training_recipe: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("chains", "max_steps", "seed", "batch_size"):
@@ -71,8 +77,7 @@ class RunSettings:
                 raise ValueError(f"expected {name} to be a name, got {getattr(self, name)!r}.")
         if self.renderer is not None and (not isinstance(self.renderer, str) or not self.renderer):
             raise ValueError(f"expected renderer to be a name, got {self.renderer!r}.")
-        if self.train is not None and (not isinstance(self.train, str) or not self.train.strip()):
-            raise ValueError(f"expected train to name what the policy was trained on, got {self.train!r}.")
+        require_training(self.train, self.training_seed, self.training_recipe)
         for name in ("calvin_env", "calvin"):
             folder = getattr(self, name)
             if folder is not None and (not isinstance(folder, str) or not folder):
@@ -94,13 +99,16 @@ def _slug(text: str) -> str:
 
 
 _VARIED = ("scene", "instructions", "seed", "memory_reset")
+_WITH_MEMORY_SPAN = ("checkpoint", "robovlms", "untrained")
+"""Kinds of policies that take a memory span; others have one of their own, or none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
     """Several policies on the same chains, to be compared.
 
-    `scene`, `instructions`, `seed` and `memory_reset` may have several values: then each policy is run with each.
+    `scene`, `instructions`, `seed` and `memory_reset` may have several values: then each policy is run with each; so
+    may `memory_span`, for policies that take one.
 
     Attributes:
         name: What the suite is called; None for policies given as flags.
@@ -113,13 +121,17 @@ class Suite:
         batch_size: See `scene`.
         step_timeout: See `scene`.
         memory_reset: See `scene`.
+        memory_span: How far policies look back, `"unbounded"`, `"window:N"` or `"none"`: it becomes a setting of each
+            spec of a kind that takes it. None leaves it to the policies.
         calvin_env: See `scene`.
         calvin: See `scene`.
         simulation: See `scene`.
         instructions: See `scene`.
         renderer: See `scene`.
         depth_bits: See `scene`.
-        train: See `scene`.
+        train: See `scene`; for the policies that `declared` says nothing of, and not for those that are privileged,
+            random or untrained.
+        declared: What is declared of the training of single policies.
         worlds: Worlds stepped at once. The records do not depend on it.
         videos: Which chains are filmed, `"all"`, `"failures"` or the number of the first ones; None for none.
         executor: One of `EXECUTORS`; with `"ray"`, `worlds` are those of the whole cluster.
@@ -140,6 +152,7 @@ class Suite:
     batch_size: int = 1
     step_timeout: float = STEP_TIMEOUT_SECONDS
     memory_reset: str | tuple[str, ...] | None = None
+    memory_span: str | tuple[str, ...] | None = None
     calvin_env: str | None = None
     calvin: str | None = None
     simulation: str = REPRODUCIBLE
@@ -147,6 +160,7 @@ class Suite:
     renderer: str | None = None
     depth_bits: int | None = None
     train: str | None = None
+    declared: tuple[DeclaredTraining, ...] = ()
     worlds: int = 1
     videos: str | None = None
     executor: str = LOCAL
@@ -160,10 +174,12 @@ class Suite:
         _require_whole_number("worlds", self.worlds)
         if not self.policy:
             raise ValueError("expected at least one policy, got none. Add --policy SPEC, such as --policy random.")
-        for name in _VARIED:
+        for name in (*_VARIED, "memory_span"):
             values = getattr(self, name)
             if isinstance(values, tuple) and (not values or len(set(values)) < len(values)):
                 raise ValueError(f"expected {name} to be a value or a list of different ones, got {list(values)!r}.")
+        for span in filter(None, self.values("memory_span")):
+            Memory(span=str(span))
         folders: dict[Path, str] = {}
         for run in self.runs:
             folder = self.directory(run)
@@ -174,14 +190,25 @@ class Suite:
                 )
             folders[folder] = run.policy
 
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """The fields that may have several values, each of which is run with each policy."""
+        return _VARIED
+
     def values(self, name: str) -> tuple[Any, ...]:
-        """The values of `scene`, `instructions`, `seed` or `memory_reset`."""
+        """The values of `scene`, `instructions`, `seed`, `memory_reset` or `memory_span`."""
         found = getattr(self, name)
         return found if isinstance(found, tuple) else (found,)
 
     @property
     def runs(self) -> tuple[RunSettings, ...]:
         """One run a policy, and value of what is varied; what cannot stand in one table varies slowest."""
+        declared = {entry.policy: entry for entry in self.declared}
+        policies = [
+            (spec, declared.get(policy, DeclaredTraining(policy)))
+            for policy in self.policy
+            for spec in self._with_memory_spans(policy)
+        ]
         return tuple(
             RunSettings(
                 policy=policy,
@@ -199,16 +226,32 @@ class Suite:
                 instructions=instructions,
                 renderer=self.renderer,
                 depth_bits=self.depth_bits,
-                train=self.train,
+                train=training.train or self.train,
+                training_seed=training.training_seed,
+                training_recipe=training.training_recipe,
             )
-            for scene, instructions, policy, memory_reset, seed in product(
+            for scene, instructions, (policy, training), memory_reset, seed in product(
                 self.values("scene"),
                 self.values("instructions"),
-                self.policy,
+                policies,
                 self.values("memory_reset"),
                 self.values("seed"),
             )
         )
+
+    def _with_memory_spans(self, policy: str) -> tuple[str, ...]:
+        """A policy's spec with each memory span, if its kind takes one.
+
+        Raises:
+            ValueError: The spec has one of its own.
+        """
+        if self.memory_span is None or policy.partition(":")[0] not in _WITH_MEMORY_SPAN:
+            return (policy,)
+        if ",memory_span=" in policy:
+            raise ValueError(
+                f"expected memory_span in the suite or in its policies' specs, got both: '{policy}'. Leave one out."
+            )
+        return tuple(f"{policy},memory_span={span}" for span in self.values("memory_span"))
 
     @property
     def parent(self) -> Path:
@@ -302,7 +345,7 @@ def parse_suite(name: str, text: str, origin: str) -> Suite:
 
     Args:
         name: The suite's name.
-        text: A mapping with the fields of `Suite` but `name`.
+        text: A mapping with the fields of `Suite` but `name` and `declared`; for `policy`, see `read_policies`.
         origin: Where the text is from, for messages.
 
     Raises:
@@ -317,21 +360,20 @@ def parse_suite(name: str, text: str, origin: str) -> Suite:
         raise ValueError(f"expected YAML in suite '{origin}', got: {error}") from error
     if not isinstance(values, Mapping):
         raise ValueError(f"expected a mapping of settings in suite '{origin}', got {type(values).__name__}.")
-    known = [field.name for field in fields(Suite) if field.name != "name"]
+    known = [field.name for field in fields(Suite) if field.name not in ("name", "declared")]
     for key in values:
         require_name(str(key), known, f"key of suite '{origin}':")
     settings = dict(values)
-    specs = settings.pop("policy", ())
-    specs = (specs,) if isinstance(specs, str) else specs
-    if not isinstance(specs, list | tuple) or not all(isinstance(spec, str) for spec in specs):
-        raise ValueError(f"expected policy in suite '{origin}' to be a list of specs, got {specs!r}.")
     if "tasks" in settings:
         settings["tasks"] = _names(settings["tasks"], origin)
-    settings |= {key: tuple(settings[key]) for key in _VARIED if isinstance(settings.get(key), list)}
+    settings |= {key: tuple(settings[key]) for key in (*_VARIED, "memory_span") if isinstance(settings.get(key), list)}
     if "out" in settings:
         settings["out"] = _folder(settings["out"], origin)
     try:
         _check_numbers(settings)
-        return Suite(name=name, policy=tuple(specs), **settings)
+        listed = read_policies(settings.pop("policy", ()), origin)
+        return Suite(name=name, policy=listed.specs, declared=listed.declared, **settings)
+    except UnknownNameError:
+        raise
     except ValueError as error:
         raise ValueError(f"Suite '{origin}': {error}") from error

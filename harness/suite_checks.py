@@ -6,7 +6,7 @@ from calvinbench.envs.names import require_name
 from calvinbench.envs.renderers import RENDERERS
 from calvinbench.envs.simulation import RUN_SIMULATIONS
 from calvinbench.envs.tasks import TASKS
-from calvinbench.harness.ray_execution import RayOptions, require_ray
+from calvinbench.harness.ray_cluster import RayOptions, require_answer, require_ray
 from calvinbench.harness.suite import EXECUTORS, LOCAL, Suite
 from calvinbench.harness.videos import VideoSettings, require_encoder
 from calvinbench.harness.workers import require_working_renderer
@@ -17,7 +17,7 @@ def require_known_names(suite: Suite) -> None:
 
     Raises:
         UnknownNameError: There is no such scene, simulation, renderer, instruction set or policy.
-        RunFailedError: The renderer does not work on this machine, or Ray is not installed.
+        RunFailedError: The renderer does not work on this machine; Ray is not installed, or does not answer.
         CheckoutError: A checkout of CALVIN is needed, and is missing, not whole or damaged.
         ValueError: A policy's spec cannot be read, settings contradict each other, or there are fewer chains.
     """
@@ -29,8 +29,10 @@ def require_known_names(suite: Suite) -> None:
     if suite.chains > num_published:
         raise ValueError(f"expected chains of at most {num_published}, the published ones, got {suite.chains}.")
     _require_worlds(suite)
-    if ray_options(suite) is not None:
+    options = ray_options(suite)
+    if options is not None:
         require_ray()
+        require_answer(options)
     if suite.videos is not None:
         require_encoder()
         VideoSettings(suite.out, str(suite.videos))

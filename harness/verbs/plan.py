@@ -64,12 +64,19 @@ class Plan:
     def _spread_and_correlation(self) -> tuple[float, float]:
         spread, correlation = STANDARD_DEVIATION, CORRELATION
         if self.pilot:
+            from calvinbench.harness.comparable import MAX_ERRORED_SHARE, has_too_many_errors
             from calvinbench.harness.comparison import compare
             from calvinbench.harness.runs import find_runs
 
             runs = find_runs(*self.pilot)
             if len(runs) != 2:
                 raise ValueError(f"expected two runs as the pilot, got {len(runs)}.")
+            for run in filter(has_too_many_errors, runs):
+                raise ValueError(
+                    f"expected a pilot of which at most {MAX_ERRORED_SHARE:.0%} errored, got {run.num_errored} of "
+                    f"{len(run.records)} chains in '{run.directory}'. Mend what raised and run them again, or give "
+                    "--standard-deviation and --correlation without a pilot."
+                )
             (pair,) = compare(runs).pairs
             spread = float(sum(run.completed.var(ddof=1) for run in runs) / 2) ** 0.5
             correlation = pair.correlation

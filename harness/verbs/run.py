@@ -59,6 +59,10 @@ class Run:
         tyro.conf.arg(metavar="{subtask,chain}", help_behavior_hint="(default: as the policy has it)"),
     ] = None
     """When memory is cleared."""
+    memory_span: Annotated[
+        str | None, tyro.conf.arg(metavar="SPAN", help_behavior_hint="(default: as the policy has it)")
+    ] = None
+    """How far learned policies look back: unbounded, window:N or none."""
     calvin_env: Annotated[
         Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: CALVIN_ENV_ROOT, or as installed)")
     ] = None
@@ -110,7 +114,17 @@ class Run:
         names = (
             *("scene", "chains", "tasks", "max_steps", "worlds", "videos", "shard", "batch_size", "step_timeout"),
             *("executor", "ray_address", "cpus_per_replica", "gpus_per_replica"),
-            *("seed", "memory_reset", "simulation", "instructions", "renderer", "depth_bits", "train", "out"),
+            *(
+                "seed",
+                "memory_reset",
+                "memory_span",
+                "simulation",
+                "instructions",
+                "renderer",
+                "depth_bits",
+                "train",
+                "out",
+            ),
         )
         flags: dict[str, Any] = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         folders = {"calvin_env": self.calvin_env, "calvin": self.calvin}
@@ -129,11 +143,11 @@ class Run:
 def evaluate(suite: Suite) -> "tuple[FinishedRun, ...]":
     """Runs a suite with progress on standard error; names are looked at before anything heavy is imported."""
     from calvinbench.harness.evaluation import evaluate_suite
-    from calvinbench.harness.progress import LiveProgress
+    from calvinbench.harness.progress import LiveProgress, planned_runs
     from calvinbench.harness.suite_checks import require_known_names
 
     require_known_names(suite)
-    with standard_output_for_results(), LiveProgress() as progress:
+    with standard_output_for_results(), LiveProgress(planned=planned_runs(suite)) as progress:
         return evaluate_suite(suite, [progress])
 
 

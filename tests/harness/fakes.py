@@ -266,6 +266,13 @@ def _raise():
     raise RuntimeError("the arm fell off")
 
 
+def _raise_where_on_a_cluster():
+    import ray
+
+    here = ray.get_runtime_context()
+    raise RuntimeError(f"in {os.getpid()} on {here.get_node_id()} with GPUs {here.get_accelerator_ids()['GPU']}")
+
+
 def make_scripted(spec: str, memory_reset: str | None):
     kind, _, argument = spec.partition(":")
     return {
@@ -273,6 +280,7 @@ def make_scripted(spec: str, memory_reset: str | None):
         "idle": Idle,
         "slow": Slow,
         "raises": lambda: Bad(_raise),
+        "placed": lambda: Hanging(_raise_where_on_a_cluster),
         "nan": lambda: Bad(lambda: np.full((1, 7), np.nan)),
         "shape": lambda: Bad(lambda: np.zeros(7)),
         "joints": lambda: Reader(action_convention=ActionConvention.ABS_JOINTS),

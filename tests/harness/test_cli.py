@@ -149,6 +149,18 @@ def test_a_folder_with_another_run_is_refused(in_tmp, capsys):
     assert "max_steps was 3 and is now 4" in capsys.readouterr().err
 
 
+def test_a_run_does_not_go_on_with_edited_code(in_tmp, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(in_tmp)
+    (in_tmp / "edited_policy.py").write_text(TALKATIVE)
+    arguments = ["run", "--policy", "python:edited_policy:Talkative", "--max-steps", "2", "--chains"]
+    assert cli.main([*arguments, "1"]) == 0
+    assert cli.main([*arguments, "2"]) == 0
+    (in_tmp / "edited_policy.py").write_text(TALKATIVE + "\nMORE = 1\n")
+    capsys.readouterr()
+    assert cli.main([*arguments, "3"]) == 2
+    assert "(the file of the policy's code changed" in capsys.readouterr().err
+
+
 def test_a_folder_that_cannot_be_written_is_named_with_status_1(in_tmp, capsys):
     (in_tmp / "file").write_text("")
     assert cli.main(["run", "--policy", "random", "--chains", "1", "--out", "file"]) == 1

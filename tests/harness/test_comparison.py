@@ -169,6 +169,42 @@ def test_the_plan_is_that_of_the_literature(capsys):
     assert "either --difference or --chains" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--power", "1.0"), "expected a power above 0.05, the chance of a false alarm, and below 1, got 1.0"),
+        (("--power", "2"), "got 2.0"),
+        (("--power", "0.01"), "got 0.01"),
+        (("--power", "nan"), "got nan"),
+        (("--standard-deviation", "-1"), "expected a standard deviation of the chains' lengths above 0, got -1.0"),
+        (("--standard-deviation", "0"), "got 0.0"),
+        (("--standard-deviation", "inf"), "got inf"),
+        (("--correlation", "1.5"), "expected a correlation between two runs from -1 to below 1, got 1.5"),
+        (("--correlation", "nan"), "got nan"),
+    ],
+)
+@pytest.mark.parametrize("asked", [("--chains", "100"), ("--difference", "0.2")])
+def test_a_plan_of_impossible_numbers_is_refused_in_words(asked, flags, words, capsys):
+    assert cli.main(["plan", *asked, *flags]) == 2
+    said = capsys.readouterr()
+    assert words in said.err
+    assert said.out == ""
+
+
+@pytest.mark.parametrize("difference", ["0", "nan", "inf"])
+def test_a_difference_that_is_none_is_refused(difference, capsys):
+    assert cli.main(["plan", "--difference", difference]) == 2
+    assert "expected a difference other than 0" in capsys.readouterr().err
+
+
+def test_a_pilot_with_too_many_errors_is_refused(run_fake, tmp_path, capsys):
+    run_fake("solver", directory=tmp_path / "solver")
+    run_fake("raises", directory=tmp_path / "raises")
+    pilot = ["--pilot", str(tmp_path / "solver"), str(tmp_path / "raises")]
+    assert cli.main(["plan", "--difference", "0.5", *pilot]) == 2
+    assert "at most 1% errored, got 3 of 6 chains" in capsys.readouterr().err
+
+
 def test_the_plan_takes_its_numbers_from_a_pilot(run_fake, tmp_path, capsys):
     solver = run_fake("solver", directory=tmp_path / "solver")
     idle = run_fake("idle", directory=tmp_path / "idle")

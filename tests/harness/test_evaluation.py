@@ -250,3 +250,26 @@ def test_what_a_policy_itself_says_of_its_training_is_not_contradicted(fake_setu
         evaluate(setup, tmp_path / "abc", chains=CHAINS)
     with pytest.raises(ValueError, match="expected train to name what"):
         fake_setup("idle", train=" ")
+
+
+def test_a_seed_and_a_recipe_are_declared_and_not_contradicted(fake_setup, run_fake, tmp_path):
+    declared = {"train": "ABC", "training_seed": 1, "training_recipe": "plain"}
+    said = run_fake("idle", directory=tmp_path / "idle", **declared).description
+    assert (said.train, said.training_seed, said.training_recipe) == ("ABC", 1, "plain")
+
+    class Trained(Idle):
+        traits = PolicyTraits(label="trained", trained_on=TrainedOn(seed=0, recipe="abc"))
+
+    for name, known, other in (("training_seed", 0, 1), ("training_recipe", "abc", "plain")):
+        setup = replace(fake_setup("idle", **{name: other}), make_policy=lambda spec, reset: Trained())
+        with pytest.raises(ConventionMismatchError, match=f"expected {name} to be '{known}', as 'trained' says"):
+            evaluate(setup, tmp_path / name, chains=CHAINS)
+
+
+def test_nothing_is_declared_of_policies_that_are_not_trained(fake_setup, run_fake, tmp_path):
+    declared = {"train": "ABC", "training_seed": 1, "training_recipe": "plain"}
+    privileged = run_fake("solver", directory=tmp_path / "solver", **declared)
+    setup = replace(fake_setup("random", **declared), make_policy=lambda spec, reset: Idle())
+    drawn = evaluate(setup, tmp_path / "random", chains=CHAINS)
+    for said in (privileged.description, drawn.description):
+        assert (said.train, said.training_seed, said.training_recipe) == (None, None, None)

@@ -81,9 +81,9 @@ def test_what_is_needed_is_what_is_found():
     ("changes", "words"),
     [
         ({"difference": 0.0}, "a difference other than 0"),
-        ({"standard_deviation": 0.0}, "a standard deviation above 0"),
-        ({"correlation": 1.0}, "a correlation from -1 to below 1"),
-        ({"power": 1.0}, "power and confidence between 0 and 1"),
+        ({"standard_deviation": 0.0}, "a standard deviation of the chains' lengths above 0"),
+        ({"correlation": 1.0}, "a correlation between two runs from -1 to below 1"),
+        ({"power": 1.0}, "a power above 0.05"),
     ],
 )
 def test_numbers_out_of_range_are_refused(changes, words):

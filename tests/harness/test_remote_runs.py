@@ -44,3 +44,21 @@ def test_a_server_that_raises_costs_its_chain_and_its_words_are_kept(tmp_path, c
     (run,) = json.loads(capsys.readouterr().out)["runs"]
     assert run["errored"] == 1
     assert "raised an error: ValueError: no" in load_run(run["directory"]).records[0].error
+
+
+def test_a_run_does_not_go_on_with_a_server_that_says_something_else_of_itself(tmp_path, capsys):
+    def run(metadata, chains):
+        with served(sway, metadata, port) as (place, _):
+            words = ["run", "--policy", f"ws://{place}", "--max-steps", "1", "--out", str(tmp_path)]
+            return cli.main([*words, "--chains", chains, "--json"]), int(place.rpartition(":")[2])
+
+    port = 0
+    said = {"checkpoint": "a", "mean": np.arange(3.0)}
+    status, port = run(said, "1")
+    assert status == 0
+    assert run(dict(reversed(said.items())), "2")[0] == 0
+    capsys.readouterr()
+    for other in (said | {"checkpoint": "b"}, said | {"mean": np.arange(3.0) + 1}):
+        assert run(other, "3")[0] == 2
+        assert "what its server says of itself" in capsys.readouterr().err
+    assert run(None, "3")[0] == 0  # nothing is known of it

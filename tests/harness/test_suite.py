@@ -113,3 +113,95 @@ def test_instructions_vary_too_and_one_value_is_told_nowhere():
 def test_lists_that_cannot_be_run_are_refused(text, words):
     with pytest.raises(ValueError, match=words):
         parse_suite("x", f"policy: random\n{text}", "x")
+
+
+DECLARED = """
+policy:
+  - {policy: "calvin:mine:Model,weights=a.pt", train: ABC, training_seed: 1, training_recipe: plain}
+  - {policy: "ws://host:1", train: D}
+  - checkpoint:cnn
+  - expert
+train: ABCD
+"""
+
+
+def test_training_is_declared_for_each_policy():
+    suite = parse_suite("s", DECLARED, "s")
+    said = [(run.policy, run.train, run.training_seed, run.training_recipe) for run in suite.runs]
+    assert said == [
+        ("calvin:mine:Model,weights=a.pt", "ABC", 1, "plain"),
+        ("ws://host:1", "D", None, None),
+        ("checkpoint:cnn", "ABCD", None, None),
+        ("expert", "ABCD", None, None),  # which is privileged, and takes nothing of it
+    ]
+
+
+def test_the_suite_in_the_readme_is_one():
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    (text,) = [part for part in readme.split("\n\n") if part.startswith("    policy:\n")]
+    suite = parse_suite("study", text, "README.md")
+    assert len(suite.runs) == (2 + 2 + 1) * 2 * 2 * 2
+    assert {run.training_seed for run in suite.runs} == {None, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (
+            "{policy: 'ws://h:1', recipe: x}",
+            r"Unknown key of a policy in suite 'x': 'recipe'\. Did you mean 'training_rec",
+        ),
+        (
+            "{policy: 'ws://h:1', training_seed: one}",
+            "expected training_seed to be a whole number of at least 0, got 'one'",
+        ),
+        ("{policy: 'ws://h:1', training_seed: -1}", "at least 0, got -1"),
+        ("{policy: 'ws://h:1', train: 5}", "expected train to name what the policy was trained on, got 5"),
+        ("{policy: 'ws://h:1', training_recipe: ''}", "expected training_recipe to name how"),
+        ("{policy: 3}", "expected policy to be a spec, got 3"),
+        ("{train: ABC}", r"mappings such as {policy: SPEC, train: ABC}, got {'train': 'ABC'}"),
+        ("{policy: expert, train: ABC}", "nothing declared of the training of 'expert'"),
+        ("{policy: random, training_seed: 1}", "nothing declared of the training of 'random'"),
+        ("{policy: 'untrained:cnn,seed=1', train: D}", "Write 'untrained:cnn,seed=1' alone"),
+    ],
+)
+def test_a_declaration_that_means_nothing_is_refused_in_words(entry, words):
+    with pytest.raises(ValueError, match=words):
+        parse_suite("x", f"policy: [{entry}]", "x")
+
+
+def test_a_memory_span_becomes_a_setting_of_the_policies_that_take_one():
+    suite = parse_suite("s", "policy: [expert, 'checkpoint:cnn', 'untrained:cnn']\nmemory_span: window:4", "s")
+    assert [run.policy for run in suite.runs] == [
+        "expert",
+        "checkpoint:cnn,memory_span=window:4",
+        "untrained:cnn,memory_span=window:4",
+    ]
+
+
+def test_memory_spans_vary_with_a_folder_for_each():
+    policies = "policy: [expert, {policy: 'checkpoint:a', training_seed: 2}]"
+    text = f"{policies}\nmemory_span: ['window:1', unbounded]\nseed: [0, 1]"
+    suite = parse_suite("s", text, "s")
+    assert [suite.directory(run).name for run in suite.runs] == [
+        "expert--seed-0",
+        "expert--seed-1",
+        "checkpoint-a-memory_span-window-1--seed-0",
+        "checkpoint-a-memory_span-window-1--seed-1",
+        "checkpoint-a-memory_span-unbounded--seed-0",
+        "checkpoint-a-memory_span-unbounded--seed-1",
+    ]
+    assert [run.training_seed for run in suite.runs] == [None, None, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("policy: 'checkpoint:a,memory_span=none'\nmemory_span: unbounded", "in the suite or in its policies' specs"),
+        ("policy: 'checkpoint:a'\nmemory_span: window:0", "expected memory span 'none', 'unbounded' or 'window:N'"),
+        ("policy: 'checkpoint:a'\nmemory_span: []", "a list of different ones"),
+    ],
+)
+def test_memory_spans_that_cannot_be_are_refused(text, words):
+    with pytest.raises(ValueError, match=words):
+        parse_suite("x", text, "x")

@@ -79,6 +79,14 @@ def test_runs_of_one_recipe_are_taken_together_and_no_others(solver):
     assert seed_means(others) == ()
 
 
+def test_seeds_that_a_user_declares_are_taken_together(run_fake, tmp_path):
+    runs = [
+        run_fake("idle", directory=tmp_path / str(seed), training_seed=seed, training_recipe="plain") for seed in (1, 2)
+    ]
+    (group,) = seed_means(runs)
+    assert [run.description.training_seed for run in group.runs] == [1, 2]
+
+
 def test_the_mean_is_over_seeds_and_chains(solver):
     generator = np.random.default_rng(0)
     lengths = generator.integers(0, 6, size=(2, 100))

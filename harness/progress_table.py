@@ -1,0 +1,138 @@
+"""The table that a terminal shows while policies run: a row a run, and one for all of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+from rich.text import Text
+
+from calvinbench.harness.records import NUM_SUBTASKS
+from calvinbench.harness.running_count import RunningCount, in_words, speed_in_words, time_left
+
+_COLUMNS = (("Chains", 9), *((str(k), 3) for k in range(1, NUM_SUBTASKS + 1)), ("Avg.", 4), ("Err.", 4), ("Ch./h", 5))
+_WIDTHS = dict((*_COLUMNS, ("Left", 8)))
+"""Heading and width of what stands behind the label, of numbers as large as they get."""
+_LEAST_LABEL_WIDTH = 12
+_NUM_OTHER_LINES = 4
+"""Heading, total, a line that says how many runs are not shown, and the cursor's."""
+
+
+@dataclass(slots=True)
+class ProgressRow:
+    """One run of those that were asked for.
+
+    Attributes:
+        label: What it is called.
+        num_planned: Its chains.
+        count: How it goes; None before it begins.
+        is_over: Whether nothing more of it will come.
+    """
+
+    label: str
+    num_planned: int
+    count: RunningCount | None = None
+    is_over: bool = False
+
+    @property
+    def num_missing(self) -> int:
+        """Chains still to be run."""
+        return self.num_planned if self.count is None else self.count.num_missing
+
+
+class Total:
+    """All runs together, at this session's speed."""
+
+    def __init__(self, rows: Sequence[ProgressRow]) -> None:
+        """Adds them up."""
+        counts = [row.count for row in rows if row.count is not None]
+        self._rows = rows
+        self.num_over = sum(row.is_over for row in rows)
+        self.num_planned = sum(row.num_planned for row in rows)
+        self.num_finished = sum(count.num_finished for count in counts)
+        self.num_errored = sum(count.num_errored for count in counts)
+        num_of_session = sum(count.num_of_session for count in counts)
+        seconds = sum(count.session_seconds for count in counts)
+        self._seconds_per_chain = seconds / num_of_session if num_of_session else None
+
+    @property
+    def chains_per_hour(self) -> float:
+        """Speed of this session over all runs; 0 before its first chain ended."""
+        return 3600 / self._seconds_per_chain if self._seconds_per_chain else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until all runs are complete: each at its own speed, at that of all where it has none yet."""
+        lefts = [self._left(row) for row in self._rows if not row.is_over]
+        known = [left for left in lefts if left is not None]
+        return sum(known) if len(known) == len(lefts) else None
+
+    def _left(self, row: ProgressRow) -> float | None:
+        if row.count is not None and row.count.seconds_left is not None:
+            return row.count.seconds_left
+        return time_left(row.num_missing, self._seconds_per_chain, 0.0)
+
+
+def progress_table(rows: Sequence[ProgressRow], width: int, height: int | None = None) -> Table:
+    """The table, for a terminal of so many columns; labels are shortened to what room is left.
+
+    Args:
+        rows: The runs, in the order in which they are run.
+        width: Columns of the terminal.
+        height: Lines of the terminal; with fewer than there are runs, those next to the one under way are shown. None
+            shows all.
+    """
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    label_width = max(_LEAST_LABEL_WIDTH, width - sum(_WIDTHS.values()) - len(_WIDTHS))
+    table.add_column("Policy", no_wrap=True, width=label_width)
+    for heading, column_width in _WIDTHS.items():
+        table.add_column(heading, no_wrap=True, justify="right", width=column_width)
+    shown = _shown(rows, len(rows) if height is None else max(1, height - _NUM_OTHER_LINES))
+    for row in rows[shown]:
+        table.add_row(Text(shortened(row.label, label_width)), *_cells(row))
+    num_hidden = len(rows) - len(rows[shown])
+    if num_hidden:
+        table.add_row(Text(f"({num_hidden} more)"))
+    if len(rows) > 1:
+        table.add_row(*_total_cells(rows), style="bold")
+    return table
+
+
+def _shown(rows: Sequence[ProgressRow], most: int) -> slice:
+    """Which rows have room: the first that is not over with one before it, and what follows."""
+    current = next((place for place, row in enumerate(rows) if not row.is_over), len(rows))
+    first = max(0, min(current - 1, len(rows) - most))
+    return slice(first, first + most)
+
+
+def _cells(row: ProgressRow) -> list[str]:
+    count = row.count
+    if count is None:
+        return [f"0/{row.num_planned}"]
+    rates = [f"{100 * rate:.0f}" for rate in count.rates] or [""] * NUM_SUBTASKS
+    average = "" if count.average_length is None else f"{count.average_length:.2f}"
+    speed = speed_in_words(count.chains_per_hour) if count.num_of_session else ""
+    left = "" if count.seconds_left is None else in_words(count.seconds_left)
+    if row.is_over:
+        left = "stopped" if count.num_missing else "done"
+    return [f"{count.num_finished}/{row.num_planned}", *rates, average, _errors(count.num_errored), speed, left]
+
+
+def _total_cells(rows: Sequence[ProgressRow]) -> list[str]:
+    total = Total(rows)
+    speed = speed_in_words(total.chains_per_hour) if total.chains_per_hour else ""
+    left = "" if total.seconds_left is None else in_words(total.seconds_left)
+    rates = [""] * (NUM_SUBTASKS + 1)
+    name = f"{total.num_over} of {len(rows)} runs"
+    return [name, f"{total.num_finished}/{total.num_planned}", *rates, _errors(total.num_errored), speed, left]
+
+
+def _errors(count: int) -> str:
+    return str(count) if count else ""
+
+
+def shortened(text: str, width: int) -> str:
+    """A label that fits: its middle is left out, for beginning and end tell policies apart."""
+    if len(text) <= width:
+        return text
+    head = (width - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
