@@ -95,7 +95,7 @@ def evaluate(
     num_chains = _num_chains(settings, all_chains)
     worker = Worker(setup)
     try:
-        _require_runnable_worker(worker, settings)
+        _require_runnable_worker(worker, settings, num_chains)
         description = describe(settings, worker, all_chains, suite)
         with RunWriter(directory, description, this_session(worlds), partial(_digest_of_first, all_chains)) as writer:
             finished = {record.chain for record in writer.records}
@@ -168,7 +168,8 @@ def _tell_and_keep(
             subscriber.run_ended()
 
 
-def _require_runnable_worker(worker: Worker, settings: RunSettings) -> None:
+def _require_runnable_worker(worker: Worker, settings: RunSettings, num_chains: int) -> None:
+    worker.instructions.require_chains(num_chains)
     require_same_conventions(worker.policy.traits, worker.world)
     if settings.batch_size > 1:
         require_batched(worker.policy, settings.batch_size)
@@ -279,9 +280,10 @@ def _train(settings: RunSettings, traits: PolicyTraits) -> str | None:
 
 
 def _digest(instructions: InstructionSet) -> str:
-    """Of all that evaluation may say: the canonical sentences, or all wordings where they are drawn."""
+    """Of all that evaluation may say: a task's canonical sentence, or a list of all, as of a chain's own sentences."""
     said = instructions.sentences()
-    sentences = {task: list(said[task]) if instructions.draws_wordings else said[task][0] for task in sorted(said)}
+    one = frozenset[str]() if instructions.draws_wordings else instructions.seen.keys()
+    sentences = {key: said[key][0] if key in one else list(said[key]) for key in sorted(said)}
     return sha256(json.dumps(sentences, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -322,10 +324,10 @@ def require_runnable(setup: WorkerSetup, directory: Path) -> None:
     Raises:
         As `evaluate` does.
     """
-    all_chains = chain_lists.published()
+    all_chains = _all_chains(setup.settings, None)
     worker = Worker(setup)
     try:
-        _require_runnable_worker(worker, setup.settings)
+        _require_runnable_worker(worker, setup.settings, _num_chains(setup.settings, all_chains))
         if (directory / RUN_FILE).exists():
             description = describe(setup.settings, worker, all_chains, suite=None)
             continued(read_description(directory), description, partial(_digest_of_first, all_chains), directory)
