@@ -67,6 +67,7 @@ def evaluate(
     suite: str | None = None,
     shard: Shard | None = None,
     ray: RayOptions | None = None,
+    isolated: bool = False,
     subscribers: Sequence[Subscriber] = (),
 ) -> Run:
     """Runs the chains of a run that are not finished yet.
@@ -75,10 +76,13 @@ def evaluate(
         setup: What the run is, and how world and policy are made.
         directory: The run's folder; a run that is there already goes on.
         chains: The list whose first `setup.settings.chains` are run; None for the published 1000.
-        worlds: Worlds stepped at once, each in a process of its own if there are several.
+        worlds: Worlds stepped at once, each in a process of its own if there are several, with a copy of the policy.
         suite: Name of the suite that the run belongs to.
         shard: The part of the chains that is run; None for all.
         ray: What replicas on a Ray cluster take; None to run on this machine.
+        isolated: Whether a single world, too, gets a process of its own, as the command line has it. Else it and the
+            policy are stepped in this one: native code that crashes ends it, and such code that hangs cannot be
+            stopped. A script that asks for processes must do so under `if __name__ == "__main__"`.
         subscribers: Told of each chain.
 
     Returns:
@@ -106,7 +110,7 @@ def evaluate(
             ]
             if jobs or not writer.records:
                 writer.begin()
-            _tell_and_keep(writer, description, _execute(setup, worker, jobs, worlds, ray), subscribers)
+            _tell_and_keep(writer, description, _execute(setup, worker, jobs, worlds, ray, isolated), subscribers)
     finally:
         worker.close()
     return load_run(directory)
@@ -135,17 +139,24 @@ def _digest_of_first(all_chains: Sequence[Chain], count: int) -> str:
 
 
 def _execute(
-    setup: WorkerSetup, worker: Worker, jobs: Sequence[ChainJob], worlds: int, ray: RayOptions | None
+    setup: WorkerSetup,
+    worker: Worker,
+    jobs: Sequence[ChainJob],
+    worlds: int,
+    ray: RayOptions | None,
+    isolated: bool,
 ) -> Iterator[ChainRecord]:
+    if not jobs:
+        return iter(())
     if ray is not None:
-        worker.close()
-        return run_on_ray(setup, jobs, worlds, ray) if jobs else iter(())
+        worker.release()
+        return run_on_ray(setup, jobs, worlds, ray)
     batch_size = setup.settings.batch_size
     if batch_size > 1:
-        return run_batched(setup, worker, jobs, worlds, batch_size) if jobs else iter(())
-    if min(worlds, len(jobs)) <= 1:
+        return run_batched(setup, worker, jobs, worlds, batch_size)
+    if min(worlds, len(jobs)) == 1 and not isolated:
         return run_in_process(worker, jobs)
-    worker.close()
+    worker.release()
     return run_in_processes(setup, jobs, worlds)
 
 
@@ -287,8 +298,8 @@ def _digest(instructions: InstructionSet) -> str:
     return sha256(json.dumps(sentences, ensure_ascii=False).encode()).hexdigest()
 
 
-def evaluate_suite(suite: Suite, subscribers: Sequence[Subscriber] = ()) -> tuple[Run, ...]:
-    """Runs all of a suite's policies, one after another; see `evaluate`.
+def evaluate_suite(suite: Suite, subscribers: Sequence[Subscriber] = (), *, isolated: bool = False) -> tuple[Run, ...]:
+    """Runs all of a suite's policies, one after another; see `evaluate` for `subscribers` and `isolated`.
 
     All are made once before the first chain of the first, so that what is wrong with the last is said at once.
     """
@@ -312,6 +323,7 @@ def evaluate_suite(suite: Suite, subscribers: Sequence[Subscriber] = ()) -> tupl
             suite=suite.name,
             shard=shard,
             ray=ray_options(suite),
+            isolated=isolated,
             subscribers=subscribers,
         )
         for directory, setup in setups.items()
@@ -332,4 +344,4 @@ def require_runnable(setup: WorkerSetup, directory: Path) -> None:
             description = describe(setup.settings, worker, all_chains, suite=None)
             continued(read_description(directory), description, partial(_digest_of_first, all_chains), directory)
     finally:
-        worker.close()
+        worker.release()

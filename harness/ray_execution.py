@@ -209,7 +209,7 @@ class _ReplicaActor:
 
     def __init__(self, setup: WorkerSetup, num_worlds: int) -> None:
         self._setup, self._num_worlds = setup, num_worlds
-        self._worker = Worker(setup)
+        self._worker = Worker(setup, owns_process=True)
 
     def run(self, jobs: Sequence[ChainJob]) -> Iterator[ChainRecord]:
         """Runs chains and sends each record when it is there."""

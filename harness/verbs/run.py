@@ -134,7 +134,7 @@ def evaluate(suite: Suite) -> "tuple[FinishedRun, ...]":
 
     require_known_names(suite)
     with standard_output_for_results(), LiveProgress() as progress:
-        return evaluate_suite(suite, [progress])
+        return evaluate_suite(suite, [progress], isolated=True)
 
 
 def status(runs: "Sequence[FinishedRun]") -> int:

@@ -233,6 +233,46 @@ def make_broken_world(settings: RunSettings, traits: PolicyTraits) -> FakePlayTa
     return BrokenTable(cameras=traits.cameras)
 
 
+class FalteringTable(FakePlayTable):
+    """Raises where `DeadlyTable` dies, as long as a file is absent, which it makes."""
+
+    marker: Path
+
+    def step(self, action):
+        if action[5] != 0 and not self.marker.exists():
+            self.marker.touch()
+            raise RuntimeError("the table faltered")
+        return super().step(action)
+
+
+def make_faltering_world(settings: RunSettings, traits: PolicyTraits) -> FakePlayTable:
+    """The policy's spec says behind a colon where the marker is."""
+    world = FalteringTable(cameras=traits.cameras)
+    world.marker = Path(settings.policy.partition(":")[2])
+    return world
+
+
+class HangingTable(FakePlayTable):
+    """Waits for ever where `DeadlyTable` dies; in Python, or in C code that holds on to the interpreter."""
+
+    is_native = False
+
+    def step(self, action):
+        if action[5] != 0:
+            _wait_in_c() if self.is_native else _wait_in_python()
+        return super().step(action)
+
+
+def make_hanging_world(settings: RunSettings, traits: PolicyTraits) -> FakePlayTable:
+    return HangingTable(cameras=traits.cameras)
+
+
+def make_natively_hanging_world(settings: RunSettings, traits: PolicyTraits) -> FakePlayTable:
+    world = HangingTable(cameras=traits.cameras)
+    world.is_native = True
+    return world
+
+
 class Hanging(Solver):
     """Waits for ever at the first step of `stack_block`; in Python, or in C code that holds on to the interpreter."""
 

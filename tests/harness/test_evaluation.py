@@ -4,7 +4,7 @@ from hashlib import sha256
 
 import pytest
 import yaml
-from fakes import CHAINS, SOLVER_COMPLETES, Idle, make_fake_world
+from fakes import CHAINS, SOLVER_COMPLETES, Idle, make_broken_world, make_fake_world, make_faltering_world
 
 from calvinbench.envs.chains import initial_observation, published
 from calvinbench.envs.fake_play_table import FakePlayTable
@@ -78,25 +78,36 @@ def test_after_an_error_the_world_is_made_anew(fake_setup, tmp_path):
     assert len(made) == 1 + 2  # the last chain's error leaves nothing to make a world for
 
 
-def test_a_world_that_breaks_makes_errored_chains_and_the_run_goes_on(fake_setup, tmp_path):
-    class Brittle(type(make_fake_world("fake", fake_setup_traits()))):
-        num_steps = 0
-
-        def step(self, action):
-            self.num_steps += 1
-            if self.num_steps == 30:
-                raise RuntimeError("physics gave up")
-            return super().step(action)
-
-    run = evaluate(fake_setup("solver", lambda scene, traits: Brittle(cameras=())), tmp_path, chains=CHAINS)
-    assert outcomes(run).count("errored") >= 1
-    assert len(run.records) == len(CHAINS)
+@pytest.mark.parametrize("settings", [{"worlds": 1}, {"worlds": 2}, {"worlds": 2, "batch_size": 2}])
+def test_a_chain_whose_world_raises_an_error_is_tried_once_more(run_fake, tmp_path, settings):
+    policy = "crowded" if "batch_size" in settings else "solver"
+    spec, marker = f"{policy}:{tmp_path / 'marker'}", tmp_path / "marker"
+    run = run_fake(spec, directory=tmp_path / "run", make_world=make_faltering_world, **settings)
+    assert marker.exists()
+    assert run.num_errored == 0
+    assert without_times(run) == without_times(run_fake("solver", directory=tmp_path / "sound"))
 
 
-def fake_setup_traits():
-    from fakes import Solver
+@pytest.mark.parametrize("settings", [{"worlds": 1}, {"worlds": 2}, {"worlds": 2, "batch_size": 2}])
+def test_a_world_that_breaks_twice_makes_errored_chains_and_the_run_goes_on(run_fake, settings):
+    policy = "crowded" if "batch_size" in settings else "solver"
+    run = run_fake(policy, make_world=make_broken_world, **settings)
+    assert [record.chain for record in run.records if record.outcome == "errored"] == [1, 2, 3, 5]
+    assert [run.completed[chain] for chain in (0, 4)] == [5, 5]
+    assert run.records[3].error == "RuntimeError: the table broke"
+    assert "in step" in run.records[3].traceback
 
-    return Solver.traits
+
+def test_what_a_policy_raises_is_not_tried_again(fake_setup, tmp_path):
+    numbers = []
+
+    class Raises(Idle):
+        def act(self, observations, instructions, state, privileged=None):
+            numbers.append(len(numbers))
+            raise RuntimeError("never works")
+
+    evaluate(replace(fake_setup(chains=2), make_policy=lambda spec, reset: Raises()), tmp_path, chains=CHAINS)
+    assert numbers == [0, 1]
 
 
 @pytest.mark.parametrize(

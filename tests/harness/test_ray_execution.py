@@ -56,6 +56,13 @@ def test_a_chain_that_kills_its_replica_costs_itself_alone(cluster, fake_setup, 
     assert "was lost 3 times" in run.records[3].error
 
 
+def test_native_code_that_hangs_in_a_replica_costs_its_own_chain_alone(cluster, fake_setup, tmp_path):
+    setup = fake_setup("hangs-native", chains=4, step_timeout=0.3)
+    run = evaluate(setup, tmp_path, chains=CHAINS, worlds=2, ray=RayOptions())
+    assert [record.chain for record in run.records if record.outcome == "errored"] == [3]
+    assert "was lost 3 times" in run.records[3].error
+
+
 def test_a_lost_node_loses_no_finished_chain_and_its_own_are_run_elsewhere(cluster, fake_setup, run_fake, tmp_path):
     """The last test: the node is gone afterwards."""
     expected = run_fake("solver", directory=tmp_path / "here")
