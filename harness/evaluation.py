@@ -3,12 +3,11 @@
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from gymnasium.spaces import Dict
 
@@ -19,18 +18,20 @@ from calvinbench.envs.observation import ActionConvention
 from calvinbench.envs.task_chains import single_task_chains
 from calvinbench.harness.batched_execution import require_batched, run_batched
 from calvinbench.harness.description import RunDescription, judge_official, unlike_training
+from calvinbench.harness.errored_chains import OnlyErrorsError
 from calvinbench.harness.executors import run_in_process, run_in_processes
 from calvinbench.harness.jobs import ChainJob, make_job
+from calvinbench.harness.keeping import KeptRun, Subscriber, keep
 from calvinbench.harness.provenance import this_session
 from calvinbench.harness.ray_execution import RayOptions, run_on_ray
-from calvinbench.harness.records import ChainRecord
+from calvinbench.harness.records import ERRORED, ChainRecord
 from calvinbench.harness.reference_frame import reference_frame
 from calvinbench.harness.run_directory import RUN_FILE, RunWriter, continued, read_description
 from calvinbench.harness.runs import Run, load_run
 from calvinbench.harness.shards import Shard
 from calvinbench.harness.suite import RunSettings, Suite
 from calvinbench.harness.suite_checks import ray_options
-from calvinbench.harness.videos import VIDEOS_FOLDER, VideoSettings
+from calvinbench.harness.videos import VIDEOS_FOLDER, VideoSettings, remove_torn_films
 from calvinbench.harness.workers import Worker, WorkerSetup, World
 from calvinbench.policies.policy import PolicyTraits
 
@@ -39,23 +40,6 @@ _logger = logging.getLogger(__name__)
 
 class ConventionMismatchError(ValueError):
     """A policy and a world do not speak alike."""
-
-
-@runtime_checkable
-class Subscriber(Protocol):
-    """Is told how an evaluation goes."""
-
-    def run_began(self, description: RunDescription, finished: Sequence[ChainRecord]) -> None:
-        """A run begins, or goes on with these chains already finished."""
-        ...
-
-    def chain_finished(self, record: ChainRecord) -> None:
-        """A chain of the run ended and is kept."""
-        ...
-
-    def run_ended(self) -> None:
-        """No more of this run will come, whether it is complete or was stopped."""
-        ...
 
 
 def evaluate(
@@ -68,6 +52,7 @@ def evaluate(
     shard: Shard | None = None,
     ray: RayOptions | None = None,
     isolated: bool = False,
+    retry_errored: bool = False,
     subscribers: Sequence[Subscriber] = (),
 ) -> Run:
     """Runs the chains of a run that are not finished yet.
@@ -83,6 +68,7 @@ def evaluate(
         isolated: Whether a single world, too, gets a process of its own, as the command line has it. Else it and the
             policy are stepped in this one: native code that crashes ends it, and such code that hangs cannot be
             stopped. A script that asks for processes must do so under `if __name__ == "__main__"`.
+        retry_errored: Whether chains that errored are run again, each new line in the place of the old one.
         subscribers: Told of each chain.
 
     Returns:
@@ -92,6 +78,7 @@ def evaluate(
         UnknownNameError: No such scene or policy.
         ConventionMismatchError: Policy and world do not speak alike.
         RunMismatchError: The folder holds another run.
+        OnlyErrorsError: `MAX_ERRORS_IN_A_ROW` chains one after the other errored with the same reason.
         OSError: The folder cannot be written.
     """
     settings = setup.settings
@@ -102,7 +89,11 @@ def evaluate(
         _require_runnable_worker(worker, settings, num_chains)
         description = describe(settings, worker, all_chains, suite)
         with RunWriter(directory, description, this_session(worlds), partial(_digest_of_first, all_chains)) as writer:
-            finished = {record.chain for record in writer.records}
+            finished = {
+                record.chain: record
+                for record in writer.records
+                if not (retry_errored and record.outcome == ERRORED and (shard is None or shard.holds(record.chain)))
+            }
             jobs = [
                 make_job(number, chain, settings.seed)
                 for number, chain in enumerate(all_chains[:num_chains])
@@ -110,7 +101,9 @@ def evaluate(
             ]
             if jobs or not writer.records:
                 writer.begin()
-            _tell_and_keep(writer, description, _execute(setup, worker, jobs, worlds, ray, isolated), subscribers)
+            told = KeptRun(description, tuple(finished.values()), len(jobs), directory, subscribers)
+            with _no_torn_films(setup):
+                keep(writer, told, _execute(setup, worker, jobs, worlds, ray, isolated))
     finally:
         worker.close()
     return load_run(directory)
@@ -147,36 +140,29 @@ def _execute(
     isolated: bool,
 ) -> Iterator[ChainRecord]:
     if not jobs:
-        return iter(())
+        return
+    batch_size = setup.settings.batch_size
     if ray is not None:
         worker.release()
-        return run_on_ray(setup, jobs, worlds, ray)
-    batch_size = setup.settings.batch_size
-    if batch_size > 1:
-        return run_batched(setup, worker, jobs, worlds, batch_size)
-    if min(worlds, len(jobs)) == 1 and not isolated:
-        return run_in_process(worker, jobs)
-    worker.release()
-    return run_in_processes(setup, jobs, worlds)
+        yield from run_on_ray(setup, jobs, worlds, ray)
+    elif batch_size > 1:
+        yield from run_batched(setup, worker, jobs, worlds, batch_size)
+    elif min(worlds, len(jobs)) == 1 and not isolated:
+        yield from run_in_process(worker, jobs)
+    else:
+        worker.release()
+        yield from run_in_processes(setup, jobs, worlds)
 
 
-def _tell_and_keep(
-    writer: RunWriter,
-    description: RunDescription,
-    records: Iterator[ChainRecord],
-    subscribers: Sequence[Subscriber],
-) -> None:
-    for subscriber in subscribers:
-        subscriber.run_began(description, writer.records)
-    try:
-        with closing(records):  # type: ignore[type-var]
-            for record in records:
-                writer.append(record)
-                for subscriber in subscribers:
-                    subscriber.chain_finished(record)
-    finally:
-        for subscriber in subscribers:
-            subscriber.run_ended()
+@contextmanager
+def _no_torn_films(setup: WorkerSetup) -> Iterator[None]:
+    """Before and after a run no film lies there half-made, whoever was killed."""
+    if setup.videos is None:
+        yield
+        return
+    remove_torn_films(setup.videos.folder)
+    yield
+    remove_torn_films(setup.videos.folder)
 
 
 def _require_runnable_worker(worker: Worker, settings: RunSettings, num_chains: int) -> None:
@@ -298,10 +284,17 @@ def _digest(instructions: InstructionSet) -> str:
     return sha256(json.dumps(sentences, ensure_ascii=False).encode()).hexdigest()
 
 
-def evaluate_suite(suite: Suite, subscribers: Sequence[Subscriber] = (), *, isolated: bool = False) -> tuple[Run, ...]:
-    """Runs all of a suite's policies, one after another; see `evaluate` for `subscribers` and `isolated`.
+def evaluate_suite(
+    suite: Suite, subscribers: Sequence[Subscriber] = (), *, isolated: bool = False, retry_errored: bool = False
+) -> tuple[Run, ...]:
+    """Runs all of a suite's policies, one after another; see `evaluate` for all but `suite`.
 
-    All are made once before the first chain of the first, so that what is wrong with the last is said at once.
+    All are made once before the first chain of the first, so that what is wrong with the last is said at once. One
+    that is stopped because all its chains err does not keep the others from being run.
+
+    Raises:
+        OnlyErrorsError: Policies were stopped; the others have been run.
+        Exception: Whatever else `evaluate` raises.
     """
     shard = None if suite.shard is None else Shard.parse(suite.shard)
     setups = {suite.directory(run): WorkerSetup(run) for run in suite.runs}
@@ -315,19 +308,27 @@ def evaluate_suite(suite: Suite, subscribers: Sequence[Subscriber] = (), *, isol
     if len(setups) > 1:
         for directory, setup in setups.items():
             require_runnable(setup, directory)
-    return tuple(
-        evaluate(
-            setup,
-            directory,
-            worlds=suite.worlds,
-            suite=suite.name,
-            shard=shard,
-            ray=ray_options(suite),
-            isolated=isolated,
-            subscribers=subscribers,
-        )
-        for directory, setup in setups.items()
-    )
+    runs, stopped = [], []
+    for directory, setup in setups.items():
+        try:
+            run = evaluate(
+                setup,
+                directory,
+                worlds=suite.worlds,
+                suite=suite.name,
+                shard=shard,
+                ray=ray_options(suite),
+                isolated=isolated,
+                retry_errored=retry_errored,
+                subscribers=subscribers,
+            )
+        except OnlyErrorsError as error:
+            stopped.append(str(error))
+        else:
+            runs.append(run)
+    if stopped:
+        raise OnlyErrorsError("\n".join(stopped))
+    return tuple(runs)
 
 
 def require_runnable(setup: WorkerSetup, directory: Path) -> None:
