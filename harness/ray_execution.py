@@ -153,8 +153,12 @@ class _Crew:
         return _Replica(placed.remote(self._setup, self._worlds_per_replica))
 
     def _give(self, replica: _Replica) -> None:
-        """Gives a replica its next chains; one that gets none is let go."""
-        waiting = [self._queue.popleft() for _ in range(min(self._chunk, len(self._queue)))]
+        """Gives a replica its next chains; one that gets none is let go.
+
+        A chain that was lost goes alone, so that it takes no other with it if it is at fault.
+        """
+        was_lost = bool(self._queue) and self._queue[0].num_losses > 0
+        waiting = [self._queue.popleft() for _ in range(min(1 if was_lost else self._chunk, len(self._queue)))]
         if not waiting:
             self._ray.kill(replica.actor)
             return

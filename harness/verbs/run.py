@@ -51,7 +51,7 @@ class Run:
     batch_size: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1)")] = None
     """Worlds that one policy answers at once, for large models; 1 gives each world a copy of the policy."""
     step_timeout: Annotated[float | None, tyro.conf.arg(metavar="S", help_behavior_hint="(default: 600)")] = None
-    """Seconds that a policy may take for one step, 0 for any number; a chain in which it takes longer is errored."""
+    """Seconds that a policy, or a world, may take for one step, 0 for any number; longer makes the chain errored."""
     seed: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 0)")] = None
     """Where random draws start from."""
     memory_reset: Annotated[

@@ -184,6 +184,10 @@ def _raise_for_row(actions, row):
     raise RuntimeError("the arm fell off")
 
 
+def _exit_for_row(actions, row):
+    os._exit(7)
+
+
 def _nan_in_row(actions, row):
     actions[row, 0] = np.nan
     return actions
@@ -326,6 +330,7 @@ def make_scripted(spec: str, memory_reset: str | None):
         "hangs": lambda: Hanging(_wait_in_python),
         "hangs-native": lambda: Hanging(_wait_in_c),
         "crowded-hangs": lambda: Crowded(trouble=_wait_for_row),
+        "crowded-kills": lambda: Crowded(trouble=_exit_for_row),
         "crowded-nan": lambda: Crowded(trouble=_nan_in_row),
         "crowded-shape": lambda: Crowded(trouble=lambda actions, row: actions[:, :6]),
     }[kind]()

@@ -56,6 +56,13 @@ def test_a_chain_that_kills_its_replica_costs_itself_alone(cluster, fake_setup, 
     assert "was lost 3 times" in run.records[3].error
 
 
+def test_a_chain_that_kills_a_batched_replica_takes_no_other_with_it(cluster, fake_setup, tmp_path):
+    setup = fake_setup("crowded-kills", batch_size=2)
+    run = evaluate(setup, tmp_path, chains=CHAINS, worlds=2, ray=RayOptions())
+    assert [record.chain for record in run.records if record.outcome == "errored"] == [3, 5]
+    assert [run.completed[chain] for chain in (0, 1, 2, 4)] == [5, 1, 3, 5]
+
+
 def test_native_code_that_hangs_in_a_replica_costs_its_own_chain_alone(cluster, fake_setup, tmp_path):
     setup = fake_setup("hangs-native", chains=4, step_timeout=0.3)
     run = evaluate(setup, tmp_path, chains=CHAINS, worlds=2, ray=RayOptions())
