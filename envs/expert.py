@@ -319,8 +319,8 @@ def _stack(view: View, attempt: int) -> Motion:
     Where that failed, takes the uppermost block up again, and tries the next, a little farther from the cabinet.
     """
     if view.held() is None:
-        block = max(view.blocks, key=lambda name: view.position(name)[2] - 0.1 * (view.place(name) != "table"))
-        yield from grasp(view, block, lean=0.3)
+        top = max(view.blocks, key=lambda name: view.position(name)[2] - 0.1 * (view.place(name) != "table"))
+        yield from grasp(view, top, lean=0.3)
         yield from go(view, view.tcp + [0.0, 0.0, 0.07], gripper=CLOSED, speed=0.6)
     block = view.held()
     if block is None:

@@ -67,6 +67,23 @@ class InstructionSet:
         said = {task: found if self.draws_wordings else found[:1] for task, found in self.seen.items()}
         return said | {f"chain {number}": sentences for number, sentences in self.by_chain.items()}
 
+    def require_chains(self, num_chains: int) -> None:
+        """Refuses a set that has sentences for single chains alone, and not for all of the first `num_chains`.
+
+        Raises:
+            ValueError: Chains lack sentences; the message names the first few.
+        """
+        if self.seen:
+            return
+        lacking = [number for number in range(num_chains) if number not in self.by_chain]
+        if lacking:
+            first = ", ".join(map(str, lacking[:5])) + (", ..." if len(lacking) > 5 else "")
+            raise ValueError(
+                f"expected sentences for each of the first {num_chains} chains in '{self.name}', which has none for "
+                f"tasks, found none for {len(lacking)} of them: {first}. Add them below 'chains', or a sentence for "
+                "each task, or run fewer chains."
+            )
+
     def sentence(self, task: str, chain_number: int, subtask: int) -> str:
         """The sentence that evaluation uses for a subtask of a chain.
 

@@ -50,9 +50,9 @@ def run_batched(
 ) -> Iterator[ChainRecord]:
     """Runs chains; records come as chains end.
 
-    A world that dies is started again, and its chain is tried once more from its beginning; if it dies again, the chain
-    is recorded as errored. If the policy raises an error for a batch, each of its chains is tried once more with no
-    other beside it, so that the one which it cannot answer is known.
+    A world that dies, hangs or raises an error is started again, and its chain is tried once more from its beginning;
+    if that happens again, the chain is recorded as errored. If the policy raises an error for a batch, each of its
+    chains is tried once more with no other beside it, so that the one which it cannot answer is known.
 
     Args:
         setup: What worlds are made from.
@@ -83,7 +83,15 @@ class BatchedWorlds:
         with ExitStack() as opened:
             self._batches = [
                 opened.enter_context(
-                    WorldBatch(setup, policy, spaces, batch_size, min(batch_size, num_worlds - first), self._queue)
+                    WorldBatch(
+                        setup,
+                        policy,
+                        spaces,
+                        batch_size,
+                        min(batch_size, num_worlds - first),
+                        self._queue,
+                        worker.limit,
+                    )
                 )
                 for first in range(0, num_worlds, batch_size)
             ]

@@ -3,12 +3,12 @@
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from gymnasium.spaces import Dict
 
@@ -20,19 +20,21 @@ from calvinbench.envs.task_chains import single_task_chains
 from calvinbench.harness.batched_execution import require_batched, run_batched
 from calvinbench.harness.declared_training import NOT_TRAINED
 from calvinbench.harness.description import RunDescription, judge_official, unlike_training
+from calvinbench.harness.errored_chains import OnlyErrorsError
 from calvinbench.harness.executors import run_in_process, run_in_processes
 from calvinbench.harness.jobs import ChainJob, make_job
+from calvinbench.harness.keeping import KeptRun, Subscriber, keep
 from calvinbench.harness.provenance import this_session
 from calvinbench.harness.ray_cluster import RayOptions
 from calvinbench.harness.ray_execution import run_on_ray
-from calvinbench.harness.records import ChainRecord
+from calvinbench.harness.records import ERRORED, ChainRecord
 from calvinbench.harness.reference_frame import reference_frame
 from calvinbench.harness.run_directory import RUN_FILE, RunWriter, continued, read_description
 from calvinbench.harness.runs import Run, load_run
 from calvinbench.harness.shards import Shard
 from calvinbench.harness.suite import RunSettings, Suite
 from calvinbench.harness.suite_checks import ray_options
-from calvinbench.harness.videos import VIDEOS_FOLDER, VideoSettings
+from calvinbench.harness.videos import VIDEOS_FOLDER, VideoSettings, remove_torn_films
 from calvinbench.harness.workers import Worker, WorkerSetup, World
 from calvinbench.policies.policy import PolicyTraits, TrainedOn
 from calvinbench.policies.source_digest import source_digest
@@ -44,23 +46,6 @@ class ConventionMismatchError(ValueError):
     """A policy and a world do not speak alike."""
 
 
-@runtime_checkable
-class Subscriber(Protocol):
-    """Is told how an evaluation goes."""
-
-    def run_began(self, description: RunDescription, finished: Sequence[ChainRecord]) -> None:
-        """A run begins, or goes on with these chains already finished."""
-        ...
-
-    def chain_finished(self, record: ChainRecord) -> None:
-        """A chain of the run ended and is kept."""
-        ...
-
-    def run_ended(self) -> None:
-        """No more of this run will come, whether it is complete or was stopped."""
-        ...
-
-
 def evaluate(
     setup: WorkerSetup,
     directory: Path,
@@ -70,6 +55,8 @@ def evaluate(
     suite: str | None = None,
     shard: Shard | None = None,
     ray: RayOptions | None = None,
+    isolated: bool = False,
+    retry_errored: bool = False,
     subscribers: Sequence[Subscriber] = (),
 ) -> Run:
     """Runs the chains of a run that are not finished yet.
@@ -78,10 +65,14 @@ def evaluate(
         setup: What the run is, and how world and policy are made.
         directory: The run's folder; a run that is there already goes on.
         chains: The list whose first `setup.settings.chains` are run; None for the published 1000.
-        worlds: Worlds stepped at once, each in a process of its own if there are several.
+        worlds: Worlds stepped at once, each in a process of its own if there are several, with a copy of the policy.
         suite: Name of the suite that the run belongs to.
         shard: The part of the chains that is run; None for all.
         ray: What replicas on a Ray cluster take; None to run on this machine.
+        isolated: Whether a single world, too, gets a process of its own, as the command line has it. Else it and the
+            policy are stepped in this one: native code that crashes ends it, and such code that hangs cannot be
+            stopped. A script that asks for processes must do so under `if __name__ == "__main__"`.
+        retry_errored: Whether chains that errored are run again, each new line in the place of the old one.
         subscribers: Told of each chain.
 
     Returns:
@@ -91,6 +82,7 @@ def evaluate(
         UnknownNameError: No such scene or policy.
         ConventionMismatchError: Policy and world do not speak alike.
         RunMismatchError: The folder holds another run.
+        OnlyErrorsError: `MAX_ERRORS_IN_A_ROW` chains one after the other errored with the same reason.
         OSError: The folder cannot be written.
     """
     settings = setup.settings
@@ -98,10 +90,14 @@ def evaluate(
     num_chains = _num_chains(settings, all_chains)
     worker = Worker(setup)
     try:
-        _require_runnable_worker(worker, settings)
+        _require_runnable_worker(worker, settings, num_chains)
         description = describe(settings, worker, all_chains, suite)
         with RunWriter(directory, description, this_session(worlds), partial(_digest_of_first, all_chains)) as writer:
-            finished = {record.chain for record in writer.records}
+            finished = {
+                record.chain: record
+                for record in writer.records
+                if not (retry_errored and record.outcome == ERRORED and (shard is None or shard.holds(record.chain)))
+            }
             jobs = [
                 make_job(number, chain, settings.seed)
                 for number, chain in enumerate(all_chains[:num_chains])
@@ -109,7 +105,9 @@ def evaluate(
             ]
             if jobs or not writer.records:
                 writer.begin()
-            _tell_and_keep(writer, description, _execute(setup, worker, jobs, worlds, ray), subscribers)
+            told = KeptRun(description, tuple(finished.values()), len(jobs), directory, subscribers)
+            with _no_torn_films(setup):
+                keep(writer, told, _execute(setup, worker, jobs, worlds, ray, isolated))
     finally:
         worker.close()
     return load_run(directory)
@@ -138,40 +136,41 @@ def _digest_of_first(all_chains: Sequence[Chain], count: int) -> str:
 
 
 def _execute(
-    setup: WorkerSetup, worker: Worker, jobs: Sequence[ChainJob], worlds: int, ray: RayOptions | None
+    setup: WorkerSetup,
+    worker: Worker,
+    jobs: Sequence[ChainJob],
+    worlds: int,
+    ray: RayOptions | None,
+    isolated: bool,
 ) -> Iterator[ChainRecord]:
-    if ray is not None:
-        worker.close()
-        return run_on_ray(setup, jobs, worlds, ray) if jobs else iter(())
+    if not jobs:
+        return
     batch_size = setup.settings.batch_size
-    if batch_size > 1:
-        return run_batched(setup, worker, jobs, worlds, batch_size) if jobs else iter(())
-    if min(worlds, len(jobs)) <= 1:
-        return run_in_process(worker, jobs)
-    worker.close()
-    return run_in_processes(setup, jobs, worlds)
+    if ray is not None:
+        worker.release()
+        yield from run_on_ray(setup, jobs, worlds, ray)
+    elif batch_size > 1:
+        yield from run_batched(setup, worker, jobs, worlds, batch_size)
+    elif min(worlds, len(jobs)) == 1 and not isolated:
+        yield from run_in_process(worker, jobs)
+    else:
+        worker.release()
+        yield from run_in_processes(setup, jobs, worlds)
 
 
-def _tell_and_keep(
-    writer: RunWriter,
-    description: RunDescription,
-    records: Iterator[ChainRecord],
-    subscribers: Sequence[Subscriber],
-) -> None:
-    for subscriber in subscribers:
-        subscriber.run_began(description, writer.records)
-    try:
-        with closing(records):  # type: ignore[type-var]
-            for record in records:
-                writer.append(record)
-                for subscriber in subscribers:
-                    subscriber.chain_finished(record)
-    finally:
-        for subscriber in subscribers:
-            subscriber.run_ended()
+@contextmanager
+def _no_torn_films(setup: WorkerSetup) -> Iterator[None]:
+    """Before and after a run no film lies there half-made, whoever was killed."""
+    if setup.videos is None:
+        yield
+        return
+    remove_torn_films(setup.videos.folder)
+    yield
+    remove_torn_films(setup.videos.folder)
 
 
-def _require_runnable_worker(worker: Worker, settings: RunSettings) -> None:
+def _require_runnable_worker(worker: Worker, settings: RunSettings, num_chains: int) -> None:
+    worker.instructions.require_chains(num_chains)
     require_same_conventions(worker.policy.traits, worker.world)
     if settings.batch_size > 1:
         require_batched(worker.policy, settings.batch_size)
@@ -288,16 +287,24 @@ def _training(settings: RunSettings, traits: PolicyTraits) -> dict[str, Any]:
 
 
 def _digest(instructions: InstructionSet) -> str:
-    """Of all that evaluation may say: the canonical sentences, or all wordings where they are drawn."""
+    """Of all that evaluation may say: a task's canonical sentence, or a list of all, as of a chain's own sentences."""
     said = instructions.sentences()
-    sentences = {task: list(said[task]) if instructions.draws_wordings else said[task][0] for task in sorted(said)}
+    one = frozenset[str]() if instructions.draws_wordings else instructions.seen.keys()
+    sentences = {key: said[key][0] if key in one else list(said[key]) for key in sorted(said)}
     return sha256(json.dumps(sentences, ensure_ascii=False).encode()).hexdigest()
 
 
-def evaluate_suite(suite: Suite, subscribers: Sequence[Subscriber] = ()) -> tuple[Run, ...]:
-    """Runs all of a suite's policies, one after another; see `evaluate`.
+def evaluate_suite(
+    suite: Suite, subscribers: Sequence[Subscriber] = (), *, isolated: bool = False, retry_errored: bool = False
+) -> tuple[Run, ...]:
+    """Runs all of a suite's policies, one after another; see `evaluate` for all but `suite`.
 
-    All are made once before the first chain of the first, so that what is wrong with the last is said at once.
+    All are made once before the first chain of the first, so that what is wrong with the last is said at once. One
+    that is stopped because all its chains err does not keep the others from being run.
+
+    Raises:
+        OnlyErrorsError: Policies were stopped; the others have been run.
+        Exception: Whatever else `evaluate` raises.
     """
     shard = None if suite.shard is None else Shard.parse(suite.shard)
     setups = {suite.directory(run): WorkerSetup(run) for run in suite.runs}
@@ -311,18 +318,27 @@ def evaluate_suite(suite: Suite, subscribers: Sequence[Subscriber] = ()) -> tupl
     if len(setups) > 1:
         for directory, setup in setups.items():
             require_runnable(setup, directory)
-    return tuple(
-        evaluate(
-            setup,
-            directory,
-            worlds=suite.worlds,
-            suite=suite.name,
-            shard=shard,
-            ray=ray_options(suite),
-            subscribers=subscribers,
-        )
-        for directory, setup in setups.items()
-    )
+    runs, stopped = [], []
+    for directory, setup in setups.items():
+        try:
+            run = evaluate(
+                setup,
+                directory,
+                worlds=suite.worlds,
+                suite=suite.name,
+                shard=shard,
+                ray=ray_options(suite),
+                isolated=isolated,
+                retry_errored=retry_errored,
+                subscribers=subscribers,
+            )
+        except OnlyErrorsError as error:
+            stopped.append(str(error))
+        else:
+            runs.append(run)
+    if stopped:
+        raise OnlyErrorsError("\n".join(stopped))
+    return tuple(runs)
 
 
 def require_runnable(setup: WorkerSetup, directory: Path) -> None:
@@ -331,12 +347,12 @@ def require_runnable(setup: WorkerSetup, directory: Path) -> None:
     Raises:
         As `evaluate` does.
     """
-    all_chains = chain_lists.published()
+    all_chains = _all_chains(setup.settings, None)
     worker = Worker(setup)
     try:
-        _require_runnable_worker(worker, setup.settings)
+        _require_runnable_worker(worker, setup.settings, _num_chains(setup.settings, all_chains))
         if (directory / RUN_FILE).exists():
             description = describe(setup.settings, worker, all_chains, suite=None)
             continued(read_description(directory), description, partial(_digest_of_first, all_chains), directory)
     finally:
-        worker.close()
+        worker.release()

@@ -26,7 +26,7 @@ class WorkerDiedError(RunFailedError):
 
 
 def run_in_process(worker: Worker, jobs: Sequence[ChainJob]) -> Iterator[ChainRecord]:
-    """Runs chains one after another in this process."""
+    """Runs chains one after another in this process, which native code that crashes ends."""
     with one_torch_thread():
         for job in jobs:
             yield worker.run(job)
@@ -142,4 +142,4 @@ def _run_job(setup: WorkerSetup, job: ChainJob) -> ChainRecord:
 @cache
 def _worker(setup: WorkerSetup) -> Worker:
     """This process's worker: the world and the policy are made once."""
-    return Worker(setup)
+    return Worker(setup, owns_process=True)

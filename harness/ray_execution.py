@@ -108,8 +108,13 @@ class _Crew:
         return _Replica(placed.remote(self._setup, num_worlds), num_worlds)
 
     def _give(self, replica: _Replica) -> None:
-        """Gives a replica its next chains; one that gets none is let go."""
-        most = 1 if self._setup.settings.batch_size == 1 else _CHAINS_PER_WORLD * replica.num_worlds
+        """Gives a replica its next chains; one that gets none is let go.
+
+        A chain that was lost goes alone, so that it takes no other with it if it is at fault.
+        """
+        was_lost = bool(self._queue) and self._queue[0].num_losses > 0
+        is_single = was_lost or self._setup.settings.batch_size == 1
+        most = 1 if is_single else _CHAINS_PER_WORLD * replica.num_worlds
         waiting = [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
         if not waiting:
             self._ray.kill(replica.actor)
@@ -165,7 +170,7 @@ class _ReplicaActor:
 
     def __init__(self, setup: WorkerSetup, num_worlds: int) -> None:
         self._setup, self._num_worlds = setup, num_worlds
-        self._worker = Worker(setup)
+        self._worker = Worker(setup, owns_process=True)
         self._worlds: BatchedWorlds | None = None
 
     def run(self, jobs: Sequence[ChainJob]) -> Iterator[ChainRecord]:

@@ -1,7 +1,8 @@
 """One chain: a policy steps a world from the chain's initial state to its end."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
@@ -15,49 +16,85 @@ from calvinbench.harness import clock
 from calvinbench.harness.diary import Diary
 from calvinbench.harness.jobs import ChainJob
 from calvinbench.harness.records import ChainRecord
-from calvinbench.harness.time_limit import time_limit
+from calvinbench.harness.time_limit import StepLimit
 from calvinbench.policies.policy import Decision, Policy, PolicyTraits, State
 
 _logger = logging.getLogger(__name__)
 
 
+class _WorldRaisedError(Exception):
+    """A world raised an error; a policy did not."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 def run_chain(
-    open_env: Callable[[], gymnasium.Env[Any, Any]], policy: Policy, job: ChainJob, step_timeout: float = 0.0
+    open_env: Callable[[], gymnasium.Env[Any, Any]],
+    policy: Policy,
+    job: ChainJob,
+    limit: StepLimit = StepLimit(),  # noqa: B008  frozen
+    close_env: Callable[[], None] | None = None,
 ) -> ChainRecord:
     """Runs one chain to its end and says how it went.
 
-    Whatever the world or the policy raises ends the chain as `errored`: a failure at the subtask reached. So does a
-    policy that calls `sys.exit`; only Ctrl-C stops the run.
+    Whatever the policy raises ends the chain as `errored`: a failure at the subtask reached. So does a policy that
+    calls `sys.exit`; only Ctrl-C stops the run. If the world raises, the chain is tried once more in a world that is
+    made anew, before it ends so.
 
     Args:
-        open_env: Gives a `ChainEnv`, or one that is wrapped; called once.
+        open_env: Gives a `ChainEnv`, or one that is wrapped; called once a try.
         policy: The policy.
         job: Which chain.
-        step_timeout: Seconds that the policy may take for a step; 0 for any number.
+        limit: How long the policy, and the world, may take for a step.
+        close_env: Closes a world that raised, so that `open_env` makes another; None where the chain is not to be tried
+            again.
     """
     diary = Diary(job)
     try:
-        _play(open_env(), policy, job, diary, step_timeout)
+        _play(open_env, policy, job, diary, limit)
+    except _WorldRaisedError as raised:
+        diary.note_error(raised.error)
+        if close_env is not None:
+            _logger.warning("the world raised an error, chain %d is tried once more: %s", job.number, diary.error)
+            close_env()
+            return run_chain(open_env, policy, job, limit)
+        _logger.warning("chain %d errored: %s", job.number, diary.error)
     except (Exception, SystemExit) as error:  # noqa: BLE001  a chain in which anything raised is a record, not the end of the run
         diary.note_error(error)
         _logger.warning("chain %d errored: %s", job.number, diary.error)
     return diary.record()
 
 
-def _play(env: gymnasium.Env[Any, Any], policy: Policy, job: ChainJob, diary: Diary, step_timeout: float) -> None:
+@contextmanager
+def _raised_by_world() -> Iterator[None]:
+    """Tells the world's errors from the policy's."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise _WorldRaisedError(error) from error
+
+
+def _play(
+    open_env: Callable[[], gymnasium.Env[Any, Any]], policy: Policy, job: ChainJob, diary: Diary, limit: StepLimit
+) -> None:
     """Steps until the chain is over, telling the diary."""
     traits = policy.traits
-    observation, info = env.reset(seed=job.seed, options={"chain": job.chain, "number": job.number})
+    with _raised_by_world(), limit.of_reset():
+        env = open_env()
+        observation, info = env.reset(seed=job.seed, options={"chain": job.chain, "number": job.number})
     state = policy.initial_state(1, seeds=[job.seed])
     diary.begin_subtask(info["instruction"])
     is_over = False
     while not is_over:
         began = clock.seconds()
-        with time_limit(step_timeout):
+        with limit.of_policy():
             decision = _decide(policy, observation, info, state)
         action = _only_action(decision, traits)
         decided = clock.seconds()
-        observation, _, terminated, truncated, info = env.step(action)
+        with _raised_by_world(), limit.of_world():
+            observation, _, terminated, truncated, info = env.step(action)
         diary.note_step(action, decided - began, clock.seconds() - decided)
         state = decision.state
         is_over = terminated or truncated

@@ -16,12 +16,16 @@ from types import TracebackType
 from typing import NamedTuple
 
 from calvinbench.harness.description import Difference, RunDescription, differences, with_session
+from calvinbench.harness.errored_chains import replace_line
 from calvinbench.harness.provenance import Session
-from calvinbench.harness.records import ChainRecord
+from calvinbench.harness.records import ERRORED, ChainRecord
 
 RUN_FILE = "run.json"
 CHAINS_FILE = "chains.jsonl"
+REPLACED_FILE = "replaced.jsonl"
+"""Lines of errored chains that were run again."""
 LOCK_FILE = ".lock"
+_APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 
 class RunMismatchError(ValueError):
@@ -103,10 +107,15 @@ def make_folder(path: Path) -> None:
 
 def write_text_atomically(path: Path, text: str) -> None:
     """Replaces a file as a whole: readers see the old text or the new, whenever the process is killed."""
+    write_atomically(path, text.encode())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """As `write_text_atomically`, for bytes."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with temporary.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -146,6 +155,14 @@ def take_lock(lock: int, directory: Path) -> None:
             errno.EWOULDBLOCK,
             f"another process is writing to '{directory}'. Wait until it is done, or choose another --out.",
         ) from error
+
+
+def _write_all(file: int, line: bytes) -> None:
+    """Writes to an open file and waits until the disk has it."""
+    written = 0
+    while written < len(line):
+        written += os.write(file, line[written:])
+    os.fsync(file)
 
 
 class RunWriter:
@@ -218,7 +235,7 @@ class RunWriter:
         )
 
     def append(self, record: ChainRecord) -> None:
-        """Keeps a finished chain, for good once this returns.
+        """Keeps a finished chain, for good once this returns; it takes the place of the same one where that errored.
 
         Raises:
             OSError: The disk is full or the like; what was kept before is not touched.
@@ -227,11 +244,14 @@ class RunWriter:
             raise RuntimeError("expected append inside the writer's with block, got it outside.")
         # In ASCII: errors may quote file names that are no Unicode.
         line = json.dumps(record.to_json()).encode() + b"\n"
+        errored = (kept for kept in self.records if kept.chain == record.chain and kept.outcome == ERRORED)
+        earlier = next(errored, None)
         try:
-            written = 0
-            while written < len(line):
-                written += os.write(self._chains, line[written:])
-            os.fsync(self._chains)
+            if earlier is None:
+                _write_all(self._chains, line)
+                self._num_bytes += len(line)
+            else:
+                self._replace(record.chain, line)
         except OSError as error:
             self._truncate()
             raise OSError(
@@ -239,8 +259,22 @@ class RunWriter:
                 f"cannot write chain {record.chain} to '{self._directory / CHAINS_FILE}': {error.strerror}. All chains "
                 f"finished before are kept ({len(self.records)}); make room and give the same command again.",
             ) from error
-        self._num_bytes += len(line)
-        self.records = (*self.records, record)
+        self.records = (*(kept for kept in self.records if kept is not earlier), record)
+
+    def _replace(self, number: int, line: bytes) -> None:
+        """The old line goes to another file first; then the lines are replaced as a whole."""
+        path = self._directory / CHAINS_FILE
+        content, replaced = replace_line(path.read_bytes()[: self._num_bytes], number, line)
+        trail = os.open(self._directory / REPLACED_FILE, _APPENDING, 0o644)
+        try:
+            _write_all(trail, replaced)
+        finally:
+            os.close(trail)
+        write_atomically(path, content)
+        reopened = os.open(path, _APPENDING, 0o644)
+        if self._chains is not None:
+            os.close(self._chains)
+        self._chains, self._num_bytes = reopened, len(content)
 
     def _open_records(self) -> None:
         if (self._directory / RUN_FILE).exists():
@@ -253,7 +287,7 @@ class RunWriter:
                 "Choose another --out, or delete the folder."
             )
         stored = read_chains(self._directory / CHAINS_FILE)
-        self._chains = os.open(self._directory / CHAINS_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._chains = os.open(self._directory / CHAINS_FILE, _APPENDING, 0o644)
         self.records, self._num_bytes = stored
         self._truncate()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from calvinbench.harness.description import RunDescription, differences
-from calvinbench.harness.records import ChainRecord
+from calvinbench.harness.records import ERRORED, ChainRecord
 from calvinbench.harness.run_directory import (
     CHAINS_FILE,
     RUN_FILE,
@@ -100,7 +100,9 @@ def _merge(folder: Path) -> Merged:
         records: dict[int, ChainRecord] = {}
         for run in (*whole, *parts):
             for record in run.records:
-                records.setdefault(record.chain, record)
+                kept = records.setdefault(record.chain, record)
+                if kept.outcome == ERRORED and record.outcome != ERRORED:  # it was run again in its part
+                    records[record.chain] = record
         lines = [json.dumps(records[number].to_json()) + "\n" for number in sorted(records)]
         write_text_atomically(folder / CHAINS_FILE, "".join(lines))
         text = json.dumps(description.to_json(), indent=2, ensure_ascii=False) + "\n"

@@ -36,7 +36,7 @@ class RunSettings:
         max_steps: Steps for each subtask.
         seed: Where the policy's random draws start from.
         batch_size: Worlds that the policy answers at once; 1 for a copy of the policy in each world's process.
-        step_timeout: Seconds that the policy may take for a step; 0 for any number.
+        step_timeout: Seconds that the policy may take for a step, and the world as well; 0 for any number.
         memory_reset: When memory is cleared, `"subtask"` or `"chain"`; None leaves it to the policy.
         calvin_env: The checkout of calvin_env for CALVIN's scenes; None looks for one.
         calvin: The checkout of calvin for CALVIN's sentences; None looks for one.

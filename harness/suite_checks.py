@@ -5,6 +5,7 @@ from calvinbench.envs.instructions import INSTRUCTIONS, is_instructions_file, lo
 from calvinbench.envs.names import require_name
 from calvinbench.envs.renderers import RENDERERS
 from calvinbench.envs.simulation import RUN_SIMULATIONS
+from calvinbench.envs.task_chains import single_task_chains
 from calvinbench.envs.tasks import TASKS
 from calvinbench.harness.ray_cluster import RayOptions, require_answer, require_ray
 from calvinbench.harness.suite import EXECUTORS, LOCAL, Suite
@@ -19,7 +20,8 @@ def require_known_names(suite: Suite) -> None:
         UnknownNameError: There is no such scene, simulation, renderer, instruction set or policy.
         RunFailedError: The renderer does not work on this machine; Ray is not installed, or does not answer.
         CheckoutError: A checkout of CALVIN is needed, and is missing, not whole or damaged.
-        ValueError: A policy's spec cannot be read, settings contradict each other, or there are fewer chains.
+        ValueError: A policy's spec cannot be read, settings contradict each other, there are fewer chains, or a file of
+            sentences has none for some of them.
     """
     require_name(suite.simulation, RUN_SIMULATIONS, "simulation")
     _require_policies(suite)
@@ -60,10 +62,11 @@ def _require_worlds(suite: Suite) -> None:
     if suite.renderer is not None:
         require_name(suite.renderer, tuple(RENDERERS), "renderer")
         require_working_renderer(suite.renderer)
+    num_chains = len(single_task_chains(suite.tasks, suite.chains)) if suite.tasks else suite.chains
     for scene in suite.values("scene"):
         load_scene(scene, suite.calvin_env)
         for instructions in suite.values("instructions"):
-            load_instructions(instructions, scene, suite.calvin, suite.calvin_env)
+            load_instructions(instructions, scene, suite.calvin, suite.calvin_env).require_chains(num_chains)
 
 
 def ray_options(suite: Suite) -> RayOptions | None:

@@ -1,33 +1,63 @@
-"""How long a policy may think about one step."""
+"""How long a policy or a world may take for one step."""
 
 import faulthandler
-import multiprocessing
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 from calvinbench.harness import clock
 
 GRACE_SECONDS = 10.0
 """How much longer code gets that does not come back to Python, before its process is ended."""
+RESET_SECONDS = 600.0
+"""A reset gets at least so long: it may make the world, compile its code, and let the expert play a lead-in."""
 
 
 class StepTimeoutError(RuntimeError):
-    """A policy did not answer in time."""
+    """A policy or a world did not answer in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepLimit:
+    """How long a step may take in this process.
+
+    Attributes:
+        seconds: For the policy's answer, and as long again for the world's; 0 for any number.
+        ends_process: Whether native code that never comes back is ended with its process, see `time_limit`.
+    """
+
+    seconds: float = 0.0
+    ends_process: bool = False
+
+    def of_policy(self) -> AbstractContextManager[None]:
+        """Around what a policy does for a step."""
+        return time_limit(self.seconds, "policy", self.ends_process)
+
+    def of_world(self) -> AbstractContextManager[None]:
+        """Around a world's step."""
+        return time_limit(self.seconds, "world", self.ends_process)
+
+    def of_reset(self) -> AbstractContextManager[None]:
+        """Around a world's reset, and the making of the world where that is due."""
+        return time_limit(self.seconds and max(self.seconds, RESET_SECONDS), "world", self.ends_process)
 
 
 @contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
+def time_limit(seconds: float, whose: str = "policy", ends_process: bool = False) -> Iterator[None]:
     """Raises inside the block once the time is up.
 
-    It reaches Python code, and native code that returns to Python or waits. Native code that does neither is ended with
-    its process, where that is a worker, which the driver treats as any death of a worker; in the driver itself it
-    cannot be stopped.
+    It reaches Python code, and native code that returns to Python or waits. Native code that does neither can only be
+    ended with its process, `GRACE_SECONDS` later: right for a worker's process, for its driver treats that as any death
+    of a worker, and wrong for the driver's own, where such code cannot be stopped. In threads but the main one there is
+    no limit.
 
     Args:
         seconds: The time; 0 for no limit.
+        whose: Who is to answer, for the message.
+        ends_process: Whether the process may be ended.
 
     Raises:
         StepTimeoutError: The time is up.
@@ -38,13 +68,12 @@ def time_limit(seconds: float) -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise StepTimeoutError(
-            f"expected the policy to answer within {seconds:g} s, and it did not. Give it more with --step-timeout, or "
-            "look for what it waits for in the traceback."
+            f"expected the {whose} to answer within {seconds:g} s, and it did not. Give it more with --step-timeout, "
+            "or look for what it waits for in the traceback."
         )
 
     before = signal.signal(signal.SIGALRM, stop)
-    is_worker = multiprocessing.parent_process() is not None
-    if is_worker:
+    if ends_process:
         faulthandler.dump_traceback_later(seconds + GRACE_SECONDS, exit=True)
     began = clock.seconds()
     others_delay, others_interval = signal.setitimer(signal.ITIMER_REAL, seconds)  # whose alarm it was until now
@@ -53,7 +82,7 @@ def time_limit(seconds: float) -> Iterator[None]:
     finally:
         left = max(others_delay - (clock.seconds() - began), 1e-3) if others_delay else 0.0
         signal.setitimer(signal.ITIMER_REAL, 0)
-        if is_worker:
+        if ends_process:
             faulthandler.cancel_dump_traceback_later()
         signal.signal(signal.SIGALRM, before)
         signal.setitimer(signal.ITIMER_REAL, left, others_interval)

@@ -1,6 +1,8 @@
 """Videos of chains: both cameras, the instruction, the subtask and how it ended, encoded as a chain runs."""
 
 import contextlib
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, SupportsFloat
@@ -22,8 +24,10 @@ _BANNER_FRAMES = CONTROL_HZ // 2
 """How long it is shown how a subtask ended: half a second."""
 _COLOURS = {SOLVED: (0, 158, 115)}
 _OTHER_COLOUR = (213, 94, 0)
+_PARTIAL = ".part.mp4"
 _CODEC = "libx264"
 _OPTIONS = {"preset": "veryfast", "crf": "23"}
+_logger = logging.getLogger(__name__)
 
 
 class VideoError(ValueError):
@@ -67,10 +71,18 @@ def require_encoder() -> None:
         raise VideoError("expected PyAV to encode videos, found none: pip install 'calvinbench[video]'.") from error
 
 
+def remove_torn_films(folder: Path) -> None:
+    """Removes what films left that nobody ended, of a process that was killed. Not while somebody films into it."""
+    for path in folder.glob(f"*{_PARTIAL}"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
 class FilmedChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray], np.ndarray]):
     """A `ChainEnv` whose chains are filmed; what it returns is untouched.
 
-    A chain that nobody ends, because the policy or the world raised an error, is kept when the next one begins.
+    A chain that nobody ends, because the policy or the world raised an error, is kept when the next one begins. A film
+    that cannot be written, on a full disk or for the encoder's sake, is dropped with a warning, and its chain goes on.
     """
 
     def __init__(self, env: ChainEnv, settings: VideoSettings) -> None:
@@ -92,15 +104,18 @@ class FilmedChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[s
         observation, info = self.env.reset(seed=seed, options=options)
         number = (options or {}).get("number", 0)
         if self._settings.films(number):
-            self._film = _Film(self._settings.folder / f"chain_{number:04d}.mp4", number)
-            self._film.add(observation, info)
+            self._film = film = _Film(self._settings.folder / f"chain_{number:04d}.mp4", number)
+            with self._dropped_if_it_fails():
+                film.begin()
+                film.add(observation, info)
         return observation, info
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], SupportsFloat, bool, bool, dict[str, Any]]:
         """Steps and films."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         if self._film is not None:
-            self._film.add(observation, info)
+            with self._dropped_if_it_fails():
+                self._film.add(observation, info)
             if terminated or truncated:
                 self._end(info["completed"] == NUM_SUBTASKS)
         return observation, reward, terminated, truncated, info
@@ -111,20 +126,35 @@ class FilmedChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[s
         super().close()
 
     def _end(self, is_solved: bool) -> None:
-        film, self._film = self._film, None
-        if film is not None:
-            film.end(self._settings.keeps(is_solved))
+        if self._film is not None:
+            with self._dropped_if_it_fails():
+                self._film.end(self._settings.keeps(is_solved))
+        self._film = None
+
+    @contextlib.contextmanager
+    def _dropped_if_it_fails(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  a film is no part of the chain's result
+            film, self._film = self._film, None
+            if film is not None:
+                film.drop()
+                _logger.warning("a film cannot be written and is dropped; its chain goes on. %s: %s", film.path, error)
 
 
 class _Film:
     """One video that is being written, under another name until it is whole."""
 
     def __init__(self, path: Path, number: int) -> None:
+        self.path, self._number = path, number
+        self._partial = path.with_suffix(_PARTIAL)
+        self._container: Any = None
+
+    def begin(self) -> None:
+        """Opens the file."""
         import av
 
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._number = path, number
-        self._partial = path.with_suffix(".part.mp4")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         self._container = av.open(str(self._partial), "w")
         stream: Any = self._container.add_stream(_CODEC, rate=CONTROL_HZ, options=_OPTIONS)
         stream.width, stream.height, stream.pix_fmt = _WIDTH, _HEIGHT, "yuv420p"
@@ -148,10 +178,18 @@ class _Film:
             self._container.mux(packet)
         self._container.close()
         if is_kept:
-            self._partial.replace(self._path)
+            self._partial.replace(self.path)
         else:
-            with contextlib.suppress(FileNotFoundError):
-                self._partial.unlink()
+            self._partial.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)  # of an earlier try of the chain, which ended otherwise
+
+    def drop(self) -> None:
+        """Closes the file as it is and removes it."""
+        with contextlib.suppress(Exception):  # what could not be written cannot be written now
+            if self._container is not None:
+                self._container.close()
+        with contextlib.suppress(OSError):
+            self._partial.unlink(missing_ok=True)
 
 
 def draw_frame(

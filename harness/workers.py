@@ -1,5 +1,6 @@
 """Who runs chains: a policy and a world, made from settings that can be sent to another process."""
 
+import gc
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from calvinbench.harness.jobs import ChainJob
 from calvinbench.harness.records import ERRORED, ChainRecord
 from calvinbench.harness.rollout import run_chain
 from calvinbench.harness.suite import RunSettings
+from calvinbench.harness.time_limit import StepLimit
 from calvinbench.harness.videos import FilmedChainEnv, VideoSettings
 from calvinbench.policies.policy import Policy, PolicyTraits
 
@@ -173,9 +175,15 @@ def traits_of_world(setup: WorkerSetup, traits: PolicyTraits) -> PolicyTraits:
 class Worker:
     """A policy and a world, ready to run one chain after another."""
 
-    def __init__(self, setup: WorkerSetup) -> None:
-        """Makes the policy and reads the instructions at once; makes the world when it is first needed."""
+    def __init__(self, setup: WorkerSetup, owns_process: bool = False) -> None:
+        """Makes the policy and reads the instructions at once; makes the world when it is first needed.
+
+        Args:
+            setup: What it is made from.
+            owns_process: Whether this process is there for the worker alone, and may end if it hangs in native code.
+        """
         self._setup = setup
+        self.limit = StepLimit(setup.settings.step_timeout, owns_process)
         self.policy = setup.make_policy(setup.settings.policy, setup.settings.memory_reset)
         settings = setup.settings
         self.instructions: InstructionSet = load_instructions(
@@ -193,7 +201,7 @@ class Worker:
 
     def run(self, job: ChainJob) -> ChainRecord:
         """Runs a chain. After an error the world is made anew, for it may be broken."""
-        record = run_chain(self._chain_env, self.policy, job, self._setup.settings.step_timeout)
+        record = run_chain(self._chain_env, self.policy, job, self.limit, self.close)
         if record.outcome == ERRORED:
             self.close()
         return record
@@ -207,6 +215,16 @@ class Worker:
                 opened.close()
             except Exception as error:  # noqa: BLE001  a broken world may not even close
                 _logger.warning("a world did not close: %s", error)
+
+    def release(self) -> None:
+        """Closes the world and lets go of the policy, and of its memory on a GPU, for other processes to have."""
+        self.close()
+        del self.policy
+        torch = sys.modules.get("torch")
+        if torch is not None:
+            gc.collect()
+            if torch.cuda.is_initialized():
+                torch.cuda.empty_cache()
 
     def _chain_env(self) -> World:
         if self._env is None:

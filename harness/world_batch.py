@@ -17,7 +17,7 @@ from calvinbench.harness.diary import Diary, ErrorText
 from calvinbench.harness.executors import WorkerDiedError
 from calvinbench.harness.jobs import ChainJob
 from calvinbench.harness.records import ChainRecord
-from calvinbench.harness.time_limit import time_limit
+from calvinbench.harness.time_limit import StepLimit
 from calvinbench.harness.workers import WorkerSetup
 from calvinbench.harness.world_process import Reply, SharedObservations, WorldDiedError, WorldProcess
 from calvinbench.policies.policy import BatchedPolicy, State
@@ -28,10 +28,10 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Attempt:
-    """A chain that waits, and how often its world has died."""
+    """A chain that waits, and how often its world has died or raised an error."""
 
     job: ChainJob
-    num_deaths: int = 0
+    num_failures: int = 0
 
 
 @dataclass(slots=True)
@@ -81,6 +81,7 @@ class WorldBatch:
         batch_size: int,
         num_worlds: int,
         queue: deque[Attempt],
+        limit: StepLimit,
     ) -> None:
         """Starts the worlds.
 
@@ -91,6 +92,7 @@ class WorldBatch:
             batch_size: Rows.
             num_worlds: Rows that have a world, the first ones.
             queue: Chains that wait, shared with other batches.
+            limit: How long the policy may take for a step in this process; worlds' processes see to their own.
         """
         self._policy, self._queue, self._batch_size = policy, queue, batch_size
         self._alone: deque[Attempt] = deque()
@@ -101,7 +103,7 @@ class WorldBatch:
         self._state: State = policy.initial_state(batch_size, seeds=[0] * batch_size)
         self._forget = np.zeros(batch_size, dtype=bool)
         self._has_heard = False
-        self._step_timeout = setup.settings.step_timeout
+        self._limit = limit
 
     def __enter__(self) -> "WorldBatch":
         return self
@@ -146,7 +148,7 @@ class WorldBatch:
         running = self._running()
         began = clock.seconds()
         try:
-            with time_limit(self._step_timeout):
+            with self._limit.of_policy():
                 actions = self._ask(running)
         except (Exception, SystemExit) as error:  # noqa: BLE001  what a policy raises is a record, not the end of the run
             yield from self._blame(running, error)
@@ -212,7 +214,8 @@ class WorldBatch:
             return
         self._has_heard = True
         if chain.reply.error is not None:
-            yield self._end(slot, chain, chain.reply.error)
+            if not self._try_again(slot, chain, f"raised an error ({chain.reply.error.line})"):
+                yield self._end(slot, chain, chain.reply.error)
         elif chain.action is None:
             chain.diary.begin_subtask(chain.reply.instruction)
         else:
@@ -233,18 +236,24 @@ class WorldBatch:
     def _revive(self, slot: Slot, chain: _Running, error: WorldDiedError) -> Iterator[ChainRecord]:
         """A world died: another takes its place, and its chain begins once more, or is given up."""
         slot.world.restart()
-        chain.attempt.num_deaths += 1
-        if chain.attempt.num_deaths < _MAX_TRIES:
-            _logger.warning("a world died; chain %d is tried once more.", chain.attempt.job.number)
-            slot.running = None
-            self._queue.appendleft(chain.attempt)
-        elif not self._has_heard:
+        if self._try_again(slot, chain, "died"):
+            return
+        if not self._has_heard:
             raise WorkerDiedError(
                 "the processes that step worlds die as they start; what they wrote above may say why. A script "
                 "that evaluates with several worlds must do so under: if __name__ == '__main__'."
             ) from error
-        else:
-            yield self._end(slot, chain, error)
+        yield self._end(slot, chain, error)
+
+    def _try_again(self, slot: Slot, chain: _Running, what_happened: str) -> bool:
+        """Lets a chain whose world failed wait for another try; False if it has had all of them."""
+        chain.attempt.num_failures += 1
+        if chain.attempt.num_failures >= _MAX_TRIES:
+            return False
+        _logger.warning("a world %s; chain %d is tried once more.", what_happened, chain.attempt.job.number)
+        slot.running = None
+        self._queue.appendleft(chain.attempt)
+        return True
 
     def _end(self, slot: Slot, chain: _Running, error: BaseException | ErrorText | None = None) -> ChainRecord:
         """The record of a slot's chain; the slot is free then."""

@@ -18,6 +18,7 @@ from calvinbench.harness import clock
 from calvinbench.harness.diary import ErrorText
 from calvinbench.harness.executors import start_process
 from calvinbench.harness.jobs import ChainJob
+from calvinbench.harness.time_limit import StepLimit
 from calvinbench.harness.workers import WorkerSetup, World, make_policy_by_spec, open_chain_env, traits_of_world
 from calvinbench.policies.policy import PolicyTraits
 
@@ -151,18 +152,20 @@ class WorldProcess:
 def _serve(
     connection: Connection, setup: WorkerSetup, traits: PolicyTraits, observations: SharedObservations, row: int
 ) -> None:
-    """In the world's process: does what it is told until it is told None."""
+    """In the world's process: does what it is told until it is told None; it ends if the world hangs in native code."""
     start_process()
     settings = setup.settings
+    limit = StepLimit(settings.step_timeout, ends_process=True)
     instructions = load_instructions(settings.instructions, settings.scene, settings.calvin, settings.calvin_env)
     env: World | None = None
     while (message := _next(connection)) is not None:
         try:
-            if env is None:
-                world = setup.make_world(settings, traits_of_world(setup, traits))
-                env = open_chain_env(setup, world, instructions)
-            reply = _answer(env, message, traits, observations, row)
-        except Exception as error:  # noqa: BLE001  it goes into the record of the chain
+            with limit.of_reset() if isinstance(message, ChainJob) else limit.of_world():
+                if env is None:
+                    world = setup.make_world(settings, traits_of_world(setup, traits))
+                    env = open_chain_env(setup, world, instructions)
+                reply = _answer(env, message, traits, observations, row)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  it goes into the record of the chain
             reply = Reply(error=ErrorText.of(error))
             _close(env)  # it may be broken: the next chain gets a new one
             env = None

@@ -51,7 +51,7 @@ class Run:
     batch_size: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1)")] = None
     """Worlds that one policy answers at once, for large models; 1 gives each world a copy of the policy."""
     step_timeout: Annotated[float | None, tyro.conf.arg(metavar="S", help_behavior_hint="(default: 600)")] = None
-    """Seconds that a policy may take for one step, 0 for any number; a chain in which it takes longer is errored."""
+    """Seconds that a policy, or a world, may take for one step, 0 for any number; longer makes the chain errored."""
     seed: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 0)")] = None
     """Where random draws start from."""
     memory_reset: Annotated[
@@ -88,13 +88,16 @@ class Run:
     """Of opengl-look's depth buffer: 16 as the Mesa driver gives to Bullet, 24 as a GPU's driver may."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: runs)")] = None
     """Parent of the runs' folders."""
+    retry_errored: bool = False
+    """Run chains that errored again, once the cause is mended; their old lines go to replaced.jsonl."""
     json: bool = False
     """Print one JSON object instead of the table."""
 
     def execute(self) -> int:
         """Runs what is missing and prints the table."""
         suite = self._suite()
-        runs = evaluate(suite)
+        runs = evaluate(suite, self.retry_errored)
+        num_errored = sum(run.num_errored for run in runs)
         if self.json:
             print_json({"out": str(suite.parent), "runs": [run_as_json(run) for run in runs]})
         else:
@@ -106,6 +109,8 @@ class Run:
                 if group.title:
                     print(f"{group.title}\n")
                 tables.show(group.runs, comparison=compare_if_possible(group.runs))
+            if num_errored:
+                tell(f"Chains that errored: {num_errored}. The same command with --retry-errored runs them again.")
             tell(f"Kept in {suite.parent}. Figures and tables: calvinbench report {suite.parent}")
         return status(runs)
 
@@ -140,7 +145,7 @@ class Run:
         return replace(load_suite(self.suite), **flags)
 
 
-def evaluate(suite: Suite) -> "tuple[FinishedRun, ...]":
+def evaluate(suite: Suite, retry_errored: bool = False) -> "tuple[FinishedRun, ...]":
     """Runs a suite with progress on standard error; names are looked at before anything heavy is imported."""
     from calvinbench.harness.evaluation import evaluate_suite
     from calvinbench.harness.progress import LiveProgress, planned_runs
@@ -148,7 +153,7 @@ def evaluate(suite: Suite) -> "tuple[FinishedRun, ...]":
 
     require_known_names(suite)
     with standard_output_for_results(), LiveProgress(planned=planned_runs(suite)) as progress:
-        return evaluate_suite(suite, [progress])
+        return evaluate_suite(suite, [progress], isolated=True, retry_errored=retry_errored)
 
 
 def status(runs: "Sequence[FinishedRun]") -> int:

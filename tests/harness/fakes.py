@@ -184,6 +184,10 @@ def _raise_for_row(actions, row):
     raise RuntimeError("the arm fell off")
 
 
+def _exit_for_row(actions, row):
+    os._exit(7)
+
+
 def _nan_in_row(actions, row):
     actions[row, 0] = np.nan
     return actions
@@ -231,6 +235,46 @@ class BrokenTable(FakePlayTable):
 
 def make_broken_world(settings: RunSettings, traits: PolicyTraits) -> FakePlayTable:
     return BrokenTable(cameras=traits.cameras)
+
+
+class FalteringTable(FakePlayTable):
+    """Raises where `DeadlyTable` dies, as long as a file is absent, which it makes."""
+
+    marker: Path
+
+    def step(self, action):
+        if action[5] != 0 and not self.marker.exists():
+            self.marker.touch()
+            raise RuntimeError("the table faltered")
+        return super().step(action)
+
+
+def make_faltering_world(settings: RunSettings, traits: PolicyTraits) -> FakePlayTable:
+    """The policy's spec says behind a colon where the marker is."""
+    world = FalteringTable(cameras=traits.cameras)
+    world.marker = Path(settings.policy.partition(":")[2])
+    return world
+
+
+class HangingTable(FakePlayTable):
+    """Waits for ever where `DeadlyTable` dies; in Python, or in C code that holds on to the interpreter."""
+
+    is_native = False
+
+    def step(self, action):
+        if action[5] != 0:
+            _wait_in_c() if self.is_native else _wait_in_python()
+        return super().step(action)
+
+
+def make_hanging_world(settings: RunSettings, traits: PolicyTraits) -> FakePlayTable:
+    return HangingTable(cameras=traits.cameras)
+
+
+def make_natively_hanging_world(settings: RunSettings, traits: PolicyTraits) -> FakePlayTable:
+    world = HangingTable(cameras=traits.cameras)
+    world.is_native = True
+    return world
 
 
 class Hanging(Solver):
@@ -294,6 +338,7 @@ def make_scripted(spec: str, memory_reset: str | None):
         "hangs": lambda: Hanging(_wait_in_python),
         "hangs-native": lambda: Hanging(_wait_in_c),
         "crowded-hangs": lambda: Crowded(trouble=_wait_for_row),
+        "crowded-kills": lambda: Crowded(trouble=_exit_for_row),
         "crowded-nan": lambda: Crowded(trouble=_nan_in_row),
         "crowded-shape": lambda: Crowded(trouble=lambda actions, row: actions[:, :6]),
     }[kind]()

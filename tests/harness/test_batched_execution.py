@@ -137,6 +137,11 @@ def test_a_run_goes_on_with_its_own_batch_size_alone(run_fake, tmp_path):
     assert load_run(tmp_path / "run").description.batch_size == 1  # before there was one
 
 
+def test_a_complete_run_has_nothing_left_to_do(run_fake):
+    first = run_fake("crowded", batch_size=2)
+    assert run_fake("crowded", batch_size=2).records == first.records
+
+
 def test_stopping_leaves_no_process_behind(run_fake):
     class Stop:
         def run_began(self, description, finished): ...

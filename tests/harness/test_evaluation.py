@@ -3,13 +3,15 @@ from dataclasses import replace
 from hashlib import sha256
 
 import pytest
-from fakes import CHAINS, SOLVER_COMPLETES, Idle, make_fake_world
+import yaml
+from fakes import CHAINS, SOLVER_COMPLETES, Idle, make_broken_world, make_fake_world, make_faltering_world
 
 from calvinbench.envs.chains import initial_observation, published
 from calvinbench.envs.fake_play_table import FakePlayTable
 from calvinbench.envs.names import UnknownNameError
+from calvinbench.envs.tasks import TASKS
 from calvinbench.harness.description import differences, unlike_training
-from calvinbench.harness.evaluation import ConventionMismatchError, evaluate
+from calvinbench.harness.evaluation import ConventionMismatchError, evaluate, require_runnable
 from calvinbench.harness.run_directory import RunMismatchError
 from calvinbench.harness.suite import Suite
 from calvinbench.harness.suite_checks import require_known_names
@@ -76,25 +78,36 @@ def test_after_an_error_the_world_is_made_anew(fake_setup, tmp_path):
     assert len(made) == 1 + 2  # the last chain's error leaves nothing to make a world for
 
 
-def test_a_world_that_breaks_makes_errored_chains_and_the_run_goes_on(fake_setup, tmp_path):
-    class Brittle(type(make_fake_world("fake", fake_setup_traits()))):
-        num_steps = 0
-
-        def step(self, action):
-            self.num_steps += 1
-            if self.num_steps == 30:
-                raise RuntimeError("physics gave up")
-            return super().step(action)
-
-    run = evaluate(fake_setup("solver", lambda scene, traits: Brittle(cameras=())), tmp_path, chains=CHAINS)
-    assert outcomes(run).count("errored") >= 1
-    assert len(run.records) == len(CHAINS)
+@pytest.mark.parametrize("settings", [{"worlds": 1}, {"worlds": 2}, {"worlds": 2, "batch_size": 2}])
+def test_a_chain_whose_world_raises_an_error_is_tried_once_more(run_fake, tmp_path, settings):
+    policy = "crowded" if "batch_size" in settings else "solver"
+    spec, marker = f"{policy}:{tmp_path / 'marker'}", tmp_path / "marker"
+    run = run_fake(spec, directory=tmp_path / "run", make_world=make_faltering_world, **settings)
+    assert marker.exists()
+    assert run.num_errored == 0
+    assert without_times(run) == without_times(run_fake("solver", directory=tmp_path / "sound"))
 
 
-def fake_setup_traits():
-    from fakes import Solver
+@pytest.mark.parametrize("settings", [{"worlds": 1}, {"worlds": 2}, {"worlds": 2, "batch_size": 2}])
+def test_a_world_that_breaks_twice_makes_errored_chains_and_the_run_goes_on(run_fake, settings):
+    policy = "crowded" if "batch_size" in settings else "solver"
+    run = run_fake(policy, make_world=make_broken_world, **settings)
+    assert [record.chain for record in run.records if record.outcome == "errored"] == [1, 2, 3, 5]
+    assert [run.completed[chain] for chain in (0, 4)] == [5, 5]
+    assert run.records[3].error == "RuntimeError: the table broke"
+    assert "in step" in run.records[3].traceback
 
-    return Solver.traits
+
+def test_what_a_policy_raises_is_not_tried_again(fake_setup, tmp_path):
+    numbers = []
+
+    class Raises(Idle):
+        def act(self, observations, instructions, state, privileged=None):
+            numbers.append(len(numbers))
+            raise RuntimeError("never works")
+
+    evaluate(replace(fake_setup(chains=2), make_policy=lambda spec, reset: Raises()), tmp_path, chains=CHAINS)
+    assert numbers == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -219,6 +232,58 @@ def test_tasks_are_run_each_alone_and_the_run_file_says_so(run_fake):
     assert run.description.tasks == ("open_drawer", "turn_on_led")
     assert run.description.chains == 6
     assert "the chains are not the published ones" in run.description.official.because
+
+
+def test_a_run_of_single_tasks_is_known_again_before_it_goes_on(fake_setup, tmp_path):
+    setup = fake_setup("solver", chains=2, tasks=("open_drawer",))
+    evaluate(setup, tmp_path)
+    require_runnable(setup, tmp_path)
+    with pytest.raises(RunMismatchError, match="tasks was"):
+        require_runnable(fake_setup("solver", chains=2, tasks=("turn_on_led",)), tmp_path)
+
+
+@pytest.fixture
+def digest_of(run_fake, tmp_path):
+    """The digest of what is said, with sentences of single chains alone, or beside those of tasks."""
+
+    def digest(by_chain, tasks=None):
+        path = tmp_path / "said.yaml"
+        path.write_text(yaml.safe_dump((tasks or {}) | {"chains": by_chain}))
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        run = run_fake("idle", directory=folder, chains=1, max_steps=1, instructions=str(path))
+        return run.description.instruction_digest
+
+    return digest
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_each_sentence_of_a_chain_changes_the_digest_of_what_is_said(digest_of, place):
+    said = ["one", "two", "three", "four", "five"]
+    other = [*said[:place], "another", *said[place + 1 :]]
+    assert digest_of({0: said}) == digest_of({0: said})
+    assert digest_of({0: said}) != digest_of({0: other})
+    tasks = dict.fromkeys(TASKS, "do")
+    assert digest_of({0: said}, tasks) != digest_of({0: other}, tasks)
+
+
+def test_our_own_sentences_have_the_digest_that_shipped_runs_name(run_fake):
+    run = run_fake("idle", chains=1, max_steps=1)
+    ours = "a1c3f9bb374822259afbb536dd0458be1f41ea1b9cc4386b27a1378e60c44446"
+    assert run.description.instruction_digest == ours
+
+
+def test_sentences_for_fewer_chains_than_are_run_are_refused_before_the_run(run_fake, tmp_path):
+    path = tmp_path / "said.yaml"
+    path.write_text(yaml.safe_dump({"chains": {number: ["do"] * 5 for number in (0, 2)}}))
+    words = r"each of the first 4 chains in 'said.yaml'.* found none for 2 of them: 1, 3\. Add them below 'chains'"
+    with pytest.raises(ValueError, match=words):
+        run_fake("idle", directory=tmp_path / "run", chains=4, instructions=str(path))
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ValueError, match=words):
+        require_known_names(Suite(policy=("random",), chains=4, instructions=str(path)))
+    path.write_text(yaml.safe_dump({"chains": {1: ["do"] * 5}}))
+    with pytest.raises(ValueError, match="first 1 chains"):
+        require_known_names(Suite(policy=("random",), chains=1, tasks=("open_drawer",), instructions=str(path)))
 
 
 def test_a_world_that_is_not_that_of_training_is_told_in_words():

@@ -1,14 +1,18 @@
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
+import weakref
 from dataclasses import replace
 
 import pytest
 from fakes import CHAINS, SOLVER_COMPLETES, Solver, make_fake_world
 
-from calvinbench.harness.evaluation import evaluate
+from calvinbench.harness.evaluation import evaluate, require_runnable
 from calvinbench.harness.executors import WorkerDiedError
-from calvinbench.harness.runs import load_run
+from calvinbench.harness.runs import find_runs, load_run
+from calvinbench.harness.workers import Worker
 
 
 def without_times(run):
@@ -33,6 +37,52 @@ def test_a_worker_that_dies_once_is_tried_again(run_fake, tmp_path):
     run = run_fake(f"killer:{tmp_path / 'marker'}", directory=tmp_path / "run", worlds=2)
     assert run.completed.tolist() == SOLVER_COMPLETES
     assert run.num_errored == 0
+
+
+def test_a_single_world_may_have_a_process_of_its_own_which_costs_its_own_chain_alone(fake_setup, tmp_path):
+    run = evaluate(fake_setup("killer"), tmp_path, chains=CHAINS, isolated=True)
+    assert [record.chain for record in run.records if record.outcome == "errored"] == [3, 5]
+    assert [run.completed[chain] for chain in (0, 1, 2, 4)] == [5, 1, 3, 5]
+
+
+@pytest.mark.slow
+def test_the_command_outlives_a_policy_that_kills_its_process(tmp_path):
+    (tmp_path / "deadly.py").write_text(DEADLY)
+    command = [sys.executable, "-m", "calvinbench.harness.cli", "run", "--policy", "python:deadly:Deadly"]
+    paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    ended = subprocess.run(
+        [*command, "--chains", "2", "--out", str(tmp_path / "runs")],
+        env=os.environ | {"PYTHONPATH": paths},
+        check=False,
+    )
+    assert ended.returncode == 1
+    (run,) = find_runs(tmp_path / "runs")
+    assert [record.outcome for record in run.records] == ["errored", "errored"]
+
+
+DEADLY = """
+import os
+from calvinbench.policies.random_policy import RandomPolicy
+
+class Deadly(RandomPolicy):
+    def act(self, *given):
+        os._exit(9)
+"""
+
+
+def test_before_worlds_get_processes_the_driver_lets_go_of_its_policy(fake_setup, tmp_path):
+    made = []
+
+    def make(spec, reset):
+        policy = Solver()
+        made.append(weakref.ref(policy))
+        return policy
+
+    require_runnable(replace(fake_setup(), make_policy=make), tmp_path)
+    assert [policy() for policy in made] == [None]
+    worker = Worker(replace(fake_setup(), make_policy=make))
+    worker.release()
+    assert made[1]() is None
 
 
 def test_workers_that_cannot_start_end_the_run_and_blame_no_chain(fake_setup, tmp_path):

@@ -183,6 +183,20 @@ def test_the_address_in_the_environment_is_looked_at_too(monkeypatch):
     require_answer(RayOptions("auto"))
 
 
+def test_a_chain_that_kills_a_batched_replica_takes_no_other_with_it(cluster, fake_setup, tmp_path):
+    setup = fake_setup("crowded-kills", batch_size=2)
+    run = evaluate(setup, tmp_path, chains=CHAINS, worlds=2, ray=RayOptions())
+    assert [record.chain for record in run.records if record.outcome == "errored"] == [3, 5]
+    assert [run.completed[chain] for chain in (0, 1, 2, 4)] == [5, 1, 3, 5]
+
+
+def test_native_code_that_hangs_in_a_replica_costs_its_own_chain_alone(cluster, fake_setup, tmp_path):
+    setup = fake_setup("hangs-native", chains=4, step_timeout=0.3)
+    run = evaluate(setup, tmp_path, chains=CHAINS, worlds=2, ray=RayOptions())
+    assert [record.chain for record in run.records if record.outcome == "errored"] == [3]
+    assert "was lost 3 times" in run.records[3].error
+
+
 def test_a_lost_node_loses_no_finished_chain_and_its_own_are_run_elsewhere(cluster, fake_setup, run_fake, tmp_path):
     """The last test: the node is gone afterwards."""
     expected = run_fake("solver", directory=tmp_path / "here")

@@ -5,9 +5,10 @@ import threading
 import time
 
 import pytest
+from fakes import make_hanging_world, make_natively_hanging_world
 
 from calvinbench.harness.suite import RunSettings, parse_suite
-from calvinbench.harness.time_limit import StepTimeoutError, time_limit
+from calvinbench.harness.time_limit import StepLimit, StepTimeoutError, time_limit
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +85,33 @@ def test_native_code_that_hangs_in_a_worker_ends_with_it(run_fake):
     run = run_fake("hangs-native", worlds=2, chains=4, step_timeout=0.3)
     assert [record.chain for record in run.records if record.outcome == "errored"] == [3]
     assert "WorkerDiedError" in run.records[3].error
+
+
+@pytest.mark.parametrize("settings", [{"worlds": 1}, {"worlds": 2}, {"worlds": 2, "batch_size": 2}])
+def test_a_world_that_hangs_costs_its_own_chains_alone(run_fake, settings):
+    policy = "crowded" if "batch_size" in settings else "solver"
+    run = run_fake(policy, chains=4, step_timeout=0.3, make_world=make_hanging_world, **settings)
+    assert [record.chain for record in run.records if record.outcome == "errored"] == [1, 2, 3]
+    assert "StepTimeoutError: expected the world to answer within 0.3 s" in run.records[3].error
+    assert run.completed[0] == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{"worlds": 2}, {"worlds": 1, "batch_size": 2}])
+def test_a_world_that_hangs_in_native_code_ends_with_its_process(run_fake, settings):
+    policy, word = ("crowded", "WorldDiedError") if "batch_size" in settings else ("solver", "WorkerDiedError")
+    run = run_fake(policy, chains=2, step_timeout=0.3, make_world=make_natively_hanging_world, **settings)
+    assert run.completed[0] == 5
+    assert word in run.records[1].error
+
+
+def test_a_reset_has_longer_than_a_step_and_no_limit_where_there_is_none():
+    with StepLimit(5.0).of_reset():
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 500
+    with StepLimit(5.0).of_world():
+        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 5
+    with StepLimit(0.0).of_reset():
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def test_the_limit_is_a_number_of_seconds():

@@ -1,5 +1,6 @@
 """Films of chains: what is in them, which are kept, and that nothing else changes."""
 
+import errno
 from dataclasses import replace
 
 import av
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from fakes import CHAINS, SOLVER_COMPLETES, make_broken_world
 
-from calvinbench.harness import cli
+from calvinbench.harness import cli, videos
 from calvinbench.harness.evaluation import evaluate
 from calvinbench.harness.videos import VideoError, VideoSettings, draw_frame
 
@@ -62,6 +63,53 @@ def test_a_chain_that_errored_is_kept_as_far_as_it_came(film):
 def test_a_world_that_breaks_leaves_no_torn_file(film, fake_setup):
     run, found = film("failures", "crowded", make_world=make_broken_world, batch_size=2)
     assert run.num_errored == 4
+    assert found == names(1, 2, 3, 5)
+
+
+def test_a_film_that_cannot_be_written_is_dropped_and_its_chain_goes_on(film, tmp_path, run_fake, monkeypatch, caplog):
+    draw, num_frames = videos.draw_frame, []
+
+    def draw_until_the_disk_is_full(observation, info, number, outcome):
+        num_frames.append(number)
+        if number == 1 and num_frames.count(1) >= 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return draw(observation, info, number, outcome)
+
+    monkeypatch.setattr(videos, "draw_frame", draw_until_the_disk_is_full)
+    run, found = film("3")
+    assert num_frames.count(1) == 4
+    assert found == names(0, 2)
+    sound = run_fake("solver", directory=tmp_path / "sound")
+    assert [a.without_times() for a in run.records] == [b.without_times() for b in sound.records]
+    told = [record.message for record in caplog.records if "film" in record.message]
+    assert len(told) == 1
+    assert "chain_0001.mp4" in told[0]
+    assert "No space left on device" in told[0]
+
+
+def test_a_folder_for_films_that_cannot_be_made_costs_no_chain(film, tmp_path):
+    (tmp_path / "videos").write_text("")
+    run, _ = film("all")
+    assert run.completed.tolist() == SOLVER_COMPLETES
+    assert run.num_errored == 0
+
+
+def test_what_a_killed_run_left_half_filmed_is_removed(film, tmp_path):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "chain_0004.part.mp4").write_bytes(b"torn")
+    assert film("1")[1] == names(0)
+
+
+def test_what_dies_while_it_is_filmed_leaves_no_part(film):
+    run, found = film("all", "killer", worlds=2)
+    assert run.num_errored == 2
+    assert found == names(0, 1, 2, 4)
+
+
+def test_the_film_of_a_failed_try_goes_when_the_next_one_succeeds(film, tmp_path):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "chain_0000.mp4").write_bytes(b"of an earlier try, which failed")
+    _, found = film("failures")
     assert found == names(1, 2, 3, 5)
 
 

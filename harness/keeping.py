@@ -1,0 +1,77 @@
+"""Chains as they end: each is kept and told of, and a run that only errs is stopped."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from calvinbench.harness.description import RunDescription
+from calvinbench.harness.errored_chains import MAX_ERRORS_IN_A_ROW, ErrorsInARow, OnlyErrorsError
+from calvinbench.harness.records import ChainRecord
+from calvinbench.harness.run_directory import RunWriter
+
+
+@runtime_checkable
+class Subscriber(Protocol):
+    """Is told how an evaluation goes."""
+
+    def run_began(self, description: RunDescription, finished: Sequence[ChainRecord]) -> None:
+        """A run begins, or goes on with these chains already finished."""
+        ...
+
+    def chain_finished(self, record: ChainRecord) -> None:
+        """A chain of the run ended and is kept."""
+        ...
+
+    def run_ended(self) -> None:
+        """No more of this run will come, whether it is complete or was stopped."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRun:
+    """What is known of a run as it begins, and who is told how it goes.
+
+    Attributes:
+        description: What it is.
+        finished: Chains that are there and are not run again.
+        num_jobs: Chains that are to be run.
+        directory: Its folder.
+        subscribers: Told of each chain.
+    """
+
+    description: RunDescription
+    finished: Sequence[ChainRecord]
+    num_jobs: int
+    directory: Path
+    subscribers: Sequence[Subscriber]
+
+
+def keep(writer: RunWriter, run: KeptRun, records: Iterator[ChainRecord]) -> None:
+    """Keeps each chain as it ends and tells of it.
+
+    Raises:
+        OnlyErrorsError: `MAX_ERRORS_IN_A_ROW` chains one after the other errored with the same reason, and more are to
+            come.
+        OSError: The folder cannot be written.
+    """
+    for subscriber in run.subscribers:
+        subscriber.run_began(run.description, run.finished)
+    errors = ErrorsInARow()
+    try:
+        with closing(records):  # type: ignore[type-var]
+            for count, record in enumerate(records, start=1):
+                writer.append(record)
+                for subscriber in run.subscribers:
+                    subscriber.chain_finished(record)
+                if errors.add(record) and count < run.num_jobs:
+                    raise OnlyErrorsError(
+                        f"stopped {run.description.label}, for {MAX_ERRORS_IN_A_ROW} chains in a row errored with the "
+                        f"same reason: {record.error}\nThe {len(writer.records)} chains that ended are kept in "
+                        f"'{run.directory}'. Mend the cause and give the same command again with --retry-errored; "
+                        "without it the chains that errored stay as they are."
+                    )
+    finally:
+        for subscriber in run.subscribers:
+            subscriber.run_ended()
