@@ -58,7 +58,11 @@ def test_a_second_report_is_not_taken_for_a_run(run_fake, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "field", ["chain_digest", "world", "scene", "asset_digest", "renderer", "instructions", "instruction_digest"]
+    "field",
+    [
+        *("chain_digest", "world", "scene", "asset_digest", "simulation", "renderer"),
+        *("instructions", "instruction_digest"),
+    ],
 )
 def test_runs_in_other_worlds_are_not_mixed(run_fake, field):
     run = run_fake("solver", chains=1)
