@@ -1,7 +1,9 @@
-"""Cross-checked against statsmodels and robostats' sources, and by hand."""
+"""Cross-checked against statsmodels and robostats, and by hand."""
 
 import numpy as np
 import pytest
+from robostats import Alignment
+from robostats import cochran_q as robostats_q
 from statsmodels.stats.contingency_tables import cochrans_q as statsmodels_q
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
@@ -29,6 +31,16 @@ def test_cochrans_q_is_statsmodels():
     found = cochrans_q(successes)
     assert (found.statistic, found.p_value) == pytest.approx((expected.statistic, expected.pvalue))
     assert found.degrees_of_freedom == expected.df == 3
+
+
+@pytest.mark.parametrize("averages", [[1.8, 2.0, 2.3, 2.0], [2.0, 2.0, 2.0], [1.0, 3.0]])
+def test_cochrans_q_is_robostats(averages):
+    successes = np.array(runs_of(averages)) >= 2
+    names = [tuple(str(place) for place in range(count)) for count in successes.shape]
+    expected = robostats_q(Alignment(*names, successes.copy(), np.ones_like(successes)))
+    found = cochrans_q(successes)
+    assert (found.statistic, found.p_value) == pytest.approx((expected.q_statistic, expected.p_value))
+    assert found.degrees_of_freedom == expected.degrees_of_freedom
 
 
 def test_cochrans_q_of_runs_that_agree_tells_nothing():
