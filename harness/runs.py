@@ -1,5 +1,6 @@
 """A run read back: its description and its chains, for tables, figures and notebooks."""
 
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -45,13 +46,16 @@ class Run:
         """One row for each subtask that was reached, with its chain's number and result beside it.
 
         Columns: `policy`, `label`, `chain`, `position` (1..5), the plain fields of `SubtaskRecord`, `completed` and
-        `chain_outcome` of the whole chain, `error` (None without one).
+        `chain_outcome` of the whole chain, `error` (None without one); `initial_state` as JSON, the same text for
+        chains of one initial state, and `lead_in`, the expert's tasks before the first subtask, parted by blanks.
         """
         rows = [
             {"policy": self.description.policy, "label": self.description.label}
             | {"chain": record.chain, "position": position}
             | {name: value for name, value in asdict(subtask).items() if name != "policy_ms_counts"}
             | {"completed": record.completed, "chain_outcome": record.outcome, "error": record.error}
+            | {"initial_state": json.dumps(dict(record.initial_state), sort_keys=True)}
+            | {"lead_in": " ".join(record.lead_in)}
             for record in self.records
             for position, subtask in enumerate(record.subtasks, start=1)
         ]
