@@ -21,7 +21,9 @@ class Report:
     """The report's folder."""
     any_renderer: bool = False
     """Compare runs of different renderers too."""
-    published: Annotated[str | None, tyro.conf.arg(metavar="SPLIT", help_behavior_hint="(such as ABC->D)")] = None
+    published: Annotated[
+        str | None, tyro.conf.arg(metavar="SPLIT", help_behavior_hint="(see: calvinbench list published)")
+    ] = None
     """Show published results of a split below the runs, apart and marked; for runs on CALVIN's scene D."""
     second_hand: bool = False
     """Show those too that were read on leaderboards and in others' reproductions."""
