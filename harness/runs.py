@@ -1,7 +1,8 @@
 """A run read back: its description and its chains, for tables, figures and notebooks."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,11 @@ class Run:
     def num_missing(self) -> int:
         """Planned chains that are not finished."""
         return self.description.chains - len(self.records)
+
+    def only(self, numbers: Collection[int]) -> "Run":
+        """The run as if it had finished these chains alone."""
+        chosen = set(numbers)
+        return replace(self, records=tuple(record for record in self.records if record.chain in chosen))
 
     def frame(self) -> pd.DataFrame:
         """One row for each subtask that was reached, with its chain's number and result beside it.
