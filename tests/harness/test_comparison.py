@@ -189,6 +189,17 @@ def test_tangos_intervals_are_shown_in_words_and_for_programs(run_of):
         assert cell in pair_table(found)
 
 
+def test_seven_runs_of_a_thousand_chains_are_compared(run_of):
+    shifts = (0.0, 0.1, 0.2, 0.3, 0.4, 1.0, 1.5)
+    runs = [run_of(name, found) for name, found in zip("abcdefg", lengths_of(*shifts, num_chains=1000), strict=True)]
+    found = compare(runs)
+    assert found.best == ("g",)
+    assert found.verdict.startswith("g is better than all others in average length (Holm, 5%): its smallest lead over ")
+    assert found.verdict.endswith("over f, 1000 chains.")
+    assert len(found.pairs) == 21
+    assert [test.degrees_of_freedom for test in found.cochrans_q] == [6] * 5
+
+
 def test_at_each_number_of_subtasks_the_best_and_its_equals_are_found(run_of):
     """All come as far as two; then one fails often; none comes to the fifth."""
     both = np.arange(300) % 10
@@ -262,6 +273,8 @@ def test_the_command_says_it_in_words_and_as_json(run_fake, tmp_path, capsys):
     assert found["verdict"] in words
     assert found["chains"] == 6
     assert len(found["pairs"][0]["rates"]) == 5
+    # All these chains begin alike, and one initial state tells nothing of others.
+    assert [run["clustered_average_length"]["interval"] for run in found["runs"]] == [{"low": 0.0, "high": 5.0}] * 2
     assert cli.main(["compare", str(tmp_path / "runs" / "idle")]) == 2
     assert "at least two runs" in capsys.readouterr().err
 
