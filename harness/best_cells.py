@@ -26,8 +26,8 @@ def best_cells(runs: Sequence[Run]) -> pd.DataFrame:
     if are_of_tasks(runs) or fair.sum() < 2:
         return best
     for column in BEST_COLUMNS:
-        values = np.array([_value(run, column) for run in runs])
-        highest = values[fair].max()
+        values = np.array([_value(run, column) if is_fair else -1.0 for run, is_fair in zip(runs, fair, strict=True)])
+        highest = values.max()
         best[column] = fair & (values == highest) & (highest > 0)
     return best
 

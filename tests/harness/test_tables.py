@@ -2,6 +2,7 @@ import io
 import re
 import shutil
 import subprocess
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,6 +62,9 @@ def test_an_incomplete_run_is_not_the_best(runs):
     lucky = replace(renamed(runs[0], privileged=False, label="c"), records=runs[0].records[:1])
     assert lucky.completed.tolist() == [5]
     assert tables.is_best([*fair, lucky])["Avg. Len."].tolist() == [True, False, False]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of an empty run no mean is asked for
+        assert tables.is_best([*fair, replace(lucky, records=())])["Avg. Len."].tolist() == [True, False, False]
 
 
 def test_a_bar_in_a_label_does_not_break_the_row(runs):
