@@ -2,6 +2,7 @@
 
     python benchmarks/evaluation.py             overhead of a step, and two worlds beside one: some minutes
     python benchmarks/evaluation.py --expert    the expert on all 1000 chains without pictures: time, memory
+    python benchmarks/evaluation.py --compare   `compare` on seven made-up runs of 1000 chains: seconds
 
 The policy answers at once, so that all that is left is the world and the harness. Overhead: the same chain, with the
 same actions, by turns in a loop that knows nothing but `reset` and `step`, and through `evaluate` with its oracle,
@@ -11,6 +12,8 @@ it what two bare worlds and two loops of plain Python gain on this machine, whic
 
 import argparse
 import multiprocessing
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -19,6 +22,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from made_up_runs import write_made_up_runs
 from world import CAMERAS, PLAIN_LOOP, Variant, World, two_to_one
 
 from calvinbench.envs.chain_env import scene_of
@@ -199,6 +203,25 @@ def scaling(rounds: int, folder: Path) -> list[dict[str, Any]]:
     ]
 
 
+def comparing(num_runs: int, num_chains: int, rounds: int, folder: Path) -> list[dict[str, Any]]:
+    """One row: the command as it is called, from its start to its end."""
+    write_made_up_runs(folder, num_runs, num_chains)
+    seconds = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        command = [sys.executable, "-m", "calvinbench.harness.cli", "compare", str(folder)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        seconds.append(time.perf_counter() - began)
+    return [
+        {
+            "calvinbench compare": f"{num_runs} runs of {num_chains} chains",
+            "seconds": round(median(seconds), 1),
+            "fastest": round(min(seconds), 1),
+            "slowest": round(max(seconds), 1),
+        }
+    ]
+
+
 class Memory(Clock):
     """What the driver and its worlds take as chains end."""
 
@@ -233,13 +256,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="of the second part; the first has ten times as many")
     parser.add_argument("--expert", action="store_true", help="the 1000 chains of the expert instead")
-    parser.add_argument("--chains", type=int, default=1000, help="chains of the expert")
+    parser.add_argument("--compare", action="store_true", help="the comparison of seven made-up runs instead")
+    parser.add_argument("--chains", type=int, default=1000, help="chains of the expert, or of each made-up run")
     given = parser.parse_args()
     # Here, so that the worlds' processes, which import this file too, do not carry it.
     import pandas as pd
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        if given.compare:
+            print(pd.DataFrame(comparing(7, given.chains, given.rounds, folder)).to_markdown(index=False))
+            return
         if given.expert:
             memory = Memory(every=max(1, given.chains // 10))
             setup = WorkerSetup(RunSettings(policy="expert", chains=given.chains))

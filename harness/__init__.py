@@ -1,7 +1,8 @@
 """The harness: policies step worlds through chains; records become tables and figures.
 
 Read in this order: `suite`, `rollout`, `workers`, `executors`, `evaluation`, `records`, `description`, `run_directory`,
-`runs`, `statistics`, `paired_statistics`, `training_seeds`, `comparison`, `tables`, `plots`, `report`, `verbs`, `cli`.
+`runs`, `statistics`, `paired_statistics`, `training_seeds`, `run_pairs`,
+`verdict`, `comparison`, `tables`, `plots`, `report`, `verbs`, `cli`.
 """
 
 if __name__ != "calvinbench.harness":

@@ -8,7 +8,7 @@ from calvinbench.harness.description import Difference
 from calvinbench.harness.runs import Run
 
 _MUST_AGREE = (
-    *("chains", "chain_digest", "tasks", "max_steps", "world", "scene", "asset_digest"),
+    *("chains", "chain_digest", "tasks", "max_steps", "world", "scene", "asset_digest", "simulation"),
     *("instructions", "instruction_digest"),
 )
 _RENDERER_FIELDS = ("renderer", "depth_bits", "reference_frame")
@@ -63,7 +63,7 @@ class RunsDifferError(ValueError):
 
 
 def require_comparable(runs: Sequence[Run], any_renderer: bool = False) -> None:
-    """Refuses runs whose chains, steps, world, scene, renderer or instruction set differ.
+    """Refuses runs whose chains, steps, world, scene, physics, renderer or instruction set differ.
 
     Args:
         runs: What is to be compared.

@@ -1,6 +1,6 @@
 """Runs on the same chains, compared: numbers with intervals, and a verdict in words or the reason why there is none."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,52 +9,16 @@ from jaxtyping import Int64
 
 from calvinbench.harness.comparable import MAX_ERRORED_SHARE, are_of_tasks, has_too_many_errors, require_comparable
 from calvinbench.harness.labels import labels
-from calvinbench.harness.multiple_comparisons import (
-    CochransQ,
-    Pair,
-    all_pairs,
-    cochrans_q,
-    detectable_difference,
-    not_distinguishable_from_best,
-)
-from calvinbench.harness.paired_statistics import (
-    PairedDifference,
-    PairedRates,
-    paired_difference,
-    paired_success,
-    pearson_correlation,
-)
+from calvinbench.harness.multiple_comparisons import CochransQ, cochrans_q, not_told_from_best
 from calvinbench.harness.records import NUM_SUBTASKS
+from calvinbench.harness.run_pairs import RunPair, run_pairs
 from calvinbench.harness.runs import Run
+from calvinbench.harness.statistics import Mean
+from calvinbench.harness.summaries import clusters, summarize
+from calvinbench.harness.verdict import verdict
 
 _BOOTSTRAP_SEED = 0
 """Comparisons of the same records are the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunPair:
-    """Two of the runs, on the chains that all have finished.
-
-    Attributes:
-        first: The first run's label.
-        second: The second's.
-        difference: Of average lengths, first minus second, chains drawn one by one.
-        clustered: The same, chains of one initial state drawn together.
-        adjusted_p_value: Of `difference`, by Holm over all pairs.
-        rates: The differences of the rates of completing at least 1..5 subtasks (of success alone, for single tasks).
-        correlation: Of the two runs' lengths over chains; what pairing gains grows with it.
-        detectable: The smallest difference that so many chains, paired so well, find with a chance of 80%; NaN where
-            the chains' differences do not vary, which tells nothing of it.
-    """
-
-    first: str
-    second: str
-    difference: PairedDifference
-    clustered: PairedDifference
-    adjusted_p_value: float
-    rates: tuple[PairedRates, ...]
-    correlation: float
-    detectable: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +29,14 @@ class Comparison:
         runs: The runs.
         labels: What they are called.
         averages: Their average lengths over the chains that all have finished.
+        clustered: The same with intervals over initial states.
         num_chains: How many those are.
-        pairs: Each two of them.
-        cochrans_q: At least 1..5 subtasks, whether any differ; empty for two runs.
-        best: Labels of the best and of all that are not told from it, by Holm; privileged policies stand aside where
-            there are two others; empty where no verdict may be given.
+        rivals: Labels of those among which the best is sought: privileged policies stand aside where there are two
+            others. Whether any differ, and Holm's correction, are of rivals alone.
+        pairs: Each two runs.
+        cochrans_q: At least 1..5 subtasks, whether any rivals differ; empty for two rivals.
+        best: Labels of the best rival and of all that are not told from it; empty where no verdict may be given.
+        best_rates: The same at least 1..5 subtasks; empty also where no chain came so far.
         refusals: Why no verdict may be given; empty where one may.
         verdict: One sentence.
     """
@@ -77,15 +44,18 @@ class Comparison:
     runs: tuple[Run, ...]
     labels: tuple[str, ...]
     averages: tuple[float, ...]
+    clustered: tuple[Mean, ...]
     num_chains: int
+    rivals: tuple[str, ...]
     pairs: tuple[RunPair, ...]
     cochrans_q: tuple[CochransQ, ...]
     best: tuple[str, ...]
+    best_rates: tuple[tuple[str, ...], ...]
     refusals: tuple[str, ...]
     verdict: str
 
     def frame(self) -> pd.DataFrame:
-        """One row a pair, for programs."""
+        """One row a pair, for programs; Tango's intervals at each number of subtasks, no Holm for who is no rival."""
         return pd.DataFrame(
             [
                 {"first": pair.first, "second": pair.second, "chains": self.num_chains}
@@ -94,7 +64,11 @@ class Comparison:
                 | {"clustered_low": pair.clustered.interval.low, "clustered_high": pair.clustered.interval.high}
                 | {"p": pair.difference.p_value, "p_holm": pair.adjusted_p_value, "p_clustered": pair.clustered.p_value}
                 | {f"difference_{k}": rates.difference for k, rates in enumerate(pair.rates, start=1)}
+                | {f"low_{k}": rates.interval.low for k, rates in enumerate(pair.rates, start=1)}
+                | {f"high_{k}": rates.interval.high for k, rates in enumerate(pair.rates, start=1)}
                 | {f"p_mcnemar_{k}": rates.p_value for k, rates in enumerate(pair.rates, start=1)}
+                | {f"p_clustered_{k}": p_value for k, p_value in enumerate(pair.clustered_rate_p_values, start=1)}
+                | {f"p_holm_{k}": p_value for k, p_value in enumerate(pair.adjusted_rate_p_values, start=1)}
                 | {"correlation": pair.correlation, "detectable": pair.detectable}
                 for pair in self.pairs
             ]
@@ -110,8 +84,8 @@ def compare(runs: Sequence[Run], any_renderer: bool = False) -> Comparison:
 
     Raises:
         ValueError: There are fewer than two, or no chain that all have finished.
-        RunsDifferError: They are not of the same chains, steps, scene, renderer and instruction set; the message shows
-            where.
+        RunsDifferError: They are not of the same chains, steps, scene, physics, renderer and instruction set; the
+            message shows where.
     """
     if len(runs) < 2:
         raise ValueError(f"expected at least two runs to compare, got {len(runs)}. Such as: calvinbench compare runs")
@@ -120,26 +94,36 @@ def compare(runs: Sequence[Run], any_renderer: bool = False) -> Comparison:
     if not numbers:
         raise ValueError("expected a chain that all the runs have finished, found none. Run the rest first.")
     completed = [_completed(run, numbers) for run in runs]
-    states = clusters(runs[0], numbers)
-    generator = np.random.default_rng(_BOOTSTRAP_SEED)
-    names = labels(runs)
+    names, rivals = labels(runs), _rivals(runs)
     num_rates = 1 if are_of_tasks(runs) else NUM_SUBTASKS  # and subtasks in a chain
-    plain = all_pairs(completed, generator, max_length=num_rates)
-    averages = tuple(float(lengths.mean()) for lengths in completed)
+    generator = np.random.default_rng(_BOOTSTRAP_SEED)
+    pairs = run_pairs(completed, names, clusters(runs[0], numbers), rivals, num_rates, generator)
+    among = [pair for pair in pairs if pair.labels <= set(rivals)]
+    of_rivals = {name: lengths for name, lengths in zip(names, completed, strict=True) if name in rivals}
+    successes = [np.stack(list(of_rivals.values())) >= k for k in range(1, num_rates + 1)]
     refusals = _refusals(runs, names)
-    pairs = tuple(_run_pair(pair, names, completed, states, generator, num_rates) for pair in plain)
-    rivals = _rivals(runs)
-    best = _best(plain, averages, rivals)
+    best: tuple[str, ...] = ()
+    best_rates: tuple[tuple[str, ...], ...] = ()
+    words = f"No verdict: {'; '.join(refusals)}."
+    if not refusals:
+        averages = {name: float(lengths.mean()) for name, lengths in of_rivals.items()}
+        best = not_told_from_best(averages, {pair.labels for pair in among if pair.is_told_apart})
+        best_rates = tuple(_best_at(k, of_rivals, among) for k in range(1, num_rates + 1))
+        quantity = "success" if are_of_tasks(runs) else "average length"
+        words = verdict(averages, among, best, quantity, has_others=len(rivals) < len(names))
     return Comparison(
         tuple(runs),
         names,
-        averages,
+        tuple(float(lengths.mean()) for lengths in completed),
+        tuple(summarize(run.only(numbers)).clustered for run in runs),
         len(numbers),
+        rivals,
         pairs,
-        tuple(cochrans_q(np.stack(completed) >= k) for k in range(1, num_rates + 1)) if len(runs) > 2 else (),
-        () if refusals else tuple(names[place] for place in best),
+        tuple(cochrans_q(found) for found in successes) if len(rivals) > 2 else (),
+        best,
+        best_rates,
         refusals,
-        _verdict(names, averages, plain, best, rivals, refusals, "success" if are_of_tasks(runs) else "average length"),
+        words,
     )
 
 
@@ -149,58 +133,25 @@ def compare_if_possible(runs: Sequence[Run], any_renderer: bool = False) -> Comp
     return compare(runs, any_renderer) if len(runs) > 1 and shared else None
 
 
-def _rivals(runs: Sequence[Run]) -> tuple[int, ...]:
-    """Places of the runs among which the best is sought."""
-    fair = tuple(place for place, run in enumerate(runs) if not run.description.privileged)
-    return fair if len(fair) > 1 else tuple(range(len(runs)))
+def _rivals(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Labels of the runs among which the best is sought."""
+    named = list(zip(labels(runs), runs, strict=True))
+    fair = tuple(name for name, run in named if not run.description.privileged)
+    return fair if len(fair) > 1 else tuple(name for name, _ in named)
 
 
-def _best(pairs: Sequence[Pair], averages: Sequence[float], rivals: Sequence[int]) -> tuple[int, ...]:
-    """Places of the best rival and of those that are not told from it."""
-    ours = [pair for pair in pairs if pair.first in rivals and pair.second in rivals]
-    lengths = [average if place in rivals else -np.inf for place, average in enumerate(averages)]
-    return tuple(place for place in not_distinguishable_from_best(ours, lengths) if place in rivals)
+def _best_at(
+    num_subtasks: int, completed: Mapping[str, Int64[np.ndarray, " chains"]], pairs: Sequence[RunPair]
+) -> tuple[str, ...]:
+    """Labels of the best at so many subtasks, and of those that are not told from it."""
+    rates = {name: float((lengths >= num_subtasks).mean()) for name, lengths in completed.items()}
+    told_apart = {pair.labels for pair in pairs if pair.is_told_apart_at(num_subtasks)}
+    return not_told_from_best(rates, told_apart) if max(rates.values()) > 0 else ()
 
 
 def _completed(run: Run, numbers: Sequence[int]) -> Int64[np.ndarray, " chains"]:
     by_number = {record.chain: record.completed for record in run.records}
     return np.array([by_number[number] for number in numbers], dtype=np.int64)
-
-
-def clusters(run: Run, numbers: Sequence[int]) -> Int64[np.ndarray, " chains"]:
-    """A number for each chain's initial state.
-
-    Args:
-        run: One that has finished the chains.
-        numbers: The chains.
-    """
-    by_number = {record.chain: tuple(sorted(record.initial_state.items())) for record in run.records}
-    states = {state: place for place, state in enumerate(dict.fromkeys(by_number.values()))}
-    return np.array([states[by_number[number]] for number in numbers], dtype=np.int64)
-
-
-def _run_pair(
-    pair: Pair,
-    names: Sequence[str],
-    completed: Sequence[Int64[np.ndarray, " chains"]],
-    states: Int64[np.ndarray, " chains"],
-    generator: np.random.Generator,
-    num_rates: int,
-) -> RunPair:
-    first, second = completed[pair.first], completed[pair.second]
-    correlation = pearson_correlation(first, second)
-    spread = float((first - second).std(ddof=1)) if len(first) > 1 else float("nan")
-    return RunPair(
-        names[pair.first],
-        names[pair.second],
-        pair.difference,
-        paired_difference(first, second, generator, states, max_length=num_rates),
-        pair.adjusted_p_value,
-        paired_success(first, second)[:num_rates],
-        correlation,
-        # Of two runs that vary alike, the differences have this spread: sqrt(2 (1 - correlation)) times theirs.
-        detectable_difference(len(first), spread / np.sqrt(2), 0.0) if spread > 0 else float("nan"),
-    )
 
 
 def _refusals(runs: Sequence[Run], names: Sequence[str]) -> tuple[str, ...]:
@@ -214,41 +165,3 @@ def _refusals(runs: Sequence[Run], names: Sequence[str]) -> tuple[str, ...]:
                 f"{100 * MAX_ERRORED_SHARE:g}%"
             )
     return tuple(reasons)
-
-
-def _verdict(
-    names: Sequence[str],
-    averages: Sequence[float],
-    pairs: Sequence[Pair],
-    best: Sequence[int],
-    rivals: Sequence[int],
-    refusals: Sequence[str],
-    quantity: str,
-) -> str:
-    """One sentence; "better" only where the interval leaves out 0 and the test agrees."""
-    if refusals:
-        return f"No verdict: {'; '.join(refusals)}."
-    if len(names) == 2:
-        return _verdict_of_two(names, pairs[0].difference, quantity)
-    top = max(best, key=lambda place: averages[place])
-    others = [names[place] for place in best if place != top]
-    aside = "" if len(rivals) == len(names) else ", privileged policies aside"
-    if len(best) == len(rivals):
-        told = f"None of the {len(rivals)} runs is told apart from the best, {names[top]}"
-        return f"{told}, in {quantity} (Holm, 5%){aside}."
-    rest = "better than the rest" if others else "better than all others"
-    alike = f"not distinguishable from {_listed(others)}, and " if others else ""
-    return f"{names[top]} is {alike}{rest} in {quantity} (Holm, 5%){aside}."
-
-
-def _verdict_of_two(names: Sequence[str], difference: PairedDifference, quantity: str) -> str:
-    interval = f"[{difference.interval.low:+.2f}, {difference.interval.high:+.2f}]"
-    numbers = f"{difference.value:+.2f} {interval}, p = {difference.p_value:.2g}, {difference.num_chains} chains"
-    if not difference.is_distinguishable or difference.p_value >= 0.05:
-        return f"{names[0]} and {names[1]} are not distinguishable in {quantity}: {numbers}."
-    better, worse = (names[0], names[1]) if difference.value > 0 else (names[1], names[0])
-    return f"{better} is better than {worse} in {quantity}: {names[0]} minus {names[1]} is {numbers}."
-
-
-def _listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

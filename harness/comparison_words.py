@@ -5,24 +5,30 @@ import math
 import pandas as pd
 
 from calvinbench.harness.comparison import Comparison
-from calvinbench.harness.paired_statistics import PairedDifference
+from calvinbench.harness.paired_statistics import PairedRates
+from calvinbench.harness.statistics import Interval
 
 
 def pair_rows(comparison: Comparison) -> list[dict[str, str]]:
     """One row a pair, as text by column."""
-
-    def interval(difference: PairedDifference) -> str:
-        return f"[{difference.interval.low:+.2f}, {difference.interval.high:+.2f}]"
-
     return [
         {"first": pair.first, "second": pair.second}
-        | {"difference": f"{pair.difference.value:+.2f} {interval(pair.difference)}"}
-        | {"clustered": interval(pair.clustered)}
-        | {"p": f"{pair.difference.p_value:.2g}", "p (Holm)": f"{pair.adjusted_p_value:.2g}"}
-        | {f"{k}": f"{100 * rates.difference:+.1f} (p {rates.p_value:.2g})" for k, rates in enumerate(pair.rates, 1)}
+        | {"difference": f"{pair.difference.value:+.2f} {_interval(pair.difference.interval, 1.0, 2)}"}
+        | {"clustered": f"{_interval(pair.clustered.interval, 1.0, 2)} (p {pair.clustered.p_value:.2g})"}
+        | {"p": f"{pair.difference.p_value:.2g}"}
+        | {"p (Holm)": "-" if pair.adjusted_p_value is None else f"{pair.adjusted_p_value:.2g}"}
+        | {f"{k}": _rates(rates) for k, rates in enumerate(pair.rates, 1)}
         | {"detectable": "-" if math.isnan(pair.detectable) else f"{pair.detectable:.2f}"}
         for pair in comparison.pairs
     ]
+
+
+def _rates(rates: PairedRates) -> str:
+    return f"{100 * rates.difference:+.1f} {_interval(rates.interval, 100.0, 1)} (p {rates.p_value:.2g})"
+
+
+def _interval(interval: Interval, scale: float, digits: int) -> str:
+    return f"[{scale * interval.low:+.{digits}f}, {scale * interval.high:+.{digits}f}]"
 
 
 def pair_table(comparison: Comparison) -> str:
@@ -33,18 +39,27 @@ def pair_table(comparison: Comparison) -> str:
 def explanations(comparison: Comparison) -> list[str]:
     """What stands below the pairs: whether any differ, and what the columns mean."""
     parts = []
+    is_aside = len(comparison.rivals) < len(comparison.runs)
     if comparison.cochrans_q:
         tests = ", ".join(
             f"{k}: Q = {found.statistic:.1f}, p = {found.p_value:.2g}"
             for k, found in enumerate(comparison.cochrans_q, start=1)
         )
-        parts.append(f"Whether any differ, by Cochran's Q at so many subtasks in a row: {tests}.")
+        whether = f"Whether any {'rivals ' if is_aside else ''}differ"
+        parts.append(f"{whether}, by Cochran's Q at so many subtasks in a row: {tests}.")
     parts.append(
         f"First minus second, over the {comparison.num_chains} chains that all have finished, paired by chain; in "
-        "brackets 95% intervals by bootstrap over chains, and over initial states (clustered); p by exact sign flips, "
-        "and by Holm over all pairs; the last column is the smallest difference that so many chains find with a chance "
-        "of 80%. Intervals over chains do not cover what another training seed would change."
+        "brackets 95% intervals: of the difference by bootstrap over chains, and over initial states, whose chains are "
+        "drawn together (clustered), at each number of subtasks by Tango; p by exact sign flips of chains and of "
+        "initial states, by McNemar at each number of subtasks; p (Holm) is the larger of the first two, over all "
+        f"pairs{' of rivals' if is_aside else ''}; the last column is the smallest difference that so many chains find "
+        "with a chance of 80%. Intervals over chains do not cover what another training seed would change."
     )
+    if is_aside:
+        parts.append(
+            f"Rivals are the {len(comparison.rivals)} policies that are not privileged; pairs with a privileged one "
+            "are shown, but stand outside of Holm's correction and of the verdict."
+        )
     return parts
 
 

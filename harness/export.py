@@ -42,6 +42,8 @@ def subtask_frame(runs: Sequence[Run]) -> pd.DataFrame:
 def calvin_results(runs: Sequence[Run]) -> dict[str, Any]:
     """What CALVIN's evaluation writes (`print_and_save` in calvin_agent's utils, fa03f01), a run in an epoch's place.
 
+    Rates and average length of a run without a finished chain are None: there is none, and JSON has no NaN.
+
     Raises:
         ValueError: The runs are of single tasks, of which CALVIN's file says nothing.
     """
@@ -50,10 +52,12 @@ def calvin_results(runs: Sequence[Run]) -> dict[str, Any]:
     results = {}
     for run, label in zip(runs, labels(runs), strict=True):
         count = len(run.records)
-        rates = survivors(run.completed) / max(count, 1)
         results[label] = {
-            "avg_seq_len": float(run.completed.mean()) if count else float("nan"),
-            "chain_sr": {str(k): float(rate) for k, rate in enumerate(rates, start=1)},
+            "avg_seq_len": float(run.completed.mean()) if count else None,
+            "chain_sr": {
+                str(k): int(solved) / count if count else None
+                for k, solved in enumerate(survivors(run.completed), start=1)
+            },
             "task_info": {
                 task: {"success": rate.num_successes, "total": rate.num_trials}
                 for task, rate in task_success(run.records).items()
@@ -78,7 +82,7 @@ def _write_parquet(runs: Sequence[Run], path: Path) -> None:
 
 
 def _write_calvin(runs: Sequence[Run], path: Path) -> None:
-    write_text_atomically(path, json.dumps(calvin_results(runs), indent=2) + "\n")
+    write_text_atomically(path, json.dumps(calvin_results(runs), indent=2, allow_nan=False) + "\n")
 
 
 FORMS: Mapping[str, tuple[str, Callable[[Sequence[Run], Path], None]]] = MappingProxyType(

@@ -4,18 +4,15 @@ The methods are those of Cochran (1950) and Holm (1979).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool
 from scipy.stats import chi2, norm
 
-from calvinbench.harness.paired_statistics import PairedDifference, paired_difference
-from calvinbench.harness.records import NUM_SUBTASKS
-from calvinbench.harness.statistics import CONFIDENCE, NUM_RESAMPLES
+from calvinbench.harness.statistics import CONFIDENCE
 
 _Key = TypeVar("_Key")
 
@@ -33,23 +30,6 @@ class CochransQ:
     statistic: float
     degrees_of_freedom: int
     p_value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two of several runs.
-
-    Attributes:
-        first: Place of the first in the runs.
-        second: Place of the second.
-        difference: Of their average lengths.
-        adjusted_p_value: By Holm over all pairs.
-    """
-
-    first: int
-    second: int
-    difference: PairedDifference
-    adjusted_p_value: float
 
 
 def cochrans_q(successes: Bool[np.ndarray, "runs chains"]) -> CochransQ:
@@ -80,36 +60,15 @@ def holm(p_values: Mapping[_Key, float]) -> dict[_Key, float]:
     return {key: adjusted[key] for key in p_values}
 
 
-def all_pairs(
-    completed: Sequence[Int64[np.ndarray, " chains"]],
-    generator: np.random.Generator,
-    clusters: Int64[np.ndarray, " chains"] | None = None,
-    confidence: float = CONFIDENCE,
-    num_resamples: int = NUM_RESAMPLES,
-    max_length: int = NUM_SUBTASKS,
-) -> tuple[Pair, ...]:
-    """Each two of several runs, by their places; see `paired_difference`."""
-    found = {
-        (one, other): paired_difference(
-            completed[one], completed[other], generator, clusters, confidence, num_resamples, max_length
-        )
-        for one, other in combinations(range(len(completed)), 2)
-    }
-    adjusted = holm({places: difference.p_value for places, difference in found.items()})
-    return tuple(Pair(*places, difference, adjusted[places]) for places, difference in found.items())
+def not_told_from_best(values: Mapping[_Key, float], told_apart: Collection[frozenset[_Key]]) -> tuple[_Key, ...]:
+    """The best (the first, where several are), and all that are not told from it.
 
-
-def not_distinguishable_from_best(
-    pairs: Sequence[Pair], averages: Sequence[float], confidence: float = CONFIDENCE
-) -> tuple[int, ...]:
-    """The places of the best run and of all that the pairs, by Holm, do not tell from it."""
-    best = int(np.argmax(averages))
-    worse = {
-        pair.second if pair.first == best else pair.first
-        for pair in pairs
-        if best in (pair.first, pair.second) and pair.adjusted_p_value < 1 - confidence
-    }
-    return tuple(place for place in range(len(averages)) if place not in worse)
+    Args:
+        values: What is the larger the better, by key.
+        told_apart: Each two of the keys that a test tells apart.
+    """
+    best = max(values, key=lambda key: values[key])
+    return tuple(key for key in values if frozenset((key, best)) not in told_apart)
 
 
 def num_chains_needed(

@@ -108,9 +108,7 @@ def paired_difference(
     differences = first - second
     value = float(differences.mean())
     grouped = np.arange(len(differences)) if clusters is None else clusters
-    p_value = sign_flip_p_value(
-        np.bincount(np.unique(grouped, return_inverse=True)[1], weights=differences).astype(int)
-    )
+    p_value = sign_flip_p_value(sums_by_cluster(differences, grouped))
     if clusters is not None and len(np.unique(clusters)) < EXACT_NEAR_EDGE:
         whole = Interval(-float(max_length), float(max_length))
         return PairedDifference(value, whole, "exact bound", p_value, len(first))
@@ -123,6 +121,13 @@ def paired_difference(
     means = resampled_cluster_means(differences, grouped, generator, num_resamples)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return PairedDifference(value, Interval(float(low), float(high)), "bootstrap", p_value, len(first))
+
+
+def sums_by_cluster(
+    values: Int64[np.ndarray, " chains"], clusters: Int64[np.ndarray, " chains"]
+) -> Int64[np.ndarray, " clusters"]:
+    """The sum over each cluster's chains, in the order of the clusters' numbers."""
+    return np.bincount(np.unique(clusters, return_inverse=True)[1], weights=values).astype(np.int64)
 
 
 def sign_flip_p_value(differences: Int64[np.ndarray, " n"]) -> float:

@@ -20,6 +20,7 @@ from calvinbench.harness.published_results import PublishedResult
 from calvinbench.harness.run_directory import make_folder, write_text_atomically
 from calvinbench.harness.runs import Run, find_runs
 from calvinbench.harness.speed import speed, speed_table
+from calvinbench.harness.statistics import Intervals
 from calvinbench.harness.training_seeds import seed_means, seed_table
 
 REPORT_FOLDER = "report"
@@ -35,12 +36,14 @@ class Part:
         runs: The runs.
         comparison: The runs held against each other; None where there is nothing to compare.
         published: Published rows below them.
+        intervals: Of rates.
     """
 
     title: str
     runs: tuple[Run, ...]
     comparison: Comparison | None
     published: tuple[PublishedResult, ...]
+    intervals: Intervals = "wilson"
 
     @property
     def folder(self) -> str:
@@ -50,7 +53,7 @@ class Part:
     @property
     def markdown(self) -> str:
         """The table, with its notes."""
-        text = tables.to_markdown(self.runs, self.published, self.comparison)
+        text = tables.to_markdown(self.runs, self.published, self.comparison, self.intervals)
         return f"## {self.title}\n\n{text}" if self.title else text
 
 
@@ -84,6 +87,7 @@ def write_report(
     out: Path | None = None,
     any_renderer: bool = False,
     published: Sequence[PublishedResult] = (),
+    intervals: Intervals = "wilson",
 ) -> Report:
     """Writes tables and figures of runs.
 
@@ -95,6 +99,7 @@ def write_report(
         out: The report's folder; None for `report/` in the folder that holds all of them.
         any_renderer: Whether runs whose pictures look different may stand in one table.
         published: Published rows to be shown below the runs on CALVIN's own scene.
+        intervals: Of rates, in tables and figures; averages and curves have bootstraps whatever is asked for.
 
     Raises:
         ValueError: There is no run in a folder, or nothing but the root holds all of them and `out` is None.
@@ -102,7 +107,7 @@ def write_report(
             published rows are wanted and no run is of CALVIN's chains on its scene D.
         OSError: The report cannot be written.
     """
-    parts = gather(find_runs(*paths), any_renderer, published)
+    parts = gather(find_runs(*paths), any_renderer, published, intervals)
     directory = out or _folder_of_all(paths) / REPORT_FOLDER
     make_folder(directory)
     if len(parts) == 1:
@@ -115,13 +120,16 @@ def write_report(
     report = Report(directory, (directory / "table.md", directory / PAGE, *files), parts)
     write_text_atomically(directory / "table.md", report.markdown)
     links = [f"{folder.name}/{PAGE}" for folder in folders]
-    contents = [contents_of(part.title, part.runs, part.comparison, part.published) for part in parts]
+    contents = [contents_of(part.title, part.runs, part.comparison, part.published, part.intervals) for part in parts]
     write_text_atomically(directory / PAGE, write_overview(contents, links))
     return report
 
 
 def gather(
-    runs: Sequence[Run], any_renderer: bool = False, published: Sequence[PublishedResult] = ()
+    runs: Sequence[Run],
+    any_renderer: bool = False,
+    published: Sequence[PublishedResult] = (),
+    intervals: Intervals = "wilson",
 ) -> tuple[Part, ...]:
     """The runs by table, compared.
 
@@ -145,6 +153,7 @@ def gather(
             group.runs,
             compare_if_possible(group.runs, any_renderer),
             tuple(published) if group in calvins else (),
+            intervals,
         )
         for group in found
     )
@@ -157,24 +166,24 @@ def _is_calvins(group: Group) -> bool:
 
 
 def _write_part(part: Part, directory: Path) -> tuple[Path, ...]:
-    runs, comparison, published = part.runs, part.comparison, part.published
+    runs, comparison, published, intervals = part.runs, part.comparison, part.published, part.intervals
     texts = {
-        "table.md": tables.to_markdown(runs, published, comparison),
-        "table.tex": tables.to_latex(runs, published, comparison),
-        "table.csv": tables.number_table(runs).to_csv(index=False),
-        "tasks.csv": tables.task_table(runs).to_csv(index=False),
+        "table.md": tables.to_markdown(runs, published, comparison, intervals),
+        "table.tex": tables.to_latex(runs, published, comparison, intervals),
+        "table.csv": tables.number_table(runs, intervals).to_csv(index=False),
+        "tasks.csv": tables.task_table(runs, intervals).to_csv(index=False),
         "speed.csv": speed_table(runs).to_csv(index=False),
     }
     if not are_of_tasks(runs):
-        texts["conditional.csv"] = tables.conditional_table(runs).to_csv(index=False)
+        texts["conditional.csv"] = tables.conditional_table(runs, intervals).to_csv(index=False)
         texts["first-failures.csv"] = tables.first_failure_table(runs).to_csv(index=False)
     if seed_means(runs):
         texts["seeds.csv"] = seed_table(runs).to_csv(index=False)
     if comparison is not None:
         texts["pairs.md"] = in_words(comparison) + "\n"
         texts["pairs.csv"] = comparison.frame().to_csv(index=False)
-    drawn = _drawn(runs, comparison)
-    contents = contents_of(part.title, runs, comparison, published)
+    drawn = _drawn(runs, comparison, intervals)
+    contents = contents_of(part.title, runs, comparison, published, intervals)
     texts[PAGE] = write_page(contents, runs, list(drawn.values()), directory)
     for name, text in texts.items():
         write_text_atomically(directory / name, text)
@@ -182,15 +191,17 @@ def _write_part(part: Part, directory: Path) -> tuple[Path, ...]:
     return (*(directory / name for name in texts), *figures)
 
 
-def _drawn(runs: Sequence[Run], comparison: Comparison | None) -> dict[str, Drawn]:
+def _drawn(runs: Sequence[Run], comparison: Comparison | None, intervals: Intervals) -> dict[str, Drawn]:
     """All figures that the runs give something for, by the names of their files."""
     are_chains = not are_of_tasks(runs)
     drawn: dict[str, Drawn] = {}
     if are_chains:
         drawn["survival"] = Drawn("Subtasks completed in a row, with a simultaneous 95% band", plots.survival(runs))
-    drawn["tasks"] = Drawn("Success of each task, of those reached, with 95% intervals", plots.tasks(runs))
+    drawn["tasks"] = Drawn(
+        "Success of each task, of those reached, with 95% intervals", plots.tasks(runs, intervals=intervals)
+    )
     if comparison is not None:
-        drawn["pairs"] = Drawn("Paired differences with 95% intervals; filled: holds by Holm", plots.forest(comparison))
+        drawn["pairs"] = Drawn("Paired differences with 95% intervals; filled: told from 0", plots.forest(comparison))
     if any(not np.isnan(speed(run).policy_ms) for run in runs):
         drawn["latency"] = Drawn("How long policies take for an action", plots.latency(runs))
         if are_chains:

@@ -1,6 +1,8 @@
 """A run read back: its description and its chains, for tables, figures and notebooks."""
 
-from dataclasses import asdict, dataclass
+import json
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,17 +43,25 @@ class Run:
         """Planned chains that are not finished."""
         return self.description.chains - len(self.records)
 
+    def only(self, numbers: Collection[int]) -> "Run":
+        """The run as if it had finished these chains alone."""
+        chosen = set(numbers)
+        return replace(self, records=tuple(record for record in self.records if record.chain in chosen))
+
     def frame(self) -> pd.DataFrame:
         """One row for each subtask that was reached, with its chain's number and result beside it.
 
         Columns: `policy`, `label`, `chain`, `position` (1..5), the plain fields of `SubtaskRecord`, `completed` and
-        `chain_outcome` of the whole chain, `error` (None without one).
+        `chain_outcome` of the whole chain, `error` (None without one); `initial_state` as JSON, the same text for
+        chains of one initial state, and `lead_in`, the expert's tasks before the first subtask, parted by blanks.
         """
         rows = [
             {"policy": self.description.policy, "label": self.description.label}
             | {"chain": record.chain, "position": position}
             | {name: value for name, value in asdict(subtask).items() if name != "policy_ms_counts"}
             | {"completed": record.completed, "chain_outcome": record.outcome, "error": record.error}
+            | {"initial_state": json.dumps(dict(record.initial_state), sort_keys=True)}
+            | {"lead_in": " ".join(record.lead_in)}
             for record in self.records
             for position, subtask in enumerate(record.subtasks, start=1)
         ]

@@ -23,7 +23,8 @@ EXACT_NEAR_EDGE = 5
 NUM_RESAMPLES = 10_000
 
 
-_Method = Literal["wilson", "exact"]
+Intervals = Literal["wilson", "exact"]
+"""Of rates: Wilson's, but where those are no good; or Clopper-Pearson's everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +94,7 @@ def clopper_pearson(num_successes: int, num_trials: int, confidence: float = CON
     return _binomial_interval(num_successes, num_trials, confidence, "exact")
 
 
-def _binomial_interval(
-    num_successes: int, num_trials: int, confidence: float, method: Literal["wilson", "exact"]
-) -> Interval:
+def _binomial_interval(num_successes: int, num_trials: int, confidence: float, method: Intervals) -> Interval:
     if not 0 <= num_successes <= num_trials:
         raise ValueError(f"expected 0 <= successes <= trials, got {num_successes} and {num_trials}.")
     if num_trials == 0:
@@ -104,14 +103,16 @@ def _binomial_interval(
     return Interval(float(found.low), float(found.high))
 
 
-def proportion(num_successes: int, num_trials: int, confidence: float = CONFIDENCE) -> Proportion:
-    """A rate with the interval that suits it: exact for few trials or near 0 and 1, else Wilson's.
+def proportion(
+    num_successes: int, num_trials: int, confidence: float = CONFIDENCE, intervals: Intervals = "wilson"
+) -> Proportion:
+    """A rate with the interval that suits it: exact for few trials or near 0 and 1 or on request, else Wilson's.
 
     Raises:
         ValueError: There are more successes than trials, or fewer than none.
     """
     near_edge = min(num_successes, num_trials - num_successes) < EXACT_NEAR_EDGE
-    if num_trials < EXACT_BELOW or near_edge:
+    if intervals == "exact" or num_trials < EXACT_BELOW or near_edge:
         interval = clopper_pearson(num_successes, num_trials, confidence)
         return Proportion(num_successes, num_trials, interval, "clopper-pearson")
     return Proportion(num_successes, num_trials, wilson(num_successes, num_trials, confidence), "wilson")
@@ -126,17 +127,19 @@ def survivors(completed: Int64[np.ndarray, " chains"]) -> Int64[np.ndarray, "5"]
     return np.array([(completed >= k).sum() for k in range(1, NUM_SUBTASKS + 1)], dtype=np.int64)
 
 
-def success_rates(completed: Int64[np.ndarray, " chains"], confidence: float = CONFIDENCE) -> tuple[Proportion, ...]:
+def success_rates(
+    completed: Int64[np.ndarray, " chains"], confidence: float = CONFIDENCE, intervals: Intervals = "wilson"
+) -> tuple[Proportion, ...]:
     """The rates of completing at least 1..5 subtasks, each with an interval of its own."""
-    return tuple(proportion(int(count), len(completed), confidence) for count in survivors(completed))
+    return tuple(proportion(int(count), len(completed), confidence, intervals) for count in survivors(completed))
 
 
 def conditional_success(
-    completed: Int64[np.ndarray, " chains"], confidence: float = CONFIDENCE
+    completed: Int64[np.ndarray, " chains"], confidence: float = CONFIDENCE, intervals: Intervals = "wilson"
 ) -> tuple[Proportion, ...]:
     """The rate of completing subtask 1..5 where all before it were completed: solved over reached, by position."""
     counts = [len(completed), *(int(count) for count in survivors(completed))]
-    return tuple(proportion(solved, reached, confidence) for reached, solved in pairwise(counts))
+    return tuple(proportion(solved, reached, confidence, intervals) for reached, solved in pairwise(counts))
 
 
 def average_length(
@@ -275,7 +278,9 @@ def _resampled_rates(
     return at_least[:, 1:] / num_chains
 
 
-def task_success(records: Iterable[ChainRecord], confidence: float = CONFIDENCE) -> Mapping[str, Proportion]:
+def task_success(
+    records: Iterable[ChainRecord], confidence: float = CONFIDENCE, intervals: Intervals = "wilson"
+) -> Mapping[str, Proportion]:
     """Solved over reached for each task that was reached, in alphabetical order. An error counts as a failure."""
     reached: dict[str, int] = {}
     solved: dict[str, int] = {}
@@ -283,4 +288,4 @@ def task_success(records: Iterable[ChainRecord], confidence: float = CONFIDENCE)
         for subtask in record.subtasks:
             reached[subtask.task] = reached.get(subtask.task, 0) + 1
             solved[subtask.task] = solved.get(subtask.task, 0) + (subtask.outcome == SOLVED)
-    return {task: proportion(solved[task], reached[task], confidence) for task in sorted(reached)}
+    return {task: proportion(solved[task], reached[task], confidence, intervals) for task in sorted(reached)}

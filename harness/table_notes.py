@@ -1,22 +1,36 @@
 """What must be said under a table: protocol, size, and whatever calls for caution."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from calvinbench.envs.scene import EMBEDDED
+from calvinbench.harness.best_cells import alike_cells
 from calvinbench.harness.comparable import are_of_tasks, has_too_many_errors
 from calvinbench.harness.comparison import Comparison
 from calvinbench.harness.labels import PRIVILEGED_MARK, labels
 from calvinbench.harness.published_results import PUBLISHED_MARK, PublishedResult
 from calvinbench.harness.records import NUM_SUBTASKS
 from calvinbench.harness.runs import Run
+from calvinbench.harness.statistics import EXACT_BELOW, Intervals
+from calvinbench.harness.summaries import summarize
 from calvinbench.harness.training_seeds import seed_means
 
 ALIKE_MARK = "\u2248"
-"""Beside an average length that is not told from the best."""
+"""Beside what is not told from the best of its column."""
+
+_KINDS: Mapping[Intervals, str] = MappingProxyType(
+    {
+        "wilson": f"Wilson's, Clopper-Pearson's below {EXACT_BELOW} trials or near 0 and 1",
+        "exact": "Clopper-Pearson's (exact)",
+    }
+)
 
 
 def notes(
-    runs: Sequence[Run], published: Sequence[PublishedResult] = (), comparison: Comparison | None = None
+    runs: Sequence[Run],
+    published: Sequence[PublishedResult] = (),
+    comparison: Comparison | None = None,
+    intervals: Intervals = "wilson",
 ) -> list[str]:
     """The notes, in order.
 
@@ -24,26 +38,34 @@ def notes(
         runs: The table's.
         published: Published rows of the table.
         comparison: The runs held against each other, where the table marks what came of it.
+        intervals: Of the rates.
     """
     first = runs[0].description
+    brackets = f"in brackets: 95% intervals, each for itself; those of rates are {_KINDS[intervals]}."
     lines = [_official_note(runs)]
     lines.append(
         f"Each of {len(first.tasks)} tasks alone, {first.chains} starts in all, from the evaluation's initial states, "
         "or from where the expert leads from them where none allows the task; "
-        f"{first.max_steps} steps, scene {first.scene}, instruction set {first.instructions}. Percent solved; in "
-        "brackets: 95% intervals, each for itself."
+        f"{first.max_steps} steps, scene {first.scene}, instruction set {first.instructions}. Percent solved; "
+        f"{brackets}"
         if are_of_tasks(runs)
         else f"{first.chains} chains of {NUM_SUBTASKS} subtasks, {first.max_steps} steps a subtask, scene "
         f"{first.scene}, instruction set {first.instructions}. Columns 1 to 5: percent of chains with at least so many "
-        "subtasks completed in a row. In brackets: 95% intervals, each for itself."
+        f"subtasks completed in a row; {brackets}"
     )
     if first.scene == EMBEDDED:
         lines.append(
             "The embedded scene is calvinbench's own, not one of CALVIN's: these figures are not comparable with "
             "published ones."
         )
-    if comparison is not None and len(comparison.best) > 1 and not are_of_tasks(runs):
-        lines.append(f"{ALIKE_MARK} not distinguishable from the best in average length (paired by chain, Holm, 5%).")
+    if not are_of_tasks(runs):
+        lines += _clustered_note(runs)
+    alike = alike_cells(runs, comparison)
+    if alike.to_numpy().any():
+        lines.append(
+            f"{ALIKE_MARK} not distinguishable from the best of its column: average lengths by sign flips, rates by "
+            "McNemar's test, both also with the chains of one initial state taken together (paired, Holm, 5%)."
+        )
     if seed_means(runs):
         lines.append(
             "Means of training seeds: their intervals cover another seed's training and other chains; those of single "
@@ -63,6 +85,22 @@ def notes(
             + ("." if are_official else "; the runs above are not official, and not comparable with them one to one.")
         )
     return lines
+
+
+def _clustered_note(runs: Sequence[Run]) -> list[str]:
+    """Intervals of average lengths where chains of one initial state stand or fall together."""
+    named = [(label, summarize(run)) for run, label in zip(runs, labels(runs), strict=True) if run.records]
+    if not named:
+        return []
+    num_states = max(summary.num_states for _, summary in named)
+    listed = "; ".join(
+        f"{label} [{summary.clustered.interval.low:.2f}, {summary.clustered.interval.high:.2f}]"
+        for label, summary in named
+    )
+    return [
+        f"The chains begin in {num_states} initial {'state' if num_states == 1 else 'states'}, and those of one are "
+        f"not independent draws. Average lengths' 95% intervals over initial states: {listed}."
+    ]
 
 
 def _cautions(runs: Sequence[Run]) -> list[str]:

@@ -1,9 +1,7 @@
 """Runs as a table: numbers for programs, and text for Markdown, LaTeX and CSV."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 from rich import box
 from rich.console import Console
@@ -12,58 +10,30 @@ from rich.text import Text
 
 from calvinbench.envs.chain_env import SOLVED
 from calvinbench.harness import statistics
-from calvinbench.harness.comparable import are_of_tasks, has_too_many_errors
-from calvinbench.harness.comparison import Comparison, clusters
+from calvinbench.harness.best_cells import BEST_COLUMNS, alike_cells, best_cells
+from calvinbench.harness.comparable import are_of_tasks
+from calvinbench.harness.comparison import Comparison
 from calvinbench.harness.labels import PRIVILEGED_MARK, labels
 from calvinbench.harness.published_results import PUBLISHED_MARK, PublishedResult
-from calvinbench.harness.records import NUM_SUBTASKS
 from calvinbench.harness.runs import Run
-from calvinbench.harness.statistics import Interval, Mean, Proportion
+from calvinbench.harness.statistics import Interval, Intervals, Mean, Proportion
+from calvinbench.harness.summaries import summarize
 from calvinbench.harness.table_notes import ALIKE_MARK, notes
 from calvinbench.harness.training_seeds import seed_means
 
-_BOOTSTRAP_SEED = 0
-"""Tables of the same records are the same."""
-_BEST_COLUMNS = (*(str(k) for k in range(1, NUM_SUBTASKS + 1)), "Avg. Len.")
 
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What a table says of a run.
-
-    Attributes:
-        run: The run.
-        success: Rates of completing at least 1..5 subtasks.
-        average_length: Mean number of subtasks completed.
-        clustered: The same with an interval for other initial states, not only other chains.
-    """
-
-    run: Run
-    success: tuple[Proportion, ...]
-    average_length: Mean
-    clustered: Mean
-
-
-def summarize(run: Run) -> Summary:
-    """Counts a run's chains and puts intervals around the counts."""
-    generator = np.random.default_rng(_BOOTSTRAP_SEED)
-    return Summary(
-        run,
-        statistics.success_rates(run.completed),
-        statistics.average_length(run.completed, generator),
-        statistics.clustered_average_length(
-            run.completed, clusters(run, [record.chain for record in run.records]), generator
-        ),
-    )
-
-
-def number_table(runs: Sequence[Run]) -> pd.DataFrame:
+def number_table(runs: Sequence[Run], intervals: Intervals = "wilson") -> pd.DataFrame:
     """One row a run, with rates from 0 to 1 and the ends of their intervals in columns of their own; for programs.
 
     Rates have Clopper-Pearson's interval too (`_exact`), average lengths one over initial states (`_clustered`).
+
+    Args:
+        runs: The runs.
+        intervals: Of the rates, in the columns without `_exact`.
     """
     rows = []
-    for summary, label in zip(map(summarize, runs), labels(runs), strict=True):
+    summaries = [summarize(run, intervals) for run in runs]
+    for summary, label in zip(summaries, labels(runs), strict=True):
         description = summary.run.description
         row: dict[str, str | int | float | bool | None] = {
             "Method": label,
@@ -86,15 +56,16 @@ def number_table(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def text_table(runs: Sequence[Run]) -> pd.DataFrame:
+def text_table(runs: Sequence[Run], intervals: Intervals = "wilson") -> pd.DataFrame:
     """`Method | Train | 1 | ... | 5 | Avg. Len. | n | errors | steps` as text: percent and lengths with intervals.
 
     Of runs of each task alone: `Method | Train | one column a task | all | n | errors | steps`.
     """
     if are_of_tasks(runs):
-        return _text_table_of_tasks(runs)
+        return _text_table_of_tasks(runs, intervals)
     rows = []
-    for summary, label in zip(map(summarize, runs), labels(runs), strict=True):
+    summaries = [summarize(run, intervals) for run in runs]
+    for summary, label in zip(summaries, labels(runs), strict=True):
         description = summary.run.description
         rows.append(
             {"Method": label, "Train": description.train or "-"}
@@ -106,11 +77,11 @@ def text_table(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _text_table_of_tasks(runs: Sequence[Run]) -> pd.DataFrame:
+def _text_table_of_tasks(runs: Sequence[Run], intervals: Intervals) -> pd.DataFrame:
     rows = []
     for run, label in zip(runs, labels(runs), strict=True):
-        by_task = statistics.task_success(run.records)
-        whole = statistics.proportion(int((run.completed > 0).sum()), len(run.records))
+        by_task = statistics.task_success(run.records, intervals=intervals)
+        whole = statistics.proportion(int((run.completed > 0).sum()), len(run.records), intervals=intervals)
         rows.append(
             {"Method": label, "Train": run.description.train or "-"}
             | {task: _percent(by_task[task]) if task in by_task else "-" for task in run.description.tasks}
@@ -133,41 +104,26 @@ def _interval(interval: Interval, scale: float, digits: int) -> str:
     return f"[{scale * interval.low:.{digits}f}, {scale * interval.high:.{digits}f}]"
 
 
-def _is_sound(run: Run) -> bool:
-    """Whether all chains are there and hardly any errored, so that a verdict may be given."""
-    return run.num_missing == 0 and not has_too_many_errors(run)
-
-
 def is_best(runs: Sequence[Run]) -> pd.DataFrame:
-    """Which cells of `text_table` are the best of their column, among sound runs of policies that are not privileged.
-
-    Nothing is the best where there is nothing to compare it with, or where it is zero.
-    """
-    if are_of_tasks(runs):
-        table = text_table(runs)
-        return pd.DataFrame(False, index=table.index, columns=table.columns)
-    numbers = number_table(runs)
-    best = pd.DataFrame(False, index=numbers.index, columns=text_table(runs).columns)
-    fair = ~numbers["privileged"].astype(bool) & np.array([_is_sound(run) for run in runs])
-    if fair.sum() > 1:
-        for column in _BEST_COLUMNS:
-            highest = numbers.loc[fair, column].max()
-            best[column] = fair & (numbers[column] == highest) & (highest > 0)
-    return best
+    """Which cells of `text_table` are the best of their column; see `best_cells`."""
+    return best_cells(runs).reindex(columns=text_table(runs).columns, fill_value=False)
 
 
-def marked_table(runs: Sequence[Run], comparison: Comparison | None) -> pd.DataFrame:
-    """`text_table`, average lengths that are not told from the best marked."""
-    table = text_table(runs)
-    if comparison is not None and len(comparison.best) > 1 and not are_of_tasks(runs):
-        alike = table["Method"].isin(comparison.best) & ~is_best(runs)["Avg. Len."]
-        lengths = table["Avg. Len."]
-        table["Avg. Len."] = lengths.where(~alike, lengths.str.replace(" [", f" {ALIKE_MARK} [", regex=False))
+def marked_table(runs: Sequence[Run], comparison: Comparison | None, intervals: Intervals = "wilson") -> pd.DataFrame:
+    """`text_table`, with a mark on what is not told from the best of its column."""
+    table, alike = text_table(runs, intervals), alike_cells(runs, comparison)
+    for column in BEST_COLUMNS:
+        if alike[column].any():
+            cells = table[column]
+            table[column] = cells.where(~alike[column], cells.str.replace(" [", f" {ALIKE_MARK} [", regex=False))
     return table
 
 
 def to_markdown(
-    runs: Sequence[Run], published: Sequence[PublishedResult] = (), comparison: Comparison | None = None
+    runs: Sequence[Run],
+    published: Sequence[PublishedResult] = (),
+    comparison: Comparison | None = None,
+    intervals: Intervals = "wilson",
 ) -> str:
     """The table in Markdown with the notes below it.
 
@@ -178,13 +134,16 @@ def to_markdown(
         runs: The runs.
         published: Published rows.
         comparison: The runs held against each other, for the marks; None for none.
+        intervals: Of the rates.
     """
-    table = marked_table(runs, comparison)
+    table = marked_table(runs, comparison, intervals)
     bold = table.where(~is_best(runs), "**" + table + "**")
     below = [seed_rows(runs, table.columns), published_rows(published, table.columns)]
     whole = pd.concat([bold, *below]).map(lambda cell: cell.replace("|", "\\|"))
     text = str(whole.to_markdown(index=False, disable_numparse=True))
-    return "\n".join([text, "", *(f"{note}\n" for note in notes(runs, published, comparison))]).rstrip() + "\n"
+    return (
+        "\n".join([text, "", *(f"{note}\n" for note in notes(runs, published, comparison, intervals))]).rstrip() + "\n"
+    )
 
 
 def seed_rows(runs: Sequence[Run], columns: Iterable[str]) -> pd.DataFrame:
@@ -217,6 +176,7 @@ def show(
     console: Console | None = None,
     published: Sequence[PublishedResult] = (),
     comparison: Comparison | None = None,
+    intervals: Intervals = "wilson",
 ) -> None:
     """Prints the table on standard output: fitted to its width on a terminal, in Markdown elsewhere.
 
@@ -225,12 +185,13 @@ def show(
         console: Where to; None for standard output.
         published: As in `to_markdown`.
         comparison: As in `to_markdown`.
+        intervals: As in `to_markdown`.
     """
     console = console or Console()
     if not console.is_terminal:
-        console.file.write(f"{to_markdown(runs, published, comparison)}\n")
+        console.file.write(f"{to_markdown(runs, published, comparison, intervals)}\n")
         return
-    table, best = marked_table(runs, comparison), is_best(runs)
+    table, best = marked_table(runs, comparison, intervals), is_best(runs)
     # What every row leaves open, and what the notes say, would only take room.
     idle = ["steps", *(name for name in table.columns if (table[name] == "-").all())]
     means = seed_rows(runs, table.columns).drop(columns=idle)
@@ -249,12 +210,15 @@ def show(
     for cells in below.to_numpy():
         shown.add_row(*cells)
     console.print(shown)
-    for note in notes(runs, published, comparison):
+    for note in notes(runs, published, comparison, intervals):
         console.print(Text(note), end="\n\n")
 
 
 def to_latex(
-    runs: Sequence[Run], published: Sequence[PublishedResult] = (), comparison: Comparison | None = None
+    runs: Sequence[Run],
+    published: Sequence[PublishedResult] = (),
+    comparison: Comparison | None = None,
+    intervals: Intervals = "wilson",
 ) -> str:
     """The table in LaTeX, for the package booktabs, the notes as comments above it, published rows below a rule.
 
@@ -262,8 +226,9 @@ def to_latex(
         runs: As in `to_markdown`.
         published: As in `to_markdown`.
         comparison: As in `to_markdown`.
+        intervals: As in `to_markdown`.
     """
-    table = marked_table(runs, comparison)
+    table = marked_table(runs, comparison, intervals)
     means = seed_rows(runs, table.columns)
     below = pd.concat([means, published_rows(published, table.columns)])
     best = pd.concat([is_best(runs), below.map(lambda _: False).astype(bool)], ignore_index=True)
@@ -277,7 +242,7 @@ def to_latex(
         .replace(PUBLISHED_MARK, "$^{\\ddagger}$")
     )
     text = text.replace("\n[", "\n{[}")  # \\\\ would take [...] for its argument
-    comments = [f"% {line}" for note in notes(runs, published, comparison) for line in note.splitlines()]
+    comments = [f"% {line}" for note in notes(runs, published, comparison, intervals) for line in note.splitlines()]
     if published:
         lines = text.splitlines()
         lines.insert(lines.index("\\midrule") + len(runs) + len(means) + 1, "\\midrule")
@@ -285,7 +250,7 @@ def to_latex(
     return "\n".join(["% needs \\usepackage{booktabs}", *comments, text])
 
 
-def conditional_table(runs: Sequence[Run]) -> pd.DataFrame:
+def conditional_table(runs: Sequence[Run], intervals: Intervals = "wilson") -> pd.DataFrame:
     """One row for each run and position 1..5: solved of those reached, where all before were solved."""
     return pd.DataFrame(
         [
@@ -293,7 +258,7 @@ def conditional_table(runs: Sequence[Run]) -> pd.DataFrame:
             | {"solved": rate.num_successes, "reached": rate.num_trials, "rate": rate.rate}
             | {"low": rate.interval.low, "high": rate.interval.high, "method": rate.method}
             for run, label in zip(runs, labels(runs), strict=True)
-            for position, rate in enumerate(statistics.conditional_success(run.completed), start=1)
+            for position, rate in enumerate(statistics.conditional_success(run.completed, intervals=intervals), start=1)
         ]
     )
 
@@ -313,7 +278,7 @@ def first_failure_table(runs: Sequence[Run]) -> pd.DataFrame:
     return counted
 
 
-def task_table(runs: Sequence[Run]) -> pd.DataFrame:
+def task_table(runs: Sequence[Run], intervals: Intervals = "wilson") -> pd.DataFrame:
     """One row for each run and task that it reached: solved, reached, the rate, its interval and how that is made."""
     return pd.DataFrame(
         [
@@ -329,6 +294,6 @@ def task_table(runs: Sequence[Run]) -> pd.DataFrame:
                 "method": rate.method,
             }
             for run, label in zip(runs, labels(runs), strict=True)
-            for task, rate in statistics.task_success(run.records).items()
+            for task, rate in statistics.task_success(run.records, intervals=intervals).items()
         ]
     )

@@ -170,7 +170,7 @@ class ChainEvaluator:
             return None
         from calvinbench.harness.evaluation import evaluate_suite
         from calvinbench.harness.run_directory import RunMismatchError
-        from calvinbench.harness.tables import summarize
+        from calvinbench.harness.summaries import summarize
 
         data = training.notes["data"]
         renderer = data["renderer"] if data["renderer"] in RENDERERS else None

@@ -27,6 +27,7 @@ from calvinbench.harness.published_results import PublishedResult
 from calvinbench.harness.records import ChainRecord
 from calvinbench.harness.runs import Run
 from calvinbench.harness.speed import speed
+from calvinbench.harness.statistics import Intervals
 from calvinbench.harness.table_notes import notes
 from calvinbench.harness.videos import VIDEOS_FOLDER
 
@@ -77,7 +78,11 @@ class Contents:
 
 
 def contents_of(
-    part: str, runs: Sequence[Run], comparison: Comparison | None, published: Sequence[PublishedResult] = ()
+    part: str,
+    runs: Sequence[Run],
+    comparison: Comparison | None,
+    published: Sequence[PublishedResult] = (),
+    intervals: Intervals = "wilson",
 ) -> Contents:
     """What is said of runs that stand in one table.
 
@@ -86,8 +91,9 @@ def contents_of(
         runs: The runs.
         comparison: The runs held against each other; None for one.
         published: Published rows, shown below the runs.
+        intervals: Of rates.
     """
-    first, table = runs[0].description, tables.marked_table(runs, comparison)
+    first, table = runs[0].description, tables.marked_table(runs, comparison, intervals)
     means = tables.seed_rows(runs, table.columns)
     below = tables.published_rows(published, table.columns)
     return Contents(
@@ -100,7 +106,7 @@ def contents_of(
         rows=_cells(table.to_numpy(), tables.is_best(runs).to_numpy()),
         means=_cells(means.to_numpy(), np.zeros(means.shape, dtype=bool)),
         published=below.to_numpy().tolist(),
-        notes=notes(runs, published, comparison),
+        notes=notes(runs, published, comparison, intervals),
         pairs=None if comparison is None else _pairs(comparison),
     )
 

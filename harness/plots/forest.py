@@ -18,7 +18,8 @@ def forest(comparison: Comparison, ax: Axes | None = None) -> Axes:
 
     Each two runs are a row. Returns the axes drawn into.
 
-    A filled mark is a difference that holds among all pairs (Holm, 5%); a hollow one is not told from 0.
+    A filled mark is a difference that holds: among all pairs (Holm, 5%), and where chains of one initial state are
+    drawn together. A hollow one is not told from 0.
 
     Args:
         comparison: Of at least two runs.
@@ -37,7 +38,7 @@ def forest(comparison: Comparison, ax: Axes | None = None) -> Axes:
                 xerr=np.clip(reach, 0, None),
                 fmt="o",
                 color="black",
-                markerfacecolor="black" if pair.adjusted_p_value < 0.05 else "white",
+                markerfacecolor="black" if pair.is_told_apart else "white",
                 markersize=4,
                 elinewidth=1.0,
                 capsize=2,

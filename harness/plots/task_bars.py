@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from calvinbench.harness.labels import labels
 from calvinbench.harness.plots.style import axes, legend, looks
 from calvinbench.harness.runs import Run
-from calvinbench.harness.statistics import task_success
+from calvinbench.harness.statistics import Intervals, task_success
 
 
-def tasks(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
+def tasks(runs: Sequence[Run], ax: Axes | None = None, intervals: Intervals = "wilson") -> Axes:
     """Success of each task, solved over reached with 95% intervals.
 
     At the right, how often it was reached (n): the least and the most where several runs differ.
@@ -19,8 +19,9 @@ def tasks(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
     Args:
         runs: Runs with at least one finished chain.
         ax: Where to draw; None for a new figure, as high as the tasks need.
+        intervals: Of the rates.
     """
-    successes = [task_success(run.records) for run in runs]
+    successes = [task_success(run.records, intervals=intervals) for run in runs]
     names = sorted({task for success in successes for task in success}, reverse=True)
     num_runs = max(len(runs), 1)
     with axes(ax, height_in=0.6 + max(0.16, 0.08 * num_runs) * max(len(names), 4) + 0.18 * num_runs) as ax:  # noqa: PLR1704

@@ -44,10 +44,19 @@ def _as_json(comparison: "Comparison") -> dict[str, Any]:
         "verdict": comparison.verdict,
         "refusals": list(comparison.refusals),
         "best": list(comparison.best),
+        "best_rates": [list(best) for best in comparison.best_rates],
+        "rivals": list(comparison.rivals),
         "chains": comparison.num_chains,
         "runs": [
-            {"label": label, "directory": str(run.directory), "average_length": average}
-            for label, run, average in zip(comparison.labels, comparison.runs, comparison.averages, strict=True)
+            {
+                "label": label,
+                "directory": str(run.directory),
+                "average_length": average,
+                "clustered_average_length": asdict(clustered),
+            }
+            for label, run, average, clustered in zip(
+                comparison.labels, comparison.runs, comparison.averages, comparison.clustered, strict=True
+            )
         ],
         "pairs": [
             asdict(pair) | {"rates": [asdict(rates) | {"difference": rates.difference} for rates in pair.rates]}

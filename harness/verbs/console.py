@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from calvinbench.harness.report import Report
     from calvinbench.harness.runs import Run
+    from calvinbench.harness.statistics import Intervals
 
 DONE, FAILED, WRONG_CALL = 0, 1, 2
 """Exit statuses: done; ran and failed; not a call that can be done."""
@@ -39,14 +40,18 @@ def standard_output_for_results() -> Iterator[None]:
 def report_as_json(report: "Report") -> dict[str, Any]:
     """What is said of a report."""
     files = [str(file) for file in report.files]
-    return {"report": str(report.directory), "files": files, "runs": [run_as_json(run) for run in report.runs]}
+    return {
+        "report": str(report.directory),
+        "files": files,
+        "runs": [run_as_json(run, part.intervals) for part in report.parts for run in part.runs],
+    }
 
 
-def run_as_json(run: "Run") -> dict[str, Any]:
+def run_as_json(run: "Run", intervals: "Intervals" = "wilson") -> dict[str, Any]:
     """What is said of a run."""
-    from calvinbench.harness.tables import summarize  # takes a second, which not every verb needs
+    from calvinbench.harness.summaries import summarize  # takes a second, which not every verb needs
 
-    summary, description = summarize(run), run.description
+    summary, description = summarize(run, intervals), run.description
     return {
         "policy": description.policy,
         "label": description.label,
@@ -65,6 +70,8 @@ def run_as_json(run: "Run") -> dict[str, Any]:
         "errored": run.num_errored,
         "success": [{"rate": rate.rate, **asdict(rate)} for rate in summary.success],
         "average_length": asdict(summary.average_length),
+        "clustered_average_length": asdict(summary.clustered),
+        "initial_states": summary.num_states,
     }
 
 

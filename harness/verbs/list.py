@@ -11,13 +11,15 @@ from calvinbench.harness.verbs.console import DONE, print_json
 
 @dataclass(frozen=True, slots=True)
 class List:
-    """List what can be named: tasks, scenes, backbones, policies, suites, configurations of training."""
+    """List what can be named: tasks, scenes, backbones, policies, suites, configurations, splits of published rows."""
 
     kind: Annotated[
-        tyro.conf.Positional[Literal["tasks", "scenes", "backbones", "policies", "suites", "configurations"] | None],
+        tyro.conf.Positional[
+            Literal["tasks", "scenes", "backbones", "policies", "suites", "configurations", "published"] | None
+        ],
         tyro.conf.arg(metavar="[KIND]", help_behavior_hint=""),
     ] = None
-    """One kind only: tasks, scenes, backbones, policies, suites or configurations."""
+    """One kind only: tasks, scenes, backbones, policies, suites, configurations or published (for `report`)."""
     json: bool = False
     """Print one JSON object."""
 
@@ -128,6 +130,12 @@ def _configuration_names() -> list[str]:
     return list(shipped_configurations())
 
 
+def _published_splits() -> list[str]:
+    from calvinbench.harness.published_results import published_splits
+
+    return list(published_splits())
+
+
 _NAMES = {
     "tasks": _task_names,
     "scenes": _scene_names,
@@ -135,5 +143,6 @@ _NAMES = {
     "policies": _policy_names,
     "suites": _suite_names,
     "configurations": _configuration_names,
+    "published": _published_splits,
 }
 """For each kind of thing, what finds the names; each imports what it needs when it is called."""

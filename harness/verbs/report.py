@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -21,10 +21,14 @@ class Report:
     """The report's folder."""
     any_renderer: bool = False
     """Compare runs of different renderers too."""
-    published: Annotated[str | None, tyro.conf.arg(metavar="SPLIT", help_behavior_hint="(such as ABC->D)")] = None
+    published: Annotated[
+        str | None, tyro.conf.arg(metavar="SPLIT", help_behavior_hint="(see: calvinbench list published)")
+    ] = None
     """Show published results of a split below the runs, apart and marked; for runs on CALVIN's scene D."""
     second_hand: bool = False
     """Show those too that were read on leaderboards and in others' reproductions."""
+    intervals: Literal["wilson", "exact"] = "wilson"
+    """Of rates: Wilson's (Clopper-Pearson's below 200 trials or near 0 and 1), or Clopper-Pearson's everywhere."""
     json: bool = False
     """Print one JSON object instead of the table."""
 
@@ -39,13 +43,13 @@ class Report:
         if self.second_hand and self.published is None:
             raise ValueError("expected --published SPLIT beside --second-hand, which alone does nothing.")
         published = () if self.published is None else published_results(self.published, self.second_hand)
-        report = write_report(self.directories, self.out, any_renderer=self.any_renderer, published=published)
+        report = write_report(self.directories, self.out, self.any_renderer, published, self.intervals)
         if self.json:
             print_json(report_as_json(report))
         else:
             for part in report.parts:
                 if part.title:
                     print(f"{part.title}\n")
-                tables.show(part.runs, published=part.published, comparison=part.comparison)
+                tables.show(part.runs, None, part.published, part.comparison, part.intervals)
             tell(f"Written: {', '.join(str(file) for file in report.files)}")
         return DONE

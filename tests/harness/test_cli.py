@@ -75,7 +75,7 @@ def test_list_names_what_there_is(capsys):
     assert len(capsys.readouterr().out.split()) == 34
     assert cli.main(["list", "--json"]) == 0
     names = json.loads(capsys.readouterr().out)
-    assert set(names) == {"tasks", "scenes", "backbones", "policies", "suites", "configurations"}
+    assert set(names) == {"tasks", "scenes", "backbones", "policies", "suites", "configurations", "published"}
     assert "embedded" in names["scenes"]
     assert "expert" in names["policies"]
 

@@ -9,7 +9,8 @@ import pytest
 from calvinbench.harness import cli
 from calvinbench.harness.comparable import RunsDifferError
 from calvinbench.harness.comparison import compare
-from calvinbench.harness.comparison_words import pair_table
+from calvinbench.harness.comparison_words import in_words, pair_table
+from calvinbench.harness.paired_statistics import tango_interval
 from calvinbench.harness.records import ERRORED
 from calvinbench.harness.statistics import average_length
 
@@ -26,7 +27,7 @@ def run_of(run_fake, tmp_path):
                 record,
                 chain=number,
                 completed=int(length),
-                initial_state=dict(record.initial_state) | {"number": number % 7},
+                initial_state=dict(record.initial_state) | {"number": number % 48},
                 outcome=ERRORED if number < errored else "timed_out",
             )
             for number, length in enumerate(lengths)
@@ -86,22 +87,139 @@ def test_chains_of_one_initial_state_are_drawn_together(run_of):
     assert clustered == pytest.approx(6**0.5 * plain, rel=0.1)
 
 
-def test_of_several_the_best_and_its_equals_are_named(run_of):
-    runs = [run_of(name, lengths) for name, lengths in zip("abcd", lengths_of(0.0, 0.8, 0.82, 0.3), strict=True)]
-    found = compare(runs)
+def test_of_several_the_best_and_its_equals_are_named_with_the_smallest_lead_over_the_rest(run_of):
+    shifts = (0.0, 0.8, 0.82, 0.3)
+    found = compare([run_of(name, lengths) for name, lengths in zip("abcd", lengths_of(*shifts), strict=True)])
     assert len(found.pairs) == 6
     assert set(found.best) == {"b", "c"}
-    assert "not distinguishable from" in found.verdict
-    assert "better than the rest" in found.verdict
+    (closest,) = [pair.difference for pair in found.pairs if (pair.first, pair.second) == ("c", "d")]
+    lead = f"{closest.value:+.2f} [{closest.interval.low:+.2f}, {closest.interval.high:+.2f}]"
+    assert found.verdict == (
+        "c is not distinguishable from b, and better than the rest in average length (Holm, 5%): its smallest lead "
+        f"over these is {lead}, over d, 300 chains."
+    )
     assert [test.degrees_of_freedom for test in found.cochrans_q] == [3] * 5
     assert len(found.frame()) == 6
+
+
+def test_where_none_is_told_apart_the_largest_lead_is_said_with_its_interval(run_of):
+    runs = [run_of(name, lengths) for name, lengths in zip("abc", lengths_of(0.0, 0.02, 0.01), strict=True)]
+    found = compare(runs)
+    assert set(found.best) == {"a", "b", "c"}
+    top = max(zip(found.averages, "abc", strict=True))[1]
+    pair = max((pair for pair in found.pairs if top in pair.labels), key=lambda pair: abs(pair.difference.value))
+    low, high = pair.difference.interval.low, pair.difference.interval.high
+    low, high = (low, high) if pair.first == top else (-high, -low)
+    (other,) = pair.labels - {top}
+    lead = f"{abs(pair.difference.value):+.2f} [{low:+.2f}, {high:+.2f}], over {other}"
+    assert found.verdict == (
+        f"None of the 3 runs is told apart from the best, {top}, in average length (Holm, 5%): its largest lead is "
+        f"{lead}, 300 chains."
+    )
+
+
+@pytest.mark.parametrize("num_runs", [2, 3])
+def test_no_run_is_better_while_the_interval_of_the_difference_covers_0(run_of, num_runs):
+    """Of 9 chains that all differ alike, the sign flip's p is 2 / 2^9, and the exact bound still covers 0."""
+    runs = [run_of("one", [1] * 9), *(run_of(f"none{place}", [0] * 9) for place in range(1, num_runs))]
+    found = compare(runs)
+    pair = found.pairs[0]
+    assert pair.difference.p_value == pytest.approx(2 / 2**9)
+    assert pair.adjusted_p_value < 0.05
+    assert pair.difference.interval.low < 0 < pair.difference.interval.high
+    assert len(found.best) == num_runs
+    assert "better" not in found.verdict
+    assert f"{pair.difference.interval.low:+.2f}, {pair.difference.interval.high:+.2f}" in found.verdict
+
+
+@pytest.mark.parametrize("num_runs", [2, 3])
+def test_no_run_is_better_while_the_interval_over_initial_states_covers_0(run_of, num_runs):
+    """Chains of one initial state that go alike: 8 states, good in 6 and worse in 2, 25 chains each."""
+    good = np.repeat([3, 3, 3, 3, 3, 3, 1, 1], 25)
+    bad = np.full(200, 2)
+    runs = [run_of("good", good), run_of("bad", bad), run_of("low", np.minimum(bad, 0))][:num_runs]
+    grouped = [
+        replace(run, records=tuple(replace(one, initial_state={"number": one.chain // 25}) for one in run.records))
+        for run in runs
+    ]
+    found = compare(grouped)
+    pair = found.pairs[0]
+    assert pair.difference.interval.low > 0
+    assert pair.difference.p_value < 1e-6
+    assert pair.clustered.interval.low < 0 < pair.clustered.interval.high
+    assert {"good", "bad"} <= set(found.best)
+    clustered = f"+0.50 [{pair.clustered.interval.low:+.2f}, {pair.clustered.interval.high:+.2f}], p = 0.29"
+    words = {2: f", but {clustered}", 3: "; its lead over bad leaves out 0 by single chains, but not"}[num_runs]
+    assert found.verdict.endswith(f"{words} where chains of one initial state are drawn together.")
+    assert "good is better" not in found.verdict
+    assert pair.rates[1].p_value < 1e-6
+    assert not pair.is_told_apart_at(2)
+
+
+def test_whether_any_differ_and_holm_are_of_rivals_alone(run_of):
+    lengths = lengths_of(0.0, 0.3, 0.1)
+    rivals = [run_of(name, found) for name, found in zip("abc", lengths, strict=True)]
+    alone = compare(rivals)
+    beside = compare([*rivals, run_of("expert", [5] * 300, privileged=True)])
+    assert beside.cochrans_q == alone.cochrans_q
+    among = {pair.labels: pair for pair in beside.pairs if "expert \u2020" not in pair.labels}
+    assert len(beside.pairs) == 6
+    assert len(among) == 3
+    for pair in alone.pairs:
+        assert among[pair.labels].adjusted_p_value == pytest.approx(pair.adjusted_p_value, rel=0.05)
+        assert among[pair.labels].adjusted_rate_p_values == pair.adjusted_rate_p_values
+    outside = [pair for pair in beside.pairs if "expert \u2020" in pair.labels]
+    assert [pair.adjusted_p_value for pair in outside] == [None] * 3
+    words = in_words(beside)
+    assert words.count("| - ") == 3
+    assert "Rivals are the 3 policies that are not privileged" in words
+    assert "Rivals" not in in_words(alone)
+    assert beside.frame()["p_holm"].isna().sum() == 3
+
+
+def test_tangos_intervals_are_shown_in_words_and_for_programs(run_of):
+    good, bad = lengths_of(0.5, 0.0)
+    found = compare([run_of("good", good), run_of("bad", bad)])
+    row = found.frame().iloc[0]
+    assert len(found.pairs[0].rates) == 5
+    for k, rates in enumerate(found.pairs[0].rates, start=1):
+        expected = tango_interval(rates.num_only_first, rates.num_only_second, 300)
+        assert (row[f"low_{k}"], row[f"high_{k}"]) == (expected.low, expected.high)
+        cell = f"{100 * rates.difference:+.1f} [{100 * expected.low:+.1f}, {100 * expected.high:+.1f}] (p "
+        assert cell in pair_table(found)
+
+
+def test_seven_runs_of_a_thousand_chains_are_compared(run_of):
+    shifts = (0.0, 0.1, 0.2, 0.3, 0.4, 1.0, 1.5)
+    runs = [run_of(name, found) for name, found in zip("abcdefg", lengths_of(*shifts, num_chains=1000), strict=True)]
+    found = compare(runs)
+    assert found.best == ("g",)
+    assert found.verdict.startswith("g is better than all others in average length (Holm, 5%): its smallest lead over ")
+    assert found.verdict.endswith("over f, 1000 chains.")
+    assert len(found.pairs) == 21
+    assert [test.degrees_of_freedom for test in found.cochrans_q] == [6] * 5
+
+
+def test_at_each_number_of_subtasks_the_best_and_its_equals_are_found(run_of):
+    """All come as far as two; then one fails often; none comes to the fifth."""
+    both = np.arange(300) % 10
+    one, other = np.where(both < 1, 0, 4), np.where(both < 5, 2, 4)
+    runs = [run_of("one", one), run_of("other", other), run_of("third", one)]
+    assert compare(runs).best_rates == (
+        ("other",),
+        ("other",),
+        ("one", "third"),
+        ("one", "third"),
+        (),
+    )
 
 
 def test_privileged_policies_stand_aside(run_of):
     good, bad = lengths_of(0.5, 0.0)
     found = compare([run_of("good", good), run_of("bad", bad), run_of("expert", [5] * 300, privileged=True)])
     assert found.best == ("good",)
-    assert found.verdict == "good is better than all others in average length (Holm, 5%), privileged policies aside."
+    assert found.verdict.startswith("good is better than bad in average length: good minus bad is +0.")
+    assert found.verdict.endswith("300 chains; privileged policies aside.")
     assert len(found.pairs) == 3
     two = compare([run_of("good", good), run_of("expert", [5] * 300, privileged=True)])
     assert two.verdict.startswith("expert † is better than good")
@@ -155,6 +273,8 @@ def test_the_command_says_it_in_words_and_as_json(run_fake, tmp_path, capsys):
     assert found["verdict"] in words
     assert found["chains"] == 6
     assert len(found["pairs"][0]["rates"]) == 5
+    # All these chains begin alike, and one initial state tells nothing of others.
+    assert [run["clustered_average_length"]["interval"] for run in found["runs"]] == [{"low": 0.0, "high": 5.0}] * 2
     assert cli.main(["compare", str(tmp_path / "runs" / "idle")]) == 2
     assert "at least two runs" in capsys.readouterr().err
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -22,6 +23,20 @@ def test_a_row_is_a_subtask_with_what_its_run_was(runs):
     assert set(frame["label"]) == {"solver \u2020", "idle"}
     assert set(frame["memory_reset"]) == {"subtask"}
     assert "policy_ms_counts" not in frame
+
+
+def test_a_row_says_where_its_chain_began_so_that_others_can_cluster_by_it(runs):
+    solver = runs[0]
+    records = [
+        replace(record, initial_state={"slider": "left", "led": record.chain % 2}, lead_in=("open_drawer", "push_left"))
+        for record in solver.records
+    ]
+    frame = subtask_frame([replace(solver, records=tuple(records)), runs[1]])
+    assert frame["initial_state"][0] == '{"led": 0, "slider": "left"}'
+    ours = frame[frame["label"] == "solver \u2020"]
+    assert ours.groupby("initial_state")["chain"].unique().map(list).tolist() == [[0, 2, 4], [1, 3, 5]]
+    assert set(ours["lead_in"]) == {"open_drawer push_left"}
+    assert set(frame[frame["label"] == "idle"]["lead_in"]) == {""}
 
 
 @pytest.mark.parametrize(("form", "read"), [("csv", pd.read_csv), ("parquet", pd.read_parquet)])
@@ -45,6 +60,16 @@ def test_calvins_file_has_its_numbers_and_keys(runs):
             success[task] = success.get(task, 0) + (place < done)
     assert found["task_info"] == {task: {"success": success[task], "total": total[task]} for task in sorted(total)}
     assert set(found) == {"avg_seq_len", "chain_sr", "task_info"}
+
+
+def test_a_run_without_a_chain_is_json_too(runs, tmp_path):
+    file = export([replace(runs[0], records=())], "calvin", tmp_path / "results.json")
+
+    def refuse(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    found = json.loads(file.read_text(), parse_constant=refuse)["solver \u2020"]
+    assert found == {"avg_seq_len": None, "chain_sr": dict.fromkeys("12345"), "task_info": {}}
 
 
 def test_the_command_writes_where_it_is_told(runs, tmp_path, capsys):

@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 from robostats import PairedResult
+from robostats import mcnemar as robostats_mcnemar
 from robostats import paired_difference as robostats_difference
 from scipy.stats import bootstrap, permutation_test
 from statsmodels.stats.contingency_tables import mcnemar
@@ -41,6 +42,7 @@ def test_rates_agree_with_robostats_and_statsmodels(first, second, pairs):
     expected = robostats_difference(table)
     found = tango_interval(first, second, pairs)
     assert (found.low, found.high) == pytest.approx((expected.lower, expected.upper), abs=1e-6)
+    assert mcnemar_p_value(first, second) == pytest.approx(robostats_mcnemar(table).p_value)
     expected = mcnemar([[0, first], [second, pairs - first - second]], exact=True).pvalue
     assert mcnemar_p_value(first, second) == pytest.approx(min(1.0, float(np.nan_to_num(expected, nan=1.0))))
 

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from calvinbench.envs.tasks import TASKS
 from calvinbench.harness import plots
 from calvinbench.harness.comparison import compare
-from calvinbench.harness.statistics import survival_curve, task_success
+from calvinbench.harness.paired_statistics import PairedDifference
+from calvinbench.harness.statistics import Interval, survival_curve, task_success
 from calvinbench.policies.policy import Memory
 
 
@@ -139,8 +140,16 @@ def test_long_names_fit_into_the_forest(runs):
 
 def test_a_difference_that_is_not_told_from_0_has_a_hollow_mark(runs):
     comparison = compare(runs[:2])
-    for p_value, colour in ((0.01, "black"), (0.06, "white")):
-        pair = replace(comparison.pairs[0], adjusted_p_value=p_value)
+    clear = PairedDifference(1.0, Interval(0.5, 1.5), "bootstrap", 0.01, 300)
+    vague = PairedDifference(1.0, Interval(-0.1, 2.1), "bootstrap", 0.06, 300)
+    for adjusted, by_chains, by_states, colour in (
+        (0.01, clear, clear, "black"),
+        (0.06, clear, clear, "white"),
+        (0.01, vague, clear, "white"),
+        (0.01, clear, vague, "white"),
+        (None, clear, clear, "black"),
+    ):
+        pair = replace(comparison.pairs[0], difference=by_chains, clustered=by_states, adjusted_p_value=adjusted)
         (container,) = plots.forest(replace(comparison, pairs=(pair,))).containers
         assert container.lines[0].get_markerfacecolor() == colour
 

@@ -30,8 +30,26 @@ def test_rates_sum_to_the_average_length_and_never_rise(split):
     assert [result.average_length for result in found] == sorted((r.average_length for r in found), reverse=True)
     for result in found:
         if None not in result.success:
-            assert sum(result.success) == pytest.approx(result.average_length, abs=0.016), result
+            # One row has its average length with one digit behind the point, all others with two or three.
+            rounding = 0.05 if result.model == "Anchor-Align VLA" else 0.016
+            assert sum(result.success) == pytest.approx(result.average_length, abs=rounding), result
             assert list(result.success) == sorted(result.success, reverse=True), result
+
+
+def test_all_rows_are_there_whose_rates_sum_to_what_is_printed():
+    """97 were gathered; of 4 the rates and the average length contradict each other."""
+    found = [result for split in published_splits() for result in published_results(split, second_hand=True)]
+    assert len(found) == 93
+    models = {result.model for result in found}
+    assert "Anchor-Align VLA" in models
+    assert not models & {"VITA", "FLOWER-VLA (from FLOWER-VLA-EDAR)", "pi0 (reproduced) (from Qwen2.5VL-7B (VLM4VLA))"}
+
+
+def test_the_splits_that_can_be_asked_for_are_listed(capsys):
+    assert cli.main(["list", "published"]) == 0
+    assert capsys.readouterr().out.splitlines() == list(published_splits())
+    assert cli.main(["list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["published"] == list(published_splits())
 
 
 def test_second_hand_rows_are_hidden_unless_asked_for():

@@ -4,10 +4,11 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from calvinbench.harness import report
+from calvinbench.harness import cli, report
 from calvinbench.harness.comparable import RunsDifferError, require_comparable
 from calvinbench.harness.report import write_report
 from calvinbench.harness.runs import load_run
+from calvinbench.harness.statistics import clopper_pearson
 
 FIGURES = ("survival", "tasks", "pairs", "latency", "tradeoff", "first-failures-idle", "first-failures-solver")
 
@@ -28,6 +29,29 @@ def test_a_report_has_tables_and_figures(run_fake, tmp_path):
     assert len(pd.read_csv(written.directory / "pairs.csv")) == 1
     assert (written.directory / "table.md").read_text() == written.markdown
     assert pd.read_csv(written.directory / "table.csv")["n"].tolist() == [6, 6]
+
+
+def test_exact_intervals_are_those_of_the_whole_report_on_request(run_fake, tmp_path, capsys):
+    run = run_fake("solver", directory=tmp_path / "solver")
+    many = [replace(record, chain=6 * turn + record.chain) for turn in range(60) for record in run.records]
+    lines = [json.dumps(record.to_json()) for record in many]
+    (run.directory / "chains.jsonl").write_text("\n".join(lines) + "\n")
+    given_as(run, chains=360)
+    exact = clopper_pearson(4 * 60, 360)
+    cell = f"[{100 * exact.low:.1f}, {100 * exact.high:.1f}]"
+    for arguments, is_exact in (([], False), (["--intervals", "exact"], True)):
+        assert cli.main(["report", str(run.directory), *arguments]) == 0
+        files = {
+            name: (run.directory / "report" / name).read_text() for name in ("table.md", "table.tex", "index.html")
+        }
+        assert {cell in text for text in (*files.values(), capsys.readouterr().out)} == {is_exact}
+        assert ("Clopper-Pearson's (exact)" in files["table.md"]) is is_exact
+        methods = pd.read_csv(run.directory / "report" / "conditional.csv")["method"]
+        assert (set(methods) == {"clopper-pearson"}) is is_exact
+        assert cli.main(["report", str(run.directory), *arguments, "--json"]) == 0
+        (said,) = json.loads(capsys.readouterr().out)["runs"]
+        assert (said["success"][1]["interval"]["low"] == exact.low) is is_exact
+        assert said["clustered_average_length"]["interval"] == {"low": 0.0, "high": 5.0}
 
 
 def test_runs_given_one_by_one_are_reported_beside_them(run_fake, tmp_path):
@@ -58,7 +82,11 @@ def test_a_second_report_is_not_taken_for_a_run(run_fake, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "field", ["chain_digest", "world", "scene", "asset_digest", "renderer", "instructions", "instruction_digest"]
+    "field",
+    [
+        *("chain_digest", "world", "scene", "asset_digest", "simulation", "renderer"),
+        *("instructions", "instruction_digest"),
+    ],
 )
 def test_runs_in_other_worlds_are_not_mixed(run_fake, field):
     run = run_fake("solver", chains=1)

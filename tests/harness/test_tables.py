@@ -2,6 +2,7 @@ import io
 import re
 import shutil
 import subprocess
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,6 +62,9 @@ def test_an_incomplete_run_is_not_the_best(runs):
     lucky = replace(renamed(runs[0], privileged=False, label="c"), records=runs[0].records[:1])
     assert lucky.completed.tolist() == [5]
     assert tables.is_best([*fair, lucky])["Avg. Len."].tolist() == [True, False, False]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of an empty run no mean is asked for
+        assert tables.is_best([*fair, replace(lucky, records=())])["Avg. Len."].tolist() == [True, False, False]
 
 
 def test_a_bar_in_a_label_does_not_break_the_row(runs):
@@ -170,6 +174,7 @@ def test_tasks_are_counted_by_run(runs):
 
 def test_programs_get_exact_intervals_and_those_over_initial_states_too(runs):
     big = many(runs[0], 60)
+    big = replace(big, records=tuple(replace(one, initial_state={"number": 0}) for one in big.records))
     row = tables.number_table([big]).iloc[0]
     exact = statistics.clopper_pearson(int((big.completed >= 2).sum()), 360)
     assert (row["2_exact_low"], row["2_exact_high"]) == (exact.low, exact.high)
@@ -178,13 +183,44 @@ def test_programs_get_exact_intervals_and_those_over_initial_states_too(runs):
     assert (row["Avg. Len._clustered_low"], row["Avg. Len._clustered_high"]) == (0, 5)
 
 
+def test_exact_intervals_can_be_asked_for_in_every_form(runs):
+    big = many(runs[0], 60)
+    exact = statistics.clopper_pearson(int((big.completed >= 2).sum()), 360)
+    cell = f"[{100 * exact.low:.1f}, {100 * exact.high:.1f}]"
+    assert cell not in tables.to_markdown([big])
+    for text in (tables.to_markdown([big], intervals="exact"), tables.to_latex([big], intervals="exact")):
+        assert cell in text
+        assert "those of rates are Clopper-Pearson's (exact)" in text
+    assert "those of rates are Wilson's" in tables.to_markdown([big])
+    assert tables.number_table([big], "exact").iloc[0]["2_low"] == exact.low
+    output = io.StringIO()
+    tables.show([big], Console(file=output, force_terminal=True, color_system=None, width=200), intervals="exact")
+    assert cell in output.getvalue()
+    assert set(tables.task_table([big], "exact")["method"]) == {"clopper-pearson"}
+    assert set(tables.conditional_table([big], "exact")["method"]) == {"clopper-pearson"}
+
+
+def test_the_notes_have_average_lengths_over_initial_states(runs):
+    big = many(runs[0], 60)
+    row = tables.number_table([big]).iloc[0]
+    said = "\n".join(notes([big]))
+    assert "The chains begin in 60 initial states" in said
+    interval = f"{row['Avg. Len._clustered_low']:.2f}, {row['Avg. Len._clustered_high']:.2f}"
+    assert f"over initial states: solver \u2020 [{interval}]." in said
+    assert "initial states" not in "\n".join(notes([replace(runs[0], records=())]))
+
+
 # --- what was found out stands in the table ---------------------------------------------------------------------------
 
 
 def many(run, times=20, **changes):
-    """The run's records again and again, as chains of their own."""
+    """The run's records again and again, as chains of their own, each time from another initial state."""
     count = len(run.records)
-    records = [replace(record, chain=record.chain + count * turn) for turn in range(times) for record in run.records]
+    records = [
+        replace(record, chain=record.chain + count * turn, initial_state={"number": turn})
+        for turn in range(times)
+        for record in run.records
+    ]
     return replace(renamed(run, chains=count * times, **changes), records=tuple(records))
 
 
@@ -198,8 +234,15 @@ def test_what_is_not_told_from_the_best_is_marked(runs):
     lines = tables.to_markdown(fair, comparison=comparison).splitlines()
     cells = [line.split(" | ")[7].strip().partition(" [")[0] for line in lines[2:5]]
     assert cells == [f"**{best.completed.mean():.2f}", "0.00", f"{almost.completed.mean():.2f} \u2248"]
-    assert "\u2248 not distinguishable from the best" in "\n".join(lines)
+    assert "\u2248 not distinguishable from the best of its column" in "\n".join(lines)
     assert tables.to_latex(fair, comparison=comparison).count(f"{almost.completed.mean():.2f} $\\approx$ [") == 1
+    # So are the rates at each number of subtasks, where the idle policy is told apart.
+    for k in range(1, 6):
+        best_cell, idle_cell, twin_cell = (line.split(" | ")[k + 1] for line in lines[2:5])
+        assert best_cell.startswith("**")
+        assert "\u2248" not in idle_cell
+        assert twin_cell.strip().startswith("**") or "\u2248 [" in twin_cell
+    assert "\u2248 [" in lines[4].split(" | ")[2]
     assert "\u2248" not in tables.to_markdown(fair)
 
 

@@ -1,0 +1,61 @@
+"""Which numbers of a table are the best of their column, and which are not told from it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from calvinbench.harness.comparable import are_of_tasks, has_too_many_errors
+from calvinbench.harness.comparison import Comparison
+from calvinbench.harness.labels import labels
+from calvinbench.harness.records import NUM_SUBTASKS
+from calvinbench.harness.runs import Run
+
+LENGTH_COLUMN = "Avg. Len."
+BEST_COLUMNS = (*(str(k) for k in range(1, NUM_SUBTASKS + 1)), LENGTH_COLUMN)
+
+
+def best_cells(runs: Sequence[Run]) -> pd.DataFrame:
+    """Which numbers are the highest of their column, among sound runs of policies that are not privileged.
+
+    One row a run, one column each of `BEST_COLUMNS`. Nothing is the best where there is nothing to compare it with,
+    where it is zero, or where tasks are run alone.
+    """
+    best = pd.DataFrame(False, index=range(len(runs)), columns=list(BEST_COLUMNS))
+    fair = np.array([not run.description.privileged and _is_sound(run) for run in runs], dtype=bool)
+    if are_of_tasks(runs) or fair.sum() < 2:
+        return best
+    for column in BEST_COLUMNS:
+        values = np.array([_value(run, column) if is_fair else -1.0 for run, is_fair in zip(runs, fair, strict=True)])
+        highest = values.max()
+        best[column] = fair & (values == highest) & (highest > 0)
+    return best
+
+
+def alike_cells(runs: Sequence[Run], comparison: Comparison | None) -> pd.DataFrame:
+    """Which numbers are not told from the best of their column: average lengths, and rates at each number of subtasks.
+
+    As `best_cells`, whose cells are not among them; nothing where no verdict may be given.
+
+    Args:
+        runs: The runs.
+        comparison: Of these runs; None for none.
+    """
+    best, names = best_cells(runs), np.array(labels(runs))
+    alike = pd.DataFrame(False, index=best.index, columns=best.columns)
+    if comparison is not None and comparison.best and best.to_numpy().any():
+        sets = dict(zip(BEST_COLUMNS, (*comparison.best_rates, comparison.best), strict=True))
+        for column, members in sets.items():
+            alike[column] = np.isin(names, members) & ~best[column] & best[column].any()
+    return alike
+
+
+def _value(run: Run, column: str) -> float:
+    if column == LENGTH_COLUMN:
+        return float(run.completed.mean())
+    return float((run.completed >= int(column)).mean())
+
+
+def _is_sound(run: Run) -> bool:
+    """Whether all chains are there and hardly any errored, so that a verdict may be given."""
+    return run.num_missing == 0 and not has_too_many_errors(run)
