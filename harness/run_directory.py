@@ -22,6 +22,8 @@ from calvinbench.harness.records import ChainRecord
 RUN_FILE = "run.json"
 CHAINS_FILE = "chains.jsonl"
 LOCK_FILE = ".lock"
+SHARDS_FOLDER = "shards"
+"""In a run's folder: its parts, each a run's folder of its own; see `shards`."""
 
 
 class RunMismatchError(ValueError):
