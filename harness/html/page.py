@@ -25,11 +25,13 @@ from calvinbench.harness.labels import labels
 from calvinbench.harness.plots.style import STYLE
 from calvinbench.harness.published_results import PublishedResult
 from calvinbench.harness.records import ChainRecord
+from calvinbench.harness.run_directory import SHARDS_FOLDER
 from calvinbench.harness.runs import Run
 from calvinbench.harness.speed import speed
 from calvinbench.harness.table_notes import notes
 from calvinbench.harness.videos import VIDEOS_FOLDER
 
+_FILM = re.compile(r"chain_(\d+)\.mp4", re.ASCII)
 _INTERVAL = re.compile(r"^(.*?) (\[.*\])$")
 
 
@@ -198,6 +200,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         "Seed": str(said.seed),
         "Policy, ms a step": f"{found.policy_ms:g} median, {found.policy_ms_p95:g} at 95%",
         "World, ms a step": f"{found.world_ms:.1f} mean",
+        "Chains an hour, one world": f"{found.chains_per_hour:.1f}",
         "Change of action a step": f"{found.action_change:.3f}",
         "Begun": said.created,
     }
@@ -211,7 +214,10 @@ def _facts(run: Run) -> list[tuple[str, str]]:
 
 def _data(runs: Sequence[Run], directory: Path) -> Markup:
     """All chains, for the page's script."""
-    chains = [_chain(record, place, run, directory) for place, run in enumerate(runs) for record in run.records]
+    chains = []
+    for place, run in enumerate(runs):
+        films = _films(run)
+        chains += [_chain(record, place, films.get(record.chain), directory) for record in run.records]
     reached = {subtask.task for run in runs for record in run.records for subtask in record.subtasks}
     content = {
         "runs": [{"label": label} for label in labels(runs)],
@@ -223,8 +229,17 @@ def _data(runs: Sequence[Run], directory: Path) -> Markup:
     return Markup(text.replace("<", "\\u003c"))  # noqa: S704  JSON that cannot end its element
 
 
-def _chain(record: ChainRecord, place: int, run: Run, directory: Path) -> dict[str, Any]:
-    video = run.directory / VIDEOS_FOLDER / f"chain_{record.chain:04d}.mp4"
+def _films(run: Run) -> dict[int, Path]:
+    """A run's films by chain, those of its shards too, which merging leaves where they are."""
+    films: dict[int, Path] = {}
+    for folder in (VIDEOS_FOLDER, f"{SHARDS_FOLDER}/*/{VIDEOS_FOLDER}"):
+        for file in sorted(run.directory.glob(f"{folder}/chain_*.mp4")):
+            if found := _FILM.fullmatch(file.name):
+                films.setdefault(int(found[1]), file)
+    return films
+
+
+def _chain(record: ChainRecord, place: int, film: Path | None, directory: Path) -> dict[str, Any]:
     return {
         "run": place,
         "chain": record.chain,
@@ -232,7 +247,7 @@ def _chain(record: ChainRecord, place: int, run: Run, directory: Path) -> dict[s
         "outcome": record.outcome,
         "subtasks": [[done.task, done.instruction, done.outcome, done.steps] for done in record.subtasks],
         "error": record.error or "",
-        "video": _link(video, directory) if video.is_file() else "",
+        "video": _link(film, directory) if film else "",
     }
 
 

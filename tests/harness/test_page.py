@@ -7,12 +7,17 @@ from html.parser import HTMLParser
 from urllib.parse import unquote
 
 import pytest
+from fakes import CHAINS, SOLVER_COMPLETES
 
 from calvinbench.harness import cli
+from calvinbench.harness.evaluation import evaluate
+from calvinbench.harness.published_results import published_results
 from calvinbench.harness.report import write_report
 from calvinbench.harness.runs import load_run
+from calvinbench.harness.shards import Shard, merge
+from calvinbench.harness.speed import speed
 from calvinbench.harness.verbs import view
-from calvinbench.harness.videos import VIDEOS_FOLDER
+from calvinbench.harness.videos import VIDEOS_FOLDER, VideoSettings
 
 VOID = {"meta", "input", "br", "link", "img"}
 
@@ -114,6 +119,38 @@ def test_films_are_linked_where_they_are(run_fake, tmp_path):
     films = {chain["chain"]: chain["video"] for chain in data_of(text)["chains"]}
     assert films[3] == "../solver/videos/chain_0003.mp4"
     assert {films[chain] for chain in (0, 1, 2, 4, 5)} == {""}
+
+
+def test_films_of_a_merged_run_s_shards_are_linked(fake_setup, tmp_path):
+    folder = tmp_path / "suite" / "solver"
+    for index in (1, 2):
+        shard = Shard(index, 2)
+        part = shard.folder(folder)
+        setup = replace(fake_setup("solver"), videos=VideoSettings(part / VIDEOS_FOLDER, "failures"))
+        evaluate(setup, part, chains=CHAINS, shard=shard)
+    merge(folder)
+    text = (write_report([tmp_path / "suite"]).directory / "index.html").read_text()
+    films = {chain["chain"]: chain["video"] for chain in data_of(text)["chains"] if chain["video"]}
+    assert films == {
+        chain: f"../solver/shards/{1 + chain % 2}-of-2/videos/chain_{chain:04d}.mp4"
+        for chain, completed in enumerate(SOLVER_COMPLETES)
+        if completed < 5
+    }
+
+
+def test_a_rule_parts_published_rows_from_the_runs(run_fake, tmp_path):
+    run = run_fake("solver")
+    file = run.directory / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"scene": "D"}))
+    report = write_report([run.directory], published=published_results("ABC->D")[:3])
+    text = (report.directory / "index.html").read_text()
+    assert re.findall(r'<tr class="(published[^"]*)">', text) == ["published first", "published", "published"]
+    assert ".published.first td { border-top:" in text
+
+
+def test_a_run_tells_its_chains_an_hour(reported, tmp_path):
+    run = load_run(tmp_path / "suite" / "solver")
+    assert f'<th scope="row">Chains an hour, one world</th><td>{speed(run).chains_per_hour:.1f}</td>' in reported
 
 
 def test_the_same_records_give_the_same_page(run_fake, tmp_path):
