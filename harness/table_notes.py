@@ -31,7 +31,7 @@ def notes(
         f"Each of {len(first.tasks)} tasks alone, {first.chains} starts in all, from the evaluation's initial states, "
         "or from where the expert leads from them where none allows the task; "
         f"{first.max_steps} steps, scene {first.scene}, instruction set {first.instructions}. Percent solved; in "
-        "brackets: 95% intervals, each for itself."
+        "brackets: 95% intervals, each for itself. Best in bold over all tasks alone, not for each."
         if are_of_tasks(runs)
         else f"{first.chains} chains of {NUM_SUBTASKS} subtasks, {first.max_steps} steps a subtask, scene "
         f"{first.scene}, instruction set {first.instructions}. Columns 1 to 5: percent of chains with at least so many "
@@ -42,8 +42,11 @@ def notes(
             "The embedded scene is calvinbench's own, not one of CALVIN's: these figures are not comparable with "
             "published ones."
         )
-    if comparison is not None and len(comparison.best) > 1 and not are_of_tasks(runs):
-        lines.append(f"{ALIKE_MARK} not distinguishable from the best in average length (paired by chain, Holm, 5%).")
+    if comparison is not None and len(comparison.best) > 1:
+        quantity = (
+            "success over all tasks (paired by start" if are_of_tasks(runs) else "average length (paired by chain"
+        )
+        lines.append(f"{ALIKE_MARK} not distinguishable from the best in {quantity}, Holm, 5%).")
     if seed_means(runs):
         lines.append(
             "Means of training seeds: their intervals cover another seed's training and other chains; those of single "

@@ -14,17 +14,21 @@ from calvinbench.envs.chain_env import SOLVED
 from calvinbench.harness import statistics
 from calvinbench.harness.comparable import are_of_tasks, has_too_many_errors
 from calvinbench.harness.comparison import Comparison, clusters
-from calvinbench.harness.labels import PRIVILEGED_MARK, labels
+from calvinbench.harness.labels import labels
+from calvinbench.harness.latex import notes_below, with_symbols
 from calvinbench.harness.published_results import PUBLISHED_MARK, PublishedResult
 from calvinbench.harness.records import NUM_SUBTASKS
 from calvinbench.harness.runs import Run
 from calvinbench.harness.statistics import Interval, Mean, Proportion
+from calvinbench.harness.table_layout import TableLayout, lay_out
 from calvinbench.harness.table_notes import ALIKE_MARK, notes
 from calvinbench.harness.training_seeds import seed_means
 
 _BOOTSTRAP_SEED = 0
 """Tables of the same records are the same."""
-_BEST_COLUMNS = (*(str(k) for k in range(1, NUM_SUBTASKS + 1)), "Avg. Len.")
+_AVERAGE, _ALL_TASKS = "Avg. Len.", "all"
+_BEST_COLUMNS = {name: name for name in (*(str(k) for k in range(1, NUM_SUBTASKS + 1)), _AVERAGE)}
+"""Columns of `number_table` in which the best is sought, and those of `text_table` in which it is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,8 @@ def number_table(runs: Sequence[Run]) -> pd.DataFrame:
         row |= {"Avg. Len._clustered_low": of_states.low, "Avg. Len._clustered_high": of_states.high}
         row |= {"n": len(summary.run.records), "errors": summary.run.num_errored, "steps": description.max_steps}
         row |= {"scene": description.scene, "instructions": description.instructions, "seed": description.seed}
-        row |= {"memory_reset": description.memory.reset, "directory": summary.run.directory.as_posix()}
+        row |= {"memory_reset": description.memory.reset, "official": str(description.official)}
+        row |= {"directory": summary.run.directory.as_posix()}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -89,7 +94,8 @@ def number_table(runs: Sequence[Run]) -> pd.DataFrame:
 def text_table(runs: Sequence[Run]) -> pd.DataFrame:
     """`Method | Train | 1 | ... | 5 | Avg. Len. | n | errors | steps` as text: percent and lengths with intervals.
 
-    Of runs of each task alone: `Method | Train | one column a task | all | n | errors | steps`.
+    Of runs of each task alone: `Method | Train | one column a task | all | n | errors | steps`; `table_layout` says
+    how many tasks are shown.
     """
     if are_of_tasks(runs):
         return _text_table_of_tasks(runs)
@@ -143,27 +149,45 @@ def is_best(runs: Sequence[Run]) -> pd.DataFrame:
 
     Nothing is the best where there is nothing to compare it with, or where it is zero.
     """
-    if are_of_tasks(runs):
-        table = text_table(runs)
-        return pd.DataFrame(False, index=table.index, columns=table.columns)
     numbers = number_table(runs)
     best = pd.DataFrame(False, index=numbers.index, columns=text_table(runs).columns)
     fair = ~numbers["privileged"].astype(bool) & np.array([_is_sound(run) for run in runs])
     if fair.sum() > 1:
-        for column in _BEST_COLUMNS:
+        for column, shown in {_AVERAGE: _ALL_TASKS}.items() if are_of_tasks(runs) else _BEST_COLUMNS.items():
             highest = numbers.loc[fair, column].max()
-            best[column] = fair & (numbers[column] == highest) & (highest > 0)
+            best[shown] = fair & (numbers[column] == highest) & (highest > 0)
     return best
 
 
 def marked_table(runs: Sequence[Run], comparison: Comparison | None) -> pd.DataFrame:
-    """`text_table`, average lengths that are not told from the best marked."""
+    """`text_table`, average lengths, or successes over all tasks, that are not told from the best marked."""
     table = text_table(runs)
-    if comparison is not None and len(comparison.best) > 1 and not are_of_tasks(runs):
-        alike = table["Method"].isin(comparison.best) & ~is_best(runs)["Avg. Len."]
-        lengths = table["Avg. Len."]
-        table["Avg. Len."] = lengths.where(~alike, lengths.str.replace(" [", f" {ALIKE_MARK} [", regex=False))
+    if comparison is not None and len(comparison.best) > 1:
+        column = _ALL_TASKS if are_of_tasks(runs) else _AVERAGE
+        alike = table["Method"].isin(comparison.best) & ~is_best(runs)[column]
+        lengths = table[column]
+        table[column] = lengths.where(~alike, lengths.str.replace(" [", f" {ALIKE_MARK} [", regex=False))
     return table
+
+
+def layout_of(
+    runs: Sequence[Run],
+    published: Sequence[PublishedResult] = (),
+    comparison: Comparison | None = None,
+    left_out: Sequence[str] = (),
+) -> TableLayout:
+    """The table as it is shown.
+
+    Args:
+        runs: As in `to_markdown`.
+        published: As in `to_markdown`.
+        comparison: As in `to_markdown`.
+        left_out: Columns of `text_table` that are not wanted.
+    """
+    table, best = (part.drop(columns=list(left_out)) for part in (marked_table(runs, comparison), is_best(runs)))
+    columns = table.columns
+    below = seed_rows(runs, columns), published_rows(published, columns)
+    return lay_out(table, best, *below, num_tasks=len(runs[0].description.tasks))
 
 
 def to_markdown(
@@ -179,12 +203,15 @@ def to_markdown(
         published: Published rows.
         comparison: The runs held against each other, for the marks; None for none.
     """
-    table = marked_table(runs, comparison)
-    bold = table.where(~is_best(runs), "**" + table + "**")
-    below = [seed_rows(runs, table.columns), published_rows(published, table.columns)]
-    whole = pd.concat([bold, *below]).map(lambda cell: cell.replace("|", "\\|"))
+    layout = layout_of(runs, published, comparison)
+    bold = layout.cells.where(~layout.is_best, "**" + layout.cells + "**")
+    whole = bold.map(_without_bars).rename(columns=_without_bars)
     text = str(whole.to_markdown(index=False, disable_numparse=True))
     return "\n".join([text, "", *(f"{note}\n" for note in notes(runs, published, comparison))]).rstrip() + "\n"
+
+
+def _without_bars(cell: str) -> str:
+    return cell.replace("|", "\\|")
 
 
 def seed_rows(runs: Sequence[Run], columns: Iterable[str]) -> pd.DataFrame:
@@ -230,24 +257,18 @@ def show(
     if not console.is_terminal:
         console.file.write(f"{to_markdown(runs, published, comparison)}\n")
         return
-    table, best = marked_table(runs, comparison), is_best(runs)
+    table = text_table(runs)
     # What every row leaves open, and what the notes say, would only take room.
     idle = ["steps", *(name for name in table.columns if (table[name] == "-").all())]
-    means = seed_rows(runs, table.columns).drop(columns=idle)
-    below = published_rows(published, table.columns).drop(columns=idle)
-    table = table.drop(columns=idle)
+    layout = layout_of(runs, published, comparison, left_out=idle)
     shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in table.columns:
+    for name in layout.cells.columns:
         shown.add_column(name, overflow="fold")
-    for cells, is_bold in zip(table.to_numpy(), best[table.columns].to_numpy(), strict=True):
+    for number, (cells, bolds) in enumerate(zip(layout.cells.to_numpy(), layout.is_best.to_numpy(), strict=True)):
+        if layout.num_published and number == len(layout.cells) - layout.num_published:
+            shown.add_section()
         lines = [cell.replace(" [", "\n[") for cell in cells]
-        shown.add_row(*(Text(line, style="bold" if bold else "") for line, bold in zip(lines, is_bold, strict=True)))
-    for cells in means.to_numpy():
-        shown.add_row(*(cell.replace(" [", "\n[") for cell in cells))
-    if published:
-        shown.add_section()
-    for cells in below.to_numpy():
-        shown.add_row(*cells)
+        shown.add_row(*(Text(line, style="bold" if bold else "") for line, bold in zip(lines, bolds, strict=True)))
     console.print(shown)
     for note in notes(runs, published, comparison):
         console.print(Text(note), end="\n\n")
@@ -256,33 +277,25 @@ def show(
 def to_latex(
     runs: Sequence[Run], published: Sequence[PublishedResult] = (), comparison: Comparison | None = None
 ) -> str:
-    """The table in LaTeX, for the package booktabs, the notes as comments above it, published rows below a rule.
+    """The table in LaTeX, for the package booktabs, published rows below a rule, the notes below the table.
 
     Args:
         runs: As in `to_markdown`.
         published: As in `to_markdown`.
         comparison: As in `to_markdown`.
     """
-    table = marked_table(runs, comparison)
-    means = seed_rows(runs, table.columns)
-    below = pd.concat([means, published_rows(published, table.columns)])
-    best = pd.concat([is_best(runs), below.map(lambda _: False).astype(bool)], ignore_index=True)
-    table = pd.concat([table, below], ignore_index=True)
-    styler = table.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
-    styler = styler.apply(lambda _: best.map(lambda bold: "textbf:--rwrap;" if bold else ""), axis=None)
-    text = str(styler.to_latex(hrules=True, column_format="ll" + "c" * (len(table.columns) - 2)))
-    text = (
-        text.replace(ALIKE_MARK, "$\\approx$")
-        .replace(PRIVILEGED_MARK, "$^{\\dagger}$")
-        .replace(PUBLISHED_MARK, "$^{\\ddagger}$")
-    )
+    layout = layout_of(runs, published, comparison)
+    styler = layout.cells.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
+    styler = styler.apply(lambda _: layout.is_best.map(lambda bold: "textbf:--rwrap;" if bold else ""), axis=None)
+    num_left = list(layout.cells.columns).index("Train") + 1 if "Train" in layout.cells else 1
+    columns = "l" * num_left + "c" * (len(layout.cells.columns) - num_left)
+    text = with_symbols(str(styler.to_latex(hrules=True, column_format=columns)))
     text = text.replace("\n[", "\n{[}")  # \\\\ would take [...] for its argument
-    comments = [f"% {line}" for note in notes(runs, published, comparison) for line in note.splitlines()]
-    if published:
+    if layout.num_published:
         lines = text.splitlines()
-        lines.insert(lines.index("\\midrule") + len(runs) + len(means) + 1, "\\midrule")
+        lines.insert(lines.index("\\bottomrule") - layout.num_published, "\\midrule")
         text = "\n".join(lines) + "\n"
-    return "\n".join(["% needs \\usepackage{booktabs}", *comments, text])
+    return f"% needs \\usepackage{{booktabs}}\n{text}{notes_below(notes(runs, published, comparison))}"
 
 
 def conditional_table(runs: Sequence[Run]) -> pd.DataFrame:

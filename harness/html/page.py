@@ -89,19 +89,19 @@ def contents_of(
         comparison: The runs held against each other; None for one.
         published: Published rows, shown below the runs.
     """
-    first, table = runs[0].description, tables.marked_table(runs, comparison)
-    means = tables.seed_rows(runs, table.columns)
-    below = tables.published_rows(published, table.columns)
+    first, layout = runs[0].description, tables.layout_of(runs, published, comparison)
+    cells = _cells(layout.cells.to_numpy(), layout.is_best.to_numpy())
+    num_above = layout.num_runs + layout.num_means
     return Contents(
         title=f"calvinbench: {first.suite}" if first.suite else "calvinbench: report",
         part=part,
         subtitle=f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} on scene {first.scene}, "
         f"{first.chains} {'starts of single tasks' if first.tasks else 'chains'} each",
         verdict="" if comparison is None else comparison.verdict,
-        columns=list(table.columns),
-        rows=_cells(table.to_numpy(), tables.is_best(runs).to_numpy()),
-        means=_cells(means.to_numpy(), np.zeros(means.shape, dtype=bool)),
-        published=below.to_numpy().tolist(),
+        columns=list(layout.cells.columns),
+        rows=cells[: layout.num_runs],
+        means=cells[layout.num_runs : num_above],
+        published=[[f"{cell.text} {cell.interval}".strip() for cell in row] for row in cells[num_above:]],
         notes=notes(runs, published, comparison),
         pairs=None if comparison is None else _pairs(comparison),
     )

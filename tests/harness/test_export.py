@@ -24,6 +24,10 @@ def test_a_row_is_a_subtask_with_what_its_run_was(runs):
     assert "policy_ms_counts" not in frame
 
 
+def test_a_row_says_whether_its_run_is_official(runs):
+    assert subtask_frame(runs)["official"].str.startswith("no, because the scene is fake, not D").all()
+
+
 @pytest.mark.parametrize(("form", "read"), [("csv", pd.read_csv), ("parquet", pd.read_parquet)])
 def test_what_is_written_is_read_again(runs, tmp_path, form, read):
     found = read(export(runs, form, tmp_path / "new" / f"file.{form}"))

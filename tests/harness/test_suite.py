@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from calvinbench.envs.names import UnknownNameError
+from calvinbench.envs.tasks import TASKS
 from calvinbench.harness.suite import RunSettings, Suite, load_suite, parse_suite, shipped_suites
 
 
@@ -113,3 +114,9 @@ def test_instructions_vary_too_and_one_value_is_told_nowhere():
 def test_lists_that_cannot_be_run_are_refused(text, words):
     with pytest.raises(ValueError, match=words):
         parse_suite("x", f"policy: random\n{text}", "x")
+
+
+def test_all_stands_for_all_tasks():
+    assert Suite(policy=("random",), tasks=("all",)).runs[0].tasks == TASKS
+    assert parse_suite("s", "policy: random\ntasks: all", "s.yaml").tasks == TASKS
+    assert len(TASKS) == 34
