@@ -1,6 +1,7 @@
 """The report's page: whole, self-contained, and safe whatever a policy is called."""
 
 import json
+import os
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -171,6 +172,37 @@ def test_the_command_opens_the_page_or_says_where_it_is(run_fake, tmp_path, monk
         assert ("No browser was found" in said.err) is not has_browser
     assert opened == [page.as_uri()] * 2
     assert cli.main(["view"]) == 2
+
+
+def test_a_page_that_tells_all_is_opened_as_it_is(run_fake, tmp_path, capsys):
+    run = run_fake("solver", directory=tmp_path / "suite" / "solver")
+    file = run.directory / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"scene": "D"}))
+    suite, page = str(tmp_path / "suite"), tmp_path / "suite" / "report" / "index.html"
+    write_report([suite], published=published_results("ABC->D")[:1])
+    assert cli.main(["report", suite, "--published", "ABC->D", "--json"]) == 0
+    page.write_text(f"{page.read_text()}<!-- as it was -->")
+    assert cli.main(["view", suite, "--json"]) == 0
+    assert "<!-- as it was -->" in page.read_text()
+    os.utime(run.directory / "chains.jsonl")  # the run went on
+    assert cli.main(["view", suite, "--json"]) == 0
+    assert "<!-- as it was -->" not in page.read_text()
+    assert '<tr class="published first">' in page.read_text()  # what the old one showed, the new one does
+    assert cli.main(["view", suite, "--published", "ABCD->D", "--json"]) == 0
+    assert "<td>ABCD</td>" in page.read_text()
+    run_fake("idle", directory=tmp_path / "suite" / "more" / "idle")
+    assert cli.main(["view", f"{suite}/more", "--out", str(page.parent), "--json"]) == 2  # not of scene D
+
+
+def test_runs_of_unlike_pictures_can_be_viewed(run_fake, tmp_path, capsys):
+    for policy in ("solver", "idle"):
+        run_fake(policy, directory=tmp_path / "suite" / policy)
+    file = tmp_path / "suite" / "idle" / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"renderer": "bullet-tiny"}))
+    assert cli.main(["view", str(tmp_path / "suite"), "--json"]) == 2
+    assert "--any-renderer" in capsys.readouterr().err
+    assert cli.main(["view", str(tmp_path / "suite"), "--any-renderer", "--json"]) == 0
+    assert cli.main(["view", str(tmp_path / "suite"), "--json"]) == 0  # the page is there
 
 
 # --- several tables ---------------------------------------------------------------------------------------------------
