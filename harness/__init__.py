@@ -15,14 +15,17 @@ if __name__ != "calvinbench.harness":
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from calvinbench.harness import plots
+    from calvinbench.harness.comparison import compare
     from calvinbench.harness.evaluation import evaluate
     from calvinbench.harness.report import write_report
     from calvinbench.harness.runs import Run, find_runs, load_run
 
-__all__ = ["Run", "evaluate", "find_runs", "load_run", "write_report"]
+__all__ = ["Run", "compare", "evaluate", "find_runs", "load_run", "plots", "write_report"]
 
 _EXPORTS = {
     "Run": "runs",
+    "compare": "comparison",
     "evaluate": "evaluation",
     "find_runs": "runs",
     "load_run": "runs",
@@ -32,8 +35,10 @@ _EXPORTS = {
 
 def __getattr__(name: str) -> Any:
     """Imports what is exported when it is first asked for: `calvinbench --help` must not wait for pandas."""
-    if name not in _EXPORTS:
+    if name not in __all__:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     from importlib import import_module
 
+    if name == "plots":
+        return import_module(f"{__name__}.plots")
     return getattr(import_module(f"calvinbench.harness.{_EXPORTS[name]}"), name)

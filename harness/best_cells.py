@@ -11,21 +11,23 @@ from calvinbench.harness.labels import labels
 from calvinbench.harness.records import NUM_SUBTASKS
 from calvinbench.harness.runs import Run
 
-LENGTH_COLUMN = "Avg. Len."
+LENGTH_COLUMN, ALL_TASKS_COLUMN = "Avg. Len.", "all"
 BEST_COLUMNS = (*(str(k) for k in range(1, NUM_SUBTASKS + 1)), LENGTH_COLUMN)
+"""Of runs of chains; of those of tasks alone it is `ALL_TASKS_COLUMN`, the mean over all."""
 
 
 def best_cells(runs: Sequence[Run]) -> pd.DataFrame:
     """Which numbers are the highest of their column, among sound runs of policies that are not privileged.
 
-    One row a run, one column each of `BEST_COLUMNS`. Nothing is the best where there is nothing to compare it with,
-    where it is zero, or where tasks are run alone.
+    One row a run, one column each of `BEST_COLUMNS`, or `ALL_TASKS_COLUMN` where tasks are run alone. Nothing is the
+    best where there is nothing to compare it with, or where it is zero.
     """
-    best = pd.DataFrame(False, index=range(len(runs)), columns=list(BEST_COLUMNS))
+    columns = [ALL_TASKS_COLUMN] if are_of_tasks(runs) else list(BEST_COLUMNS)
+    best = pd.DataFrame(False, index=range(len(runs)), columns=columns)
     fair = np.array([not run.description.privileged and _is_sound(run) for run in runs], dtype=bool)
-    if are_of_tasks(runs) or fair.sum() < 2:
+    if fair.sum() < 2:
         return best
-    for column in BEST_COLUMNS:
+    for column in columns:
         values = np.array([_value(run, column) if is_fair else -1.0 for run, is_fair in zip(runs, fair, strict=True)])
         highest = values.max()
         best[column] = fair & (values == highest) & (highest > 0)
@@ -44,14 +46,15 @@ def alike_cells(runs: Sequence[Run], comparison: Comparison | None) -> pd.DataFr
     best, names = best_cells(runs), np.array(labels(runs))
     alike = pd.DataFrame(False, index=best.index, columns=best.columns)
     if comparison is not None and comparison.best and best.to_numpy().any():
-        sets = dict(zip(BEST_COLUMNS, (*comparison.best_rates, comparison.best), strict=True))
+        rates = () if are_of_tasks(runs) else comparison.best_rates
+        sets = dict(zip(best.columns, (*rates, comparison.best), strict=True))
         for column, members in sets.items():
             alike[column] = np.isin(names, members) & ~best[column] & best[column].any()
     return alike
 
 
 def _value(run: Run, column: str) -> float:
-    if column == LENGTH_COLUMN:
+    if column in (LENGTH_COLUMN, ALL_TASKS_COLUMN):
         return float(run.completed.mean())
     return float((run.completed >= int(column)).mean())
 

@@ -18,8 +18,8 @@ from calvinbench.harness.statistics import survivors, task_success
 def subtask_frame(runs: Sequence[Run]) -> pd.DataFrame:
     """One row for each subtask that was reached, of all runs; see `Run.frame`.
 
-    Columns beside those: `scene`, `instructions`, `train`, `seed`, `memory_span`, `memory_reset` and the run's
-    `directory`.
+    Columns beside those: `scene`, `instructions`, `train`, `seed`, `memory_span`, `memory_reset`, `official` (yes, or
+    no and why) and the run's `directory`.
     """
     frames = []
     for run, label in zip(runs, labels(runs), strict=True):
@@ -33,6 +33,7 @@ def subtask_frame(runs: Sequence[Run]) -> pd.DataFrame:
                 seed=said.seed,
                 memory_span=said.memory.span,
                 memory_reset=said.memory.reset,
+                official=str(said.official),
                 directory=run.directory.as_posix(),
             )
         )

@@ -17,6 +17,7 @@ from calvinbench.harness.description import OFFICIAL_SCENE
 from calvinbench.harness.html.page import Drawn, contents_of, write_overview, write_page
 from calvinbench.harness.labels import labels
 from calvinbench.harness.published_results import PublishedResult
+from calvinbench.harness.report_contents import CONTENTS_FILE, ReportContents
 from calvinbench.harness.run_directory import make_folder, write_text_atomically
 from calvinbench.harness.runs import Run, find_runs
 from calvinbench.harness.speed import speed, speed_table
@@ -107,21 +108,25 @@ def write_report(
             published rows are wanted and no run is of CALVIN's chains on its scene D.
         OSError: The report cannot be written.
     """
-    parts = gather(find_runs(*paths), any_renderer, published, intervals)
-    directory = out or _folder_of_all(paths) / REPORT_FOLDER
+    runs = find_runs(*paths)
+    parts = gather(runs, any_renderer, published, intervals)
+    directory = out or report_folder(paths)
     make_folder(directory)
+    contents_kept = ReportContents.of(runs, directory, any_renderer, published)
     if len(parts) == 1:
-        return Report(directory, _write_part(parts[0], directory), parts)
+        written = _write_part(parts[0], directory)
+        return Report(directory, (*written, contents_kept.write(directory)), parts)
     files: list[Path] = []
     folders = [directory / part.folder for part in parts]
     for part, folder in zip(parts, folders, strict=True):
         make_folder(folder)
         files += _write_part(part, folder)
-    report = Report(directory, (directory / "table.md", directory / PAGE, *files), parts)
+    report = Report(directory, (directory / "table.md", directory / PAGE, *files, directory / CONTENTS_FILE), parts)
     write_text_atomically(directory / "table.md", report.markdown)
     links = [f"{folder.name}/{PAGE}" for folder in folders]
     contents = [contents_of(part.title, part.runs, part.comparison, part.published, part.intervals) for part in parts]
     write_text_atomically(directory / PAGE, write_overview(contents, links))
+    contents_kept.write(directory)
     return report
 
 
@@ -213,6 +218,15 @@ def _drawn(runs: Sequence[Run], comparison: Comparison | None, intervals: Interv
             caption = f"Where chains ended: {label}"
             drawn[f"first-failures-{run.directory.name}"] = Drawn(caption, plots.first_failures(run))
     return drawn
+
+
+def report_folder(paths: Sequence[str | Path]) -> Path:
+    """Where the report of runs goes, unless told otherwise: `report/` in the folder that holds all of them.
+
+    Raises:
+        ValueError: Nothing but the root holds all of them.
+    """
+    return _folder_of_all(paths) / REPORT_FOLDER
 
 
 def _folder_of_all(paths: Sequence[str | Path]) -> Path:

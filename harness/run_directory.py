@@ -25,6 +25,8 @@ CHAINS_FILE = "chains.jsonl"
 REPLACED_FILE = "replaced.jsonl"
 """Lines of errored chains that were run again."""
 LOCK_FILE = ".lock"
+SHARDS_FOLDER = "shards"
+"""In a run's folder: its parts, each a run's folder of its own; see `shards`."""
 _APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 

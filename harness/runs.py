@@ -11,7 +11,7 @@ from jaxtyping import Int64
 
 from calvinbench.harness.description import RunDescription
 from calvinbench.harness.records import ERRORED, ChainRecord
-from calvinbench.harness.run_directory import CHAINS_FILE, RUN_FILE, read_chains, read_description
+from calvinbench.harness.run_directory import CHAINS_FILE, RUN_FILE, SHARDS_FOLDER, read_chains, read_description
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +81,31 @@ def load_run(path: str | Path) -> Run:
 def find_runs(*paths: str | Path) -> tuple[Run, ...]:
     """Reads the runs in folders: a run's own folder, or one that holds several, in the order of their making.
 
-    A folder's own runs go before those deeper in it, such as a suite's, which are read only if it has none.
+    A folder's own runs go before those deeper in it, such as a suite's, which are read only if it has none. Shards of a
+    run that were merged are in it, and are not read again; those of a run that was never merged are runs of their own,
+    each with chains missing.
 
     Raises:
         ValueError: A folder holds no run.
     """
     found: dict[Path, Run] = {}
     for path in map(Path, paths):
-        files = next(filter(None, (sorted(path.glob(f"{depth}{RUN_FILE}")) for depth in ("", "*/", "**/"))), [])
+        files = next(filter(None, (_run_files(path, depth) for depth in ("", "*/", "**/"))), [])
         if not files:
             raise ValueError(f"expected a folder with runs, found no {RUN_FILE} in '{path}' or below it.")
         runs = [load_run(file.parent) for file in files]
         for run in sorted(runs, key=lambda run: run.description.created):
             found.setdefault(run.directory.resolve(), run)
     return tuple(found.values())
+
+
+def _run_files(folder: Path, depth: str) -> list[Path]:
+    """The files that describe runs so deep in a folder, shards of those that were never merged among them."""
+    found = {*folder.glob(f"{depth}{RUN_FILE}"), *folder.glob(f"{depth}{SHARDS_FOLDER}/*/{RUN_FILE}")}
+    return sorted(file for file in found if not _is_merged_shard(file, folder))
+
+
+def _is_merged_shard(file: Path, folder: Path) -> bool:
+    """Whether a file is of a shard whose run lies in `folder` and was merged."""
+    parts = file.relative_to(folder).parts
+    return len(parts) > 2 and parts[-3] == SHARDS_FOLDER and (file.parents[2] / RUN_FILE).is_file()

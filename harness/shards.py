@@ -15,14 +15,13 @@ from calvinbench.harness.records import ERRORED, ChainRecord
 from calvinbench.harness.run_directory import (
     CHAINS_FILE,
     RUN_FILE,
+    SHARDS_FOLDER,
     RunMismatchError,
     locked_folder,
     read_chains,
     write_text_atomically,
 )
 from calvinbench.harness.runs import Run, load_run
-
-SHARDS_FOLDER = "shards"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ LOCAL, RAY = "local", "ray"
 EXECUTORS = (LOCAL, RAY)
 STEP_TIMEOUT_SECONDS = 600.0
 """A first step may compile kernels, or read weights from a slow disk."""
+ALL_TASKS = "all"
+"""Stands for all tasks' names."""
 MEMORY_RESETS = ("subtask", "chain")
 _MAX_SLUG_LENGTH = 80
 
@@ -115,7 +117,7 @@ class Suite:
         policy: The policies' specs.
         scene: As in `RunSettings`, for all of them; so are all that follow but `worlds` and `out`.
         chains: See `scene`.
-        tasks: See `scene`.
+        tasks: See `scene`; `("all",)` becomes the names of all of them.
         max_steps: See `scene`.
         seed: See `scene`.
         batch_size: See `scene`.
@@ -172,6 +174,10 @@ class Suite:
 
     def __post_init__(self) -> None:
         _require_whole_number("worlds", self.worlds)
+        if self.tasks == (ALL_TASKS,):
+            from calvinbench.envs.tasks import TASKS  # heavy; the command line must answer soon
+
+            object.__setattr__(self, "tasks", TASKS)
         if not self.policy:
             raise ValueError("expected at least one policy, got none. Add --policy SPEC, such as --policy random.")
         for name in (*_VARIED, "memory_span"):
@@ -327,9 +333,11 @@ def load_suite(name_or_path: str) -> Suite:
 
 
 def _names(value: Any, origin: str) -> tuple[str, ...]:
-    """A list of tasks' names."""
+    """A list of tasks' names; `all` may stand alone."""
+    if value == ALL_TASKS:
+        return (ALL_TASKS,)
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise ValueError(f"expected tasks in suite '{origin}' to be a list of names, got {value!r}.")
+        raise ValueError(f"expected tasks in suite '{origin}' to be all or a list of names, got {value!r}.")
     return tuple(value)
 
 

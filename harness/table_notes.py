@@ -47,7 +47,7 @@ def notes(
         f"Each of {len(first.tasks)} tasks alone, {first.chains} starts in all, from the evaluation's initial states, "
         "or from where the expert leads from them where none allows the task; "
         f"{first.max_steps} steps, scene {first.scene}, instruction set {first.instructions}. Percent solved; "
-        f"{brackets}"
+        f"{brackets} Best in bold over all tasks alone, not for each."
         if are_of_tasks(runs)
         else f"{first.chains} chains of {NUM_SUBTASKS} subtasks, {first.max_steps} steps a subtask, scene "
         f"{first.scene}, instruction set {first.instructions}. Columns 1 to 5: percent of chains with at least so many "
@@ -63,8 +63,11 @@ def notes(
     alike = alike_cells(runs, comparison)
     if alike.to_numpy().any():
         lines.append(
-            f"{ALIKE_MARK} not distinguishable from the best of its column: average lengths by sign flips, rates by "
-            "McNemar's test, both also with the chains of one initial state taken together (paired, Holm, 5%)."
+            f"{ALIKE_MARK} not distinguishable from the best in success over all tasks, by sign flips (paired by "
+            "start, Holm, 5%)."
+            if are_of_tasks(runs)
+            else f"{ALIKE_MARK} not distinguishable from the best of its column: average lengths by sign flips, rates "
+            "by McNemar's test, both also with the chains of one initial state taken together (paired, Holm, 5%)."
         )
     if seed_means(runs):
         lines.append(

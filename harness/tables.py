@@ -10,14 +10,16 @@ from rich.text import Text
 
 from calvinbench.envs.chain_env import SOLVED
 from calvinbench.harness import statistics
-from calvinbench.harness.best_cells import BEST_COLUMNS, alike_cells, best_cells
+from calvinbench.harness.best_cells import alike_cells, best_cells
 from calvinbench.harness.comparable import are_of_tasks
 from calvinbench.harness.comparison import Comparison
-from calvinbench.harness.labels import PRIVILEGED_MARK, labels
+from calvinbench.harness.labels import labels
+from calvinbench.harness.latex import notes_below, with_symbols
 from calvinbench.harness.published_results import PUBLISHED_MARK, PublishedResult
 from calvinbench.harness.runs import Run
 from calvinbench.harness.statistics import Interval, Intervals, Mean, Proportion
 from calvinbench.harness.summaries import summarize
+from calvinbench.harness.table_layout import TableLayout, lay_out
 from calvinbench.harness.table_notes import ALIKE_MARK, notes
 from calvinbench.harness.training_seeds import seed_means
 
@@ -51,7 +53,8 @@ def number_table(runs: Sequence[Run], intervals: Intervals = "wilson") -> pd.Dat
         row |= {"Avg. Len._clustered_low": of_states.low, "Avg. Len._clustered_high": of_states.high}
         row |= {"n": len(summary.run.records), "errors": summary.run.num_errored, "steps": description.max_steps}
         row |= {"scene": description.scene, "instructions": description.instructions, "seed": description.seed}
-        row |= {"memory_reset": description.memory.reset, "directory": summary.run.directory.as_posix()}
+        row |= {"memory_reset": description.memory.reset, "official": str(description.official)}
+        row |= {"directory": summary.run.directory.as_posix()}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -59,7 +62,8 @@ def number_table(runs: Sequence[Run], intervals: Intervals = "wilson") -> pd.Dat
 def text_table(runs: Sequence[Run], intervals: Intervals = "wilson") -> pd.DataFrame:
     """`Method | Train | 1 | ... | 5 | Avg. Len. | n | errors | steps` as text: percent and lengths with intervals.
 
-    Of runs of each task alone: `Method | Train | one column a task | all | n | errors | steps`.
+    Of runs of each task alone: `Method | Train | one column a task | all | n | errors | steps`; `table_layout` says
+    how many tasks are shown.
     """
     if are_of_tasks(runs):
         return _text_table_of_tasks(runs, intervals)
@@ -112,11 +116,35 @@ def is_best(runs: Sequence[Run]) -> pd.DataFrame:
 def marked_table(runs: Sequence[Run], comparison: Comparison | None, intervals: Intervals = "wilson") -> pd.DataFrame:
     """`text_table`, with a mark on what is not told from the best of its column."""
     table, alike = text_table(runs, intervals), alike_cells(runs, comparison)
-    for column in BEST_COLUMNS:
+    for column in alike.columns:
         if alike[column].any():
             cells = table[column]
             table[column] = cells.where(~alike[column], cells.str.replace(" [", f" {ALIKE_MARK} [", regex=False))
     return table
+
+
+def layout_of(
+    runs: Sequence[Run],
+    published: Sequence[PublishedResult] = (),
+    comparison: Comparison | None = None,
+    intervals: Intervals = "wilson",
+    left_out: Sequence[str] = (),
+) -> TableLayout:
+    """The table as it is shown.
+
+    Args:
+        runs: As in `to_markdown`.
+        published: As in `to_markdown`.
+        comparison: As in `to_markdown`.
+        intervals: As in `to_markdown`.
+        left_out: Columns of `text_table` that are not wanted.
+    """
+    table, best = (
+        part.drop(columns=list(left_out)) for part in (marked_table(runs, comparison, intervals), is_best(runs))
+    )
+    columns = table.columns
+    below = seed_rows(runs, columns), published_rows(published, columns)
+    return lay_out(table, best, *below, num_tasks=len(runs[0].description.tasks))
 
 
 def to_markdown(
@@ -136,14 +164,17 @@ def to_markdown(
         comparison: The runs held against each other, for the marks; None for none.
         intervals: Of the rates.
     """
-    table = marked_table(runs, comparison, intervals)
-    bold = table.where(~is_best(runs), "**" + table + "**")
-    below = [seed_rows(runs, table.columns), published_rows(published, table.columns)]
-    whole = pd.concat([bold, *below]).map(lambda cell: cell.replace("|", "\\|"))
+    layout = layout_of(runs, published, comparison, intervals)
+    bold = layout.cells.where(~layout.is_best, "**" + layout.cells + "**")
+    whole = bold.map(_without_bars).rename(columns=_without_bars)
     text = str(whole.to_markdown(index=False, disable_numparse=True))
     return (
         "\n".join([text, "", *(f"{note}\n" for note in notes(runs, published, comparison, intervals))]).rstrip() + "\n"
     )
+
+
+def _without_bars(cell: str) -> str:
+    return cell.replace("|", "\\|")
 
 
 def seed_rows(runs: Sequence[Run], columns: Iterable[str]) -> pd.DataFrame:
@@ -191,24 +222,18 @@ def show(
     if not console.is_terminal:
         console.file.write(f"{to_markdown(runs, published, comparison, intervals)}\n")
         return
-    table, best = marked_table(runs, comparison, intervals), is_best(runs)
+    table = text_table(runs)
     # What every row leaves open, and what the notes say, would only take room.
     idle = ["steps", *(name for name in table.columns if (table[name] == "-").all())]
-    means = seed_rows(runs, table.columns).drop(columns=idle)
-    below = published_rows(published, table.columns).drop(columns=idle)
-    table = table.drop(columns=idle)
+    layout = layout_of(runs, published, comparison, intervals, idle)
     shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in table.columns:
+    for name in layout.cells.columns:
         shown.add_column(name, overflow="fold")
-    for cells, is_bold in zip(table.to_numpy(), best[table.columns].to_numpy(), strict=True):
+    for number, (cells, bolds) in enumerate(zip(layout.cells.to_numpy(), layout.is_best.to_numpy(), strict=True)):
+        if layout.num_published and number == len(layout.cells) - layout.num_published:
+            shown.add_section()
         lines = [cell.replace(" [", "\n[") for cell in cells]
-        shown.add_row(*(Text(line, style="bold" if bold else "") for line, bold in zip(lines, is_bold, strict=True)))
-    for cells in means.to_numpy():
-        shown.add_row(*(cell.replace(" [", "\n[") for cell in cells))
-    if published:
-        shown.add_section()
-    for cells in below.to_numpy():
-        shown.add_row(*cells)
+        shown.add_row(*(Text(line, style="bold" if bold else "") for line, bold in zip(lines, bolds, strict=True)))
     console.print(shown)
     for note in notes(runs, published, comparison, intervals):
         console.print(Text(note), end="\n\n")
@@ -220,7 +245,7 @@ def to_latex(
     comparison: Comparison | None = None,
     intervals: Intervals = "wilson",
 ) -> str:
-    """The table in LaTeX, for the package booktabs, the notes as comments above it, published rows below a rule.
+    """The table in LaTeX, for the package booktabs, published rows below a rule, the notes below the table.
 
     Args:
         runs: As in `to_markdown`.
@@ -228,26 +253,18 @@ def to_latex(
         comparison: As in `to_markdown`.
         intervals: As in `to_markdown`.
     """
-    table = marked_table(runs, comparison, intervals)
-    means = seed_rows(runs, table.columns)
-    below = pd.concat([means, published_rows(published, table.columns)])
-    best = pd.concat([is_best(runs), below.map(lambda _: False).astype(bool)], ignore_index=True)
-    table = pd.concat([table, below], ignore_index=True)
-    styler = table.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
-    styler = styler.apply(lambda _: best.map(lambda bold: "textbf:--rwrap;" if bold else ""), axis=None)
-    text = str(styler.to_latex(hrules=True, column_format="ll" + "c" * (len(table.columns) - 2)))
-    text = (
-        text.replace(ALIKE_MARK, "$\\approx$")
-        .replace(PRIVILEGED_MARK, "$^{\\dagger}$")
-        .replace(PUBLISHED_MARK, "$^{\\ddagger}$")
-    )
+    layout = layout_of(runs, published, comparison, intervals)
+    styler = layout.cells.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
+    styler = styler.apply(lambda _: layout.is_best.map(lambda bold: "textbf:--rwrap;" if bold else ""), axis=None)
+    num_left = list(layout.cells.columns).index("Train") + 1 if "Train" in layout.cells else 1
+    columns = "l" * num_left + "c" * (len(layout.cells.columns) - num_left)
+    text = with_symbols(str(styler.to_latex(hrules=True, column_format=columns)))
     text = text.replace("\n[", "\n{[}")  # \\\\ would take [...] for its argument
-    comments = [f"% {line}" for note in notes(runs, published, comparison, intervals) for line in note.splitlines()]
-    if published:
+    if layout.num_published:
         lines = text.splitlines()
-        lines.insert(lines.index("\\midrule") + len(runs) + len(means) + 1, "\\midrule")
+        lines.insert(lines.index("\\bottomrule") - layout.num_published, "\\midrule")
         text = "\n".join(lines) + "\n"
-    return "\n".join(["% needs \\usepackage{booktabs}", *comments, text])
+    return f"% needs \\usepackage{{booktabs}}\n{text}{notes_below(notes(runs, published, comparison, intervals))}"
 
 
 def conditional_table(runs: Sequence[Run], intervals: Intervals = "wilson") -> pd.DataFrame:

@@ -25,12 +25,14 @@ from calvinbench.harness.labels import labels
 from calvinbench.harness.plots.style import STYLE
 from calvinbench.harness.published_results import PublishedResult
 from calvinbench.harness.records import ChainRecord
+from calvinbench.harness.run_directory import SHARDS_FOLDER
 from calvinbench.harness.runs import Run
 from calvinbench.harness.speed import speed
 from calvinbench.harness.statistics import Intervals
 from calvinbench.harness.table_notes import notes
 from calvinbench.harness.videos import VIDEOS_FOLDER
 
+_FILM = re.compile(r"chain_(\d+)\.mp4", re.ASCII)
 _INTERVAL = re.compile(r"^(.*?) (\[.*\])$")
 
 
@@ -93,19 +95,19 @@ def contents_of(
         published: Published rows, shown below the runs.
         intervals: Of rates.
     """
-    first, table = runs[0].description, tables.marked_table(runs, comparison, intervals)
-    means = tables.seed_rows(runs, table.columns)
-    below = tables.published_rows(published, table.columns)
+    first, layout = runs[0].description, tables.layout_of(runs, published, comparison, intervals)
+    cells = _cells(layout.cells.to_numpy(), layout.is_best.to_numpy())
+    num_above = layout.num_runs + layout.num_means
     return Contents(
         title=f"calvinbench: {first.suite}" if first.suite else "calvinbench: report",
         part=part,
         subtitle=f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} on scene {first.scene}, "
         f"{first.chains} {'starts of single tasks' if first.tasks else 'chains'} each",
         verdict="" if comparison is None else comparison.verdict,
-        columns=list(table.columns),
-        rows=_cells(table.to_numpy(), tables.is_best(runs).to_numpy()),
-        means=_cells(means.to_numpy(), np.zeros(means.shape, dtype=bool)),
-        published=below.to_numpy().tolist(),
+        columns=list(layout.cells.columns),
+        rows=cells[: layout.num_runs],
+        means=cells[layout.num_runs : num_above],
+        published=[[f"{cell.text} {cell.interval}".strip() for cell in row] for row in cells[num_above:]],
         notes=notes(runs, published, comparison, intervals),
         pairs=None if comparison is None else _pairs(comparison),
     )
@@ -204,6 +206,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         "Seed": str(said.seed),
         "Policy, ms a step": f"{found.policy_ms:g} median, {found.policy_ms_p95:g} at 95%",
         "World, ms a step": f"{found.world_ms:.1f} mean",
+        "Chains an hour, one world": f"{found.chains_per_hour:.1f}",
         "Change of action a step": f"{found.action_change:.3f}",
         "Begun": said.created,
     }
@@ -217,7 +220,10 @@ def _facts(run: Run) -> list[tuple[str, str]]:
 
 def _data(runs: Sequence[Run], directory: Path) -> Markup:
     """All chains, for the page's script."""
-    chains = [_chain(record, place, run, directory) for place, run in enumerate(runs) for record in run.records]
+    chains = []
+    for place, run in enumerate(runs):
+        films = _films(run)
+        chains += [_chain(record, place, films.get(record.chain), directory) for record in run.records]
     reached = {subtask.task for run in runs for record in run.records for subtask in record.subtasks}
     content = {
         "runs": [{"label": label} for label in labels(runs)],
@@ -229,8 +235,17 @@ def _data(runs: Sequence[Run], directory: Path) -> Markup:
     return Markup(text.replace("<", "\\u003c"))  # noqa: S704  JSON that cannot end its element
 
 
-def _chain(record: ChainRecord, place: int, run: Run, directory: Path) -> dict[str, Any]:
-    video = run.directory / VIDEOS_FOLDER / f"chain_{record.chain:04d}.mp4"
+def _films(run: Run) -> dict[int, Path]:
+    """A run's films by chain, those of its shards too, which merging leaves where they are."""
+    films: dict[int, Path] = {}
+    for folder in (VIDEOS_FOLDER, f"{SHARDS_FOLDER}/*/{VIDEOS_FOLDER}"):
+        for file in sorted(run.directory.glob(f"{folder}/chain_*.mp4")):
+            if found := _FILM.fullmatch(file.name):
+                films.setdefault(int(found[1]), file)
+    return films
+
+
+def _chain(record: ChainRecord, place: int, film: Path | None, directory: Path) -> dict[str, Any]:
     return {
         "run": place,
         "chain": record.chain,
@@ -238,7 +253,7 @@ def _chain(record: ChainRecord, place: int, run: Run, directory: Path) -> dict[s
         "outcome": record.outcome,
         "subtasks": [[done.task, done.instruction, done.outcome, done.steps] for done in record.subtasks],
         "error": record.error or "",
-        "video": _link(video, directory) if video.is_file() else "",
+        "video": _link(film, directory) if film else "",
     }
 
 

@@ -1,5 +1,6 @@
 """How all figures look: 8 pt text at a width of 3.4 inches for a two-column paper, in colour and in grey."""
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle, islice
@@ -17,6 +18,8 @@ from calvinbench.harness.statistics import Mean
 WIDTH_IN = 3.4
 FORMATS = ("pdf", "svg", "png")
 _LABEL_LINE_LENGTH = 40
+_SCREEN_DPI = 150
+"""Of a picture in a notebook: a column is 510 pixels wide."""
 STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -53,6 +56,20 @@ LOOKS = (
 )
 
 
+class ShownAxes(Axes):
+    """Axes that a notebook shows as a picture of their whole figure, without pyplot, which would keep every figure."""
+
+    def _repr_png_(self) -> bytes:
+        """What IPython asks for."""
+        figure = self.get_figure(root=True)
+        if figure is None:
+            raise ValueError("expected axes that belong to a figure, got axes without one.")
+        picture = io.BytesIO()
+        with rc_context(STYLE):
+            figure.savefig(picture, format="png", dpi=_SCREEN_DPI)
+        return picture.getvalue()
+
+
 @contextmanager
 def axes(ax: Axes | None, height_in: float) -> Iterator[Axes]:
     """The axes to draw into, with the house's style in force.
@@ -63,7 +80,7 @@ def axes(ax: Axes | None, height_in: float) -> Iterator[Axes]:
     """
     with rc_context(STYLE):
         if ax is None:
-            ax = Figure(figsize=(WIDTH_IN, height_in), layout="constrained").add_subplot()
+            ax = Figure(figsize=(WIDTH_IN, height_in), layout="constrained").add_subplot(axes_class=ShownAxes)
         yield ax
 
 

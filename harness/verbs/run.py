@@ -27,7 +27,7 @@ class Run:
     chains: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1000)")] = None
     """The first N of the published chains."""
     tasks: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="TASK ...", help_behavior_hint="")] = None
-    """Run each of these tasks alone, from N of the initial states that allow it (--chains N), instead of chains."""
+    """Run each of these tasks, or all, alone, from N of the states that allow it (--chains N), instead of chains."""
     max_steps: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 360)")] = None
     """Steps for each subtask."""
     worlds: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1)")] = None

@@ -3,6 +3,7 @@
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -11,20 +12,30 @@ from calvinbench.harness.verbs.console import DONE, print_json, tell
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Write the report of runs and open its page in a browser."""
+    """Open the page of runs' report in a browser; it is written first where there is none, or where runs went on."""
 
     directories: tyro.conf.Positional[tuple[Path, ...]]
     """Folders of runs, or folders that hold several."""
+    out: Annotated[
+        Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: report, beside the runs)")
+    ] = None
+    """The report's folder."""
+    any_renderer: bool = False
+    """Compare runs of different renderers too."""
+    published: Annotated[
+        str | None, tyro.conf.arg(metavar="SPLIT", help_behavior_hint="(default: as in the report that is there)")
+    ] = None
+    """Show published results of a split below the runs, as in calvinbench report."""
+    second_hand: bool = False
+    """Show those too that were read on leaderboards and in others' reproductions."""
     json: bool = False
     """Print one JSON object instead of opening anything."""
 
     def execute(self) -> int:
-        """Writes and opens; the report is written anew, for runs may have gone on."""
+        """Opens the page that is there where it tells all, else writes it, with what the old one showed."""
         if not self.directories:
             raise ValueError("expected a folder with runs, got none. Such as: calvinbench view runs")
-        from calvinbench.harness.report import PAGE, write_report
-
-        page = (write_report(self.directories).directory / PAGE).resolve()
+        page = self._page().resolve()
         if self.json:
             print_json({"page": str(page)})
         else:
@@ -32,3 +43,22 @@ class View:
             if not webbrowser.open(page.as_uri()):
                 tell("No browser was found here. The page needs no server: open it from any machine that has one.")
         return DONE
+
+    def _page(self) -> Path:
+        from calvinbench.harness.published_results import published_results
+        from calvinbench.harness.report import PAGE, report_folder, write_report
+        from calvinbench.harness.report_contents import ReportContents, is_newer_than, read_contents
+        from calvinbench.harness.runs import find_runs
+
+        folder, runs = self.out or report_folder(self.directories), find_runs(*self.directories)
+        old = read_contents(folder) or ReportContents(())
+        any_renderer = self.any_renderer or old.any_renderer
+        split = self.published or old.published
+        second_hand = self.second_hand or (split == old.published and old.second_hand)
+        if second_hand and split is None:
+            raise ValueError("expected --published SPLIT beside --second-hand, which alone does nothing.")
+        published = () if split is None else published_results(split, second_hand)
+        wanted = ReportContents.of(runs, folder, any_renderer, published)
+        if not (old == wanted and (folder / PAGE).is_file() and is_newer_than(folder, runs)):
+            write_report(self.directories, folder, any_renderer, published)
+        return folder / PAGE

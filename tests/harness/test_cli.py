@@ -230,6 +230,13 @@ def test_a_report_that_cannot_be_written_is_named(in_tmp, capsys):
     assert "cannot make the folder 'file': File exists" in capsys.readouterr().err
 
 
+def test_all_tasks_are_all_there_is_to_say(in_tmp, capsys):
+    assert cli.main(["run", "--policy", "random", "--tasks", "all", "open_drawer", "--chains", "1"]) == 2
+    assert "Unknown task 'all'" in capsys.readouterr().err
+    assert cli.main(["run", "--policy", "nobody", "--tasks", "all"]) == 2
+    assert "Unknown policy kind 'nobody'" in capsys.readouterr().err
+
+
 def test_a_report_goes_to_runs_and_not_to_suites_below_them(in_tmp, capsys):
     (in_tmp / "mine.yaml").write_text("policy: [random]\nchains: 2\nmax_steps: 2\n")
     assert cli.main(["run", "mine.yaml"]) == 0

@@ -39,6 +39,10 @@ def test_a_row_says_where_its_chain_began_so_that_others_can_cluster_by_it(runs)
     assert set(frame[frame["label"] == "idle"]["lead_in"]) == {""}
 
 
+def test_a_row_says_whether_its_run_is_official(runs):
+    assert subtask_frame(runs)["official"].str.startswith("no, because the scene is fake, not D").all()
+
+
 @pytest.mark.parametrize(("form", "read"), [("csv", pd.read_csv), ("parquet", pd.read_parquet)])
 def test_what_is_written_is_read_again(runs, tmp_path, form, read):
     found = read(export(runs, form, tmp_path / "new" / f"file.{form}"))

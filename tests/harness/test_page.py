@@ -1,18 +1,24 @@
 """The report's page: whole, self-contained, and safe whatever a policy is called."""
 
 import json
+import os
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
 import pytest
+from fakes import CHAINS, SOLVER_COMPLETES
 
 from calvinbench.harness import cli
+from calvinbench.harness.evaluation import evaluate
+from calvinbench.harness.published_results import published_results
 from calvinbench.harness.report import write_report
 from calvinbench.harness.runs import load_run
+from calvinbench.harness.shards import Shard, merge
+from calvinbench.harness.speed import speed
 from calvinbench.harness.verbs import view
-from calvinbench.harness.videos import VIDEOS_FOLDER
+from calvinbench.harness.videos import VIDEOS_FOLDER, VideoSettings
 
 VOID = {"meta", "input", "br", "link", "img"}
 
@@ -116,6 +122,38 @@ def test_films_are_linked_where_they_are(run_fake, tmp_path):
     assert {films[chain] for chain in (0, 1, 2, 4, 5)} == {""}
 
 
+def test_films_of_a_merged_run_s_shards_are_linked(fake_setup, tmp_path):
+    folder = tmp_path / "suite" / "solver"
+    for index in (1, 2):
+        shard = Shard(index, 2)
+        part = shard.folder(folder)
+        setup = replace(fake_setup("solver"), videos=VideoSettings(part / VIDEOS_FOLDER, "failures"))
+        evaluate(setup, part, chains=CHAINS, shard=shard)
+    merge(folder)
+    text = (write_report([tmp_path / "suite"]).directory / "index.html").read_text()
+    films = {chain["chain"]: chain["video"] for chain in data_of(text)["chains"] if chain["video"]}
+    assert films == {
+        chain: f"../solver/shards/{1 + chain % 2}-of-2/videos/chain_{chain:04d}.mp4"
+        for chain, completed in enumerate(SOLVER_COMPLETES)
+        if completed < 5
+    }
+
+
+def test_a_rule_parts_published_rows_from_the_runs(run_fake, tmp_path):
+    run = run_fake("solver")
+    file = run.directory / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"scene": "D"}))
+    report = write_report([run.directory], published=published_results("ABC->D")[:3])
+    text = (report.directory / "index.html").read_text()
+    assert re.findall(r'<tr class="(published[^"]*)">', text) == ["published first", "published", "published"]
+    assert ".published.first td { border-top:" in text
+
+
+def test_a_run_tells_its_chains_an_hour(reported, tmp_path):
+    run = load_run(tmp_path / "suite" / "solver")
+    assert f'<th scope="row">Chains an hour, one world</th><td>{speed(run).chains_per_hour:.1f}</td>' in reported
+
+
 def test_the_same_records_give_the_same_page(run_fake, tmp_path):
     run_fake("solver", directory=tmp_path / "suite" / "solver")
     pages = [(write_report([tmp_path / "suite"]).directory / "index.html").read_text() for _ in range(2)]
@@ -134,6 +172,37 @@ def test_the_command_opens_the_page_or_says_where_it_is(run_fake, tmp_path, monk
         assert ("No browser was found" in said.err) is not has_browser
     assert opened == [page.as_uri()] * 2
     assert cli.main(["view"]) == 2
+
+
+def test_a_page_that_tells_all_is_opened_as_it_is(run_fake, tmp_path, capsys):
+    run = run_fake("solver", directory=tmp_path / "suite" / "solver")
+    file = run.directory / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"scene": "D"}))
+    suite, page = str(tmp_path / "suite"), tmp_path / "suite" / "report" / "index.html"
+    write_report([suite], published=published_results("ABC->D")[:1])
+    assert cli.main(["report", suite, "--published", "ABC->D", "--json"]) == 0
+    page.write_text(f"{page.read_text()}<!-- as it was -->")
+    assert cli.main(["view", suite, "--json"]) == 0
+    assert "<!-- as it was -->" in page.read_text()
+    os.utime(run.directory / "chains.jsonl")  # the run went on
+    assert cli.main(["view", suite, "--json"]) == 0
+    assert "<!-- as it was -->" not in page.read_text()
+    assert '<tr class="published first">' in page.read_text()  # what the old one showed, the new one does
+    assert cli.main(["view", suite, "--published", "ABCD->D", "--json"]) == 0
+    assert "<td>ABCD</td>" in page.read_text()
+    run_fake("idle", directory=tmp_path / "suite" / "more" / "idle")
+    assert cli.main(["view", f"{suite}/more", "--out", str(page.parent), "--json"]) == 2  # not of scene D
+
+
+def test_runs_of_unlike_pictures_can_be_viewed(run_fake, tmp_path, capsys):
+    for policy in ("solver", "idle"):
+        run_fake(policy, directory=tmp_path / "suite" / policy)
+    file = tmp_path / "suite" / "idle" / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"renderer": "bullet-tiny"}))
+    assert cli.main(["view", str(tmp_path / "suite"), "--json"]) == 2
+    assert "--any-renderer" in capsys.readouterr().err
+    assert cli.main(["view", str(tmp_path / "suite"), "--any-renderer", "--json"]) == 0
+    assert cli.main(["view", str(tmp_path / "suite"), "--json"]) == 0  # the page is there
 
 
 # --- several tables ---------------------------------------------------------------------------------------------------

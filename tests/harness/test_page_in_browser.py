@@ -1,8 +1,10 @@
 """The report's page in a real browser: its script runs, filters find chains, nothing is complained about."""
 
+import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -70,6 +72,157 @@ def test_all_chains_are_listed_and_filters_find_them(page, browse):
     one = Text(browse(page, "#number=3&run=0&open", "--dump-dom"))
     assert one.by_id["count"] == "1 of 18 chains"
     assert "stack block" in one.by_id["chains"]
+
+
+# A reader's hands: what they do is written into a copy of the page, and what they see into an element of it.
+HANDS = """
+<script id="hands">
+const seen = [];
+const see = () => seen.push([field("count").textContent, document.querySelectorAll("#chains details").length,
+  !field("more").hidden, location.hash]);
+const choose = (id, value) => {
+  field(id).value = value;
+  field(id).dispatchEvent(new Event("input", { bubbles: true }));
+};
+const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+(async () => {
+  await wait(0);
+  %s
+  const told = document.createElement("pre");
+  told.id = "seen";
+  told.textContent = JSON.stringify(seen);
+  document.body.append(told);
+})();
+</script>
+"""
+
+
+@pytest.fixture
+def act(browse, tmp_path):
+    """What was seen after each `see()` of some lines of JavaScript: count, chains listed, is there more, address."""
+
+    def run(page, doing, address=""):
+        text = page.read_text()
+        assert text.count("</body>") == 1
+        copy = page.with_name("copy.html")
+        copy.write_text(text.replace("</body>", HANDS % doing + "</body>"))
+        return json.loads(Text(browse(copy, address, "--virtual-time-budget=20000", "--dump-dom")).by_id["seen"])
+
+    return run
+
+
+def test_what_is_typed_and_chosen_filters_and_goes_into_the_address(page, act):
+    doing = """
+      choose("outcome", "solved"); see();
+      choose("completed", "5"); see();
+      choose("run", String(data.runs.findIndex((run) => run.label === "idle"))); see();
+      choose("run", ""); choose("outcome", ""); choose("completed", ""); choose("task", "stack_block"); see();
+      choose("task", ""); choose("number", "3"); see();
+      document.querySelector("#filters button[type=reset]").click(); await wait(20); see();
+    """
+    found = act(page, doing)
+    assert [count.split()[0] for count, *_ in found] == ["4", "4", "0", "4", "3", "18"]
+    assert [listed for _, listed, *_ in found] == [4, 4, 0, 4, 3, 18]
+    addresses = [re.sub(r"run=\d", "run=IDLE", address.lstrip("#")) for *_, address in found]
+    assert addresses == [
+        "outcome=solved",
+        "outcome=solved&completed=5",
+        "run=IDLE&outcome=solved&completed=5",
+        "task=stack_block",
+        "number=3",
+        "",
+    ]
+
+
+@pytest.fixture
+def long_page(run_fake, tmp_path):
+    """The page of a run of 120 chains: the six of the solver, over and over."""
+    run = run_fake("solver", directory=tmp_path / "long" / "solver")
+    lines = [
+        json.dumps(replace(record, chain=6 * turn + record.chain).to_json())
+        for turn in range(20)
+        for record in run.records
+    ]
+    (run.directory / "chains.jsonl").write_text("\n".join(lines) + "\n")
+    told = json.loads((run.directory / "run.json").read_text())
+    (run.directory / "run.json").write_text(json.dumps(told | {"chains": 120}))
+    (run.directory / "videos").mkdir()
+    (run.directory / "videos" / "chain_0001.mp4").touch()
+    return write_report([tmp_path / "long"]).directory / "index.html"
+
+
+def test_of_many_chains_fifty_are_shown_and_then_more(long_page, act):
+    doing = """
+      see(); field("more").click(); see(); field("more").click(); see();
+      choose("outcome", "solved"); see(); choose("outcome", ""); see();
+    """
+    found = act(long_page, doing)
+    assert [row[:3] for row in found] == [
+        ["120 of 120 chains", 50, True],
+        ["120 of 120 chains", 100, True],
+        ["120 of 120 chains", 120, False],
+        ["40 of 120 chains", 40, False],
+        ["120 of 120 chains", 50, True],  # a new search begins at its start
+    ]
+
+
+def test_an_opened_chain_tells_its_subtasks_and_shows_its_film(long_page, act):
+    doing = """
+      choose("number", "1");
+      document.querySelector("#chains summary").click(); await wait(50);
+      const film = document.querySelector("#chains video");
+      seen.push([document.querySelectorAll("#chains li").length, film.getAttribute("src"), film.controls]);
+      document.querySelector("#chains summary").click(); await wait(50);
+      document.querySelector("#chains summary").click(); await wait(50);
+      seen.push([document.querySelectorAll("#chains li").length]);  // not told twice
+      choose("number", "2"); document.querySelector("#chains summary").click(); await wait(50);
+      seen.push([document.querySelectorAll("#chains video").length]);
+    """
+    assert act(long_page, doing) == [[2, "../solver/videos/chain_0001.mp4", True], [2], [0]]
+
+
+def test_all_that_can_be_used_is_reached_by_tab_and_named(page, act):
+    """A script's Tab moves nothing; what would be visited, in which order, and by which name, can be asked."""
+    doing = """
+      const all = [...document.querySelectorAll("a[href], button, input, select, summary, [tabindex]")];
+      for (const one of all) {
+        const isFolded = one.localName !== "summary" && one.closest("details:not([open])");
+        if (one.hidden || one.tabIndex !== 0 || isFolded) continue;
+        one.focus();
+        const name = one.ariaLabel || one.labels?.[0]?.textContent || one.textContent;
+        seen.push([document.activeElement === one, one.id || one.localName, name.trim() !== ""]);
+      }
+      field("number").focus(); field("number").value = "3";
+      field("filters").requestSubmit();  // what Enter does: nothing leaves the page
+      await wait(50); see();
+    """
+    *visited, after = act(page, doing)
+    assert all(is_reached and has_name for is_reached, _, has_name in visited)
+    order = [name for _, name, _ in visited if name in ("run", "task", "outcome", "completed", "number", "button")]
+    assert order == ["run", "task", "outcome", "completed", "number", "button"]
+    assert [name for _, name, _ in visited].count("summary") == 3 + 18
+    assert after[1] == 18
+    assert "?" not in after[3]
+
+
+LISTENERS = (
+    'field("filters").addEventListener("input", () => { begin(); remember(); });',
+    'field("filters").addEventListener("reset", () => setTimeout(() => { begin(); remember(); }));',
+    'field("more").addEventListener("click", () => { shown += PAGE; draw(); });',
+)
+
+
+@pytest.mark.parametrize("listener", LISTENERS)
+def test_a_listener_that_is_missing_would_be_noticed(long_page, act, listener):
+    text = long_page.read_text()
+    assert text.count(listener) == 1
+    doing = """
+      field("more").click(); see(); choose("number", "3"); see();
+      document.querySelector("#filters button[type=reset]").click(); await wait(20); see();
+    """
+    whole = act(long_page, doing)
+    long_page.write_text(text.replace(listener, ""))
+    assert act(long_page, doing) != whole
 
 
 def test_it_can_be_looked_at_and_printed(page, browse, tmp_path):

@@ -1,9 +1,13 @@
+import io
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 from calvinbench.envs.tasks import TASKS
 from calvinbench.harness import plots
@@ -209,3 +213,16 @@ def test_policies_of_one_setting_do_not_overlap(runs):
     places = [place for bars in ax.containers for place in bars.lines[0].get_xdata()]
     assert len(set(places)) == 4
     assert plots.by_memory([*runs, replace(same[0], records=())]) == {}
+
+
+def test_a_notebook_shows_what_a_line_returns(runs):
+    for ax in (plots.survival(runs), plots.forest(compare(runs)), plots.first_failures(runs[0]), plots.latency(runs)):
+        picture = imread(io.BytesIO(ax._repr_png_()))
+        assert picture.shape[1] == 510
+        assert (picture[..., :3].mean(axis=2) < 0.5).any()
+
+
+def test_what_a_notebook_needs_is_found_in_the_package():
+    script = "import calvinbench.harness as h; print(h.plots.forest.__name__, h.compare.__name__, h.load_run.__name__)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "forest compare load_run\n"

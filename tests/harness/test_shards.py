@@ -59,6 +59,27 @@ def test_a_report_counts_a_merged_run_once(fake_setup, tmp_path):
     assert run.directory == tmp_path / "suite" / "solver"
 
 
+def test_a_merged_run_is_counted_once_however_deep_it_lies(fake_setup, run_fake, tmp_path):
+    for index in (1, 2):
+        run_shard(fake_setup, tmp_path / "suite" / "scene-A" / "solver", f"{index}/2")
+    run_fake("idle", directory=tmp_path / "suite" / "scene-A" / "idle")
+    merge(tmp_path)
+    folders = {run.directory for run in find_runs(tmp_path / "suite")}
+    assert folders == {tmp_path / "suite" / "scene-A" / name for name in ("solver", "idle")}
+    part = tmp_path / "suite" / "scene-A" / "solver" / "shards" / "1-of-2"
+    assert [run.directory for run in find_runs(part)] == [part]  # who names a shard gets it
+    assert len(find_runs(part.parent)) == 2
+
+
+def test_before_merging_each_part_is_a_run_with_chains_missing(fake_setup, run_fake, tmp_path):
+    for index in (1, 2):
+        run_shard(fake_setup, tmp_path / "suite" / "solver", f"{index}/2")
+    run_fake("idle", directory=tmp_path / "suite" / "idle")
+    found = {run.directory.name: run.num_missing for run in find_runs(tmp_path / "suite")}
+    assert found == {"1-of-2": 3, "2-of-2": 3, "idle": 0}
+    assert len(find_runs(tmp_path / "suite" / "solver")) == 2
+
+
 def test_parts_of_unlike_runs_are_refused_and_nothing_is_written(fake_setup, tmp_path):
     run_shard(fake_setup, tmp_path / "run", "1/2")
     run_shard(fake_setup, tmp_path / "run", "2/2", max_steps=9)

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from calvinbench.envs.names import UnknownNameError
+from calvinbench.envs.tasks import TASKS
 from calvinbench.harness.suite import RunSettings, Suite, load_suite, parse_suite, shipped_suites
 
 
@@ -205,3 +206,9 @@ def test_memory_spans_vary_with_a_folder_for_each():
 def test_memory_spans_that_cannot_be_are_refused(text, words):
     with pytest.raises(ValueError, match=words):
         parse_suite("x", text, "x")
+
+
+def test_all_stands_for_all_tasks():
+    assert Suite(policy=("random",), tasks=("all",)).runs[0].tasks == TASKS
+    assert parse_suite("s", "policy: random\ntasks: all", "s.yaml").tasks == TASKS
+    assert len(TASKS) == 34

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from calvinbench.harness import statistics, tables
 from calvinbench.harness.comparison import compare
+from calvinbench.harness.description import Official
 from calvinbench.harness.labels import labels
 from calvinbench.harness.published_results import published_results
 from calvinbench.harness.table_notes import notes
@@ -154,12 +155,47 @@ def has_booktabs():
 def test_latex_compiles(runs, tmp_path):
     odd = renamed(runs[0], label=r"50%_of #1 & {x} ~ $5 \alpha^2", train="A_B")
     table = tables.to_latex([odd, renamed(runs[1], label="b", privileged=False)])
+    assert compiles(table, tmp_path)
+
+
+@pytest.mark.skipif(not has_booktabs(), reason="pdflatex with booktabs is not installed")
+def test_all_that_may_stand_below_a_table_compiles(runs, tmp_path):
+    untrained = {"policy": "untrained:x", "label": r"b_50% \~^|`<>'\"{}$&#", "privileged": False}
+    odd = [
+        many(runs[0], label="a", privileged=False),
+        many(runs[1], **untrained, unlike_training=("scene: 3_a -> 4%",)),
+    ]
+    seeds = [renamed(run, training_seed=place, training_recipe="r", label="c") for place, run in enumerate(odd)]
+    rows = published_results("ABCD->D", second_hand=True)
+    assert any("\u2192" in row.model for row in rows)
+    for some in (odd, [odd[0], odd[0]], seeds):
+        assert compiles(tables.to_latex(some, rows, compare(some)), tmp_path)
+
+
+def compiles(table, folder):
     document = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}" + table + "\\end{document}"
-    (tmp_path / "t.tex").write_text(document)
-    done = subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"], cwd=tmp_path, check=False
-    )
-    assert done.returncode == 0
+    (folder / "t.tex").write_text(document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    return subprocess.run(command, cwd=folder, check=False, capture_output=True).returncode == 0
+
+
+def test_in_latex_the_notes_are_read_below_the_table(runs):
+    fair = [many(runs[0], label=name, privileged=False) for name in ("best", "twin")]
+    first, *others = fair[1].records
+    fair[1] = replace(fair[1], records=(replace(first, completed=first.completed - 1), *others))
+    latex = tables.to_latex(fair, published_results("ABC->D")[:1], compare(fair))
+    _, below = latex.split("\\end{tabular}")
+    read = [line for line in below.splitlines() if not line.startswith("%")]
+    assert any(line.startswith("Official: no, because the scene is fake, not D") for line in read)
+    assert any(line.startswith("$\\approx$ not distinguishable from the best") for line in read)
+    assert any(line.startswith("$^{\\ddagger}$ published") for line in read)
+    assert any("Holm, 5\\%" in line for line in read)
+
+
+def test_programs_are_told_whether_a_run_is_official(runs):
+    assert tables.number_table(runs)["official"].str.startswith("no, because the scene is fake, not D").all()
+    official = renamed(runs[0], official=Official(official=True))
+    assert tables.number_table([official])["official"].tolist() == ["yes"]
 
 
 def test_the_same_records_give_the_same_table(runs):
@@ -282,3 +318,73 @@ def test_training_seeds_have_a_row_for_their_mean_in_every_form(runs):
     output = io.StringIO()
     tables.show(seeds, Console(file=output, force_terminal=True, color_system=None, width=220))
     assert "mean of 2 training seeds" in " ".join(output.getvalue().split())
+
+
+# --- tasks run alone --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run_tasks(run_fake, tmp_path):
+    """Runs each of some tasks alone: `run_tasks("solver", tasks)`; the solver is made a policy like others."""
+
+    def run(policy, tasks, label=None, **changes):
+        made = run_fake(policy, directory=tmp_path / "alone" / (label or policy), tasks=tasks, chains=2)
+        return renamed(made, privileged=False, label=label or policy, **changes)
+
+    return run
+
+
+EIGHT = (
+    *("open_drawer", "close_drawer", "move_slider_left", "move_slider_right"),
+    *("turn_on_lightbulb", "turn_off_lightbulb", "turn_on_led", "turn_off_led"),
+)
+
+
+def cells_of(markdown):
+    rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in markdown.splitlines() if "|" in line]
+    return {row[0]: row[1:] for row in rows}
+
+
+def test_many_tasks_stand_in_rows_and_policies_in_columns(run_tasks):
+    runs = [run_tasks("solver", EIGHT), run_tasks("idle", EIGHT)]
+    cells = cells_of(tables.to_markdown(runs))
+    assert cells["Method"] == ["solver", "idle"]
+    assert list(cells)[2:] == ["Train", *EIGHT, "all", "n", "errors", "steps"]
+    assert cells["turn_on_led"] == ["100.0 [15.8, 100.0]", "0.0 [0.0, 84.2]"]
+    assert cells["n"] == ["16", "16"]
+    latex = tables.to_latex(runs)
+    assert "\\begin{tabular}{lcc}" in latex
+    assert "turn\\_on\\_led & 100.0" in latex
+    output = io.StringIO()
+    tables.show(runs, Console(file=output, force_terminal=True, color_system=None, width=80))
+    assert max(map(len, output.getvalue().splitlines())) <= 80
+    assert "turn_on_led" in output.getvalue().split()
+
+
+@pytest.mark.skipif(not has_booktabs(), reason="pdflatex with booktabs is not installed")
+def test_a_table_of_many_tasks_compiles(run_tasks, tmp_path):
+    runs = [run_tasks("solver", EIGHT), run_tasks("idle", EIGHT, label="b_%")]
+    assert compiles(tables.to_latex(runs, comparison=compare(runs)), tmp_path)
+
+
+def test_few_tasks_stand_in_columns(run_tasks):
+    runs = [run_tasks("solver", EIGHT[:3]), run_tasks("idle", EIGHT[:3])]
+    assert list(tables.layout_of(runs).cells.columns[:5]) == ["Method", "Train", *EIGHT[:3]]
+
+
+@pytest.mark.parametrize("tasks", [EIGHT[:3], EIGHT])
+def test_over_all_tasks_the_best_is_bold_and_what_is_not_told_from_it_marked(run_tasks, tasks):
+    best, twin, idle = run_tasks("solver", tasks), run_tasks("solver", tasks, "twin"), run_tasks("idle", tasks)
+    almost = replace(twin, records=(*twin.records[:-1], replace(twin.records[-1], completed=0)))
+    runs = [replace(run, records=many(run, 20).records) for run in (best, idle)]
+    runs.insert(1, replace(almost, records=many(almost, 2).records + many(best, 20).records[2 * len(best.records) :]))
+    runs = [renamed(run, chains=len(run.records)) for run in runs]
+    comparison = compare(runs)
+    assert comparison.best == ("solver", "twin")
+    markdown = tables.to_markdown(runs, comparison=comparison)
+    layout = tables.layout_of(runs, comparison=comparison)
+    bold = layout.cells.to_numpy()[layout.is_best.to_numpy()].tolist()
+    assert [cell.partition(" [")[0] for cell in bold] == ["100.0"]
+    assert f"**{bold[0]}**" in markdown
+    assert [line.count(" \u2248 [") for line in markdown.splitlines() if "\u2248 [" in line] == [1]
+    assert "\u2248 not distinguishable from the best in success over all tasks, by sign flips" in markdown

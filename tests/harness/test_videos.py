@@ -12,6 +12,9 @@ from calvinbench.harness import cli, videos
 from calvinbench.harness.evaluation import evaluate
 from calvinbench.harness.videos import VideoError, VideoSettings, draw_frame
 
+A_SECOND = 30
+"""Frames for which the last picture stays."""
+
 
 @pytest.fixture
 def film(fake_setup, tmp_path):
@@ -33,7 +36,7 @@ def test_all_chains_are_filmed_from_their_first_frame_to_their_last(film, tmp_pa
     for record in run.records:
         with av.open(str(tmp_path / "videos" / f"chain_{record.chain:04d}.mp4")) as video:
             frames = list(video.decode(video=0))
-        assert len(frames) == 1 + sum(subtask.steps for subtask in record.subtasks)
+        assert len(frames) == 1 + sum(subtask.steps for subtask in record.subtasks) + A_SECOND
         assert (frames[0].width, frames[0].height) == (640, 464)
     plain = run_fake("solver", directory=tmp_path / "plain")
     assert [a.without_times() for a in run.records] == [b.without_times() for b in plain.records]
@@ -69,11 +72,11 @@ def test_a_world_that_breaks_leaves_no_torn_file(film, fake_setup):
 def test_a_film_that_cannot_be_written_is_dropped_and_its_chain_goes_on(film, tmp_path, run_fake, monkeypatch, caplog):
     draw, num_frames = videos.draw_frame, []
 
-    def draw_until_the_disk_is_full(observation, info, number, outcome):
+    def draw_until_the_disk_is_full(observation, info, number, outcome, num_subtasks):
         num_frames.append(number)
         if number == 1 and num_frames.count(1) >= 4:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return draw(observation, info, number, outcome)
+        return draw(observation, info, number, outcome, num_subtasks)
 
     monkeypatch.setattr(videos, "draw_frame", draw_until_the_disk_is_full)
     run, found = film("3")
@@ -113,6 +116,28 @@ def test_the_film_of_a_failed_try_goes_when_the_next_one_succeeds(film, tmp_path
     assert found == names(1, 2, 3, 5)
 
 
+def test_of_single_tasks_the_failures_alone_are_kept_too(film):
+    run, found = film("failures", tasks=("open_drawer", "rotate_red_block_left"), chains=2)
+    assert run.completed.tolist() == [1, 1, 0, 0]
+    assert found == names(2, 3)
+
+
+def banner_of(path):
+    """The corner in which it stands how a chain ended, in the last second of a film: one picture a frame."""
+    with av.open(str(path)) as video:
+        return [frame.to_ndarray(format="rgb24")[304:, 400:] for frame in video.decode(video=0)][-A_SECOND:]
+
+
+@pytest.mark.parametrize(("policy", "chain"), [("solver", 1), ("raises", 1)])
+def test_how_a_chain_failed_is_shown_for_a_second(film, tmp_path, policy, chain):
+    run, _ = film("failures", policy)
+    assert run.records[chain].outcome == ("errored" if policy == "raises" else "timed_out")
+    shown = banner_of(tmp_path / "videos" / f"chain_{chain:04d}.mp4")
+    inked = [(picture[..., 0].astype(int) - picture[..., 2] > 120).sum() for picture in shown]  # vermilion on white
+    assert len(inked) == A_SECOND
+    assert min(inked) > 50
+
+
 def info(**changes):
     return {"instruction": "open the drawer", "task": "open_drawer", "subtask": 1, "subtask_steps": 7} | changes
 
@@ -127,6 +152,24 @@ def test_a_frame_has_both_pictures_and_words():
     assert (header < 128).any()
     other = draw_frame({"rgb_static": red, "rgb_gripper": blue[:84, :84]}, info(instruction="close it"), 12, "")
     assert (other[:64] != header).any()
+
+
+@pytest.mark.parametrize("times", [1, 3, 5, 8, 40])
+def test_a_sentence_of_any_length_stays_above_the_pictures(times):
+    white = np.full((200, 200, 3), 255, np.uint8)
+    sentence = " ".join(["push the pink block"] * times)
+    frame = draw_frame({"rgb_static": white, "rgb_gripper": white}, info(instruction=sentence), 12, "")
+    assert (frame[:, -4:] == 255).all()  # nothing runs off the frame
+    assert (frame[40:42] == 255).all()  # nor into the line below
+    assert (frame[:40] < 128).any()
+
+
+def test_a_frame_says_which_of_how_many_subtasks_it_is_of():
+    white = np.full((200, 200, 3), 255, np.uint8)
+    observation = {"rgb_static": white, "rgb_gripper": white}
+    of_five, of_one = (draw_frame(observation, info(subtask=0), 0, "", count) for count in (5, 1))
+    assert (of_five[40:64] != of_one[40:64]).any()
+    assert (of_five[:40] == of_one[:40]).all()
 
 
 @pytest.mark.parametrize(("outcome", "channel"), [("solved", 1), ("timed_out", 0)])
@@ -152,4 +195,4 @@ def test_the_command_films(tmp_path, capsys):
     assert "all, failures or a number" in capsys.readouterr().err
     assert cli.main([*words, "all"]) == 0
     with av.open(str(tmp_path / "random" / "videos" / "chain_0000.mp4")) as video:
-        assert len(list(video.decode(video=0))) == 4
+        assert len(list(video.decode(video=0))) == 4 + A_SECOND
