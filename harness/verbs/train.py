@@ -75,6 +75,8 @@ class Train:
     """Factor of the gripper's loss where its label changes. Default: 1."""
     window_size: _Count = None
     """Frames of a window. Default: 8."""
+    window_stride: _Count = None
+    """Frames between the starts of windows; 1 for RoboVLMs' epochs. Default: as many windows as cover the data once."""
     static_shift: _Count = None
     """Pixels of 200 by which the static camera's pictures are shifted at random. Default: 10."""
     gripper_shift: _Count = None

@@ -177,8 +177,29 @@ def test_what_is_trained_is_told_before_it_is(folder, tmp_path, monkeypatch):
     assert rows["head"][0].strip() == rows["head"][1].strip() != "0"
     counts = {name: int(cells[0].replace(",", "")) for name, cells in rows.items() if name in (*GROUPS, "all")}
     assert counts.pop("all") == sum(counts.values())
-    assert "6 demonstrations, 39 frames, 15 windows of 3 frames. Effective batch: 2 windows x 1 accumulated" in text
-    assert "2 steps, 7 an epoch. Memory window:3, without proprioception." in text
+    assert (
+        "6 demonstrations, 39 frames, 15 windows of 3 frames, as many as cover them once, which reach 100% of" in text
+    )
+    assert "of the frames. Effective batch: 2 windows x 1 accumulated" in text
+    assert "2 steps, 7 an epoch (each window once). Memory window:3, without proprioception." in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"window_stride": 1}, "27 windows of 3 frames, one every frame, which reach 100% of the frames."),
+        ({"window_stride": 4}, "9 windows of 3 frames, one every 4 frames, which reach 69.2% of the frames."),
+        (
+            {"policy": POLICY.replace("window:3", "unbounded"), "window_size": 5},
+            "6 windows of at most 5 frames, from the start of each, which reach 74.4% of the frames.",
+        ),
+    ],
+)
+def test_how_windows_are_cut_and_what_they_reach_is_told(folder, tmp_path, monkeypatch, changes, words):
+    told = []
+    monkeypatch.setattr(training.Trainer, "run", lambda *_: None)
+    train(make_call(said(folder, tmp_path, **changes, warmup_epochs=0)), told.append)
+    assert words in told[0]
 
 
 @pytest.mark.parametrize(
@@ -209,6 +230,18 @@ def test_other_data_in_the_same_folder_is_refused(folder, trained, tmp_path):
     write_data(tmp_path / "data", lengths=(5, 9, 7))
     with pytest.raises(TrainingMismatchError, match="demonstrations was 6 and is now 3; frames was 39 and is now 21"):
         again(said(folder, trained, data=str(tmp_path / "data")))
+
+
+def test_a_training_that_is_older_than_the_stride_goes_on_without_one_and_with_none_other(folder, tmp_path):
+    again(said(folder, tmp_path))
+    file = tmp_path / "training.json"
+    older = json.loads(file.read_text())
+    del older["settings"]["optimization"]["window_stride"]
+    file.write_text(json.dumps(older))
+    with pytest.raises(TrainingMismatchError, match="window_stride was null and is now 1"):
+        again(said(folder, tmp_path, max_steps=4, window_stride=1))
+    again(said(folder, tmp_path, max_steps=4))
+    assert [line.step for line in read_log(tmp_path)] == [2, 4]
 
 
 def test_what_does_not_change_the_steps_may_be_changed_on_the_way(folder, tmp_path):

@@ -322,6 +322,18 @@ def test_the_same_settings_train_the_same_weights_and_another_seed_others(traine
     assert not all(torch.equal(weight, runs[2][name]) for name, weight in runs[0].items())
 
 
+def test_windows_by_a_stride_go_on_where_they_were_stopped(trainer):
+    """27 windows in steps of 2: 13 an epoch, so that the second sitting goes over into the next one."""
+    whole = trainer(max_steps=15, window_stride=1)
+    whole.run()
+    stopped = trainer(max_steps=11, window_stride=1)
+    stopped.run()
+    going_on = trainer(out=stopped.training.settings.out, max_steps=15, window_stride=1)
+    assert going_on.progress.step == 11
+    going_on.run()
+    assert all(torch.equal(weight, weights_of(going_on)[name]) for name, weight in weights_of(whole).items())
+
+
 def test_nothing_to_train_is_refused(data, tmp_path, trainer):
     training = make_training(data, tmp_path)
     training.model.requires_grad_(False)
