@@ -11,6 +11,7 @@ from calvinbench.harness import clock
 from calvinbench.harness.provenance import this_session
 from calvinbench.harness.run_directory import locked_folder, make_folder, write_text_atomically
 from calvinbench.harness.training_call import TrainingCall, TrainingCallError
+from calvinbench.harness.training_idle import refuse_idle
 from calvinbench.harness.training_report import ChainEvaluator, FigureWriter, TensorBoardWriter, TrainingProgress
 from calvinbench.harness.workers import make_policy_by_spec
 from calvinbench.policies.demonstrations.demonstrations import DataError, Demonstrations
@@ -76,6 +77,7 @@ def train(call: TrainingCall, tell: Callable[[str], None], subscribers: Sequence
         accelerator.num_processes,
     )
     _require_batch(call, training)
+    refuse_idle(call, training)
     with ExitStack() as held:
         if accelerator.is_main_process:
             make_folder(settings.out)

@@ -82,7 +82,7 @@ class Train:
     gripper_shift: _Count = None
     """Pixels of 84 for the gripper camera's. Default: 4."""
     same_shift_in_window: _Switch = None
-    """Whether all frames of a window are shifted alike. Default: false."""
+    """Whether all frames of a window are shifted alike. Default: true."""
     num_workers: _Count = None
     """Processes that read data ahead. Default: 0."""
     seed: _Count = None
@@ -135,7 +135,7 @@ class Train:
         from calvinbench.policies.training.failures import TrainingError
 
         said = {} if self.configuration is None else read_configuration(self.configuration)
-        call = make_call(said | self._flags())
+        call = make_call(self._flags(), said)
         try:
             with standard_output_for_results():
                 training = train(call, tell)

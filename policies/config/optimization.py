@@ -65,7 +65,7 @@ class OptimizationSettings:
     window_stride: int | None = None
     static_shift: int = 10
     gripper_shift: int = 4
-    same_shift_in_window: bool = False
+    same_shift_in_window: bool = True
     num_workers: int = 0
     seed: int = 0
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from calvinbench.policies.backbones.random_weights import weights_from
-from calvinbench.policies.demonstrations.demonstrations import Demonstrations
+from calvinbench.policies.demonstrations.demonstrations import DataError, Demonstrations
 from calvinbench.policies.demonstrations.windows import Windows, WindowSettings
 from calvinbench.policies.policy_config import PolicyConfig
 from calvinbench.policies.trainable import TrainableParts, apply_trainable_parts
@@ -117,6 +117,7 @@ def prepare(
         resample=model.backbone.resample,
     )
     tasks = settings.tasks or None
+    _require_tasks(settings, training)
     windows = Windows(training, cut, tasks)
     _require_reach(windows, config, optimization.window_size)
     plain = replace(cut, static_shift=0, gripper_shift=0, paraphrases=None)
@@ -173,6 +174,17 @@ def window_settings(settings: TrainingSettings, config: PolicyConfig, chunk_leng
         same_shift_in_window=optimization.same_shift_in_window,
         seed=optimization.seed,
     )
+
+
+def _require_tasks(settings: TrainingSettings, data: Demonstrations) -> None:
+    """Refuses tasks that the data do not have; a validation split may be too small for all of them."""
+    missing = [task for task in settings.tasks if task not in {annotation.task for annotation in data.annotations}]
+    if missing:
+        raise DataError(
+            f"expected demonstrations of each of the tasks to train on in '{data.description.path}', found none of "
+            f"{', '.join(missing)}. Leave them out of --tasks, or record some: calvinbench data check shows what "
+            "there is."
+        )
 
 
 def _require_reach(windows: Windows, config: PolicyConfig, window_size: int) -> None:

@@ -285,6 +285,53 @@ def test_a_product_that_is_not_the_effective_batch_size_is_refused(folder, tmp_p
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"gripper_shift": 2},
+            "no 'gripper_shift', got 2: it does nothing, for the policy sees the static camera alone",
+        ),
+        (
+            {"same_shift_in_window": False, "static_shift": 0},
+            "no 'same_shift_in_window', got False: it does nothing, for pictures are not shifted",
+        ),
+        ({"max_steps": 36}, "max_steps of at most max_epochs x steps an epoch, 5 x 7 = 35, got 36"),
+        (
+            {"window_stride": 1, "policy": POLICY.replace("window:3", "unbounded"), "window_size": 9},
+            "no 'window_stride', got 1: it does nothing",
+        ),
+        ({"tasks": ["open_drawer", "stack_block"]}, "each of the tasks to train on in .* found none of stack_block"),
+        ({"policy": f"{POLICY},memory_reset=chain"}, "expected memory_reset=subtask"),
+    ],
+)
+def test_what_does_nothing_with_the_policy_and_the_data_is_refused(folder, tmp_path, changes, words):
+    blocks = {"use_hand_rgb": False, "window_size": 3, "act_head": {"hidden_size": 16, "num_layers": 1}}
+    file = tmp_path / "blocks.json"
+    file.write_text(json.dumps(blocks))
+    static = f"untrained:cnn,config={file},chunk_length=4"
+    keys = said(folder, tmp_path / "out", **{"policy": static} | changes)
+    with pytest.raises(ValueError, match=words):
+        again(keys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_static_policy_out_of_a_file_or_a_checkpoint_is_trained_without_shifts_of_the_other_camera(folder, tmp_path):
+    static = f"{POLICY},cameras=static"
+    again(said(folder, tmp_path / "first", static, gripper_shift=0))
+    checkpoint = {"policy": f"checkpoint:{tmp_path / 'first' / 'checkpoint'}"}
+    again(said(folder, tmp_path / "second") | checkpoint)
+    with pytest.raises(TrainingCallError, match="no 'gripper_shift', got 3"):
+        again(said(folder, tmp_path / "third") | checkpoint | {"gripper_shift": 3})
+
+
+def test_epochs_said_by_a_flag_take_the_place_of_the_configurations_steps(folder, tmp_path):
+    AcceleratorState._reset_state(reset_partial_state=True)
+    configuration = said(folder, tmp_path / "out", max_steps=100, max_epochs=100)
+    made = train(make_call({"max_epochs": 1}, configuration), lambda words: None)
+    assert made.num_steps == 7
+
+
 def test_data_without_a_validation_split_is_told_what_to_do(folder, tmp_path):
     write_data(tmp_path / "data")
     (tmp_path / "data" / "validation").rename(tmp_path / "elsewhere")
