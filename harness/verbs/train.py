@@ -128,10 +128,16 @@ class Train:
 
     def execute(self) -> int:
         """Trains, and tells where the checkpoint is."""
-        from accelerate import PartialState
+        from calvinbench.harness.training_call import TrainingCallError, make_call, read_configuration
 
+        try:
+            from accelerate import PartialState
+        except ImportError as error:
+            raise TrainingCallError(
+                "expected accelerate, with which training steps, found none: pip install 'calvinbench[train]', or "
+                "'.[train]' from a checkout."
+            ) from error
         from calvinbench.harness.training import train
-        from calvinbench.harness.training_call import make_call, read_configuration
         from calvinbench.policies.training.failures import TrainingError
 
         said = {} if self.configuration is None else read_configuration(self.configuration)

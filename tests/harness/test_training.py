@@ -353,6 +353,13 @@ def test_a_configuration_in_yaml_and_flags_over_it(folder, tmp_path, capsys):
     assert "learning_rate was 0.001 and is now 1.0" in capsys.readouterr().err
 
 
+def test_without_the_packages_of_training_it_is_said_which_to_install(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    assert cli.main(["train", *flags(said(folder, tmp_path / "out"))]) == 2
+    assert "found none: pip install 'calvinbench[train]', or '.[train]' from a checkout." in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_checkpoint_is_trained_on(folder, trained, tmp_path):
     keys = said(folder, tmp_path) | {"policy": f"checkpoint:{trained / 'checkpoint'}"}
     again(keys | {"learning_rate": 1e-12})
