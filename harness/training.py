@@ -11,6 +11,7 @@ from calvinbench.harness import clock
 from calvinbench.harness.provenance import this_session
 from calvinbench.harness.run_directory import locked_folder, make_folder, write_text_atomically
 from calvinbench.harness.training_call import TrainingCall, TrainingCallError
+from calvinbench.harness.training_idle import refuse_idle
 from calvinbench.harness.training_report import ChainEvaluator, FigureWriter, TensorBoardWriter, TrainingProgress
 from calvinbench.harness.workers import make_policy_by_spec
 from calvinbench.policies.demonstrations.demonstrations import DataError, Demonstrations
@@ -34,6 +35,10 @@ _MAY_DIFFER = (
     *("settings.trainable.gradient_checkpointing", "policy.trainable.gradient_checkpointing"),
 )
 """What a training may change on its way."""
+
+
+_OF_OLDER_VERSIONS = {"window_stride": None}
+"""Settings of the optimisation that older versions did not write down, and what they did."""
 
 
 class TrainingMismatchError(ValueError):
@@ -72,6 +77,7 @@ def train(call: TrainingCall, tell: Callable[[str], None], subscribers: Sequence
         accelerator.num_processes,
     )
     _require_batch(call, training)
+    refuse_idle(call, training)
     with ExitStack() as held:
         if accelerator.is_main_process:
             make_folder(settings.out)
@@ -121,6 +127,18 @@ def _require_batch(call: TrainingCall, training: Training) -> None:
         )
 
 
+def _windows_in_words(training: Training) -> str:
+    """How windows are cut, and what they reach."""
+    size, stride = training.settings.optimization.window_size, training.settings.optimization.window_stride
+    if training.config.memory.span == "unbounded":
+        cut = f"at most {size} frames, from the start of each"
+    elif stride is None:
+        cut = f"{size} frames, as many as cover them once"
+    else:
+        cut = f"{size} frames, one every {'frame' if stride == 1 else f'{stride} frames'}"
+    return f"{cut}, which reach {100 * training.windows.reach:.3g}% of the frames"
+
+
 def _in_words(training: Training) -> str:
     """What is about to be trained, on what, by which steps."""
     from tabulate import tabulate
@@ -133,9 +151,10 @@ def _in_words(training: Training) -> str:
     table = tabulate(rows, ("parameters of", "all", "trained"), "github", intfmt=",")
     return (
         f"{table}\n\n{len(windows.annotations)} demonstrations, {windows.num_frames} frames, {len(windows)} windows of "
-        f"{training.settings.optimization.window_size} frames. Effective batch: {plan.batch_size} windows x "
+        f"{_windows_in_words(training)}. Effective batch: {plan.batch_size} windows x "
         f"{plan.accumulation_steps} accumulated x {plan.num_processes} processes = {plan.effective_batch_size}. "
-        f"{training.num_steps} steps, {plan.steps_per_epoch} an epoch. Memory {training.config.memory.span}, "
+        f"{training.num_steps} steps, {plan.steps_per_epoch} an epoch (each window once). Memory "
+        f"{training.config.memory.span}, "
         f"{'with' if training.config.proprioception else 'without'} proprioception."
     )
 
@@ -151,6 +170,7 @@ def _describe(settings: TrainingSettings, training: Training) -> None:
     sessions: list[dict[str, Any]] = []
     if file.exists() and has_state(settings.out):
         before = json.loads(file.read_text("utf-8"))
+        before["settings"]["optimization"] = _OF_OLDER_VERSIONS | before["settings"]["optimization"]
         sessions = before["sessions"]
         differing = _differences({key: before[key] for key in _COMPARED}, {key: now[key] for key in _COMPARED})
         if differing:

@@ -1,12 +1,12 @@
 """What `calvinbench train` is told: flags laid over a configuration (YAML), laid over a JSON file of the seed's blocks.
 
 A flag, a key of the configuration and a field of the settings that mean one thing are spelled alike. A key that is not
-known, or that would do nothing beside the others, is refused.
+known, or that would do nothing beside the others or with the policy and the data (`training_idle`), is refused.
 """
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
 from types import NoneType
@@ -28,6 +28,7 @@ SETTINGS_KEYS = ("policy", "data", "out", "tasks", *_PLAIN_KEYS)
 CALL_KEYS = ("evaluate_every", "evaluate_chains", "evaluate_worlds", "device", "effective_batch_size")
 KEYS = (*SETTINGS_KEYS, *TRAINABLE_KEYS, *OPTIMIZATION_KEYS, *CALL_KEYS)
 """Every key of a configuration, and every flag of `train` but `--json`."""
+_PARTS = ("train_vision", "train_connector", "train_text_embedding")
 _TRAINED_KINDS = ("untrained", "checkpoint")
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", NoneType: "nothing"}
 
@@ -47,6 +48,7 @@ class TrainingCall:
         evaluate_worlds: Worlds stepped at once.
         device: `"auto"` or `"cpu"`.
         effective_batch_size: What micro-batch x accumulation x processes must be; None for whatever it is.
+        said: The keys that were said, and what; the other settings are as they are by default.
     """
 
     settings: TrainingSettings
@@ -55,6 +57,7 @@ class TrainingCall:
     evaluate_worlds: int = 1
     device: str = "auto"
     effective_batch_size: int | None = None
+    said: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.evaluate_every < 0 or self.evaluate_every % self.settings.save_every:
@@ -106,16 +109,19 @@ def read_configuration(name_or_path: str) -> dict[str, Any]:
     return content
 
 
-def make_call(said: Mapping[str, Any]) -> TrainingCall:
+def make_call(flags: Mapping[str, Any], configuration: Mapping[str, Any] | None = None) -> TrainingCall:
     """Makes a training's settings of keys.
 
     Args:
-        said: Values by key, see `KEYS`; those of flags laid over those of a configuration.
+        flags: Values by key, see `KEYS`.
+        configuration: Values by key that they are laid over.
 
     Raises:
         TrainingCallError: A key is missing, does nothing, or contradicts another.
         ValueError: A value is out of its range.
     """
+    below = configuration or {}
+    said = {**below, **flags}
     for key in ("policy", "data", "out"):
         if said.get(key) is None:
             raise TrainingCallError(f"expected --{key}, or '{key}' in a configuration, got none.")
@@ -135,8 +141,12 @@ def make_call(said: Mapping[str, Any]) -> TrainingCall:
         trainable=replace(trainable, **_values(said, TrainableParts, TRAINABLE_KEYS)),
         **_values(said, TrainingSettings, _PLAIN_KEYS),
     )
-    call = TrainingCall(settings, **_values(said, TrainingCall, CALL_KEYS))
+    given = {key: value for key, value in said.items() if value is not None}
+    if "max_epochs" in flags and "max_steps" not in flags:
+        given.pop("max_steps", None)  # a length that was said later takes the place of the configuration's
+    call = TrainingCall(settings, **_values(said, TrainingCall, CALL_KEYS), said=given)
     _refuse_idle(said, of_policy, call)
+    _refuse_following_parts(said, settings.trainable, (below, asdict(trainable)))
     return call
 
 
@@ -168,7 +178,7 @@ def _value(key: str, value: Any, kinds: tuple[Any, ...]) -> Any:
 def _refuse_idle(said: Mapping[str, Any], of_policy: Mapping[str, str], call: TrainingCall) -> None:
     """Refuses what was said and would do nothing."""
     settings, optimization, trainable = call.settings, call.settings.optimization, call.settings.trainable
-    parts = (trainable.train_vision, trainable.train_connector, trainable.train_text_embedding)
+    parts = tuple(getattr(trainable, part) for part in _PARTS)
     if "device" in of_policy:
         raise TrainingCallError(
             f"expected no device in the policy's spec, got '{of_policy['device']}': training chooses it. Say --device."
@@ -183,13 +193,27 @@ def _refuse_idle(said: Mapping[str, Any], of_policy: Mapping[str, str], call: Tr
         "evaluate_chains": (call.evaluate_every == 0, "evaluate_every is 0"),
         "evaluate_worlds": (call.evaluate_every == 0, "evaluate_every is 0"),
         "backbone_learning_rate": (trainable.freeze_backbone and True not in parts, "freeze_backbone is true"),
-        "gripper_shift": (of_policy.get("cameras") == "static", "the policy sees the static camera alone"),
         "same_shift_in_window": (
-            not optimization.static_shift and not optimization.gripper_shift,
-            "pictures are not shifted",
+            (not optimization.static_shift and not optimization.gripper_shift) or optimization.window_size == 1,
+            "a window has one frame" if optimization.window_size == 1 else "pictures are not shifted",
         ),
         "gripper_change_weight": (optimization.gripper_loss_ratio == 0, "gripper_loss_ratio is 0"),
     }
     for key, (is_idle, reason) in idle.items():
         if is_idle and said.get(key) is not None:
             raise TrainingCallError(f"expected no '{key}', got {said[key]!r}: it does nothing, for {reason}.")
+
+
+def _refuse_following_parts(
+    said: Mapping[str, Any], trainable: TrainableParts, below: tuple[Mapping[str, Any], ...]
+) -> None:
+    """Refuses a part's setting that says what is so without it, unless it undoes what it was laid over."""
+    follows = not trainable.freeze_backbone and not trainable.lora_enable
+    if trainable.freeze_backbone:
+        reason = "freeze_backbone is true"
+    else:
+        reason = "lora_enable is true" if trainable.lora_enable else "the whole VLM is trained"
+    for part in _PARTS:
+        undoes = any(keys.get(part) is not None and keys[part] is not said.get(part) for keys in below)
+        if said.get(part) is follows and not undoes:
+            raise TrainingCallError(f"expected no '{part}', got {follows}: it does nothing, for {reason}.")

@@ -75,12 +75,14 @@ class Train:
     """Factor of the gripper's loss where its label changes. Default: 1."""
     window_size: _Count = None
     """Frames of a window. Default: 8."""
+    window_stride: _Count = None
+    """Frames between the starts of windows; 1 for RoboVLMs' epochs. Default: as many windows as cover the data once."""
     static_shift: _Count = None
     """Pixels of 200 by which the static camera's pictures are shifted at random. Default: 10."""
     gripper_shift: _Count = None
     """Pixels of 84 for the gripper camera's. Default: 4."""
     same_shift_in_window: _Switch = None
-    """Whether all frames of a window are shifted alike. Default: false."""
+    """Whether all frames of a window are shifted alike. Default: true."""
     num_workers: _Count = None
     """Processes that read data ahead. Default: 0."""
     seed: _Count = None
@@ -126,14 +128,20 @@ class Train:
 
     def execute(self) -> int:
         """Trains, and tells where the checkpoint is."""
-        from accelerate import PartialState
+        from calvinbench.harness.training_call import TrainingCallError, make_call, read_configuration
 
+        try:
+            from accelerate import PartialState
+        except ImportError as error:
+            raise TrainingCallError(
+                "expected accelerate, with which training steps, found none: pip install 'calvinbench[train]', or "
+                "'.[train]' from a checkout."
+            ) from error
         from calvinbench.harness.training import train
-        from calvinbench.harness.training_call import make_call, read_configuration
         from calvinbench.policies.training.failures import TrainingError
 
         said = {} if self.configuration is None else read_configuration(self.configuration)
-        call = make_call(said | self._flags())
+        call = make_call(self._flags(), said)
         try:
             with standard_output_for_results():
                 training = train(call, tell)

@@ -33,6 +33,8 @@ class OptimizationSettings:
         gripper_loss_ratio: Weight of the gripper's loss (`losses.chunk_loss`).
         gripper_change_weight: Factor of the gripper's loss at actions at which the gripper's label changes.
         window_size: Frames of a training window.
+        window_stride: Frames between the starts of windows (`demonstrations.windows.WindowSettings.stride`), which says
+            how many windows an epoch has; None for as many as cover the data once.
         static_shift: Pixels by which pictures of the static camera are shifted at random, at most.
         gripper_shift: The same for the gripper's.
         same_shift_in_window: Whether all frames of a window are shifted alike.
@@ -60,9 +62,10 @@ class OptimizationSettings:
     gripper_loss_ratio: float = 0.01
     gripper_change_weight: float = 1.0
     window_size: int = 8
+    window_stride: int | None = None
     static_shift: int = 10
     gripper_shift: int = 4
-    same_shift_in_window: bool = False
+    same_shift_in_window: bool = True
     num_workers: int = 0
     seed: int = 0
 
@@ -76,8 +79,10 @@ class OptimizationSettings:
         for name in ("batch_size", "gradient_accumulation_steps", "max_epochs", "window_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}.")
-        if self.max_steps is not None and self.max_steps < 1:
-            raise ValueError(f"expected max_steps of at least 1, or None, got {self.max_steps}.")
+        for name in ("max_steps", "window_stride"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise ValueError(f"expected {name} of at least 1, or None, got {number}.")
         not_negative = ("weight_decay", "warmup_epochs", "warmup_steps", "gripper_loss_ratio", "static_shift")
         for name in (*not_negative, "gripper_shift", "num_workers", "seed"):
             if not getattr(self, name) >= 0:

@@ -6,7 +6,15 @@ from calvinbench.envs.names import require_name
 from calvinbench.policies.config.keys import ConfigBlockError, ConfigKeys
 from calvinbench.policies.config.optimization import PRECISIONS, OptimizationSettings
 
-_ROBOVLMS = OptimizationSettings(gradient_accumulation_steps=1, warmup_epochs=0.0, precision="fp32")
+_ROBOVLMS = OptimizationSettings(
+    gradient_accumulation_steps=1,
+    warmup_epochs=0.0,
+    precision="fp32",
+    window_stride=1,
+    static_shift=0,
+    gripper_shift=0,
+    same_shift_in_window=True,
+)
 """What RoboVLMs does where its file does not say."""
 _PRECISIONS_THERE = {
     **dict.fromkeys(("32", "32-true", "float32"), "fp32"),
@@ -39,9 +47,10 @@ def read_optimization(keys: ConfigKeys, *, is_robovlms: bool) -> OptimizationSet
         ),
         "max_epochs": keys.count("trainer.max_epochs"),
         "gripper_loss_ratio": keys.number("arm_gripper_loss_ratio"),
-        "static_shift": keys.count("train_dataset.rgb_pad", minimum=0),
-        "gripper_shift": keys.count("train_dataset.gripper_pad", minimum=0),
+        "static_shift": _read_shift(keys, "train_dataset.rgb_pad"),
+        "gripper_shift": _read_shift(keys, "train_dataset.gripper_pad"),
         "same_shift_in_window": keys.flag("train_dataset.traj_cons"),
+        "window_stride": keys.count("train_dataset.skip_frames"),
         "num_workers": keys.count("num_workers", minimum=0),
         "seed": keys.count("seed", minimum=0),
         **_read_batches(keys, default),
@@ -54,6 +63,12 @@ def read_optimization(keys: ConfigKeys, *, is_robovlms: bool) -> OptimizationSet
     _read_optimizer(keys, said["weight_decay"] or default.weight_decay)
     fields = {name: getattr(default, name) for name in OptimizationSettings.__slots__}
     return OptimizationSettings(**(fields | {name: value for name, value in said.items() if value is not None}))
+
+
+def _read_shift(keys: ConfigKeys, key: str) -> int | None:
+    """Pixels; -1 is RoboVLMs' word for none."""
+    pixels = keys.count(key, minimum=-1)
+    return None if pixels is None else max(pixels, 0)
 
 
 def _one_of(keys: ConfigKeys, kind: str, what: str, *names: str) -> Any:

@@ -28,6 +28,9 @@ class WindowSettings:
         num_frames: Frames of a window.
         from_start: Whether each window begins where its annotation does, for a memory that is never cut: what the head
             remembers is then all that it has seen. Longer annotations are cut off at `num_frames`.
+        stride: Frames between the starts of windows that lie whole within an annotation, the first at its first frame;
+            1 for RoboVLMs' windows, and as there, annotations shorter than a window have none. None for as many
+            windows as cover an annotation, anew at random in each epoch, a shorter annotation's padded.
         chunk_length: Actions of a label.
         cameras: Which cameras' pictures are read.
         reads_robot: Whether `robot_obs` is read.
@@ -44,6 +47,7 @@ class WindowSettings:
     num_frames: int
     chunk_length: int
     from_start: bool = False
+    stride: int | None = None
     cameras: tuple[str, ...] = ("static", "gripper")
     reads_robot: bool = False
     input_sizes: Mapping[str, int] | None = None
@@ -118,6 +122,13 @@ class Windows:
                 f"'{demonstrations.description.path}', found none. Look at it: calvinbench data check."
             )
         self._parts = np.array([self._num_parts(a) for a in self._annotations])
+        if not self._parts.any():
+            raise DataError(
+                f"expected annotations of at least a window's {settings.num_frames} frames in "
+                f"'{demonstrations.description.path}', got none of more than "
+                f"{max(a.num_frames for a in self._annotations)}. Take a smaller window, or no window_stride, with "
+                "which shorter annotations are padded."
+            )
         sizes = demonstrations.description.picture_sizes
         native = {"static": settings.static_shift, "gripper": settings.gripper_shift}
         self._shifts = {camera: round(native[camera] * sizes[camera] / NATIVE_SIZES[camera]) for camera in native}
@@ -135,6 +146,12 @@ class Windows:
     def num_frames(self) -> int:
         """Frames of all annotations."""
         return sum(a.num_frames for a in self._annotations)
+
+    @property
+    def reach(self) -> float:
+        """Share of the annotations' frames that lie in windows, in 0..1; the others are never trained on."""
+        pairs = zip(self._annotations, self._parts.tolist(), strict=True)
+        return sum(self._num_reached(annotation, parts) for annotation, parts in pairs) / self.num_frames
 
     def order(self, epoch: int) -> list[WindowKey]:
         """The keys of an epoch, shuffled."""
@@ -184,14 +201,30 @@ class Windows:
         )
 
     def _num_parts(self, annotation: Annotation) -> int:
-        return 1 if self._settings.from_start else math.ceil(annotation.num_frames / self._settings.num_frames)
+        settings = self._settings
+        if settings.from_start:
+            return 1
+        if settings.stride is None:
+            return math.ceil(annotation.num_frames / settings.num_frames)
+        return max((annotation.num_frames - settings.num_frames) // settings.stride + 1, 0)
+
+    def _num_reached(self, annotation: Annotation, parts: int) -> int:
+        """Frames of an annotation that its windows have."""
+        settings = self._settings
+        if settings.from_start:
+            return min(annotation.num_frames, settings.num_frames)
+        if settings.stride is None:
+            return annotation.num_frames
+        return max(parts - 1, 0) * min(settings.stride, settings.num_frames) + min(parts, 1) * settings.num_frames
 
     def _offset(self, annotation: Annotation, part: int, generator: np.random.Generator) -> int:
-        """Where a window begins within its annotation: spread evenly, and more often at either end.
+        """Where a window begins within its annotation: by the stride, or spread evenly, and more often at either end.
 
         Else hardly a window would have the first frame or the last. So frames are in as many windows at the ends as in
         the middle: the outermost half as often, those a window's length further in up to half as often again.
         """
+        if self._settings.stride is not None:
+            return part * self._settings.stride
         spare = annotation.num_frames - self._settings.num_frames
         if self._settings.from_start or spare <= 0:
             return 0

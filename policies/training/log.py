@@ -25,9 +25,11 @@ class LogLine:
         gripper_loss: Binary cross-entropy, before its ratio.
         gripper_accuracy: Share of actions whose gripper would do what the label says.
         learning_rate: Of the last step.
-        gradient_norm: Mean, before clipping.
+        gradient_norm: Mean, before clipping; None where all steps were skipped.
         validation_loss: The loss on the validation split, where it was taken at this step; None elsewhere.
         average_length: Of chains run with the policy at this step; None where none were.
+        skipped_steps: Steps since the line before whose gradient was not finite in fp16: they changed no weight, and
+            the rate's schedule did not move.
     """
 
     step: int
@@ -40,9 +42,10 @@ class LogLine:
     gripper_loss: float
     gripper_accuracy: float
     learning_rate: float
-    gradient_norm: float
+    gradient_norm: float | None
     validation_loss: float | None = None
     average_length: float | None = None
+    skipped_steps: int = 0
 
 
 _NAMES = tuple(field.name for field in fields(LogLine))
@@ -111,9 +114,12 @@ def read_log(folder: Path) -> list[LogLine]:
 def _line_of(row: dict[str, str]) -> LogLine:
     values: dict[str, int | float | None] = {}
     for field in fields(LogLine):
+        if field.name == "skipped_steps" and field.name not in row:
+            continue  # files of older versions do not have it
         text = row[field.name]
-        if field.name in ("step", "windows", "frames"):
+        if field.name in ("step", "windows", "frames", "skipped_steps"):
             values[field.name] = int(text)
         else:
-            values[field.name] = None if text == "" and field.default is None else float(text)
+            is_missing = text == "" and field.name in ("gradient_norm", "validation_loss", "average_length")
+            values[field.name] = None if is_missing else float(text)
     return LogLine(**values)  # type: ignore[arg-type]

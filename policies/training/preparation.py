@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from calvinbench.policies.backbones.random_weights import weights_from
-from calvinbench.policies.demonstrations.demonstrations import Demonstrations
+from calvinbench.policies.demonstrations.demonstrations import DataError, Demonstrations
 from calvinbench.policies.demonstrations.windows import Windows, WindowSettings
 from calvinbench.policies.policy_config import PolicyConfig
 from calvinbench.policies.trainable import TrainableParts, apply_trainable_parts
@@ -52,6 +52,9 @@ class Training:
         Args:
             step: Optimiser steps.
         """
+        optimization = asdict(self.settings.optimization)
+        if optimization["window_stride"] is None:
+            del optimization["window_stride"]  # recipes are older than it, and stay what they were
         content = {
             "policy": re.sub(r",seed=[^,]*", "", self.settings.policy),
             "data": self.notes["data"],
@@ -61,7 +64,7 @@ class Training:
             "trainable": asdict(self.settings.trainable),
             "optimization": {
                 name: value
-                for name, value in asdict(self.settings.optimization).items()
+                for name, value in optimization.items()
                 if name not in ("seed", "batch_size", "gradient_accumulation_steps", "num_workers")
             },
             "effective_batch_size": self.plan.effective_batch_size,
@@ -114,7 +117,9 @@ def prepare(
         resample=model.backbone.resample,
     )
     tasks = settings.tasks or None
+    _require_tasks(settings, training)
     windows = Windows(training, cut, tasks)
+    _require_reach(windows, config, optimization.window_size)
     plain = replace(cut, static_shift=0, gripper_shift=0, paraphrases=None)
     plan = BatchPlan(len(windows), optimization.batch_size, optimization.gradient_accumulation_steps, num_processes)
     name, details = Path(training.description.path).name, training.description.details
@@ -141,8 +146,14 @@ def window_settings(settings: TrainingSettings, config: PolicyConfig, chunk_leng
     begin where the subtask does; a head without memory on windows that begin anywhere.
 
     Raises:
-        ValueError: The window's size is not that of the memory.
+        ValueError: The window's size is not that of the memory, or the memory is kept across subtasks.
     """
+    if config.memory.reset != "subtask":
+        raise ValueError(
+            f"expected memory_reset=subtask in a policy that is trained, got {config.memory.reset}: windows lie within "
+            "one subtask, so that a memory kept across subtasks is none that it was trained with. Say it when chains "
+            "are run: run --policy checkpoint:FOLDER,memory_reset=chain."
+        )
     optimization = settings.optimization
     kind, _, number = config.memory.span.partition(":")
     num_frames = optimization.window_size
@@ -155,6 +166,7 @@ def window_settings(settings: TrainingSettings, config: PolicyConfig, chunk_leng
         num_frames=num_frames,
         chunk_length=chunk_length,
         from_start=kind == "unbounded",
+        stride=None if kind == "unbounded" else optimization.window_stride,
         cameras=config.backbone_settings.cameras,
         reads_robot=config.proprioception,
         static_shift=optimization.static_shift,
@@ -162,6 +174,28 @@ def window_settings(settings: TrainingSettings, config: PolicyConfig, chunk_leng
         same_shift_in_window=optimization.same_shift_in_window,
         seed=optimization.seed,
     )
+
+
+def _require_tasks(settings: TrainingSettings, data: Demonstrations) -> None:
+    """Refuses tasks that the data do not have; a validation split may be too small for all of them."""
+    missing = [task for task in settings.tasks if task not in {annotation.task for annotation in data.annotations}]
+    if missing:
+        raise DataError(
+            f"expected demonstrations of each of the tasks to train on in '{data.description.path}', found none of "
+            f"{', '.join(missing)}. Leave them out of --tasks, or record some: calvinbench data check shows what "
+            "there is."
+        )
+
+
+def _require_reach(windows: Windows, config: PolicyConfig, window_size: int) -> None:
+    """Refuses windows from the start that most of the data lies behind."""
+    if config.memory.span == "unbounded" and windows.reach < 0.5:
+        raise ValueError(
+            f"expected windows that reach at least half of the annotated frames, got {100 * windows.reach:.0f}%: a "
+            f"memory without end is trained from the start of each subtask, here on its first {window_size} frames "
+            "alone. Raise --window-size, with a smaller --batch-size, or name a memory in the policy's spec: "
+            "memory_span=window:8."
+        )
 
 
 def _require_same_adapters(before: TrainableParts, now: TrainableParts) -> None:

@@ -55,13 +55,16 @@ class Subscriber(Protocol):
 
 
 class StepResult(NamedTuple):
-    """What one optimiser step did, over all processes; the gradient's norm is that before clipping."""
+    """What one optimiser step did, over all processes.
+
+    The gradient's norm is that before clipping; None where it was not finite and the scaler of fp16 skipped the step.
+    """
 
     loss: float
     pose_loss: float
     gripper_loss: float
     gripper_accuracy: float
-    gradient_norm: float
+    gradient_norm: float | None
     learning_rate: float
 
 
@@ -137,8 +140,7 @@ class Trainer:
                 continue
             self.progress = replace(self.progress, seconds=self.progress.seconds + self._clock() - began)
             validation_loss = self.validation_loss() if validates and training.validation is not None else None
-            if saves:
-                self._save_checkpoint(validation_loss)
+            self._save_checkpoints(validation_loss, is_due=saves)
             # In this order a kill loses nothing: a line without a state is dropped, and its steps are done again.
             if log is not None:
                 log.add(self._line(results, validation_loss))
@@ -172,11 +174,13 @@ class Trainer:
             self._refuse(micro, "loss")
         limit = optimization.max_gradient_norm
         norm = float(accelerator.clip_grad_norm_(self._model.parameters(), math.inf if limit is None else limit))
-        if not math.isfinite(norm) and accelerator.mixed_precision != "fp16":  # there the scaler skips such a step
+        if not math.isfinite(norm) and accelerator.scaler is None:  # that of fp16 skips such a step
             self._refuse(micro, "gradient")
         rate = float(self._optimizer.param_groups[-1]["lr"])
         self._optimizer.step()
-        self._schedule.step()
+        is_skipped = bool(self._optimizer.step_was_skipped)
+        if not is_skipped:
+            self._schedule.step()
         self._optimizer.zero_grad()
         self.progress = replace(
             self.progress,
@@ -184,7 +188,7 @@ class Trainer:
             windows=self.progress.windows + self.training.plan.effective_batch_size,
             frames=self.progress.frames + int(num_frames),
         )
-        return StepResult(total, pose, gripper, accuracy, norm, rate)
+        return StepResult(total, pose, gripper, accuracy, None if is_skipped else norm, rate)
 
     def _loss(self, batch: WindowBatch, num_valid: float | None) -> ChunkLoss:
         optimization = self.training.settings.optimization
@@ -220,9 +224,9 @@ class Trainer:
         own = torch.tensor(numbers, dtype=torch.float64, device=self._accelerator.device)
         return [float(number) for number in self._accelerator.reduce(own, "sum").tolist()]
 
-    def _save_checkpoint(self, validation_loss: float | None) -> None:
-        """Saves the policy, and once more where it is the best so far."""
-        folders = [CHECKPOINT_FOLDER]
+    def _save_checkpoints(self, validation_loss: float | None, *, is_due: bool) -> None:
+        """Saves the policy where that is due, and as the best wherever its validation loss is the lowest so far."""
+        folders = [CHECKPOINT_FOLDER] if is_due else []
         best = self.progress.best_validation_loss
         if validation_loss is not None and math.isfinite(validation_loss) and (best is None or validation_loss < best):
             self.progress = replace(self.progress, best_validation_loss=validation_loss)
@@ -263,7 +267,8 @@ class Trainer:
             subscriber.logged(line)
 
     def _line(self, results: Sequence[StepResult], validation_loss: float | None) -> LogLine:
-        loss, pose, gripper, accuracy, norm, _ = (sum(column) / len(results) for column in zip(*results, strict=True))
+        loss, pose, gripper, accuracy = (sum(column) / len(results) for column in list(zip(*results, strict=True))[:4])
+        norms = [result.gradient_norm for result in results if result.gradient_norm is not None]
         progress = self.progress
         return LogLine(
             step=progress.step,
@@ -276,8 +281,9 @@ class Trainer:
             gripper_loss=gripper,
             gripper_accuracy=accuracy,
             learning_rate=results[-1].learning_rate,
-            gradient_norm=norm,
+            gradient_norm=sum(norms) / len(norms) if norms else None,
             validation_loss=validation_loss,
+            skipped_steps=len(results) - len(norms),
         )
 
     def _refuse(self, micro: Sequence[WindowBatch], what: str) -> None:

@@ -26,7 +26,8 @@ def test_the_policy_of_a_full_configuration_exists_in_small_numbers_and_its_wind
     small = re.sub("vlm=published,", "", call.settings.policy).replace("hidden_dim=1024", "hidden_dim=8")
     policy = make_policy(small.replace(",image_size=448", ""))
     cut = window_settings(call.settings, policy.config, policy.model.head.config.chunk_length)
-    assert (cut.num_frames, cut.chunk_length, cut.from_start) == (16, 10, False)
+    assert (cut.num_frames, cut.stride, cut.chunk_length, cut.from_start) == (16, 1, 10, False)
+    assert (cut.static_shift, cut.gripper_shift, cut.same_shift_in_window) == (10, 4, True)
     assert (policy.config.pose_range.low, policy.config.pose_range.high) == (-0.65, 0.65)
 
 
@@ -39,7 +40,8 @@ def test_rates_and_frozen_parts_are_robovlms():
     assert (flamingo.freeze_backbone, flamingo.train_connector, flamingo.train_text_embedding) == (True, True, True)
     assert calls["llava"].settings.trainable.train_text_embedding is False
     assert calls["qwen-vl"].settings.trainable.train_vision is False
-    assert calls["kosmos2"].settings.optimization.effective_batch_size == 41
+    batches = {name: call.settings.optimization.effective_batch_size for name, call in calls.items()}
+    assert batches == dict.fromkeys(SUPPORTED_MODELS, 4)  # 4 x 1, or 1 x 4 for llava and qwen-vl
 
 
 @pytest.mark.parametrize("name", sorted(set(shipped_configurations()) - set(SUPPORTED_MODELS)))
@@ -48,7 +50,7 @@ def test_a_small_configuration_trains_a_small_policy_on_the_memory_that_it_will_
     policy = make_policy(call.settings.policy.replace("vlm=published,", ""))
     assert sum(parameter.numel() for parameter in policy.model.parameters()) < 10e6
     cut = window_settings(call.settings, policy.config, policy.model.head.config.chunk_length)
-    assert (cut.num_frames, cut.chunk_length) == (8, 6)
+    assert (cut.num_frames, cut.stride, cut.chunk_length, cut.same_shift_in_window) == (8, None, 6, True)
     assert policy.config.proprioception
 
 

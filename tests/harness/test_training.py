@@ -177,8 +177,29 @@ def test_what_is_trained_is_told_before_it_is(folder, tmp_path, monkeypatch):
     assert rows["head"][0].strip() == rows["head"][1].strip() != "0"
     counts = {name: int(cells[0].replace(",", "")) for name, cells in rows.items() if name in (*GROUPS, "all")}
     assert counts.pop("all") == sum(counts.values())
-    assert "6 demonstrations, 39 frames, 15 windows of 3 frames. Effective batch: 2 windows x 1 accumulated" in text
-    assert "2 steps, 7 an epoch. Memory window:3, without proprioception." in text
+    assert (
+        "6 demonstrations, 39 frames, 15 windows of 3 frames, as many as cover them once, which reach 100% of" in text
+    )
+    assert "of the frames. Effective batch: 2 windows x 1 accumulated" in text
+    assert "2 steps, 7 an epoch (each window once). Memory window:3, without proprioception." in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"window_stride": 1}, "27 windows of 3 frames, one every frame, which reach 100% of the frames."),
+        ({"window_stride": 4}, "9 windows of 3 frames, one every 4 frames, which reach 69.2% of the frames."),
+        (
+            {"policy": POLICY.replace("window:3", "unbounded"), "window_size": 5},
+            "6 windows of at most 5 frames, from the start of each, which reach 74.4% of the frames.",
+        ),
+    ],
+)
+def test_how_windows_are_cut_and_what_they_reach_is_told(folder, tmp_path, monkeypatch, changes, words):
+    told = []
+    monkeypatch.setattr(training.Trainer, "run", lambda *_: None)
+    train(make_call(said(folder, tmp_path, **changes, warmup_epochs=0)), told.append)
+    assert words in told[0]
 
 
 @pytest.mark.parametrize(
@@ -209,6 +230,18 @@ def test_other_data_in_the_same_folder_is_refused(folder, trained, tmp_path):
     write_data(tmp_path / "data", lengths=(5, 9, 7))
     with pytest.raises(TrainingMismatchError, match="demonstrations was 6 and is now 3; frames was 39 and is now 21"):
         again(said(folder, trained, data=str(tmp_path / "data")))
+
+
+def test_a_training_that_is_older_than_the_stride_goes_on_without_one_and_with_none_other(folder, tmp_path):
+    again(said(folder, tmp_path))
+    file = tmp_path / "training.json"
+    older = json.loads(file.read_text())
+    del older["settings"]["optimization"]["window_stride"]
+    file.write_text(json.dumps(older))
+    with pytest.raises(TrainingMismatchError, match="window_stride was null and is now 1"):
+        again(said(folder, tmp_path, max_steps=4, window_stride=1))
+    again(said(folder, tmp_path, max_steps=4))
+    assert [line.step for line in read_log(tmp_path)] == [2, 4]
 
 
 def test_what_does_not_change_the_steps_may_be_changed_on_the_way(folder, tmp_path):
@@ -252,6 +285,53 @@ def test_a_product_that_is_not_the_effective_batch_size_is_refused(folder, tmp_p
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"gripper_shift": 2},
+            "no 'gripper_shift', got 2: it does nothing, for the policy sees the static camera alone",
+        ),
+        (
+            {"same_shift_in_window": False, "static_shift": 0},
+            "no 'same_shift_in_window', got False: it does nothing, for pictures are not shifted",
+        ),
+        ({"max_steps": 36}, "max_steps of at most max_epochs x steps an epoch, 5 x 7 = 35, got 36"),
+        (
+            {"window_stride": 1, "policy": POLICY.replace("window:3", "unbounded"), "window_size": 9},
+            "no 'window_stride', got 1: it does nothing",
+        ),
+        ({"tasks": ["open_drawer", "stack_block"]}, "each of the tasks to train on in .* found none of stack_block"),
+        ({"policy": f"{POLICY},memory_reset=chain"}, "expected memory_reset=subtask"),
+    ],
+)
+def test_what_does_nothing_with_the_policy_and_the_data_is_refused(folder, tmp_path, changes, words):
+    blocks = {"use_hand_rgb": False, "window_size": 3, "act_head": {"hidden_size": 16, "num_layers": 1}}
+    file = tmp_path / "blocks.json"
+    file.write_text(json.dumps(blocks))
+    static = f"untrained:cnn,config={file},chunk_length=4"
+    keys = said(folder, tmp_path / "out", **{"policy": static} | changes)
+    with pytest.raises(ValueError, match=words):
+        again(keys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_static_policy_out_of_a_file_or_a_checkpoint_is_trained_without_shifts_of_the_other_camera(folder, tmp_path):
+    static = f"{POLICY},cameras=static"
+    again(said(folder, tmp_path / "first", static, gripper_shift=0))
+    checkpoint = {"policy": f"checkpoint:{tmp_path / 'first' / 'checkpoint'}"}
+    again(said(folder, tmp_path / "second") | checkpoint)
+    with pytest.raises(TrainingCallError, match="no 'gripper_shift', got 3"):
+        again(said(folder, tmp_path / "third") | checkpoint | {"gripper_shift": 3})
+
+
+def test_epochs_said_by_a_flag_take_the_place_of_the_configurations_steps(folder, tmp_path):
+    AcceleratorState._reset_state(reset_partial_state=True)
+    configuration = said(folder, tmp_path / "out", max_steps=100, max_epochs=100)
+    made = train(make_call({"max_epochs": 1}, configuration), lambda words: None)
+    assert made.num_steps == 7
+
+
 def test_data_without_a_validation_split_is_told_what_to_do(folder, tmp_path):
     write_data(tmp_path / "data")
     (tmp_path / "data" / "validation").rename(tmp_path / "elsewhere")
@@ -271,6 +351,13 @@ def test_a_configuration_in_yaml_and_flags_over_it(folder, tmp_path, capsys):
     assert (settings["paraphrases"], settings["optimization"]["weight_decay"]) == (False, 0.01)
     assert cli.main(["train", str(file), "--max-steps", "3", "--learning-rate", "1", "--paraphrases", "false"]) == 2
     assert "learning_rate was 0.001 and is now 1.0" in capsys.readouterr().err
+
+
+def test_without_the_packages_of_training_it_is_said_which_to_install(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    assert cli.main(["train", *flags(said(folder, tmp_path / "out"))]) == 2
+    assert "found none: pip install 'calvinbench[train]', or '.[train]' from a checkout." in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_checkpoint_is_trained_on(folder, trained, tmp_path):

@@ -40,6 +40,7 @@ def test_every_key_reaches_the_settings():
         "gripper_loss_ratio": 0.3,
         "gripper_change_weight": 4.0,
         "window_size": 6,
+        "window_stride": 2,
         "static_shift": 1,
         "gripper_shift": 2,
         "same_shift_in_window": True,
@@ -51,7 +52,7 @@ def test_every_key_reaches_the_settings():
     assert made.optimization == OptimizationSettings(**said)
     parts = {
         "train_vision": True,
-        "train_connector": False,
+        "train_connector": True,
         "train_text_embedding": True,
         "lora_enable": True,
         "lora_r": 3,
@@ -84,13 +85,28 @@ def test_every_key_reaches_the_settings():
         ({"backbone_learning_rate": 1e-5, "freeze_backbone": True}, "freeze_backbone is true"),
         ({"same_shift_in_window": True, "static_shift": 0, "gripper_shift": 0}, "pictures are not shifted"),
         ({"gripper_change_weight": 2, "gripper_loss_ratio": 0}, "gripper_loss_ratio is 0"),
-        ({"gripper_shift": 2, "policy": "untrained:cnn,cameras=static"}, "the policy sees the static camera alone"),
+        ({"same_shift_in_window": True, "window_size": 1}, "a window has one frame"),
+        ({"train_vision": False, "freeze_backbone": True}, "freeze_backbone is true"),
+        ({"train_connector": False, "lora_enable": True}, "lora_enable is true"),
+        ({"train_vision": True}, "the whole VLM is trained"),
+        ({"train_text_embedding": True, "freeze_backbone": False}, "the whole VLM is trained"),
     ],
 )
 def test_an_idle_key_is_refused(said, reason):
     (key, *_) = said
     with pytest.raises(TrainingCallError, match=f"expected no '{key}', got .*: it does nothing, for {reason}"):
         call(**said)
+
+
+def test_a_flag_that_undoes_what_the_configuration_says_of_a_part_acts(tmp_path):
+    flags = BASE | {"train_vision": True}
+    assert make_call(flags, {"train_vision": False}).settings.trainable.train_vision is True
+    file = tmp_path / "blocks.json"
+    file.write_text(json.dumps({"train_setup": {"train_vision": False}}))
+    made = call(f"untrained:cnn,config={file}", train_vision=True)
+    assert made.settings.trainable.train_vision is True
+    with pytest.raises(TrainingCallError, match="expected no 'train_vision', got True"):
+        make_call(flags, {"train_vision": True})
 
 
 def test_the_vlms_rate_acts_where_a_part_of_it_is_trained():
@@ -116,6 +132,7 @@ def test_the_vlms_rate_acts_where_a_part_of_it_is_trained():
         ({"tasks": None}, "expected a list of names as 'tasks', got None"),
         ({"effective_batch_size": "128"}, "expected a whole number or nothing as 'effective_batch_size', got '128'"),
         ({"evaluate_every": 7}, "expected evaluate_every as a multiple of save_every, 500, or 0, got 7"),
+        ({"window_stride": 0}, "expected window_stride of at least 1, or None, got 0"),
         ({"batch_size": 0}, "expected batch_size of at least 1, got 0"),
         ({"save_every": 0}, "expected save_every of at least 1, got 0"),
         ({"out": None}, "expected --out, or 'out' in a configuration, got none"),

@@ -128,6 +128,10 @@ def test_each_block_of_the_seed_can_come_alone(tmp_path, block):
         ('{"scheduler": "cosine"}', "optimization.schedule", "cosine"),
         ('{"arm_gripper_loss_ratio": 0.05}', "optimization.gripper_loss_ratio", 0.05),
         ('{"train_dataset": {"rgb_pad": 6, "gripper_pad": 3}}', "optimization.static_shift", 6),
+        ('{"train_dataset": {"rgb_pad": -1}}', "optimization.static_shift", 0),
+        ('{"train_dataset": {"gripper_pad": -1}}', "optimization.gripper_shift", 0),
+        ('{"train_dataset": {"traj_cons": false}}', "optimization.same_shift_in_window", False),
+        ('{"train_dataset": {"skip_frames": 4}}', "optimization.window_stride", 4),
         ('{"model": "kosmos"}', "backbone", "kosmos2"),
         ('{"model": "qwen-vl"}', "backbone", "qwen-vl"),
         ('{"model": "hf:ORG/NAME"}', "backbone", "hf:ORG/NAME"),
@@ -239,6 +243,9 @@ def test_a_file_of_robovlms_has_its_head_its_layout_and_its_idle_keys():
     assert blocks.trainable.train_text_embedding is False  # as RoboVLMs does with a key that is not there
     assert blocks.optimization.precision == "fp16"
     assert blocks.optimization.gradient_accumulation_steps == 1
+    assert blocks.optimization.window_stride == 1  # a window from every frame on, as there
+    assert (blocks.optimization.static_shift, blocks.optimization.gripper_shift) == (0, 0)  # no rgb_pad: no shift
+    assert blocks.optimization.same_shift_in_window is True
     assert {key.key for key in blocks.idle} == {
         *("train_setup.precision", "trainer.strategy", "optimizer", "image_mean", "log_root", "val_dataset"),
     }

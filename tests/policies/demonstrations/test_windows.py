@@ -172,6 +172,45 @@ def test_windows_from_the_start_begin_there_and_are_cut_off():
         assert {tuple(frames_of(windows[key])) for key in windows.order(epoch)} == {(5, 6, 7, 8), (30, 31)}
 
 
+@pytest.mark.parametrize(
+    ("stride", "starts"),
+    [(1, list(range(49))), (16, [0, 16, 32, 48]), (20, [0, 20, 40]), (100, [0])],
+)
+def test_windows_by_a_stride_lie_whole_within_an_annotation_the_same_in_each_epoch(stride, starts):
+    """64 frames, windows of 16: 49 at a stride of 1, as RoboVLMs has them."""
+    windows = windows_of(annotated(100, 164), num_frames=16, stride=stride)
+    assert len(windows) == len(starts)
+    for epoch in (0, 7):
+        frames = sorted(frames_of(windows[key]) for key in windows.order(epoch))
+        assert frames == [list(range(100 + start, 116 + start)) for start in starts]
+        assert all(windows[key].is_frame.all() for key in windows.order(epoch))
+
+
+def test_an_annotation_shorter_than_the_window_has_none_by_a_stride():
+    spans = ((0, 15), (15, 31), (31, 48))
+    windows = windows_of(*(annotated(*span) for span in spans), num_frames=16, stride=1)
+    assert sorted((key.annotation, key.part) for key in windows.order(0)) == [(1, 0), (2, 0), (2, 1)]
+    with pytest.raises(DataError, match=r"at least a window's 16 frames in 'nowhere', got none of more than 15\."):
+        windows_of(annotated(0, 15), annotated(15, 20), num_frames=16, stride=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reached"),
+    [
+        ({}, 30),  # all of 20, 8 and 2
+        ({"from_start": True}, 8 + 8 + 2),
+        ({"stride": 1}, 20 + 8),
+        ({"stride": 5}, 18 + 8),  # from 0, 5 and 10 on
+        ({"stride": 10}, 16 + 8),  # 0..7 and 10..17
+    ],
+)
+def test_the_reach_is_the_share_of_frames_that_lie_in_windows(settings, reached):
+    windows = windows_of(annotated(0, 20), annotated(20, 28), annotated(28, 30), num_frames=8, cameras=(), **settings)
+    assert windows.reach == pytest.approx(reached / 30)
+    seen = {frame for epoch in range(60) for key in windows.order(epoch) for frame in frames_of(windows[key])}
+    assert len(seen) == reached
+
+
 def test_an_epoch_is_a_permutation_and_a_function_of_seed_and_epoch():
     spans = ((0, 11), (11, 13), (13, 40))
     windows, same, other = (

@@ -33,7 +33,19 @@ def test_lines_come_back_as_they_were(tmp_path):
     assert read_log(tmp_path) == []
     file = write(tmp_path)
     assert read_log(tmp_path) == LINES
-    assert file.read_text().splitlines()[1] == "10,0.1,80,637,12.25,0.3333333333333333,0.25,0.7,0.5,0.0001,inf,0.1,"
+    assert file.read_text().splitlines()[1] == "10,0.1,80,637,12.25,0.3333333333333333,0.25,0.7,0.5,0.0001,inf,0.1,,0"
+
+
+def test_a_line_whose_steps_were_all_skipped_comes_back_and_one_of_an_older_version_has_none_skipped(tmp_path):
+    skipped = replace(LINE, gradient_norm=None, skipped_steps=20)
+    TrainingLog(tmp_path, 0).add(skipped)
+    assert read_log(tmp_path) == [skipped]
+    file = tmp_path / LOSSES_FILE
+    older = [line.rpartition(",")[0] for line in write(tmp_path).read_text().splitlines()]
+    file.write_text("\n".join(older) + "\n")
+    assert read_log(tmp_path) == LINES
+    TrainingLog(tmp_path, 30).add(replace(skipped, step=40))  # a training of before goes on
+    assert [line.skipped_steps for line in read_log(tmp_path)] == [0, 0, 0, 20]
 
 
 def test_a_line_that_was_torn_anywhere_is_left_out_and_written_over(tmp_path):

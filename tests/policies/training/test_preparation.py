@@ -28,6 +28,26 @@ def test_a_memory_that_is_never_cut_is_trained_on_windows_that_begin_where_the_s
     assert training.windows[longest].actions[0, 0].tolist() == first_action.tolist()
 
 
+def test_windows_from_the_start_that_most_of_the_data_lies_behind_are_refused(data, tmp_path):
+    """39 frames in six annotations: windows of 3 reach 18 of them, windows of 4 reach 24."""
+    unbounded = {"memory_span": "unbounded"}
+    with pytest.raises(ValueError, match=r"at least half of the annotated frames, got 46%: .* first 3 frames .*Raise"):
+        make_training(data, tmp_path, spec=unbounded)
+    assert make_training(data, tmp_path, spec=unbounded, window_size=4).windows.reach == pytest.approx(24 / 39)
+
+
+def test_a_memory_that_is_kept_across_subtasks_is_refused_in_training(data, tmp_path):
+    with pytest.raises(ValueError, match="expected memory_reset=subtask in a policy that is trained, got chain"):
+        make_training(data, tmp_path, spec={"memory_reset": "chain"})
+
+
+def test_a_stride_says_how_many_windows_an_epoch_has(data, tmp_path):
+    """Annotations of 5, 9, 7, 4, 8 and 6 frames, windows of 3."""
+    training = make_training(data, tmp_path, window_stride=1, max_epochs=2, max_steps=None)
+    assert len(training.windows) == 3 + 7 + 5 + 2 + 6 + 4
+    assert (training.plan.steps_per_epoch, training.num_steps) == (13, 26)
+
+
 def test_a_head_without_memory_is_trained_on_windows_of_any_size(data, tmp_path):
     training = make_training(data, tmp_path, spec={"head": "feedforward", "memory_span": "none"}, window_size=2)
     assert len(training.windows) == 3 + 5 + 4 + 2 + 4 + 3
@@ -59,6 +79,12 @@ def test_a_recipe_is_all_that_weights_depend_on_but_seeds(data, tmp_path):
         make_training(data, tmp_path, trainable=TrainableParts(train_vision=False)).recipe(5),
     ]
     assert len({recipe, *others}) == 6
+
+
+def test_recipes_that_are_older_than_the_stride_stay_what_they_were(data, tmp_path):
+    recipe = make_training(data, tmp_path, same_shift_in_window=False).recipe(5)
+    assert recipe == "f0330d9328e937bce0f0e9da210741db3adb3b8231ec9c2086cd6b0959410528"
+    assert make_training(data, tmp_path, same_shift_in_window=False, window_stride=1).recipe(5) != recipe
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from calvinbench.envs.observation import Observation
 from calvinbench.policies.checkpoint import load_checkpoint
 from calvinbench.policies.learned_policies import make_checkpoint_policy
 from calvinbench.policies.trainable import TrainableParts, grouped_parameters
+from calvinbench.policies.training.acceleration import make_accelerator
 from calvinbench.policies.training.log import read_log
-from calvinbench.policies.training.trainer import find_checkpoint
+from calvinbench.policies.training.trainer import Trainer, find_checkpoint
 
 ONE_LAYER = {"num_layers": "1"}
 """No dropout: it acts between layers."""
@@ -312,6 +313,42 @@ def test_the_best_checkpoint_is_that_of_the_lowest_validation_loss(trainer, monk
     assert made.progress.best_validation_loss == 1.0
 
 
+def test_the_best_checkpoint_is_saved_between_saves_too(trainer, monkeypatch):
+    made = trainer(max_steps=6, validate_every=1, save_every=4)
+    losses = iter([3.0, 1.0, 2.0, 1.5, 4.0, 5.0])
+    monkeypatch.setattr(made, "validation_loss", lambda: next(losses))
+    saved = []
+    monkeypatch.setattr(
+        "calvinbench.policies.training.trainer.save_checkpoint",
+        lambda folder, *_: saved.append((made.progress.step, folder.name)),
+    )
+    made.run()
+    assert saved == [(1, "best"), (2, "best"), (4, "checkpoint"), (6, "checkpoint")]
+    assert made.progress.best_validation_loss == 1.0
+
+
+def test_steps_that_the_scaler_skips_leave_weights_and_schedule_and_are_told(data, tmp_path, monkeypatch):
+    """Scaled by 2^127, gradients are infinite for a step; then the scale falls to 2^7."""
+    training = make_training(
+        data, tmp_path, max_steps=3, log_every=1, schedule="cosine", min_learning_rate_scale=0.5, learning_rate=1e-3
+    )
+    accelerator = make_accelerator("fp32", "cpu")
+    accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127, backoff_factor=2.0**-120)
+    made = Trainer(training, accelerator, lambda: 0.0)
+    weights = [weights_of(made)]
+    step = made._optimizer.step
+    monkeypatch.setattr(made._optimizer, "step", lambda: (step(), weights.append(weights_of(made))))
+    made.run()
+    lines = read_log(tmp_path)
+    assert [line.skipped_steps for line in lines] == [1, 0, 0]
+    assert lines[0].gradient_norm is None
+    assert all(math.isfinite(line.gradient_norm) and line.gradient_norm > 0 for line in lines[1:])
+    assert [line.learning_rate for line in lines] == pytest.approx([1e-3, 1e-3, 1e-3 * (0.5 + 0.25 * 1.5)])
+    assert [line.windows for line in lines] == [2, 4, 6]
+    assert all(torch.equal(weight, weights[1][name]) for name, weight in weights[0].items())
+    assert not all(torch.equal(weight, weights[2][name]) for name, weight in weights[0].items())
+
+
 def test_the_same_settings_train_the_same_weights_and_another_seed_others(trainer):
     runs = []
     for seed in (0, 0, 1):
@@ -320,6 +357,18 @@ def test_the_same_settings_train_the_same_weights_and_another_seed_others(traine
         runs.append(weights_of(made))
     assert all(torch.equal(weight, runs[1][name]) for name, weight in runs[0].items())
     assert not all(torch.equal(weight, runs[2][name]) for name, weight in runs[0].items())
+
+
+def test_windows_by_a_stride_go_on_where_they_were_stopped(trainer):
+    """27 windows in steps of 2: 13 an epoch, so that the second sitting goes over into the next one."""
+    whole = trainer(max_steps=15, window_stride=1)
+    whole.run()
+    stopped = trainer(max_steps=11, window_stride=1)
+    stopped.run()
+    going_on = trainer(out=stopped.training.settings.out, max_steps=15, window_stride=1)
+    assert going_on.progress.step == 11
+    going_on.run()
+    assert all(torch.equal(weight, weights_of(going_on)[name]) for name, weight in weights_of(whole).items())
 
 
 def test_nothing_to_train_is_refused(data, tmp_path, trainer):
