@@ -195,6 +195,16 @@ def test_another_seed_gives_other_demonstrations(recorded, tmp_path):
     assert not np.array_equal(one, other)
 
 
+def test_a_data_set_says_how_many_frames_follow_a_success_and_an_older_one_had_none(recorded, tmp_path):
+    folder = shutil.copytree(recorded["compact"], tmp_path / "older")
+    described = json.loads((folder / "dataset.json").read_text())
+    assert described.pop("frames_after") == 0
+    (folder / "dataset.json").write_text(json.dumps(described))
+    record(settings_of(folder, "compact"))  # goes on with it
+    with pytest.raises(RecordingMismatchError, match="frames_after was 0 and is now 8"):
+        record(settings_of(folder, "compact", frames_after=8))
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_finished_data_set_is_left_as_it_is(form, recorded, tmp_path, monkeypatch):
     folder = shutil.copytree(recorded[form], tmp_path / form)
