@@ -18,13 +18,18 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "policies" / "training"))
 
 from small import write_data, write_numbers
 
-from calvinbench.harness import cli, training
+from calvinbench.envs.calvin_checkout import CheckoutError
+from calvinbench.harness import cli, evaluation, training
 from calvinbench.harness.run_directory import RunLockedError, locked_folder
+from calvinbench.harness.suite import RunSettings
 from calvinbench.harness.training import TrainingMismatchError, train
 from calvinbench.harness.training_call import TrainingCallError, make_call
+from calvinbench.policies.demonstrations.calvin_pickle import save_dictionary
 from calvinbench.policies.demonstrations.demonstrations import DataError
+from calvinbench.policies.registry import make_policy
 from calvinbench.policies.trainable import GROUPS
 from calvinbench.policies.training.log import read_log
+from tests.policies.demonstrations.conftest import write_split
 
 POLICY = "untrained:cnn,memory_span=window:3,chunk_length=4,hidden_dim=16"
 
@@ -258,6 +263,41 @@ def test_data_without_a_validation_split_is_told_what_to_do(folder, tmp_path):
     with pytest.raises(DataError, match="Or set --validate-every 0 to train without a validation loss"):
         again(said(folder, tmp_path / "out", data=str(tmp_path / "data"), validate_every=2))
     again(said(folder, tmp_path / "out", data=str(tmp_path / "data")))
+
+
+@pytest.fixture(scope="module")
+def calvins(folder, tmp_path_factory):
+    """A data set in CALVIN's layout as CALVIN ships them, without a file of our recorder's: of scenes A, B and C."""
+    made = tmp_path_factory.mktemp("calvins") / "task_ABC_D"
+    for split in ("training", "validation"):
+        write_split(made / split)
+    save_dictionary(
+        made / "training" / "scene_info.npy",
+        {"calvin_scene_B": [0, 110], "calvin_scene_C": [111, 170], "calvin_scene_A": [171, 900]},
+    )
+    return made
+
+
+def test_a_checkpoint_says_on_which_of_calvins_scenes_it_was_trained(folder, calvins, tmp_path):
+    again(said(folder, tmp_path, data=str(calvins), warmup_epochs=0))
+    policy = make_policy(f"checkpoint:{tmp_path / 'checkpoint'}")
+    assert policy.traits.trained_on.scene == "ABC"
+    settings = RunSettings(policy="checkpoint", scene="D")
+    assert evaluation._train(settings, policy.traits) == "ABC"
+
+
+def test_data_of_several_scenes_must_be_told_where_to_be_evaluated(folder, calvins, tmp_path):
+    keys = said(folder, tmp_path / "out", data=str(calvins), save_every=1, evaluate_every=1)
+    with pytest.raises(TrainingCallError, match=r"the data are of ABC\. Say --evaluate-scene"):
+        again(keys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_world_to_evaluate_in_that_is_not_there_is_told_before_the_first_step(folder, calvins, tmp_path):
+    keys = said(folder, tmp_path / "out", data=str(calvins), save_every=1, evaluate_every=1, evaluate_scene="D")
+    with pytest.raises(CheckoutError, match="calvin_env"):
+        again(keys | {"calvin_env": str(tmp_path / "nowhere")})
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_configuration_in_yaml_and_flags_over_it(folder, tmp_path, capsys):
