@@ -133,17 +133,50 @@ def test_a_training_killed_on_its_way_and_called_again_ends_as_an_unbroken_one(f
     assert len(json.loads((killed / "training.json").read_text())["sessions"]) == 2
 
 
+def start_two(keys):
+    """The same in two processes that train together."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = str(probe.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+    return [start(keys, RANK=str(rank), LOCAL_RANK=str(rank), **shared) for rank in (0, 1)]
+
+
+@pytest.mark.slow
+def test_two_processes_with_a_loader_each_that_are_killed_end_as_unbroken_ones(folder, tmp_path):
+    killed, unbroken = tmp_path / "killed", tmp_path / "unbroken"
+    changes = {"max_steps": 24, "save_every": 8, "log_every": 2, "max_epochs": 100, "batch_size": 1, "num_workers": 1}
+    device = "cpu" if torch.accelerator.is_available() else "auto"  # what is not said, on a machine without
+    policy = f"{POLICY},num_layers=2"  # with dropout
+    keys = [said(folder, out, policy, **changes, device=device) for out in (killed, unbroken)]
+    whole = start_two(keys[1])
+    done = [process.communicate() for process in whole]
+    assert [process.returncode for process in whole] == [0, 0], done
+    processes = start_two(keys[0])
+    while processes[0].poll() is None and [line.step for line in read_log(killed)][-1:] < [10]:
+        time.sleep(0.02)
+    for process in processes:
+        process.send_signal(signal.SIGKILL)
+    for process in processes:
+        process.communicate()
+    assert [process.returncode for process in processes] == [-signal.SIGKILL] * 2
+    assert last_state(killed).name in ("step_00000008", "step_00000016")
+    processes = start_two(keys[0])
+    done = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], done
+    assert "going on after step" in done[0][1]
+    weights = [(out / "checkpoint" / "model.safetensors").read_bytes() for out in (killed, unbroken)]
+    assert weights[0] == weights[1]
+    assert losses(killed) == losses(unbroken)
+
+
 def test_two_processes_take_the_steps_of_one(folder, tmp_path):
     changes = {"max_steps": 3, "learning_rate": 1e-4, "log_every": 1, "validate_every": 3, "effective_batch_size": 6}
     changes |= {"max_gradient_norm": 0.05, "gripper_loss_ratio": 1.0, "warmup_epochs": 0}
     policy = f"{POLICY},num_layers=1"  # without dropout
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = str(probe.getsockname()[1])
     device = "cpu" if torch.accelerator.is_available() else "auto"  # what is not said, on a machine without
     keys = said(folder, tmp_path / "two", policy, **changes, batch_size=1, gradient_accumulation_steps=3, device=device)
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
-    processes = [start(keys, RANK=str(rank), LOCAL_RANK=str(rank), **shared) for rank in (0, 1)]
+    processes = start_two(keys)
     done = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], done
     assert json.loads(done[0][0])["last"]["windows"] == 18
