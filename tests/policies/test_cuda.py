@@ -176,7 +176,7 @@ def test_the_trainer_takes_steps_in_16_bits_and_goes_on_from_its_state(make_trai
         assert scaler.get_scale() == whole._accelerator.scaler.get_scale()
     again = read_log(resumed.training.settings.out)
     assert [line.step for line in again] == list(range(1, 13))
-    assert [line.loss for line in again] == pytest.approx([line.loss for line in lines], rel=2e-2)
+    assert [line.loss for line in again] == pytest.approx([line.loss for line in lines], rel=5e-2)
     for name, weight in resumed.training.model.named_parameters():
         assert weight.dtype == torch.float32, name
         assert torch.isfinite(weight).all(), name
