@@ -3,17 +3,24 @@
     python benchmarks/data_loader.py                        records a few episodes in both forms first, a minute or two
     python benchmarks/data_loader.py --data demonstrations  a data set that is there, in the form that it has
     python benchmarks/data_loader.py --policy untrained:cnn,memory_span=window:24
+    python benchmarks/data_loader.py --memory 400           memory of a training of 400 steps instead, see below
 
 Windows are cut, shifted and resized as `calvinbench train` would for the policy. The model's row is forward and
 backward on one thread, on windows that are in memory already; those of the loader are windows that nobody learns from,
 read in the same process or by one worker beside it. In every round all take turns. The last column is a loop of
 both: the share of its time in which the model waits for windows. Files come from the system's cache, which a second
 pass over a data set that fits into memory finds them in.
+
+`--memory N` trains the policy N steps on each data set, in a process of its own with one worker that loads, and prints
+the peak resident memory of both processes after a tenth of the steps and after all of them: what grows with the steps
+shows. Memory that is mapped from files or libraries counts too, in each process that has it.
 """
 
 import argparse
+import multiprocessing
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -138,6 +145,85 @@ def make_rows(sources: dict[str, Path], model: Any, config: Any, batch_size: int
     return rows
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Peak resident memory so far of a training, MB.
+
+    Attributes:
+        step: After how many optimiser steps.
+        training: Of the process that trains.
+        worker: Of the process that loads for it.
+    """
+
+    step: int
+    training: float
+    worker: float
+
+
+class MemoryWatcher:
+    """Is told of each step of a training; keeps the peaks at some of them."""
+
+    def __init__(self, steps: Iterable[int]) -> None:
+        self._steps = frozenset(steps)
+        self.found: list[Memory] = []
+
+    def began(self, training: Any) -> None:
+        """Nothing to be done."""
+
+    def logged(self, line: Any) -> None:
+        """Reads the peaks, where this is one of the steps."""
+        if line.step in self._steps:
+            workers = [peak_mb(child.pid) for child in multiprocessing.active_children()]
+            self.found.append(Memory(line.step, peak_mb("self"), max(workers)))
+
+    def saved(self, training: Any, step: int) -> None:
+        """Nothing to be done."""
+
+    def ended(self) -> None:
+        """Nothing to be done."""
+
+
+def peak_mb(process: Any) -> float:
+    """The most resident memory that a process had so far, MB, by /proc."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**10
+
+
+def measure_memory(data: Path, policy: str, num_steps: int, batch_size: int, window_size: int) -> list[Memory]:
+    """Trains in this process, which should be a fresh one."""
+    import torch
+
+    from calvinbench.harness.training import train
+    from calvinbench.harness.training_call import make_call
+
+    torch.set_num_threads(1)
+    steps = (max(1, num_steps // 10), num_steps)
+    watcher = MemoryWatcher(steps)
+    with TemporaryDirectory() as out:
+        said = {"policy": policy, "data": str(data), "out": out, "precision": "fp32", "device": "cpu", "num_workers": 1}
+        said |= {"batch_size": batch_size, "gradient_accumulation_steps": 1, "window_size": window_size}
+        said |= {"max_steps": num_steps, "max_epochs": num_steps, "warmup_epochs": 0, "validate_every": 0}
+        train(make_call(said | {"log_every": 1, "save_every": steps[0]}), lambda _: None, (watcher,))
+    return watcher.found
+
+
+def show_memory(sources: dict[str, Path], policy: str, num_steps: int, batch_size: int, window_size: int) -> None:
+    """Measures each data set in a process of its own, and prints the table."""
+    from tabulate import tabulate
+
+    table = []
+    for name, data in sources.items():
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            for found in pool.submit(measure_memory, data, policy, num_steps, batch_size, window_size).result():
+                table.append(
+                    {"a training on": name, "steps": found.step}
+                    | {"peak of the training process, MB": round(found.training)}
+                    | {"peak of its worker, MB": round(found.worker)}
+                )
+    print(tabulate(table, headers="keys", tablefmt="github"), flush=True)
+
+
 def show(model_row: Row, rows: list[Row]) -> None:
     """Prints the table."""
     from tabulate import tabulate
@@ -168,7 +254,15 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=8, help="of a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--episodes", type=int, default=6, help="that are recorded where no data are given")
+    parser.add_argument("--memory", type=int, metavar="N", help="measure the memory of a training of N steps instead")
     chosen = parser.parse_args()
+    if chosen.memory is not None:
+        if chosen.memory < 2:
+            parser.error(f"expected --memory of at least 2 steps, got {chosen.memory}.")
+        with TemporaryDirectory() as folder:
+            sources = {chosen.data.name: chosen.data} if chosen.data else record_both(Path(folder), chosen.episodes)
+            show_memory(sources, chosen.policy, chosen.memory, chosen.batch_size, chosen.window_size)
+        return
     import torch
 
     from calvinbench.policies.registry import make_policy

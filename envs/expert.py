@@ -58,11 +58,13 @@ class Expert:
         self._view: View | None = None
         self._actions: Iterator[Float64[np.ndarray, "7"]] = iter(())
 
-    def act(self, state: PrivilegedState) -> Float64[np.ndarray, "7"]:
+    def act(self, state: PrivilegedState, is_solved: bool = False) -> Float64[np.ndarray, "7"]:
         """The next relative action, inside [-1, 1].
 
         Args:
             state: What is true now.
+            is_solved: Whether the task is solved already: the attempt is brought to its end then and no other one is
+                begun; the hand stays where it is, or, having placed a block, leaves it.
 
         Raises:
             UnknownNameError: The state's task does not exist.
@@ -74,11 +76,12 @@ class Expert:
             self._view = View(state, block_sizes, self._tolerance_m)
             self._actions = _work(self._view, state.task)
         self._view.state = state
+        self._view.is_solved = is_solved
         return np.asarray(np.clip(next(self._actions), -1.0, 1.0))
 
 
 def _work(view: View, task: str) -> Motion:
-    """Attempts a task again and again."""
+    """Attempts a task again and again, until it is known to be solved."""
     for attempt in count():
         if not (task in _HELD_TASKS and view.held()):
             if task.startswith(_FREE_HAND_TASKS) and view.held() is None:
@@ -88,7 +91,12 @@ def _work(view: View, task: str) -> Motion:
                     yield from hold(view, OPEN, 5)
                 yield from retreat(view)
         yield from _routine(view, task, attempt)
-        yield from hold(view, view.gripper, _PAUSE_STEPS)
+        if not view.is_solved:
+            yield from hold(view, view.gripper, _PAUSE_STEPS)
+        if view.is_solved:
+            if task in _HELD_TASKS:
+                yield from retreat(view)
+            yield from hold(view, view.gripper, None)
 
 
 def _routine(view: View, task: str, attempt: int) -> Motion:  # noqa: C901, PLR0911, PLR0912  (a table of tasks)

@@ -1,6 +1,7 @@
 """The scripted expert's motions: each yields one relative action a step, until the tool is where it should be."""
 
 from collections.abc import Iterator
+from itertools import count
 
 import numpy as np
 from jaxtyping import Float64
@@ -26,10 +27,16 @@ _WOUND_UP_M = 0.03
 """A target that is farther than this from the tool has run on while the arm was blocked."""
 
 
-def hold(view: View, gripper: float, num_steps: int) -> Motion:
-    """Stays where the target is, with the gripper open or closed; brings back a target that was moved meanwhile."""
+def hold(view: View, gripper: float, num_steps: int | None) -> Motion:
+    """Stays where the target is, with the gripper open or closed; brings back a target that was moved meanwhile.
+
+    Args:
+        view: The world.
+        gripper: +1 or -1.
+        num_steps: For how long; None for ever.
+    """
     position, euler = view.target.copy(), view.state.target_euler.copy()
-    for _ in range(num_steps):
+    for _ in count() if num_steps is None else range(num_steps):
         yield _towards(view, position, euler, gripper, 1.0)
 
 

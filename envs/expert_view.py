@@ -37,7 +37,7 @@ def tool_rotation(yaw: float = FRONT_YAW, tilt: float = 0.0) -> Rotation:
 
 
 class View:
-    """The state of one moment; `state` is replaced at every step."""
+    """The state of one moment; `state` and `is_solved` are replaced at every step."""
 
     def __init__(
         self, state: PrivilegedState, block_sizes: Mapping[str, tuple[float, float, float]], tolerance_m: float
@@ -50,6 +50,7 @@ class View:
             tolerance_m: How close to a waypoint the target counts as arrived, along each axis.
         """
         self.state = state
+        self.is_solved = False
         self.block_sizes = block_sizes
         self.tolerance_m = tolerance_m
 

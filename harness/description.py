@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from calvinbench.envs.calvin_scene import ASSET_DIGESTS
+from calvinbench.envs.scene import CALVIN_SCENES
 from calvinbench.envs.simulation import REPRODUCIBLE
 from calvinbench.harness.provenance import Session
 from calvinbench.policies.policy import Memory, PolicyTraits, TrainedOn
@@ -210,10 +211,19 @@ def unlike_training(
         "depth bits": (trained_on.depth_bits, depth_bits),
         "reference picture": (trained_on.reference_frame, reference_frame),
     }
+    if trained_on.scene is not None and is_among(scene, trained_on.scene):
+        del pairs["scene"]
     return tuple(
         f"{name} {str(before)[:12]} in training, {str(now)[:12]} here"
         for name, (before, now) in pairs.items()
         if before is not None and now is not None and before != now
+    )
+
+
+def is_among(scene: str, trained_on: str) -> bool:
+    """Whether a scene is one that a policy was trained on, which may be several of CALVIN's, such as `"ABC"`."""
+    return scene == trained_on or (
+        scene in CALVIN_SCENES and set(trained_on) <= set(CALVIN_SCENES) and scene in trained_on
     )
 
 

@@ -1,5 +1,6 @@
 """What must be said under a table: protocol, size, and whatever calls for caution."""
 
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -15,6 +16,9 @@ from calvinbench.harness.statistics import EXACT_BELOW, Intervals
 from calvinbench.harness.summaries import summarize
 from calvinbench.harness.training_seeds import seed_means
 
+_SMALL_MILLIONS = 300
+_SIZE_AND_ORIGIN = re.compile(r"\(([0-9.]+)M, (?:trained here|shipped with calvinbench)")
+"""In a label, of a policy that began with random weights."""
 ALIKE_MARK = "\u2248"
 """Beside what is not told from the best of its column."""
 
@@ -78,6 +82,7 @@ def notes(
         lines.append(
             f"{PRIVILEGED_MARK} reads the world's privileged state, which learned policies never see; never in bold."
         )
+    lines += _of_policies(runs)
     lines += _cautions(runs)
     if published:
         sources = "; ".join(dict.fromkeys(result.source for result in published))
@@ -104,6 +109,29 @@ def _clustered_note(runs: Sequence[Run]) -> list[str]:
         f"The chains begin in {num_states} initial {'state' if num_states == 1 else 'states'}, and those of one are "
         f"not independent draws. Average lengths' 95% intervals over initial states: {listed}."
     ]
+
+
+def _of_policies(runs: Sequence[Run]) -> list[str]:
+    """What is to be said of what policies are told, and of small ones."""
+    named = list(zip(runs, labels(runs), strict=True))
+    seeing = {label for run, label in named if any(key.startswith("rgb_") for key in run.description.observation_keys)}
+    told = [label for run, label in named if "robot_obs" in run.description.observation_keys]
+    small = [label for label in labels(runs) if _is_small(label)]
+    lines = []
+    if told:
+        others = "; the others that see pictures are not." if seeing - set(told) else "."
+        lines.append(f"Told the robot's state (proprioception): {', '.join(told)}{others}")
+    elif seeing:
+        lines.append("No policy that sees pictures is told the robot's state (proprioception).")
+    if small:
+        lines.append(f"Small policies, trained from scratch: {', '.join(small)}. They say nothing of full-size VLMs.")
+    return lines
+
+
+def _is_small(label: str) -> bool:
+    """Whether a label says that a policy was trained from scratch and has few parameters."""
+    found = _SIZE_AND_ORIGIN.search(label)
+    return found is not None and float(found[1]) < _SMALL_MILLIONS
 
 
 def _cautions(runs: Sequence[Run]) -> list[str]:

@@ -11,11 +11,13 @@ from calvinbench.harness import clock
 from calvinbench.harness.provenance import this_session
 from calvinbench.harness.run_directory import locked_folder, make_folder, write_text_atomically
 from calvinbench.harness.training_call import TrainingCall, TrainingCallError
+from calvinbench.harness.training_evaluation import ChainEvaluator, evaluation_world
 from calvinbench.harness.training_idle import refuse_idle
-from calvinbench.harness.training_report import ChainEvaluator, FigureWriter, TensorBoardWriter, TrainingProgress
+from calvinbench.harness.training_report import FigureWriter, TensorBoardWriter, TrainingProgress
 from calvinbench.harness.workers import make_policy_by_spec
 from calvinbench.policies.demonstrations.demonstrations import DataError, Demonstrations
 from calvinbench.policies.demonstrations.opening import TRAINING, VALIDATION, open_data
+from calvinbench.policies.policy import PolicyTraits
 from calvinbench.policies.trainable import GroupCount, count_parameters
 from calvinbench.policies.training.acceleration import make_accelerator
 from calvinbench.policies.training.preparation import Training, prepare
@@ -57,7 +59,8 @@ def train(call: TrainingCall, tell: Callable[[str], None], subscribers: Sequence
         What was trained.
 
     Raises:
-        ValueError: Something does not fit; nothing was changed.
+        ValueError: Something does not fit, or the scene to run chains on is not known; nothing was changed.
+        CheckoutError: Chains are to be run on CALVIN's scene, whose checkout is missing, not whole or damaged.
         TrainingError: Memory ran out or a loss is not finite; the last state is kept.
         RunLockedError: Another process trains in the folder.
     """
@@ -78,6 +81,7 @@ def train(call: TrainingCall, tell: Callable[[str], None], subscribers: Sequence
     )
     _require_batch(call, training)
     refuse_idle(call, training)
+    evaluator = _evaluator(call, training, policy.traits) if accelerator.is_main_process else None
     with ExitStack() as held:
         if accelerator.is_main_process:
             make_folder(settings.out)
@@ -85,15 +89,26 @@ def train(call: TrainingCall, tell: Callable[[str], None], subscribers: Sequence
             _describe(settings, training)
             tell(_in_words(training))
         trainer = Trainer(training, accelerator, clock.seconds)
-        trainer.run((*_own_subscribers(call), *subscribers))
+        trainer.run((*_own_subscribers(call, evaluator), *subscribers))
     return training
 
 
-def _own_subscribers(call: TrainingCall) -> tuple[Subscriber, ...]:
-    own: list[Subscriber] = [TrainingProgress(), FigureWriter(call.settings.out), TensorBoardWriter(call.settings.out)]
-    if call.evaluate_every:
-        own.append(ChainEvaluator(call.settings.out, call.evaluate_every, call.evaluate_chains, call.evaluate_worlds))
-    return tuple(own)
+def _own_subscribers(call: TrainingCall, evaluator: ChainEvaluator | None) -> tuple[Subscriber, ...]:
+    out = call.settings.out
+    own: tuple[Subscriber, ...] = (TrainingProgress(), FigureWriter(out), TensorBoardWriter(out))
+    return own if evaluator is None else (*own, evaluator)
+
+
+def _evaluator(call: TrainingCall, training: Training, traits: PolicyTraits) -> ChainEvaluator | None:
+    """Who runs chains on the way, its world seen to work; None where no chains are wanted."""
+    if not call.evaluate_every:
+        return None
+    world = evaluation_world(training.notes["data"], call.evaluate_scene, call.calvin_env)
+    evaluator = ChainEvaluator(
+        call.settings.out, call.evaluate_every, call.evaluate_chains, call.evaluate_worlds, world
+    )
+    evaluator.require_runnable(traits)
+    return evaluator
 
 
 def _open_validation(settings: TrainingSettings) -> Demonstrations | None:

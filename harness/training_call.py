@@ -15,6 +15,7 @@ from typing import Any, get_args
 import yaml
 
 from calvinbench.envs.names import require_name
+from calvinbench.envs.scene import SCENES
 from calvinbench.policies.config.blocks import read_config_file
 from calvinbench.policies.config.optimization import OptimizationSettings
 from calvinbench.policies.spec import PolicySpec
@@ -25,7 +26,8 @@ OPTIMIZATION_KEYS = tuple(field.name for field in fields(OptimizationSettings))
 TRAINABLE_KEYS = tuple(field.name for field in fields(TrainableParts))
 _PLAIN_KEYS = ("paraphrases", "log_every", "save_every", "validate_every", "validation_windows")
 SETTINGS_KEYS = ("policy", "data", "out", "tasks", *_PLAIN_KEYS)
-CALL_KEYS = ("evaluate_every", "evaluate_chains", "evaluate_worlds", "device", "effective_batch_size")
+_EVALUATION_KEYS = ("evaluate_chains", "evaluate_worlds", "evaluate_scene", "calvin_env")
+CALL_KEYS = ("evaluate_every", *_EVALUATION_KEYS, "device", "effective_batch_size")
 KEYS = (*SETTINGS_KEYS, *TRAINABLE_KEYS, *OPTIMIZATION_KEYS, *CALL_KEYS)
 """Every key of a configuration, and every flag of `train` but `--json`."""
 _PARTS = ("train_vision", "train_connector", "train_text_embedding")
@@ -46,6 +48,8 @@ class TrainingCall:
         evaluate_every: Steps between chains run with the policy, a multiple of `save_every`; 0 for none.
         evaluate_chains: How many of the published chains.
         evaluate_worlds: Worlds stepped at once.
+        evaluate_scene: The scene that they are run on; None for that of the data.
+        calvin_env: The checkout of calvin_env for CALVIN's scenes; None looks for one.
         device: `"auto"` or `"cpu"`.
         effective_batch_size: What micro-batch x accumulation x processes must be; None for whatever it is.
         said: The keys that were said, and what; the other settings are as they are by default.
@@ -55,6 +59,8 @@ class TrainingCall:
     evaluate_every: int = 0
     evaluate_chains: int = 20
     evaluate_worlds: int = 1
+    evaluate_scene: str | None = None
+    calvin_env: str | None = None
     device: str = "auto"
     effective_batch_size: int | None = None
     said: Mapping[str, Any] = field(default_factory=dict)
@@ -68,6 +74,8 @@ class TrainingCall:
         for name in ("evaluate_chains", "evaluate_worlds"):
             if getattr(self, name) < 1:
                 raise TrainingCallError(f"expected {name} of at least 1, got {getattr(self, name)}.")
+        if self.evaluate_scene is not None:
+            require_name(self.evaluate_scene, SCENES, "scene")
 
 
 def shipped_configurations() -> tuple[str, ...]:
@@ -190,8 +198,7 @@ def _refuse_idle(said: Mapping[str, Any], of_policy: Mapping[str, str], call: Tr
             (not trainable.lora_enable, "lora_enable is false"),
         ),
         "validation_windows": (settings.validate_every == 0, "validate_every is 0"),
-        "evaluate_chains": (call.evaluate_every == 0, "evaluate_every is 0"),
-        "evaluate_worlds": (call.evaluate_every == 0, "evaluate_every is 0"),
+        **dict.fromkeys(_EVALUATION_KEYS, (call.evaluate_every == 0, "evaluate_every is 0")),
         "backbone_learning_rate": (trainable.freeze_backbone and True not in parts, "freeze_backbone is true"),
         "same_shift_in_window": (
             (not optimization.static_shift and not optimization.gripper_shift) or optimization.window_size == 1,

@@ -1,7 +1,6 @@
-"""Who is told how a training goes: a bar or lines in a log, a figure, TensorBoard, chains in the world."""
+"""Who is told how a training goes: a bar or lines in a log, a figure, TensorBoard."""
 
 import logging
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,15 +8,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from calvinbench.envs.renderers import OPENGL_LOOK, RENDERERS
-from calvinbench.envs.scene import SCENES
 from calvinbench.harness import clock
-from calvinbench.harness.suite import Suite
 from calvinbench.policies.training.log import LogLine, read_log
 from calvinbench.policies.training.preparation import Training
-from calvinbench.policies.training.trainer import find_checkpoint
 
-EVALUATION_FOLDER, TENSORBOARD_FOLDER = "evaluation", "tensorboard"
+TENSORBOARD_FOLDER = "tensorboard"
 _LOG_SECONDS = 60.0
 """Without a terminal, a line at most so often."""
 _logger = logging.getLogger(__name__)
@@ -150,46 +145,3 @@ class TensorBoardWriter:
         """Closes the file."""
         if self._writer is not None:
             self._writer.close()
-
-
-class ChainEvaluator:
-    """Runs published chains with a checkpoint every so many steps, and keeps the runs as `calvinbench run` does."""
-
-    def __init__(self, folder: Path, every: int, num_chains: int, num_worlds: int) -> None:
-        self._folder, self._every, self._num_chains, self._num_worlds = folder, every, num_chains, num_worlds
-
-    def began(self, training: Training) -> None:
-        """Nothing to be done."""
-
-    def logged(self, line: LogLine) -> None:
-        """Nothing to be done."""
-
-    def saved(self, training: Training, step: int) -> float | None:
-        """The average length of the chains, None where none are due."""
-        if step % self._every and step != training.num_steps:
-            return None
-        from calvinbench.harness.evaluation import evaluate_suite
-        from calvinbench.harness.run_directory import RunMismatchError
-        from calvinbench.harness.summaries import summarize
-
-        data = training.notes["data"]
-        renderer = data["renderer"] if data["renderer"] in RENDERERS else None
-        suite = Suite(
-            policy=(f"checkpoint:{find_checkpoint(self._folder)}",),
-            # The world of the data, where its recorder says which that is.
-            scene=data["scene"] if data["scene"] in SCENES else SCENES[0],
-            renderer=renderer,
-            depth_bits=data["depth_bits"] if renderer == OPENGL_LOOK else None,
-            chains=self._num_chains,
-            worlds=self._num_worlds,
-            out=self._folder / EVALUATION_FOLDER / f"step_{step:08d}",
-        )
-        try:
-            (run,) = evaluate_suite(suite)
-        except RunMismatchError:  # of a training that was begun anew in this folder
-            shutil.rmtree(suite.out)
-            (run,) = evaluate_suite(suite)
-        return float(summarize(run).average_length.value)
-
-    def ended(self) -> None:
-        """Nothing to be done."""

@@ -46,7 +46,7 @@ class TrainedOn:
     """What a policy was trained on and how, as recorder and trainer wrote it down; None for what is not known.
 
     Attributes:
-        scene: The scene's name.
+        scene: The scene's name; of several of CALVIN's their letters, such as `"ABC"`.
         asset_digest: SHA-256 of what the scene was loaded from.
         renderer: Who drew the pictures.
         depth_bits: Of the renderer's depth buffer.

@@ -45,12 +45,14 @@ class Contents:
     Attributes:
         num_episodes: Stretches of consecutive frames.
         num_read: Frames that were opened.
+        num_there: Frames that would be opened if all were.
         actions: Of the frames that could be read; None without any.
         problems: What is wrong.
     """
 
     num_episodes: int
     num_read: int
+    num_there: int
     actions: Actions | None
     problems: tuple[Problem, ...]
 
@@ -97,7 +99,8 @@ def describe_contents(
     episodes = {annotation.episode for annotation in data.annotations}
     num_episodes = data.num_episodes if isinstance(data, CalvinLayout) else len(episodes)
     problems = (*_of_failures(failures, total), *_of_actions(actions))
-    return Contents(num_episodes, total, _summary(actions), problems)
+    num_there = sum(stretch.end - stretch.start for stretch in _all(data))
+    return Contents(num_episodes, total, num_there, _summary(actions), problems)
 
 
 def _all(data: Demonstrations) -> Iterator[_Stretch]:

@@ -1,6 +1,5 @@
 """Frames of a data set in CALVIN's layout: where they are, what is in one, which scene it is of."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,8 @@ from jaxtyping import Float64, UInt8
 
 from calvinbench.envs.observation import CAMERA_SIZES, ROBOT_OBS_DIM, SCENE_OBS_DIM
 from calvinbench.policies.demonstrations.calvin_frames import FRAME_FILE, read_arrays
-from calvinbench.policies.demonstrations.calvin_pickle import load_dictionary
+from calvinbench.policies.demonstrations.calvin_scenes import INFO_FILE, find_config, scenes_by_info
 from calvinbench.policies.demonstrations.demonstrations import DataError
-
-_SCENE_NAME = re.compile(r"calvin_scene_([A-D])")
-_TABLE_NAME = re.compile(r"calvin_table_([A-D])")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,32 +99,13 @@ def scene_of(file: Path, given: str | None = None) -> SceneWord:
     match = FRAME_FILE.fullmatch(file.name)
     number = int(match.group(1)) if match else -1
     for folder in (file.parent, file.parent.parent):
-        info = folder / "scene_info.npy"
-        if info.is_file() and (scene := _scene_by_info(info, number)):
-            return SceneWord(scene, str(info))
-    for folder in (file.parent, file.parent.parent):
-        config = folder / ".hydra" / "merged_config.yaml"
-        if config.is_file():
-            tables = set(_TABLE_NAME.findall(config.read_text(encoding="utf-8", errors="replace")))
-            if len(tables) == 1:
-                return SceneWord(tables.pop(), str(config))
+        info = folder / INFO_FILE
+        if info.is_file() and (scenes := scenes_by_info(info, number, number)):
+            return SceneWord(scenes[0], str(info))
+    if found := find_config(file.parent):
+        scene, config = found
+        return SceneWord(scene, str(config))
     raise DataError(
         f"expected scene_info.npy or .hydra/merged_config.yaml beside '{file}' to say which scene it is, but neither "
         "does. Give it by --scene D."
     )
-
-
-def _scene_by_info(info: Path, number: int) -> str | None:
-    try:
-        # Scene's name to first and last frame.
-        for name, numbers in load_dictionary(info).items():
-            first, last = int(min(numbers)), int(max(numbers))
-            match = _SCENE_NAME.search(str(name))
-            if match and first <= number <= last:
-                return match.group(1)
-    except (ValueError, TypeError) as error:
-        raise DataError(
-            f"expected a dictionary of scene names and first and last frames in '{info}', got "
-            f"{type(error).__name__}: {error}. Download it again, or give the scene by --scene D."
-        ) from error
-    return None

@@ -16,6 +16,7 @@ from calvinbench.policies.demonstrations.opening import SPLITS, TRAINING, find_f
 
 DEFAULT_FRAMES = 500
 """Frames of a split that are opened unless all are asked for."""
+_COUNTS = ("num_read", "num_there")
 OnFrame = Callable[[str, int, int], None]
 """Told a split, how many of its frames were read, and of how many."""
 
@@ -35,6 +36,7 @@ class SplitCheck:
         longest: Of the longest one.
         picture_sizes: Pixels a side by camera.
         num_read: Frames that were opened.
+        num_there: Frames that would be opened if all were.
         actions: Their actions; None where none could be read.
         problems: What is wrong.
     """
@@ -49,6 +51,7 @@ class SplitCheck:
     longest: int = 0
     picture_sizes: Mapping[str, int] | None = None
     num_read: int = 0
+    num_there: int = 0
     actions: Actions | None = None
     problems: tuple[Problem, ...] = ()
 
@@ -76,7 +79,7 @@ class DataCheck:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether nothing wrong was found."""
         return not self.problems and not any(split.problems for split in self.splits)
 
     @property
@@ -86,9 +89,13 @@ class DataCheck:
         return not fatal and all(split.is_usable for split in self.splits if split.split == TRAINING)
 
     def verdict(self) -> str:
-        """In a line: `whole`, `usable: ...` or `not usable: ...`, with the worst that was found and its remedy."""
+        """In a line: `whole`, `usable: ...` or `not usable: ...`, with the worst that was found and its remedy.
+
+        Where frames were left unopened, `whole as far as looked at (...)`.
+        """
         if self.is_whole:
-            return "whole"
+            num_read, num_there = (sum(getattr(split, name) for split in self.splits) for name in _COUNTS)
+            return "whole" if num_read == num_there else f"whole as far as looked at ({num_read} of {num_there} frames)"
         found = [problem.words for problem in self.problems if problem.is_fatal or self.is_usable]
         for split in self.splits:
             telling = [problem for problem in split.problems if problem.is_fatal or self.is_usable]
@@ -178,6 +185,7 @@ def _check_split(path: Path, form: str, split: str, num_frames: int | None, on_f
         longest=max(lengths, default=0),
         picture_sizes=dict(data.description.picture_sizes),
         num_read=contents.num_read,
+        num_there=contents.num_there,
         actions=contents.actions,
         problems=(*files.problems, *contents.problems),
     )

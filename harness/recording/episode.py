@@ -109,6 +109,7 @@ def demonstrate(
     num_subtasks: int = 6,
     max_steps: int = 360,
     perturbation: Perturbation | None = None,
+    frames_after: int = 0,
 ) -> Episode:
     """Records an episode.
 
@@ -121,6 +122,8 @@ def demonstrate(
         num_subtasks: After how many the episode ends; earlier where none of the tasks can be done, or one fails.
         max_steps: Steps for each subtask.
         perturbation: Of executed actions; None for none.
+        frames_after: Steps that the expert goes on once a subtask is solved; its annotation has them too. A subtask
+            that is not solved any more at their end counts as failed.
     """
     episode, symbolic = Episode(), start.symbolic
     tolerance_m = EXACT_M if perturbation is None or not perturbation.sigma else NOISY_M
@@ -133,13 +136,16 @@ def demonstrate(
         if task is None:
             break
         first = len(episode.frames)
-        before, expert, solved = as_world_info(info), Expert(tolerance_m=tolerance_m), False
-        while not solved and len(episode.frames) - first < max_steps:
-            label = expert.act(privileged_state(observation, {**info, "task": task}))
+        before, expert = as_world_info(info), Expert(tolerance_m=tolerance_m)
+        solved, was_solved, end = False, False, first + max_steps
+        while len(episode.frames) < end:
+            label = expert.act(privileged_state(observation, {**info, "task": task}), is_solved=was_solved)
             episode.frames.append(_frame(observation, info, label))
             executed = label + np.append(next(noise), 0.0)
             observation, _, _, _, info = env.step(np.clip(executed, -1.0, 1.0))
             solved = is_solved(task, before, as_world_info(info))
+            if solved and not was_solved:
+                was_solved, end = True, len(episode.frames) + frames_after
         if not solved:
             episode.failure = Failure(task, len(episode.frames) - first)
             del episode.frames[first:]

@@ -34,6 +34,9 @@ from calvinbench.policies.demonstrations.opening import SPLITS
 RECORDED_SCENES = ("embedded", "D")
 """Scenes whose places the scripted expert knows."""
 
+_BEFORE_IT_WAS_SAID = {"frames_after": 0}
+"""What data sets of earlier versions, which do not say it, were recorded with."""
+
 
 class RecordingMismatchError(ValueError):
     """The folder holds other demonstrations than those asked for."""
@@ -54,6 +57,7 @@ class RecordingSettings:
         subtasks: Subtasks of an episode, at most.
         tasks: Tasks to draw from.
         max_steps: Steps for a subtask.
+        frames_after: Steps that the expert goes on once a subtask is solved, see `episode.demonstrate`.
         perturbation: Of executed actions.
         static_size: Pixels a side of the static camera's pictures.
         gripper_size: Of the gripper's.
@@ -72,6 +76,7 @@ class RecordingSettings:
     subtasks: int = 6
     tasks: tuple[str, ...] = TASKS
     max_steps: int = 360
+    frames_after: int = 0
     perturbation: Perturbation = field(default_factory=Perturbation)
     static_size: int = CAMERA_SIZES["static"]
     gripper_size: int = CAMERA_SIZES["gripper"]
@@ -93,7 +98,7 @@ class RecordingSettings:
         for name in ("episodes", "subtasks", "max_steps", "static_size", "gripper_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}.")
-        for name in ("validation_episodes", "seed"):
+        for name in ("validation_episodes", "frames_after", "seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"expected {name} of at least 0, got {getattr(self, name)}.")
         # In one order and once each, for draws depend on it.
@@ -162,6 +167,7 @@ class Recorder:
             "tasks": {task: TASK_WEIGHTS[task] for task in settings.tasks},
             "subtasks": settings.subtasks,
             "max_steps": settings.max_steps,
+            "frames_after": settings.frames_after,
             "perturbation": asdict(settings.perturbation),
             "seed": settings.seed,
         }
@@ -179,6 +185,7 @@ class Recorder:
             num_subtasks=settings.subtasks,
             max_steps=settings.max_steps,
             perturbation=settings.perturbation,
+            frames_after=settings.frames_after,
         )
         if episode.annotations:
             self._form.write(split, number, episode)
@@ -246,7 +253,7 @@ def _require_ours(out: Path) -> None:
 def _prepare(settings: RecordingSettings, description: Mapping[str, Any]) -> RecordingForm:
     """Makes the folders and writes what the data set says of itself, or sees that it says the same."""
     if (settings.out / DATASET_FILE).exists():
-        before = read_dataset_file(settings.out)
+        before = _BEFORE_IT_WAS_SAID | read_dataset_file(settings.out)
         differing = [
             f"{key} was {before.get(key)} and is now {value}"
             for key, value in json.loads(json.dumps(description)).items()

@@ -24,8 +24,10 @@ class Data:
     """Open every frame instead of a sample."""
     frames: Annotated[int, tyro.conf.arg(metavar="N")] = 500
     """Frames of a split to open otherwise, spread evenly."""
-    sheet: Annotated[Path, tyro.conf.arg(metavar="FILE.png")] = Path("contact_sheet.png")
-    """Where a page of pictures is drawn: some demonstrations, by both cameras, with their sentences."""
+    contact_sheet: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png", help_behavior_hint="(default: none)")] = (
+        None
+    )
+    """Draw a page of pictures into this file: some demonstrations, by both cameras, with their sentences."""
     json: bool = False
     """Print one JSON object."""
 
@@ -34,11 +36,11 @@ class Data:
         if self.frames < 1:
             raise ValueError(f"expected at least one frame, got {self.frames}.")
         check = self._check()
-        sheet = self._draw(check)
+        sheet = None if self.contact_sheet is None else self._draw(check, self.contact_sheet)
         if self.json:
             print_json(
                 {"verdict": check.verdict(), "whole": check.is_whole, "usable": check.is_usable, **asdict(check)}
-                | {"sheet": sheet and str(sheet)}
+                | {"contact_sheet": sheet and str(sheet)}
             )
         else:
             print("\n".join(check.lines()))
@@ -63,13 +65,13 @@ class Data:
 
             return check_data(self.folder, self.all_frames, self.frames, on_frame)
 
-    def _draw(self, check: "DataCheck") -> Path | None:
+    def _draw(self, check: "DataCheck", file: Path) -> Path | None:
         """Draws what can be read, of the first split that has something."""
         from calvinbench.harness.data_check.contact_sheet import draw_contact_sheet
         from calvinbench.policies.demonstrations.opening import open_data
 
         for split in check.splits:
-            if split.num_demonstrations and draw_contact_sheet(open_data(self.folder, split.split), self.sheet):
-                return self.sheet
+            if split.num_demonstrations and draw_contact_sheet(open_data(self.folder, split.split), file):
+                return file
         tell("No contact sheet: there is no demonstration whose pictures can be read.")
         return None

@@ -35,6 +35,9 @@ class Record:
     """Tasks to draw from."""
     max_steps: int = 360
     """Steps for each subtask."""
+    frames_after: int = 0
+    """Steps that the expert goes on once a subtask is solved, within its annotation, as CALVIN's own annotations do. 8
+    show a policy that the hand stays open after letting go."""
     noise: float = 0.15
     """Standard deviation of the noise on executed actions, in their units (1 is 2 cm, 0.05 rad); labels stay clean."""
     kicks: float = 0.01
@@ -90,6 +93,7 @@ class Record:
             subtasks=self.subtasks,
             tasks=self.tasks or TASKS,
             max_steps=self.max_steps,
+            frames_after=self.frames_after,
             perturbation=Perturbation(sigma=self.noise, kick_probability=self.kicks),
             static_size=self.static_size,
             gripper_size=self.gripper_size,

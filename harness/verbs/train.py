@@ -121,6 +121,10 @@ class Train:
     """How many of the published chains. Default: 20."""
     evaluate_worlds: _Count = None
     """Worlds stepped at once. Default: 1."""
+    evaluate_scene: Annotated[str | None, _flag("{embedded,A,B,C,D}")] = None
+    """The scene that they are run on. Default: that of the data, where it is known and but one."""
+    calvin_env: Annotated[Path | None, _flag("DIR")] = None
+    """Checkout of calvin_env, for CALVIN's scenes. Default: CALVIN_ENV_ROOT, or as installed."""
     device: Annotated[Literal["auto", "cpu"] | None, _flag("{auto,cpu}")] = None
     """auto takes a GPU where torch has one; `accelerate launch` starts a process for each of several. Default: auto."""
     json: bool = False
@@ -156,7 +160,11 @@ class Train:
         said = {field.name: getattr(self, field.name) for field in fields(self)}
         words = {"true": True, "false": False}
         return {
-            name: words.get(value, value) if isinstance(value, str) else value
+            name: str(value)
+            if isinstance(value, Path)
+            else words.get(value, value)
+            if isinstance(value, str)
+            else value
             for name, value in said.items()
             if value is not None and name not in ("configuration", "json")
         }

@@ -20,6 +20,7 @@ from jaxtyping import Int64
 
 from calvinbench.policies.demonstrations.calvin_frames import CAMERAS, FRAME_FILE, frame_name, read_arrays
 from calvinbench.policies.demonstrations.calvin_pickle import load_dictionary
+from calvinbench.policies.demonstrations.calvin_scenes import find_scenes
 from calvinbench.policies.demonstrations.compact import DATASET_FILE, read_dataset_file
 from calvinbench.policies.demonstrations.demonstrations import (
     FRAME_KEYS,
@@ -75,7 +76,7 @@ class CalvinLayout:
         sizes = {camera: int(first[f"rgb_{camera}"].shape[0]) for camera in CAMERAS}
         # Our own recorder leaves its notes above the splits; CALVIN's did not.
         noted = (folder.parent / DATASET_FILE).is_file()
-        details = read_dataset_file(folder.parent) if noted else {}
+        details = read_dataset_file(folder.parent) if noted else self._details()
         self._description = DataDescription(CALVIN, str(folder.parent), sizes, details)
 
     @property
@@ -138,6 +139,18 @@ class CalvinLayout:
                     taken[key] = np.empty((len(files), *expected), kind)
                 taken[key][index] = array
         return Frames(**taken)
+
+    def _details(self) -> dict[str, Any]:
+        """What CALVIN's own files say of the data: the scenes."""
+        try:
+            scenes = find_scenes(self._folder, int(self._episodes.min()), int(self._episodes.max()))
+        except DataError:
+            logger.warning(
+                f"expected scenes and their frames in scene_info.npy of '{self._folder}', but it cannot be read: which "
+                "scene the data are of is not known. Download it again; `run --train` can say it too."
+            )
+            scenes = None
+        return {"form": CALVIN, "scene": scenes}
 
     def _shape(self, key: str) -> tuple[int, ...]:
         """The shape of one frame's array."""

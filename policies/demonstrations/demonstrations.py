@@ -69,8 +69,8 @@ class DataDescription:
         form: `"compact"` or `"calvin"`.
         path: Its folder.
         picture_sizes: Pixels a side of each camera's pictures, by camera (`static`, `gripper`).
-        details: What its recorder wrote down (scene, digests, noise, seed), as JSON can write it; empty for data that
-            somebody else recorded.
+        details: What its recorder wrote down (scene, digests, noise, seed), as JSON can write it; of CALVIN's own data
+            the `scene` alone, `"D"` or `"ABC"`, None where its files do not say.
     """
 
     form: str

@@ -58,8 +58,7 @@ def training(number):
 
 def test_a_whole_data_set_is_called_so_and_described(whole):
     check = check_data(whole)
-    assert check.verdict() == "whole"
-    assert check.lines()[0] == "whole"
+    assert check.lines()[0] == check.verdict()
     split = check.splits[0]
     assert (split.num_episodes, split.num_demonstrations, split.num_frames) == (2, 2, 41 + 55)
     assert (split.shortest, split.median, split.longest) == (41, 48.0, 55)
@@ -70,6 +69,13 @@ def test_a_whole_data_set_is_called_so_and_described(whole):
     np.testing.assert_allclose(split.actions.low[:2], [0.1, 0.1], rtol=1e-6)
     np.testing.assert_allclose(split.actions.high[:2], [0.219, 0.1], rtol=1e-6)
     assert split.actions.gripper == {"-1": 48, "1": 48}
+
+
+def test_whole_is_said_of_what_was_looked_at_alone(whole):
+    # Between the demonstrations there are 24 frames in each split.
+    assert check_data(whole).verdict() == "whole as far as looked at (192 of 240 frames)"
+    assert check_data(whole, num_frames=5).verdict() == "whole as far as looked at (10 of 240 frames)"
+    assert check_data(whole, all_frames=True).verdict() == "whole"
 
 
 def test_all_frames_are_those_of_the_episodes_each_once(whole):
@@ -89,7 +95,7 @@ def test_progress_is_told(whole):
 
 def test_the_compact_form_is_described_alike(compact):
     check = check_data(compact)
-    assert check.verdict() == "whole"
+    assert check.is_whole
     split = check.splits[0]
     assert (split.num_episodes, split.num_demonstrations, split.num_frames, split.shortest) == (2, 2, 16, 8)
     assert split.tasks == {"open_drawer": 2}
@@ -308,8 +314,15 @@ def said(data, tmp_path, monkeypatch, capsys):
     return call
 
 
+def test_the_verb_writes_nothing_that_was_not_asked_for(said, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    status, _ = said()
+    assert status == 0
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_the_verb_says_the_verdict_first_and_draws_pictures(said, tmp_path):
-    status, out = said()
+    status, out = said("--all-frames", "--contact-sheet", "contact_sheet.png")
     assert status == 0
     assert out.splitlines()[0] == "whole"
     assert "training: 2 demonstrations of 2 tasks in 2 episodes, 96 frames; 41 to 55 frames each, median 48" in out
@@ -322,10 +335,10 @@ def test_the_verb_says_the_verdict_first_and_draws_pictures(said, tmp_path):
 
 def test_the_verb_fails_where_something_is_wrong_and_speaks_json(said, data):
     remove_a_frame_between(data)
-    status, out = said("--json", "--sheet", "page.png")
+    status, out = said("--json", "--contact-sheet", "page.png")
     content = json.loads(out)
     assert status == 1
-    assert (content["whole"], content["usable"], content["sheet"]) == (False, True, "page.png")
+    assert (content["whole"], content["usable"], content["contact_sheet"]) == (False, True, "page.png")
     assert content["verdict"].startswith("usable: ")
     assert content["splits"][0]["tasks"] == {"open_drawer": 1, "turn_on_led": 1}
     assert content["splits"][0]["problems"][0]["is_fatal"] is False
@@ -334,7 +347,7 @@ def test_the_verb_fails_where_something_is_wrong_and_speaks_json(said, data):
 def test_the_verb_draws_nothing_where_nothing_can_be_read(said, data, tmp_path):
     remove_validation(data)
     remove_all_frames(data)
-    status, out = said()
+    status, out = said("--contact-sheet", "contact_sheet.png")
     assert status == 1
     assert out.startswith("not usable: ")
     assert not (tmp_path / "contact_sheet.png").exists()

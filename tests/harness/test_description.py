@@ -1,10 +1,10 @@
-"""Whether a run keeps to CALVIN's protocol."""
+"""Whether a run keeps to CALVIN's protocol, and to the world that its policy was trained on."""
 
 import pytest
 
 from calvinbench.envs.calvin_scene import ASSET_DIGESTS
-from calvinbench.harness.description import judge_official
-from calvinbench.policies.policy import PolicyTraits
+from calvinbench.harness.description import judge_official, unlike_training
+from calvinbench.policies.policy import PolicyTraits, TrainedOn
 
 OFFICIAL = {
     "scene": "D",
@@ -34,3 +34,25 @@ def test_a_run_that_keeps_to_the_protocol_is_official():
 )
 def test_each_departure_is_told(setting, value, reason):
     assert judge_official(PolicyTraits(label="mine"), **OFFICIAL | {setting: value}).because == (reason,)
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "scene", "is_like"),
+    [
+        ("ABCD", "D", True),
+        ("D", "D", True),
+        ("ABC", "D", False),
+        ("embedded", "embedded", True),
+        ("embedded", "D", False),
+    ],
+)
+def test_a_scene_is_like_training_where_it_is_among_those_trained_on(trained_on, scene, is_like):
+    said = unlike_training(
+        TrainedOn(scene=trained_on),
+        scene=scene,
+        asset_digest="0",
+        renderer="opengl-look",
+        depth_bits=16,
+        reference_frame=None,
+    )
+    assert said == (() if is_like else (f"scene {trained_on} in training, {scene} here",))

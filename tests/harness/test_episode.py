@@ -169,6 +169,64 @@ def test_a_subtask_that_fails_leaves_nothing_and_ends_the_episode(world):
     assert np.array_equal(labels_of(cut) if cut.frames else np.zeros((0, 7)), labels_of(whole)[: len(cut.frames)])
 
 
+@pytest.fixture(scope="module")
+def placed(world):
+    """A block lifted, put into the drawer and taken out again, each subtask with eight frames more."""
+    generator = np.random.default_rng(0)
+    start = start_of(seed=1, drawer="open")
+    return demonstrate(
+        world,
+        start,
+        INSTRUCTIONS,
+        generator,
+        tasks=[task for task in TASKS if task.startswith("lift")] + ["place_in_drawer"],
+        num_subtasks=4,
+        perturbation=Perturbation(),
+        frames_after=8,
+    ), list(world.infos)
+
+
+def test_the_expert_goes_on_for_some_frames_once_a_subtask_is_solved(placed):
+    episode, infos = placed
+    assert episode.failure is None
+    assert len(episode.annotations) == 4
+    for annotation in episode.annotations:
+        first, solving, last = (
+            infos[SETTLE_STEPS + number] for number in (annotation.start, annotation.end - 8, annotation.end)
+        )
+        assert is_solved(annotation.task, first, solving)
+        assert not is_solved(annotation.task, first, infos[SETTLE_STEPS + annotation.end - 9])
+        assert is_solved(annotation.task, first, last)
+
+
+def test_after_placing_the_hand_stays_open_and_the_next_subtask_can_be_done(placed):
+    episode, _ = placed
+    tasks = [annotation.task for annotation in episode.annotations]
+    assert tasks[1] == tasks[3] == "place_in_drawer"
+    for annotation in (episode.annotations[1], episode.annotations[3]):
+        grippers = labels_of(episode)[annotation.start : annotation.end, 6]
+        opened = int(np.argmax(grippers == 1.0))
+        assert len(grippers) - opened > 8
+        assert (grippers[opened:] == 1.0).all()
+    for annotation in (episode.annotations[0], episode.annotations[2]):  # after lifting, it holds on
+        assert (labels_of(episode)[annotation.end - 8 : annotation.end, 6] == -1.0).all()
+
+
+def test_a_subtask_that_is_undone_in_the_frames_after_it_is_not_kept(world, monkeypatch):
+    asked = []
+
+    def solved_once(task, before, now):
+        asked.append(task)
+        return len(asked) == 10
+
+    monkeypatch.setattr(episode, "is_solved", solved_once)
+    made = demonstrate(
+        world, start_of(led=0), INSTRUCTIONS, np.random.default_rng(0), tasks=("turn_on_led",), frames_after=3
+    )
+    assert made.failure == Failure("turn_on_led", 13)
+    assert (made.frames, made.annotations) == ([], [])
+
+
 def test_an_episode_ends_where_nothing_can_be_done(world):
     episode = demonstrate(
         world, start_of(led=0), INSTRUCTIONS, np.random.default_rng(0), tasks=("turn_on_led",), num_subtasks=5

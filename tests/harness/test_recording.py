@@ -15,6 +15,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
+from calvinbench.envs.calvin_scene import ASSET_DIGESTS
 from calvinbench.envs.start_states import is_evaluation_state
 from calvinbench.harness import cli
 from calvinbench.harness.data_check.verdict import check_data
@@ -30,6 +31,7 @@ from calvinbench.policies.demonstrations.calvin_pickle import load_dictionary
 from calvinbench.policies.demonstrations.compact import CompactDemonstrations
 from calvinbench.policies.demonstrations.demonstrations import PICTURE_KEYS, Annotation, DataError
 from calvinbench.policies.pil_resize import resize_with_pil
+from tests.policies.demonstrations.conftest import read_by_public_code
 
 TASKS = ("turn_on_led", "turn_off_led", "open_drawer")
 FORMS = ("calvin", "compact")
@@ -193,6 +195,56 @@ def test_another_seed_gives_other_demonstrations(recorded, tmp_path):
         for folder in (recorded["compact"], tmp_path)
     )
     assert not np.array_equal(one, other)
+
+
+@pytest.mark.slow
+def test_public_loaders_read_what_was_recorded(recorded):
+    found = read_by_public_code(recorded["calvin"])
+    folder = recorded["calvin"] / "training"
+    content = load_dictionary(folder / "lang_annotations" / "auto_lang_ann.npy")
+    stretches = [
+        (*span, words) for span, words in zip(content["info"]["indx"], content["language"]["ann"], strict=True)
+    ]
+
+    def actions_of(starts):
+        return [np.load(folder / f"episode_{start:07d}.npz")["rel_actions"] for start in starts]
+
+    of_calvin, of_robovlms = found["calvin"]["training, lang"], found["robovlms"]
+    # Windows of at least 16 frames, the last frame of an annotation left out; RoboVLMs' of 8.
+    assert of_calvin["starts"] == [start for first, last, _ in stretches for start in range(first, last - 15)]
+    np.testing.assert_allclose(of_calvin["actions"], actions_of(of_calvin["starts"]), rtol=1e-6)
+    assert found["calvin"]["training, vis"]["shapes"]["rgb_static"] == [32, 3, 32, 32]
+    assert of_robovlms["sentences"] == [words for first, last, words in stretches for _ in range(first, last - 7)]
+    np.testing.assert_allclose(of_robovlms["actions"], actions_of(of_robovlms["starts"]), rtol=1e-6)
+
+
+@pytest.mark.recorded
+def test_demonstrations_are_recorded_on_calvins_scene(recordings, tmp_path, capsys):
+    words = flags(tmp_path, "calvin", episodes=1, validation_episodes=0, subtasks=1, frames_after=2, scene="D")
+    assert cli.main(["record", *words, "--calvin-env", str(recordings / "calvin_env"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["demonstrations"] == 1
+    described = json.loads((tmp_path / "dataset.json").read_text())
+    assert (described["scene"], described["depth_bits"]) == ("D", 16)
+    assert described["asset_digest"] == ASSET_DIGESTS["D"]
+    data = CalvinLayout(tmp_path / "training")
+    (annotation,) = data.annotations
+    (name,) = load_dictionary(tmp_path / "training" / "scene_info.npy")
+    assert name == "calvin_scene_D"
+    pictures = data.read(0, 0, annotation.num_frames, ["rgb_static"]).rgb_static
+    assert pictures.std() > 10
+    changes = {"turn_on_led": 5, "turn_off_led": 5, "open_drawer": 1}  # of scene_obs; frames after it show it
+    with np.load(data.frame_file(0, 0)) as first, np.load(data.frame_file(0, annotation.num_frames - 1)) as last:
+        assert first["scene_obs"][changes[annotation.task]] != last["scene_obs"][changes[annotation.task]]
+
+
+def test_a_data_set_says_how_many_frames_follow_a_success_and_an_older_one_had_none(recorded, tmp_path):
+    folder = shutil.copytree(recorded["compact"], tmp_path / "older")
+    described = json.loads((folder / "dataset.json").read_text())
+    assert described.pop("frames_after") == 0
+    (folder / "dataset.json").write_text(json.dumps(described))
+    record(settings_of(folder, "compact"))  # goes on with it
+    with pytest.raises(RecordingMismatchError, match="frames_after was 0 and is now 8"):
+        record(settings_of(folder, "compact", frames_after=8))
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -122,6 +122,32 @@ def test_the_notes_say_protocol_errors_untrained_and_incomplete(runs):
     assert "kosmos2 (untrained) is not complete: 6 of 9 chains" in said
 
 
+def test_the_notes_name_who_is_told_the_robots_state(runs):
+    seeing = renamed(runs[1], label="a", observation_keys=("rgb_static",))
+    told = renamed(runs[1], label="b", observation_keys=("rgb_static", "robot_obs"))
+    said = "Told the robot's state (proprioception): b"
+    assert f"{said}; the others that see pictures are not." in notes([seeing, told])
+    assert f"{said}." in notes([runs[1], told])
+    assert "No policy that sees pictures is told the robot's state (proprioception)." in notes([seeing])
+    assert "proprioception" not in "\n".join(notes([runs[1]]))  # it reads nothing
+
+
+def test_the_notes_name_small_policies_that_were_trained_from_scratch(runs):
+    sizes = {
+        "cnn (2.2M, shipped with calvinbench)": True,
+        "paligemma (299.9M, trained here), blind": True,
+        "kosmos2 (1.7B, trained here)": False,
+        "big (300.0M, trained here)": False,
+        "minilm-effnet (30.8M, pretrained VLM, trained here)": False,
+        "kosmos2 (1.7M, untrained)": False,
+        "mine:Model": False,
+    }
+    small = ", ".join(label for label, is_small in sizes.items() if is_small)
+    said = notes([renamed(runs[1], label=label) for label in sizes])
+    assert f"Small policies, trained from scratch: {small}. They say nothing of full-size VLMs." in said
+    assert "Small policies" not in "\n".join(notes([renamed(runs[1], label="mine:Model")]))
+
+
 def test_figures_of_the_embedded_scene_are_said_not_to_be_calvins(runs):
     """The scene of these runs is another."""
     ours = [replace(run, description=replace(run.description, scene="embedded")) for run in runs]

@@ -18,13 +18,18 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "policies" / "training"))
 
 from small import write_data, write_numbers
 
-from calvinbench.harness import cli, training
+from calvinbench.envs.calvin_checkout import CheckoutError
+from calvinbench.harness import cli, evaluation, training
 from calvinbench.harness.run_directory import RunLockedError, locked_folder
+from calvinbench.harness.suite import RunSettings
 from calvinbench.harness.training import TrainingMismatchError, train
 from calvinbench.harness.training_call import TrainingCallError, make_call
+from calvinbench.policies.demonstrations.calvin_pickle import save_dictionary
 from calvinbench.policies.demonstrations.demonstrations import DataError
+from calvinbench.policies.registry import make_policy
 from calvinbench.policies.trainable import GROUPS
 from calvinbench.policies.training.log import read_log
+from tests.policies.demonstrations.conftest import write_split
 
 POLICY = "untrained:cnn,memory_span=window:3,chunk_length=4,hidden_dim=16"
 
@@ -128,17 +133,50 @@ def test_a_training_killed_on_its_way_and_called_again_ends_as_an_unbroken_one(f
     assert len(json.loads((killed / "training.json").read_text())["sessions"]) == 2
 
 
+def start_two(keys):
+    """The same in two processes that train together."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = str(probe.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+    return [start(keys, RANK=str(rank), LOCAL_RANK=str(rank), **shared) for rank in (0, 1)]
+
+
+@pytest.mark.slow
+def test_two_processes_with_a_loader_each_that_are_killed_end_as_unbroken_ones(folder, tmp_path):
+    killed, unbroken = tmp_path / "killed", tmp_path / "unbroken"
+    changes = {"max_steps": 24, "save_every": 8, "log_every": 2, "max_epochs": 100, "batch_size": 1, "num_workers": 1}
+    device = "cpu" if torch.accelerator.is_available() else "auto"  # what is not said, on a machine without
+    policy = f"{POLICY},num_layers=2"  # with dropout
+    keys = [said(folder, out, policy, **changes, device=device) for out in (killed, unbroken)]
+    whole = start_two(keys[1])
+    done = [process.communicate() for process in whole]
+    assert [process.returncode for process in whole] == [0, 0], done
+    processes = start_two(keys[0])
+    while processes[0].poll() is None and [line.step for line in read_log(killed)][-1:] < [10]:
+        time.sleep(0.02)
+    for process in processes:
+        process.send_signal(signal.SIGKILL)
+    for process in processes:
+        process.communicate()
+    assert [process.returncode for process in processes] == [-signal.SIGKILL] * 2
+    assert last_state(killed).name in ("step_00000008", "step_00000016")
+    processes = start_two(keys[0])
+    done = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], done
+    assert "going on after step" in done[0][1]
+    weights = [(out / "checkpoint" / "model.safetensors").read_bytes() for out in (killed, unbroken)]
+    assert weights[0] == weights[1]
+    assert losses(killed) == losses(unbroken)
+
+
 def test_two_processes_take_the_steps_of_one(folder, tmp_path):
     changes = {"max_steps": 3, "learning_rate": 1e-4, "log_every": 1, "validate_every": 3, "effective_batch_size": 6}
     changes |= {"max_gradient_norm": 0.05, "gripper_loss_ratio": 1.0, "warmup_epochs": 0}
     policy = f"{POLICY},num_layers=1"  # without dropout
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = str(probe.getsockname()[1])
     device = "cpu" if torch.accelerator.is_available() else "auto"  # what is not said, on a machine without
     keys = said(folder, tmp_path / "two", policy, **changes, batch_size=1, gradient_accumulation_steps=3, device=device)
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
-    processes = [start(keys, RANK=str(rank), LOCAL_RANK=str(rank), **shared) for rank in (0, 1)]
+    processes = start_two(keys)
     done = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], done
     assert json.loads(done[0][0])["last"]["windows"] == 18
@@ -338,6 +376,41 @@ def test_data_without_a_validation_split_is_told_what_to_do(folder, tmp_path):
     with pytest.raises(DataError, match="Or set --validate-every 0 to train without a validation loss"):
         again(said(folder, tmp_path / "out", data=str(tmp_path / "data"), validate_every=2))
     again(said(folder, tmp_path / "out", data=str(tmp_path / "data")))
+
+
+@pytest.fixture(scope="module")
+def calvins(folder, tmp_path_factory):
+    """A data set in CALVIN's layout as CALVIN ships them, without a file of our recorder's: of scenes A, B and C."""
+    made = tmp_path_factory.mktemp("calvins") / "task_ABC_D"
+    for split in ("training", "validation"):
+        write_split(made / split)
+    save_dictionary(
+        made / "training" / "scene_info.npy",
+        {"calvin_scene_B": [0, 110], "calvin_scene_C": [111, 170], "calvin_scene_A": [171, 900]},
+    )
+    return made
+
+
+def test_a_checkpoint_says_on_which_of_calvins_scenes_it_was_trained(folder, calvins, tmp_path):
+    again(said(folder, tmp_path, data=str(calvins), warmup_epochs=0))
+    policy = make_policy(f"checkpoint:{tmp_path / 'checkpoint'}")
+    assert policy.traits.trained_on.scene == "ABC"
+    settings = RunSettings(policy="checkpoint", scene="D")
+    assert evaluation._train(settings, policy.traits) == "ABC"
+
+
+def test_data_of_several_scenes_must_be_told_where_to_be_evaluated(folder, calvins, tmp_path):
+    keys = said(folder, tmp_path / "out", data=str(calvins), save_every=1, evaluate_every=1)
+    with pytest.raises(TrainingCallError, match=r"the data are of ABC\. Say --evaluate-scene"):
+        again(keys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_world_to_evaluate_in_that_is_not_there_is_told_before_the_first_step(folder, calvins, tmp_path):
+    keys = said(folder, tmp_path / "out", data=str(calvins), save_every=1, evaluate_every=1, evaluate_scene="D")
+    with pytest.raises(CheckoutError, match="calvin_env"):
+        again(keys | {"calvin_env": str(tmp_path / "nowhere")})
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_configuration_in_yaml_and_flags_over_it(folder, tmp_path, capsys):

@@ -69,6 +69,8 @@ def test_every_key_reaches_the_settings():
     assert (made.log_every, made.save_every, made.validate_every, made.validation_windows) == (2, 3, 4, 5)
     made = call(save_every=10, evaluate_every=20, evaluate_chains=6, evaluate_worlds=2, device="cpu")
     assert (made.evaluate_every, made.evaluate_chains, made.evaluate_worlds, made.device) == (20, 6, 2, "cpu")
+    made = call(save_every=10, evaluate_every=20, evaluate_scene="D", calvin_env="checkout")
+    assert (made.evaluate_scene, made.calvin_env) == ("D", "checkout")
 
 
 @pytest.mark.parametrize(
@@ -82,6 +84,8 @@ def test_every_key_reaches_the_settings():
         ({"validation_windows": 4, "validate_every": 0}, "validate_every is 0"),
         ({"evaluate_chains": 4}, "evaluate_every is 0"),
         ({"evaluate_worlds": 2}, "evaluate_every is 0"),
+        ({"evaluate_scene": "D"}, "evaluate_every is 0"),
+        ({"calvin_env": "checkout"}, "evaluate_every is 0"),
         ({"backbone_learning_rate": 1e-5, "freeze_backbone": True}, "freeze_backbone is true"),
         ({"same_shift_in_window": True, "static_shift": 0, "gripper_shift": 0}, "pictures are not shifted"),
         ({"gripper_change_weight": 2, "gripper_loss_ratio": 0}, "gripper_loss_ratio is 0"),
@@ -153,6 +157,7 @@ def test_a_wrong_kind_or_number_is_refused(said, words):
         ({"schedule": "cosin"}, "cosine"),
         ({"policy": "untraind:cnn"}, "untrained"),
         ({"policy": "expert"}, "untrained"),
+        ({"save_every": 10, "evaluate_every": 10, "evaluate_scene": "E"}, "A, B, C, D, embedded"),
     ],
 )
 def test_a_wrong_name_is_refused_with_the_right_one(said, words):

@@ -1,7 +1,6 @@
-"""What one sees of a training: progress with the time left, figures, TensorBoard's events, chains on the way."""
+"""What one sees of a training: progress with the time left, figures, TensorBoard's events."""
 
 import io
-import shutil
 import sys
 import time
 from dataclasses import replace
@@ -9,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from accelerate.state import AcceleratorState, GradientState
-from fakes import CHAINS, make_fake_world
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -17,12 +15,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "policies" / "training"))
 
 from small import make_training, write_data
 
-from calvinbench.harness import evaluation, plots
-from calvinbench.harness.runs import load_run
-from calvinbench.harness.training_report import ChainEvaluator, FigureWriter, TensorBoardWriter, TrainingProgress
-from calvinbench.harness.workers import WorkerSetup
+from calvinbench.harness import plots
+from calvinbench.harness.training_report import FigureWriter, TensorBoardWriter, TrainingProgress
 from calvinbench.policies.training.acceleration import make_accelerator
-from calvinbench.policies.training.log import LogLine, TrainingLog, read_log
+from calvinbench.policies.training.log import LogLine, TrainingLog
 from calvinbench.policies.training.trainer import Trainer
 
 FIGURES = {"losses.pdf", "losses.svg", "losses.png"}
@@ -129,53 +125,3 @@ def test_the_time_left_and_the_losses_are_told(training, caplog):
     progress.logged(line(1))
     progress.logged(line(3, validation_loss=0.25))
     assert caplog.records[-1].getMessage().endswith("5 min left")
-
-
-@pytest.fixture
-def suites(monkeypatch):
-    """Chains run on the fake play table, for three steps each; the suites that were asked for."""
-    asked = []
-
-    def on_fake_world(suite):
-        asked.append(suite)
-        (settings,) = suite.runs
-        settings = replace(settings, scene="fake", renderer=None, depth_bits=None, max_steps=3)
-        return (evaluation.evaluate(WorkerSetup(settings, make_fake_world), suite.directory(settings), chains=CHAINS),)
-
-    monkeypatch.setattr(evaluation, "evaluate_suite", on_fake_world)
-    return asked
-
-
-def test_chains_are_run_with_the_checkpoint_and_their_average_length_lands_in_the_line(training, suites):
-    out = training.settings.out
-    run(training, ChainEvaluator(out, 4, num_chains=2, num_worlds=1))
-    found = {told.step: told.average_length for told in read_log(out)}
-    assert found == {1: None, 2: None, 3: None, 4: 0.0, 5: 0.0}  # each 4 steps, and at the end
-    assert [suite.policy for suite in suites] == [(f"checkpoint:{out / 'checkpoint'}",)] * 2
-    assert [(suite.chains, suite.worlds, suite.scene) for suite in suites] == [(2, 1, "embedded")] * 2
-    (kept,) = (out / "evaluation" / "step_00000004").iterdir()
-    read = load_run(kept)
-    assert len(read.records) == 2
-    assert read.description.label.startswith("cnn (")
-
-
-def test_chains_are_run_in_the_world_of_the_data(training, suites):
-    notes = {"data": {"scene": "D", "renderer": "opengl-look", "depth_bits": 16}}
-    evaluator = ChainEvaluator(training.settings.out, 2, 1, 1)
-    run(training, evaluator)
-    evaluator.saved(replace(training, notes=notes), 6)
-    last = suites[-1]
-    assert (last.scene, last.renderer, last.depth_bits) == ("D", "opengl-look", 16)
-    assert suites[0].renderer is None  # the small data set does not say
-
-
-def test_chains_of_a_training_that_was_begun_anew_in_the_folder_are_run_anew(training, suites):
-    out = training.settings.out
-    run(training, ChainEvaluator(out, 4, num_chains=2, num_worlds=1))
-    first = load_run(next((out / "evaluation" / "step_00000004").iterdir())).description.weights_digest
-    shutil.rmtree(out / "state")
-    training.model.head.decoder.linear.weight.data.zero_()
-    run(training, ChainEvaluator(out, 4, num_chains=2, num_worlds=1))
-    again = load_run(next((out / "evaluation" / "step_00000004").iterdir())).description.weights_digest
-    assert first != again
-    assert [told.average_length for told in read_log(out)] == [None, None, None, 0.0, 0.0]

@@ -1,8 +1,16 @@
 """On a GPU, where there is one: the same actions as on the CPU, every precision, and training."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState, GradientState
+
+sys.path.insert(0, str(Path(__file__).parent / "training"))
+
+from small import make_training, write_data
 
 from calvinbench.envs.observation import Observation
 from calvinbench.policies.backbones.check import check_backbone, made_up_pictures
@@ -12,6 +20,9 @@ from calvinbench.policies.check import check_policy, made_up_observation
 from calvinbench.policies.heads.config import HeadConfig
 from calvinbench.policies.registry import make_policy
 from calvinbench.policies.trainable import TrainableParts, apply_trainable_parts
+from calvinbench.policies.training.acceleration import make_accelerator
+from calvinbench.policies.training.log import read_log
+from calvinbench.policies.training.trainer import Trainer
 from calvinbench.policies.vlm_lstm import VLMLSTM
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch has no CUDA device here")
@@ -89,3 +100,89 @@ def test_a_step_of_training_runs_and_checkpointing_needs_less(settings):
         optimiser.step()
         losses.append(float(loss))
     assert losses[-1] < losses[0]
+
+
+class KilledError(Exception):
+    """What ends a sitting."""
+
+
+class Killer:
+    """Ends a sitting when it is told of a step."""
+
+    def __init__(self, step):
+        self._step = step
+
+    def began(self, training):
+        pass
+
+    def logged(self, line):
+        if line.step == self._step:
+            raise KilledError
+
+    def saved(self, training, step):
+        return None
+
+    def ended(self):
+        pass
+
+
+@pytest.fixture
+def make_trainer(tmp_path):
+    """Makes the real trainer on the GPU, for a folder's name, a backbone and a precision."""
+    data = write_data(tmp_path / "data")
+
+    def make(name, backbone, precision):
+        AcceleratorState._reset_state(reset_partial_state=True)
+        training = make_training(
+            data,
+            tmp_path / name,
+            backbone=backbone,
+            spec={"num_layers": "2"},  # with dropout between them
+            precision=precision,
+            gradient_accumulation_steps=2,
+            max_gradient_norm=1.0,
+            max_steps=12,
+            max_epochs=9,
+            save_every=4,
+            log_every=1,
+        )
+        return Trainer(training, make_accelerator(precision), lambda: 0.0)
+
+    yield make
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("backbone", ["cnn", "kosmos2"])
+def test_the_trainer_takes_steps_in_16_bits_and_goes_on_from_its_state(make_trainer, backbone, precision):
+    whole = make_trainer("whole", backbone, precision)
+    before = {name: weight.detach().cpu().clone() for name, weight in whole.training.model.named_parameters()}
+    whole.run()
+    lines = read_log(whole.training.settings.out)
+    assert [line.step for line in lines] == list(range(1, 13))
+    assert all(np.isfinite(line.loss) for line in lines)
+    with pytest.raises(KilledError):
+        make_trainer("killed", backbone, precision).run([Killer(6)])
+    resumed = make_trainer("killed", backbone, precision)
+    assert resumed.progress.step == 4
+    scaler = resumed._accelerator.scaler
+    assert (scaler is not None) == (precision == "fp16")
+    if scaler is not None:  # its scale is part of the state: it began at 2^16, and steps that overflow halve it
+        assert scaler.get_scale() <= 2**16
+    resumed.run()
+    # The scale of fp16's loss is that of the unbroken training; sums on a GPU may differ in their last digits.
+    if scaler is not None:
+        assert scaler.get_scale() == whole._accelerator.scaler.get_scale()
+    again = read_log(resumed.training.settings.out)
+    assert [line.step for line in again] == list(range(1, 13))
+    assert [line.loss for line in again] == pytest.approx([line.loss for line in lines], rel=5e-2)
+    for name, weight in resumed.training.model.named_parameters():
+        assert weight.dtype == torch.float32, name
+        assert torch.isfinite(weight).all(), name
+    moved = [
+        name
+        for name, weight in whole.training.model.named_parameters()
+        if not torch.equal(weight.detach().cpu(), before[name])
+    ]
+    assert len(moved) > len(before) / 2

@@ -45,6 +45,36 @@ def test_annotations_are_counted_within_their_episode(folder):
     assert data.description.picture_sizes == {"static": 20, "gripper": 8}
 
 
+@pytest.mark.parametrize(
+    ("info", "scene"),
+    [
+        ({"calvin_scene_D": [100, 219]}, "D"),
+        ({"calvin_scene_C": [0, 110], "calvin_scene_A": [111, 170], "calvin_scene_B": np.array([171, 900])}, "ABC"),
+        ({"calvin_scene_A": [0, 99], "calvin_scene_B": [100, 400], "calvin_scene_C": [401, 900]}, "B"),
+        ({"calvin_scene_A": [0, 99]}, None),  # of another data set, as early downloads had it
+        ({"embedded": [100, 219]}, "embedded"),
+    ],
+)
+def test_the_scenes_are_those_that_scene_info_has_for_the_frames(folder, info, scene):
+    save_upstream(folder / "scene_info.npy", info)
+    assert CalvinLayout(folder).description.details == {"form": "calvin", "scene": scene}
+
+
+def test_without_scene_info_the_recorders_configuration_says_the_scene(folder):
+    (folder / "scene_info.npy").unlink()
+    assert CalvinLayout(folder).description.details["scene"] is None
+    (folder / ".hydra").mkdir()
+    (folder / ".hydra" / "merged_config.yaml").write_text("file: calvin_table_B/urdf/calvin_table_B.urdf\n")
+    assert CalvinLayout(folder).description.details["scene"] == "B"
+
+
+def test_a_damaged_scene_info_is_told_and_the_data_can_be_read(folder, caplog):
+    (folder / "scene_info.npy").write_bytes(b"no dictionary")
+    with caplog.at_level(logging.WARNING):
+        assert CalvinLayout(folder).description.details["scene"] is None
+    assert "which scene the data are of is not known. Download it again" in caplog.text
+
+
 def test_frames_are_read_where_they_are_asked_for(folder):
     frames = CalvinLayout(folder).read(1, 5, 8, FRAME_KEYS)
     assert frames.rgb_static[:, 0, 0, 0].tolist() == [165, 166, 167]

@@ -1,9 +1,4 @@
-import json
 import logging
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +7,7 @@ import yaml
 from calvinbench.policies.demonstrations.calvin_frames import write_frame
 from calvinbench.policies.demonstrations.calvin_writer import write_index
 from calvinbench.policies.demonstrations.demonstrations import DataError
-from tests.policies.demonstrations.conftest import EPISODES, frame
-
-READERS = Path(__file__).with_name("public_readers.py")
+from tests.policies.demonstrations.conftest import EPISODES, frame, read_by_public_code
 
 
 def test_frames_have_the_keys_shapes_and_types_of_calvins_recorder(tmp_path):
@@ -130,16 +123,7 @@ def test_numbers_that_calvins_loader_refuses_are_told(tmp_path, caplog):
 @pytest.fixture(scope="module")
 def read(calvin_data):
     """What CALVIN's and RoboVLMs' own dataset classes read of the data set, in a process of their own."""
-    references = Path(os.environ.get("CALVINBENCH_REFERENCES", "/nowhere"))
-    missing = [
-        name for name in ("calvin", "RoboVLMs", "site/omegaconf", "site/hydra") if not (references / name).is_dir()
-    ]
-    if missing:
-        pytest.skip(f"CALVINBENCH_REFERENCES names no folder that holds {', '.join(missing)}")
-    called = [sys.executable, str(READERS), str(references), str(calvin_data)]
-    done = subprocess.run(called, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return read_by_public_code(calvin_data)
 
 
 def expected_actions(starts):

@@ -95,11 +95,12 @@ def settings_of(data: Path, out: Path, trainable=None, policy="untrained:cnn", *
     return settings if trainable is None else replace(settings, trainable=trainable)
 
 
-def make_training(data: Path, out: Path, spec=None, num_processes=1, **changes):
-    """A training of a small policy: `spec` has settings of it, `changes` of the training."""
+def make_training(data: Path, out: Path, spec=None, num_processes=1, backbone="cnn", **changes):
+    """A training of a small policy: `spec` has settings of it, `changes` of the training; a VLM has its tiny size."""
     out.mkdir(parents=True, exist_ok=True)
     chosen = {"memory_span": "window:3", "hidden_dim": "16", "chunk_length": "4", "device": "cpu"} | (spec or {})
-    policy = make_untrained_policy("cnn", size=str(write_numbers(data.parent)), **chosen)
+    size = str(write_numbers(data.parent)) if backbone == "cnn" else "tiny"
+    policy = make_untrained_policy(backbone, size=size, **chosen)
     settings = settings_of(data, out, **changes)
     validation = open_data(data, VALIDATION) if settings.validate_every else None
     return prepare(
