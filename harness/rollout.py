@@ -53,7 +53,8 @@ def run_chain(
     """
     diary = Diary(job)
     try:
-        _play(open_env, policy, job, diary, limit)
+        with limit.over_steps():
+            _play(open_env, policy, job, diary, limit)
     except _WorldRaisedError as raised:
         diary.note_error(raised.error)
         if close_env is not None:

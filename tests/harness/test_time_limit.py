@@ -121,3 +121,26 @@ def test_the_limit_is_a_number_of_seconds():
             parse_suite("one", f"policy: random\nstep_timeout: {value}", "one")
     with pytest.raises(ValueError, match="step_timeout"):
         RunSettings(policy="random", step_timeout=float("nan"))
+
+
+def test_over_many_steps_the_watchdog_is_set_once_and_stopped_at_the_end(monkeypatch):
+    said = []
+    monkeypatch.setattr("faulthandler.dump_traceback_later", lambda seconds, **_: said.append(seconds))
+    monkeypatch.setattr("faulthandler.cancel_dump_traceback_later", lambda: said.append("stopped"))
+    with StepLimit().over_steps():
+        for seconds in (5.0, 5.0, 5.0, 7.0, 7.0):
+            with time_limit(seconds, ends_process=True):
+                pass
+    assert said == [15.0, 17.0, "stopped"]
+
+
+def test_over_many_steps_the_watchdog_is_set_anew_before_it_ends_what_is_in_time(monkeypatch):
+    said, now = [], [0.0]
+    monkeypatch.setattr("faulthandler.dump_traceback_later", lambda seconds, **_: said.append(now[0] + seconds))
+    monkeypatch.setattr("calvinbench.harness.clock.seconds", lambda: now[0])
+    with StepLimit().over_steps():
+        for _ in range(100):
+            with time_limit(5.0, ends_process=True):
+                assert said[-1] > now[0] + 5.0
+            now[0] += 1.0
+    assert len(said) == 20

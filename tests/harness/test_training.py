@@ -396,7 +396,7 @@ def test_a_checkpoint_says_on_which_of_calvins_scenes_it_was_trained(folder, cal
     policy = make_policy(f"checkpoint:{tmp_path / 'checkpoint'}")
     assert policy.traits.trained_on.scene == "ABC"
     settings = RunSettings(policy="checkpoint", scene="D")
-    assert evaluation._train(settings, policy.traits) == "ABC"
+    assert evaluation._training(settings, policy.traits)["train"] == "ABC"
 
 
 def test_data_of_several_scenes_must_be_told_where_to_be_evaluated(folder, calvins, tmp_path):
