@@ -30,6 +30,8 @@ from typing import Any
 WORKERS = {0: "in this process", 1: "one worker"}
 _SHIFTS = {"static_shift": 10, "gripper_shift": 4, "same_shift_in_window": True}
 
+POLICY = "untrained:cnn,memory_span=window:8"
+
 
 @dataclass(slots=True)
 class Row:
@@ -248,7 +250,7 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="a data set's folder (default: some episodes are recorded)")
-    parser.add_argument("--policy", default="untrained:cnn", help="whose training is measured (default: untrained:cnn)")
+    parser.add_argument("--policy", default=POLICY, help=f"whose training is measured (default: {POLICY})")
     parser.add_argument("--window-size", type=int, default=8)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--batches", type=int, default=8, help="of a round")

@@ -165,8 +165,10 @@ def _no_torn_films(setup: WorkerSetup) -> Iterator[None]:
         yield
         return
     remove_torn_films(setup.videos.folder)
-    yield
-    remove_torn_films(setup.videos.folder)
+    try:
+        yield
+    finally:
+        remove_torn_films(setup.videos.folder)
 
 
 def _require_runnable_worker(worker: Worker, settings: RunSettings, num_chains: int) -> None:
