@@ -1,6 +1,7 @@
 """`ws://host:port`: a policy that a server answers for, such as those that openpi's `serve_policy.py` serves."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,7 +195,7 @@ def make_remote_policy(
     timeout: str = "60",
     connect_timeout: str = "60",
     label: str | None = None,
-    api_key: str | None = None,
+    api_key_env: str | None = None,
     secure: str = "false",
 ) -> RemotePolicy:
     """Makes `ws://host:port`.
@@ -210,7 +211,7 @@ def make_remote_policy(
         timeout: Seconds that an answer may take.
         connect_timeout: Seconds that the server may take to start, and to come back.
         label: What tables call it; the address by default.
-        api_key: For servers that want one.
+        api_key_env: Environment variable with the key, for servers that want one: a spec is written to `run.json`.
         secure: `true` for `wss://`.
 
     Raises:
@@ -228,7 +229,7 @@ def make_remote_policy(
         f"{'wss' if parse_switch('secure', secure) else 'ws'}:{place}",
         _seconds("timeout", timeout),
         _seconds("connect_timeout", connect_timeout),
-        api_key,
+        _api_key(api_key_env),
     )
     settings = RemoteSettings(
         keys=_keys(keys),
@@ -239,6 +240,17 @@ def make_remote_policy(
         label=label or f"remote {place.removeprefix('//')}",
     )
     return RemotePolicy(connection, settings)
+
+
+def _api_key(variable: str | None) -> str | None:
+    if variable is None:
+        return None
+    if not os.environ.get(variable):
+        raise PolicySpecError(
+            f"expected the environment variable {variable} to hold the policy server's key, as api_key_env says, found "
+            f"{'an empty one' if variable in os.environ else 'none'}. Set it on each machine that runs the policy."
+        )
+    return os.environ[variable]
 
 
 def _seconds(key: str, text: str) -> float:

@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import contextmanager
+from http import HTTPStatus
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import serve
@@ -10,8 +11,8 @@ from calvinbench.policies.remote.arrays import pack, unpack
 
 
 @contextmanager
-def served(answer, metadata=None, port=0):
-    """Serves `answer(observation, connection)`; gives the address and a list of all observations."""
+def served(answer, metadata=None, port=0, key=None):
+    """Serves `answer(observation, connection)`; gives the address and a list of all observations; turns away who lacks `key`."""
     seen = []
 
     def handle(connection):
@@ -25,7 +26,12 @@ def served(answer, metadata=None, port=0):
         except ConnectionClosed:
             pass
 
-    with serve(handle, "localhost", port, compression=None, max_size=None) as server:
+    def look_at_key(connection, request):
+        if key is not None and request.headers.get("Authorization") != f"Api-Key {key}":
+            return connection.respond(HTTPStatus.UNAUTHORIZED, "no such key\n")
+        return None
+
+    with serve(handle, "localhost", port, process_request=look_at_key, compression=None, max_size=None) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"localhost:{server.socket.getsockname()[1]}", seen
         server.shutdown()

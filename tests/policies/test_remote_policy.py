@@ -282,3 +282,19 @@ def test_what_is_no_policy_server_is_told():
 def test_settings_that_cannot_be_used_are_refused_before_anything_is_opened(spec, error, words):
     with pytest.raises(error, match=words):
         make_policy(spec)
+
+
+def test_a_key_comes_from_the_environment_and_reaches_the_server(monkeypatch):
+    monkeypatch.setenv("POLICY_KEY", "secret")
+    with served(constant, key="secret") as (place, seen):
+        policy = make_policy(f"ws://{place},api_key_env=POLICY_KEY")
+        actions_of(policy, 1)
+        assert len(seen) == 1
+        with pytest.raises(RemotePolicyError, match="401"):
+            make_policy(f"ws://{place}")
+
+
+def test_a_key_that_is_nowhere_is_named(monkeypatch):
+    monkeypatch.delenv("POLICY_KEY", raising=False)
+    with pytest.raises(PolicySpecError, match=r"variable POLICY_KEY .* found none\. Set it on each machine"):
+        make_policy("ws://localhost:1,api_key_env=POLICY_KEY")
