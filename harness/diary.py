@@ -48,6 +48,7 @@ class Diary:
     _policy_seconds: list[float] = field(default_factory=list)
     _world_seconds: list[float] = field(default_factory=list)
     _changes: list[float] = field(default_factory=list)
+    _gripper_changes: int = 0
     _last_action: Float64[np.ndarray, " action_dim"] | None = None
 
     def begin_subtask(self, instruction: str) -> None:
@@ -55,7 +56,7 @@ class Diary:
         self._instruction = instruction
         self._began = clock.seconds()
         self._policy_seconds, self._world_seconds, self._changes = [], [], []
-        self._last_action = None
+        self._gripper_changes, self._last_action = 0, None
 
     def note_step(
         self, action: Float64[np.ndarray, " action_dim"], policy_seconds: float, world_seconds: float
@@ -65,6 +66,7 @@ class Diary:
         self._world_seconds.append(world_seconds)
         if self._last_action is not None:
             self._changes.append(float(np.linalg.norm((action - self._last_action)[:-1])))
+            self._gripper_changes += int((action[-1] > 0) != (self._last_action[-1] > 0))
         self._last_action = action
 
     def end_subtask(self, outcome: str) -> None:
@@ -80,6 +82,7 @@ class Diary:
                 world_ms=_mean(self._world_seconds, scale=1e3),
                 action_change=_mean(self._changes),
                 policy_ms_counts=dict(Counter(_two_digits(1e3 * seconds) for seconds in self._policy_seconds)) or None,
+                gripper_changes=self._gripper_changes,
             )
         )
 

@@ -9,7 +9,7 @@ from calvinbench.envs.chain_env import SOLVED, TIMED_OUT
 ERRORED = "errored"
 OUTCOMES = (SOLVED, TIMED_OUT, ERRORED)
 NUM_SUBTASKS = 5
-_LATER = ("policy_ms_counts",)
+_LATER = ("policy_ms_counts", "gripper_changes")
 """Fields that older records lack."""
 
 
@@ -29,6 +29,8 @@ class SubtaskRecord:
             the policy's action convention. None with fewer than two steps.
         policy_ms_counts: How many steps took the policy so many milliseconds, rounded to two digits that count; None in
             records of before it was kept.
+        gripper_changes: How often the gripper's command turned from open to close or back; None in records of before it
+            was kept.
     """
 
     task: str
@@ -40,6 +42,7 @@ class SubtaskRecord:
     world_ms: float | None
     action_change: float | None
     policy_ms_counts: Mapping[str, int] | None = None
+    gripper_changes: int | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "SubtaskRecord":

@@ -20,7 +20,8 @@ from calvinbench.harness.published_results import PublishedResult
 from calvinbench.harness.report_contents import CONTENTS_FILE, ReportContents
 from calvinbench.harness.run_directory import make_folder, write_text_atomically
 from calvinbench.harness.runs import Run, find_runs
-from calvinbench.harness.speed import speed, speed_table
+from calvinbench.harness.smoothness import smoothness_table
+from calvinbench.harness.speed import SPEED_NOTE, speed, speed_in_words, speed_table
 from calvinbench.harness.statistics import Intervals
 from calvinbench.harness.training_seeds import seed_means, seed_table
 
@@ -177,6 +178,7 @@ def _write_part(part: Part, directory: Path) -> tuple[Path, ...]:
         "table.tex": tables.to_latex(runs, published, comparison, intervals),
         "table.csv": tables.number_table(runs, intervals).to_csv(index=False),
         "tasks.csv": tables.task_table(runs, intervals).to_csv(index=False),
+        "speed.md": f"{speed_in_words(runs).to_markdown(index=False)}\n\n{SPEED_NOTE}\n",
         "speed.csv": speed_table(runs).to_csv(index=False),
     }
     if not are_of_tasks(runs):
@@ -187,6 +189,7 @@ def _write_part(part: Part, directory: Path) -> tuple[Path, ...]:
     if comparison is not None:
         texts["pairs.md"] = in_words(comparison) + "\n"
         texts["pairs.csv"] = comparison.frame().to_csv(index=False)
+        texts["smoothness.csv"] = smoothness_table(runs).to_csv(index=False)
     drawn = _drawn(runs, comparison, intervals)
     contents = contents_of(part.title, runs, comparison, published, intervals)
     texts[PAGE] = write_page(contents, runs, list(drawn.values()), directory)

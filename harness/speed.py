@@ -10,6 +10,7 @@ import pandas as pd
 from calvinbench.harness.labels import labels
 from calvinbench.harness.records import SubtaskRecord
 from calvinbench.harness.runs import Run
+from calvinbench.harness.smoothness import MEASURES, solved_mean
 
 FRAME_MS = 1000 / 30
 """At 30 actions a second, all that a policy may take for one."""
@@ -77,13 +78,46 @@ def _mean_by_steps(subtasks: Iterable[SubtaskRecord], name: str) -> float:
 
 
 def speed_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a run: the numbers of `Speed`."""
+    """One row a run: the numbers of `Speed`, and the means of `smoothness.MEASURES` over what it solved."""
     return pd.DataFrame(
         [
             {"Method": label, "policy": run.description.policy, "memory": run.description.memory.span}
             | {"memory_reset": run.description.memory.reset, "batch_size": run.description.batch_size}
             | {name: getattr(found, name) for name in Speed.__slots__}
+            | {f"solved_{measure}": solved_mean(run, measure) for measure in MEASURES}
             for run, label in zip(runs, labels(runs), strict=True)
             for found in [speed(run)]
         ]
     )
+
+
+def speed_in_words(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a run as a reader wants it, all text: times of a step, and how the policy moved where it succeeded."""
+    rows = []
+    for run, label in zip(runs, labels(runs), strict=True):
+        found = speed(run)
+        rows.append(
+            {
+                "Method": label,
+                "Policy, ms a step (95% below)": "-"
+                if np.isnan(found.policy_ms)
+                else f"{found.policy_ms:g} ({found.policy_ms_p95:g})",
+                "World, ms a step": _number(found.world_ms, ".1f"),
+                "Chains an hour, one world": _number(found.chains_per_hour, ".0f"),
+                "Steps to success": _number(solved_mean(run, "steps"), ".0f"),
+                "Change of action a step": _number(solved_mean(run, "action_change"), ".3f"),
+                "Turns of the gripper": _number(solved_mean(run, "gripper_changes"), ".2f"),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+SPEED_NOTE = (
+    "The last three are means over the subtasks that the policy solved, and what was solved differs from row to row. "
+    "Each two policies on the subtasks that both solved: smoothness.csv."
+)
+"""What must be said below `speed_in_words`."""
+
+
+def _number(value: float, form: str) -> str:
+    return "-" if np.isnan(value) else format(value, form)

@@ -177,7 +177,7 @@ def average_length(
 
 
 def resampled_cluster_means(
-    values: Int64[np.ndarray, " chains"],
+    values: Int64[np.ndarray, " chains"] | Float64[np.ndarray, " chains"],
     clusters: Int64[np.ndarray, " chains"],
     generator: np.random.Generator,
     num_resamples: int = NUM_RESAMPLES,

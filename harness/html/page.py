@@ -27,7 +27,7 @@ from calvinbench.harness.published_results import PublishedResult
 from calvinbench.harness.records import ChainRecord
 from calvinbench.harness.run_directory import SHARDS_FOLDER
 from calvinbench.harness.runs import Run
-from calvinbench.harness.speed import speed
+from calvinbench.harness.speed import SPEED_NOTE, speed, speed_in_words
 from calvinbench.harness.statistics import Intervals
 from calvinbench.harness.table_notes import notes
 from calvinbench.harness.videos import VIDEOS_FOLDER
@@ -126,6 +126,8 @@ def write_page(contents: Contents, runs: Sequence[Run], figures: Sequence[Drawn]
         "report.html",
         contents=contents,
         figures=[{"caption": drawn.caption, "svg": _svg(drawn.axes, place)} for place, drawn in enumerate(figures)],
+        speed=speed_in_words(runs).to_dict("split"),
+        speed_note=SPEED_NOTE,
         runs=[{"label": label, "facts": _facts(run)} for run, label in zip(runs, labels(runs), strict=True)],
         data=_data(runs, directory),
     )

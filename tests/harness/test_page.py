@@ -76,7 +76,8 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere(reported):
 def test_it_shows_verdict_table_figures_and_runs(reported):
     page = Page(reported)
     assert any("No verdict: 3 of 6 chains of solver, raises" in text for text in page.texts["p"])
-    assert [name for name in page.texts["th"] if name in ("Method", "Avg. Len.")] == ["Method", "Avg. Len."]
+    assert [name for name in page.texts["th"] if name in ("Method", "Avg. Len.")] == ["Method", "Avg. Len.", "Method"]
+    assert "Change of action a step" in page.texts["th"]
     assert {"solver, solver \u2020", "idle", "solver, raises \u2020"} <= set(page.texts["td"])
     assert reported.count("<figure") == 5 + 3
     assert {"solver, solver \u2020", "idle", "solver, raises \u2020"} <= set(page.texts["strong"])

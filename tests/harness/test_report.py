@@ -20,8 +20,18 @@ def test_a_report_has_tables_and_figures(run_fake, tmp_path):
     assert written.directory == tmp_path / "suite" / "report"
     names = sorted(path.name for path in written.directory.iterdir())
     assert names == sorted(
-        ["table.md", "table.tex", "table.csv", "tasks.csv", "speed.csv", "pairs.md", "pairs.csv", "index.html"]
-        + ["conditional.csv", "first-failures.csv", "report.json"]
+        [
+            "table.md",
+            "table.tex",
+            "table.csv",
+            "tasks.csv",
+            "speed.md",
+            "speed.csv",
+            "pairs.md",
+            "pairs.csv",
+            "index.html",
+        ]
+        + ["smoothness.csv", "conditional.csv", "first-failures.csv", "report.json"]
         + [f"{figure}.{suffix}" for figure in FIGURES for suffix in ("pdf", "svg", "png")]
     )
     assert sorted(path.name for path in written.files) == names

@@ -49,10 +49,11 @@ class Swings(Solver):
         return Decision(sign * np.array([[0.0, 0.0, 0.0, 0.3, 0.4, 0.0, 1.0]]), (state[0] + 1,))
 
 
-def test_the_change_of_action_is_measured_without_the_gripper():
+def test_the_change_of_action_is_measured_without_the_gripper_whose_turns_are_counted():
     record = roll(Swings(), number=3)
     assert record.subtasks[0].action_change == 1.0
     assert record.subtasks[0].steps == 10
+    assert record.subtasks[0].gripper_changes == 9
 
 
 def test_times_are_means_in_milliseconds(monkeypatch):

@@ -12,7 +12,7 @@ from calvinbench.policies.remote.arrays import pack, unpack
 
 @contextmanager
 def served(answer, metadata=None, port=0, key=None):
-    """Serves `answer(observation, connection)`; gives the address and a list of all observations; turns away who lacks `key`."""
+    """Serves `answer(observation, connection)` to those who have `key`; gives the address and all observations."""
     seen = []
 
     def handle(connection):

@@ -1,0 +1,147 @@
+"""How steadily policies move: change of the action from step to step, turns of the gripper, steps to success.
+
+A policy that has given up hardly moves, and one that solves harder tasks moves otherwise. So two policies are compared
+on the subtasks that both solved: of the same chain, at the same place.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64, Int64
+
+from calvinbench.envs.chain_env import SOLVED
+from calvinbench.harness.labels import labels
+from calvinbench.harness.records import SubtaskRecord
+from calvinbench.harness.runs import Run
+from calvinbench.harness.statistics import (
+    CONFIDENCE,
+    EXACT_NEAR_EDGE,
+    NUM_RESAMPLES,
+    Interval,
+    resampled_cluster_means,
+)
+
+MEASURES: Mapping[str, Callable[[SubtaskRecord], float | int | None]] = MappingProxyType(
+    {
+        "action_change": lambda subtask: subtask.action_change,
+        "gripper_changes": lambda subtask: subtask.gripper_changes,
+        "steps": lambda subtask: subtask.steps,
+    }
+)
+"""What is measured of a solved subtask; None where its record does not tell."""
+_BOOTSTRAP_SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MeanDifference:
+    """A measure of two runs over the subtasks that both solved.
+
+    Attributes:
+        first: The first run's mean.
+        second: The second's.
+        difference: First minus second.
+        interval: For the difference: chains are drawn, with all their subtasks. NaN to NaN where fewer than 5 chains
+            have one, which tells nothing of others.
+        num_subtasks: That both solved, and of which both records tell the measure.
+    """
+
+    first: float
+    second: float
+    difference: float
+    interval: Interval
+    num_subtasks: int
+
+
+def solved_mean(run: Run, measure: str) -> float:
+    """A run's own mean over all subtasks that it solved; NaN where there is none.
+
+    Args:
+        run: The run.
+        measure: One of `MEASURES`.
+    """
+    found = [MEASURES[measure](subtask) for record in run.records for subtask in record.subtasks if _is_solved(subtask)]
+    told = [value for value in found if value is not None]
+    return float(np.mean(told)) if told else float("nan")
+
+
+def mean_difference(
+    first: Run,
+    second: Run,
+    measure: str,
+    generator: np.random.Generator,
+    confidence: float = CONFIDENCE,
+    num_resamples: int = NUM_RESAMPLES,
+) -> MeanDifference | None:
+    """Compares two runs on the subtasks that both solved; None where there is none.
+
+    Args:
+        first: A run.
+        second: Another, of the same chains.
+        measure: One of `MEASURES`.
+        generator: Draws the resamples.
+        confidence: Of the interval.
+        num_resamples: Bootstrap samples.
+    """
+    ours, theirs = _solved(first, measure), _solved(second, measure)
+    shared = sorted(ours.keys() & theirs.keys())
+    if not shared:
+        return None
+    of_first = np.array([ours[place] for place in shared], dtype=np.float64)
+    of_second = np.array([theirs[place] for place in shared], dtype=np.float64)
+    differences = of_first - of_second
+    return MeanDifference(
+        float(of_first.mean()),
+        float(of_second.mean()),
+        float(differences.mean()),
+        _interval(differences, np.array([chain for chain, _ in shared]), generator, confidence, num_resamples),
+        len(shared),
+    )
+
+
+def smoothness_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row for each two runs and each measure that both tell: the numbers of `MeanDifference`."""
+    rows = []
+    for (first, first_label), (second, second_label) in combinations(zip(runs, labels(runs), strict=True), 2):
+        for measure in MEASURES:
+            found = mean_difference(first, second, measure, np.random.default_rng(_BOOTSTRAP_SEED))
+            if found is not None:
+                rows.append(
+                    {"first": first_label, "second": second_label, "measure": measure}
+                    | {"mean_first": found.first, "mean_second": found.second, "difference": found.difference}
+                    | {"low": found.interval.low, "high": found.interval.high, "subtasks": found.num_subtasks}
+                )
+    names = ["first", "second", "measure", "mean_first", "mean_second", "difference", "low", "high", "subtasks"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _is_solved(subtask: SubtaskRecord) -> bool:
+    return subtask.outcome == SOLVED
+
+
+def _solved(run: Run, measure: str) -> dict[tuple[int, int], float]:
+    """The measure of each solved subtask that tells it, by chain and place."""
+    found: dict[tuple[int, int], float] = {}
+    for record in run.records:
+        for place, subtask in enumerate(record.subtasks):
+            value = MEASURES[measure](subtask)
+            if _is_solved(subtask) and value is not None:
+                found[record.chain, place] = float(value)
+    return found
+
+
+def _interval(
+    differences: Float64[np.ndarray, " subtasks"],
+    chains: Int64[np.ndarray, " subtasks"],
+    generator: np.random.Generator,
+    confidence: float,
+    num_resamples: int,
+) -> Interval:
+    if len(np.unique(chains)) < EXACT_NEAR_EDGE:
+        return Interval(float("nan"), float("nan"))
+    means = resampled_cluster_means(differences, chains, generator, num_resamples)
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(low), float(high))
