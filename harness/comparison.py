@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int64
 
+from calvinbench.envs.names import require_name
 from calvinbench.harness.comparable import MAX_ERRORED_SHARE, are_of_tasks, has_too_many_errors, require_comparable
 from calvinbench.harness.labels import labels
 from calvinbench.harness.multiple_comparisons import CochransQ, cochrans_q, not_told_from_best
@@ -15,7 +16,7 @@ from calvinbench.harness.run_pairs import RunPair, run_pairs
 from calvinbench.harness.runs import Run
 from calvinbench.harness.statistics import Mean
 from calvinbench.harness.summaries import clusters, summarize
-from calvinbench.harness.verdict import verdict
+from calvinbench.harness.verdict import verdict, verdict_against
 
 _BOOTSTRAP_SEED = 0
 """Comparisons of the same records are the same."""
@@ -31,11 +32,13 @@ class Comparison:
         averages: Their average lengths over the chains that all have finished.
         clustered: The same with intervals over initial states.
         num_chains: How many those are.
+        reference: Label of the run that each other is held against; None where each two are.
         rivals: Labels of those among which the best is sought: privileged policies stand aside where there are two
             others. Whether any differ, and Holm's correction, are of rivals alone.
-        pairs: Each two runs.
+        pairs: Each two runs, or each and the reference, which then is the second.
         cochrans_q: At least 1..5 subtasks, whether any rivals differ; empty for two rivals.
-        best: Labels of the best rival and of all that are not told from it; empty where no verdict may be given.
+        best: Labels of the best rival and of all that are not told from it; empty where no verdict may be given, and
+            with a reference, against which alone runs are tested.
         best_rates: The same at least 1..5 subtasks; empty also where no chain came so far.
         refusals: Why no verdict may be given; empty where one may.
         verdict: One sentence.
@@ -46,6 +49,7 @@ class Comparison:
     averages: tuple[float, ...]
     clustered: tuple[Mean, ...]
     num_chains: int
+    reference: str | None
     rivals: tuple[str, ...]
     pairs: tuple[RunPair, ...]
     cochrans_q: tuple[CochransQ, ...]
@@ -75,14 +79,17 @@ class Comparison:
         )
 
 
-def compare(runs: Sequence[Run], any_renderer: bool = False) -> Comparison:
+def compare(runs: Sequence[Run], any_renderer: bool = False, reference: str | None = None) -> Comparison:
     """Compares runs on the chains that all have finished.
 
     Args:
         runs: At least two.
         any_renderer: Whether the renderers may differ.
+        reference: The run that each other is held against, as in an ablation, by its label, its policy's spec or its
+            folder's name: fewer tests are made, so that less is lost to Holm's correction. None: each two are compared.
 
     Raises:
+        UnknownNameError: There is no such reference.
         ValueError: There are fewer than two, or no chain that all have finished.
         RunsDifferError: They are not of the same chains, steps, scene, physics, renderer and instruction set; the
             message shows where.
@@ -94,10 +101,11 @@ def compare(runs: Sequence[Run], any_renderer: bool = False) -> Comparison:
     if not numbers:
         raise ValueError("expected a chain that all the runs have finished, found none. Run the rest first.")
     completed = [_completed(run, numbers) for run in runs]
-    names, rivals = labels(runs), _rivals(runs)
+    names, held_against = labels(runs), None if reference is None else _label_of(reference, runs)
+    rivals = _rivals(runs, held_against)
     num_rates = 1 if are_of_tasks(runs) else NUM_SUBTASKS  # and subtasks in a chain
     generator = np.random.default_rng(_BOOTSTRAP_SEED)
-    pairs = run_pairs(completed, names, clusters(runs[0], numbers), rivals, num_rates, generator)
+    pairs = run_pairs(completed, names, clusters(runs[0], numbers), rivals, num_rates, generator, held_against)
     among = [pair for pair in pairs if pair.labels <= set(rivals)]
     of_rivals = {name: lengths for name, lengths in zip(names, completed, strict=True) if name in rivals}
     successes = [np.stack(list(of_rivals.values())) >= k for k in range(1, num_rates + 1)]
@@ -105,18 +113,22 @@ def compare(runs: Sequence[Run], any_renderer: bool = False) -> Comparison:
     best: tuple[str, ...] = ()
     best_rates: tuple[tuple[str, ...], ...] = ()
     words = f"No verdict: {'; '.join(refusals)}."
-    if not refusals:
+    quantity = "success" if are_of_tasks(runs) else "average length"
+    has_others = len(rivals) < len(names)
+    if not refusals and held_against is not None:
+        words = verdict_against(held_against, among, quantity, has_others)
+    elif not refusals:
         averages = {name: float(lengths.mean()) for name, lengths in of_rivals.items()}
         best = not_told_from_best(averages, {pair.labels for pair in among if pair.is_told_apart})
         best_rates = tuple(_best_at(k, of_rivals, among) for k in range(1, num_rates + 1))
-        quantity = "success" if are_of_tasks(runs) else "average length"
-        words = verdict(averages, among, best, quantity, has_others=len(rivals) < len(names))
+        words = verdict(averages, among, best, quantity, has_others)
     return Comparison(
         tuple(runs),
         names,
         tuple(float(lengths.mean()) for lengths in completed),
         tuple(summarize(run.only(numbers)).clustered for run in runs),
         len(numbers),
+        held_against,
         rivals,
         pairs,
         tuple(cochrans_q(found) for found in successes) if len(rivals) > 2 else (),
@@ -127,16 +139,31 @@ def compare(runs: Sequence[Run], any_renderer: bool = False) -> Comparison:
     )
 
 
-def compare_if_possible(runs: Sequence[Run], any_renderer: bool = False) -> Comparison | None:
+def compare_if_possible(
+    runs: Sequence[Run], any_renderer: bool = False, reference: str | None = None
+) -> Comparison | None:
     """As `compare`, or None where there are not two runs with a finished chain in common."""
     shared = set.intersection(*({record.chain for record in run.records} for run in runs))
-    return compare(runs, any_renderer) if len(runs) > 1 and shared else None
+    return compare(runs, any_renderer, reference) if len(runs) > 1 and shared else None
 
 
-def _rivals(runs: Sequence[Run]) -> tuple[str, ...]:
-    """Labels of the runs among which the best is sought."""
+def _label_of(reference: str, runs: Sequence[Run]) -> str:
+    """The label of the run that is meant by its label, its policy's spec or its folder's name.
+
+    Raises:
+        UnknownNameError: There is none, or several are.
+    """
+    names = labels(runs)
+    for called in (names, [run.description.policy for run in runs], [run.directory.name for run in runs]):
+        if list(called).count(reference) == 1:
+            return names[list(called).index(reference)]
+    return require_name(reference, names, "reference, which is a run's label, policy or folder:")
+
+
+def _rivals(runs: Sequence[Run], reference: str | None) -> tuple[str, ...]:
+    """Labels of the runs among which the best is sought; with a reference, its own and of those held against it."""
     named = list(zip(labels(runs), runs, strict=True))
-    fair = tuple(name for name, run in named if not run.description.privileged)
+    fair = tuple(name for name, run in named if not run.description.privileged or name == reference)
     return fair if len(fair) > 1 else tuple(name for name, _ in named)
 
 

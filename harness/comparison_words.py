@@ -52,8 +52,9 @@ def explanations(comparison: Comparison) -> list[str]:
         "brackets 95% intervals: of the difference by bootstrap over chains, and over initial states, whose chains are "
         "drawn together (clustered), at each number of subtasks by Tango; p by exact sign flips of chains and of "
         "initial states, by McNemar at each number of subtasks; p (Holm) is the larger of the first two, over all "
-        f"pairs{' of rivals' if is_aside else ''}; the last column is the smallest difference that so many chains find "
-        "with a chance of 80%. Intervals over chains do not cover what another training seed would change."
+        f"pairs{' of rivals' if is_aside else ''}{_against(comparison)}; the last column is the smallest difference "
+        "that so many chains find with a chance of 80%. Intervals over chains do not cover what another training seed "
+        "would change."
     )
     if is_aside:
         parts.append(
@@ -61,6 +62,10 @@ def explanations(comparison: Comparison) -> list[str]:
             "are shown, but stand outside of Holm's correction and of the verdict."
         )
     return parts
+
+
+def _against(comparison: Comparison) -> str:
+    return "" if comparison.reference is None else f", which are those with {comparison.reference} alone"
 
 
 def in_words(comparison: Comparison) -> str:

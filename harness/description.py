@@ -36,7 +36,8 @@ class RunDescription:
 
     Attributes:
         policy: The policy's spec.
-        label: What tables call it.
+        label: What the policy is called.
+        variant: What sets it apart in tables from policies of the same label, as a suite says; None for nothing.
         train: Scene or split that the policy was trained on, as it says; None if it says nothing.
         training_seed: Seed of its training; None where it does not say.
         training_recipe: Digest of its training but for the seed; None where it does not say.
@@ -95,6 +96,7 @@ class RunDescription:
     instruction_digest: str
     seed: int
     batch_size: int = 1
+    variant: str | None = None
     tasks: tuple[str, ...] = ()
     weights_digest: str | None = None
     source_digest: str | None = None
@@ -110,6 +112,11 @@ class RunDescription:
     created: str = ""
     sessions: tuple[Session, ...] = ()
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return f"{self.label}, {self.variant}" if self.variant else self.label
 
     @property
     def is_untrained(self) -> bool:
@@ -167,7 +174,9 @@ def _shown(value: Any) -> str:
 _MEANINGS = {"source_digest": "the file of the policy's code changed, or what its server says of itself"}
 _MAY_BE_UNKNOWN = frozenset({"source_digest"})
 """Kept of later runs only: one that does not say it agrees with any."""
-_MAY_DIFFER = frozenset({"suite", "official", "chains", "chain_digest", "created", "sessions", "schema_version"})
+_MAY_DIFFER = frozenset(
+    {"suite", "variant", "official", "chains", "chain_digest", "created", "sessions", "schema_version"}
+)
 
 
 def differences(old: RunDescription, new: RunDescription) -> tuple[Difference, ...]:

@@ -18,7 +18,7 @@ from calvinbench.envs.instructions import InstructionSet
 from calvinbench.envs.observation import ActionConvention
 from calvinbench.envs.task_chains import single_task_chains
 from calvinbench.harness.batched_execution import require_batched, run_batched
-from calvinbench.harness.declared_training import NOT_TRAINED
+from calvinbench.harness.declared_policy import NOT_TRAINED
 from calvinbench.harness.description import RunDescription, judge_official, unlike_training
 from calvinbench.harness.errored_chains import OnlyErrorsError
 from calvinbench.harness.executors import run_in_process, run_in_processes
@@ -227,6 +227,7 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
         suite=suite,
         policy=settings.policy,
         label=traits.label,
+        variant=settings.variant,
         action_convention=str(traits.action_convention),
         observation_keys=traits.observation_keys,
         chunk_length=traits.chunk_length,

@@ -67,7 +67,7 @@ def keep(writer: RunWriter, run: KeptRun, records: Iterator[ChainRecord]) -> Non
                     subscriber.chain_finished(record)
                 if errors.add(record) and count < run.num_jobs:
                     raise OnlyErrorsError(
-                        f"stopped {run.description.label}, for {MAX_ERRORS_IN_A_ROW} chains in a row errored with the "
+                        f"stopped {run.description.name}, for {MAX_ERRORS_IN_A_ROW} chains in a row errored with the "
                         f"same reason: {record.error}\nThe {len(writer.records)} chains that ended are kept in "
                         f"'{run.directory}'. Mend the cause and give the same command again with --retry-errored; "
                         "without it the chains that errored stay as they are."

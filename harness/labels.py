@@ -31,7 +31,7 @@ def memory_in_words(run: Run) -> str:
 
 def labels(runs: Sequence[Run]) -> tuple[str, ...]:
     """The runs' labels, privileged policies marked; runs of one label are told apart by what differs between them."""
-    names = [run.description.label for run in runs]
+    names = [run.description.name for run in runs]
     for tell in _TELLING:
         counts = Counter(names)
         for name in [name for name, count in counts.items() if count > 1]:

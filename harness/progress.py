@@ -90,12 +90,12 @@ class LiveProgress:
 
     def run_began(self, description: RunDescription, finished: Sequence[ChainRecord]) -> None:
         """The run's row begins to count."""
-        self._label = description.label
+        self._label = description.name
         if self._num_begun == len(self._rows):
-            self._rows.append(ProgressRow(description.label, description.chains))
+            self._rows.append(ProgressRow(description.name, description.chains))
         row = self._rows[self._num_begun]
         if self._num_begun < len(self._planned):
-            row.label = self._planned[self._num_begun].name(description.label)
+            row.label = self._planned[self._num_begun].name(description.name)
         row.count = RunningCount(row.num_planned, finished)
         self._num_begun += 1
         self._logged_share = self._share(row.count)

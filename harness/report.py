@@ -90,6 +90,7 @@ def write_report(
     any_renderer: bool = False,
     published: Sequence[PublishedResult] = (),
     intervals: Intervals = "wilson",
+    reference: str | None = None,
 ) -> Report:
     """Writes tables and figures of runs.
 
@@ -102,6 +103,7 @@ def write_report(
         any_renderer: Whether runs whose pictures look different may stand in one table.
         published: Published rows to be shown below the runs on CALVIN's own scene.
         intervals: Of rates, in tables and figures; averages and curves have bootstraps whatever is asked for.
+        reference: The run that each other of its table is held against, see `comparison.compare`.
 
     Raises:
         ValueError: There is no run in a folder, or nothing but the root holds all of them and `out` is None.
@@ -110,10 +112,10 @@ def write_report(
         OSError: The report cannot be written.
     """
     runs = find_runs(*paths)
-    parts = gather(runs, any_renderer, published, intervals)
+    parts = gather(runs, any_renderer, published, intervals, reference)
     directory = out or report_folder(paths)
     make_folder(directory)
-    contents_kept = ReportContents.of(runs, directory, any_renderer, published)
+    contents_kept = ReportContents.of(runs, directory, any_renderer, published, intervals, reference)
     if len(parts) == 1:
         written = _write_part(parts[0], directory)
         return Report(directory, (*written, contents_kept.write(directory)), parts)
@@ -136,6 +138,7 @@ def gather(
     any_renderer: bool = False,
     published: Sequence[PublishedResult] = (),
     intervals: Intervals = "wilson",
+    reference: str | None = None,
 ) -> tuple[Part, ...]:
     """The runs by table, compared.
 
@@ -157,7 +160,7 @@ def gather(
         Part(
             group.title,
             group.runs,
-            compare_if_possible(group.runs, any_renderer),
+            compare_if_possible(group.runs, any_renderer, reference),
             tuple(published) if group in calvins else (),
             intervals,
         )
@@ -209,7 +212,7 @@ def _drawn(runs: Sequence[Run], comparison: Comparison | None, intervals: Interv
         "Success of each task, of those reached, with 95% intervals", plots.tasks(runs, intervals=intervals)
     )
     if comparison is not None:
-        drawn["pairs"] = Drawn("Paired differences with 95% intervals; filled: told from 0", plots.forest(comparison))
+        drawn["pairs"] = Drawn(_forest_caption(comparison), plots.forest(comparison))
     if any(not np.isnan(speed(run).policy_ms) for run in runs):
         drawn["latency"] = Drawn("How long policies take for an action", plots.latency(runs))
         if are_chains:
@@ -221,6 +224,12 @@ def _drawn(runs: Sequence[Run], comparison: Comparison | None, intervals: Interv
             caption = f"Where chains ended: {label}"
             drawn[f"first-failures-{run.directory.name}"] = Drawn(caption, plots.first_failures(run))
     return drawn
+
+
+def _forest_caption(comparison: Comparison) -> str:
+    shown, whole = len(plots.shown_pairs(comparison)), len(comparison.pairs)
+    which = f", those {shown} of {whole} with the best" if shown < whole else ""
+    return f"Paired differences{which}, with 95% intervals; filled: told from 0"
 
 
 def report_folder(paths: Sequence[str | Path]) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from calvinbench.harness.published_results import PublishedResult
 from calvinbench.harness.run_directory import CHAINS_FILE, RUN_FILE, write_text_atomically
 from calvinbench.harness.runs import Run
+from calvinbench.harness.statistics import Intervals
 
 CONTENTS_FILE = "report.json"
 
@@ -22,21 +23,32 @@ class ReportContents:
         any_renderer: Whether runs of unlike pictures may stand in one table.
         published: The split of the published rows; None without any.
         second_hand: Whether rows that were read at second hand are among them.
+        intervals: Of rates.
+        reference: The run that each other was held against; None for none.
     """
 
     runs: tuple[str, ...]
     any_renderer: bool = False
     published: str | None = None
     second_hand: bool = False
+    intervals: Intervals = "wilson"
+    reference: str | None = None
 
     @classmethod
     def of(
-        cls, runs: Iterable[Run], report: Path, any_renderer: bool, published: Sequence[PublishedResult]
+        cls,
+        runs: Iterable[Run],
+        report: Path,
+        any_renderer: bool,
+        published: Sequence[PublishedResult],
+        intervals: Intervals,
+        reference: str | None,
     ) -> "ReportContents":
         """What a report in the folder `report` would be made of."""
         folders = [Path(os.path.relpath(run.directory.resolve(), report.resolve())).as_posix() for run in runs]
         split = published[0].split if published else None
-        return cls(tuple(sorted(folders)), any_renderer, split, any(result.is_second_hand for result in published))
+        second_hand = any(result.is_second_hand for result in published)
+        return cls(tuple(sorted(folders)), any_renderer, split, second_hand, intervals, reference)
 
     def write(self, report: Path) -> Path:
         """Keeps it in the report's folder; returns the file."""
@@ -49,7 +61,7 @@ def read_contents(report: Path) -> ReportContents | None:
     """What a report was made of; None where there is none, or none that tells."""
     try:
         said = json.loads((report / CONTENTS_FILE).read_text("utf-8"))
-        return ReportContents(tuple(said["runs"]), said["any_renderer"], said["published"], said["second_hand"])
+        return ReportContents(**said | {"runs": tuple(said["runs"])})
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -231,10 +231,11 @@ class RunWriter:
 
     def begin(self) -> None:
         """Notes in `run.json` that this session works on the run. Before the first `append`."""
-        description = with_session(self._description, self._session)
-        write_text_atomically(
-            self._directory / RUN_FILE, json.dumps(description.to_json(), indent=2, ensure_ascii=False) + "\n"
-        )
+        self._write(with_session(self._description, self._session))
+
+    def _write(self, description: RunDescription) -> None:
+        text = json.dumps(description.to_json(), indent=2, ensure_ascii=False) + "\n"
+        write_text_atomically(self._directory / RUN_FILE, text)
 
     def append(self, record: ChainRecord) -> None:
         """Keeps a finished chain, for good once this returns; it takes the place of the same one where that errored.
@@ -280,9 +281,10 @@ class RunWriter:
 
     def _open_records(self) -> None:
         if (self._directory / RUN_FILE).exists():
-            self._description = continued(
-                read_description(self._directory), self._description, self._digest_of_first, self._directory
-            )
+            old = read_description(self._directory)
+            self._description = continued(old, self._description, self._digest_of_first, self._directory)
+            if self._description.variant != old.variant:  # a name for tables, which a finished run may get too
+                self._write(replace(old, variant=self._description.variant))
         elif (self._directory / CHAINS_FILE).exists() and read_chains(self._directory / CHAINS_FILE).records:
             raise RunMismatchError(
                 f"'{self._directory}' has finished chains but no {RUN_FILE} to say what they are of. "
@@ -325,5 +327,10 @@ def continued(
             "Choose another folder with --out, or delete this one. (More chains than before would go on with it.)"
         )
     return replace(
-        old, suite=new.suite or old.suite, chains=new.chains, chain_digest=new.chain_digest, official=new.official
+        old,
+        suite=new.suite or old.suite,
+        variant=new.variant or old.variant,
+        chains=new.chains,
+        chain_digest=new.chain_digest,
+        official=new.official,
     )

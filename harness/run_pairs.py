@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 from jaxtyping import Int64
@@ -86,8 +86,9 @@ def run_pairs(
     rivals: Collection[str],
     num_rates: int,
     generator: np.random.Generator,
+    reference: str | None = None,
 ) -> tuple[RunPair, ...]:
-    """Each two of several runs.
+    """Each two of several runs, or each of them and the one that all are held against.
 
     Args:
         completed: Subtasks completed in each chain, a run after the other.
@@ -96,9 +97,11 @@ def run_pairs(
         rivals: Labels of those among which the best is sought, to whose pairs the adjustment is made.
         num_rates: Subtasks in a chain, 1 for single tasks.
         generator: Draws the resamples.
+        reference: Label of the one that each other is held against, the second of each pair; None for each two.
     """
     by_name = dict(zip(names, completed, strict=True))
-    both = list(combinations(names, 2))
+    both = list(combinations(names, 2) if reference is None else product(names, [reference]))
+    both = [(first, second) for first, second in both if first != second]
     arrays = [(by_name[first], by_name[second]) for first, second in both]
     differences = [paired_difference(*pair, generator, max_length=num_rates) for pair in arrays]
     clustered = [paired_difference(*pair, generator, states, max_length=num_rates) for pair in arrays]

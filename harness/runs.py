@@ -56,7 +56,7 @@ class Run:
         chains of one initial state, and `lead_in`, the expert's tasks before the first subtask, parted by blanks.
         """
         rows = [
-            {"policy": self.description.policy, "label": self.description.label}
+            {"policy": self.description.policy, "label": self.description.name}
             | {"chain": record.chain, "position": position}
             | {name: value for name, value in asdict(subtask).items() if name != "policy_ms_counts"}
             | {"completed": record.completed, "chain_outcome": record.outcome, "error": record.error}

@@ -12,7 +12,7 @@ from typing import Any
 
 from calvinbench.envs.names import UnknownNameError, require_name
 from calvinbench.envs.simulation import REPRODUCIBLE
-from calvinbench.harness.declared_training import DeclaredTraining, read_policies, require_training
+from calvinbench.harness.declared_policy import DeclaredPolicy, read_policies, require_declared
 from calvinbench.policies.policy import Memory
 
 DEFAULT_OUT = Path("runs")
@@ -49,6 +49,7 @@ class RunSettings:
         train: What the policy was trained on, as its user declares it, such as `"ABC"`; None for what it says itself.
         training_seed: Seed of its training, declared likewise.
         training_recipe: Name of its training but for the seed, declared likewise.
+        variant: What sets it apart in tables from policies of the same label; None for nothing.
     """
 
     policy: str
@@ -69,6 +70,7 @@ class RunSettings:
     train: str | None = None
     training_seed: int | None = None
     training_recipe: str | None = None
+    variant: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("chains", "max_steps", "seed", "batch_size"):
@@ -79,7 +81,7 @@ class RunSettings:
                 raise ValueError(f"expected {name} to be a name, got {getattr(self, name)!r}.")
         if self.renderer is not None and (not isinstance(self.renderer, str) or not self.renderer):
             raise ValueError(f"expected renderer to be a name, got {self.renderer!r}.")
-        require_training(self.train, self.training_seed, self.training_recipe)
+        require_declared(self.train, self.training_seed, self.training_recipe, self.variant)
         for name in ("calvin_env", "calvin"):
             folder = getattr(self, name)
             if folder is not None and (not isinstance(folder, str) or not folder):
@@ -162,7 +164,7 @@ class Suite:
     renderer: str | None = None
     depth_bits: int | None = None
     train: str | None = None
-    declared: tuple[DeclaredTraining, ...] = ()
+    declared: tuple[DeclaredPolicy, ...] = ()
     worlds: int = 1
     videos: str | None = None
     executor: str = LOCAL
@@ -211,7 +213,7 @@ class Suite:
         """One run a policy, and value of what is varied; what cannot stand in one table varies slowest."""
         declared = {entry.policy: entry for entry in self.declared}
         policies = [
-            (spec, declared.get(policy, DeclaredTraining(policy)))
+            (spec, declared.get(policy, DeclaredPolicy(policy)))
             for policy in self.policy
             for spec in self._with_memory_spans(policy)
         ]
@@ -232,11 +234,12 @@ class Suite:
                 instructions=instructions,
                 renderer=self.renderer,
                 depth_bits=self.depth_bits,
-                train=training.train or self.train,
-                training_seed=training.training_seed,
-                training_recipe=training.training_recipe,
+                train=said.train or self.train,
+                training_seed=said.training_seed,
+                training_recipe=said.training_recipe,
+                variant=said.variant,
             )
-            for scene, instructions, (policy, training), memory_reset, seed in product(
+            for scene, instructions, (policy, said), memory_reset, seed in product(
                 self.values("scene"),
                 self.values("instructions"),
                 policies,

@@ -78,7 +78,7 @@ def seed_means(runs: Sequence[Run]) -> tuple[SeedMean, ...]:
     for run in runs:
         said = run.description
         if said.training_seed is not None and said.training_recipe is not None:
-            alike = (said.label, said.training_recipe, said.memory, said.chunk_rule, said.observation_keys, said.seed)
+            alike = (said.name, said.training_recipe, said.memory, said.chunk_rule, said.observation_keys, said.seed)
             groups.setdefault((*alike, said.batch_size), {}).setdefault(said.training_seed, run)
     return tuple(
         _seed_mean(tuple(group[seed] for seed in sorted(group))) for group in groups.values() if len(group) > 1
@@ -92,7 +92,7 @@ def _seed_mean(runs: tuple[Run, ...]) -> SeedMean:
         [[record.completed for record in run.records if record.chain in chosen] for run in runs], dtype=np.int64
     )
     num_rates = 1 if are_of_tasks(runs) else NUM_SUBTASKS
-    label = runs[0].description.label + (f" {PRIVILEGED_MARK}" if runs[0].description.privileged else "")
+    label = runs[0].description.name + (f" {PRIVILEGED_MARK}" if runs[0].description.privileged else "")
     return SeedMean(
         label,
         runs,

@@ -39,6 +39,33 @@ def verdict(
     return f"{_of_several(averages, pairs, best, quantity, ', privileged policies aside' if has_others else '')}."
 
 
+def verdict_against(reference: str, pairs: Sequence[RunPair], quantity: str, has_others: bool) -> str:
+    """The sentence where each run is held against one.
+
+    Args:
+        reference: Label of that one.
+        pairs: Of each rival, first, and the reference, second.
+        quantity: What is compared.
+        has_others: Whether there are runs beside the rivals, which then are privileged.
+    """
+    aside = ", privileged policies aside" if has_others else ""
+    told = [pair for pair in pairs if pair.is_told_apart]
+    groups = {
+        "Better": [pair for pair in told if pair.difference.value > 0],
+        "Worse": [pair for pair in told if pair.difference.value < 0],
+        "Not distinguishable": [pair for pair in pairs if not pair.is_told_apart],
+    }
+    parts = [f"{word}: {'; '.join(map(_change, group))}." for word, group in groups.items() if group]
+    tests = f"{len(pairs)} tests, Holm, 5%" if len(pairs) > 1 else "5%"
+    chains = f"{pairs[0].difference.num_chains} chains"
+    return " ".join([f"Against {reference} in {quantity} ({tests}){aside}, {chains}.", *parts])
+
+
+def _change(pair: RunPair) -> str:
+    interval = pair.difference.interval
+    return f"{pair.first} {pair.difference.value:+.2f} [{interval.low:+.2f}, {interval.high:+.2f}]"
+
+
 def _of_two(pair: RunPair, quantity: str) -> str:
     found = pair.difference
     numbers = f"{_interval(found)}, {found.num_chains} chains"

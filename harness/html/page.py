@@ -169,6 +169,7 @@ def _cells(table: np.ndarray, is_best: np.ndarray) -> list[list[_Cell]]:
 def _pairs(comparison: Comparison) -> dict[str, Any]:
     rows = pair_rows(comparison)
     return {
+        "reference": comparison.reference,
         "columns": list(rows[0]),
         "rows": [list(row.values()) for row in rows],
         "notes": explanations(comparison),

@@ -8,15 +8,27 @@ from matplotlib.axes import Axes
 from calvinbench.harness.comparable import are_of_tasks
 from calvinbench.harness.comparison import Comparison
 from calvinbench.harness.plots.style import axes
+from calvinbench.harness.run_pairs import RunPair
 
 _NAME_LENGTH = 48
 """Letters of 8 pt that a line of a column holds."""
+_MOST_PAIRS = 28
+"""More do not stand on a page: those of eight runs."""
+
+
+def shown_pairs(comparison: Comparison) -> tuple[RunPair, ...]:
+    """The pairs that a figure shows: all, or of more than those of eight runs the ones with the best rival."""
+    if len(comparison.pairs) <= _MOST_PAIRS or comparison.reference is not None:
+        return comparison.pairs
+    averages = dict(zip(comparison.labels, comparison.averages, strict=True))
+    best = max(comparison.rivals, key=lambda label: averages[label])
+    return tuple(pair for pair in comparison.pairs if best in pair.labels)
 
 
 def forest(comparison: Comparison, ax: Axes | None = None) -> Axes:
     """Paired differences of average length, or of success where tasks are run alone, with 95% intervals.
 
-    Each two runs are a row. Returns the axes drawn into.
+    Each two runs are a row; of many, only those with the best (`shown_pairs`). Returns the axes drawn into.
 
     A filled mark is a difference that holds: among all pairs (Holm, 5%), and where chains of one initial state are
     drawn together. A hollow one is not told from 0.
@@ -25,8 +37,8 @@ def forest(comparison: Comparison, ax: Axes | None = None) -> Axes:
         comparison: Of at least two runs.
         ax: Where to draw; None for a new figure, as high as the pairs need.
     """
-    pairs = comparison.pairs
-    names = ["\n".join(wrap(pair.first, _NAME_LENGTH) + wrap(f"minus {pair.second}", _NAME_LENGTH)) for pair in pairs]
+    pairs = shown_pairs(comparison)
+    names = ["\n".join(_lines(pair, comparison.reference)) for pair in pairs]
     most_lines = max(name.count("\n") + 1 for name in names)
     with axes(ax, height_in=0.6 + (0.2 + 0.15 * most_lines) * len(pairs)) as ax:  # noqa: PLR1704
         for height, pair in enumerate(reversed(pairs)):
@@ -50,5 +62,15 @@ def forest(comparison: Comparison, ax: Axes | None = None) -> Axes:
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
         ax.set_ylim(-0.5, len(pairs) - 0.1)
-        ax.set_xlabel(f"difference in {'success' if are_of_tasks(comparison.runs) else 'average length'}")
+        quantity = f"difference in {'success' if are_of_tasks(comparison.runs) else 'average length'}"
+        ax.set_xlabel("\n".join([quantity, *wrap(_from(comparison.reference), _NAME_LENGTH)]))
         return ax
+
+
+def _lines(pair: RunPair, reference: str | None) -> list[str]:
+    second = [] if pair.second == reference else wrap(f"minus {pair.second}", _NAME_LENGTH)
+    return [*wrap(pair.first, _NAME_LENGTH), *second]
+
+
+def _from(reference: str | None) -> str:
+    return "" if reference is None else f"from {reference}"

@@ -17,12 +17,26 @@ _WIDTH = 0.5
 
 
 def by_memory(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """The runs of each label that is there with several memory settings; runs without a finished chain are left out."""
+    """The runs of each label that is there with several memory settings; runs without a finished chain are left out.
+
+    A head that remembers nothing has other parameters than one that does, and so another size in its label: a run
+    without memory belongs to the label of its backbone, where there is one.
+    """
     found: dict[str, list[Run]] = {}
     for run in runs:
         if run.records:
             found.setdefault(run.description.label, []).append(run)
-    return {label: same for label, same in found.items() if len({memory_in_words(run) for run in same}) > 1}
+    several = {label: same for label, same in found.items() if len({memory_in_words(run) for run in same}) > 1}
+    for label in found.keys() - several.keys():
+        alike = [other for other in several if _backbone(other) == _backbone(label)]
+        forgetful = [run for run in found[label] if run.description.memory.span == "none"]
+        if len(alike) == 1:
+            several[alike[0]].extend(forgetful)
+    return several
+
+
+def _backbone(label: str) -> str:
+    return label.partition(" (")[0]
 
 
 def memory(runs: Sequence[Run], ax: Axes | None = None) -> Axes:

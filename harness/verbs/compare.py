@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -20,6 +20,10 @@ class Compare:
     """Folders of runs, or folders that hold several."""
     any_renderer: bool = False
     """Compare runs of different renderers too."""
+    reference: Annotated[
+        str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: each two are compared)")
+    ] = None
+    """Hold each run against this one alone, as in an ablation: its label, policy's spec or folder's name."""
     json: bool = False
     """Print one JSON object instead of words."""
 
@@ -31,7 +35,7 @@ class Compare:
         from calvinbench.harness.comparison_words import in_words
         from calvinbench.harness.runs import find_runs
 
-        comparison = compare(find_runs(*self.directories), self.any_renderer)
+        comparison = compare(find_runs(*self.directories), self.any_renderer, self.reference)
         if self.json:
             print_json(_as_json(comparison))
         else:
@@ -45,6 +49,7 @@ def _as_json(comparison: "Comparison") -> dict[str, Any]:
         "refusals": list(comparison.refusals),
         "best": list(comparison.best),
         "best_rates": [list(best) for best in comparison.best_rates],
+        "reference": comparison.reference,
         "rivals": list(comparison.rivals),
         "chains": comparison.num_chains,
         "runs": [

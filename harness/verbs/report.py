@@ -29,6 +29,10 @@ class Report:
     """Show those too that were read on leaderboards and in others' reproductions."""
     intervals: Literal["wilson", "exact"] = "wilson"
     """Of rates: Wilson's (Clopper-Pearson's below 200 trials or near 0 and 1), or Clopper-Pearson's everywhere."""
+    reference: Annotated[
+        str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: each two are compared)")
+    ] = None
+    """Hold each run against this one alone, as in an ablation: its label, policy's spec or folder's name."""
     json: bool = False
     """Print one JSON object instead of the table."""
 
@@ -43,7 +47,7 @@ class Report:
         if self.second_hand and self.published is None:
             raise ValueError("expected --published SPLIT beside --second-hand, which alone does nothing.")
         published = () if self.published is None else published_results(self.published, self.second_hand)
-        report = write_report(self.directories, self.out, self.any_renderer, published, self.intervals)
+        report = write_report(self.directories, self.out, self.any_renderer, published, self.intervals, self.reference)
         if self.json:
             print_json(report_as_json(report))
         else:

@@ -3,7 +3,7 @@
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -28,6 +28,14 @@ class View:
     """Show published results of a split below the runs, as in calvinbench report."""
     second_hand: bool = False
     """Show those too that were read on leaderboards and in others' reproductions."""
+    intervals: Annotated[
+        Literal["wilson", "exact"] | None, tyro.conf.arg(help_behavior_hint="(default: as in the report that is there)")
+    ] = None
+    """Of rates, as in calvinbench report."""
+    reference: Annotated[
+        str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: as in the report that is there)")
+    ] = None
+    """Hold each run against this one alone, as in calvinbench report."""
     json: bool = False
     """Print one JSON object instead of opening anything."""
 
@@ -54,11 +62,12 @@ class View:
         old = read_contents(folder) or ReportContents(())
         any_renderer = self.any_renderer or old.any_renderer
         split = self.published or old.published
+        intervals, reference = self.intervals or old.intervals, self.reference or old.reference
         second_hand = self.second_hand or (split == old.published and old.second_hand)
         if second_hand and split is None:
             raise ValueError("expected --published SPLIT beside --second-hand, which alone does nothing.")
         published = () if split is None else published_results(split, second_hand)
-        wanted = ReportContents.of(runs, folder, any_renderer, published)
+        wanted = ReportContents.of(runs, folder, any_renderer, published, intervals, reference)
         if not (old == wanted and (folder / PAGE).is_file() and is_newer_than(folder, runs)):
-            write_report(self.directories, folder, any_renderer, published)
+            write_report(self.directories, folder, any_renderer, published, intervals, reference)
         return folder / PAGE

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from calvinbench.envs.names import UnknownNameError
 from calvinbench.harness import cli
 from calvinbench.harness.comparable import RunsDifferError
 from calvinbench.harness.comparison import compare
@@ -334,3 +335,72 @@ def test_the_plan_takes_its_numbers_from_a_pilot(run_fake, tmp_path, capsys):
     pooled = (solver.completed.var(ddof=1) + idle.completed.var(ddof=1)) / 2
     assert found["standard_deviation"] == pytest.approx(pooled**0.5)
     assert found["correlation"] == 0.25
+
+
+# --- held against one run ---------------------------------------------------------------------------------------------
+
+
+def test_runs_are_held_against_a_reference_alone(run_of):
+    base, better, same, worse = lengths_of(0.0, 0.5, 0.02, -0.5)
+    runs = [run_of("better", better), run_of("base", base), run_of("same", same), run_of("worse", worse)]
+    found = compare(runs, reference="base")
+    assert found.reference == "base"
+    assert [(pair.first, pair.second) for pair in found.pairs] == [
+        (name, "base") for name in ("better", "same", "worse")
+    ]
+    assert found.pairs[0].difference.value == pytest.approx(better.mean() - base.mean())
+    assert found.verdict.startswith(
+        "Against base in average length (3 tests, Holm, 5%), 300 chains. Better: better +0."
+    )
+    assert " Worse: worse -0." in found.verdict
+    assert " Not distinguishable: same " in found.verdict
+    assert (found.best, found.best_rates) == ((), ())
+    assert "over all pairs, which are those with base alone" in in_words(found)
+
+
+def test_fewer_tests_lose_less_to_the_correction(run_of):
+    runs = [run_of(name, lengths) for name, lengths in zip("abcde", lengths_of(0.0, 0.1, 0.0, 0.0, 0.0), strict=True)]
+    against = {pair.labels: pair for pair in compare(runs, reference="a").pairs}
+    each_two = {pair.labels: pair for pair in compare(runs).pairs}
+    assert len(against) == 4
+    assert len(each_two) == 10
+    hardest = min(against.values(), key=lambda pair: pair.difference.p_value)
+    p_value = max(hardest.difference.p_value, hardest.clustered.p_value)
+    assert hardest.adjusted_p_value == pytest.approx(min(1.0, 4 * p_value))
+    assert each_two[hardest.labels].adjusted_p_value >= hardest.adjusted_p_value
+
+
+def test_a_reference_is_named_by_label_policy_or_folder(run_of):
+    first, second = lengths_of(0.5, 0.0)
+    runs = [run_of("a", first), run_of("b", second)]
+    runs[0] = replace(runs[0], description=replace(runs[0].description, policy="checkpoint:x", label="a policy"))
+    for reference in ("a policy", "checkpoint:x", "a"):
+        assert compare(runs, reference=reference).reference == "a policy"
+    with pytest.raises(UnknownNameError, match=r"Unknown reference.* 'a polcy'\. Did you mean 'a policy'"):
+        compare(runs, reference="a polcy")
+
+
+def test_privileged_runs_stand_aside_from_a_reference_too(run_of):
+    base, better, top = lengths_of(0.0, 0.5, 2.0)
+    runs = [run_of("base", base), run_of("better", better), run_of("top", top, privileged=True)]
+    found = compare(runs, reference="base")
+    assert found.rivals == ("base", "better")
+    assert "(5%), privileged policies aside, 300 chains. Better: better +0." in found.verdict
+    assert "top" not in found.verdict
+
+
+def test_no_verdict_against_a_reference_where_chains_are_missing(run_of):
+    first, second = lengths_of(0.5, 0.0)
+    found = compare([run_of("a", first), run_of("b", second[:200], chains=300)], reference="a")
+    assert found.verdict == "No verdict: b has finished 200 of 300 chains."
+
+
+def test_the_reference_is_a_flag(run_fake, tmp_path, capsys):
+    for policy in ("solver", "idle"):
+        run_fake(policy, directory=tmp_path / policy)
+    assert cli.main(["compare", str(tmp_path), "--reference", "idle", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["reference"] == "idle"
+    assert [(pair["first"], pair["second"]) for pair in said["pairs"]] == [("solver \u2020", "idle")]
+    assert cli.main(["compare", str(tmp_path), "--reference", "idel"]) == 2
+    assert "Did you mean 'idle'?" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.tasks import TASKS
 from calvinbench.harness.description import differences, unlike_training
 from calvinbench.harness.evaluation import ConventionMismatchError, evaluate, require_runnable
+from calvinbench.harness.labels import labels
 from calvinbench.harness.run_directory import RunMismatchError
 from calvinbench.harness.suite import Suite
 from calvinbench.harness.suite_checks import require_known_names
@@ -329,6 +330,18 @@ def test_a_seed_and_a_recipe_are_declared_and_not_contradicted(fake_setup, run_f
         setup = replace(fake_setup("idle", **{name: other}), make_policy=lambda spec, reset: Trained())
         with pytest.raises(ConventionMismatchError, match=f"expected {name} to be '{known}', as 'trained' says"):
             evaluate(setup, tmp_path / name, chains=CHAINS)
+
+
+def test_a_variants_name_stands_in_tables_and_may_change(fake_setup, run_fake, tmp_path):
+    first = run_fake("idle", directory=tmp_path / "idle", variant="no history")
+    assert labels([first]) == ("idle, no history",)
+    assert (
+        run_fake("idle", directory=tmp_path / "idle", variant="without history").description.name
+        == "idle, without history"
+    )
+    again = run_fake("idle", directory=tmp_path / "idle")
+    assert again.description.variant == "without history"
+    assert len(again.records) == len(first.records)
 
 
 def test_nothing_is_declared_of_policies_that_are_not_trained(fake_setup, run_fake, tmp_path):

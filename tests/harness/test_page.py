@@ -195,6 +195,19 @@ def test_a_page_that_tells_all_is_opened_as_it_is(run_fake, tmp_path, capsys):
     assert cli.main(["view", f"{suite}/more", "--out", str(page.parent), "--json"]) == 2  # not of scene D
 
 
+def test_a_view_keeps_the_reference_and_the_intervals_of_the_report(run_fake, tmp_path, capsys):
+    for policy in ("solver", "idle"):
+        run_fake(policy, directory=tmp_path / "suite" / policy)
+    suite, page = str(tmp_path / "suite"), tmp_path / "suite" / "report" / "index.html"
+    assert cli.main(["report", suite, "--reference", "idle", "--intervals", "exact"]) == 0
+    os.utime(tmp_path / "suite" / "idle" / "chains.jsonl")
+    assert cli.main(["view", suite, "--json"]) == 0
+    assert "Paired differences: 1, from idle" in page.read_text()
+    kept = json.loads((page.parent / "report.json").read_text())
+    assert (kept["reference"], kept["intervals"]) == ("idle", "exact")
+    assert cli.main(["view", suite, "--reference", "nobody", "--json"]) == 2
+
+
 def test_runs_of_unlike_pictures_can_be_viewed(run_fake, tmp_path, capsys):
     for policy in ("solver", "idle"):
         run_fake(policy, directory=tmp_path / "suite" / policy)

@@ -127,6 +127,31 @@ def test_the_forest_shows_each_difference_with_its_interval(runs):
     assert len(plots.forest(compare(runs)).containers) == 3
 
 
+def many(runs, num_runs):
+    """So many runs of unlike names; the last is the best."""
+    made = []
+    for number in range(num_runs):
+        records = tuple(replace(record, completed=min(number // 2, 5)) for record in runs[1].records)
+        made.append(replace(runs[1], description=replace(runs[1].description, label=f"r{number}"), records=records))
+    return made
+
+
+def test_of_many_pairs_the_forest_shows_those_with_the_best(runs):
+    assert len(plots.shown_pairs(compare(many(runs, 8)))) == 28
+    comparison = compare(many(runs, 9))
+    assert len(comparison.pairs) == 36
+    shown = plots.shown_pairs(comparison)
+    assert len(shown) == 8
+    assert all("r8" in pair.labels for pair in shown)
+    assert len(plots.forest(comparison).containers) == 8
+
+
+def test_against_a_reference_the_forest_names_it_once(runs):
+    ax = plots.forest(compare(runs, reference="idle"))
+    assert [text.get_text() for text in ax.texts] == ["solver, raises \u2020", "solver, solver \u2020"]
+    assert ax.get_xlabel() == "difference in average length\nfrom idle"
+
+
 LONG_NAME = "a policy whose label says what it is, how large, from where, and on what it was trained"
 
 

@@ -9,6 +9,7 @@ from calvinbench.harness.suite import RunSettings, Suite, load_suite, parse_suit
 
 def test_the_demo_ships_and_compares_policies_on_the_same_chains():
     assert "demo" in shipped_suites()
+    assert all(load_suite(name).runs for name in shipped_suites())
     suite = load_suite("demo")
     assert suite.policy == ("random", "untrained:kosmos2", "checkpoint:cnn", "expert")
     assert len({run.chains for run in suite.runs}) == 1
@@ -137,6 +138,13 @@ def test_training_is_declared_for_each_policy():
     ]
 
 
+def test_a_policy_may_have_a_variants_name():
+    entries = (
+        "policy: [checkpoint:cnn, {policy: 'checkpoint:cnn,blind=true', variant: blind}, {policy: expert, variant: a}]"
+    )
+    assert [run.variant for run in parse_suite("s", entries, "s").runs] == [None, "blind", "a"]
+
+
 def test_the_suite_in_the_readme_is_one():
     readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
     (text,) = [part for part in readme.split("\n\n") if part.startswith("    policy:\n")]
@@ -159,6 +167,7 @@ def test_the_suite_in_the_readme_is_one():
         ("{policy: 'ws://h:1', training_seed: -1}", "at least 0, got -1"),
         ("{policy: 'ws://h:1', train: 5}", "expected train to name what the policy was trained on, got 5"),
         ("{policy: 'ws://h:1', training_recipe: ''}", "expected training_recipe to name how"),
+        ("{policy: expert, variant: 3}", "expected variant to name what sets the policy apart, got 3"),
         ("{policy: 3}", "expected policy to be a spec, got 3"),
         ("{train: ABC}", r"mappings such as {policy: SPEC, train: ABC}, got {'train': 'ABC'}"),
         ("{policy: expert, train: ABC}", "nothing declared of the training of 'expert'"),

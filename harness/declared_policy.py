@@ -1,4 +1,4 @@
-"""A suite's policies as its file lists them, and what their user declares of the training of those of his own."""
+"""A suite's policies as its file lists them, and what their user declares of them: training, and a name in tables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -11,26 +11,28 @@ NOT_TRAINED = ("expert", "random", "untrained")
 
 
 @dataclass(frozen=True, slots=True)
-class DeclaredTraining:
-    """What a policy was trained on and how, as its user declares it; None for what the policy says itself.
+class DeclaredPolicy:
+    """What a user declares of a policy; None for what the policy says itself.
 
     Attributes:
         policy: The policy's spec.
         train: Scenes or split, such as `"ABC"`.
         training_seed: Seed of the training.
         training_recipe: A name for the training but for its seed: runs of one recipe and several seeds have a mean.
+        variant: What sets it apart in tables from policies of the same label, such as `"no history"`.
 
     Raises:
-        ValueError: A value is empty or below 0, or the policy is one that is not trained.
+        ValueError: A value is empty or below 0, or training is declared of a policy that is not trained.
     """
 
     policy: str
     train: str | None = None
     training_seed: int | None = None
     training_recipe: str | None = None
+    variant: str | None = None
 
     def __post_init__(self) -> None:
-        require_training(self.train, self.training_seed, self.training_recipe)
+        require_declared(self.train, self.training_seed, self.training_recipe, self.variant)
         kind = self.policy.partition(":")[0].partition(",")[0].strip()
         if kind in NOT_TRAINED and (self.train, self.training_seed, self.training_recipe) != (None, None, None):
             raise ValueError(
@@ -39,7 +41,7 @@ class DeclaredTraining:
             )
 
 
-_KEYS = tuple(field.name for field in fields(DeclaredTraining))
+_KEYS = tuple(field.name for field in fields(DeclaredPolicy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +54,23 @@ class ListedPolicies:
     """
 
     specs: tuple[str, ...]
-    declared: tuple[DeclaredTraining, ...]
+    declared: tuple[DeclaredPolicy, ...]
 
 
-def require_training(train: Any, training_seed: Any, training_recipe: Any) -> None:
-    """Refuses what cannot be declared of a training.
+def require_declared(train: Any, training_seed: Any, training_recipe: Any, variant: Any) -> None:
+    """Refuses what cannot be declared of a policy.
 
     Raises:
         ValueError: A value is of another kind.
     """
-    for name, value in (("train", train), ("training_recipe", training_recipe)):
+    meanings = {
+        "train": "what the policy was trained on",
+        "training_recipe": "how the policy was trained",
+        "variant": "what sets the policy apart",
+    }
+    for (name, meaning), value in zip(meanings.items(), (train, training_recipe, variant), strict=True):
         if value is not None and (not isinstance(value, str) or not value.strip()):
-            what = "what the policy was trained on" if name == "train" else "how the policy was trained"
-            raise ValueError(f"expected {name} to name {what}, got {value!r}.")
+            raise ValueError(f"expected {name} to name {meaning}, got {value!r}.")
     seed = training_seed
     if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
         raise ValueError(f"expected training_seed to be a whole number of at least 0, got {seed!r}.")
@@ -96,7 +102,7 @@ def read_policies(value: Any, origin: str) -> ListedPolicies:
             require_name(str(key), _KEYS, f"key of a policy in suite '{origin}':")
         if not isinstance(entry["policy"], str):
             raise ValueError(f"expected policy to be a spec, got {entry['policy']!r}.")
-        require_training(*(entry.get(key) for key in _KEYS[1:]))
-        declared.append(DeclaredTraining(**entry))
+        require_declared(*(entry.get(key) for key in _KEYS[1:]))
+        declared.append(DeclaredPolicy(**entry))
         specs.append(declared[-1].policy)
     return ListedPolicies(tuple(specs), tuple(declared))
