@@ -9,6 +9,7 @@
 # kicks) are needed for `data-...` alone.
 #
 # PROCESSES is 2, for two cores; 1 is for one core or one GPU. PYTHON is the interpreter, by default that of `calvinbench`.
+# FLAGS go to every training: FLAGS='--max-steps 40'.
 set -euo pipefail
 demonstrations=$1 out=$2
 shift 2
@@ -32,7 +33,7 @@ train() {
   [ "$processes" = 1 ] || launch=(-m torch.distributed.run --nproc_per_node "$processes")
   OMP_NUM_THREADS=1 "$python" "${launch[@]}" -m calvinbench.harness.cli train comparison \
     --batch-size $((windows / processes)) --effective-batch-size "$windows" --window-size "$window" \
-    --data "$demonstrations" --policy "untrained:$spec,$common" --out "$out/$name" "$@"
+    --data "$demonstrations" --policy "untrained:$spec,$common" --out "$out/$name" "$@" ${FLAGS:-} # several words
 }
 
 # The seven, minilm-effnet with its published weights (frozen, what joins them trains), and the reference that is no VLM.
