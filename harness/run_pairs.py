@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations
 
 import numpy as np
 from jaxtyping import Int64
@@ -100,8 +100,9 @@ def run_pairs(
         reference: Label of the one that each other is held against, the second of each pair; None for each two.
     """
     by_name = dict(zip(names, completed, strict=True))
-    both = list(combinations(names, 2) if reference is None else product(names, [reference]))
-    both = [(first, second) for first, second in both if first != second]
+    both = list(combinations(names, 2))
+    if reference is not None:
+        both = [(name, reference) for name in names if name != reference]
     arrays = [(by_name[first], by_name[second]) for first, second in both]
     differences = [paired_difference(*pair, generator, max_length=num_rates) for pair in arrays]
     clustered = [paired_difference(*pair, generator, states, max_length=num_rates) for pair in arrays]

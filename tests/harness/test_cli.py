@@ -99,7 +99,7 @@ def test_json_is_exactly_one_object_on_standard_output(in_tmp):
     assert result["runs"][0]["finished"] == 1
     assert len(result["runs"][0]["success"]) == 5
     report = json.loads(call("report", "runs", "--json").stdout)
-    assert len(report["files"]) == 11 + 3 * 7  # tables and the page; five figures, and one of each run
+    assert len(report["files"]) == 13 + 3 * 7  # tables and the page; five figures, and one of each run
 
 
 TALKATIVE = """
