@@ -27,7 +27,7 @@ def by_memory(runs: Sequence[Run]) -> dict[str, list[Run]]:
         if run.records:
             found.setdefault(run.description.label, []).append(run)
     several = {label: same for label, same in found.items() if len({memory_in_words(run) for run in same}) > 1}
-    for label in found.keys() - several.keys():
+    for label in [label for label in found if label not in several]:
         alike = [other for other in several if _backbone(other) == _backbone(label)]
         forgetful = [run for run in found[label] if run.description.memory.span == "none"]
         if len(alike) == 1:

@@ -225,6 +225,16 @@ def test_a_listener_that_is_missing_would_be_noticed(long_page, act, listener):
     assert act(long_page, doing) != whole
 
 
+def test_differences_that_are_folded_are_printed(page, act):
+    doing = """
+      field("differences").open = false;
+      seen.push(field("differences").open);
+      dispatchEvent(new Event("beforeprint"));
+      seen.push(field("differences").open);
+    """
+    assert act(page, doing) == [False, True]
+
+
 def test_it_can_be_looked_at_and_printed(page, browse, tmp_path):
     browse(page, "", "--window-size=1366,900", f"--screenshot={tmp_path / 'page.png'}")
     browse(page, "", f"--print-to-pdf={tmp_path / 'page.pdf'}")

@@ -240,6 +240,14 @@ def test_policies_of_one_setting_do_not_overlap(runs):
     assert plots.by_memory([*runs, replace(same[0], records=())]) == {}
 
 
+def test_a_run_without_memory_stands_beside_those_of_its_backbone(runs):
+    several = [remembering(runs[1], f"window:{n}", label="paligemma (1.5M, trained here)") for n in (1, 8)]
+    none = remembering(runs[1], "none", label="paligemma (1.0M, trained here)")
+    other = remembering(runs[1], "none", label="cnn (2.2M, trained here)")
+    found = plots.by_memory([none, *several, other])
+    assert {label: len(same) for label, same in found.items()} == {"paligemma (1.5M, trained here)": 3}
+
+
 def test_a_notebook_shows_what_a_line_returns(runs):
     for ax in (plots.survival(runs), plots.forest(compare(runs)), plots.first_failures(runs[0]), plots.latency(runs)):
         picture = imread(io.BytesIO(ax._repr_png_()))
