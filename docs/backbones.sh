@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains the policies that the suites backbones, history and ablations compare, one after another.
+# Trains the policies that the suites backbones, seeds, history and ablations compare, one after another.
 #
 #     docs/backbones.sh DEMONSTRATIONS OUT [NAME ...]     all of them, or those that a NAME is, or matches: 'history-*'
 #
