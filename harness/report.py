@@ -222,7 +222,7 @@ def _drawn(runs: Sequence[Run], comparison: Comparison | None, intervals: Interv
     for run, label in zip(runs, labels(runs), strict=True):
         if are_chains and any(record.outcome != SOLVED for record in run.records):
             caption = f"Where chains ended: {label}"
-            drawn[f"first-failures-{run.directory.name}"] = Drawn(caption, plots.first_failures(run))
+            drawn[f"first-failures-{run.directory.name}"] = Drawn(caption, plots.first_failures(run), is_detail=True)
     return drawn
 
 

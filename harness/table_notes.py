@@ -1,7 +1,7 @@
 """What must be said under a table: protocol, size, and whatever calls for caution."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
 from calvinbench.envs.scene import EMBEDDED
@@ -13,10 +13,14 @@ from calvinbench.harness.published_results import PUBLISHED_MARK, PublishedResul
 from calvinbench.harness.records import NUM_SUBTASKS
 from calvinbench.harness.runs import Run
 from calvinbench.harness.statistics import EXACT_BELOW, Intervals
-from calvinbench.harness.summaries import summarize
+from calvinbench.harness.summaries import Summary, summarize
 from calvinbench.harness.training_seeds import seed_means
 
 _SMALL_MILLIONS = 300
+_MOST_LISTED = 3
+"""More runs are not named one by one where the same is to be said of all."""
+_LITTLE = 0.02
+"""Subtasks, between two intervals that are as good as the same."""
 _SIZE_AND_ORIGIN = re.compile(r"\(([0-9.]+)M, (?:trained here|shipped with calvinbench)")
 """In a label, of a policy that began with random weights."""
 ALIKE_MARK = "\u2248"
@@ -101,14 +105,24 @@ def _clustered_note(runs: Sequence[Run]) -> list[str]:
     if not named:
         return []
     num_states = max(summary.num_states for _, summary in named)
+    of = f"The chains begin in {num_states} initial {'state' if num_states == 1 else 'states'}, and those of one are"
+    apart = max(_apart(summary) for _, summary in named)
+    if len(named) > _MOST_LISTED and apart <= _LITTLE:
+        return [
+            f"{of} not independent draws: over initial states, average lengths' 95% intervals end at most {apart:.2f} "
+            "from those of the table (table.csv)."
+        ]
     listed = "; ".join(
         f"{label} [{summary.clustered.interval.low:.2f}, {summary.clustered.interval.high:.2f}]"
         for label, summary in named
     )
-    return [
-        f"The chains begin in {num_states} initial {'state' if num_states == 1 else 'states'}, and those of one are "
-        f"not independent draws. Average lengths' 95% intervals over initial states: {listed}."
-    ]
+    return [f"{of} not independent draws. Average lengths' 95% intervals over initial states: {listed}."]
+
+
+def _apart(summary: Summary) -> float:
+    """How far apart an average length's two intervals end, at the most."""
+    of_chains, of_states = summary.average_length.interval, summary.clustered.interval
+    return max(abs(of_chains.low - of_states.low), abs(of_chains.high - of_states.high))
 
 
 def _of_policies(runs: Sequence[Run]) -> list[str]:
@@ -120,12 +134,19 @@ def _of_policies(runs: Sequence[Run]) -> list[str]:
     lines = []
     if told:
         others = "; the others that see pictures are not." if seeing - set(told) else "."
-        lines.append(f"Told the robot's state (proprioception): {', '.join(told)}{others}")
+        whom = "all policies that see pictures" if _is_all(told, seeing) else ", ".join(told)
+        lines.append(f"Told the robot's state (proprioception): {whom}{others}")
     elif seeing:
         lines.append("No policy that sees pictures is told the robot's state (proprioception).")
     if small:
-        lines.append(f"Small policies, trained from scratch: {', '.join(small)}. They say nothing of full-size VLMs.")
+        which = "all runs" if _is_all(small, labels(runs)) else ", ".join(small)
+        lines.append(f"Small policies, trained from scratch: {which}. They say nothing of full-size VLMs.")
     return lines
+
+
+def _is_all(names: Sequence[str], of: Collection[str]) -> bool:
+    """Whether as many are meant as there are, and too many for a list of their names."""
+    return len(names) > _MOST_LISTED and set(names) == set(of)
 
 
 def _is_small(label: str) -> bool:

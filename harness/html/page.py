@@ -22,7 +22,7 @@ from calvinbench.harness import tables
 from calvinbench.harness.comparison import Comparison
 from calvinbench.harness.comparison_words import explanations, pair_rows
 from calvinbench.harness.labels import labels
-from calvinbench.harness.plots.style import STYLE
+from calvinbench.harness.plots.style import STYLE, WIDTH_IN
 from calvinbench.harness.published_results import PublishedResult
 from calvinbench.harness.records import ChainRecord
 from calvinbench.harness.run_directory import SHARDS_FOLDER
@@ -32,15 +32,23 @@ from calvinbench.harness.statistics import Intervals
 from calvinbench.harness.table_notes import notes
 from calvinbench.harness.videos import VIDEOS_FOLDER
 
+_MOST_DETAILS_SHOWN = 2
 _FILM = re.compile(r"chain_(\d+)\.mp4", re.ASCII)
 _INTERVAL = re.compile(r"^(.*?) (\[.*\])$")
 
 
 class Drawn(NamedTuple):
-    """A figure on the page: its caption and the axes."""
+    """A figure on the page.
+
+    Attributes:
+        caption: Below it.
+        axes: One of its axes.
+        is_detail: Whether it is folded where there are several such.
+    """
 
     caption: str
     axes: Axes
+    is_detail: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +130,17 @@ def write_page(contents: Contents, runs: Sequence[Run], figures: Sequence[Drawn]
         figures: What is drawn of them.
         directory: Where the page will be.
     """
+    shown = [_figure(drawn, place) for place, drawn in enumerate(figures)]
+    details = [figure for figure in shown if figure["is_detail"]]
+    if len(details) > _MOST_DETAILS_SHOWN:
+        shown = [figure for figure in shown if not figure["is_detail"]]
+    else:
+        details = []
     return _fill(
         "report.html",
         contents=contents,
-        figures=[{"caption": drawn.caption, "svg": _svg(drawn.axes, place)} for place, drawn in enumerate(figures)],
+        figures=shown,
+        details=details,
         speed=speed_in_words(runs).to_dict("split"),
         speed_note=SPEED_NOTE,
         runs=[{"label": label, "facts": _facts(run)} for run, label in zip(runs, labels(runs), strict=True)],
@@ -173,6 +188,16 @@ def _pairs(comparison: Comparison) -> dict[str, Any]:
         "columns": list(rows[0]),
         "rows": [list(row.values()) for row in rows],
         "notes": explanations(comparison),
+    }
+
+
+def _figure(drawn: Drawn, place: int) -> dict[str, Any]:
+    figure = drawn.axes.get_figure(root=True)
+    return {
+        "caption": drawn.caption,
+        "svg": _svg(drawn.axes, place),
+        "is_detail": drawn.is_detail,
+        "is_wide": figure is not None and figure.get_figwidth() > WIDTH_IN,
     }
 
 

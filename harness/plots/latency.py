@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from calvinbench.harness.labels import labels
-from calvinbench.harness.plots.style import axes, legend, looks
+from calvinbench.harness.plots.style import axes, legend, logarithmic, looks
 from calvinbench.harness.runs import Run
 from calvinbench.harness.speed import FRAME_MS, speed
 
@@ -25,11 +25,13 @@ def latency(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
     with axes(ax, height_in=0.7 + 0.34 * max(len(told), 1)) as ax:  # noqa: PLR1704
         for height, ((label, found), look) in enumerate(zip(reversed(told), looks(len(told))[::-1], strict=True)):
             ax.plot([found.policy_ms, found.policy_ms_p95], [height, height], color=look.colour, linewidth=1.2)
-            ax.plot([found.policy_ms], [height], look.marker, color=look.colour, markersize=4)
+            ax.plot(
+                [found.policy_ms], [height], look.marker, color=look.colour, markerfacecolor=look.face, markersize=4
+            )
             said = ax.text(0.0, height + 0.22, label, transform=ax.get_yaxis_transform(), va="bottom", ha="left")
             said.set_in_layout(False)  # a long name must not make the axes narrow
         ax.axvline(FRAME_MS, color="0.5", linewidth=0.8, linestyle=":", label="30 Hz")
-        ax.set_xscale("log")
+        logarithmic(ax)
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
         ax.set_ylim(-0.5, max(len(told), 1) - 0.25)

@@ -51,7 +51,7 @@ def memory(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
     found = by_memory(runs)
     settings = sorted({memory_in_words(run): run for same in found.values() for run in same}.items(), key=_order)
     places = {words: place for place, (words, _) in enumerate(settings)}
-    with axes(ax, height_in=2.4) as ax:  # noqa: PLR1704
+    with axes(ax, height_in=2.4, names=tuple(found)) as ax:  # noqa: PLR1704
         for number, ((label, same), look) in enumerate(zip(found.items(), looks(len(found)), strict=True)):
             aside = _WIDTH * ((number + 0.5) / len(found) - 0.5)
             means = [average_length(run.completed, np.random.default_rng(_BOOTSTRAP_SEED)) for run in same]

@@ -12,12 +12,22 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from calvinbench.harness.statistics import Mean
 
 WIDTH_IN = 3.4
+WIDE_IN = 7.0
+"""Of a figure over both columns."""
 FORMATS = ("pdf", "svg", "png")
 _LABEL_LINE_LENGTH = 40
+_LEGEND_LINE_IN = 0.175
+_LEGEND_LINES_INCLUDED = 3
+"""For which a figure's usual height has room."""
+_LEAST_SPAN = 2.0
+"""Of a logarithmic axis, high over low."""
+_FEW_DIGITS_FROM = 5.0
+"""High over low, from which a logarithmic axis has room for 1, 2 and 5 alone."""
 _SCREEN_DPI = 150
 """Of a picture in a notebook: a column is 510 pixels wide."""
 STYLE: Any = {
@@ -36,12 +46,26 @@ STYLE: Any = {
 
 
 class Look(NamedTuple):
-    """How a run is drawn; each of the four alone tells it from the others."""
+    """How a run is drawn; of seven runs each of the first four alone tells it from the others.
+
+    Attributes:
+        colour: Of lines, marks and bars.
+        line: As matplotlib takes it.
+        marker: Likewise.
+        hatch: Of bars.
+        is_hollow: Whether marks are outlines, which tells the second seven from the first.
+    """
 
     colour: str
     line: str
     marker: str
     hatch: str
+    is_hollow: bool = False
+
+    @property
+    def face(self) -> str:
+        """The colour inside a mark."""
+        return "white" if self.is_hollow else self.colour
 
 
 LOOKS = (
@@ -71,22 +95,36 @@ class ShownAxes(Axes):
 
 
 @contextmanager
-def axes(ax: Axes | None, height_in: float) -> Iterator[Axes]:
+def axes(ax: Axes | None, height_in: float, names: Sequence[str] = ()) -> Iterator[Axes]:
     """The axes to draw into, with the house's style in force.
 
     Args:
         ax: Where to draw; None for a new figure.
-        height_in: How high a new one is, in inches.
+        height_in: How high a new one is, in inches, with a legend of three lines.
+        names: What the legend will list, for which it grows.
     """
     with rc_context(STYLE):
         if ax is None:
+            num_lines = sum(_in_lines(name).count("\n") + 1 for name in names)
+            height_in += _LEGEND_LINE_IN * max(0, num_lines - _LEGEND_LINES_INCLUDED)
             ax = Figure(figsize=(WIDTH_IN, height_in), layout="constrained").add_subplot(axes_class=ShownAxes)
         yield ax
 
 
 def looks(num_runs: int) -> list[Look]:
     """A look for each run, in order."""
-    return list(islice(cycle(LOOKS), num_runs))
+    return list(islice(cycle([*LOOKS, *(look._replace(is_hollow=True) for look in LOOKS)]), num_runs))
+
+
+def logarithmic(ax: Axes) -> None:
+    """Makes the x axis logarithmic around what is drawn, with numbers on it as people write them."""
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    wider = max(1.0, (_LEAST_SPAN * low / high) ** 0.5)
+    ax.set_xlim(low / wider, high * wider)
+    ax.xaxis.set_major_locator(LogLocator(subs=range(1, 10) if high / low < _FEW_DIGITS_FROM else (1, 2, 5)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def marks(ax: Axes, places: Sequence[float], means: Sequence[Mean], look: Look, label: str) -> None:
@@ -106,6 +144,7 @@ def marks(ax: Axes, places: Sequence[float], means: Sequence[Mean], look: Look, 
         yerr=np.clip(np.array(reach).T, 0, None),
         fmt=look.marker,
         color=look.colour,
+        markerfacecolor=look.face,
         markersize=4,
         elinewidth=1.0,
         capsize=2,
@@ -119,12 +158,16 @@ def legend(ax: Axes) -> None:
     figure = ax.get_figure(root=True)
     if not handles or figure is None:
         return
-    lines = [fill(text, _LABEL_LINE_LENGTH) for text in texts]
+    lines = [_in_lines(text) for text in texts]
     if len(figure.axes) == 1:
         # The figure's own legend may be wider than the axes.
         figure.legend(handles, lines, loc="outside upper left", frameon=False, borderaxespad=0.2)
     else:
         ax.legend(handles, lines, loc="lower left", bbox_to_anchor=(0.0, 1.0), frameon=False, borderaxespad=0.2)
+
+
+def _in_lines(name: str) -> str:
+    return fill(name, _LABEL_LINE_LENGTH)
 
 
 def save(ax: Axes, stem: Path) -> tuple[Path, ...]:

@@ -21,7 +21,7 @@ def survival(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
         runs: Runs with at least one finished chain; others are left out.
         ax: Where to draw; None for a new figure.
     """
-    with axes(ax, height_in=2.6) as ax:  # noqa: PLR1704
+    with axes(ax, height_in=2.6, names=labels(runs)) as ax:  # noqa: PLR1704
         positions = np.arange(1, NUM_SUBTASKS + 1)
         for run, label, look in zip(runs, labels(runs), looks(len(runs)), strict=True):
             if not run.records:
@@ -34,6 +34,7 @@ def survival(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
                 color=look.colour,
                 linestyle=look.line,
                 marker=look.marker,
+                markerfacecolor=look.face,
                 markersize=4,
                 linewidth=1.2,
                 label=label,

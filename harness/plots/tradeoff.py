@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from calvinbench.harness.labels import labels
-from calvinbench.harness.plots.style import axes, legend, looks, marks
+from calvinbench.harness.plots.style import axes, legend, logarithmic, looks, marks
 from calvinbench.harness.runs import Run
 from calvinbench.harness.speed import speed
 from calvinbench.harness.statistics import average_length
@@ -21,14 +21,14 @@ def tradeoff(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
         runs: Runs with at least one finished chain; those whose records do not tell the time are left out.
         ax: Where to draw; None for a new figure.
     """
-    with axes(ax, height_in=2.4) as ax:  # noqa: PLR1704
+    with axes(ax, height_in=2.4, names=labels(runs)) as ax:  # noqa: PLR1704
         for run, label, look in zip(runs, labels(runs), looks(len(runs)), strict=True):
             took = speed(run).policy_ms
             if np.isnan(took) or not run.records:
                 continue
             mean = average_length(run.completed, np.random.default_rng(_BOOTSTRAP_SEED))
             marks(ax, [took], [mean], look, label)
-        ax.set_xscale("log")
+        logarithmic(ax)
         ax.set_xlabel("policy, ms a step (median)")
         ax.set_ylabel("average length")
         legend(ax)

@@ -84,6 +84,18 @@ def test_it_shows_verdict_table_figures_and_runs(reported):
     assert any("not comparable" in text or "Official: no" in text for text in page.texts["p"])
 
 
+def test_where_many_runs_ended_is_folded(run_fake, tmp_path):
+    for number in range(3):
+        run_fake("idle", directory=tmp_path / f"idle{number}")
+    page = write_report([tmp_path / "idle0", tmp_path / "idle1"]).directory / "index.html"
+    assert "run by run" not in page.read_text()
+    assert page.read_text().count("Where chains ended: ") == 2 * 2  # said aloud and below
+    text = (write_report([tmp_path]).directory / "index.html").read_text()
+    folded = text.index("Where chains ended, run by run: 3")
+    assert text.count("Where chains ended: ") == 3 * 2
+    assert text.index("Where chains ended: ") > folded > text.index("Subtasks completed in a row")
+
+
 def test_every_chain_can_be_found_with_its_subtasks(reported, tmp_path):
     data = data_of(reported)
     labels = [run["label"] for run in data["runs"]]

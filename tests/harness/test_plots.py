@@ -3,6 +3,7 @@ import subprocess
 import sys
 import warnings
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -61,6 +62,78 @@ def test_task_bars_show_rate_and_count(runs):
 def test_counts_that_differ_between_runs_are_a_range(runs):
     counts = [text.get_text() for text in plots.tasks(runs[:2]).texts]
     assert "1\u20133" in counts
+
+
+def test_many_runs_have_a_panel_of_task_bars_each_over_both_columns(runs):
+    nine = many(runs, 9)
+    figure = plots.tasks(nine).get_figure()
+    assert figure.get_size_inches()[0] == 7.0
+    assert [ax.get_title(loc="left") for ax in figure.axes] == [f"r{number}" for number in range(9)]
+    success = task_success(runs[1].records)
+    for ax in figure.axes:
+        assert len(ax.patches) == len(success)
+        (bars,) = ax.containers[1].lines[2]
+        for task, (low, high) in zip(sorted(success, reverse=True), bars.get_segments(), strict=True):
+            interval = success[task].interval
+            assert np.allclose([low[0], high[0]], [100 * interval.low, 100 * interval.high])
+    figure.draw_without_rendering()
+    assert [len(ax.texts) > 0 for ax in figure.axes] == [False] * 8 + [True]  # n, once
+    titles = [ax._left_title.get_window_extent() for ax in figure.axes]
+    assert all(one.x1 < other.x0 for one, other in pairwise(titles))
+    assert len(plots.tasks(many(runs, 4)).get_figure().axes) == 1
+
+
+def test_more_than_a_row_of_panels_are_two_rows(runs):
+    figure = plots.tasks(many(runs, 11)).get_figure()
+    shown = [ax for ax in figure.axes if ax.axison]
+    assert len(shown) == 11
+    assert len({round(ax.get_position().y0, 3) for ax in shown}) == 2
+
+
+@pytest.mark.parametrize("draw", [plots.survival, plots.tradeoff])
+def test_a_long_legend_leaves_the_axes_their_height(runs, draw):
+    heights = []
+    for num_runs in (3, 12):
+        ax = draw(timed(many(runs, num_runs)))
+        figure = ax.get_figure()
+        figure.draw_without_rendering()
+        heights.append(ax.get_position().height * figure.get_size_inches()[1])
+    assert heights[1] > 0.9 * heights[0] > 0.9
+
+
+def timed(runs):
+    """The runs with policies' times that lie within a factor of two."""
+    made = []
+    for number, run in enumerate(runs):
+        records = tuple(
+            replace(
+                record, subtasks=tuple(replace(subtask, policy_ms=6.5 + number / 10) for subtask in record.subtasks)
+            )
+            for record in run.records
+        )
+        made.append(replace(run, records=records))
+    return made
+
+
+def test_every_one_of_fourteen_runs_looks_different(runs):
+    lines = plots.survival(many(runs, 14)).get_lines()
+    assert len({(line.get_color(), line.get_marker(), line.get_markerfacecolor()) for line in lines}) == 14
+
+
+@pytest.mark.parametrize("num_runs", [1, 12])
+def test_times_stand_on_their_axis_in_plain_numbers(runs, num_runs):
+    ax = plots.tradeoff(timed(many(runs, num_runs)))
+    ax.get_figure().draw_without_rendering()
+    low, high = ax.get_xlim()
+    assert high / low >= 1.99
+    shown = [
+        label.get_text()
+        for place, label in zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)
+        if low <= place <= high
+    ]
+    assert len(shown) >= 2
+    assert all(text.replace(".", "").isdigit() for text in shown)
+    assert {"5", "6", "7"} & set(shown)
 
 
 def sorted_bars(ax):

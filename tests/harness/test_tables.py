@@ -272,6 +272,33 @@ def test_the_notes_have_average_lengths_over_initial_states(runs):
     assert "initial states" not in "\n".join(notes([replace(runs[0], records=())]))
 
 
+def test_what_is_so_of_all_of_many_runs_is_said_once(runs):
+    keys = ("rgb_static", "robot_obs")
+    some = [
+        renamed(many(runs[1], 60), label=f"{name} (2.0M, trained here)", observation_keys=keys)
+        for name in ("cnn", "llava", "uform", "flamingo")
+    ]
+    said = "\n".join(notes(some))
+    assert "Told the robot's state (proprioception): all policies that see pictures." in said
+    assert "Small policies, trained from scratch: all runs. They say nothing of full-size VLMs." in said
+    assert "over initial states, average lengths' 95% intervals end at most 0.00 from those of the table" in said
+    assert "llava" not in said
+    three = "\n".join(notes(some[:3]))
+    assert all(three.count(f"{name} (2.0M, trained here)") == 3 for name in ("cnn", "llava", "uform"))
+
+
+def test_intervals_over_states_that_differ_are_listed_however_many_runs_there_are(runs):
+    """Chains of one initial state that end alike are worth one draw, and their interval is wider."""
+    states = [runs[0].records[0].initial_state, runs[0].records[1].initial_state]
+    records = tuple(
+        replace(runs[0].records[number % 2], chain=number, completed=5 * (number % 2), initial_state=states[number % 2])
+        for number in range(6)
+    )
+    clumped = [renamed(replace(runs[0], records=records), label=name) for name in "abcd"]
+    said = "\n".join(notes(clumped))
+    assert "Average lengths' 95% intervals over initial states: a \u2020 [0.00, 5.00]; b" in said
+
+
 # --- what was found out stands in the table ---------------------------------------------------------------------------
 
 

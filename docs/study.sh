@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# The comparison that results/ shows, from nothing: demonstrations, trainings, runs, reports, in the folder OUT.
+#
+#     docs/study.sh OUT
+#
+# It takes about a day of two cores, and 60 GB. Given again, it goes on where it was stopped.
+set -euo pipefail
+docs=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$1" && cd "$1"
+
+record() { # record FOLDER EPISODES [flags]
+  calvinbench record --out "$1" --form compact --static-size 100 --gripper-size 84 --episodes "$2" \
+    --validation-episodes 30 --max-steps 200 --workers 2 "${@:3}"
+}
+
+record demonstrations 1500
+record demonstrations-375 375
+record demonstrations-750 750
+record demonstrations-clean 375 --noise 0 --kicks 0
+"$docs/backbones.sh" demonstrations comparison
+
+calvinbench run backbones
+calvinbench run seeds --out runs/backbones
+calvinbench run history
+calvinbench run ablations
+calvinbench report runs/backbones
+calvinbench report runs/history --reference checkpoint:comparison/history-none/checkpoint
+calvinbench report runs/ablations --reference checkpoint:comparison/paligemma/checkpoint
+"${PYTHON:-$(dirname "$(command -v calvinbench)")/python}" "$docs/study_table.py" comparison runs/backbones runs/history runs/ablations
