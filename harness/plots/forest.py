@@ -12,12 +12,12 @@ from calvinbench.harness.run_pairs import RunPair
 
 _NAME_LENGTH = 48
 """Letters of 8 pt that a line of a column holds."""
-_MOST_PAIRS = 28
-"""More do not stand on a page: those of eight runs."""
+_MOST_PAIRS = 15
+"""More do not stand on a page: those of six runs."""
 
 
 def shown_pairs(comparison: Comparison) -> tuple[RunPair, ...]:
-    """The pairs that a figure shows: all, or of more than those of eight runs the ones with the best rival."""
+    """The pairs that a figure shows: all, or of more than those of six runs the ones with the best rival."""
     if len(comparison.pairs) <= _MOST_PAIRS or comparison.reference is not None:
         return comparison.pairs
     averages = dict(zip(comparison.labels, comparison.averages, strict=True))

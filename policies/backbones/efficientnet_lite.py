@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from calvinbench.policies.backbones.kept import Kept
+
 BATCH_NORM_EPSILON = 1e-3
 STRIDE = 32
 """Pixels a side of the picture for each of the features'; the stem and four stages halve it."""
@@ -90,6 +92,12 @@ class TrainedNorm(nn.BatchNorm2d):
 
     def __init__(self, width: int) -> None:
         super().__init__(width, eps=BATCH_NORM_EPSILON)
+        self._folded = Kept()
+
+    def train(self, mode: bool = True) -> "TrainedNorm":
+        """See `torch.nn.Module.train`."""
+        self._folded.clear()
+        return super().train(mode)
 
     def forward(self, hidden: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
         """Normalises each channel."""
@@ -100,15 +108,20 @@ class TrainedNorm(nn.BatchNorm2d):
     def after(self, conv: SameConv, hidden: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C2 H2 W2"]:
         """`self(conv(hidden))`, with the normalisation inside the convolution's numbers: no pass of its own.
 
-        1.8 times as fast in a frozen tower on a CPU, 1.4 times forward and backward in one that trains. Weights of 16
-        bits would be rounded once more: they stay as they are.
+        1.8 times as fast in a frozen tower on a CPU, 1.4 times forward and backward in one that trains; for inference
+        the numbers are kept from step to step. Weights of 16 bits would be rounded once more: they stay as they are.
         """
         if conv.weight.dtype != torch.float32:
             normalised: Tensor = self(conv(hidden))
             return normalised
         mean, variance = self.get_buffer("running_mean"), self.get_buffer("running_var")
-        scale = self.weight * (variance + self.eps).rsqrt()
-        return conv.convolve(hidden, conv.weight * scale[:, None, None, None], self.bias - mean * scale)
+
+        def fold() -> tuple[Tensor, Tensor]:
+            scale = self.weight * (variance + self.eps).rsqrt()
+            return conv.weight * scale[:, None, None, None], self.bias - mean * scale
+
+        weight, bias = self._folded.get(None, (conv.weight, self.weight, self.bias, mean, variance), fold)
+        return conv.convolve(hidden, weight, bias)
 
 
 class Block(nn.Module):

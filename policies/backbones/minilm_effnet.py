@@ -33,6 +33,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerBase
 
 from calvinbench.policies.backbones.backbone import Backbone, Parts
 from calvinbench.policies.backbones.efficientnet_lite import LITE0, STRIDE, EfficientNetLite, EfficientNetNumbers
+from calvinbench.policies.backbones.kept import Kept
 from calvinbench.policies.backbones.minilm_effnet_modules import FusionNumbers, FusionTransformer, PictureProjection
 from calvinbench.policies.backbones.minilm_effnet_weights import (
     INSTALL,
@@ -84,6 +85,7 @@ class MiniLMEffNetBackbone(Backbone):
         self.vision_tower = EfficientNetLite(vision)
         self.projection = PictureProjection(vision.head_width, self.width, self.num_image_tokens)
         self.fusion = FusionTransformer(fusion, self.width)
+        self._texts = Kept(most=64)
         self._config = {
             "image_size": int(config["image_size"]),
             "max_tokens": self.max_tokens,
@@ -190,6 +192,11 @@ class MiniLMEffNetBackbone(Backbone):
         super().enable_gradient_checkpointing()
         self.vision_tower.recomputes = True
 
+    def train(self, mode: bool = True) -> "MiniLMEffNetBackbone":
+        """See `torch.nn.Module.train`."""
+        self._texts.clear()
+        return super().train(mode)
+
     def compose(self, instruction: str) -> Prompt:
         """See `Backbone.compose`.
 
@@ -243,17 +250,24 @@ class MiniLMEffNetBackbone(Backbone):
     ) -> Float[Tensor, "B L width"]:
         """What the fusion transformer reads. Rows end in as many tokens of pictures and [LRN]; before them is text.
 
-        Sentences that are equal are read once.
+        Sentences that are equal are read once; for inference, which asks for the same at each step, once for all.
         """
         num_lrn = 0 if self.settings.readout == MAX_POOLING else 1
         end = tokens.ids.shape[1] - vision_tokens.shape[1] - num_lrn
         rows = distinct_rows(tokens, end, merge=not self.expected_length)
-        text: Tensor = self.text_encoder(
-            input_ids=rows.ids,
-            attention_mask=rows.attended.long(),
-            position_ids=rows.positions,
-            use_cache=False,
-        ).last_hidden_state  # (D, end, width)
+
+        def read() -> Tensor:
+            text: Tensor = self.text_encoder(
+                input_ids=rows.ids,
+                attention_mask=rows.attended.long(),
+                position_ids=rows.positions,
+                use_cache=False,
+            ).last_hidden_state
+            return text
+
+        said = (rows.ids.shape, *rows.ids.flatten().tolist(), *rows.attended.flatten().tolist())
+        is_random = self.text_encoder.training  # dropout
+        text = read() if is_random else self._texts.get(said, self.text_encoder.parameters(), read)  # (D, end, width)
         embedded = functional.pad(text[rows.row_of], (0, 0, 0, tokens.ids.shape[1] - end))  # (B, L, width)
         embedded = embedded.masked_scatter(tokens.is_vision[..., None], vision_tokens.to(embedded.dtype))
         for kind, camera in zip((Kind.STATIC, Kind.GRIPPER), self.fusion.camera, strict=True):

@@ -210,7 +210,7 @@ def many(runs, num_runs):
 
 
 def test_of_many_pairs_the_forest_shows_those_with_the_best(runs):
-    assert len(plots.shown_pairs(compare(many(runs, 8)))) == 28
+    assert len(plots.shown_pairs(compare(many(runs, 6)))) == 15
     comparison = compare(many(runs, 9))
     assert len(comparison.pairs) == 36
     shown = plots.shown_pairs(comparison)

@@ -247,6 +247,41 @@ def test_what_is_computed_for_lrn_alone_is_what_all_tokens_would_give(is_trainin
 # --- training ---------------------------------------------------------------------------------------------------------
 
 
+def fused(backbone, sentences):
+    return backbone(pictures_of(len(sentences)), sentences, an_lrn(backbone)).detach()
+
+
+def test_what_is_kept_for_inference_changes_nothing():
+    backbone = tiny()
+    said = [[SHORT], [LONG], [SHORT, LONG], [LONG, SHORT]]
+    exact = [fused(backbone, sentences) for sentences in said]  # with gradients, where nothing is kept
+    with torch.inference_mode():
+        for _ in range(2):
+            for sentences, expected in zip(said, exact, strict=True):
+                assert relative_difference(fused(backbone, sentences), expected) < 1e-5
+
+
+def test_for_inference_a_sentence_is_read_once_and_anew_once_weights_changed(monkeypatch):
+    backbone, read = tiny(), []
+    forward = backbone.text_encoder.forward
+    monkeypatch.setattr(backbone.text_encoder, "forward", lambda **given: read.append(1) or forward(**given))
+    with torch.inference_mode():
+        before = [fused(backbone, [SHORT]) for _ in range(3)]
+    assert len(read) == 1
+    with torch.no_grad():
+        for part in (backbone.text_encoder, backbone.vision_tower):
+            for parameter in part.parameters():
+                parameter.mul_(1.1)
+    changed = fused(backbone, [SHORT])
+    with torch.inference_mode():
+        after = [fused(backbone, [SHORT]) for _ in range(2)]
+        assert relative_difference(after[0], before[0]) > 0.01
+        assert all(relative_difference(each, changed) < 1e-5 for each in after)
+        backbone.train()
+        first, second = fused(backbone, [SHORT]), fused(backbone, [SHORT])
+    assert not torch.equal(first, second)  # dropout
+
+
 def test_gradient_reaches_lrn_and_every_weight():
     backbone = tiny()
     lrn = an_lrn(backbone).requires_grad_()
