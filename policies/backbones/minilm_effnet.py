@@ -2,7 +2,7 @@
 
 It is none of the seven VLMs and is no VLM that anybody trained: nothing here saw pictures and text together before your
 own training. It is for honest pretrained features without a download from a hub, quick enough for a CPU (both cameras'
-pictures and a sentence on one thread: 33 ms at 128 pixels, 61 ms at 224):
+pictures and a new sentence on one thread: 33 ms at 128 pixels, 61 ms at 224):
 
 - Text: all-MiniLM-L6-v2 (22.6M without its pooler, from sentence-transformers), every token's feature. It attends both
   ways within `[CLS] sentence [SEP]` and was trained on up to 256 tokens; longer ones are refused. Padded on the left,
