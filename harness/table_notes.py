@@ -1,7 +1,7 @@
 """What must be said under a table: protocol, size, and whatever calls for caution."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from calvinbench.envs.scene import EMBEDDED
@@ -134,19 +134,18 @@ def _of_policies(runs: Sequence[Run]) -> list[str]:
     lines = []
     if told:
         others = "; the others that see pictures are not." if seeing - set(told) else "."
-        whom = "all policies that see pictures" if _is_all(told, seeing) else ", ".join(told)
+        are_all = len(told) > _MOST_LISTED and set(told) == seeing
+        whom = "all policies that see pictures" if are_all else ", ".join(told)
         lines.append(f"Told the robot's state (proprioception): {whom}{others}")
     elif seeing:
         lines.append("No policy that sees pictures is told the robot's state (proprioception).")
     if small:
-        which = "all runs" if _is_all(small, labels(runs)) else ", ".join(small)
+        not_small = [label for label in labels(runs) if label not in small]
+        which = ", ".join(small)
+        if len(small) > _MOST_LISTED >= len(not_small):
+            which = f"all runs but {', '.join(not_small)}" if not_small else "all runs"
         lines.append(f"Small policies, trained from scratch: {which}. They say nothing of full-size VLMs.")
     return lines
-
-
-def _is_all(names: Sequence[str], of: Collection[str]) -> bool:
-    """Whether as many are meant as there are, and too many for a list of their names."""
-    return len(names) > _MOST_LISTED and set(names) == set(of)
 
 
 def _is_small(label: str) -> bool:

@@ -283,6 +283,8 @@ def test_what_is_so_of_all_of_many_runs_is_said_once(runs):
     assert "Small policies, trained from scratch: all runs. They say nothing of full-size VLMs." in said
     assert "over initial states, average lengths' 95% intervals end at most 0.00 from those of the table" in said
     assert "llava" not in said
+    more = "\n".join(notes([*some, renamed(many(runs[1], 60), label="mine:Model")]))
+    assert "Small policies, trained from scratch: all runs but mine:Model. They say" in more
     three = "\n".join(notes(some[:3]))
     assert all(three.count(f"{name} (2.0M, trained here)") == 3 for name in ("cnn", "llava", "uform"))
 
