@@ -16,7 +16,7 @@ shift 2
 wanted=("$@")
 processes=${PROCESSES:-2}
 python=${PYTHON:-$(dirname "$(command -v calvinbench)")/python}
-# glibc gives freed memory back to the kernel, which hands it out again page by page: 8% of minilm-effnet's time.
+# glibc gives freed memory back to the kernel, which hands it out again page by page: let it stay with the process.
 export MALLOC_TRIM_THRESHOLD_=4000000000 MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TOP_PAD_=67108864
 common=num_layers=1,hidden_dim=384,chunk_length=6,chunk_rule=ensemble
 state=proprioception=true

@@ -3,7 +3,7 @@
 #
 #     docs/study.sh OUT
 #
-# It takes about a day of two cores, and 60 GB. Given again, it goes on where it was stopped.
+# It takes many hours of two cores, and tens of GB for pictures. Given again, it goes on where it was stopped.
 set -euo pipefail
 docs=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1" && cd "$1"

@@ -33,6 +33,7 @@ from calvinbench.harness.table_notes import notes
 from calvinbench.harness.videos import VIDEOS_FOLDER
 
 _MOST_DETAILS_SHOWN = 2
+"""More are folded."""
 _FILM = re.compile(r"chain_(\d+)\.mp4", re.ASCII)
 _INTERVAL = re.compile(r"^(.*?) (\[.*\])$")
 
@@ -130,17 +131,13 @@ def write_page(contents: Contents, runs: Sequence[Run], figures: Sequence[Drawn]
         figures: What is drawn of them.
         directory: Where the page will be.
     """
-    shown = [_figure(drawn, place) for place, drawn in enumerate(figures)]
-    details = [figure for figure in shown if figure["is_detail"]]
-    if len(details) > _MOST_DETAILS_SHOWN:
-        shown = [figure for figure in shown if not figure["is_detail"]]
-    else:
-        details = []
+    placed = [(drawn.is_detail, _figure(drawn, place)) for place, drawn in enumerate(figures)]
+    folds = sum(is_detail for is_detail, _ in placed) > _MOST_DETAILS_SHOWN
     return _fill(
         "report.html",
         contents=contents,
-        figures=shown,
-        details=details,
+        figures=[figure for is_detail, figure in placed if not (folds and is_detail)],
+        details=[figure for is_detail, figure in placed if folds and is_detail],
         speed=speed_in_words(runs).to_dict("split"),
         speed_note=SPEED_NOTE,
         runs=[{"label": label, "facts": _facts(run)} for run, label in zip(runs, labels(runs), strict=True)],
@@ -196,7 +193,6 @@ def _figure(drawn: Drawn, place: int) -> dict[str, Any]:
     return {
         "caption": drawn.caption,
         "svg": _svg(drawn.axes, place),
-        "is_detail": drawn.is_detail,
         "is_wide": figure is not None and figure.get_figwidth() > WIDTH_IN,
     }
 
