@@ -5,8 +5,8 @@
 #
 # Each goes on where it was stopped, and is passed over once it is done. OUT/NAME/checkpoint is what suites call
 # checkpoint:OUT/NAME/checkpoint. DEMONSTRATIONS is what `calvinbench record` made, see the head of the configuration
-# `comparison`; DEMONSTRATIONS-375, DEMONSTRATIONS-750 (its first episodes) and DEMONSTRATIONS-clean (375 without noise and
-# kicks) are needed for `data-...` alone.
+# `comparison`; DEMONSTRATIONS-quarter and DEMONSTRATIONS-half (its first 188 and 375 episodes) and DEMONSTRATIONS-clean (188
+# without noise and kicks) are needed for `data-...` alone; docs/study.sh records them.
 #
 # PROCESSES is 2, for two cores; 1 is for one core or one GPU. PYTHON is the interpreter, by default that of `calvinbench`.
 # FLAGS go to every training: FLAGS='--max-steps 40'.
@@ -66,6 +66,6 @@ windows=6 window=32 train history-unbounded "paligemma,memory_span=unbounded,$st
 train cameras-static "paligemma,cameras=static,$memory,$state" --gripper-shift 0
 train proprioception-none "paligemma,$memory"
 train readout-pooling "paligemma,readout=max-pooling,$memory,$state"
-for data in 375 750 clean; do
+for data in quarter half clean; do
   train "data-$data" "paligemma,$memory,$state" --data "$demonstrations-$data"
 done

@@ -10,13 +10,13 @@ mkdir -p "$1" && cd "$1"
 
 record() { # record FOLDER EPISODES [flags]
   calvinbench record --out "$1" --form compact --static-size 100 --gripper-size 84 --episodes "$2" \
-    --validation-episodes 30 --max-steps 200 --workers 2 "${@:3}"
+    --validation-episodes 30 --max-steps 200 --frames-after 8 --workers 2 "${@:3}"
 }
 
-record demonstrations 1500
-record demonstrations-375 375
-record demonstrations-750 750
-record demonstrations-clean 375 --noise 0 --kicks 0
+record demonstrations 750
+record demonstrations-half 375
+record demonstrations-quarter 188
+record demonstrations-clean 188 --noise 0 --kicks 0
 "$docs/backbones.sh" demonstrations comparison
 
 calvinbench run backbones
