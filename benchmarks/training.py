@@ -38,7 +38,7 @@ NAMES = (
     "proprioception-none",
     "readout-pooling",
 )
-NUM_STEPS = 1500
+NUM_STEPS = 2000
 """Of the configuration `comparison`."""
 _WARM_UP = 5
 

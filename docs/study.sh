@@ -10,7 +10,7 @@ mkdir -p "$1" && cd "$1"
 
 record() { # record FOLDER EPISODES [flags]
   calvinbench record --out "$1" --form compact --static-size 100 --gripper-size 84 --episodes "$2" \
-    --validation-episodes 30 --max-steps 200 --frames-after 8 --workers 2 "${@:3}"
+    --validation-episodes 30 --max-steps 200 --workers 2 "${@:3}"
 }
 
 record demonstrations 750
