@@ -15,18 +15,24 @@ from calvinbench.harness.statistics import Intervals, Proportion, task_success
 
 MOST_SIDE_BY_SIDE = 4
 """Runs whose bars for a task stand below each other."""
-_MOST_PANELS_A_ROW = 9
+_MOST_PANELS_A_ROW = 12
+_MOST_WITH_LEVEL_TITLES = 6
+"""Panels of a row whose titles are read from left to right; of more they are read upwards, for lack of width."""
 _TITLE_IN_LETTERS = 85
 """Letters of 8 pt over all panels of a row."""
-_COUNTS_AT = 104
-"""Percent, just right of the axes."""
+_UPRIGHT_TITLE_IN_LETTERS = 28
+_COUNTS_AT = 101
+"""Percent, where the axes end."""
+_COUNTS_ASIDE_PT = 5
+"""Clear of the intervals' caps, however narrow the axes are."""
 
 
 def tasks(runs: Sequence[Run], ax: Axes | None = None, intervals: Intervals = "wilson") -> Axes:
     """Success of each task, solved over reached with 95% intervals.
 
     At the right, how often it was reached (n): the least and the most where several runs differ. In a new figure, more
-    than four runs have a panel each, over both columns of a page, of which the first is returned.
+    than four runs have a panel each, over both columns of a page, of which the first is returned; more than six stand
+    under titles read upwards.
 
     Args:
         runs: Runs with at least one finished chain.
@@ -54,7 +60,10 @@ def _panels(runs: Sequence[Run], successes: Sequence[Mapping[str, Proportion]], 
     num_rows = -(-len(runs) // _MOST_PANELS_A_ROW)
     num_columns = -(-len(runs) // num_rows)
     with rc_context(STYLE):
-        figure = Figure(figsize=(WIDE_IN, num_rows * (1.1 + 0.145 * max(len(names), 4))), layout="constrained")
+        is_upright = num_columns > _MOST_WITH_LEVEL_TITLES
+        title_in_letters = _UPRIGHT_TITLE_IN_LETTERS if is_upright else _TITLE_IN_LETTERS // num_columns
+        height_in = num_rows * ((2.0 if is_upright else 1.1) + 0.145 * max(len(names), 4))
+        figure = Figure(figsize=(WIDE_IN, height_in), layout="constrained")
         panels = figure.subplots(
             num_rows, num_columns, sharex=True, sharey=True, squeeze=False, subplot_kw={"axes_class": ShownAxes}
         )
@@ -65,7 +74,8 @@ def _panels(runs: Sequence[Run], successes: Sequence[Mapping[str, Proportion]], 
             _bars(panel, success, names, look._replace(hatch=""), label, 0.0, 0.84)
             name, size = label.partition(" (")[::2]
             parts = [name, f"({size}"] if size else [name]
-            panel.set_title("\n".join(fill(part, _TITLE_IN_LETTERS // num_columns) for part in parts), loc="left")
+            title = "\n".join(fill(part, title_in_letters) for part in parts)
+            panel.set_title(title, loc="left", rotation=90 if is_upright else 0)
             panel.set_xticks([0, 50, 100], ["0", "", "100"])
             panel.tick_params(labelbottom=True)
         for row, panel in enumerate(panels[:, -1]):
@@ -116,8 +126,13 @@ def _counts(ax: Axes, successes: Sequence[Mapping[str, Proportion]], names: Sequ
     """At the right, how often each task was reached."""
     for height, task in enumerate(names):
         counts = sorted({success[task].num_trials for success in successes if task in success})
-        ax.text(_COUNTS_AT, height, "\u2013".join(map(str, counts[:1] + counts[1:][-1:])), va="center", ha="left")
-    ax.text(_COUNTS_AT, len(names) - 0.4, "n", va="bottom", ha="left")
+        _beside(ax, height, "\u2013".join(map(str, counts[:1] + counts[1:][-1:])), va="center")
+    _beside(ax, len(names) - 0.4, "n", va="bottom")
+
+
+def _beside(ax: Axes, height: int | float, text: str, va: str) -> None:
+    """Writes to the right of the axes."""
+    ax.annotate(text, (_COUNTS_AT, height), (_COUNTS_ASIDE_PT, 0), textcoords="offset points", va=va, ha="left")
 
 
 def _name_tasks(ax: Axes, names: Sequence[str]) -> None:

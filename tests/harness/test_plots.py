@@ -78,15 +78,30 @@ def test_many_runs_have_a_panel_of_task_bars_each_over_both_columns(runs):
             assert np.allclose([low[0], high[0]], [100 * interval.low, 100 * interval.high])
     figure.draw_without_rendering()
     assert [len(ax.texts) > 0 for ax in figure.axes] == [False] * 8 + [True]  # n, once
-    titles = [ax._left_title.get_window_extent() for ax in figure.axes]
-    assert all(one.x1 < other.x0 for one, other in pairwise(titles))
     assert len(plots.tasks(many(runs, 4)).get_figure().axes) == 1
 
 
+@pytest.mark.parametrize("num_runs", [5, 6, 7, 9, 12])
+def test_titles_of_panels_and_counts_touch_nothing(runs, num_runs):
+    labelled = [
+        replace(run, description=replace(run.description, label=f"mo{number}dream-eff (31.3M, pretrained, trained)"))
+        for number, run in enumerate(many(runs, num_runs))
+    ]
+    figure = plots.tasks(labelled).get_figure()
+    figure.draw_without_rendering()
+    titles = [ax._left_title.get_window_extent() for ax in figure.axes]
+    assert all(one.x1 < other.x0 for one, other in pairwise(titles))
+    assert all(title.y1 < figure.bbox.y1 for title in titles)
+    last = figure.axes[-1]
+    (bars,) = last.containers[1].lines[2]
+    end_of_intervals = last.transData.transform([segment[1] for segment in bars.get_segments()])[:, 0].max()
+    assert all(text.get_window_extent().x0 > end_of_intervals + 2 for text in last.texts)
+
+
 def test_more_than_a_row_of_panels_are_two_rows(runs):
-    figure = plots.tasks(many(runs, 11)).get_figure()
+    figure = plots.tasks(many(runs, 13)).get_figure()
     shown = [ax for ax in figure.axes if ax.axison]
-    assert len(shown) == 11
+    assert len(shown) == 13
     assert len({round(ax.get_position().y0, 3) for ax in shown}) == 2
 
 
