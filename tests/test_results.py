@@ -1,5 +1,7 @@
 """What ships in `results/`, and what the README quotes of it, is what the code of today would say."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,11 @@ def test_the_readme_s_table_is_the_shipped_one():
     (part,) = gather(find_runs(ROOT / "results" / "baselines"))
     rows = part.markdown.split("\n\n")[0]
     assert rows in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_readme_s_comparison_is_what_the_study_s_table_says():
+    shipped = ROOT / "results" / "backbones"
+    command = [sys.executable, str(ROOT / "docs" / "study_table.py"), str(shipped / "training"), str(shipped)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert printed.count("\n") > len(list((shipped / "training").iterdir()))
+    assert printed in (ROOT / "README.md").read_text("utf-8")
