@@ -20,7 +20,7 @@ WIDTH_IN = 3.4
 WIDE_IN = 7.0
 """Of a figure over both columns."""
 FORMATS = ("pdf", "svg", "png")
-_LABEL_LINE_LENGTH = 40
+_LABEL_LINE_LENGTH = 44
 _LEGEND_LINE_IN = 0.175
 _LEGEND_LINES_INCLUDED = 3
 """For which a figure's usual height has room."""

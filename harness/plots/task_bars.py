@@ -20,7 +20,7 @@ _MOST_WITH_LEVEL_TITLES = 6
 """Panels of a row whose titles are read from left to right; of more they are read upwards, for lack of width."""
 _TITLE_IN_LETTERS = 85
 """Letters of 8 pt over all panels of a row."""
-_UPRIGHT_TITLE_IN_LETTERS = 28
+_UPRIGHT_TITLE_IN_LETTERS = 38
 _COUNTS_AT = 101
 """Percent, where the axes end."""
 _COUNTS_ASIDE_PT = 5
@@ -62,7 +62,7 @@ def _panels(runs: Sequence[Run], successes: Sequence[Mapping[str, Proportion]], 
     with rc_context(STYLE):
         is_upright = num_columns > _MOST_WITH_LEVEL_TITLES
         title_in_letters = _UPRIGHT_TITLE_IN_LETTERS if is_upright else _TITLE_IN_LETTERS // num_columns
-        height_in = num_rows * ((2.0 if is_upright else 1.1) + 0.145 * max(len(names), 4))
+        height_in = num_rows * ((2.5 if is_upright else 1.1) + 0.145 * max(len(names), 4))
         figure = Figure(figsize=(WIDE_IN, height_in), layout="constrained")
         panels = figure.subplots(
             num_rows, num_columns, sharex=True, sharey=True, squeeze=False, subplot_kw={"axes_class": ShownAxes}

@@ -96,6 +96,7 @@ def test_titles_of_panels_and_counts_touch_nothing(runs, num_runs):
     (bars,) = last.containers[1].lines[2]
     end_of_intervals = last.transData.transform([segment[1] for segment in bars.get_segments()])[:, 0].max()
     assert all(text.get_window_extent().x0 > end_of_intervals + 2 for text in last.texts)
+    assert not any(title.overlaps(text.get_window_extent()) for title in titles for text in last.texts)
 
 
 def test_more_than_a_row_of_panels_are_two_rows(runs):
