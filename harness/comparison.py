@@ -20,6 +20,8 @@ from calvinbench.harness.verdict import verdict, verdict_against
 
 _BOOTSTRAP_SEED = 0
 """Comparisons of the same records are the same."""
+_MOST_PAIRS = 15
+"""More do not stand in a figure or a table that is to be read: those of six runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,15 @@ class Comparison:
     best_rates: tuple[tuple[str, ...], ...]
     refusals: tuple[str, ...]
     verdict: str
+
+    @property
+    def shown_pairs(self) -> tuple[RunPair, ...]:
+        """What there is room for: all pairs, or of more than those of six runs the ones with the best rival."""
+        if len(self.pairs) <= _MOST_PAIRS or self.reference is not None:
+            return self.pairs
+        averages = dict(zip(self.labels, self.averages, strict=True))
+        best = max(self.rivals, key=lambda label: averages[label])
+        return tuple(pair for pair in self.pairs if best in pair.labels)
 
     def frame(self) -> pd.DataFrame:
         """One row a pair, for programs; Tango's intervals at each number of subtasks, no Holm for who is no rival."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from calvinbench.envs.chain_env import SOLVED
 from calvinbench.harness import plots, tables
@@ -20,7 +21,7 @@ from calvinbench.harness.published_results import PublishedResult
 from calvinbench.harness.report_contents import CONTENTS_FILE, ReportContents
 from calvinbench.harness.run_directory import make_folder, write_text_atomically
 from calvinbench.harness.runs import Run, find_runs
-from calvinbench.harness.smoothness import smoothness_table
+from calvinbench.harness.smoothness import SMOOTHNESS_NOTE, smoothness_in_words, smoothness_table
 from calvinbench.harness.speed import SPEED_NOTE, speed, speed_in_words, speed_table
 from calvinbench.harness.statistics import Intervals
 from calvinbench.harness.training_seeds import seed_means, seed_table
@@ -181,7 +182,7 @@ def _write_part(part: Part, directory: Path) -> tuple[Path, ...]:
         "table.tex": tables.to_latex(runs, published, comparison, intervals),
         "table.csv": tables.number_table(runs, intervals).to_csv(index=False),
         "tasks.csv": tables.task_table(runs, intervals).to_csv(index=False),
-        "speed.md": f"{speed_in_words(runs).to_markdown(index=False)}\n\n{SPEED_NOTE}\n",
+        "speed.md": _with_note(speed_in_words(runs), SPEED_NOTE),
         "speed.csv": speed_table(runs).to_csv(index=False),
     }
     if not are_of_tasks(runs):
@@ -193,13 +194,20 @@ def _write_part(part: Part, directory: Path) -> tuple[Path, ...]:
         texts["pairs.md"] = in_words(comparison) + "\n"
         texts["pairs.csv"] = comparison.frame().to_csv(index=False)
         texts["smoothness.csv"] = smoothness_table(runs).to_csv(index=False)
+    smoothness = pd.DataFrame() if comparison is None else smoothness_in_words(comparison)
+    if not smoothness.empty:
+        texts["speed.md"] += "\n" + _with_note(smoothness, SMOOTHNESS_NOTE)
     drawn = _drawn(runs, comparison, intervals)
     contents = contents_of(part.title, runs, comparison, published, intervals)
-    texts[PAGE] = write_page(contents, runs, list(drawn.values()), directory)
+    texts[PAGE] = write_page(contents, runs, smoothness, list(drawn.values()), directory)
     for name, text in texts.items():
         write_text_atomically(directory / name, text)
     figures = tuple(path for name, each in drawn.items() for path in plots.save(each.axes, directory / name))
     return (*(directory / name for name in texts), *figures)
+
+
+def _with_note(table: pd.DataFrame, note: str) -> str:
+    return f"{table.to_markdown(index=False)}\n\n{note}\n"
 
 
 def _drawn(runs: Sequence[Run], comparison: Comparison | None, intervals: Intervals) -> dict[str, Drawn]:
@@ -227,7 +235,7 @@ def _drawn(runs: Sequence[Run], comparison: Comparison | None, intervals: Interv
 
 
 def _forest_caption(comparison: Comparison) -> str:
-    shown, whole = len(plots.shown_pairs(comparison)), len(comparison.pairs)
+    shown, whole = len(comparison.shown_pairs), len(comparison.pairs)
     which = f", those {shown} of {whole} with the best" if shown < whole else ""
     return f"Paired differences{which}, with 95% intervals; filled: told from 0"
 

@@ -14,6 +14,7 @@ import pandas as pd
 from jaxtyping import Float64, Int64
 
 from calvinbench.envs.chain_env import SOLVED
+from calvinbench.harness.comparison import Comparison
 from calvinbench.harness.labels import labels
 from calvinbench.harness.records import SubtaskRecord
 from calvinbench.harness.runs import Run
@@ -34,6 +35,12 @@ MEASURES: Mapping[str, Callable[[SubtaskRecord], float | int | None]] = MappingP
 )
 """What is measured of a solved subtask; None where its record does not tell."""
 _BOOTSTRAP_SEED = 0
+_COLUMNS = (
+    ("steps", "Steps to success", 1),
+    ("action_change", "Change of action a step", 4),
+    ("gripper_changes", "Turns of the gripper", 3),
+)
+"""Measures as a reader sees them, with digits after the point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +123,39 @@ def smoothness_table(runs: Sequence[Run]) -> pd.DataFrame:
                 )
     names = ["first", "second", "measure", "mean_first", "mean_second", "difference", "low", "high", "subtasks"]
     return pd.DataFrame(rows, columns=names)
+
+
+def smoothness_in_words(comparison: Comparison) -> pd.DataFrame:
+    """One row for each of `Comparison.shown_pairs` that solved a subtask in common, all text; see `SMOOTHNESS_NOTE`."""
+    runs = dict(zip(comparison.labels, comparison.runs, strict=True))
+    rows = []
+    for pair in comparison.shown_pairs:
+        first, second = runs[pair.first], runs[pair.second]
+        found = {
+            measure: mean_difference(first, second, measure, np.random.default_rng(_BOOTSTRAP_SEED))
+            for measure in MEASURES
+        }
+        if (steps := found["steps"]) is not None:
+            rows.append(
+                {"first": pair.first, "second": pair.second, "both solved": str(steps.num_subtasks)}
+                | {column: _in_words(found[measure], digits) for measure, column, digits in _COLUMNS}
+            )
+    return pd.DataFrame(rows)
+
+
+SMOOTHNESS_NOTE = (
+    "First minus second: means over the subtasks that both solved, of the same chain at the same place; in brackets "
+    "95% intervals of the difference by bootstrap over chains, each by itself. Each two runs: smoothness.csv."
+)
+"""What must be said below `smoothness_in_words`."""
+
+
+def _in_words(found: MeanDifference | None, digits: int) -> str:
+    if found is None:
+        return "-"
+    low, high = found.interval.low, found.interval.high
+    interval = "" if np.isnan(low) else f" [{low:+.{digits}f}, {high:+.{digits}f}]"
+    return f"{found.first:.{digits}f} - {found.second:.{digits}f} = {found.difference:+.{digits}f}{interval}"
 
 
 def _is_solved(subtask: SubtaskRecord) -> bool:

@@ -113,8 +113,7 @@ def speed_in_words(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 SPEED_NOTE = (
-    "The last three are means over the subtasks that the policy solved, and what was solved differs from row to row. "
-    "Each two policies on the subtasks that both solved: smoothness.csv."
+    "The last three are means over the subtasks that the policy solved, and what was solved differs from row to row."
 )
 """What must be said below `speed_in_words`."""
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import jinja2
 import numpy as np
+import pandas as pd
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -27,6 +28,7 @@ from calvinbench.harness.published_results import PublishedResult
 from calvinbench.harness.records import ChainRecord
 from calvinbench.harness.run_directory import SHARDS_FOLDER
 from calvinbench.harness.runs import Run
+from calvinbench.harness.smoothness import SMOOTHNESS_NOTE
 from calvinbench.harness.speed import SPEED_NOTE, speed, speed_in_words
 from calvinbench.harness.statistics import Intervals
 from calvinbench.harness.table_notes import notes
@@ -122,12 +124,15 @@ def contents_of(
     )
 
 
-def write_page(contents: Contents, runs: Sequence[Run], figures: Sequence[Drawn], directory: Path) -> str:
+def write_page(
+    contents: Contents, runs: Sequence[Run], smoothness: pd.DataFrame, figures: Sequence[Drawn], directory: Path
+) -> str:
     """The page as HTML, with everything in it but films, to which it links from its folder.
 
     Args:
         contents: What stands on top.
         runs: The runs.
+        smoothness: See `smoothness_in_words`; empty where no two are compared.
         figures: What is drawn of them.
         directory: Where the page will be.
     """
@@ -140,6 +145,8 @@ def write_page(contents: Contents, runs: Sequence[Run], figures: Sequence[Drawn]
         details=[figure for is_detail, figure in placed if folds and is_detail],
         speed=speed_in_words(runs).to_dict("split"),
         speed_note=SPEED_NOTE,
+        smoothness=smoothness.to_dict("split"),
+        smoothness_note=SMOOTHNESS_NOTE,
         runs=[{"label": label, "facts": _facts(run)} for run, label in zip(runs, labels(runs), strict=True)],
         data=_data(runs, directory),
     )

@@ -5,7 +5,7 @@ plots.survival([load_run("runs/expert"), load_run("runs/random")])
 """
 
 from calvinbench.harness.plots.first_failures import first_failures
-from calvinbench.harness.plots.forest import forest, shown_pairs
+from calvinbench.harness.plots.forest import forest
 from calvinbench.harness.plots.latency import latency
 from calvinbench.harness.plots.memory import by_memory, memory
 from calvinbench.harness.plots.style import FORMATS, WIDTH_IN, save
@@ -24,7 +24,6 @@ __all__ = [
     "losses",
     "memory",
     "save",
-    "shown_pairs",
     "survival",
     "tasks",
     "tradeoff",

@@ -12,23 +12,12 @@ from calvinbench.harness.run_pairs import RunPair
 
 _NAME_LENGTH = 48
 """Letters of 8 pt that a line of a column holds."""
-_MOST_PAIRS = 15
-"""More do not stand on a page: those of six runs."""
-
-
-def shown_pairs(comparison: Comparison) -> tuple[RunPair, ...]:
-    """The pairs that a figure shows: all, or of more than those of six runs the ones with the best rival."""
-    if len(comparison.pairs) <= _MOST_PAIRS or comparison.reference is not None:
-        return comparison.pairs
-    averages = dict(zip(comparison.labels, comparison.averages, strict=True))
-    best = max(comparison.rivals, key=lambda label: averages[label])
-    return tuple(pair for pair in comparison.pairs if best in pair.labels)
 
 
 def forest(comparison: Comparison, ax: Axes | None = None) -> Axes:
     """Paired differences of average length, or of success where tasks are run alone, with 95% intervals.
 
-    Each two runs are a row; of many, only those with the best (`shown_pairs`). Returns the axes drawn into.
+    Each two runs are a row; of many, only those with the best (`Comparison.shown_pairs`). Returns the axes drawn into.
 
     A filled mark is a difference that holds: among all pairs (Holm, 5%), and where chains of one initial state are
     drawn together. A hollow one is not told from 0.
@@ -37,7 +26,7 @@ def forest(comparison: Comparison, ax: Axes | None = None) -> Axes:
         comparison: Of at least two runs.
         ax: Where to draw; None for a new figure, as high as the pairs need.
     """
-    pairs = shown_pairs(comparison)
+    pairs = comparison.shown_pairs
     names = ["\n".join(_lines(pair, comparison.reference)) for pair in pairs]
     most_lines = max(name.count("\n") + 1 for name in names)
     with axes(ax, height_in=0.6 + (0.2 + 0.15 * most_lines) * len(pairs)) as ax:  # noqa: PLR1704

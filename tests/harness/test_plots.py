@@ -226,10 +226,10 @@ def many(runs, num_runs):
 
 
 def test_of_many_pairs_the_forest_shows_those_with_the_best(runs):
-    assert len(plots.shown_pairs(compare(many(runs, 6)))) == 15
+    assert len(compare(many(runs, 6)).shown_pairs) == 15
     comparison = compare(many(runs, 9))
     assert len(comparison.pairs) == 36
-    shown = plots.shown_pairs(comparison)
+    shown = comparison.shown_pairs
     assert len(shown) == 8
     assert all("r8" in pair.labels for pair in shown)
     assert len(plots.forest(comparison).containers) == 8

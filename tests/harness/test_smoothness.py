@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from calvinbench.harness.comparison import compare
 from calvinbench.harness.records import ChainRecord, SubtaskRecord
-from calvinbench.harness.smoothness import mean_difference, smoothness_table, solved_mean
+from calvinbench.harness.smoothness import mean_difference, smoothness_in_words, smoothness_table, solved_mean
 from calvinbench.harness.speed import speed_in_words, speed_table
 
 
@@ -85,3 +86,25 @@ def test_tables_show_them(run_of):
     assert smoothness_table([run]).empty
     table = smoothness_table([run, run_of({0: [subtask(steps=14, change=0.1, turns=2)]})])
     assert list(table["difference"]) == [pytest.approx(0.1), 0.0, -4.0]
+
+
+def test_in_words_each_run_stands_against_the_reference(run_of):
+    slow = {chain: [subtask(steps=20 + chain, change=0.25, turns=2)] for chain in range(6)}
+    quick = {chain: [subtask(steps=10 + chain, change=0.125, turns=2)] for chain in range(6)}
+    first, second = (
+        replace(run_of(chains), directory=run_of({}).directory / name) for chains, name in ((slow, "a"), (quick, "b"))
+    )
+    (row,) = smoothness_in_words(compare([first, second], reference="b")).to_dict("records")
+    assert row["both solved"] == "6"
+    assert row["Steps to success"] == "22.5 - 12.5 = +10.0 [+10.0, +10.0]"
+    assert row["Change of action a step"] == "0.2500 - 0.1250 = +0.1250 [+0.1250, +0.1250]"
+    (row,) = smoothness_in_words(compare([first, second], reference="a")).to_dict("records")
+    assert row["Steps to success"].startswith("12.5 - 22.5 = -10.0")
+
+
+def test_in_words_few_chains_give_no_interval_and_none_in_common_no_row(run_of):
+    run = run_of({0: [subtask(turns=None)], 1: [subtask("timed_out")]})
+    (row,) = smoothness_in_words(compare([run, replace(run, directory=run.directory / "b")])).to_dict("records")
+    assert (row["Steps to success"], row["Turns of the gripper"]) == ("10.0 - 10.0 = +0.0", "-")
+    other = replace(run_of({0: [subtask("timed_out")], 1: [subtask()]}), directory=run.directory / "b")
+    assert smoothness_in_words(compare([run, other])).empty
