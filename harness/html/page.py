@@ -106,11 +106,11 @@ def contents_of(
         published: Published rows, shown below the runs.
         intervals: Of rates.
     """
-    first, layout = runs[0].description, tables.layout_of(runs, published, comparison, intervals)
+    first, suite, layout = runs[0].description, _suite(runs), tables.layout_of(runs, published, comparison, intervals)
     cells = _cells(layout.cells.to_numpy(), layout.is_best.to_numpy())
     num_above = layout.num_runs + layout.num_means
     return Contents(
-        title=f"calvinbench: {first.suite}" if first.suite else "calvinbench: report",
+        title=f"calvinbench: {suite}" if suite else "calvinbench: report",
         part=part,
         subtitle=f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} on scene {first.scene}, "
         f"{first.chains} {'starts of single tasks' if first.tasks else 'chains'} each",
@@ -122,6 +122,12 @@ def contents_of(
         notes=notes(runs, published, comparison, intervals),
         pairs=None if comparison is None else _pairs(comparison),
     )
+
+
+def _suite(runs: Sequence[Run]) -> str:
+    """The suite that runs are of; of several suites' in one folder, which is called after one, that folder's name."""
+    suites, folders = {run.description.suite for run in runs}, {run.directory.resolve().parent.name for run in runs}
+    return folders.pop() if len(suites) > 1 and len(folders) == 1 else runs[0].description.suite or ""
 
 
 def write_page(

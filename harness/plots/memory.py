@@ -14,6 +14,8 @@ from calvinbench.harness.statistics import average_length
 _BOOTSTRAP_SEED = 0
 _WIDTH = 0.5
 """Over which marks of one setting are spread, in units of the distance to the next."""
+_MOST_LEVEL = 4
+"""Settings whose names stand side by side; those of more are read upwards."""
 
 
 def by_memory(runs: Sequence[Run]) -> dict[str, list[Run]]:
@@ -48,20 +50,33 @@ def memory(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
         runs: Runs; drawn are the policies that are there with several settings, see `by_memory`.
         ax: Where to draw; None for a new figure.
     """
-    found = by_memory(runs)
+    found = _by_chunk_rule(by_memory(runs))
     settings = sorted({memory_in_words(run): run for same in found.values() for run in same}.items(), key=_order)
     places = {words: place for place, (words, _) in enumerate(settings)}
-    with axes(ax, height_in=2.4, names=tuple(found)) as ax:  # noqa: PLR1704
-        for number, ((label, same), look) in enumerate(zip(found.items(), looks(len(found)), strict=True)):
+    stand = len(settings) > _MOST_LEVEL
+    with axes(ax, height_in=3.4 if stand else 2.4, names=tuple(found)) as ax:  # noqa: PLR1704
+        for number, ((name, same), look) in enumerate(zip(found.items(), looks(len(found)), strict=True)):
             aside = _WIDTH * ((number + 0.5) / len(found) - 0.5)
             means = [average_length(run.completed, np.random.default_rng(_BOOTSTRAP_SEED)) for run in same]
-            marks(ax, [places[memory_in_words(run)] + aside for run in same], means, look, label)
+            marks(ax, [places[memory_in_words(run)] + aside for run in same], means, look, name)
         ax.set_xticks(list(places.values()), [words.replace(", reset at ", "\nreset: ") for words in places])
+        ax.tick_params(axis="x", labelrotation=90 if stand else 0)
         ax.set_xlim(-0.5, max(len(places), 1) - 0.5)
         ax.set_xlabel("memory")
         ax.set_ylabel("success" if are_of_tasks(runs) else "average length")
         legend(ax)
         return ax
+
+
+def _by_chunk_rule(found: dict[str, list[Run]]) -> dict[str, list[Run]]:
+    """The runs of each label, apart where they have several rules of how chunks become actions."""
+    parted: dict[str, list[Run]] = {}
+    for label, same in found.items():
+        has_several = len({run.description.chunk_rule for run in same}) > 1
+        for run in same:
+            name = f"{label}, chunk rule {run.description.chunk_rule}" if has_several else label
+            parted.setdefault(name, []).append(run)
+    return parted
 
 
 def _order(setting: tuple[str, Run]) -> tuple[float, str]:

@@ -329,6 +329,17 @@ def test_policies_of_one_setting_do_not_overlap(runs):
     assert plots.by_memory([*runs, replace(same[0], records=())]) == {}
 
 
+def test_runs_of_one_memory_and_other_chunk_rules_are_another_series(runs):
+    spans = ["none", "window:1", "window:2", "window:8", "unbounded"]
+    same = [remembering(runs[0], span, "subtask", chunk_rule="first") for span in spans]
+    ax = plots.memory([*same, remembering(runs[0], "window:8", "subtask", chunk_rule="ensemble")])
+    label = runs[0].description.label
+    assert ax.get_legend_handles_labels()[1] == [f"{label}, chunk rule first", f"{label}, chunk rule ensemble"]
+    ax.get_figure().canvas.draw()
+    boxes = [tick.get_window_extent() for tick in ax.get_xticklabels()]
+    assert not any(one.overlaps(other) for one, other in pairwise(boxes))
+
+
 def test_a_run_without_memory_stands_beside_those_of_its_backbone(runs):
     several = [remembering(runs[1], f"window:{n}", label="paligemma (1.5M, trained here)") for n in (1, 8)]
     none = remembering(runs[1], "none", label="paligemma (1.0M, trained here)")
