@@ -35,12 +35,15 @@ MEASURES: Mapping[str, Callable[[SubtaskRecord], float | int | None]] = MappingP
 )
 """What is measured of a solved subtask; None where its record does not tell."""
 _BOOTSTRAP_SEED = 0
-_COLUMNS = (
-    ("steps", "Steps to success", 1),
-    ("action_change", "Change of action a step", 4),
-    ("gripper_changes", "Turns of the gripper", 3),
+MEASURE_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "steps": "Steps to success",
+        "action_change": "Change of action a step",
+        "gripper_changes": "Turns of the gripper",
+    }
 )
-"""Measures as a reader sees them, with digits after the point."""
+"""What tables call the measures, in their order."""
+_DIGITS = {"steps": 1, "action_change": 4, "gripper_changes": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,7 @@ def smoothness_in_words(comparison: Comparison) -> pd.DataFrame:
         if (steps := found["steps"]) is not None:
             rows.append(
                 {"first": pair.first, "second": pair.second, "both solved": str(steps.num_subtasks)}
-                | {column: _in_words(found[measure], digits) for measure, column, digits in _COLUMNS}
+                | {name: _in_words(found[measure], _DIGITS[measure]) for measure, name in MEASURE_NAMES.items()}
             )
     return pd.DataFrame(rows)
 

@@ -10,8 +10,9 @@ import pandas as pd
 from calvinbench.harness.labels import labels
 from calvinbench.harness.records import SubtaskRecord
 from calvinbench.harness.runs import Run
-from calvinbench.harness.smoothness import MEASURES, solved_mean
+from calvinbench.harness.smoothness import MEASURE_NAMES, MEASURES, solved_mean
 
+_FORMS = {"steps": ".0f", "action_change": ".3f", "gripper_changes": ".2f"}
 FRAME_MS = 1000 / 30
 """At 30 actions a second, all that a policy may take for one."""
 
@@ -104,10 +105,8 @@ def speed_in_words(runs: Sequence[Run]) -> pd.DataFrame:
                 else f"{found.policy_ms:g} ({found.policy_ms_p95:g})",
                 "World, ms a step": _number(found.world_ms, ".1f"),
                 "Chains an hour, one world": _number(found.chains_per_hour, ".0f"),
-                "Steps to success": _number(solved_mean(run, "steps"), ".0f"),
-                "Change of action a step": _number(solved_mean(run, "action_change"), ".3f"),
-                "Turns of the gripper": _number(solved_mean(run, "gripper_changes"), ".2f"),
             }
+            | {name: _number(solved_mean(run, measure), _FORMS[measure]) for measure, name in MEASURE_NAMES.items()}
         )
     return pd.DataFrame(rows)
 

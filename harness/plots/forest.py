@@ -7,11 +7,8 @@ from matplotlib.axes import Axes
 
 from calvinbench.harness.comparable import are_of_tasks
 from calvinbench.harness.comparison import Comparison
-from calvinbench.harness.plots.style import axes
+from calvinbench.harness.plots.style import NAME_LENGTH, axes
 from calvinbench.harness.run_pairs import RunPair
-
-_NAME_LENGTH = 48
-"""Letters of 8 pt that a line of a column holds."""
 
 
 def forest(comparison: Comparison, ax: Axes | None = None) -> Axes:
@@ -52,13 +49,13 @@ def forest(comparison: Comparison, ax: Axes | None = None) -> Axes:
         ax.spines["left"].set_visible(False)
         ax.set_ylim(-0.5, len(pairs) - 0.1)
         quantity = f"difference in {'success' if are_of_tasks(comparison.runs) else 'average length'}"
-        ax.set_xlabel("\n".join([quantity, *wrap(_from(comparison.reference), _NAME_LENGTH)]))
+        ax.set_xlabel("\n".join([quantity, *wrap(_from(comparison.reference), NAME_LENGTH)]))
         return ax
 
 
 def _lines(pair: RunPair, reference: str | None) -> list[str]:
-    second = [] if pair.second == reference else wrap(f"minus {pair.second}", _NAME_LENGTH)
-    return [*wrap(pair.first, _NAME_LENGTH), *second]
+    second = [] if pair.second == reference else wrap(f"minus {pair.second}", NAME_LENGTH)
+    return [*wrap(pair.first, NAME_LENGTH), *second]
 
 
 def _from(reference: str | None) -> str:

@@ -14,7 +14,7 @@ from calvinbench.harness.statistics import average_length
 _BOOTSTRAP_SEED = 0
 _WIDTH = 0.5
 """Over which marks of one setting are spread, in units of the distance to the next."""
-_MOST_LEVEL = 4
+_MOST_LEVEL_NAMES = 4
 """Settings whose names stand side by side; those of more are read upwards."""
 
 
@@ -53,7 +53,7 @@ def memory(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
     found = _by_chunk_rule(by_memory(runs))
     settings = sorted({memory_in_words(run): run for same in found.values() for run in same}.items(), key=_order)
     places = {words: place for place, (words, _) in enumerate(settings)}
-    stand = len(settings) > _MOST_LEVEL
+    stand = len(settings) > _MOST_LEVEL_NAMES
     with axes(ax, height_in=3.4 if stand else 2.4, names=tuple(found)) as ax:  # noqa: PLR1704
         for number, ((name, same), look) in enumerate(zip(found.items(), looks(len(found)), strict=True)):
             aside = _WIDTH * ((number + 0.5) / len(found) - 0.5)

@@ -20,6 +20,8 @@ WIDTH_IN = 3.4
 WIDE_IN = 7.0
 """Of a figure over both columns."""
 FORMATS = ("pdf", "svg", "png")
+NAME_LENGTH = 48
+"""Letters of 8 pt that a line of a column holds."""
 _LABEL_LINE_LENGTH = 44
 _LEGEND_LINE_IN = 0.175
 _LEGEND_LINES_INCLUDED = 3

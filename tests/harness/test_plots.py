@@ -359,3 +359,14 @@ def test_what_a_notebook_needs_is_found_in_the_package():
     script = "import calvinbench.harness as h; print(h.plots.forest.__name__, h.compare.__name__, h.load_run.__name__)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "forest compare load_run\n"
+
+
+def test_no_figure_cuts_off_a_long_name(runs):
+    long = "a policy with a name that is longer than any column is wide, and by far"
+    same = [
+        replace(run, description=replace(run.description, label=f"{long}, {number}")) for number, run in enumerate(runs)
+    ]
+    for ax in (plots.latency(same), plots.forest(compare(same))):
+        figure = ax.get_figure()
+        figure.canvas.draw()
+        assert all(text.get_window_extent().x1 <= figure.bbox.x1 for text in ax.texts)
