@@ -12,22 +12,36 @@ from calvinbench.harness.runs import Run
 from calvinbench.harness.statistics import survival_curve
 
 _BOOTSTRAP_SEED = 0
+_MOST_FILLED = 4
+"""Runs whose bands are filled; those of more would hide each other, and are bars side by side."""
+_WIDTH = 0.76
+"""Over which the bars of one number of subtasks are spread, in units of the distance to the next."""
 
 
 def survival(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
     """Success rate at 1..5 subtasks in a row, with a simultaneous 95% band; returns the axes drawn into.
 
+    Bands of up to four runs are filled; of more they are upright bars, and the runs stand side by side.
+
     Args:
         runs: Runs with at least one finished chain; others are left out.
         ax: Where to draw; None for a new figure.
     """
-    with axes(ax, height_in=2.6, names=labels(runs)) as ax:  # noqa: PLR1704
-        positions = np.arange(1, NUM_SUBTASKS + 1)
-        for run, label, look in zip(runs, labels(runs), looks(len(runs)), strict=True):
+    numbers = np.arange(1, NUM_SUBTASKS + 1)
+    are_filled = len(runs) <= _MOST_FILLED
+    with axes(ax, height_in=2.6 if are_filled else 3.2, names=labels(runs)) as ax:  # noqa: PLR1704
+        for place, (run, label, look) in enumerate(zip(runs, labels(runs), looks(len(runs)), strict=True)):
             if not run.records:
                 continue
             curve = survival_curve(run.completed, np.random.default_rng(_BOOTSTRAP_SEED))
-            ax.fill_between(positions, 100 * curve.low, 100 * curve.high, color=look.colour, alpha=0.18, linewidth=0)
+            if are_filled:
+                positions = numbers.astype(np.float64)
+                ax.fill_between(
+                    positions, 100 * curve.low, 100 * curve.high, color=look.colour, alpha=0.18, linewidth=0
+                )
+            else:
+                positions = numbers + _WIDTH * ((place + 0.5) / len(runs) - 0.5)
+                ax.vlines(positions, 100 * curve.low, 100 * curve.high, color=look.colour, linewidth=0.8)
             ax.plot(
                 positions,
                 100 * curve.rates,
@@ -35,13 +49,13 @@ def survival(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
                 linestyle=look.line,
                 marker=look.marker,
                 markerfacecolor=look.face,
-                markersize=4,
-                linewidth=1.2,
+                markersize=4 if are_filled else 3,
+                linewidth=1.2 if are_filled else 0.5,
                 label=label,
             )
         ax.set_xlabel("subtasks completed in a row")
         ax.set_ylabel("chains (%)")
-        ax.set_xticks(positions)
+        ax.set_xticks(numbers)
         ax.set_ylim(-3, 103)
         legend(ax)
         return ax

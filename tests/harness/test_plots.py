@@ -37,6 +37,20 @@ def test_the_survival_curve_shows_the_rates_of_each_run(runs):
         assert heights.max() > heights.min()
 
 
+def test_bands_of_many_runs_stand_side_by_side(runs):
+    several = many(runs, 5)
+    ax = plots.survival(several)
+    places = {line.get_xdata()[0] for line in ax.get_lines()}
+    assert len(places) == 5
+    assert all(abs(place - 1) < 0.5 for place in places)
+    for line, bars, run in zip(ax.get_lines(), ax.collections, several, strict=True):
+        curve = survival_curve(run.completed, np.random.default_rng(0))
+        ends = np.array(bars.get_segments())
+        assert np.allclose(ends[:, 0, 0], line.get_xdata())
+        assert np.allclose(ends[:, 0, 1], 100 * curve.low)
+        assert np.allclose(ends[:, 1, 1], 100 * curve.high)
+
+
 def test_runs_differ_in_line_and_marker_not_only_in_colour(runs):
     lines = plots.survival(runs).get_lines()
     assert len({line.get_linestyle() for line in lines}) == 3
