@@ -170,6 +170,18 @@ def test_scenes_and_instructions_have_tables_of_their_own(run_fake, tmp_path):
     assert all(file.is_file() for file in written.files)
 
 
+@pytest.mark.parametrize(
+    ("suites", "title"),
+    [(("study", "study"), "study"), (("study", "seeds"), "folder"), ((None, None), "report")],
+)
+def test_a_page_is_called_after_its_suite_or_the_folder_of_several(run_fake, tmp_path, suites, title):
+    for name, suite in zip("ab", suites, strict=True):
+        run_fake("solver", directory=tmp_path / "folder" / name)
+        given_as(load_run(tmp_path / "folder" / name), suite=suite)
+    written = write_report([tmp_path / "folder"])
+    assert f"<h1>calvinbench: {title}</h1>" in (written.directory / "index.html").read_text()
+
+
 def test_other_terms_within_a_scene_are_still_refused(run_fake, tmp_path):
     for name in ("a", "b", "c"):
         run_fake("solver", directory=tmp_path / name)
