@@ -9,7 +9,7 @@
 # without noise and kicks) are needed for `data-...` alone; docs/study.sh records them.
 #
 # PROCESSES is 2, for two cores; 1 is for one core or one GPU. PYTHON is the interpreter, by default that of `calvinbench`.
-# FLAGS go to every training: FLAGS='--max-steps 40'.
+# FLAGS go to every training: FLAGS='--max-steps 40 --warmup-steps 10'.
 set -euo pipefail
 demonstrations=$1 out=$2
 shift 2
