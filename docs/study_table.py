@@ -61,11 +61,15 @@ def _training(folder: Path) -> dict[str, str]:
     trained, total = (sum(part[kind] for part in parts) for kind in ("trained", "total"))
     machines = {session["hardware"].rpartition(", ")[2] for session in described["sessions"]}
     return {
-        "Parameters": f"{total / 1e6:.1f}M" + (f", {trained / 1e6:.1f}M of them trained" if trained != total else ""),
+        "Parameters": _millions(total) + (f", {_millions(trained)} of them trained" if trained < 0.99 * total else ""),
         "Frames": f"{int(last['frames']):,}".replace(",", " "),
         "Trained": f"{last['seconds'] / 60:.0f} min, {' and '.join(sorted(machines))}",
         "Validation loss": f"{losses['validation_loss'].dropna().iloc[-1]:.4f}",
     }
+
+
+def _millions(parameters: int) -> str:
+    return f"{parameters / 1e6:.1f}M"
 
 
 def _scores(runs: dict[str, Run]) -> dict[str, str]:
