@@ -128,24 +128,28 @@ def _apart(summary: Summary) -> float:
 def _of_policies(runs: Sequence[Run]) -> list[str]:
     """What is to be said of what policies are told, and of small ones."""
     named = list(zip(runs, labels(runs), strict=True))
-    seeing = {label for run, label in named if any(key.startswith("rgb_") for key in run.description.observation_keys)}
+    seeing = [label for run, label in named if any(key.startswith("rgb_") for key in run.description.observation_keys)]
     told = [label for run, label in named if "robot_obs" in run.description.observation_keys]
     small = [label for label in labels(runs) if _is_small(label)]
     lines = []
     if told:
-        others = "; the others that see pictures are not." if seeing - set(told) else "."
-        are_all = len(told) > _MOST_LISTED and set(told) == seeing
-        whom = "all policies that see pictures" if are_all else ", ".join(told)
-        lines.append(f"Told the robot's state (proprioception): {whom}{others}")
+        whom = _in_short(told, seeing, "all policies that see pictures")
+        others = "; the others that see pictures are not" if set(seeing) - set(told) and whom == ", ".join(told) else ""
+        lines.append(f"Told the robot's state (proprioception): {whom}{others}.")
     elif seeing:
         lines.append("No policy that sees pictures is told the robot's state (proprioception).")
     if small:
-        not_small = [label for label in labels(runs) if label not in small]
-        which = ", ".join(small)
-        if len(small) > _MOST_LISTED >= len(not_small):
-            which = f"all runs but {', '.join(not_small)}" if not_small else "all runs"
+        which = _in_short(small, labels(runs), "all runs")
         lines.append(f"Small policies, trained from scratch: {which}. They say nothing of full-size VLMs.")
     return lines
+
+
+def _in_short(chosen: Sequence[str], among: Sequence[str], all_of_them: str) -> str:
+    """The chosen, one by one, or, where they are many and the others few: all of them but those."""
+    others = [label for label in among if label not in chosen]
+    if len(chosen) <= _MOST_LISTED or len(others) > _MOST_LISTED or not set(chosen) <= set(among):
+        return ", ".join(chosen)
+    return f"{all_of_them} but {', '.join(others)}" if others else all_of_them
 
 
 def _is_small(label: str) -> bool:

@@ -37,7 +37,7 @@ from calvinbench.harness.videos import VIDEOS_FOLDER
 _MOST_DETAILS_SHOWN = 2
 """More are folded."""
 _FILM = re.compile(r"chain_(\d+)\.mp4", re.ASCII)
-_INTERVAL = re.compile(r"^(.*?) (\[.*\])$")
+_INTERVAL = re.compile(r"^(.*?) (\[[-+]?[0-9].*\])$")
 
 
 class Drawn(NamedTuple):

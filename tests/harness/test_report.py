@@ -182,6 +182,14 @@ def test_a_page_is_called_after_its_suite_or_the_folder_of_several(run_fake, tmp
     assert f"<h1>calvinbench: {title}</h1>" in (written.directory / "index.html").read_text()
 
 
+def test_brackets_of_a_name_are_no_interval_on_the_page(run_fake, tmp_path):
+    run = run_fake("idle", directory=tmp_path / "a")
+    given_as(run, variant="pooling, no [LRN]")
+    page = (write_report([run.directory]).directory / "index.html").read_text()
+    assert "pooling, no [LRN]</td>" in page
+    assert "<small>[LRN]" not in page
+
+
 def test_other_terms_within_a_scene_are_still_refused(run_fake, tmp_path):
     for name in ("a", "b", "c"):
         run_fake("solver", directory=tmp_path / name)

@@ -285,6 +285,9 @@ def test_what_is_so_of_all_of_many_runs_is_said_once(runs):
     assert "llava" not in said
     more = "\n".join(notes([*some, renamed(many(runs[1], 60), label="mine:Model")]))
     assert "Small policies, trained from scratch: all runs but mine:Model. They say" in more
+    blind = renamed(many(runs[1], 60), label="moondream", observation_keys=("rgb_static",))
+    all_but_one = "\n".join(notes([*some, blind]))
+    assert "Told the robot's state (proprioception): all policies that see pictures but moondream." in all_but_one
     three = "\n".join(notes(some[:3]))
     assert all(three.count(f"{name} (2.0M, trained here)") == 3 for name in ("cnn", "llava", "uform"))
 
