@@ -34,13 +34,13 @@ def survival(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
             if not run.records:
                 continue
             curve = survival_curve(run.completed, np.random.default_rng(_BOOTSTRAP_SEED))
+            aside = 0.0 if are_filled else _WIDTH * ((place + 0.5) / len(runs) - 0.5)
+            positions = numbers + aside
             if are_filled:
-                positions = numbers.astype(np.float64)
                 ax.fill_between(
                     positions, 100 * curve.low, 100 * curve.high, color=look.colour, alpha=0.18, linewidth=0
                 )
             else:
-                positions = numbers + _WIDTH * ((place + 0.5) / len(runs) - 0.5)
                 ax.vlines(positions, 100 * curve.low, 100 * curve.high, color=look.colour, linewidth=0.8)
             ax.plot(
                 positions,
