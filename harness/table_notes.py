@@ -133,22 +133,22 @@ def _of_policies(runs: Sequence[Run]) -> list[str]:
     small = [label for label in labels(runs) if _is_small(label)]
     lines = []
     if told:
-        whom = _in_short(told, seeing, "all policies that see pictures")
-        others = "; the others that see pictures are not" if set(seeing) - set(told) and whom == ", ".join(told) else ""
-        lines.append(f"Told the robot's state (proprioception): {whom}{others}.")
+        others = "; the others that see pictures are not" if set(seeing) - set(told) else ""
+        whom = _all_but(told, seeing, "all policies that see pictures") or f"{', '.join(told)}{others}"
+        lines.append(f"Told the robot's state (proprioception): {whom}.")
     elif seeing:
         lines.append("No policy that sees pictures is told the robot's state (proprioception).")
     if small:
-        which = _in_short(small, labels(runs), "all runs")
+        which = _all_but(small, labels(runs), "all runs") or ", ".join(small)
         lines.append(f"Small policies, trained from scratch: {which}. They say nothing of full-size VLMs.")
     return lines
 
 
-def _in_short(chosen: Sequence[str], among: Sequence[str], all_of_them: str) -> str:
-    """The chosen, one by one, or, where they are many and the others few: all of them but those."""
+def _all_but(chosen: Sequence[str], among: Sequence[str], all_of_them: str) -> str | None:
+    """All of them but the few that are not chosen; None where those are many, or the chosen few enough to be named."""
     others = [label for label in among if label not in chosen]
     if len(chosen) <= _MOST_LISTED or len(others) > _MOST_LISTED or not set(chosen) <= set(among):
-        return ", ".join(chosen)
+        return None
     return f"{all_of_them} but {', '.join(others)}" if others else all_of_them
 
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from calvinbench.harness.comparable import are_of_tasks
 from calvinbench.harness.labels import memory_in_words
-from calvinbench.harness.plots.style import axes, legend, looks, marks
+from calvinbench.harness.plots.style import aside, axes, legend, looks, marks
 from calvinbench.harness.runs import Run
 from calvinbench.harness.statistics import average_length
 
@@ -56,9 +56,9 @@ def memory(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
     stand = len(settings) > _MOST_LEVEL_NAMES
     with axes(ax, height_in=3.4 if stand else 2.4, names=tuple(found)) as ax:  # noqa: PLR1704
         for number, ((name, same), look) in enumerate(zip(found.items(), looks(len(found)), strict=True)):
-            aside = _WIDTH * ((number + 0.5) / len(found) - 0.5)
+            shift = aside(number, len(found), _WIDTH)
             means = [average_length(run.completed, np.random.default_rng(_BOOTSTRAP_SEED)) for run in same]
-            marks(ax, [places[memory_in_words(run)] + aside for run in same], means, look, name)
+            marks(ax, [places[memory_in_words(run)] + shift for run in same], means, look, name)
         ax.set_xticks(list(places.values()), [words.replace(", reset at ", "\nreset: ") for words in places])
         ax.tick_params(axis="x", labelrotation=90 if stand else 0)
         ax.set_xlim(-0.5, max(len(places), 1) - 0.5)

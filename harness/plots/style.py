@@ -118,6 +118,11 @@ def looks(num_runs: int) -> list[Look]:
     return list(islice(cycle([*LOOKS, *(look._replace(is_hollow=True) for look in LOOKS)]), num_runs))
 
 
+def aside(number: int, num_series: int, width: float) -> float:
+    """How far from its place the mark of a series stands, where those of all are spread over `width`."""
+    return width * ((number + 0.5) / num_series - 0.5)
+
+
 def logarithmic(ax: Axes) -> None:
     """Makes the x axis logarithmic around what is drawn, with numbers on it as people write them."""
     ax.set_xscale("log")

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from calvinbench.harness.labels import labels
-from calvinbench.harness.plots.style import axes, legend, looks
+from calvinbench.harness.plots.style import aside, axes, legend, looks
 from calvinbench.harness.records import NUM_SUBTASKS
 from calvinbench.harness.runs import Run
 from calvinbench.harness.statistics import survival_curve
@@ -30,12 +30,11 @@ def survival(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
     numbers = np.arange(1, NUM_SUBTASKS + 1)
     are_filled = len(runs) <= _MOST_FILLED
     with axes(ax, height_in=2.6 if are_filled else 3.2, names=labels(runs)) as ax:  # noqa: PLR1704
-        for place, (run, label, look) in enumerate(zip(runs, labels(runs), looks(len(runs)), strict=True)):
+        for number, (run, label, look) in enumerate(zip(runs, labels(runs), looks(len(runs)), strict=True)):
             if not run.records:
                 continue
             curve = survival_curve(run.completed, np.random.default_rng(_BOOTSTRAP_SEED))
-            aside = 0.0 if are_filled else _WIDTH * ((place + 0.5) / len(runs) - 0.5)
-            positions = numbers + aside
+            positions = numbers + (0.0 if are_filled else aside(number, len(runs), _WIDTH))
             if are_filled:
                 ax.fill_between(
                     positions, 100 * curve.low, 100 * curve.high, color=look.colour, alpha=0.18, linewidth=0
