@@ -19,10 +19,10 @@ record demonstrations-quarter 188
 record demonstrations-clean 188 --noise 0 --kicks 0
 "$docs/backbones.sh" demonstrations comparison
 
-calvinbench run backbones
-calvinbench run seeds --out runs/backbones
-calvinbench run history
-calvinbench run ablations
+calvinbench run "$docs/study/backbones.yaml"
+calvinbench run "$docs/study/seeds.yaml" --out runs/backbones
+calvinbench run "$docs/study/history.yaml"
+calvinbench run "$docs/study/ablations.yaml"
 calvinbench report runs/backbones
 calvinbench report runs/history --reference checkpoint:comparison/history-none/checkpoint
 calvinbench report runs/ablations --reference checkpoint:comparison/paligemma/checkpoint

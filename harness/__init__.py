@@ -3,6 +3,20 @@
 Read in this order: `suite`, `rollout`, `workers`, `executors`, `evaluation`, `records`, `description`, `run_directory`,
 `runs`, `statistics`, `paired_statistics`, `training_seeds`, `run_pairs`,
 `verdict`, `comparison`, `tables`, `plots`, `report`, `verbs`, `cli`.
+
+A run from Python, which is kept as `calvinbench run` keeps it, and goes on when the script is started again:
+
+    from calvinbench.harness import RunSettings, WorkerSetup, evaluate, load_run
+
+    if __name__ == "__main__":  # with several worlds, each process imports this file
+        settings = RunSettings("checkpoint:cnn", chains=20, max_steps=360, seed=0)
+        run = evaluate(WorkerSetup(settings), "runs/cnn", worlds=2)
+        print(run.completed.mean())  # average length
+        print([subtask.outcome for subtask in run.records[0].subtasks])  # solved, timed_out or errored
+        print(run.frame().groupby("task")["outcome"].apply(lambda each: (each == "solved").mean()))
+
+`RunSettings` takes what the flags of `calvinbench run` take, under the same names. `load_run` reads a folder again. A
+policy of your own is named by a spec, `python:my_module:make_policy`.
 """
 
 if __name__ != "calvinbench.harness":
@@ -20,11 +34,25 @@ if TYPE_CHECKING:
     from calvinbench.harness.evaluation import evaluate
     from calvinbench.harness.report import write_report
     from calvinbench.harness.runs import Run, find_runs, load_run
+    from calvinbench.harness.suite import RunSettings
+    from calvinbench.harness.workers import WorkerSetup
 
-__all__ = ["Run", "compare", "evaluate", "find_runs", "load_run", "plots", "write_report"]
+__all__ = [
+    "Run",
+    "RunSettings",
+    "WorkerSetup",
+    "compare",
+    "evaluate",
+    "find_runs",
+    "load_run",
+    "plots",
+    "write_report",
+]
 
 _EXPORTS = {
     "Run": "runs",
+    "RunSettings": "suite",
+    "WorkerSetup": "workers",
     "compare": "comparison",
     "evaluate": "evaluation",
     "find_runs": "runs",

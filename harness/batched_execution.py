@@ -10,10 +10,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from multiprocessing.connection import wait
+from types import TracebackType
 
 from gymnasium.spaces import Dict
 
 from calvinbench.harness.jobs import ChainJob
+from calvinbench.harness.positions import Positions
 from calvinbench.harness.records import ChainRecord
 from calvinbench.harness.workers import Worker, WorkerSetup, one_torch_thread
 from calvinbench.harness.world_batch import Attempt, WorldBatch
@@ -46,7 +48,12 @@ def require_batched(policy: Policy, batch_size: int) -> BatchedPolicy:
 
 
 def run_batched(
-    setup: WorkerSetup, worker: Worker, jobs: Sequence[ChainJob], num_worlds: int, batch_size: int
+    setup: WorkerSetup,
+    worker: Worker,
+    jobs: Sequence[ChainJob],
+    num_worlds: int,
+    batch_size: int,
+    positions: Positions | None = None,
 ) -> Iterator[ChainRecord]:
     """Runs chains; records come as chains end.
 
@@ -60,19 +67,27 @@ def run_batched(
         jobs: The chains.
         num_worlds: Worlds, each in a process of its own.
         batch_size: Rows of a batch.
+        positions: Where it is noted how far chains are, with a place for each world; None for nowhere.
 
     Raises:
         NotBatchedError: The policy cannot answer so many worlds.
         WorkerDiedError: No world lives long enough to begin a chain.
     """
-    with BatchedWorlds(setup, worker, min(num_worlds, len(jobs)), batch_size) as worlds:
+    with BatchedWorlds(setup, worker, min(num_worlds, len(jobs)), batch_size, positions) as worlds:
         yield from worlds.run(jobs)
 
 
 class BatchedWorlds:
     """The worlds and the one policy, ready to run one list of chains after another. A context manager."""
 
-    def __init__(self, setup: WorkerSetup, worker: Worker, num_worlds: int, batch_size: int) -> None:
+    def __init__(
+        self,
+        setup: WorkerSetup,
+        worker: Worker,
+        num_worlds: int,
+        batch_size: int,
+        positions: Positions | None = None,
+    ) -> None:
         """Starts the worlds; see `run_batched`."""
         policy = require_batched(worker.policy, batch_size)
         policy.expect([sentence for found in worker.instructions.sentences().values() for sentence in found])
@@ -91,6 +106,8 @@ class BatchedWorlds:
                         min(batch_size, num_worlds - first),
                         self._queue,
                         worker.limit,
+                        positions,
+                        first,
                     )
                 )
                 for first in range(0, num_worlds, batch_size)
@@ -100,8 +117,10 @@ class BatchedWorlds:
     def __enter__(self) -> "BatchedWorlds":
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.__exit__(kind, error, trace)
 
     def run(self, jobs: Sequence[ChainJob]) -> Iterator[ChainRecord]:
         """Runs chains to their end; one who stops listening before must close the worlds.

@@ -1,5 +1,6 @@
 """What `run.json` says of a run: all that its numbers depend on, and whether they are CALVIN's official ones."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -168,7 +169,14 @@ class Difference:
 
 
 def _shown(value: Any) -> str:
+    """A value in a message; of a digest its first digits, which are enough to tell two apart."""
+    if isinstance(value, str) and _DIGEST.fullmatch(value):
+        return f"{value[:_SHOWN_DIGITS]}..."
     return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_SHOWN_DIGITS = 12
 
 
 _MEANINGS = {"source_digest": "the file of the policy's code changed, or what its server says of itself"}

@@ -10,6 +10,7 @@ from jaxtyping import Float64
 from calvinbench.envs.chain_env import SOLVED
 from calvinbench.harness import clock
 from calvinbench.harness.jobs import ChainJob
+from calvinbench.harness.positions import Marker
 from calvinbench.harness.records import ERRORED, ChainRecord, SubtaskRecord
 
 _MAX_ERROR_LENGTH = 500
@@ -37,7 +38,7 @@ class ErrorText:
 
 @dataclass(slots=True)
 class Diary:
-    """Takes notes while a chain runs, and makes the record of them."""
+    """Takes notes while a chain runs, and makes the record of them; what a marker is given for is seen at once."""
 
     job: ChainJob
     subtasks: list[SubtaskRecord] = field(default_factory=list)
@@ -50,6 +51,11 @@ class Diary:
     _changes: list[float] = field(default_factory=list)
     _gripper_changes: int = 0
     _last_action: Float64[np.ndarray, " action_dim"] | None = None
+    marker: Marker | None = None
+
+    def __post_init__(self) -> None:
+        if self.marker is not None:
+            self.marker.positions.begin(self.marker.place, self.job)
 
     def begin_subtask(self, instruction: str) -> None:
         """A subtask begins with this sentence."""
@@ -57,6 +63,7 @@ class Diary:
         self._began = clock.seconds()
         self._policy_seconds, self._world_seconds, self._changes = [], [], []
         self._gripper_changes, self._last_action = 0, None
+        self._mark()
 
     def note_step(
         self, action: Float64[np.ndarray, " action_dim"], policy_seconds: float, world_seconds: float
@@ -68,6 +75,11 @@ class Diary:
             self._changes.append(float(np.linalg.norm((action - self._last_action)[:-1])))
             self._gripper_changes += int((action[-1] > 0) != (self._last_action[-1] > 0))
         self._last_action = action
+        self._mark()
+
+    def _mark(self) -> None:
+        if self.marker is not None:
+            self.marker.positions.move(self.marker.place, len(self.subtasks) + 1, len(self._policy_seconds))
 
     def end_subtask(self, outcome: str) -> None:
         """The subtask ended so."""
@@ -92,8 +104,14 @@ class Diary:
         self.error, self.traceback = told.line, told.traceback
         self.end_subtask(ERRORED)
 
+    def leave(self) -> None:
+        """The chain is not under way any more, for it is over, or will be begun once more elsewhere."""
+        if self.marker is not None:
+            self.marker.positions.end(self.marker.place)
+
     def record(self) -> ChainRecord:
-        """What is kept of the chain."""
+        """What is kept of the chain, which is over."""
+        self.leave()
         return ChainRecord(
             chain=self.job.number,
             initial_state=dict(self.job.chain.initial_state),

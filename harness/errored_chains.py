@@ -17,6 +17,10 @@ class OnlyErrorsError(RunFailedError):
     """Many chains in a row errored with the same reason."""
 
 
+class FirstErrorError(RunFailedError):
+    """A chain errored, and the run was to stop at that."""
+
+
 class ErrorsInARow:
     """Counts them as chains end."""
 

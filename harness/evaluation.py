@@ -22,14 +22,18 @@ from calvinbench.harness.declared_policy import NOT_TRAINED
 from calvinbench.harness.description import RunDescription, judge_official, unlike_training
 from calvinbench.harness.errored_chains import OnlyErrorsError
 from calvinbench.harness.executors import run_in_process, run_in_processes
+from calvinbench.harness.idle_flags import without_effect
 from calvinbench.harness.jobs import ChainJob, make_job
 from calvinbench.harness.keeping import KeptRun, Subscriber, keep
+from calvinbench.harness.old_runs import move_aside
+from calvinbench.harness.positions import Positions
+from calvinbench.harness.problems import Problems
 from calvinbench.harness.provenance import this_session
 from calvinbench.harness.ray_cluster import RayOptions
 from calvinbench.harness.ray_execution import run_on_ray
 from calvinbench.harness.records import ERRORED, ChainRecord
 from calvinbench.harness.reference_frame import reference_frame
-from calvinbench.harness.run_directory import RUN_FILE, RunWriter, continued, read_description
+from calvinbench.harness.run_directory import RUN_FILE, RunWriter, continued, read_description, require_writable
 from calvinbench.harness.runs import Run, load_run
 from calvinbench.harness.shards import Shard
 from calvinbench.harness.suite import RunSettings, Suite
@@ -48,7 +52,7 @@ class ConventionMismatchError(ValueError):
 
 def evaluate(
     setup: WorkerSetup,
-    directory: Path,
+    directory: Path | str,
     *,
     chains: Sequence[Chain] | None = None,
     worlds: int = 1,
@@ -57,6 +61,8 @@ def evaluate(
     ray: RayOptions | None = None,
     isolated: bool = False,
     retry_errored: bool = False,
+    fail_fast: bool = False,
+    overwrite: bool = False,
     subscribers: Sequence[Subscriber] = (),
 ) -> Run:
     """Runs the chains of a run that are not finished yet.
@@ -73,6 +79,8 @@ def evaluate(
             policy are stepped in this one: native code that crashes ends it, and such code that hangs cannot be
             stopped. A script that asks for processes must do so under `if __name__ == "__main__"`.
         retry_errored: Whether chains that errored are run again, each new line in the place of the old one.
+        fail_fast: Whether the first chain that errors stops the run; what ended before is kept.
+        overwrite: Whether the run begins anew: one that is in the folder already is moved aside first, see `old_runs`.
         subscribers: Told of each chain.
 
     Returns:
@@ -83,15 +91,22 @@ def evaluate(
         ConventionMismatchError: Policy and world do not speak alike.
         RunMismatchError: The folder holds another run.
         OnlyErrorsError: `MAX_ERRORS_IN_A_ROW` chains one after the other errored with the same reason.
+        FirstErrorError: A chain errored, and `fail_fast` is set.
+        TypeError: `setup` is something else, such as a policy.
         OSError: The folder cannot be written.
     """
+    _require_setup(setup)
+    directory = Path(directory)
     settings = setup.settings
     all_chains = _all_chains(settings, chains)
     num_chains = _num_chains(settings, all_chains)
+    require_writable(directory)
     worker = Worker(setup)
     try:
         _require_runnable_worker(worker, settings, num_chains)
         description = describe(settings, worker, all_chains, suite)
+        if overwrite:
+            move_aside(directory)
         with RunWriter(directory, description, this_session(worlds), partial(_digest_of_first, all_chains)) as writer:
             finished = {
                 record.chain: record
@@ -105,12 +120,27 @@ def evaluate(
             ]
             if jobs or not writer.records:
                 writer.begin()
-            told = KeptRun(description, tuple(finished.values()), len(jobs), directory, subscribers)
+            for words in without_effect(setup.videos, tuple(finished.values()), len(jobs), retry_errored):
+                _logger.warning("%s: %s", description.name, words)
+            positions = Positions(max(1, min(worlds, len(jobs)))) if ray is None else None
+            told = KeptRun(
+                description, tuple(finished.values()), len(jobs), directory, subscribers, fail_fast, positions
+            )
             with _no_torn_films(setup):
-                keep(writer, told, _execute(setup, worker, jobs, worlds, ray, isolated))
+                keep(writer, told, _execute(setup, worker, jobs, worlds, ray, isolated, positions))
     finally:
         worker.close()
     return load_run(directory)
+
+
+def _require_setup(setup: Any) -> None:
+    if isinstance(setup, WorkerSetup):
+        return
+    raise TypeError(
+        f"expected a WorkerSetup, got {type(setup).__name__}. A policy is named by its spec, for each process makes "
+        "its own: evaluate(WorkerSetup(RunSettings('python:my_module:make_policy')), Path('runs/mine')), where "
+        "make_policy() in my_module.py returns the policy."
+    )
 
 
 def _all_chains(settings: RunSettings, chains: Sequence[Chain] | None) -> tuple[Chain, ...]:
@@ -142,6 +172,7 @@ def _execute(
     worlds: int,
     ray: RayOptions | None,
     isolated: bool,
+    positions: Positions | None,
 ) -> Iterator[ChainRecord]:
     if not jobs:
         return
@@ -150,12 +181,12 @@ def _execute(
         worker.release()
         yield from run_on_ray(setup, jobs, worlds, ray)
     elif batch_size > 1:
-        yield from run_batched(setup, worker, jobs, worlds, batch_size)
+        yield from run_batched(setup, worker, jobs, worlds, batch_size, positions)
     elif min(worlds, len(jobs)) == 1 and not isolated:
-        yield from run_in_process(worker, jobs)
+        yield from run_in_process(worker, jobs, positions)
     else:
         worker.release()
-        yield from run_in_processes(setup, jobs, worlds)
+        yield from run_in_processes(setup, jobs, worlds, positions)
 
 
 @contextmanager
@@ -298,15 +329,21 @@ def _digest(instructions: InstructionSet) -> str:
 
 
 def evaluate_suite(
-    suite: Suite, subscribers: Sequence[Subscriber] = (), *, isolated: bool = False, retry_errored: bool = False
+    suite: Suite,
+    subscribers: Sequence[Subscriber] = (),
+    *,
+    isolated: bool = False,
+    retry_errored: bool = False,
+    overwrite: bool = False,
 ) -> tuple[Run, ...]:
     """Runs all of a suite's policies, one after another; see `evaluate` for all but `suite`.
 
-    All are made once before the first chain of the first, so that what is wrong with the last is said at once. One
-    that is stopped because all its chains err does not keep the others from being run.
+    All are made once before the first chain of the first, so that what is wrong with any is said at once. One that is
+    stopped because all its chains err does not keep the others from being run; one that `fail_fast` stops does.
 
     Raises:
         OnlyErrorsError: Policies were stopped; the others have been run.
+        ProblemsError: Several policies cannot be run; the message says what is wrong with each.
         Exception: Whatever else `evaluate` raises.
     """
     shard = None if suite.shard is None else Shard.parse(suite.shard)
@@ -319,8 +356,11 @@ def evaluate_suite(
             for directory, setup in setups.items()
         }
     if len(setups) > 1:
+        problems = Problems()
         for directory, setup in setups.items():
-            require_runnable(setup, directory)
+            with problems.collected(setup.settings.policy):
+                require_runnable(setup, directory, overwrite=overwrite)
+        problems.require_none()
     runs, stopped = [], []
     for directory, setup in setups.items():
         try:
@@ -333,6 +373,8 @@ def evaluate_suite(
                 ray=ray_options(suite),
                 isolated=isolated,
                 retry_errored=retry_errored,
+                fail_fast=suite.fail_fast,
+                overwrite=overwrite,
                 subscribers=subscribers,
             )
         except OnlyErrorsError as error:
@@ -344,8 +386,13 @@ def evaluate_suite(
     return tuple(runs)
 
 
-def require_runnable(setup: WorkerSetup, directory: Path) -> None:
+def require_runnable(setup: WorkerSetup, directory: Path, *, overwrite: bool = False) -> None:
     """Makes policy and world and compares with what the folder holds, without running or writing anything.
+
+    Args:
+        setup: What they are made from.
+        directory: The run's folder.
+        overwrite: Whether what the folder holds is moved aside, so that it need not be the same run.
 
     Raises:
         As `evaluate` does.
@@ -354,7 +401,7 @@ def require_runnable(setup: WorkerSetup, directory: Path) -> None:
     worker = Worker(setup)
     try:
         _require_runnable_worker(worker, setup.settings, _num_chains(setup.settings, all_chains))
-        if (directory / RUN_FILE).exists():
+        if (directory / RUN_FILE).exists() and not overwrite:
             description = describe(setup.settings, worker, all_chains, suite=None)
             continued(read_description(directory), description, partial(_digest_of_first, all_chains), directory)
     finally:

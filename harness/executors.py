@@ -15,6 +15,7 @@ from functools import cache
 from calvinbench.harness.diary import errored_record
 from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.jobs import ChainJob
+from calvinbench.harness.positions import Marker, Positions
 from calvinbench.harness.records import ChainRecord
 from calvinbench.harness.workers import Worker, WorkerSetup, one_torch_thread
 
@@ -25,14 +26,19 @@ class WorkerDiedError(RunFailedError):
     """A process died: killed, out of memory, or crashed in native code."""
 
 
-def run_in_process(worker: Worker, jobs: Sequence[ChainJob]) -> Iterator[ChainRecord]:
+def run_in_process(
+    worker: Worker, jobs: Sequence[ChainJob], positions: Positions | None = None
+) -> Iterator[ChainRecord]:
     """Runs chains one after another in this process, which native code that crashes ends."""
+    marker = None if positions is None else Marker(positions, 0)
     with one_torch_thread():
         for job in jobs:
-            yield worker.run(job)
+            yield worker.run(job, marker)
 
 
-def run_in_processes(setup: WorkerSetup, jobs: Sequence[ChainJob], num_worlds: int) -> Iterator[ChainRecord]:
+def run_in_processes(
+    setup: WorkerSetup, jobs: Sequence[ChainJob], num_worlds: int, positions: Positions | None = None
+) -> Iterator[ChainRecord]:
     """Runs chains in processes, each with its own world and copy of the policy; records come as chains end.
 
     When a process dies, every chain then under way is suspect. Each is tried once more, alone in a fresh process, so
@@ -42,6 +48,7 @@ def run_in_processes(setup: WorkerSetup, jobs: Sequence[ChainJob], num_worlds: i
         setup: What each worker is made from.
         jobs: The chains.
         num_worlds: Number of processes.
+        positions: Where it is noted how far chains are, with a place for each process; None for nowhere.
 
     Raises:
         WorkerDiedError: No process lives long enough to make a policy and a world.
@@ -49,26 +56,33 @@ def run_in_processes(setup: WorkerSetup, jobs: Sequence[ChainJob], num_worlds: i
     waiting = deque(jobs)
     while waiting:
         suspects: list[ChainJob] = []
-        yield from _run_until_broken(setup, waiting, num_worlds, suspects)
+        yield from _run_until_broken(setup, waiting, num_worlds, suspects, positions)
         for job in suspects:
             _logger.warning("a worker died; chain %d is tried once more, alone.", job.number)
-            yield _run_alone(setup, job)
+            yield _run_alone(setup, job, positions)
 
 
 def _run_until_broken(
-    setup: WorkerSetup, waiting: deque[ChainJob], num_worlds: int, suspects: list[ChainJob]
+    setup: WorkerSetup,
+    waiting: deque[ChainJob],
+    num_worlds: int,
+    suspects: list[ChainJob],
+    positions: Positions | None,
 ) -> Iterator[ChainRecord]:
     """Runs what waits until nothing is left or a process died; the chains then under way go to `suspects`."""
-    with process_pool(min(num_worlds, len(waiting))) as pool:
+    num_worlds = min(num_worlds, len(waiting))
+    with process_pool(num_worlds, positions) as pool:
         ready = pool.submit(_make_worker, setup)
         running: dict[Future[ChainRecord], ChainJob] = {}
+        places: dict[Future[ChainRecord], int] = {}
+        free = deque(range(num_worlds))
         while (waiting or running) and not suspects:
             while waiting and len(running) < num_worlds:
                 try:
-                    running[pool.submit(_run_job, setup, waiting[0])] = waiting[0]
+                    future = pool.submit(_run_job, setup, waiting[0], free[0])
                 except BrokenProcessPool:
                     break
-                waiting.popleft()
+                running[future], places[future] = waiting.popleft(), free.popleft()
             if not running:
                 return
             done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -80,17 +94,20 @@ def _run_until_broken(
                     )
                 done = set(running)
             for future in done:
-                job = running.pop(future)
+                job, place = running.pop(future), places.pop(future)
+                free.append(place)
+                if positions is not None:
+                    positions.end(place)
                 if isinstance(future.exception(), BrokenProcessPool):
                     suspects.append(job)
                 else:
                     yield future.result()
 
 
-def _run_alone(setup: WorkerSetup, job: ChainJob) -> ChainRecord:
-    with process_pool(1) as pool:
+def _run_alone(setup: WorkerSetup, job: ChainJob, positions: Positions | None) -> ChainRecord:
+    with process_pool(1, positions) as pool:
         try:
-            return pool.submit(_run_job, setup, job).result()
+            return pool.submit(_run_job, setup, job, 0).result()
         except BrokenProcessPool:
             message = (
                 "the process that ran this chain died twice, the second time with nothing beside it. "
@@ -100,10 +117,17 @@ def _run_alone(setup: WorkerSetup, job: ChainJob) -> ChainRecord:
 
 
 @contextmanager
-def process_pool(num_processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Spawned processes that end with the block; at once if it is left by an exception."""
+def process_pool(num_processes: int, positions: Positions | None = None) -> Iterator[ProcessPoolExecutor]:
+    """Spawned processes that end with the block; at once if it is left by an exception.
+
+    Args:
+        num_processes: How many.
+        positions: What `_run_job` notes how far a chain is in; None for nothing.
+    """
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(num_processes, multiprocessing.get_context("spawn"), initializer=start_process)
+    pool = ProcessPoolExecutor(
+        num_processes, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(positions,)
+    )
     try:
         yield pool
     except BaseException:
@@ -112,6 +136,16 @@ def process_pool(num_processes: int) -> Iterator[ProcessPoolExecutor]:
             process.terminate()
         raise
     pool.shutdown()
+
+
+def _start_worker(positions: Positions | None) -> None:
+    """In a new process: memory that is shared can be handed over only now."""
+    start_process()
+    _POSITIONS[:] = [] if positions is None else [positions]
+
+
+_POSITIONS: list[Positions] = []
+"""What this worker's process notes its chains' steps in, if anything."""
 
 
 def start_process() -> None:
@@ -133,10 +167,11 @@ def _make_worker(setup: WorkerSetup) -> None:
     _worker(setup).world  # noqa: B018
 
 
-def _run_job(setup: WorkerSetup, job: ChainJob) -> ChainRecord:
+def _run_job(setup: WorkerSetup, job: ChainJob, place: int) -> ChainRecord:
     worker = _worker(setup)
+    marker = Marker(_POSITIONS[0], place) if _POSITIONS else None
     with one_torch_thread():
-        return worker.run(job)
+        return worker.run(job, marker)
 
 
 @cache

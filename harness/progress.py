@@ -1,16 +1,19 @@
 """How an evaluation is going, on a terminal or in a log."""
 
 import logging
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
+from rich.text import Text
 
 from calvinbench.envs.task_chains import single_task_chains
+from calvinbench.harness import clock
 from calvinbench.harness.description import RunDescription
+from calvinbench.harness.positions import ChainPosition, Positions, listed
 from calvinbench.harness.progress_table import ProgressRow, Total, progress_table
 from calvinbench.harness.records import ChainRecord
 from calvinbench.harness.running_count import RunningCount, in_words
@@ -20,6 +23,10 @@ from calvinbench.harness.suite import RunSettings, Suite
 _LOG_SHARE = 10
 """Without a terminal, a line each time that so many percent more are done."""
 _REFRESHES_PER_SECOND = 2
+_MAX_UNDER_WAY = 4
+"""Lines below the table for chains under way."""
+QUIET_SECONDS, LATER_QUIET_SECONDS = 60.0, 600.0
+"""Without a terminal, how long nothing is said at most: before the first chain of a run ended, and after."""
 _logger = logging.getLogger(__name__)
 
 
@@ -73,20 +80,50 @@ class LiveProgress:
         self._rows = [ProgressRow(run.name(run.policy), run.num_chains) for run in self._planned]
         self._num_begun = 0
         self._is_over = False
+        self._positions: Positions | None = None
         self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=_REFRESHES_PER_SECOND)
         self._label = ""
         self._logged_share = 0
+        self._logged_at = self._began_at = clock.seconds()
+        self._ended = threading.Event()
 
     def __enter__(self) -> "LiveProgress":
         if self._console.is_terminal:
             self._live.start()
+        else:
+            threading.Thread(target=self._speak_now_and_then, daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_over = True
+        self._ended.set()
         self._live.stop()
+
+    def _speak_now_and_then(self) -> None:
+        """In a thread: a slow policy is no silent one."""
+        while not self._ended.wait(1.0):
+            self.speak_if_quiet()
+
+    def speak_if_quiet(self) -> None:
+        """Without a terminal: says how far the chains under way are, if nothing was said for long."""
+        row = self._rows[self._num_begun - 1] if self._num_begun else None
+        if row is None or row.count is None or row.is_over or not row.count.num_missing:
+            return
+        quiet = LATER_QUIET_SECONDS if row.count.num_of_session else QUIET_SECONDS
+        if clock.seconds() - self._logged_at < quiet:
+            return
+        lines = listed(self._under_way(), _MAX_UNDER_WAY) or ["no step taken yet"]
+        done = f"{row.count.num_finished}/{row.count.num_planned} chains"
+        self._log(f"{done} after {in_words(clock.seconds() - self._began_at)}; {'; '.join(lines)}")
+
+    def positions_known(self, positions: Positions) -> None:
+        """Of the run that begins next."""
+        self._positions = positions
+
+    def _under_way(self) -> tuple[ChainPosition, ...]:
+        return () if self._positions is None or self._is_over else self._positions.under_way()
 
     def run_began(self, description: RunDescription, finished: Sequence[ChainRecord]) -> None:
         """The run's row begins to count."""
@@ -96,8 +133,9 @@ class LiveProgress:
         row = self._rows[self._num_begun]
         if self._num_begun < len(self._planned):
             row.label = self._planned[self._num_begun].name(description.name)
-        row.count = RunningCount(row.num_planned, finished)
+        row.count = RunningCount(row.num_planned, finished, self._positions)
         self._num_begun += 1
+        self._began_at = clock.seconds()
         self._logged_share = self._share(row.count)
         if not row.count.num_missing:
             self._log(f"all {row.num_planned} chains are there already")
@@ -119,9 +157,12 @@ class LiveProgress:
     def run_ended(self) -> None:
         """Leaves the row as it is."""
         self._rows[self._num_begun - 1].is_over = True
+        self._positions = None
 
-    def _table(self) -> Table:
-        return progress_table(self._rows, self._console.width, None if self._is_over else self._console.height)
+    def _table(self) -> RenderableType:
+        under_way = [Text(f"  {line}", style="dim") for line in listed(self._under_way(), _MAX_UNDER_WAY)]
+        height = None if self._is_over else self._console.height - len(under_way)
+        return Group(progress_table(self._rows, self._console.width, height), *under_way)
 
     @staticmethod
     def _share(count: RunningCount) -> int:
@@ -129,10 +170,14 @@ class LiveProgress:
 
     def _suite_left(self) -> str:
         """The time left for all runs, where others will follow."""
-        left = Total(self._rows).seconds_left
-        return "" if self._num_begun == len(self._rows) or left is None else f", all runs {in_words(left)}"
+        total = Total(self._rows)
+        left = total.seconds_left
+        if self._num_begun == len(self._rows) or left is None:
+            return ""
+        return f", all runs {'about ' if total.is_rough else ''}{in_words(left)}"
 
     def _log(self, words: str) -> None:
+        self._logged_at = clock.seconds()
         if not self._console.is_terminal:
             place = f"run {self._num_begun} of {len(self._rows)}, " if len(self._rows) > 1 else ""
             _logger.info("%s%s: %s", place, self._label, words)

@@ -10,7 +10,7 @@ from calvinbench.harness.records import NUM_SUBTASKS
 from calvinbench.harness.running_count import RunningCount, in_words, speed_in_words, time_left
 
 _COLUMNS = (("Chains", 9), *((str(k), 3) for k in range(1, NUM_SUBTASKS + 1)), ("Avg.", 4), ("Err.", 4), ("Ch./h", 5))
-_WIDTHS = dict((*_COLUMNS, ("Left", 8)))
+_WIDTHS = dict((*_COLUMNS, ("Left", 9)))
 """Heading and width of what stands behind the label, of numbers as large as they get."""
 _LEAST_LABEL_WIDTH = 12
 _NUM_OTHER_LINES = 4
@@ -50,13 +50,19 @@ class Total:
         self.num_planned = sum(row.num_planned for row in rows)
         self.num_finished = sum(count.num_finished for count in counts)
         self.num_errored = sum(count.num_errored for count in counts)
-        num_of_session = sum(count.num_of_session for count in counts)
-        seconds = sum(count.session_seconds for count in counts)
-        self._seconds_per_chain = seconds / num_of_session if num_of_session else None
+        timed = [count for count in counts if count.seconds_per_chain is not None]
+        num_timed = sum(count.num_of_session for count in timed)
+        seconds = sum((count.seconds_per_chain or 0.0) * count.num_of_session for count in timed)
+        self._seconds_per_chain = seconds / num_timed if num_timed else None
+
+    @property
+    def is_rough(self) -> bool:
+        """Whether the time left is a guess: so it is for runs that have not begun, whose policies may be slower."""
+        return any(row.num_missing > 0 and (row.count is None or row.count.is_rough) for row in self._rows)
 
     @property
     def chains_per_hour(self) -> float:
-        """Speed of this session over all runs; 0 before its first chain ended."""
+        """Speed of this session over all runs; 0 where none is known yet."""
         return 3600 / self._seconds_per_chain if self._seconds_per_chain else 0.0
 
     @property
@@ -110,8 +116,8 @@ def _cells(row: ProgressRow) -> list[str]:
         return [f"0/{row.num_planned}"]
     rates = [f"{100 * rate:.0f}" for rate in count.rates] or [""] * NUM_SUBTASKS
     average = "" if count.average_length is None else f"{count.average_length:.2f}"
-    speed = speed_in_words(count.chains_per_hour) if count.num_of_session else ""
-    left = "" if count.seconds_left is None else in_words(count.seconds_left)
+    speed = speed_in_words(count.chains_per_hour) if count.chains_per_hour else ""
+    left = "" if count.seconds_left is None else _about(count.seconds_left, count.is_rough)
     if row.is_over:
         left = "stopped" if count.num_missing else "done"
     return [f"{count.num_finished}/{row.num_planned}", *rates, average, _errors(count.num_errored), speed, left]
@@ -120,10 +126,15 @@ def _cells(row: ProgressRow) -> list[str]:
 def _total_cells(rows: Sequence[ProgressRow]) -> list[str]:
     total = Total(rows)
     speed = speed_in_words(total.chains_per_hour) if total.chains_per_hour else ""
-    left = "" if total.seconds_left is None else in_words(total.seconds_left)
+    left = "" if total.seconds_left is None else _about(total.seconds_left, total.is_rough)
     rates = [""] * (NUM_SUBTASKS + 1)
     name = f"{total.num_over} of {len(rows)} runs"
     return [name, f"{total.num_finished}/{total.num_planned}", *rates, _errors(total.num_errored), speed, left]
+
+
+def _about(seconds: float, is_rough: bool) -> str:
+    """A duration; `~` stands before a guess."""
+    return f"~{in_words(seconds)}" if is_rough else in_words(seconds)
 
 
 def _errors(count: int) -> str:

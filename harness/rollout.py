@@ -15,6 +15,7 @@ from calvinbench.envs.world_info import privileged_state
 from calvinbench.harness import clock
 from calvinbench.harness.diary import Diary
 from calvinbench.harness.jobs import ChainJob
+from calvinbench.harness.positions import Marker
 from calvinbench.harness.records import ChainRecord
 from calvinbench.harness.time_limit import StepLimit
 from calvinbench.policies.policy import Decision, Policy, PolicyTraits, State
@@ -36,6 +37,7 @@ def run_chain(
     job: ChainJob,
     limit: StepLimit = StepLimit(),  # noqa: B008  frozen
     close_env: Callable[[], None] | None = None,
+    marker: Marker | None = None,
 ) -> ChainRecord:
     """Runs one chain to its end and says how it went.
 
@@ -50,8 +52,9 @@ def run_chain(
         limit: How long the policy, and the world, may take for a step.
         close_env: Closes a world that raised, so that `open_env` makes another; None where the chain is not to be tried
             again.
+        marker: Where it is noted how far the chain is; None for nowhere.
     """
-    diary = Diary(job)
+    diary = Diary(job, marker=marker)
     try:
         with limit.over_steps():
             _play(open_env, policy, job, diary, limit)
@@ -60,7 +63,7 @@ def run_chain(
         if close_env is not None:
             _logger.warning("the world raised an error, chain %d is tried once more: %s", job.number, diary.error)
             close_env()
-            return run_chain(open_env, policy, job, limit)
+            return run_chain(open_env, policy, job, limit, marker=marker)
         _logger.warning("chain %d errored: %s", job.number, diary.error)
     except (Exception, SystemExit) as error:  # noqa: BLE001  a chain in which anything raised is a record, not the end of the run
         diary.note_error(error)

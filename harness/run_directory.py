@@ -8,6 +8,7 @@ import errno
 import fcntl
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,6 +28,7 @@ REPLACED_FILE = "replaced.jsonl"
 LOCK_FILE = ".lock"
 SHARDS_FOLDER = "shards"
 """In a run's folder: its parts, each a run's folder of its own; see `shards`."""
+_PROBE_BYTES = 1 << 16
 _APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 
@@ -104,6 +106,32 @@ def make_folder(path: Path) -> None:
     except OSError as error:
         raise OSError(
             error.errno, f"cannot make the folder '{path}': {error.strerror}. Choose another --out."
+        ) from error
+
+
+def require_writable(folder: Path) -> None:
+    """Refuses a folder in which nothing can be written, before anything slow is done for what goes into it.
+
+    A file of some KB is written and removed, there or in the folder above it that exists.
+
+    Raises:
+        OSError: Nothing can be written: a file is in the way, rights are missing, the disk is full or read-only.
+    """
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    try:
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"'{there}' is not a folder")
+        with tempfile.TemporaryFile(dir=there) as probe:
+            probe.write(bytes(_PROBE_BYTES))
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"cannot write to '{folder}': {error.strerror}. Free space, get the rights, or choose another folder with "
+            "--out.",
         ) from error
 
 
@@ -288,7 +316,7 @@ class RunWriter:
         elif (self._directory / CHAINS_FILE).exists() and read_chains(self._directory / CHAINS_FILE).records:
             raise RunMismatchError(
                 f"'{self._directory}' has finished chains but no {RUN_FILE} to say what they are of. "
-                "Choose another --out, or delete the folder."
+                f"{_remedies(self._directory)}"
             )
         stored = read_chains(self._directory / CHAINS_FILE)
         self._chains = os.open(self._directory / CHAINS_FILE, _APPENDING, 0o644)
@@ -305,6 +333,17 @@ class RunWriter:
             if descriptor is not None:
                 os.close(descriptor)
         self._chains = self._lock = None
+
+
+def _remedies(directory: Path) -> str:
+    """What to do about another run in a folder."""
+    run = directory.parents[1] if directory.parent.name == SHARDS_FOLDER else directory
+    names = (f"{run.name}-{number}" for number in range(2, 1000))
+    free = next(name for name in names if not run.with_name(name).exists())
+    return (
+        f"To keep both, add --name {free} (where one policy is run) or --out DIR, another folder. To begin anew, add "
+        f"--overwrite: the old run is moved to '{directory.name}.old-<time>'."
+    )
 
 
 def continued(
@@ -324,7 +363,7 @@ def continued(
         listed = "\n".join(f"  {difference}" for difference in unlike)
         raise RunMismatchError(
             f"'{directory}' holds another run than the one asked for:\n{listed}\n"
-            "Choose another folder with --out, or delete this one. (More chains than before would go on with it.)"
+            f"{_remedies(directory)} (More chains than before would go on with it.)"
         )
     return replace(
         old,

@@ -1,32 +1,66 @@
 """What is known of a run while it goes on: success so far, speed, and the time that is left."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from calvinbench.harness import clock
+from calvinbench.harness.positions import Positions
 from calvinbench.harness.records import ERRORED, NUM_SUBTASKS, ChainRecord
+
+_LEAST_CHAINS = 5
+"""With fewer, the time left is called a guess."""
+
+
+class _Mark(NamedTuple):
+    """The end of a chain.
+
+    Attributes:
+        seconds: When.
+        num_chains: Chains that the session had done then, parts of those under way included.
+    """
+
+    seconds: float
+    num_chains: float
 
 
 class RunningCount:
     """Success rates, average length, speed and time left of a run so far."""
 
-    def __init__(self, num_planned: int, finished: Sequence[ChainRecord]) -> None:
+    def __init__(self, num_planned: int, finished: Sequence[ChainRecord], positions: Positions | None = None) -> None:
         """Begins with the chains that were finished before.
 
         Args:
             num_planned: Chains of the whole run.
             finished: What earlier sessions finished of it.
+            positions: Tells how many worlds there are, and how long their chains are under way; None for one world.
         """
         self.num_planned = num_planned
+        self._positions = positions
+        self._num_worlds = 1 if positions is None else positions.num_worlds
         self._completed = [record.completed for record in finished]
         self.num_errored = sum(record.outcome == ERRORED for record in finished)
         self._num_before = len(finished)
         self._began = self._last_end = clock.seconds()
+        self._chain_seconds = 0.0
+        self._marks: list[_Mark] = []
 
     def add(self, record: ChainRecord) -> None:
         """Counts one more chain, which ended now."""
         self._completed.append(record.completed)
         self.num_errored += record.outcome == ERRORED
         self._last_end = clock.seconds()
+        self._chain_seconds += sum(subtask.seconds for subtask in record.subtasks)
+        under_way = () if self._positions is None else self._positions.under_way()
+        if not self._marks and self._positions is not None:  # what went before the first chain comes but once
+            first = max((position.seconds for position in under_way), default=0.0)
+            self._began = max(self._began, self._last_end - max(first, self._chain_seconds))
+        parts = self._parts([position.seconds for position in under_way])
+        self._marks.append(_Mark(self._last_end, self.num_of_session + parts))
+
+    def _parts(self, seconds: Sequence[float]) -> float:
+        """How many chains those under way are worth: each its time, in chains of the length that ended so far."""
+        length = self._chain_seconds / self.num_of_session
+        return sum((min(each / length, 1.0) for each in seconds), start=0.0) if length > 0 else 0.0
 
     @property
     def num_finished(self) -> int:
@@ -61,17 +95,32 @@ class RunningCount:
 
     @property
     def seconds_per_chain(self) -> float | None:
-        """Of this session, with all its worlds; None before its first chain ended."""
-        return self.session_seconds / self.num_of_session if self.num_of_session else None
+        """Of this session, with all its worlds; None before half of the worlds ended a chain.
+
+        The work of chains that are under way counts. Once each world has ended two, what came before all had ended
+        their first one counts no more: first steps compile kernels and read weights.
+        """
+        count, first = self.num_of_session, self._num_worlds
+        if count == 0 or 2 * count < self._num_worlds:
+            return None
+        last = self._marks[-1]
+        if count <= 2 * first:
+            return (last.seconds - self._began) / last.num_chains
+        return (last.seconds - self._marks[first - 1].seconds) / (last.num_chains - self._marks[first - 1].num_chains)
+
+    @property
+    def is_rough(self) -> bool:
+        """Whether so few chains ended that the time left is a guess."""
+        return self.num_missing > 0 and self.num_of_session < max(_LEAST_CHAINS, 2 * self._num_worlds)
 
     @property
     def seconds_left(self) -> float | None:
-        """Until the run is complete, at this session's speed; None before its first chain ended."""
+        """Until the run is complete, at this session's speed; None where that is not known yet."""
         return time_left(self.num_missing, self.seconds_per_chain, clock.seconds() - self._last_end)
 
     @property
     def chains_per_hour(self) -> float:
-        """Speed of this session; 0 before its first chain ended."""
+        """Speed of this session; 0 where it is not known yet."""
         return 3600 / self.seconds_per_chain if self.seconds_per_chain else 0.0
 
     def __str__(self) -> str:
@@ -79,9 +128,11 @@ class RunningCount:
             return "no chain finished yet"
         rates = " ".join(f"{100 * rate:.0f}" for rate in self.rates)
         errors = f", {self.num_errored} errored" if self.num_errored else ""
-        left = "" if not self.num_missing or self.seconds_left is None else f", {in_words(self.seconds_left)} left"
-        speed = f"{speed_in_words(self.chains_per_hour)} chains/h"
-        return f"{rates} % at 1-5, average {self.average_length:.2f}{errors}, {speed}{left}"
+        about = "about " if self.is_rough else ""
+        known = self.num_missing > 0 and self.seconds_left is not None
+        left = f", {about}{in_words(self.seconds_left or 0.0)} left" if known else ""
+        speed = f", {speed_in_words(self.chains_per_hour)} chains/h" if self.chains_per_hour else ""
+        return f"{rates} % at 1-5, average {self.average_length:.2f}{errors}{speed}{left}"
 
 
 def time_left(num_missing: int, seconds_per_chain: float | None, seconds_since: float) -> float | None:

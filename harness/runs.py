@@ -10,6 +10,7 @@ import pandas as pd
 from jaxtyping import Int64
 
 from calvinbench.harness.description import RunDescription
+from calvinbench.harness.old_runs import is_moved_aside
 from calvinbench.harness.records import ERRORED, ChainRecord
 from calvinbench.harness.run_directory import CHAINS_FILE, RUN_FILE, SHARDS_FOLDER, read_chains, read_description
 
@@ -100,9 +101,13 @@ def find_runs(*paths: str | Path) -> tuple[Run, ...]:
 
 
 def _run_files(folder: Path, depth: str) -> list[Path]:
-    """The files that describe runs so deep in a folder, shards of those that were never merged among them."""
+    """The files that describe runs so deep in a folder, shards of those that were never merged among them.
+
+    Runs that were moved aside are not among them; such a run's own folder may be given.
+    """
     found = {*folder.glob(f"{depth}{RUN_FILE}"), *folder.glob(f"{depth}{SHARDS_FOLDER}/*/{RUN_FILE}")}
-    return sorted(file for file in found if not _is_merged_shard(file, folder))
+    current = (file for file in found if not is_moved_aside(file.relative_to(folder).parent))
+    return sorted(file for file in current if not _is_merged_shard(file, folder))
 
 
 def _is_merged_shard(file: Path, folder: Path) -> bool:

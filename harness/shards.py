@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from calvinbench.harness.description import RunDescription, differences
+from calvinbench.harness.old_runs import is_moved_aside
 from calvinbench.harness.records import ERRORED, ChainRecord
 from calvinbench.harness.run_directory import (
     CHAINS_FILE,
@@ -84,7 +85,9 @@ def merge(*folders: str | Path) -> tuple[Merged, ...]:
     """
     found: dict[Path, None] = {}
     for folder in map(Path, folders):
-        runs = sorted({file.parent.parent.parent for file in folder.glob(f"**/{SHARDS_FOLDER}/*/{RUN_FILE}")})
+        files = folder.glob(f"**/{SHARDS_FOLDER}/*/{RUN_FILE}")
+        current = (file for file in files if not is_moved_aside(file.relative_to(folder).parent))
+        runs = sorted({file.parent.parent.parent for file in current})
         if not runs:
             raise ValueError(f"expected a folder with shards of runs (run --shard i/n), found none below '{folder}'.")
         found |= dict.fromkeys(runs)
@@ -92,7 +95,8 @@ def merge(*folders: str | Path) -> tuple[Merged, ...]:
 
 
 def _merge(folder: Path) -> Merged:
-    parts = [load_run(file.parent) for file in sorted((folder / SHARDS_FOLDER).glob(f"*/{RUN_FILE}"))]
+    files = sorted((folder / SHARDS_FOLDER).glob(f"*/{RUN_FILE}"))
+    parts = [load_run(file.parent) for file in files if not is_moved_aside(Path(file.parent.name))]
     whole = [load_run(folder)] if (folder / RUN_FILE).exists() else []
     with locked_folder(folder):
         description = _common(folder, whole, parts)

@@ -15,6 +15,9 @@ from calvinbench.envs.simulation import REPRODUCIBLE
 from calvinbench.harness.declared_policy import DeclaredPolicy, read_policies, require_declared
 from calvinbench.policies.policy import Memory
 
+STUDY_FOLDER = "docs/study"
+"""In the repository: suites of checkpoints that must be trained first, which therefore do not ship."""
+STUDY_SUITES = ("ablations", "backbones", "history", "seeds")
 DEFAULT_OUT = Path("runs")
 LOCAL, RAY = "local", "ray"
 EXECUTORS = (LOCAL, RAY)
@@ -78,7 +81,12 @@ class RunSettings:
         _require_amount("step_timeout", self.step_timeout)
         for name in ("policy", "scene", "simulation", "instructions"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
-                raise ValueError(f"expected {name} to be a name, got {getattr(self, name)!r}.")
+                hint = (
+                    " A policy is named by its spec; python:my_module:make_policy calls make_policy() of my_module.py."
+                    if name == "policy"
+                    else ""
+                )
+                raise ValueError(f"expected {name} to be a name, got {getattr(self, name)!r}.{hint}")
         if self.renderer is not None and (not isinstance(self.renderer, str) or not self.renderer):
             raise ValueError(f"expected renderer to be a name, got {self.renderer!r}.")
         require_declared(self.train, self.training_seed, self.training_recipe, self.variant)
@@ -143,6 +151,9 @@ class Suite:
         cpus_per_replica: Processors that a replica of the policy takes, with its worlds.
         gpus_per_replica: GPUs that it takes.
         shard: Part `i/n` of the chains that is run, in a folder of its own; None for all.
+        fail_fast: Whether the first chain that errors stops all runs.
+        run_name: Name of the run's folder, where there is one policy; None for its spec. Not in files: there it is a
+            flag alone, `--name`.
         out: Parent folder of the runs' folders.
     """
 
@@ -172,10 +183,15 @@ class Suite:
     cpus_per_replica: float | None = None
     gpus_per_replica: float | None = None
     shard: str | None = None
+    fail_fast: bool = False
+    run_name: str | None = None
     out: Path = DEFAULT_OUT
 
     def __post_init__(self) -> None:
         _require_whole_number("worlds", self.worlds)
+        if not isinstance(self.fail_fast, bool):
+            raise ValueError(f"expected fail_fast to be true or false, got {self.fail_fast!r}.")
+        self._require_run_name()
         if self.tasks == (ALL_TASKS,):
             from calvinbench.envs.tasks import TASKS  # heavy; the command line must answer soon
 
@@ -197,6 +213,22 @@ class Suite:
                     f"would both write to '{folder.name}'. Run them separately, each with its own --out."
                 )
             folders[folder] = run.policy
+
+    def _require_run_name(self) -> None:
+        """Refuses a name that cannot be a folder's, or that several policies would share."""
+        if self.run_name is None:
+            return
+        if self.run_name != _slug(self.run_name) or not self.run_name:
+            raise ValueError(
+                "expected --name to be the name of a folder, of letters, digits and . _ - (no . or - at its ends), "
+                f"got '{self.run_name}'."
+            )
+        num_policies = len({spec for policy in self.policy for spec in self._with_memory_spans(policy)})
+        if num_policies != 1:
+            raise ValueError(
+                f"expected one policy beside --name '{self.run_name}', which names one run's folder, got "
+                f"{num_policies}. Use --out DIR, or run each policy by itself."
+            )
 
     @property
     def varied(self) -> tuple[str, ...]:
@@ -279,7 +311,7 @@ class Suite:
                 parent = parent / f"{name}-{_slug(str(getattr(run, name)))}"
         varied = [name for name in ("memory_reset", "seed") if len(self.values(name)) > 1]
         told = [f"{name.replace('_', '-')}-{getattr(run, name)}" for name in varied]
-        return parent / "--".join([run.slug, *told])
+        return parent / "--".join([self.run_name or run.slug, *told])
 
 
 _LOWEST = {"chains": 1, "max_steps": 1, "seed": 0, "batch_size": 1, "worlds": 1}
@@ -331,6 +363,13 @@ def load_suite(name_or_path: str) -> Suite:
         except UnicodeDecodeError as error:
             raise ValueError(f"expected YAML in UTF-8 in suite '{path}', got other bytes: {error}.") from error
         return parse_suite(path.stem, text, str(path))
+    if name_or_path in STUDY_SUITES:
+        raise UnknownNameError(
+            f"The suite '{name_or_path}' does not ship, because it runs checkpoints that must be trained first. It is "
+            f"the file {STUDY_FOLDER}/{name_or_path}.yaml in calvinbench's repository; docs/backbones.sh there trains "
+            "what it runs. "
+            f"Suites that ship: {', '.join(shipped_suites())}."
+        )
     name = require_name(name_or_path, shipped_suites(), "suite")
     return parse_suite(name, files("calvinbench.harness.suites").joinpath(f"{name}.yaml").read_text("utf-8"), name)
 
@@ -356,7 +395,8 @@ def parse_suite(name: str, text: str, origin: str) -> Suite:
 
     Args:
         name: The suite's name.
-        text: A mapping with the fields of `Suite` but `name` and `declared`; for `policy`, see `read_policies`.
+        text: A mapping with the fields of `Suite` but `name`, `declared` and `run_name`; for `policy`, see
+            `read_policies`.
         origin: Where the text is from, for messages.
 
     Raises:
@@ -371,7 +411,7 @@ def parse_suite(name: str, text: str, origin: str) -> Suite:
         raise ValueError(f"expected YAML in suite '{origin}', got: {error}") from error
     if not isinstance(values, Mapping):
         raise ValueError(f"expected a mapping of settings in suite '{origin}', got {type(values).__name__}.")
-    known = [field.name for field in fields(Suite) if field.name not in ("name", "declared")]
+    known = [field.name for field in fields(Suite) if field.name not in ("name", "declared", "run_name")]
     for key in values:
         require_name(str(key), known, f"key of suite '{origin}':")
     settings = dict(values)

@@ -57,6 +57,10 @@ class VideoSettings:
         if self.which not in (ALL, FAILURES) and not (self.which.isascii() and self.which.isdigit()):
             raise VideoError(f"expected videos to be all, failures or a number of chains, got '{self.which}'.")
 
+    def path(self, number: int) -> Path:
+        """Where the video of a chain goes."""
+        return self.folder / f"chain_{number:04d}.mp4"
+
     def films(self, number: int) -> bool:
         """Whether a chain is filmed."""
         return self.which in (ALL, FAILURES) or number < int(self.which)
@@ -115,7 +119,7 @@ class FilmedChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[s
         chain = (options or {}).get("chain")
         self._num_subtasks = len(chain.subtasks) if isinstance(chain, Chain) else CHAIN_LENGTH
         if self._settings.films(number):
-            self._film = film = _Film(self._settings.folder / f"chain_{number:04d}.mp4", number, self._num_subtasks)
+            self._film = film = _Film(self._settings.path(number), number, self._num_subtasks)
             with self._dropped_if_it_fails():
                 film.begin()
                 film.add(observation, info)

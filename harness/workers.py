@@ -16,6 +16,7 @@ from calvinbench.envs.observation import CAMERA_SIZES
 from calvinbench.envs.simulation import UPSTREAM
 from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.jobs import ChainJob
+from calvinbench.harness.positions import Marker
 from calvinbench.harness.records import ERRORED, ChainRecord
 from calvinbench.harness.rollout import run_chain
 from calvinbench.harness.suite import RunSettings
@@ -199,9 +200,9 @@ class Worker:
             self._world = self._setup.make_world(self._setup.settings, traits_of_world(self._setup, self.policy.traits))
         return self._world
 
-    def run(self, job: ChainJob) -> ChainRecord:
+    def run(self, job: ChainJob, marker: Marker | None = None) -> ChainRecord:
         """Runs a chain. After an error the world is made anew, for it may be broken."""
-        record = run_chain(self._chain_env, self.policy, job, self.limit, self.close)
+        record = run_chain(self._chain_env, self.policy, job, self.limit, self.close, marker)
         if record.outcome == ERRORED:
             self.close()
         return record

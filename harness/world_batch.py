@@ -4,6 +4,7 @@ import logging
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from calvinbench.harness import clock
 from calvinbench.harness.diary import Diary, ErrorText
 from calvinbench.harness.executors import WorkerDiedError
 from calvinbench.harness.jobs import ChainJob
+from calvinbench.harness.positions import Marker, Positions
 from calvinbench.harness.records import ChainRecord
 from calvinbench.harness.time_limit import StepLimit
 from calvinbench.harness.workers import WorkerSetup
@@ -82,6 +84,8 @@ class WorldBatch:
         num_worlds: int,
         queue: deque[Attempt],
         limit: StepLimit,
+        positions: Positions | None = None,
+        first_place: int = 0,
     ) -> None:
         """Starts the worlds.
 
@@ -93,6 +97,8 @@ class WorldBatch:
             num_worlds: Rows that have a world, the first ones.
             queue: Chains that wait, shared with other batches.
             limit: How long the policy may take for a step in this process; worlds' processes see to their own.
+            positions: Where it is noted how far chains are; None for nowhere.
+            first_place: The place there of the batch's first world.
         """
         self._policy, self._queue, self._batch_size = policy, queue, batch_size
         self._alone: deque[Attempt] = deque()
@@ -104,13 +110,16 @@ class WorldBatch:
         self._forget = np.zeros(batch_size, dtype=bool)
         self._has_heard = False
         self._limit = limit
+        self._positions, self._first_place = positions, first_place
 
     def __enter__(self) -> "WorldBatch":
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for slot in self._slots:
-            slot.world.close()
+            slot.world.close(at_once=kind is not None)
 
     @property
     def stepping(self) -> list[Slot]:
@@ -136,7 +145,8 @@ class WorldBatch:
                 self._begin(slot, self._queue.popleft())
 
     def _begin(self, slot: Slot, attempt: Attempt) -> None:
-        slot.running = _Running(attempt, Diary(attempt.job))
+        marker = None if self._positions is None else Marker(self._positions, self._first_place + slot.row)
+        slot.running = _Running(attempt, Diary(attempt.job, marker=marker))
         fresh = self._policy.initial_state(1, seeds=[attempt.job.seed])
         self._state = self._policy.put_state(self._state, np.arange(self._batch_size) == slot.row, fresh)
         self._forget[slot.row] = False
@@ -196,6 +206,7 @@ class WorldBatch:
                 return
             _logger.warning("the policy raised an error; chain %d is tried alone.", chain.attempt.job.number)
             self._alone.append(chain.attempt)
+            chain.diary.leave()
             self._slots[row].running = None
 
     def hear(self, slot: Slot) -> Iterator[ChainRecord]:
@@ -251,6 +262,7 @@ class WorldBatch:
         if chain.attempt.num_failures >= _MAX_TRIES:
             return False
         _logger.warning("a world %s; chain %d is tried once more.", what_happened, chain.attempt.job.number)
+        chain.diary.leave()
         slot.running = None
         self._queue.appendleft(chain.attempt)
         return True

@@ -139,8 +139,10 @@ class WorldProcess:
         self.close()
         self._start()
 
-    def close(self) -> None:
-        """Ends the process."""
+    def close(self, at_once: bool = False) -> None:
+        """Ends the process: when it has answered, or at once, in the middle of a step."""
+        if at_once:
+            self._process.kill()
         self._send(None)
         self._process.join(_PATIENCE_SECONDS)
         if self._process.is_alive():

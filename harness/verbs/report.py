@@ -55,5 +55,5 @@ class Report:
                 if part.title:
                     print(f"{part.title}\n")
                 tables.show(part.runs, None, part.published, part.comparison, part.intervals)
-            tell(f"Written: {', '.join(str(file) for file in report.files)}")
+            tell(f"Written: {report.directory} ({len(report.files)} files)")
         return DONE

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from calvinbench.harness.stopping import stopped_as_by_ctrl_c
 from calvinbench.harness.suite import Suite, load_suite, shipped_suites
 from calvinbench.harness.verbs.console import DONE, FAILED, print_json, run_as_json, standard_output_for_results, tell
 
@@ -90,13 +91,19 @@ class Run:
     """Parent of the runs' folders."""
     retry_errored: bool = False
     """Run chains that errored again, once the cause is mended; their old lines go to replaced.jsonl."""
+    fail_fast: bool = False
+    """Stop at the first chain that errors, with exit status 1; what ended before is kept."""
+    overwrite: bool = False
+    """Begin anew: a run that is in the folder already is moved aside, to NAME.old-TIME beside it."""
+    name: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: from the policy)")] = None
+    """Name of the run's folder, for a single policy."""
     json: bool = False
     """Print one JSON object instead of the table."""
 
     def execute(self) -> int:
         """Runs what is missing and prints the table."""
         suite = self._suite()
-        runs = evaluate(suite, self.retry_errored)
+        runs = evaluate(suite, self.retry_errored, self.overwrite)
         num_errored = sum(run.num_errored for run in runs)
         if self.json:
             print_json({"out": str(suite.parent), "runs": [run_as_json(run) for run in runs]})
@@ -134,6 +141,8 @@ class Run:
         flags: dict[str, Any] = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         folders = {"calvin_env": self.calvin_env, "calvin": self.calvin}
         flags |= {name: str(folder) for name, folder in folders.items() if folder is not None}
+        flags |= {"fail_fast": True} if self.fail_fast else {}
+        flags |= {"run_name": self.name} if self.name is not None else {}
         if self.suite is None:
             if not self.policy:
                 raise ValueError(
@@ -145,15 +154,21 @@ class Run:
         return replace(load_suite(self.suite), **flags)
 
 
-def evaluate(suite: Suite, retry_errored: bool = False) -> "tuple[FinishedRun, ...]":
+def evaluate(suite: Suite, retry_errored: bool = False, overwrite: bool = False) -> "tuple[FinishedRun, ...]":
     """Runs a suite with progress on standard error; names are looked at before anything heavy is imported."""
     from calvinbench.harness.evaluation import evaluate_suite
     from calvinbench.harness.progress import LiveProgress, planned_runs
+    from calvinbench.harness.run_directory import require_writable
     from calvinbench.harness.suite_checks import require_known_names
 
+    require_writable(suite.parent)
     require_known_names(suite)
-    with standard_output_for_results(), LiveProgress(planned=planned_runs(suite)) as progress:
-        return evaluate_suite(suite, [progress], isolated=True, retry_errored=retry_errored)
+    with (
+        stopped_as_by_ctrl_c(),
+        standard_output_for_results(),
+        LiveProgress(planned=planned_runs(suite)) as progress,
+    ):
+        return evaluate_suite(suite, [progress], isolated=True, retry_errored=retry_errored, overwrite=overwrite)
 
 
 def status(runs: "Sequence[FinishedRun]") -> int:
