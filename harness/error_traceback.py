@@ -10,7 +10,8 @@ from calvinbench.harness.records import ChainRecord
 _MAX_LINES = 40
 _HEADER = "Traceback (most recent call last):"
 _FILE = re.compile(r'  File "([^"]+)", line \d+')
-_OWN_PACKAGES = ("calvinbench.envs", "calvinbench.policies", "calvinbench.harness")
+_OWN_PACKAGES = ("calvinbench.envs", "calvinbench.policies", "calvinbench.harness", "jaxtyping")
+"""The last checks the shapes of our own functions where that is switched on, and has a frame around each then."""
 
 
 def first_error_in_words(record: ChainRecord, chains_file: Path) -> str | None:

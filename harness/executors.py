@@ -109,6 +109,8 @@ def _run_alone(setup: WorkerSetup, job: ChainJob, positions: Positions | None) -
         try:
             return pool.submit(_run_job, setup, job, 0).result()
         except BrokenProcessPool:
+            if positions is not None:
+                positions.end(0)
             message = (
                 "the process that ran this chain died twice, the second time with nothing beside it. "
                 "Look for a crash in native code, or for a lack of memory, in the system's log."

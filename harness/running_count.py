@@ -58,8 +58,12 @@ class RunningCount:
         self._marks.append(_Mark(self._last_end, self.num_of_session + parts))
 
     def _parts(self, seconds: Sequence[float]) -> float:
-        """How many chains those under way are worth: each its time, in chains of the length that ended so far."""
-        length = self._chain_seconds / self.num_of_session
+        """How many chains those under way are worth: each its time, in lengths of a chain.
+
+        A chain's length is the time of all, those under way too, over the number that ended: those that end first are
+        the short ones, and their mean alone would promise too much.
+        """
+        length = (self._chain_seconds + sum(seconds)) / self.num_of_session
         return sum((min(each / length, 1.0) for each in seconds), start=0.0) if length > 0 else 0.0
 
     @property

@@ -189,8 +189,6 @@ class Suite:
 
     def __post_init__(self) -> None:
         _require_whole_number("worlds", self.worlds)
-        if not isinstance(self.fail_fast, bool):
-            raise ValueError(f"expected fail_fast to be true or false, got {self.fail_fast!r}.")
         self._require_run_name()
         if self.tasks == (ALL_TASKS,):
             from calvinbench.envs.tasks import TASKS  # heavy; the command line must answer soon
@@ -329,10 +327,12 @@ def _require_amount(name: str, value: Any) -> None:
 
 
 def _check_numbers(settings: dict[str, Any]) -> None:
-    """Checks the numbers among a suite's keys; whole ones become such as settings have, where fractions are allowed."""
+    """Checks the numbers and switches among a suite's keys; whole ones become such as settings have, where fractions are allowed."""
     for key in _LOWEST.keys() & settings.keys():
         for value in settings[key] if isinstance(settings[key], tuple) else (settings[key],):
             _require_whole_number(key, value)
+    if not isinstance(settings.get("fail_fast", False), bool):
+        raise ValueError(f"expected fail_fast to be true or false, got {settings['fail_fast']!r}.")
     for name in ("step_timeout", "cpus_per_replica", "gpus_per_replica"):
         if name in settings:
             _require_amount(name, settings[name])

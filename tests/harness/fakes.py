@@ -301,6 +301,11 @@ def _wait_in_c():
     library.pthread_mutex_lock(mutex)
 
 
+def _pause_for_row(actions, row):
+    time.sleep(0.01)
+    return actions
+
+
 def _wait_for_row(actions, row):
     time.sleep(60)
     return actions
@@ -337,6 +342,7 @@ def make_scripted(spec: str, memory_reset: str | None):
         "crowded-raises": lambda: Crowded(trouble=_raise_for_row),
         "hangs": lambda: Hanging(_wait_in_python),
         "hangs-native": lambda: Hanging(_wait_in_c),
+        "crowded-slow": lambda: Crowded(trouble=_pause_for_row),
         "crowded-hangs": lambda: Crowded(trouble=_wait_for_row),
         "crowded-kills": lambda: Crowded(trouble=_exit_for_row),
         "crowded-nan": lambda: Crowded(trouble=_nan_in_row),
