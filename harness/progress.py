@@ -137,8 +137,8 @@ class LiveProgress:
         self._num_begun += 1
         self._began_at = clock.seconds()
         self._logged_share = self._share(row.count)
-        if not row.count.num_missing:
-            self._log(f"all {row.num_planned} chains are there already")
+        if not row.count.num_missing:  # on a terminal too: a row that is full at once may be a new run's
+            self._say(f"all {row.num_planned} chains are there already")
         elif finished:
             self._log(f"going on after {len(finished)} of {row.num_planned} chains")
         else:
@@ -179,5 +179,8 @@ class LiveProgress:
     def _log(self, words: str) -> None:
         self._logged_at = clock.seconds()
         if not self._console.is_terminal:
-            place = f"run {self._num_begun} of {len(self._rows)}, " if len(self._rows) > 1 else ""
-            _logger.info("%s%s: %s", place, self._label, words)
+            self._say(words)
+
+    def _say(self, words: str) -> None:
+        place = f"run {self._num_begun} of {len(self._rows)}, " if len(self._rows) > 1 else ""
+        _logger.info("%s%s: %s", place, self._label, words)

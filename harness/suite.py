@@ -327,7 +327,7 @@ def _require_amount(name: str, value: Any) -> None:
 
 
 def _check_numbers(settings: dict[str, Any]) -> None:
-    """Checks the numbers and switches among a suite's keys; whole ones become such as settings have, where fractions are allowed."""
+    """Checks the numbers and switches among a suite's keys; whole ones become fractions where settings have those."""
     for key in _LOWEST.keys() & settings.keys():
         for value in settings[key] if isinstance(settings[key], tuple) else (settings[key],):
             _require_whole_number(key, value)

@@ -73,7 +73,6 @@ class Watch:
         self._ended.set()
 
 
-
 @pytest.mark.parametrize(
     ("policy", "settings"),
     [
@@ -145,10 +144,12 @@ def test_without_a_terminal_a_line_comes_once_a_minute_while_no_chain_has_ended(
 def test_a_step_s_note_costs_next_to_nothing():
     positions = Positions(2)
     positions.begin(1, make_job(0, CHAINS[0], 0))
-    began = time.perf_counter()
-    for step in range(10_000):
+    took = []
+    for step in range(2_000):
+        began = time.perf_counter()
         positions.move(1, 1, step)
-    assert (time.perf_counter() - began) / 10_000 < 20e-6  # a step of the fastest world takes milliseconds
+        took.append(time.perf_counter() - began)
+    assert sorted(took)[len(took) // 2] < 50e-6  # a step of the fastest world takes milliseconds
 
 
 def estimates(run, at, num_worlds, durations, warm_up=0.0, first_extra=0.0):

@@ -16,10 +16,12 @@ from fakes import CHAINS, SOLVER_COMPLETES
 from ray.cluster_utils import Cluster
 
 from calvinbench.harness import cli, ray_execution
+from calvinbench.harness.errored_chains import FirstErrorError
 from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.evaluation import evaluate
 from calvinbench.harness.jobs import make_job
 from calvinbench.harness.ray_cluster import RayOptions, require_answer
+from calvinbench.harness.runs import load_run
 from calvinbench.harness.suite import Suite
 from calvinbench.harness.suite_checks import ray_options
 
@@ -61,6 +63,16 @@ def test_a_chain_that_kills_its_replica_costs_itself_alone(cluster, fake_setup, 
     assert [record.chain for record in run.records if record.outcome == "errored"] == [3, 5]
     assert [run.completed[chain] for chain in (0, 1, 2, 4)] == [5, 1, 3, 5]
     assert "was lost 3 times" in run.records[3].error
+
+
+def test_the_first_error_on_a_cluster_shows_its_traceback_and_fail_fast_stops_there(
+    cluster, fake_setup, tmp_path, caplog
+):
+    with pytest.raises(FirstErrorError, match="in chain 1: RuntimeError: the arm fell off"):
+        evaluate(fake_setup("raises"), tmp_path, chains=CHAINS, worlds=1, ray=RayOptions(), fail_fast=True)
+    (shown,) = (message for message in caplog.messages if message.startswith("The first error"))
+    assert 'fakes.py", line' in shown.splitlines()[2]
+    assert [record.chain for record in load_run(tmp_path).records] == [0, 1]
 
 
 def test_replicas_that_ask_for_gpus_share_those_of_the_node_that_has_one(cluster, fake_setup, tmp_path):
