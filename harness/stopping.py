@@ -1,5 +1,6 @@
 """Signals that end a command: all are taken as Ctrl-C is."""
 
+import gc
 import signal
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ def stopped_as_by_ctrl_c() -> Iterator[None]:
         signal.signal(number, signal.default_int_handler)
     try:
         yield
+    except KeyboardInterrupt:
+        gc.freeze()  # else torch's objects are looked through once more as Python ends: a second or more
+        raise
     finally:
         for number in taken:
             signal.signal(number, signal.SIG_DFL)

@@ -19,13 +19,12 @@ def run_script(folder, text):
 
 def readme_example():
     readme = (Path(__file__).parents[2] / "README.md").read_text()
-    return re.search(r"## From Python\n.*?\n((?:\n|    .*\n)+)", readme, re.DOTALL)[1].strip("\n")
+    return re.search(r"## From Python\n\n((?:\n|    .*\n)+)", readme)[1]
 
 
 def docstring_example():
     text = calvinbench.harness.__doc__
-    block = re.search(r"\n\n((?:    .*\n|\n)+)\n`RunSettings` takes", text)[1]
-    return block
+    return re.search(r"\n\n((?:    .*\n|\n)+)\n`RunSettings` takes", text)[1]
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_all_that_is_wrong_with_a_suite_is_said_at_once():
 
 
 def test_one_problem_is_said_as_it_is():
-    with pytest.raises(UnknownNameError, match="^Unknown scene 'embeded'. Did you mean 'embedded'"):
+    with pytest.raises(UnknownNameError, match=r"^Unknown scene 'embeded'\. Did you mean 'embedded'"):
         require_known_names(Suite(policy=("random",), scene="embeded"))
 
 
@@ -49,7 +50,7 @@ def test_what_lies_with_the_machine_alone_is_no_wrong_call():
     for words in ("no renderer", "no ray"):
         with problems.collected("random"):
             raise RunFailedError(words)
-    with pytest.raises(FailedProblemsError, match="2 problems.*\n  - random: no renderer\n  - random: no ray"):
+    with pytest.raises(FailedProblemsError, match=r"2 problems.*\n  - random: no renderer\n  - random: no ray"):
         problems.require_none()
     Problems().require_none()
 
@@ -119,7 +120,7 @@ def test_remedy_a_full_disk_is_found_before_the_first_chain_and_another_out_work
     full.mkdir()
 
     def no_space(descriptor):
-        if os.readlink(f"/proc/self/fd/{descriptor}").startswith(str(full)):
+        if Path(f"/proc/self/fd/{descriptor}").readlink().is_relative_to(full):
             raise OSError(28, os.strerror(28))
         sync(descriptor)
 

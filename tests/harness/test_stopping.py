@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -68,17 +69,15 @@ def test_a_command_that_is_told_to_end_keeps_what_ended_and_leaves_nothing_behin
 def processes_below(pid):
     """Processes that descend from one."""
     found = []
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/children") as file:
-            for child in map(int, file.read().split()):
-                found += [child, *processes_below(child)]
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in map(int, (task / "children").read_text().split()):
+            found += [child, *processes_below(child)]
     return found
 
 
 def is_alive(pid):
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
@@ -96,8 +95,7 @@ def test_a_signal_that_is_ignored_stays_so_and_handlers_come_back():
 
 def test_sigterm_raises_keyboard_interrupt_in_the_block():
     with pytest.raises(KeyboardInterrupt), stopped_as_by_ctrl_c():
-        signal.raise_signal(signal.SIGTERM)
-        time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_outside_the_main_thread_nothing_is_set():
