@@ -80,6 +80,10 @@ def _call(name: str, words: Sequence[str]) -> int:
         return verb.execute()
     except KeyboardInterrupt:
         return _fail(FAILED, "Stopped. What is finished is kept; the same command goes on with the rest.")
+    except BrokenPipeError:
+        # Whoever read the output has enough of it, as `head` has. Nothing more is written, at the exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return FAILED
     except Exception as error:  # noqa: BLE001 # the last resort; the traceback is one variable away
         _raise_when_debugging()
         return _fail(*_in_words(error))
@@ -87,10 +91,6 @@ def _call(name: str, words: Sequence[str]) -> int:
 
 def _in_words(error: Exception) -> tuple[int, str]:
     """Exit status and message of an error."""
-    if isinstance(error, BrokenPipeError):
-        # Whoever read the output has enough of it, as `head` has. Nothing more is written, at the exit neither.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return FAILED, "the output was closed before all was written."
     if isinstance(error, OSError):
         # Our own say in words which file it is; others have it beside the words.
         return FAILED, str(error) if error.filename else str(error.strerror or error)

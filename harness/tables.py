@@ -197,7 +197,8 @@ def published_rows(published: Sequence[PublishedResult], columns: Iterable[str])
     for result in published:
         rates = {str(k): "-" if rate is None else f"{100 * rate:.1f}" for k, rate in enumerate(result.success, start=1)}
         mark = f"{PUBLISHED_MARK} (second-hand)" if result.is_second_hand else PUBLISHED_MARK
-        said = {"Method": f"{result.model} {mark}", "Train": result.split.partition("->")[0]} | rates
+        steps = "" if result.max_steps is None else f", {result.max_steps} steps"
+        said = {"Method": f"{result.model}{steps} {mark}", "Train": result.split.partition("->")[0]} | rates
         rows.append(dict.fromkeys(names, "-") | said | {"Avg. Len.": f"{result.average_length:.2f}"})
     return pd.DataFrame(rows, columns=names)
 

@@ -41,12 +41,12 @@ class Report:
         if not self.directories:
             raise ValueError("expected a folder with runs, got none. Such as: calvinbench report runs")
         from calvinbench.harness import tables
-        from calvinbench.harness.published_results import published_results
+        from calvinbench.harness.published_results import published_results, require_published
         from calvinbench.harness.report import write_report
 
         if self.second_hand and self.published is None:
             raise ValueError("expected --published SPLIT beside --second-hand, which alone does nothing.")
-        published = () if self.published is None else published_results(self.published, self.second_hand)
+        published = () if self.published is None else require_published(self.published, self.second_hand)
         report = write_report(self.directories, self.out, self.any_renderer, published, self.intervals, self.reference)
         if self.json:
             print_json(report_as_json(report))
@@ -55,5 +55,8 @@ class Report:
                 if part.title:
                     print(f"{part.title}\n")
                 tables.show(part.runs, None, part.published, part.comparison, part.intervals)
+            hidden = 0 if self.published is None else len(published_results(self.published, True)) - len(published)
+            if hidden:
+                tell(f"Not shown: {hidden} second-hand rows of {self.published}. Add --second-hand to show them.")
             tell(f"Written: {', '.join(str(file) for file in report.files)}")
         return DONE

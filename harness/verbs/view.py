@@ -53,7 +53,7 @@ class View:
         return DONE
 
     def _page(self) -> Path:
-        from calvinbench.harness.published_results import published_results
+        from calvinbench.harness.published_results import published_results, require_published
         from calvinbench.harness.report import PAGE, report_folder, write_report
         from calvinbench.harness.report_contents import ReportContents, is_newer_than, read_contents
         from calvinbench.harness.runs import find_runs
@@ -66,7 +66,8 @@ class View:
         second_hand = self.second_hand or (split == old.published and old.second_hand)
         if second_hand and split is None:
             raise ValueError("expected --published SPLIT beside --second-hand, which alone does nothing.")
-        published = () if split is None else published_results(split, second_hand)
+        find = published_results if self.published is None else require_published
+        published = () if split is None else find(split, second_hand)
         wanted = ReportContents.of(runs, folder, any_renderer, published, intervals, reference)
         if not (old == wanted and (folder / PAGE).is_file() and is_newer_than(folder, runs)):
             write_report(self.directories, folder, any_renderer, published, intervals, reference)
