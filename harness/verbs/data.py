@@ -2,11 +2,12 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
 
 from calvinbench.harness.verbs.console import DONE, FAILED, print_json, tell
+from calvinbench.harness.verbs.usage import Example, Usage
 
 if TYPE_CHECKING:
     from calvinbench.harness.data_check.verdict import DataCheck
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Data:
     """Say whether a data set is whole and what is in it: CALVIN's layout, or our compact form."""
+
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("check demonstrations", "a sample of the frames"),
+            Example("check task_D_D --all-frames", "every frame"),
+            Example("check demonstrations --contact-sheet sheet.png", "and a page of images"),
+        )
+    )
 
     action: Annotated[tyro.conf.Positional[Literal["check"]], tyro.conf.arg(metavar="check")]
     """What to do with it."""

@@ -3,16 +3,30 @@
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import tyro
 
 from calvinbench.harness.verbs.console import DONE, FAILED, print_json, standard_output_for_results, tell
+from calvinbench.harness.verbs.usage import Example, Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Doctor:
     """Say what works on this machine, and what to do about the rest; or hold our world against CALVIN's own."""
+
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("", "torch, PyBullet, renderers, assets and packages"),
+            Example("--calvin --scene B", "the same actions in calvin_env and in calvinbench"),
+            Example("--calvin-data task_D_D", "rendered images against those of CALVIN's data"),
+        ),
+        headings={
+            "Compare the simulation with calvin_env": ("calvin", "steps", "seed", "upstream_python"),
+            "Compare images with a CALVIN data set": ("calvin_data", "frames"),
+            "Both": ("scene", "calvin_env"),
+        },
+    )
 
     calvin: bool = False
     """Take the same actions in calvin_env's own simulator and in ours, and report the first difference."""

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
 
 from calvinbench.harness.verbs.console import DONE, WRONG_CALL, print_json, standard_output_for_results, tell
+from calvinbench.harness.verbs.usage import Example, Usage
 
 if TYPE_CHECKING:
     from calvinbench.policies.robovlms.plan import ImportPlan
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Import:
     """Make a checkpoint of this project from another project's: RoboVLMs' FILE.pt with its FILE.json."""
+
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("robovlms model.pt --config model.json --vlm kosmos-2 --dry-run", "what would go where"),
+            Example("robovlms model.pt --config model.json --vlm kosmos-2 --out mine", "write the checkpoint"),
+        )
+    )
 
     format: Annotated[tyro.conf.Positional[Literal["robovlms"]], tyro.conf.arg(metavar="robovlms")]
     """Whose file it is."""

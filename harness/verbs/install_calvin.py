@@ -3,16 +3,24 @@
 import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
 from calvinbench.harness.verbs.console import DONE, print_json, tell
+from calvinbench.harness.verbs.usage import Example, Usage
 
 
 @dataclass(frozen=True, slots=True)
 class InstallCalvin:
     """Clone CALVIN's simulator and sentences at the revisions that calvinbench knows; again, it changes nothing."""
+
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("", "into the user's data folder, where calvinbench finds it"),
+            Example("checkouts", "into checkouts/calvin_env and checkouts/calvin"),
+        )
+    )
 
     folder: Annotated[
         tyro.conf.Positional[Path | None],

@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
-from calvinbench.harness.suite import shipped_suites
 from calvinbench.harness.listing import configuration_lines, policy_lines, published_lines, suite_lines
+from calvinbench.harness.suite import shipped_suites
 from calvinbench.harness.verbs.console import DONE, print_json
 from calvinbench.harness.verbs.usage import Example, Usage
 
@@ -21,9 +21,9 @@ class List:
 
     USAGE: ClassVar[Usage] = Usage(
         examples=(
-            Example("list", "all names"),
-            Example("list suites", "the suites that ship, with runs, chains and minutes"),
-            Example("list backbones", "VLMs, with parameters and memory"),
+            Example("", "all names"),
+            Example("suites", "the suites that ship, with runs, chains and minutes"),
+            Example("backbones", "VLMs, with parameters and memory"),
         )
     )
     kind: Annotated[

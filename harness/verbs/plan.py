@@ -24,9 +24,9 @@ class Plan:
 
     USAGE: ClassVar[Usage] = Usage(
         examples=(
-            Example("plan --difference 0.2", "how many chains are needed to find a difference of 0.2 subtasks"),
-            Example("plan --chains 1000", "the smallest difference that 1000 chains find"),
-            Example("plan --difference 0.2 --pilot runs/first runs/second", "the same, with the spread of two runs"),
+            Example("--difference 0.2", "how many chains are needed to find a difference of 0.2 subtasks"),
+            Example("--chains 1000", "the smallest difference that 1000 chains find"),
+            Example("--difference 0.2 --pilot runs/first runs/second", "the same, with the spread of two runs"),
         )
     )
 

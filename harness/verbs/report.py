@@ -2,18 +2,32 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
 from calvinbench.harness.verbs.console import DONE, print_json, report_as_json, tell
+from calvinbench.harness.verbs.usage import Example, Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """Write tables and figures of runs into a folder, and print the table."""
 
-    directories: tyro.conf.Positional[tuple[Path, ...]]
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("runs", "all runs in a folder"),
+            Example("runs/demo --out figures", "the runs of a suite, into another folder"),
+            Example("runs --published 'ABC->D'", "with published results below them (list published)"),
+        ),
+        headings={
+            "Runs and output": ("directories", "out", "json"),
+            "Published results": ("published", "second_hand"),
+            "Statistics": ("reference", "intervals", "any_renderer"),
+        },
+    )
+
+    directories: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="DIR ...")]
     """Folders of runs, or folders that hold several."""
     out: Annotated[
         Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: report, beside the runs)")
