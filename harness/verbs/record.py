@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, ClassVar, Literal, TYPE_CHECKING
 
 import tyro
 
 from calvinbench.harness.verbs.console import DONE, FAILED, print_json, standard_output_for_results, tell
+from calvinbench.harness.verbs.usage import Example, Usage
 
 if TYPE_CHECKING:
     from calvinbench.harness.recording.episode_records import EpisodeRecord
@@ -17,6 +18,20 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Record:
     """Record the scripted expert's demonstrations as a data set; the same command again goes on."""
+
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("--episodes 100", "into demonstrations/, in CALVIN's layout"),
+            Example("--form compact --static-size 100 --episodes 750", "small and fast to train on"),
+            Example("--tasks open_drawer close_drawer --out drawer", "two tasks only"),
+        ),
+        headings={
+            "Output": ("out", "form", "static_size", "gripper_size", "json"),
+            "What is recorded": ("scene", "tasks", "episodes", "validation_episodes", "subtasks", "instructions"),
+            "How the expert acts": ("max_steps", "frames_after", "noise", "kicks", "seed"),
+            "Speed, simulation and rendering": ("workers", "renderer", "depth_bits", "calvin_env"),
+        },
+    )
 
     out: Path = Path("demonstrations")
     """The data set's folder."""

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, TYPE_CHECKING
 
 import tyro
 
 from calvinbench.harness.suite import Suite, load_suite, shipped_suites
 from calvinbench.harness.verbs.console import DONE, FAILED, print_json, run_as_json, standard_output_for_results, tell
+from calvinbench.harness.verbs.usage import Example, Usage
 
 if TYPE_CHECKING:
     from calvinbench.harness.runs import Run as FinishedRun
@@ -17,6 +18,25 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Run:
     """Run policies on chains of tasks and keep every finished chain; the same command again goes on."""
+
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("--policy expert --policy random --chains 20", "two policies on the first 20 chains"),
+            Example("--policy checkpoint:trained/checkpoint --worlds 4", "a trained policy on all 1000 chains"),
+            Example("--policy calvin:my_model:MyModel --scene D", "a model with CALVIN's interface, on its scene D"),
+            Example("demo", "a suite that ships (list suites)"),
+        ),
+        headings={
+            "What is run": ("suite", "policy", "chains", "tasks", "max_steps", "scene", "instructions", "seed"),
+            "Policy": ("train", "memory_reset", "memory_span"),
+            "Output": ("out", "videos", "json"),
+            "Speed and machines": (
+                *("worlds", "batch_size", "shard", "executor", "ray_address", "cpus_per_replica", "gpus_per_replica"),
+            ),
+            "Errors": ("step_timeout", "retry_errored"),
+            "Simulation and rendering": ("simulation", "renderer", "depth_bits", "calvin_env", "calvin"),
+        },
+    )
 
     suite: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[SUITE]", help_behavior_hint="")] = None
     """A shipped suite's name, or the path of a suite's YAML file. Flags given beside it take precedence."""

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, TYPE_CHECKING
 
 import tyro
 
 from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.verbs.console import DONE, print_json, standard_output_for_results, tell
+from calvinbench.harness.verbs.usage import Example, Usage
 
 if TYPE_CHECKING:
     from calvinbench.policies.training.preparation import Training
@@ -28,6 +29,37 @@ class Train:
 
     Flags are laid over the configuration, whose keys have the same names with underscores.
     """
+
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("cnn --data demonstrations --out trained", "a small configuration that ships, for a CPU"),
+            Example("cnn --data demonstrations --out trained --max-steps 2000", "the same, but for a flag"),
+            Example(
+                "--policy untrained:kosmos2 --data demonstrations --out trained --precision fp32", "by flags alone"
+            ),
+        ),
+        headings={
+            "What is trained": ("configuration", "policy", "data", "tasks", "paraphrases", "out", "json"),
+            "Length and batches": (
+                *("max_steps", "max_epochs", "batch_size", "gradient_accumulation_steps", "effective_batch_size"),
+                *("window_size", "window_stride"),
+            ),
+            "Optimiser": (
+                *("learning_rate", "backbone_learning_rate", "weight_decay", "schedule", "min_learning_rate_scale"),
+                *("warmup_steps", "warmup_epochs", "max_gradient_norm", "gripper_loss_ratio", "gripper_change_weight"),
+            ),
+            "Image augmentation": ("static_shift", "gripper_shift", "same_shift_in_window"),
+            "Which parts are trained": (
+                *("freeze_backbone", "train_vision", "train_connector", "train_text_embedding"),
+                *("lora_enable", "lora_r", "lora_alpha", "lora_dropout", "lora_bias"),
+            ),
+            "Logs, checkpoints and validation": ("log_every", "save_every", "validate_every", "validation_windows"),
+            "Evaluation while training": (
+                *("evaluate_every", "evaluate_chains", "evaluate_worlds", "evaluate_scene", "calvin_env"),
+            ),
+            "Machine": ("device", "precision", "gradient_checkpointing", "num_workers", "seed"),
+        },
+    )
 
     configuration: Annotated[tyro.conf.Positional[str | None], _flag("[CONFIGURATION]")] = None
     """A shipped configuration's name (`calvinbench list configurations`), or the path of a YAML file."""
