@@ -28,10 +28,8 @@ class Compare:
     """Folders of runs, or folders that hold several."""
     any_renderer: bool = False
     """Compare runs of different renderers too."""
-    reference: Annotated[
-        str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: each two are compared)")
-    ] = None
-    """Hold each run against this one alone, as in an ablation: its label, policy's spec or folder's name."""
+    reference: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: all pairs)")] = None
+    """Compare each run with this one alone, as in an ablation: its label, policy's spec or folder's name."""
     json: bool = False
     """Print one JSON object instead of words."""
 

@@ -32,11 +32,11 @@ class Data:
     all_frames: bool = False
     """Open every frame instead of a sample."""
     frames: Annotated[int, tyro.conf.arg(metavar="N")] = 500
-    """Frames of a split to open otherwise, spread evenly."""
+    """Frames of a split to open without --all-frames, spread evenly."""
     contact_sheet: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png", help_behavior_hint="(default: none)")] = (
         None
     )
-    """Draw a page of pictures into this file: some demonstrations, by both cameras, with their sentences."""
+    """Draw a page of images into this file: some demonstrations, by both cameras, with their sentences."""
     json: bool = False
     """Print one JSON object."""
 

@@ -24,11 +24,11 @@ class Export:
     directories: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="DIR ...")]
     """Folders of runs, or folders that hold several."""
     form: Literal["csv", "parquet", "calvin"] = "csv"
-    """csv, parquet (needs pyarrow), or calvin."""
+    """File format: csv, parquet (needs pyarrow), or calvin (CALVIN's results.json)."""
     out: Annotated[
         Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: subtasks.csv or the like, here)")
     ] = None
-    """The file."""
+    """The file to write."""
     json: bool = False
     """Print one JSON object instead of the path."""
 

@@ -25,11 +25,11 @@ class Import:
     )
 
     format: Annotated[tyro.conf.Positional[Literal["robovlms"]], tyro.conf.arg(metavar="robovlms")]
-    """Whose file it is."""
+    """The project that the checkpoint comes from."""
     file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE.pt")]
     """The checkpoint. Nothing in it is run."""
     config: Annotated[Path, tyro.conf.arg(metavar="FILE.json")]
-    """Its configuration."""
+    """The checkpoint's configuration."""
     vlm: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: as the config says)")] = None
     """Folder with config.json and tokenizer of the VLM that it was trained from; weights there are not read."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: the file's name)")] = None

@@ -28,7 +28,7 @@ class InstallCalvin:
     ] = None
     """Where the folders calvin_env and calvin go."""
     revision: Annotated[Literal["797142c", "1431a46"], tyro.conf.arg(metavar="{797142c,1431a46}")] = "797142c"
-    """Of calvin_env. 1431a46 is what a clone of calvin with its submodules brings."""
+    """Revision of calvin_env. 1431a46 is what a clone of calvin with its submodules brings."""
     calvin_env_url: Annotated[str | None, tyro.conf.arg(metavar="URL", help_behavior_hint="(default: GitHub)")] = None
     """Where git finds calvin_env."""
     calvin_url: Annotated[str | None, tyro.conf.arg(metavar="URL", help_behavior_hint="(default: GitHub)")] = None

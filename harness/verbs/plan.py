@@ -39,9 +39,9 @@ class Plan:
     standard_deviation: Annotated[float | None, tyro.conf.arg(help_behavior_hint="(default: the pilot's, or 1.75)")] = (
         None
     )
-    """Of the chains' lengths."""
+    """Standard deviation of the chains' lengths, in subtasks."""
     correlation: Annotated[float | None, tyro.conf.arg(help_behavior_hint="(default: the pilot's, or 0.5)")] = None
-    """Between two runs' lengths of a chain; 0 for runs on unlike chains."""
+    """Correlation between two runs' lengths of a chain; 0 for runs on unlike chains."""
     power: float = 0.8
     """The probability to find the difference if it is there."""
     json: bool = False

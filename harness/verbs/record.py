@@ -58,9 +58,9 @@ class Record:
     kicks: float = 0.01
     """Probability that a kick of five steps begins at a step."""
     static_size: int = 200
-    """Pixels a side of the static camera's pictures."""
+    """Pixels a side of the static camera's images."""
     gripper_size: int = 84
-    """Pixels a side of the gripper camera's pictures."""
+    """Pixels a side of the gripper camera's images."""
     instructions: str = "calvinbench"
     """calvinbench (ours), calvin or calvin-training (a checkout's), or auto."""
     calvin_env: Annotated[
@@ -68,16 +68,16 @@ class Record:
     ] = None
     """Checkout of calvin_env, for scene D."""
     renderer: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: opengl-look)")] = None
-    """Who draws the pictures, see `calvinbench run --help`."""
+    """What renders the images, see `calvinbench run --help`."""
     depth_bits: Annotated[
         Literal[16, 24] | None,
         tyro.conf.arg(metavar="{16,24}", help_behavior_hint="(default: 16 on CALVIN's scenes, 24 on ours)"),
     ] = None
-    """Of opengl-look's depth buffer."""
+    """Bits of opengl-look's depth buffer."""
     seed: int = 0
-    """What everything random is drawn from."""
+    """Random seed."""
     workers: int = 1
-    """Processes; the data do not depend on it."""
+    """Processes that record; this does not affect the data."""
     json: bool = False
     """Print one JSON object instead of the table."""
 

@@ -42,11 +42,9 @@ class Report:
     second_hand: bool = False
     """Show those too that were read on leaderboards and in others' reproductions."""
     intervals: Literal["wilson", "exact"] = "wilson"
-    """Of rates: Wilson's (Clopper-Pearson's below 200 trials or near 0 and 1), or Clopper-Pearson's everywhere."""
-    reference: Annotated[
-        str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: each two are compared)")
-    ] = None
-    """Hold each run against this one alone, as in an ablation: its label, policy's spec or folder's name."""
+    """Confidence intervals of rates: Wilson's (Clopper-Pearson's below 200 trials or near 0 and 1), or Clopper-Pearson's everywhere."""
+    reference: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: all pairs)")] = None
+    """Compare each run with this one alone, as in an ablation: its label, policy's spec or folder's name."""
     json: bool = False
     """Print one JSON object instead of the table."""
 

@@ -39,11 +39,11 @@ class View:
     intervals: Annotated[
         Literal["wilson", "exact"] | None, tyro.conf.arg(help_behavior_hint="(default: as in the report that is there)")
     ] = None
-    """Of rates, as in calvinbench report."""
+    """Confidence intervals of rates, as in calvinbench report."""
     reference: Annotated[
         str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: as in the report that is there)")
     ] = None
-    """Hold each run against this one alone, as in calvinbench report."""
+    """Compare each run with this one alone, as in calvinbench report."""
     json: bool = False
     """Print one JSON object instead of opening anything."""
 
