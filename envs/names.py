@@ -45,7 +45,7 @@ def guess(name: str, known: Collection[str]) -> str | None:
     if len(wanted) > 1:
         for each, text in plain.items():
             words = [word for word in re.split(r"[-_ ]", text) if word]
-            if len(words) > 1 and "".join(word[0] for word in words) == wanted:
+            if len(words) > 1 and min(map(len, words)) > 1 and "".join(word[0] for word in words) == wanted:
                 return each
     beginnings = [each for each, text in plain.items() if len(wanted) > 2 and text.startswith(wanted)]
     if len(beginnings) == 1:

@@ -44,6 +44,9 @@ class Import:
         from calvinbench.policies.robovlms.checkpoint import plan_as_json, save_imported, unchecked
         from calvinbench.policies.robovlms.plan import plan_import
 
+        for name, file in (("FILE.pt", self.file), ("--config FILE.json", self.config)):
+            if not file.is_file():
+                raise ValueError(f"expected a file as {name}, found none at '{file}'.")
         out = self.out or Path(self.file.stem)
         if not self.dry_run:
             _require_free(out)

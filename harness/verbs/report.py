@@ -42,7 +42,8 @@ class Report:
     second_hand: bool = False
     """Show those too that were read on leaderboards and in others' reproductions."""
     intervals: Literal["wilson", "exact"] = "wilson"
-    """Confidence intervals of rates: Wilson's (Clopper-Pearson's below 200 trials or near 0 and 1), or Clopper-Pearson's everywhere."""
+    """Confidence intervals of rates: Wilson's (Clopper-Pearson's below 200 trials or near 0 and 1), or
+    Clopper-Pearson's everywhere."""
     reference: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: all pairs)")] = None
     """Compare each run with this one alone, as in an ablation: its label, policy's spec or folder's name."""
     json: bool = False
