@@ -1,5 +1,6 @@
 """Looking a name up, with a helpful error where it does not exist."""
 
+import re
 from collections.abc import Collection
 from difflib import get_close_matches
 
@@ -24,6 +25,30 @@ def require_name(name: str, known: Collection[str], kind: str) -> str:
     """
     if name in known:
         return name
-    guesses = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f" Did you mean '{guesses[0]}'?" if guesses else ""
+    meant = guess(name, known)
+    hint = f" Did you mean '{meant}'?" if meant else ""
     raise UnknownNameError(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(sorted(known))}.")
+
+
+def guess(name: str, known: Collection[str]) -> str | None:
+    """Which of the known names was probably meant: by its initials, its beginning, or its letters.
+
+    Args:
+        name: What the user wrote.
+        known: The names that exist.
+
+    Returns:
+        A known name, such as `learning_rate` for `lr`; None if none is near.
+    """
+    plain = {each: each.lower().lstrip("-") for each in known}
+    wanted = name.lower().lstrip("-")
+    if len(wanted) > 1:
+        for each, text in plain.items():
+            words = [word for word in re.split(r"[-_ ]", text) if word]
+            if len(words) > 1 and min(map(len, words)) > 1 and "".join(word[0] for word in words) == wanted:
+                return each
+    beginnings = [each for each, text in plain.items() if len(wanted) > 2 and text.startswith(wanted)]
+    if len(beginnings) == 1:
+        return beginnings[0]
+    near = get_close_matches(wanted, plain.values(), n=1, cutoff=0.5)
+    return next((each for each, text in plain.items() if near and text == near[0]), None)

@@ -1,57 +1,32 @@
 """The command line: `calvinbench run`, `record`, `data`, `report`, `list`, `doctor`, `install-calvin`, ...
 
-Whatever is heavy is imported by the verb that needs it, when it is called.
+The verb that is asked for is imported, and no other; whatever is heavy is imported by the verb when it is called.
 """
 
+import contextlib
+import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol, Union, runtime_checkable
 
-import tyro
-
+from calvinbench.envs.names import guess
 from calvinbench.harness.errors import RunFailedError
-from calvinbench.harness.verbs.compare import Compare
-from calvinbench.harness.verbs.console import FAILED, WRONG_CALL, tell
-from calvinbench.harness.verbs.data import Data
-from calvinbench.harness.verbs.demo import Demo
-from calvinbench.harness.verbs.doctor import Doctor
-from calvinbench.harness.verbs.export import Export
-from calvinbench.harness.verbs.import_robovlms import Import
-from calvinbench.harness.verbs.install_calvin import InstallCalvin
-from calvinbench.harness.verbs.list import List
-from calvinbench.harness.verbs.merge import Merge
-from calvinbench.harness.verbs.plan import Plan
-from calvinbench.harness.verbs.record import Record
-from calvinbench.harness.verbs.report import Report
-from calvinbench.harness.verbs.run import Run
-from calvinbench.harness.verbs.train import Train
-from calvinbench.harness.verbs.view import View
+from calvinbench.harness.verbs.console import DONE, FAILED, WRONG_CALL, tell
+from calvinbench.harness.verbs.help import top_level_help, verb_help
+from calvinbench.harness.verbs.registry import VERBS
 
 DEBUG_VARIABLE = "CALVINBENCH_DEBUG"
 """Set to anything, it shows the traceback of errors that are otherwise told in a sentence."""
-
-_Verb = (
-    Annotated[Run, tyro.conf.subcommand(name="run")]
-    | Annotated[Record, tyro.conf.subcommand(name="record")]
-    | Annotated[Data, tyro.conf.subcommand(name="data")]
-    | Annotated[Train, tyro.conf.subcommand(name="train")]
-    | Annotated[Merge, tyro.conf.subcommand(name="merge")]
-    | Annotated[Report, tyro.conf.subcommand(name="report")]
-    | Annotated[View, tyro.conf.subcommand(name="view")]
-    | Annotated[Compare, tyro.conf.subcommand(name="compare")]
-    | Annotated[Plan, tyro.conf.subcommand(name="plan")]
-    | Annotated[Export, tyro.conf.subcommand(name="export")]
-    | Annotated[List, tyro.conf.subcommand(name="list")]
-    | Annotated[Doctor, tyro.conf.subcommand(name="doctor")]
-    | Annotated[InstallCalvin, tyro.conf.subcommand(name="install-calvin")]
-    | Annotated[Demo, tyro.conf.subcommand(name="demo")]
-    | Annotated[Import, tyro.conf.subcommand(name="import")]
-)
+_HELP = ("-h", "--help", "-H", "--help-verbose")
+_COMPLETION = "--tyro-"
 
 
+@runtime_checkable
 class _Executable(Protocol):
     """What every verb is."""
 
@@ -69,31 +44,109 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 ran and failed, 2 wrong call.
     """
-    verb: _Executable = tyro.cli(
-        _Verb,
-        args=arguments,
-        prog="calvinbench",
-        description="Benchmark VLM + LSTM robot policies on CALVIN's long-horizon chains of language tasks.",
-        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes, tyro.conf.AvoidSubcommands),
-    )
-    logging.basicConfig(format="%(message)s", handlers=[_ToStandardError()], level=logging.WARNING)
-    logging.getLogger("calvinbench").setLevel(logging.INFO)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words:
+        tell(top_level_help())
+        return WRONG_CALL
+    name, *rest = words
+    if name in _HELP:
+        print(top_level_help())
+        return DONE
+    if name == "--version":
+        from calvinbench.harness.version import version_lines
+
+        print("\n".join(version_lines()))
+        return DONE
+    if name.startswith(_COMPLETION):
+        return _complete(words)
+    if name not in VERBS:
+        return _fail(WRONG_CALL, _unknown_verb(name))
+    return _call(name, rest)
+
+
+def _call(name: str, words: Sequence[str]) -> int:
+    """Makes a verb of its words, and does it."""
+    module, _, attribute = VERBS[name].target.partition(":")
+    verb_type: type[_Executable] = getattr(import_module(f"calvinbench.harness.verbs.{module}"), attribute)
+    if any(word in _HELP for word in words):
+        print(verb_help(name, verb_type))
+        return DONE
     # A user's own model beside him, `calvin:my_model:MyModel`, is found as `python -m` would find it.
     sys.path.append(str(Path.cwd()))
     try:
+        verb = _parse(name, verb_type, words)
+        logging.basicConfig(format="%(message)s", handlers=[_ToStandardError()], level=logging.WARNING)
+        logging.getLogger("calvinbench").setLevel(logging.INFO)
         return verb.execute()
     except KeyboardInterrupt:
         return _fail(FAILED, "Stopped. What is finished is kept; the same command goes on with the rest.")
-    except OSError as error:
+    except BrokenPipeError:
+        # Whoever read the output has enough of it, as `head` has. Nothing more is written, at the exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return FAILED
+    except Exception as error:  # noqa: BLE001 # the last resort; the traceback is one variable away
         _raise_when_debugging()
+        return _fail(*_in_words(error))
+
+
+def _in_words(error: Exception) -> tuple[int, str]:
+    """Exit status and message of an error."""
+    if isinstance(error, OSError):
         # Our own say in words which file it is; others have it beside the words.
-        return _fail(FAILED, str(error) if error.filename else str(error.strerror or error))
-    except RunFailedError as error:
-        _raise_when_debugging()
-        return _fail(FAILED, str(error))
-    except ValueError as error:
-        _raise_when_debugging()
-        return _fail(WRONG_CALL, str(error))
+        return FAILED, str(error) if error.filename else str(error.strerror or error)
+    if isinstance(error, RunFailedError):
+        return FAILED, str(error)
+    if isinstance(error, ValueError):
+        return WRONG_CALL, str(error)
+    return FAILED, (
+        f"an unexpected {type(error).__name__}: {error}\nThis may be a fault of calvinbench. Set {DEBUG_VARIABLE}=1 "
+        "and call it again to see the traceback."
+    )
+
+
+def _parse(name: str, verb_type: type[_Executable], words: Sequence[str]) -> _Executable:
+    """A verb with its flags.
+
+    Raises:
+        WrongCallError: The words are not a call of it.
+    """
+    import tyro
+
+    from calvinbench.harness.verbs.arguments import WrongCallError, require_good_words
+    from calvinbench.harness.verbs.flags import flags_of
+
+    require_good_words(words, flags_of(verb_type), name)
+    config = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(verb_type, args=words, prog=f"calvinbench {name}", config=config)
+    except SystemExit as stop:
+        # What the words did not show; without the box that is drawn around it.
+        plain = " ".join(re.sub(r"[─-╿]|\x1b\[[0-9;]*m", " ", said.getvalue()).split())
+        raise WrongCallError(f"{name}: {plain}") from stop
+
+
+def _complete(words: Sequence[str]) -> int:
+    """Prints a shell's completion script, for which tyro needs all verbs at once."""
+    import tyro
+
+    verbs: list[Any] = []
+    for name, verb in VERBS.items():
+        module, _, attribute = verb.target.partition(":")
+        verb_type = getattr(import_module(f"calvinbench.harness.verbs.{module}"), attribute)
+        verbs.append(Annotated[verb_type, tyro.conf.subcommand(name=name)])
+    config = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes, tyro.conf.AvoidSubcommands)
+    tyro.cli(Union[tuple(verbs)], args=words, prog="calvinbench", config=config)  # type: ignore[call-overload]  # noqa: UP007
+    return DONE
+
+
+def _unknown_verb(name: str) -> str:
+    if name.startswith("-"):
+        return f"unknown flag '{name}' before a verb. Flags follow their verb. All verbs: calvinbench --help"
+    meant = guess(name, VERBS)
+    hint = f" Did you mean '{meant}'?" if meant else ""
+    return f"unknown verb '{name}'.{hint} All verbs: calvinbench --help"
 
 
 class _ToStandardError(logging.Handler):

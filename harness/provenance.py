@@ -44,7 +44,7 @@ def this_session(worlds: int) -> Session:
         worlds=worlds,
         python=platform.python_version(),
         versions={package: package_version(package) for package in PACKAGES},
-        commit=_commit(Path(__file__).resolve().parents[1]),
+        commit=checkout_commit(),
         platform=platform.platform(),
         hardware=_hardware(),
     )
@@ -56,6 +56,11 @@ def package_version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def checkout_commit() -> str | None:
+    """The commit of the checkout that this code runs from, `+changes` behind it if files were changed; else None."""
+    return _commit(Path(__file__).resolve().parents[1])
 
 
 def _commit(root: Path) -> str | None:

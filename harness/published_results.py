@@ -26,6 +26,7 @@ class PublishedResult:
         split: What it was trained on and where it was evaluated, `ABC->D` or the like.
         success: Rates of completing at least 1..5 subtasks; None where the source does not print one.
         average_length: As printed.
+        max_steps: Steps for each subtask where they are not CALVIN's 360: another protocol. None for 360, or not known.
         source: Where it was read.
         verified: How: `primary`, `transcribed`, `board-own`, `board-cited` or `harness`.
         note: What else is to be known of it.
@@ -35,6 +36,7 @@ class PublishedResult:
     split: str
     success: tuple[float | None, ...]
     average_length: float
+    max_steps: int | None
     source: str
     verified: str
     note: str
@@ -65,6 +67,23 @@ def published_results(split: str, second_hand: bool = False) -> tuple[PublishedR
     return tuple(sorted(rows, key=lambda result: -result.average_length))
 
 
+def require_published(split: str, second_hand: bool = False) -> tuple[PublishedResult, ...]:
+    """`published_results`, of which there is at least one: what was asked for is never left out without a word.
+
+    Raises:
+        UnknownNameError: There is no row of that split.
+        ValueError: All rows of it are second-hand, and those are not wanted.
+    """
+    found = published_results(split, second_hand)
+    if not found:
+        number = len(published_results(split, second_hand=True))
+        raise ValueError(
+            f"expected first-hand published rows of '{split}', found none. There are {number} second-hand rows: add "
+            "--second-hand to show them."
+        )
+    return found
+
+
 def _all() -> tuple[PublishedResult, ...]:
     text = files("calvinbench.harness").joinpath("published_results.csv").read_text("utf-8")
     return tuple(_read(row) for row in csv.DictReader(text.splitlines()))
@@ -77,6 +96,7 @@ def _read(row: dict[str, str]) -> PublishedResult:
         row["split"],
         tuple(float(rate) if rate else None for rate in rates),
         float(row["average_length"]),
+        int(row["max_steps"]) if row["max_steps"] else None,
         row["source"],
         row["verified"],
         row["note"],

@@ -96,7 +96,19 @@ def notes(
             "the source"
             + ("." if are_official else "; the runs above are not official, and not comparable with them one to one.")
         )
+        lines += _other_steps_note(published)
     return lines
+
+
+def _other_steps_note(published: Sequence[PublishedResult]) -> list[str]:
+    """Which published rows had more or fewer steps for each subtask than CALVIN gives."""
+    others = [f"{result.model} ({result.max_steps})" for result in published if result.max_steps is not None]
+    if not others:
+        return []
+    return [
+        f"Published with another number of steps a subtask than CALVIN's 360: {', '.join(others)}. That is another "
+        "protocol, and not comparable with the other rows one to one."
+    ]
 
 
 def _clustered_note(runs: Sequence[Run]) -> list[str]:

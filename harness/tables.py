@@ -1,5 +1,6 @@
 """Runs as a table: numbers for programs, and text for Markdown, LaTeX and CSV."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
@@ -22,6 +23,9 @@ from calvinbench.harness.summaries import summarize
 from calvinbench.harness.table_layout import TableLayout, lay_out
 from calvinbench.harness.table_notes import ALIKE_MARK, notes
 from calvinbench.harness.training_seeds import seed_means
+
+_MAX_WORD = 24
+"""Letters of a word that a terminal's table keeps on one line; a path may be longer."""
 
 
 def number_table(runs: Sequence[Run], intervals: Intervals = "wilson") -> pd.DataFrame:
@@ -97,10 +101,14 @@ def _text_table_of_tasks(runs: Sequence[Run], intervals: Intervals) -> pd.DataFr
 
 def _percent(rate: Proportion | Mean) -> str:
     value = rate.rate if isinstance(rate, Proportion) else rate.value
+    if math.isnan(value):  # no chain is finished yet
+        return "-"
     return f"{100 * value:.1f} {_interval(rate.interval, scale=100.0, digits=1)}"
 
 
 def _length(mean: Mean) -> str:
+    if math.isnan(mean.value):
+        return "-"
     return f"{mean.value:.2f} {_interval(mean.interval, scale=1.0, digits=2)}"
 
 
@@ -197,7 +205,8 @@ def published_rows(published: Sequence[PublishedResult], columns: Iterable[str])
     for result in published:
         rates = {str(k): "-" if rate is None else f"{100 * rate:.1f}" for k, rate in enumerate(result.success, start=1)}
         mark = f"{PUBLISHED_MARK} (second-hand)" if result.is_second_hand else PUBLISHED_MARK
-        said = {"Method": f"{result.model} {mark}", "Train": result.split.partition("->")[0]} | rates
+        steps = "" if result.max_steps is None else f", {result.max_steps} steps"
+        said = {"Method": f"{result.model}{steps} {mark}", "Train": result.split.partition("->")[0]} | rates
         rows.append(dict.fromkeys(names, "-") | said | {"Avg. Len.": f"{result.average_length:.2f}"})
     return pd.DataFrame(rows, columns=names)
 
@@ -228,15 +237,20 @@ def show(
     layout = layout_of(runs, published, comparison, intervals, idle)
     shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in layout.cells.columns:
-        shown.add_column(name, overflow="fold")
+        shown.add_column(name, overflow="fold", min_width=_longest_word([name, *layout.cells[name]]))
     for number, (cells, bolds) in enumerate(zip(layout.cells.to_numpy(), layout.is_best.to_numpy(), strict=True)):
         if layout.num_published and number == len(layout.cells) - layout.num_published:
             shown.add_section()
         lines = [cell.replace(" [", "\n[") for cell in cells]
         shown.add_row(*(Text(line, style="bold" if bold else "") for line, bold in zip(lines, bolds, strict=True)))
-    console.print(shown)
+    console.print(shown, crop=False)
     for note in notes(runs, published, comparison, intervals):
         console.print(Text(note), end="\n\n")
+
+
+def _longest_word(cells: Iterable[str]) -> int:
+    """Width of a column in which no word is broken; of a word as long as a path, only so much."""
+    return min(_MAX_WORD, max(len(word) for cell in cells for word in cell.split()))
 
 
 def to_latex(

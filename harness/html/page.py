@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -241,10 +242,10 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         "Instructions": f"{said.instructions} ({said.instruction_digest[:12]})",
         "Steps a subtask": str(said.max_steps),
         "Seed": str(said.seed),
-        "Policy, ms a step": f"{found.policy_ms:g} median, {found.policy_ms_p95:g} at 95%",
-        "World, ms a step": f"{found.world_ms:.1f} mean",
-        "Chains an hour, one world": f"{found.chains_per_hour:.1f}",
-        "Change of action a step": f"{found.action_change:.3f}",
+        "Policy, ms a step": _number(found.policy_ms, "g", f" median, {found.policy_ms_p95:g} at 95%"),
+        "World, ms a step": _number(found.world_ms, ".1f", " mean"),
+        "Chains an hour, one world": _number(found.chains_per_hour, ".1f"),
+        "Change of action a step": _number(found.action_change, ".3f"),
         "Begun": said.created,
     }
     for number, session in enumerate(said.sessions, start=1):
@@ -297,3 +298,8 @@ def _chain(record: ChainRecord, place: int, film: Path | None, directory: Path) 
 def _link(file: Path, directory: Path) -> str:
     """A link that holds wherever the whole folder is moved to."""
     return quote(Path(os.path.relpath(file.resolve(), directory.resolve())).as_posix())
+
+
+def _number(value: float, form: str, after: str = "") -> str:
+    """A number in words; a dash where the records do not tell it, as before a chain is finished."""
+    return "-" if math.isnan(value) else f"{value:{form}}{after}"

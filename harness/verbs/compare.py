@@ -2,11 +2,12 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
 from calvinbench.harness.verbs.console import DONE, print_json
+from calvinbench.harness.verbs.usage import Example, Usage
 
 if TYPE_CHECKING:
     from calvinbench.harness.comparison import Comparison
@@ -16,14 +17,19 @@ if TYPE_CHECKING:
 class Compare:
     """Say which of several runs on the same chains is better, or that nothing tells them apart."""
 
-    directories: tyro.conf.Positional[tuple[Path, ...]]
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("runs", "each two of the runs in a folder"),
+            Example("runs --reference expert", "each run against one"),
+        )
+    )
+
+    directories: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="DIR ...")]
     """Folders of runs, or folders that hold several."""
     any_renderer: bool = False
     """Compare runs of different renderers too."""
-    reference: Annotated[
-        str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: each two are compared)")
-    ] = None
-    """Hold each run against this one alone, as in an ablation: its label, policy's spec or folder's name."""
+    reference: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: all pairs)")] = None
+    """Compare each run with this one alone, as in an ablation: its label, policy's spec or folder's name."""
     json: bool = False
     """Print one JSON object instead of words."""
 

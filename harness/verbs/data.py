@@ -2,11 +2,12 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
 
 from calvinbench.harness.verbs.console import DONE, FAILED, print_json, tell
+from calvinbench.harness.verbs.usage import Example, Usage
 
 if TYPE_CHECKING:
     from calvinbench.harness.data_check.verdict import DataCheck
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
 class Data:
     """Say whether a data set is whole and what is in it: CALVIN's layout, or our compact form."""
 
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("check demonstrations", "a sample of the frames"),
+            Example("check task_D_D --all-frames", "every frame"),
+            Example("check demonstrations --contact-sheet sheet.png", "and a page of images"),
+        )
+    )
+
     action: Annotated[tyro.conf.Positional[Literal["check"]], tyro.conf.arg(metavar="check")]
     """What to do with it."""
     folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DIR")]
@@ -23,11 +32,11 @@ class Data:
     all_frames: bool = False
     """Open every frame instead of a sample."""
     frames: Annotated[int, tyro.conf.arg(metavar="N")] = 500
-    """Frames of a split to open otherwise, spread evenly."""
+    """Frames of a split to open without --all-frames, spread evenly."""
     contact_sheet: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png", help_behavior_hint="(default: none)")] = (
         None
     )
-    """Draw a page of pictures into this file: some demonstrations, by both cameras, with their sentences."""
+    """Draw a page of images into this file: some demonstrations, by both cameras, with their sentences."""
     json: bool = False
     """Print one JSON object."""
 

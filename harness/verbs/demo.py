@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import tyro
 
 from calvinbench.harness.suite import Suite, load_suite
 from calvinbench.harness.verbs.console import print_json, report_as_json
 from calvinbench.harness.verbs.run import evaluate, status
+from calvinbench.harness.verbs.usage import Example, Usage
 
 DEMO_OUT = Path("calvinbench-demo")
 
@@ -16,6 +17,13 @@ DEMO_OUT = Path("calvinbench-demo")
 @dataclass(frozen=True, slots=True)
 class Demo:
     """Show the main job in a few minutes, offline: four policies on chains of tasks, a table and figures."""
+
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("", "writes into calvinbench-demo/"),
+            Example("--worlds 4", "four worlds at once, on four cores"),
+        )
+    )
 
     out: Path = DEMO_OUT
     """Where everything is written."""

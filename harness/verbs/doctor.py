@@ -3,30 +3,46 @@
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import tyro
 
 from calvinbench.harness.verbs.console import DONE, FAILED, print_json, standard_output_for_results, tell
+from calvinbench.harness.verbs.usage import Example, Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Doctor:
     """Say what works on this machine, and what to do about the rest; or hold our world against CALVIN's own."""
 
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("", "torch, PyBullet, renderers, assets and packages"),
+            Example("--calvin --scene B", "the same actions in calvin_env and in calvinbench"),
+            Example("--calvin-data task_D_D", "rendered images against those of CALVIN's data"),
+        ),
+        headings={
+            "Compare the simulation with calvin_env": ("calvin", "steps", "seed", "upstream_python"),
+            "Compare images with a CALVIN data set": ("calvin_data", "frames"),
+            "Both": ("scene", "calvin_env"),
+        },
+    )
+
     calvin: bool = False
     """Take the same actions in calvin_env's own simulator and in ours, and report the first difference."""
     calvin_data: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
-    """Set our world to frames of a CALVIN data set, and report how far our pictures are from the stored ones."""
+    """Set our world to frames of a CALVIN data set, and report how far our images are from the stored ones."""
     scene: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: D, or the data's)")] = None
     """Scene of --calvin, or of a data set that does not say its own."""
     steps: Annotated[int, tyro.conf.arg(metavar="N")] = 100
     """Actions of --calvin."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """What the actions of --calvin are drawn from."""
+    """Random seed of the actions of --calvin."""
     frames: Annotated[int, tyro.conf.arg(metavar="N")] = 20
     """Frames of --calvin-data, spread evenly."""
-    calvin_env: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: found)")] = None
+    calvin_env: Annotated[
+        Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: CALVIN_ENV_ROOT, or as installed)")
+    ] = None
     """Checkout of calvin_env to look at, or for what is asked; else that of CALVIN_ENV_ROOT, else the installed one."""
     upstream_python: Annotated[Path, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: this one)")] = Path(
         sys.executable

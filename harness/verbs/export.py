@@ -2,25 +2,33 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
 from calvinbench.harness.verbs.console import DONE, print_json
+from calvinbench.harness.verbs.usage import Example, Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
     """Write results for other programs: a row a subtask as CSV or Parquet, or CALVIN's own results.json."""
 
-    directories: tyro.conf.Positional[tuple[Path, ...]]
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("runs", "a row a subtask, in subtasks.csv"),
+            Example("runs --form calvin --out results.json", "the file that CALVIN's evaluation writes"),
+        )
+    )
+
+    directories: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="DIR ...")]
     """Folders of runs, or folders that hold several."""
     form: Literal["csv", "parquet", "calvin"] = "csv"
-    """csv, parquet (needs pyarrow), or calvin."""
+    """File format: csv, parquet (needs pyarrow), or calvin (CALVIN's results.json)."""
     out: Annotated[
         Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: subtasks.csv or the like, here)")
     ] = None
-    """The file."""
+    """The file to write."""
     json: bool = False
     """Print one JSON object instead of the path."""
 

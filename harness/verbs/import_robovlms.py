@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
 
 from calvinbench.harness.verbs.console import DONE, WRONG_CALL, print_json, standard_output_for_results, tell
+from calvinbench.harness.verbs.usage import Example, Usage
 
 if TYPE_CHECKING:
     from calvinbench.policies.robovlms.plan import ImportPlan
@@ -16,12 +17,19 @@ if TYPE_CHECKING:
 class Import:
     """Make a checkpoint of this project from another project's: RoboVLMs' FILE.pt with its FILE.json."""
 
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("robovlms model.pt --config model.json --vlm kosmos-2 --dry-run", "what would go where"),
+            Example("robovlms model.pt --config model.json --vlm kosmos-2 --out mine", "write the checkpoint"),
+        )
+    )
+
     format: Annotated[tyro.conf.Positional[Literal["robovlms"]], tyro.conf.arg(metavar="robovlms")]
-    """Whose file it is."""
+    """The project that the checkpoint comes from."""
     file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE.pt")]
     """The checkpoint. Nothing in it is run."""
     config: Annotated[Path, tyro.conf.arg(metavar="FILE.json")]
-    """Its configuration."""
+    """The checkpoint's configuration."""
     vlm: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: as the config says)")] = None
     """Folder with config.json and tokenizer of the VLM that it was trained from; weights there are not read."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: the file's name)")] = None
@@ -36,6 +44,9 @@ class Import:
         from calvinbench.policies.robovlms.checkpoint import plan_as_json, save_imported, unchecked
         from calvinbench.policies.robovlms.plan import plan_import
 
+        for name, file in (("FILE.pt", self.file), ("--config FILE.json", self.config)):
+            if not file.is_file():
+                raise ValueError(f"expected a file as {name}, found none at '{file}'.")
         out = self.out or Path(self.file.stem)
         if not self.dry_run:
             _require_free(out)

@@ -3,16 +3,24 @@
 import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
 from calvinbench.harness.verbs.console import DONE, print_json, tell
+from calvinbench.harness.verbs.usage import Example, Usage
 
 
 @dataclass(frozen=True, slots=True)
 class InstallCalvin:
     """Clone CALVIN's simulator and sentences at the revisions that calvinbench knows; again, it changes nothing."""
+
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("", "into the user's data folder, where calvinbench finds it"),
+            Example("checkouts", "into checkouts/calvin_env and checkouts/calvin"),
+        )
+    )
 
     folder: Annotated[
         tyro.conf.Positional[Path | None],
@@ -20,7 +28,7 @@ class InstallCalvin:
     ] = None
     """Where the folders calvin_env and calvin go."""
     revision: Annotated[Literal["797142c", "1431a46"], tyro.conf.arg(metavar="{797142c,1431a46}")] = "797142c"
-    """Of calvin_env. 1431a46 is what a clone of calvin with its submodules brings."""
+    """Revision of calvin_env. 1431a46 is what a clone of calvin with its submodules brings."""
     calvin_env_url: Annotated[str | None, tyro.conf.arg(metavar="URL", help_behavior_hint="(default: GitHub)")] = None
     """Where git finds calvin_env."""
     calvin_url: Annotated[str | None, tyro.conf.arg(metavar="URL", help_behavior_hint="(default: GitHub)")] = None

@@ -1,18 +1,31 @@
 """`calvinbench list`: names, each found by importing no more than it needs."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
+from calvinbench.harness.listing import configuration_lines, policy_lines, published_lines, suite_lines
 from calvinbench.harness.suite import shipped_suites
 from calvinbench.harness.verbs.console import DONE, print_json
+from calvinbench.harness.verbs.usage import Example, Usage
 
 
 @dataclass(frozen=True, slots=True)
 class List:
-    """List what can be named: tasks, scenes, backbones, policies, suites, configurations, splits of published rows."""
+    """List what can be named: tasks, scenes, backbones, policies, suites, configurations, splits of published rows.
 
+    Of one kind, each name stands on a line of its own, with what it is and what it costs.
+    """
+
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("", "all names"),
+            Example("suites", "the suites that ship, with runs, chains and minutes"),
+            Example("backbones", "VLMs, with parameters and memory"),
+        )
+    )
     kind: Annotated[
         tyro.conf.Positional[
             Literal["tasks", "scenes", "backbones", "policies", "suites", "configurations", "published"] | None
@@ -27,11 +40,17 @@ class List:
         """Prints names."""
         names = {kind: find() for kind, find in _NAMES.items() if self.kind in (None, kind)}
         if self.json:
-            print_json(names | ({"catalogue": _catalogue()} if self.kind == "backbones" else {}))
+            more: dict[str, Any] = {"catalogue": _catalogue()} if self.kind == "backbones" else {}
+            more |= {"descriptions": _LINES[self.kind]()} if self.kind in _LINES else {}
+            print_json(names | more)
         elif self.kind == "backbones":
             print(_backbone_table())
         elif self.kind == "scenes":
             print("\n".join(_scene_lines()))
+        elif self.kind in _LINES:
+            lines = _LINES[self.kind]()
+            width = max(map(len, lines)) + 2
+            print("\n".join(f"{name:{width}}{line}".rstrip() for name, line in lines.items()))
         elif self.kind is not None:
             print("\n".join(names[self.kind]))
         else:
@@ -146,3 +165,11 @@ _NAMES = {
     "published": _published_splits,
 }
 """For each kind of thing, what finds the names; each imports what it needs when it is called."""
+
+_LINES: dict[str | None, Callable[[], dict[str, str]]] = {
+    "policies": policy_lines,
+    "suites": suite_lines,
+    "configurations": configuration_lines,
+    "published": published_lines,
+}
+"""For the kinds whose names do not say it: what each is."""

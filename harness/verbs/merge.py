@@ -2,17 +2,21 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, ClassVar
 
 import tyro
 
 from calvinbench.harness.verbs.console import DONE, print_json, run_as_json
+from calvinbench.harness.verbs.usage import Example, Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Merge:
     """Put together the shards of runs (run --shard i/n), finished or not; again at any time."""
 
-    directories: tyro.conf.Positional[tuple[Path, ...]]
+    USAGE: ClassVar[Usage] = Usage(examples=(Example("runs", "all shards below a folder"),))
+
+    directories: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="DIR ...")]
     """Folders of runs, or folders that hold several."""
     json: bool = False
     """Print one JSON object instead of words."""

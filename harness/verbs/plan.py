@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
 from calvinbench.harness.verbs.console import DONE, print_json
+from calvinbench.harness.verbs.usage import Example, Usage
+
+if TYPE_CHECKING:
+    from calvinbench.harness.runs import Run
 
 STANDARD_DEVIATION = 1.75
 """Of chains' lengths for a policy of average length 2 to 3; the most that is possible is 2.5."""
@@ -16,49 +20,75 @@ CORRELATION = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Say how many chains a difference of average lengths needs, or what so many chains can find."""
+    """Say how many chains are needed to find a difference of average lengths, or what a number of chains can find."""
+
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("--difference 0.2", "how many chains are needed to find a difference of 0.2 subtasks"),
+            Example("--chains 1000", "the smallest difference that 1000 chains find"),
+            Example("--difference 0.2 --pilot runs/first runs/second", "the same, with the spread of two runs"),
+        )
+    )
 
     difference: float | None = None
-    """The difference that is to be found, in subtasks."""
+    """The difference of average lengths to find, in subtasks: above 0, at most 5."""
     chains: int | None = None
-    """How many chains there are, to learn what they find."""
+    """A number of chains, to learn the smallest difference that they find."""
     pilot: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN RUN")] = ()
     """Two runs on the same chains from which standard deviation and correlation are taken."""
     standard_deviation: Annotated[float | None, tyro.conf.arg(help_behavior_hint="(default: the pilot's, or 1.75)")] = (
         None
     )
-    """Of the chains' lengths."""
+    """Standard deviation of the chains' lengths, in subtasks."""
     correlation: Annotated[float | None, tyro.conf.arg(help_behavior_hint="(default: the pilot's, or 0.5)")] = None
-    """Between two runs' lengths of a chain; 0 for runs on unlike chains."""
+    """Correlation between two runs' lengths of a chain; 0 for runs on unlike chains."""
     power: float = 0.8
-    """The chance to find the difference."""
+    """The probability to find the difference if it is there."""
     json: bool = False
     """Print one JSON object instead of words."""
 
     def execute(self) -> int:
-        """Reckons and prints."""
+        """Computes and prints."""
+        from calvinbench.envs.chains import published
         from calvinbench.harness.multiple_comparisons import detectable_difference, num_chains_needed
 
         if (self.difference is None) == (self.chains is None):
             raise ValueError("expected either --difference or --chains. Such as: calvinbench plan --difference 0.2")
+        num_published, longest = len(published()), max(len(chain.subtasks) for chain in published())
+        if self.difference is not None and not 0 < self.difference <= longest:
+            raise ValueError(
+                f"expected --difference above 0 and at most {longest}, the length of a chain, got {self.difference:g}. "
+                "Such as: calvinbench plan --difference 0.2"
+            )
+        if self.chains is not None and self.chains < 1:
+            raise ValueError(f"expected --chains of at least 1, got {self.chains}. Such as: --chains {num_published}")
         spread, correlation = self._spread_and_correlation()
+        design = spread, correlation, self.power
         found: dict[str, float] = {"standard_deviation": spread, "correlation": correlation, "power": self.power}
+        then = (
+            f" subtasks in average length with a probability of {100 * self.power:g}% (two-sided, 5%), at a standard "
+            f"deviation of {spread:.2f} and a correlation of {correlation:.2f} between the runs."
+        )
         if self.difference is not None:
-            needed = num_chains_needed(self.difference, spread, correlation, self.power)
-            found |= {"difference": self.difference, "chains": needed}
-            words = f"{needed} chains, run by both policies, find a difference of {self.difference:g}"
+            needed, of_all = num_chains_needed(self.difference, *design), detectable_difference(num_published, *design)
+            found |= {"difference": self.difference, "chains": needed, "detectable_with_published": of_all}
+            words = f"{needed} chains, run by both policies, find a difference of {self.difference:g}{then}"
+            if needed > num_published:
+                words += (
+                    f"\nThat is more than the {num_published} published chains: so small a difference cannot be shown "
+                    f"with them. With all {num_published}, the smallest that is found is {of_all:.2f}."
+                )
         else:
             num_chains = int(self.chains or 0)
-            smallest = detectable_difference(num_chains, spread, correlation, self.power)
+            smallest = detectable_difference(num_chains, *design)
             found |= {"chains": num_chains, "difference": smallest}
-            words = f"{num_chains} chains, run by both policies, find a difference of {smallest:.2f}"
+            words = f"{num_chains} chains, run by both policies, find a difference of {smallest:.2f}{then}"
+            if smallest > longest:
+                words += f"\nChains have {longest} subtasks, so no difference is that large: run more chains."
         if self.json:
             print_json(found)
         else:
-            print(
-                f"{words} subtasks in average length with a chance of {100 * self.power:g}% (two-sided, 5%), at a "
-                f"standard deviation of {spread:.2f} and a correlation of {correlation:.2f} between the runs."
-            )
+            print(words)
         return DONE
 
     def _spread_and_correlation(self) -> tuple[float, float]:
@@ -74,13 +104,29 @@ class Plan:
             for run in filter(has_too_many_errors, runs):
                 raise ValueError(
                     f"expected a pilot of which at most {MAX_ERRORED_SHARE:.0%} errored, got {run.num_errored} of "
-                    f"{len(run.records)} chains in '{run.directory}'. Mend what raised and run them again, or give "
+                    f"{len(run.records)} chains in '{run.directory}'. Fix what raised and run them again, or give "
                     "--standard-deviation and --correlation without a pilot."
                 )
+            for run in runs:
+                _require_spread(run)
             (pair,) = compare(runs).pairs
             spread = float(sum(run.completed.var(ddof=1) for run in runs) / 2) ** 0.5
             correlation = pair.correlation
         return (
             spread if self.standard_deviation is None else self.standard_deviation,
             correlation if self.correlation is None else self.correlation,
+        )
+
+
+def _require_spread(run: "Run") -> None:
+    """Refuses a pilot whose chains are all alike: it says nothing of spread and correlation."""
+    lengths = set(run.completed.tolist())
+    if len(lengths) < 2:
+        each = (
+            f"all {len(run.records)} chains completed {lengths.pop()} subtasks" if lengths else "no chain is finished"
+        )
+        raise ValueError(
+            f"expected a pilot whose chains differ in length, but in '{run.directory}' {each}, which says nothing of "
+            "the spread. Take runs of other policies or more chains as the pilot, or leave --pilot out and give "
+            "--standard-deviation and --correlation, or neither for the usual values."
         )

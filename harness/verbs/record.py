@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
 
 from calvinbench.harness.verbs.console import DONE, FAILED, print_json, standard_output_for_results, tell
+from calvinbench.harness.verbs.usage import Example, Usage
 
 if TYPE_CHECKING:
     from calvinbench.harness.recording.episode_records import EpisodeRecord
@@ -17,6 +18,20 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Record:
     """Record the scripted expert's demonstrations as a data set; the same command again goes on."""
+
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("--episodes 100", "into demonstrations/, in CALVIN's layout"),
+            Example("--form compact --static-size 100 --episodes 750", "small and fast to train on"),
+            Example("--tasks open_drawer close_drawer --out drawer", "two tasks only"),
+        ),
+        headings={
+            "Output": ("out", "form", "static_size", "gripper_size", "json"),
+            "What is recorded": ("scene", "tasks", "episodes", "validation_episodes", "subtasks", "instructions"),
+            "How the expert acts": ("max_steps", "frames_after", "noise", "kicks", "seed"),
+            "Speed, simulation and rendering": ("workers", "renderer", "depth_bits", "calvin_env"),
+        },
+    )
 
     out: Path = Path("demonstrations")
     """The data set's folder."""
@@ -43,9 +58,9 @@ class Record:
     kicks: float = 0.01
     """Probability that a kick of five steps begins at a step."""
     static_size: int = 200
-    """Pixels a side of the static camera's pictures."""
+    """Pixels a side of the static camera's images."""
     gripper_size: int = 84
-    """Pixels a side of the gripper camera's pictures."""
+    """Pixels a side of the gripper camera's images."""
     instructions: str = "calvinbench"
     """calvinbench (ours), calvin or calvin-training (a checkout's), or auto."""
     calvin_env: Annotated[
@@ -53,16 +68,16 @@ class Record:
     ] = None
     """Checkout of calvin_env, for scene D."""
     renderer: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: opengl-look)")] = None
-    """Who draws the pictures, see `calvinbench run --help`."""
+    """What renders the images, see `calvinbench run --help`."""
     depth_bits: Annotated[
         Literal[16, 24] | None,
         tyro.conf.arg(metavar="{16,24}", help_behavior_hint="(default: 16 on CALVIN's scenes, 24 on ours)"),
     ] = None
-    """Of opengl-look's depth buffer."""
+    """Bits of opengl-look's depth buffer."""
     seed: int = 0
-    """What everything random is drawn from."""
+    """Random seed."""
     workers: int = 1
-    """Processes; the data do not depend on it."""
+    """Processes that record; this does not affect the data."""
     json: bool = False
     """Print one JSON object instead of the table."""
 

@@ -2,18 +2,32 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
 from calvinbench.harness.verbs.console import DONE, print_json, report_as_json, tell
+from calvinbench.harness.verbs.usage import Example, Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """Write tables and figures of runs into a folder, and print the table."""
 
-    directories: tyro.conf.Positional[tuple[Path, ...]]
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("runs", "all runs in a folder"),
+            Example("runs/demo --out figures", "the runs of a suite, into another folder"),
+            Example("runs --published 'ABC->D'", "with published results below them (list published)"),
+        ),
+        headings={
+            "Runs and output": ("directories", "out", "json"),
+            "Published results": ("published", "second_hand"),
+            "Statistics": ("reference", "intervals", "any_renderer"),
+        },
+    )
+
+    directories: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="DIR ...")]
     """Folders of runs, or folders that hold several."""
     out: Annotated[
         Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: report, beside the runs)")
@@ -28,11 +42,10 @@ class Report:
     second_hand: bool = False
     """Show those too that were read on leaderboards and in others' reproductions."""
     intervals: Literal["wilson", "exact"] = "wilson"
-    """Of rates: Wilson's (Clopper-Pearson's below 200 trials or near 0 and 1), or Clopper-Pearson's everywhere."""
-    reference: Annotated[
-        str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: each two are compared)")
-    ] = None
-    """Hold each run against this one alone, as in an ablation: its label, policy's spec or folder's name."""
+    """Confidence intervals of rates: Wilson's (Clopper-Pearson's below 200 trials or near 0 and 1), or
+    Clopper-Pearson's everywhere."""
+    reference: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: all pairs)")] = None
+    """Compare each run with this one alone, as in an ablation: its label, policy's spec or folder's name."""
     json: bool = False
     """Print one JSON object instead of the table."""
 
@@ -41,12 +54,12 @@ class Report:
         if not self.directories:
             raise ValueError("expected a folder with runs, got none. Such as: calvinbench report runs")
         from calvinbench.harness import tables
-        from calvinbench.harness.published_results import published_results
+        from calvinbench.harness.published_results import published_results, require_published
         from calvinbench.harness.report import write_report
 
         if self.second_hand and self.published is None:
             raise ValueError("expected --published SPLIT beside --second-hand, which alone does nothing.")
-        published = () if self.published is None else published_results(self.published, self.second_hand)
+        published = () if self.published is None else require_published(self.published, self.second_hand)
         report = write_report(self.directories, self.out, self.any_renderer, published, self.intervals, self.reference)
         if self.json:
             print_json(report_as_json(report))
@@ -55,5 +68,8 @@ class Report:
                 if part.title:
                     print(f"{part.title}\n")
                 tables.show(part.runs, None, part.published, part.comparison, part.intervals)
+            hidden = 0 if self.published is None else len(published_results(self.published, True)) - len(published)
+            if hidden:
+                tell(f"Not shown: {hidden} second-hand rows of {self.published}. Add --second-hand to show them.")
             tell(f"Written: {report.directory} ({len(report.files)} files)")
         return DONE

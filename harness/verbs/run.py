@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 
 from calvinbench.harness.stopping import stopped_as_by_ctrl_c
 from calvinbench.harness.suite import Suite, load_suite, shipped_suites
 from calvinbench.harness.verbs.console import DONE, FAILED, print_json, run_as_json, standard_output_for_results, tell
+from calvinbench.harness.verbs.usage import Example, Usage
 
 if TYPE_CHECKING:
     from calvinbench.harness.runs import Run as FinishedRun
@@ -18,6 +19,25 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Run:
     """Run policies on chains of tasks and keep every finished chain; the same command again goes on."""
+
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("--policy expert --policy random --chains 20", "two policies on the first 20 chains"),
+            Example("--policy checkpoint:trained/checkpoint --worlds 4", "a trained policy on all 1000 chains"),
+            Example("--policy calvin:my_model:MyModel --scene D", "a model with CALVIN's interface, on its scene D"),
+            Example("demo", "a suite that ships (list suites)"),
+        ),
+        headings={
+            "What is run": ("suite", "policy", "chains", "tasks", "max_steps", "scene", "instructions", "seed"),
+            "Policy": ("train", "memory_reset", "memory_span"),
+            "Output": ("out", "videos", "json"),
+            "Speed and machines": (
+                *("worlds", "batch_size", "shard", "executor", "ray_address", "cpus_per_replica", "gpus_per_replica"),
+            ),
+            "Errors": ("step_timeout", "retry_errored"),
+            "Simulation and rendering": ("simulation", "renderer", "depth_bits", "calvin_env", "calvin"),
+        },
+    )
 
     suite: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[SUITE]", help_behavior_hint="")] = None
     """A shipped suite's name, or the path of a suite's YAML file. Flags given beside it take precedence."""
@@ -32,7 +52,7 @@ class Run:
     max_steps: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 360)")] = None
     """Steps for each subtask."""
     worlds: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1)")] = None
-    """Worlds stepped at once; records do not depend on it."""
+    """Worlds stepped at once; this does not affect results."""
     train: Annotated[str | None, tyro.conf.arg(metavar="SPLIT", help_behavior_hint="(default: as the policy says)")] = (
         None
     )
@@ -46,7 +66,7 @@ class Run:
     gpus_per_replica: Annotated[float | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 0)")] = None
     """GPUs that a replica takes; 0.5 puts two on each."""
     videos: Annotated[str | None, tyro.conf.arg(metavar="WHICH", help_behavior_hint="")] = None
-    """Film chains: all, failures, or the first N; in videos/ of the run's folder."""
+    """Record videos of chains: all, failures, or the first N; in videos/ of the run's folder. Default: none."""
     shard: Annotated[str | None, tyro.conf.arg(metavar="I/N", help_behavior_hint="")] = None
     """Run part I of N of the chains, for schedulers such as Slurm; calvinbench merge puts the parts together."""
     batch_size: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 1)")] = None
@@ -54,7 +74,7 @@ class Run:
     step_timeout: Annotated[float | None, tyro.conf.arg(metavar="S", help_behavior_hint="(default: 600)")] = None
     """Seconds that a policy, or a world, may take for one step, 0 for any number; longer makes the chain errored."""
     seed: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 0)")] = None
-    """Where random draws start from."""
+    """Random seed."""
     memory_reset: Annotated[
         Literal["subtask", "chain"] | None,
         tyro.conf.arg(metavar="{subtask,chain}", help_behavior_hint="(default: as the policy has it)"),
@@ -81,16 +101,16 @@ class Run:
     """auto, calvinbench (ours), calvinbench-training or -held-out (one of our wordings a subtask, seen in training or
     not), calvin (CALVIN's), calvin-training (its wordings), or the path of a YAML or JSON file of sentences."""
     renderer: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: opengl-look)")] = None
-    """opengl-look (the pictures of CALVIN's data, on the CPU), bullet-egl (PyBullet's OpenGL), or bullet-tiny."""
+    """opengl-look (the images of CALVIN's data, on the CPU), bullet-egl (PyBullet's OpenGL), or bullet-tiny."""
     depth_bits: Annotated[
         Literal[16, 24] | None,
         tyro.conf.arg(metavar="{16,24}", help_behavior_hint="(default: 16 on CALVIN's scenes, 24 on ours)"),
     ] = None
-    """Of opengl-look's depth buffer: 16 as the Mesa driver gives to Bullet, 24 as a GPU's driver may."""
+    """Bits of opengl-look's depth buffer: 16 as the Mesa driver gives to Bullet, 24 as a GPU's driver may."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: runs)")] = None
     """Parent of the runs' folders."""
     retry_errored: bool = False
-    """Run chains that errored again, once the cause is mended; their old lines go to replaced.jsonl."""
+    """Run chains that errored again, after fixing the cause; their old lines go to replaced.jsonl."""
     fail_fast: bool = False
     """Stop at the first chain that errors, with exit status 1; what ended before is kept."""
     overwrite: bool = False

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 
 from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.verbs.console import DONE, print_json, standard_output_for_results, tell
+from calvinbench.harness.verbs.usage import Example, Usage
 
 if TYPE_CHECKING:
     from calvinbench.policies.training.preparation import Training
@@ -29,6 +30,37 @@ class Train:
     Flags are laid over the configuration, whose keys have the same names with underscores.
     """
 
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("cnn --data demonstrations --out trained", "a small configuration that ships, for a CPU"),
+            Example("cnn --data demonstrations --out trained --max-steps 2000", "the same, but for a flag"),
+            Example(
+                "--policy untrained:kosmos2 --data demonstrations --out trained --precision fp32", "by flags alone"
+            ),
+        ),
+        headings={
+            "What is trained": ("configuration", "policy", "data", "tasks", "paraphrases", "out", "json"),
+            "Length and batches": (
+                *("max_steps", "max_epochs", "batch_size", "gradient_accumulation_steps", "effective_batch_size"),
+                *("window_size", "window_stride"),
+            ),
+            "Optimiser": (
+                *("learning_rate", "backbone_learning_rate", "weight_decay", "schedule", "min_learning_rate_scale"),
+                *("warmup_steps", "warmup_epochs", "max_gradient_norm", "gripper_loss_ratio", "gripper_change_weight"),
+            ),
+            "Image augmentation": ("static_shift", "gripper_shift", "same_shift_in_window"),
+            "Which parts are trained": (
+                *("freeze_backbone", "train_vision", "train_connector", "train_text_embedding"),
+                *("lora_enable", "lora_r", "lora_alpha", "lora_dropout", "lora_bias"),
+            ),
+            "Logs, checkpoints and validation": ("log_every", "save_every", "validate_every", "validation_windows"),
+            "Evaluation while training": (
+                *("evaluate_every", "evaluate_chains", "evaluate_worlds", "evaluate_scene", "calvin_env"),
+            ),
+            "Machine": ("device", "precision", "gradient_checkpointing", "num_workers", "seed"),
+        },
+    )
+
     configuration: Annotated[tyro.conf.Positional[str | None], _flag("[CONFIGURATION]")] = None
     """A shipped configuration's name (`calvinbench list configurations`), or the path of a YAML file."""
     policy: Annotated[str | None, _flag("SPEC")] = None
@@ -36,73 +68,73 @@ class Train:
     data: Annotated[Path | None, _flag("DIR")] = None
     """The data set's folder, from `calvinbench record` or in CALVIN's layout."""
     out: Annotated[Path | None, _flag("DIR")] = None
-    """Where checkpoint/, best/, losses.csv, figures and the state to go on from are written."""
+    """Output folder: checkpoint/, best/, losses.csv, figures and what a stopped training goes on from."""
     tasks: Annotated[tuple[str, ...] | None, _flag("TASK ...")] = None
     """Tasks to train on. Default: all that the data set has."""
     paraphrases: _Switch = None
     """Whether each window gets one of its task's sentences at random. Default: true."""
     learning_rate: _Number = None
-    """After warm-up. Default: 2e-5."""
+    """Learning rate after warm-up. Default: 2e-5."""
     backbone_learning_rate: _Number = None
-    """That of the VLM's weights. Default: the same."""
+    """Learning rate of the VLM's weights. Default: as --learning-rate."""
     weight_decay: _Number = None
-    """AdamW's, on matrices. Default: 0."""
+    """AdamW's weight decay, on matrices. Default: 0."""
     precision: Annotated[Literal["fp32", "bf16", "fp16"] | None, _flag("{fp32,bf16,fp16}")] = None
-    """Of mixed precision. Default: fp16, which needs a GPU."""
+    """Mixed precision. Default: fp16, which needs a GPU."""
     batch_size: _Count = None
-    """Windows of a forward pass on one process. Default: 8."""
+    """Windows in a forward pass of one process. Default: 8."""
     gradient_accumulation_steps: _Count = None
-    """Forward passes of a step. Default: 4."""
+    """Forward passes in an optimiser step. Default: 4."""
     effective_batch_size: _Count = None
-    """Refuses any other product of batch size, accumulation and processes."""
+    """What batch size x accumulation x processes must be; any other product is an error. Default: not checked."""
     warmup_epochs: _Number = None
-    """Share of an epoch in which the rate rises. Default: 0.25."""
+    """Share of an epoch in which the learning rate rises. Default: 0.25."""
     warmup_steps: _Count = None
-    """Steps added to it. Default: 0."""
+    """Warm-up steps, added to --warmup-epochs. Default: 0."""
     schedule: Annotated[Literal["constant", "cosine"] | None, _flag("{constant,cosine}")] = None
-    """What the rate does after warm-up. Default: constant."""
+    """Learning rate after warm-up: constant, or a cosine towards its end. Default: constant."""
     min_learning_rate_scale: _Number = None
-    """What is left of the rate at the end of a cosine. Default: 0."""
+    """Share of the learning rate that is left at the end of a cosine. Default: 0."""
     max_gradient_norm: _Number = None
-    """What gradients are clipped to. Default: no clipping."""
+    """Largest norm of the gradient; it is clipped above. Default: no clipping."""
     max_epochs: _Count = None
     """Passes over the data. Default: 5."""
     max_steps: _Count = None
-    """Optimiser steps at most. Default: no limit."""
+    """Most optimiser steps. Default: no limit."""
     gripper_loss_ratio: _Number = None
-    """Weight of the gripper's loss. Default: 0.01."""
+    """Weight of the gripper's loss beside the pose's. Default: 0.01."""
     gripper_change_weight: _Number = None
     """Factor of the gripper's loss where its label changes. Default: 1."""
     window_size: _Count = None
-    """Frames of a window. Default: 8."""
+    """Frames in a window, a training sample. Default: 8."""
     window_stride: _Count = None
     """Frames between the starts of windows; 1 for RoboVLMs' epochs. Default: as many windows as cover the data once."""
     static_shift: _Count = None
-    """Pixels of 200 by which the static camera's pictures are shifted at random. Default: 10."""
+    """Pixels, of 200, by which the static camera's images are shifted at random. Default: 10."""
     gripper_shift: _Count = None
-    """Pixels of 84 for the gripper camera's. Default: 4."""
+    """Pixels, of 84, by which the gripper camera's images are shifted at random. Default: 4."""
     same_shift_in_window: _Switch = None
     """Whether all frames of a window are shifted alike. Default: true."""
     num_workers: _Count = None
     """Processes that read data ahead. Default: 0."""
     seed: _Count = None
-    """What everything random is drawn from. Default: 0."""
+    """Random seed. Default: 0."""
     freeze_backbone: _Switch = None
     """Whether the VLM keeps its weights. Default: false."""
     train_vision: _Switch = None
     """Whether the vision tower is trained. Default: as the rest of the VLM."""
     train_connector: _Switch = None
-    """Whether what lies between vision and language is trained. Default: as the rest of the VLM."""
+    """Whether the connector between vision and language is trained. Default: as the rest of the VLM."""
     train_text_embedding: _Switch = None
-    """Whether the table of tokens is trained. Default: as the rest of the VLM."""
+    """Whether the token embedding is trained. Default: as the rest of the VLM."""
     lora_enable: _Switch = None
     """Whether the language model is trained by low-rank adapters. Default: false."""
     lora_r: _Count = None
-    """Rank of the adapters. Default: 64."""
+    """Rank of the low-rank adapters. Default: 64."""
     lora_alpha: _Count = None
-    """Their scale times the rank. Default: 16."""
+    """Scale of the low-rank adapters, times their rank. Default: 16."""
     lora_dropout: _Number = None
-    """Before them. Default: 0.05."""
+    """Dropout before the low-rank adapters. Default: 0.05."""
     lora_bias: Annotated[Literal["none", "all", "lora_only"] | None, _flag("{none,all,lora_only}")] = None
     """Which biases of the language model are trained too. Default: none."""
     gradient_checkpointing: _Switch = None
@@ -110,19 +142,19 @@ class Train:
     log_every: _Count = None
     """Steps between lines of losses.csv. Default: 20."""
     save_every: _Count = None
-    """Steps between checkpoints, each with a state to go on from. Default: 500."""
+    """Steps between checkpoints, from each of which a stopped training can go on. Default: 500."""
     validate_every: _Count = None
     """Steps between validation losses, 0 for none. Default: 500."""
     validation_windows: _Count = None
-    """Windows of a validation at most. Default: 256."""
+    """Most windows of a validation. Default: 256."""
     evaluate_every: _Count = None
-    """Steps between chains that are run with the checkpoint, 0 for none. Default: 0."""
+    """Steps between evaluations, which run chains with the checkpoint; 0 for none. Default: 0."""
     evaluate_chains: _Count = None
-    """How many of the published chains. Default: 20."""
+    """Chains of an evaluation: the first N of the published ones. Default: 20."""
     evaluate_worlds: _Count = None
-    """Worlds stepped at once. Default: 1."""
+    """Worlds stepped at once in an evaluation. Default: 1."""
     evaluate_scene: Annotated[str | None, _flag("{embedded,A,B,C,D}")] = None
-    """The scene that they are run on. Default: that of the data, where it is known and but one."""
+    """Scene of the evaluations. Default: the scene of the data, if it is known and there is one only."""
     calvin_env: Annotated[Path | None, _flag("DIR")] = None
     """Checkout of calvin_env, for CALVIN's scenes. Default: CALVIN_ENV_ROOT, or as installed."""
     device: Annotated[Literal["auto", "cpu"] | None, _flag("{auto,cpu}")] = None

@@ -3,18 +3,26 @@
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
 from calvinbench.harness.verbs.console import DONE, print_json, tell
+from calvinbench.harness.verbs.usage import Example, Usage
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """Open the page of runs' report in a browser; it is written first where there is none, or where runs went on."""
 
-    directories: tyro.conf.Positional[tuple[Path, ...]]
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("runs", "the report of a folder's runs"),
+            Example("runs --published 'ABC->D'", "with published results below them"),
+        )
+    )
+
+    directories: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="DIR ...")]
     """Folders of runs, or folders that hold several."""
     out: Annotated[
         Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: report, beside the runs)")
@@ -31,11 +39,11 @@ class View:
     intervals: Annotated[
         Literal["wilson", "exact"] | None, tyro.conf.arg(help_behavior_hint="(default: as in the report that is there)")
     ] = None
-    """Of rates, as in calvinbench report."""
+    """Confidence intervals of rates, as in calvinbench report."""
     reference: Annotated[
         str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: as in the report that is there)")
     ] = None
-    """Hold each run against this one alone, as in calvinbench report."""
+    """Compare each run with this one alone, as in calvinbench report."""
     json: bool = False
     """Print one JSON object instead of opening anything."""
 
@@ -53,7 +61,7 @@ class View:
         return DONE
 
     def _page(self) -> Path:
-        from calvinbench.harness.published_results import published_results
+        from calvinbench.harness.published_results import published_results, require_published
         from calvinbench.harness.report import PAGE, report_folder, write_report
         from calvinbench.harness.report_contents import ReportContents, is_newer_than, read_contents
         from calvinbench.harness.runs import find_runs
@@ -66,7 +74,8 @@ class View:
         second_hand = self.second_hand or (split == old.published and old.second_hand)
         if second_hand and split is None:
             raise ValueError("expected --published SPLIT beside --second-hand, which alone does nothing.")
-        published = () if split is None else published_results(split, second_hand)
+        find = published_results if self.published is None else require_published
+        published = () if split is None else find(split, second_hand)
         wanted = ReportContents.of(runs, folder, any_renderer, published, intervals, reference)
         if not (old == wanted and (folder / PAGE).is_file() and is_newer_than(folder, runs)):
             write_report(self.directories, folder, any_renderer, published, intervals, reference)

@@ -1,0 +1,50 @@
+"""Which verbs there are: a new one is a file in this folder and a line here.
+
+Nothing is imported to read this list, so that `calvinbench --help` answers at once; a verb's module is imported when it
+is asked for.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+RUNNING, DATA, RESULTS, SETUP = "Run", "Data and training", "Results", "Setup"
+HEADINGS = (RUNNING, DATA, RESULTS, SETUP)
+"""In the order in which the help shows them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A line of this list.
+
+    Attributes:
+        target: `module:Class`, below this package.
+        heading: One of `HEADINGS`.
+        summary: What it does, in one line.
+    """
+
+    target: str
+    heading: str
+    summary: str
+
+
+VERBS: Mapping[str, Verb] = MappingProxyType(
+    {
+        "demo": Verb("demo:Demo", RUNNING, "Show everything in a few minutes, offline: policies, a table, figures."),
+        "run": Verb("run:Run", RUNNING, "Run policies on chains of tasks, or go on with a run that was stopped."),
+        "merge": Verb("merge:Merge", RUNNING, "Put the shards of runs together (run --shard I/N)."),
+        "record": Verb("record:Record", DATA, "Record demonstrations of the scripted expert as a data set."),
+        "data": Verb("data:Data", DATA, "Check whether a data set is whole, and say what is in it."),
+        "train": Verb("train:Train", DATA, "Train a policy on demonstrations."),
+        "import": Verb("import_robovlms:Import", DATA, "Make a checkpoint from one of RoboVLMs."),
+        "report": Verb("report:Report", RESULTS, "Write tables and figures of runs, and print the table."),
+        "view": Verb("view:View", RESULTS, "Open the report of runs in a browser."),
+        "compare": Verb("compare:Compare", RESULTS, "Say which of several runs is better, with statistics."),
+        "export": Verb("export:Export", RESULTS, "Write results as CSV, Parquet, or CALVIN's results.json."),
+        "plan": Verb("plan:Plan", RESULTS, "Say how many chains are needed to find a difference."),
+        "list": Verb("list:List", SETUP, "List tasks, scenes, backbones, policies, suites, configurations."),
+        "doctor": Verb("doctor:Doctor", SETUP, "Say what works on this machine, and what to do about the rest."),
+        "install-calvin": Verb("install_calvin:InstallCalvin", SETUP, "Clone CALVIN's simulator and sentences."),
+    }
+)
+"""Name to verb."""
