@@ -42,10 +42,10 @@ def require_known_names(suite: Suite) -> None:
 
 def _require_policies(suite: Suite) -> None:
     from calvinbench.policies.backbones.names import backbone_import_string
-    from calvinbench.policies.registry import POLICY_KINDS, PolicySpec
+    from calvinbench.policies.registry import PolicySpec, require_kind
 
     for spec in map(PolicySpec.parse, suite.policy):
-        require_name(spec.kind, POLICY_KINDS, "policy kind")
+        require_kind(spec)
         if spec.kind == "untrained" and spec.argument is not None:
             backbone_import_string(spec.argument)
 

@@ -155,7 +155,7 @@ def test_it_keeps_to_the_interface():
         ({"actions": np.zeros((0, 7))}, r"got \(0, 7\)"),
         ({"actions": "forward"}, "expected numbers as actions"),
         ({"actions": np.full((1, 7), np.nan)}, "expected finite numbers"),
-        ({"actions": np.full((1, 7), 0.5)}, r"-1 \(close\) or \+1 \(open\) as the gripper's number, got 0\.5"),
+        ({"actions": np.full((1, 7), 0.5)}, r"exactly -1 \(close\) or \+1 \(open\), got 0\.5"),
     ],
 )
 def test_answers_that_are_no_actions_are_refused_in_words(answer, words):
