@@ -9,8 +9,8 @@
 
 Every task needs a sentence, unless there are none and `chains` alone.
 
-A list is read too: one list of five sentences for each chain from the first, one a subtask, as RoboVLMs and RoboFlamingo
-keep their own (`lang_annotation_cache.json`).
+A list is read too: one list of five sentences for each chain from the first, one a subtask, as RoboVLMs and
+RoboFlamingo keep their own (`lang_annotation_cache.json`).
 """
 
 from collections.abc import Mapping

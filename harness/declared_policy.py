@@ -34,7 +34,11 @@ class DeclaredPolicy:
 
     def __post_init__(self) -> None:
         require_declared(self.train, self.training_seed, self.training_recipe, self.variant)
-        if kind_of(self.policy) in NOT_TRAINED and (self.train, self.training_seed, self.training_recipe) != (None, None, None):
+        if kind_of(self.policy) in NOT_TRAINED and (self.train, self.training_seed, self.training_recipe) != (
+            None,
+            None,
+            None,
+        ):
             raise ValueError(
                 f"expected nothing declared of the training of '{self.policy}', which was trained on nothing. "
                 f"Write '{self.policy}' alone."
@@ -70,12 +74,19 @@ def require_declared(train: Any, training_seed: Any, training_recipe: Any, varia
         "training_recipe": "how the policy was trained",
         "variant": "what sets the policy apart",
     }
+    examples = {"train": "ABC", "training_recipe": "baseline", "variant": "no history"}
     for (name, meaning), value in zip(meanings.items(), (train, training_recipe, variant), strict=True):
         if value is not None and (not isinstance(value, str) or not value.strip()):
-            raise ValueError(f"expected {name} to name {meaning}, got {value!r}.")
+            raise ValueError(
+                f"expected {name} to name {meaning}, got {value!r}. Write text, such as {name}: {examples[name]}, or "
+                "leave it out."
+            )
     seed = training_seed
     if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
-        raise ValueError(f"expected training_seed to be a whole number of at least 0, got {seed!r}.")
+        raise ValueError(
+            f"expected training_seed to be a whole number of at least 0, got {seed!r}. Write it without quotes, such "
+            "as training_seed: 0, or leave it out."
+        )
 
 
 def read_policies(value: Any, origin: str) -> ListedPolicies:
@@ -122,6 +133,7 @@ def _labelled(spec: str, label: Any, origin: str) -> str:
         )
     if LABEL in dict(PolicySpec.parse(spec).settings):
         raise ValueError(
-            f"expected one label for a policy in suite '{origin}', got '{label}' beside '{spec}'. Leave one of them out."
+            f"expected one label for a policy in suite '{origin}', got '{label}' beside '{spec}'. Leave one of them "
+            "out."
         )
     return f"{spec},{LABEL}={label}"

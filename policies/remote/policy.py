@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float64
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import ActionConvention, Observation, require_finite_action
 from calvinbench.envs.world_info import PrivilegedState
-from calvinbench.policies.batch import require_batch, require_rows
 from calvinbench.policies.absolute_pose import with_euler_angles
+from calvinbench.policies.batch import require_batch, require_rows
 from calvinbench.policies.chunk_rule import ChunkRule
 from calvinbench.policies.gripper import GripperReader, GripperRule
 from calvinbench.policies.pil_resize import resize_with_pil
@@ -75,7 +75,7 @@ class RemoteSettings:
     num_executed: int
     picture_size: int | None
     label: str
-    gripper: GripperRule = GripperRule()
+    gripper: GripperRule = field(default_factory=GripperRule)
     uses_proprioception: bool = False
 
 
@@ -86,14 +86,14 @@ class RemotePolicy:
     """
 
     def __init__(self, connection: PolicyConnection, settings: RemoteSettings) -> None:
-        """Takes the line, which is opened here so that a server that is not there is told at once.
+        """Takes the connection, which is opened here, so that an unreachable server is reported at once.
 
         Raises:
             RemotePolicyError: There is no server.
         """
         self._connection, self._settings = connection, settings
         self._gripper = GripperReader(settings.gripper)
-        self.metadata = connection.open()
+        self.metadata = connection.first_open()
         sent = tuple(key for key in _OBSERVED if key in settings.keys.values())
         self._traits = PolicyTraits(
             label=settings.label,
@@ -108,7 +108,7 @@ class RemotePolicy:
 
     @property
     def traits(self) -> PolicyTraits:
-        """One world a line: each world's process has a line of its own."""
+        """One world a connection: each world's process has a connection of its own."""
         return self._traits
 
     def initial_state(self, batch_size: int, seeds: Sequence[int] | None = None) -> RemoteState:
@@ -163,7 +163,10 @@ class RemotePolicy:
         """The actions of an answer, each looked at."""
         if not isinstance(answer, Mapping) or "actions" not in answer:
             keys = sorted(map(str, answer)) if isinstance(answer, Mapping) else type(answer).__name__
-            raise ValueError(f"expected an answer with 'actions' from the policy server, got {keys}.")
+            raise ValueError(
+                f"expected an answer with 'actions' from the policy server, got {keys}. "
+                "Make the server answer with a mapping whose 'actions' are an array (chunk_length, action_dim)."
+            )
         try:
             actions = np.array(answer["actions"], dtype=np.float64)
         except (TypeError, ValueError) as error:
@@ -298,7 +301,7 @@ def _sent(keys: Mapping[str, str], proprioception: str | None) -> tuple[Mapping[
 def _keys(name: str) -> Mapping[str, str]:
     """A mapping of a server's names to ours, by name or from a file."""
     if not name.endswith(".json"):
-        return KEYS[require_name(name, KEYS, "setting keys")]
+        return KEYS[require_name(name, KEYS, "setting keys (or the path of a .json file)")]
     try:
         content: Any = json.loads(Path(name).read_text("utf-8"))
     except (OSError, ValueError) as error:
