@@ -66,6 +66,11 @@ class PolicyConnection:
                     f"expected a policy server at {self._address}, but what answers there is none: {error}. "
                     f"{self._handshake_advice(error)}"
                 ) from error
+            except ssl.SSLCertVerificationError as error:
+                raise RemotePolicyError(
+                    f"expected a policy server at {self._address} whose certificate is trusted here, got: {error}. Set "
+                    "the environment variable SSL_CERT_FILE to a file with the certificate of its authority."
+                ) from error
             except ssl.SSLError as error:
                 raise RemotePolicyError(
                     f"expected a policy server at {self._address} that speaks TLS, got: {error}. If it does not, "

@@ -2,7 +2,10 @@
 
 import json
 import re
+import shutil
 import socket
+import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -14,6 +17,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from remote_server import served
+from websockets.sync.server import serve
 
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.observation import Observation
@@ -155,30 +159,33 @@ def test_remedy_a_server_without_tls_is_reported_at_once():
         assert act(make_policy(f"ws://{place}")).shape == (1, 7)
 
 
-def test_remedy_a_server_that_closes_the_connection_at_once_is_run_again_when_it_is_fixed():
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_remedy_a_server_with_tls_is_reached_with_secure_and_its_certificate(tmp_path, monkeypatch):
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    )
+    subprocess.run([*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    with served(answering(chunk_of([1.0])), tls=tls) as (place, _):
+        with pytest.raises(RemotePolicyError, match="if the server speaks TLS, add ',secure=true'"):
+            make_policy(f"ws://{place},connect_timeout=0.1")
+        with pytest.raises(RemotePolicyError, match="SSL_CERT_FILE to a file"):
+            make_policy(f"ws://{place},secure=true")
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert act(make_policy(f"ws://{place},secure=true")).shape == (1, 7)
+
+
+def test_remedy_a_server_that_closes_the_connection_at_once_is_reached_once_it_is_fixed():
     port = free_port()
-    with socket.create_server(("localhost", port)) as server:
-
-        def hang_up():
-            server.accept()[0].close()
-
-        threading.Thread(target=hang_up, daemon=True).start()
-        with pytest.raises(RemotePolicyError, match=rf"localhost:{port}"):
-            make_policy(f"ws://localhost:{port},connect_timeout=0.1")
-    import remote_server
-
-    closing = threading.Event()
-
-    def close(connection):
-        closing.set()
-        connection.close()
-
-    with remote_server.serve(close, "localhost", 0) as server:
+    with serve(lambda connection: connection.close(), "localhost", port) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with pytest.raises(RemotePolicyError, match=r"closed the connection before it answered.*run the same command"):
-            make_policy(f"ws://localhost:{server.socket.getsockname()[1]},connect_timeout=0.1")
+            make_policy(f"ws://localhost:{port},connect_timeout=0.1")
         server.shutdown()
-    assert closing.is_set()
+    with served(answering(chunk_of([1.0])), port=port):
+        assert act(make_policy(f"ws://localhost:{port},connect_timeout=5")).shape == (1, 7)
 
 
 def test_remedy_a_server_that_misses_an_observation_is_sent_its_names(tmp_path):
