@@ -8,6 +8,9 @@
       0: [turn the blue block to the right, shove the door left, ...]
 
 Every task needs a sentence, unless there are none and `chains` alone.
+
+A list is read too: one list of five sentences for each chain from the first, one a subtask, as RoboVLMs and
+RoboFlamingo keep their own (`lang_annotation_cache.json`).
 """
 
 from collections.abc import Mapping
@@ -22,6 +25,13 @@ from calvinbench.envs.tasks import TASKS
 
 _CHAINS = "chains"
 _NUM_SUBTASKS = 5
+EXAMPLE = """chains:
+  0: [open the drawer, push the switch up, lift the red block, put it into the drawer, close the drawer]"""
+"""A file that works for the first chain."""
+_FORMS = (
+    "Write a mapping of each task to its sentence (or a list of sentences), a list with one list of five sentences for "
+    f"each chain, or chains by number:\n{EXAMPLE}\n"
+)
 
 
 class InstructionsFileError(ValueError):
@@ -41,8 +51,12 @@ def read_instructions_file(path: Path) -> InstructionSet:
         raise InstructionsFileError(
             f"expected a file of sentences at '{path}', got {type(error).__name__}: {error}."
         ) from error
+    if isinstance(content, list) and content and all(isinstance(entry, list) for entry in content):
+        content = {_CHAINS: dict(enumerate(content))}
     if not isinstance(content, Mapping) or not content:
-        raise InstructionsFileError(f"expected tasks and their sentences in '{path}', got {str(content)[:80]!r}.")
+        raise InstructionsFileError(
+            f"expected tasks and their sentences in '{path}', got {str(content)[:80]!r}. {_FORMS}"
+        )
     by_chain = _read_chains(content.get(_CHAINS, {}), path)
     tasks = {str(key): value for key, value in content.items() if key != _CHAINS}
     for task in tasks:
@@ -64,15 +78,18 @@ def read_instructions_file(path: Path) -> InstructionSet:
 
 def _read_chains(content: Any, path: Path) -> dict[int, tuple[str, ...]]:
     if not isinstance(content, Mapping):
-        raise InstructionsFileError(f"expected chains' numbers and sentences in '{path}', got {str(content)[:80]!r}.")
+        raise InstructionsFileError(
+            f"expected chains' numbers and sentences in '{path}', got {str(content)[:80]!r}. {_FORMS}"
+        )
     by_chain = {}
     for key, value in content.items():
         if not str(key).isascii() or not str(key).isdigit():
-            raise InstructionsFileError(f"expected the number of a chain in '{path}', got {key!r}.")
+            raise InstructionsFileError(f"expected the number of a chain in '{path}', got {key!r}. {_FORMS}")
         sentences = _sentences(value, f"chain {key} in '{path}'")
         if len(sentences) != _NUM_SUBTASKS:
             raise InstructionsFileError(
-                f"expected {_NUM_SUBTASKS} sentences for chain {key} in '{path}', one a subtask, got {len(sentences)}."
+                f"expected {_NUM_SUBTASKS} sentences for chain {key} in '{path}', one a subtask, got {len(sentences)}. "
+                f"{_FORMS}"
             )
         by_chain[int(key)] = sentences
     return by_chain
@@ -82,5 +99,7 @@ def _sentences(value: Any, where: str) -> tuple[str, ...]:
     """A sentence, or several."""
     found = [value] if isinstance(value, str) else value
     if not isinstance(found, list) or not found or not all(isinstance(one, str) and one.strip() for one in found):
-        raise InstructionsFileError(f"expected a sentence or a list of sentences for {where}, got {value!r}.")
+        raise InstructionsFileError(
+            f"expected a sentence or a list of sentences for {where}, got {str(value)[:80]!r}. {_FORMS}"
+        )
     return tuple(found)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from calvinbench.envs.names import require_name
+from calvinbench.policies.spec import PolicySpec, kind_of
 
 NOT_TRAINED = ("expert", "random", "untrained")
 """Kinds of policies that were trained on nothing, so that nothing is declared for them."""
@@ -33,8 +34,11 @@ class DeclaredPolicy:
 
     def __post_init__(self) -> None:
         require_declared(self.train, self.training_seed, self.training_recipe, self.variant)
-        kind = self.policy.partition(":")[0].partition(",")[0].strip()
-        if kind in NOT_TRAINED and (self.train, self.training_seed, self.training_recipe) != (None, None, None):
+        if kind_of(self.policy) in NOT_TRAINED and (self.train, self.training_seed, self.training_recipe) != (
+            None,
+            None,
+            None,
+        ):
             raise ValueError(
                 f"expected nothing declared of the training of '{self.policy}', which was trained on nothing. "
                 f"Write '{self.policy}' alone."
@@ -42,6 +46,8 @@ class DeclaredPolicy:
 
 
 _KEYS = tuple(field.name for field in fields(DeclaredPolicy))
+LABEL = "label"
+"""A key beside those: what tables call the policy. It becomes a setting of the spec, which every kind takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +74,19 @@ def require_declared(train: Any, training_seed: Any, training_recipe: Any, varia
         "training_recipe": "how the policy was trained",
         "variant": "what sets the policy apart",
     }
+    examples = {"train": "ABC", "training_recipe": "baseline", "variant": "no history"}
     for (name, meaning), value in zip(meanings.items(), (train, training_recipe, variant), strict=True):
         if value is not None and (not isinstance(value, str) or not value.strip()):
-            raise ValueError(f"expected {name} to name {meaning}, got {value!r}.")
+            raise ValueError(
+                f"expected {name} to name {meaning}, got {value!r}. Write text, such as {name}: {examples[name]}, or "
+                "leave it out."
+            )
     seed = training_seed
     if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
-        raise ValueError(f"expected training_seed to be a whole number of at least 0, got {seed!r}.")
+        raise ValueError(
+            f"expected training_seed to be a whole number of at least 0, got {seed!r}. Write it without quotes, such "
+            "as training_seed: 0, or leave it out."
+        )
 
 
 def read_policies(value: Any, origin: str) -> ListedPolicies:
@@ -99,10 +112,28 @@ def read_policies(value: Any, origin: str) -> ListedPolicies:
                 f"{{policy: SPEC, train: ABC}}, got {entry!r}."
             )
         for key in entry:
-            require_name(str(key), _KEYS, f"key of a policy in suite '{origin}':")
+            require_name(str(key), (*_KEYS, LABEL), f"key of a policy in suite '{origin}':")
         if not isinstance(entry["policy"], str):
             raise ValueError(f"expected policy to be a spec, got {entry['policy']!r}.")
         require_declared(*(entry.get(key) for key in _KEYS[1:]))
-        declared.append(DeclaredPolicy(**entry))
-        specs.append(declared[-1].policy)
+        spec = _labelled(entry["policy"], entry.get(LABEL), origin)
+        declared.append(DeclaredPolicy(**{key: entry[key] for key in _KEYS if key in entry} | {"policy": spec}))
+        specs.append(spec)
     return ListedPolicies(tuple(specs), tuple(declared))
+
+
+def _labelled(spec: str, label: Any, origin: str) -> str:
+    """The spec with the label that a suite's file gives it."""
+    if label is None:
+        return spec
+    if not isinstance(label, str) or not label.strip() or "," in label:
+        raise ValueError(
+            f"expected label in suite '{origin}' to be text without commas, got {label!r}. Write for example "
+            "label: my model."
+        )
+    if LABEL in dict(PolicySpec.parse(spec).settings):
+        raise ValueError(
+            f"expected one label for a policy in suite '{origin}', got '{label}' beside '{spec}'. Leave one of them "
+            "out."
+        )
+    return f"{spec},{LABEL}={label}"

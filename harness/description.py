@@ -10,6 +10,7 @@ from calvinbench.envs.scene import CALVIN_SCENES
 from calvinbench.envs.simulation import REPRODUCIBLE
 from calvinbench.harness.provenance import Session
 from calvinbench.policies.policy import Memory, PolicyTraits, TrainedOn
+from calvinbench.policies.spec import kind_of
 
 SCHEMA_VERSION = 1
 OFFICIAL_SCENE = "D"
@@ -45,6 +46,7 @@ class RunDescription:
         unlike_training: In what this world's pictures and scene are not those that the policy was trained on.
         action_convention: Of the policy and the world.
         observation_keys: What the policy reads.
+        may_read: Those of `observation_keys` that the policy is given, and may or may not use.
         chunk_length: Actions that the policy predicts at once.
         chunk_rule: How they become actions.
         weights_digest: SHA-256 of the policy's file of weights; None where there is none.
@@ -96,6 +98,7 @@ class RunDescription:
     instructions: str
     instruction_digest: str
     seed: int
+    may_read: tuple[str, ...] = ()
     batch_size: int = 1
     variant: str | None = None
     tasks: tuple[str, ...] = ()
@@ -122,7 +125,7 @@ class RunDescription:
     @property
     def is_untrained(self) -> bool:
         """Whether the policy has random weights."""
-        return self.policy.partition(":")[0] == "untrained"
+        return kind_of(self.policy) == "untrained"
 
     def to_json(self) -> dict[str, Any]:
         """A mapping that `json` can write."""
@@ -146,6 +149,7 @@ class RunDescription:
             **known
             | {
                 "observation_keys": tuple(values["observation_keys"]),
+                "may_read": _may_read(values),
                 "tasks": tuple(values.get("tasks", ())),
                 "unlike_training": tuple(values.get("unlike_training", ())),
                 "memory": Memory(**values["memory"]),
@@ -171,7 +175,7 @@ class Difference:
 def _shown(value: Any) -> str:
     """A value in a message; of a digest its first digits, which are enough to tell two apart."""
     if isinstance(value, str) and _DIGEST.fullmatch(value):
-        return f"{value[:_SHOWN_DIGITS]}..."
+        return f"'{value[:_SHOWN_DIGITS]}...'"
     return f"'{value}'" if isinstance(value, str) else str(value)
 
 
@@ -179,11 +183,19 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SHOWN_DIGITS = 12
 
 
+def _may_read(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Runs of earlier versions do not say it: models of `calvin:` and servers of `ws:` were given what they read."""
+    if "may_read" in values:
+        return tuple(values["may_read"])
+    is_from_outside = kind_of(values["policy"]) in ("calvin", "ws")
+    return ("robot_obs",) if is_from_outside and "robot_obs" in values["observation_keys"] else ()
+
+
 _MEANINGS = {"source_digest": "the file of the policy's code changed, or what its server says of itself"}
 _MAY_BE_UNKNOWN = frozenset({"source_digest"})
 """Kept of later runs only: one that does not say it agrees with any."""
 _MAY_DIFFER = frozenset(
-    {"suite", "variant", "official", "chains", "chain_digest", "created", "sessions", "schema_version"}
+    {"suite", "variant", "official", "chains", "chain_digest", "created", "sessions", "schema_version", "may_read"}
 )
 
 

@@ -42,6 +42,7 @@ from calvinbench.harness.videos import VIDEOS_FOLDER, VideoSettings, remove_torn
 from calvinbench.harness.workers import Worker, WorkerSetup, World
 from calvinbench.policies.policy import PolicyTraits, TrainedOn
 from calvinbench.policies.source_digest import source_digest
+from calvinbench.policies.spec import kind_of
 
 _logger = logging.getLogger(__name__)
 
@@ -261,6 +262,7 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
         variant=settings.variant,
         action_convention=str(traits.action_convention),
         observation_keys=traits.observation_keys,
+        may_read=traits.may_read,
         chunk_length=traits.chunk_length,
         chunk_rule=traits.chunk_rule,
         weights_digest=traits.weights_digest,
@@ -306,7 +308,7 @@ def _training(settings: RunSettings, traits: PolicyTraits) -> dict[str, Any]:
     """
     known = traits.trained_on or TrainedOn()
     said = {"train": known.scene, "training_seed": known.seed, "training_recipe": known.recipe}
-    if traits.privileged or settings.policy.partition(":")[0] in NOT_TRAINED:
+    if traits.privileged or kind_of(settings.policy) in NOT_TRAINED:
         return said
     for name, value in said.items():
         declared = getattr(settings, name)

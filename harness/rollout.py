@@ -18,6 +18,7 @@ from calvinbench.harness.jobs import ChainJob
 from calvinbench.harness.positions import Marker
 from calvinbench.harness.records import ChainRecord
 from calvinbench.harness.time_limit import StepLimit
+from calvinbench.policies.absolute_pose import with_euler_angles
 from calvinbench.policies.policy import Decision, Policy, PolicyTraits, State
 
 _logger = logging.getLogger(__name__)
@@ -123,10 +124,11 @@ def _decide(policy: Policy, observation: Mapping[str, np.ndarray], info: Mapping
 def _only_action(decision: Decision, traits: PolicyTraits) -> Float64[np.ndarray, " action_dim"]:
     """The action of the one world, refused in words if it is not one."""
     actions = np.asarray(decision.actions)
-    expected = (1, traits.action_convention.action_dim)
-    if actions.shape != expected:
+    expected = [(1, dim) for dim in traits.action_convention.dims]
+    if actions.shape not in expected:
         raise ValueError(
-            f"expected act to return actions of shape {expected} for one world and '{traits.action_convention}', "
+            f"expected act to return actions of shape {expected[0]} for one world and '{traits.action_convention}', "
             f"got {actions.shape}. Return one action for each world: no chunk axis, no missing batch axis."
         )
-    return require_finite_action(actions[0], traits.action_convention)
+    convention = traits.action_convention
+    return with_euler_angles(require_finite_action(actions[0], convention), convention)

@@ -14,6 +14,7 @@ from calvinbench.envs.names import UnknownNameError, require_name
 from calvinbench.envs.simulation import REPRODUCIBLE
 from calvinbench.harness.declared_policy import DeclaredPolicy, read_policies, require_declared
 from calvinbench.policies.policy import Memory
+from calvinbench.policies.spec import kind_of
 
 STUDY_FOLDER = "docs/study"
 """In the repository: suites of checkpoints that must be trained first, which therefore do not ship."""
@@ -284,7 +285,7 @@ class Suite:
         Raises:
             ValueError: The spec has one of its own.
         """
-        if self.memory_span is None or policy.partition(":")[0] not in _WITH_MEMORY_SPAN:
+        if self.memory_span is None or kind_of(policy) not in _WITH_MEMORY_SPAN:
             return (policy,)
         if ",memory_span=" in policy:
             raise ValueError(

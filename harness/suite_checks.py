@@ -53,10 +53,10 @@ def require_known_names(suite: Suite) -> None:
 
 def _require_policy(policy: str) -> None:
     from calvinbench.policies.backbones.names import backbone_import_string
-    from calvinbench.policies.registry import POLICY_KINDS, PolicySpec
+    from calvinbench.policies.registry import PolicySpec, require_kind
 
     spec = PolicySpec.parse(policy)
-    require_name(spec.kind, POLICY_KINDS, "policy kind")
+    require_kind(spec)
     if spec.kind == "untrained" and spec.argument is not None:
         backbone_import_string(spec.argument)
     if spec.kind == "checkpoint" and spec.argument is not None:

@@ -138,18 +138,26 @@ def _apart(summary: Summary) -> float:
 
 
 def _of_policies(runs: Sequence[Run]) -> list[str]:
-    """What is to be said of what policies are told, and of small ones."""
+    """What is to be said of what policies read, and of small ones."""
     named = list(zip(runs, labels(runs), strict=True))
     seeing = [label for run, label in named if any(key.startswith("rgb_") for key in run.description.observation_keys)]
-    told = [label for run, label in named if "robot_obs" in run.description.observation_keys]
+    given = [label for run, label in named if "robot_obs" in run.description.observation_keys]
+    maybe = [label for run, label in named if "robot_obs" in run.description.may_read]
+    using = [label for label in given if label not in maybe]
     small = [label for label in labels(runs) if _is_small(label)]
     lines = []
-    if told:
-        others = "; the others that see pictures are not" if set(seeing) - set(told) else ""
-        whom = _all_but(told, seeing, "all policies that see pictures") or f"{', '.join(told)}{others}"
-        lines.append(f"Told the robot's state (proprioception): {whom}.")
-    elif seeing:
-        lines.append("No policy that sees pictures is told the robot's state (proprioception).")
+    if using:
+        others = "; the others that see images do not" if set(seeing) - set(given) and not maybe else ""
+        whom = _all_but(using, seeing, "all policies that see images") or f"{', '.join(using)}{others}"
+        lines.append(f"Use the robot's state (proprioception): {whom}.")
+    elif seeing and not maybe:
+        lines.append("No policy that sees images uses the robot's state (proprioception).")
+    if maybe:
+        others = "; the others that see images do not" if set(seeing) - set(given) else ""
+        lines.append(
+            f"May use the robot's state (proprioception): {', '.join(maybe)}{others}. They are given it; "
+            "',proprioception=false' in the policy spec withholds it."
+        )
     if small:
         which = _all_but(small, labels(runs), "all runs") or ", ".join(small)
         lines.append(f"Small policies, trained from scratch: {which}. They say nothing of full-size VLMs.")

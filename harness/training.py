@@ -68,7 +68,10 @@ def train(call: TrainingCall, tell: Callable[[str], None], subscribers: Sequence
     accelerator = make_accelerator(settings.optimization.precision, call.device)
     policy = make_policy_by_spec(settings.policy, None)
     if not isinstance(policy, VLMLSTMPolicy):
-        raise TrainingCallError(f"expected a learned policy, got '{settings.policy}'.")
+        raise TrainingCallError(
+            f"expected a learned policy, got '{settings.policy}'. Write untrained:BACKBONE or checkpoint:FOLDER, "
+            "without 'label', 'blind' and 'deaf'."
+        )
     data = open_data(settings.data, TRAINING)
     training = prepare(
         settings,

@@ -22,6 +22,7 @@ from calvinbench.harness.records import ChainRecord
 from calvinbench.harness.time_limit import StepLimit
 from calvinbench.harness.workers import WorkerSetup
 from calvinbench.harness.world_process import Reply, SharedObservations, WorldDiedError, WorldProcess
+from calvinbench.policies.absolute_pose import with_euler_angles
 from calvinbench.policies.policy import BatchedPolicy, State
 
 _MAX_TRIES = 2
@@ -166,7 +167,8 @@ class WorldBatch:
         took = clock.seconds() - began
         for row, chain in running.items():
             try:
-                chain.action = require_finite_action(actions[row], self._policy.traits.action_convention)
+                convention = self._policy.traits.action_convention
+                chain.action = with_euler_angles(require_finite_action(actions[row], convention), convention)
             except (ValueError, TypeError) as error:
                 yield self._end(self._slots[row], chain, error)
                 continue
@@ -189,10 +191,10 @@ class WorldBatch:
             [reply.privileged for reply in replies if reply.privileged is not None] if traits.privileged else None,
         )
         actions = np.asarray(decision.actions)
-        expected = (self._batch_size, traits.action_convention.action_dim)
-        if actions.shape != expected:
+        expected = [(self._batch_size, dim) for dim in traits.action_convention.dims]
+        if actions.shape not in expected:
             raise ValueError(
-                f"expected act to return actions of shape {expected} for {self._batch_size} worlds and "
+                f"expected act to return actions of shape {expected[0]} for {self._batch_size} worlds and "
                 f"'{traits.action_convention}', got {actions.shape}. Return one action for each world."
             )
         self._state = decision.state

@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.spatial.transform import Rotation
 
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import ActionConvention, require_finite_action
+from calvinbench.policies.absolute_pose import with_euler_angles
+from calvinbench.policies.gripper import GripperReader, GripperRule
 
 _TYPES = {
     "cartesian_rel": ActionConvention.REL_ACTIONS,
@@ -26,17 +27,20 @@ class _Reading(NamedTuple):
     numbers: Float64[np.ndarray, " n"]
 
 
-def read_action(action: Any, declared: ActionConvention) -> Float64[np.ndarray, " action_dim"]:
+def read_action(
+    action: Any, declared: ActionConvention, gripper: GripperReader | None = None
+) -> Float64[np.ndarray, " action_dim"]:
     """Turns what a CALVIN model returned into one action of the declared convention.
 
     Args:
         action: Seven numbers (relative; axes of length 1 are dropped); a tuple of position, orientation (euler xyz or
             quaternion xyzw) and gripper (absolute); or a dictionary with `type` and `action`.
         declared: The convention that the policy declares.
+        gripper: Reads the last number; None for one that takes -1 and +1 alone, as calvin_env does.
 
     Raises:
-        ValueError: The action is None or of another kind, has a wrong shape, is not finite, or its gripper is not -1
-            or +1.
+        ValueError: The action is None or of another kind, has a wrong shape, is not finite, or its gripper is none that
+            can be read.
         UnknownNameError: The dictionary's `type` is none of calvin_env's.
     """
     if action is None:
@@ -55,12 +59,9 @@ def read_action(action: Any, declared: ActionConvention) -> Float64[np.ndarray, 
             f"expected an action of convention '{declared}', got one of '{convention}': {action!r}. "
             f"Add ',actions={convention}' to the policy spec."
         )
-    array = require_finite_action(numbers, declared)
-    if array[-1] not in (-1.0, 1.0):
-        raise ValueError(
-            f"expected the gripper (the action's last number) to be exactly -1 (close) or +1 (open), got {array[-1]}. "
-            "calvin_env refuses it too: threshold the output in the model's step(), as `1 if output > 0 else -1`."
-        )
+    array = require_finite_action(numbers, declared).copy()  # it may be the model's own
+    reader = GripperReader(GripperRule()) if gripper is None else gripper
+    array[-1] = reader.read(float(array[-1]))
     return array
 
 
@@ -90,12 +91,7 @@ def _absolute(action: Any) -> Float64[np.ndarray, " n"]:
         numbers = np.concatenate([_flat(part) for part in action])
     else:
         numbers = _flat(action)
-    if numbers.shape == (8,):
-        if not np.isfinite(numbers).all() or np.linalg.norm(numbers[3:7]) < 1e-6:
-            raise ValueError(f"expected a quaternion xyzw of length 1 in an absolute action, got {numbers[3:7]}.")
-        euler = Rotation.from_quat(numbers[3:7]).as_euler("xyz")
-        numbers = np.concatenate([numbers[:3], euler, numbers[7:]])
-    return numbers
+    return with_euler_angles(numbers)
 
 
 def _flat(values: Any) -> Float64[np.ndarray, " n"]:

@@ -18,9 +18,10 @@ from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
 from calvinbench.policies.batch import require_batch, require_rows
 from calvinbench.policies.calvin_action import read_action
+from calvinbench.policies.gripper import GripperReader, GripperRule
 from calvinbench.policies.policy import Decision, Memory, PolicyTraits
 from calvinbench.policies.spec import NotAPolicyError, parse_switch, require_argument
-from calvinbench.policies.user_factory import call_user_factory
+from calvinbench.policies.user_factory import call_user_factory, named_parameters
 
 _ADD_DEPTH = "Add ',depth=true' to the policy spec to have depth rendered."
 _NOT_SHOWN: Mapping[str, str] = MappingProxyType(
@@ -29,6 +30,8 @@ _NOT_SHOWN: Mapping[str, str] = MappingProxyType(
         "is withheld.",
         "depth_static": _ADD_DEPTH,
         "depth_gripper": _ADD_DEPTH,
+        "robot_obs": "Proprioception is withheld. Remove 'proprioception=false' from the policy spec, or "
+        "'uses_proprioception = False' from the model.",
     }
 )
 """Why a key that calvin_env's observations have may be missing in ours."""
@@ -65,6 +68,8 @@ class CalvinModelPolicy:
         action_convention: ActionConvention = ActionConvention.REL_ACTIONS,
         with_depth: bool = False,
         memory_reset: str = "subtask",
+        gripper: GripperRule | None = None,
+        proprioception: bool | None = None,
     ) -> None:
         """Takes the model.
 
@@ -74,6 +79,9 @@ class CalvinModelPolicy:
             action_convention: What the model's actions are; others are refused.
             with_depth: Whether depth is rendered and shown to the model.
             memory_reset: When `reset()` is called: `"subtask"`, as CALVIN does, or `"chain"`.
+            gripper: How the action's last number is read; None for -1 and +1 alone, as calvin_env.
+            proprioception: Whether the model uses `robot_obs`; False withholds it. None takes the model's attribute
+                `uses_proprioception`, and without one the model is given `robot_obs` and may use it.
 
         Raises:
             NotAPolicyError: The model lacks one of the two methods.
@@ -84,11 +92,15 @@ class CalvinModelPolicy:
                 "For a calvinbench Policy write 'python:package.module:factory' instead."
             )
         self._model: CustomModel = model
+        self._gripper = GripperReader(gripper or GripperRule())
         depth_keys = ("depth_static", "depth_gripper") if with_depth else ()
+        said = getattr(model, "uses_proprioception", None) if proprioception is None else proprioception
+        robot_keys = () if said is False else ("robot_obs",)
         self._traits = PolicyTraits(
             label=label,
             action_convention=action_convention,
-            observation_keys=("rgb_static", "rgb_gripper", *depth_keys, "robot_obs"),
+            observation_keys=("rgb_static", "rgb_gripper", *depth_keys, *robot_keys),
+            may_read=() if said is True else robot_keys,
             memory=Memory(span="unbounded", reset=memory_reset),
             max_batch_size=1,
         )
@@ -129,7 +141,7 @@ class CalvinModelPolicy:
 
         Raises:
             ValueError: The action is of another kind than declared, has another shape, is not finite, or its gripper
-                is not -1 or +1.
+                is none that the gripper rule reads.
             KeyError: The model asks for an observation that it is not shown.
         """
         self._require_one_world(len(instructions))
@@ -140,7 +152,7 @@ class CalvinModelPolicy:
             if key not in _NOT_SHOWN or key in self._traits.observation_keys:
                 raise
             raise KeyError(f"the observation has no '{key}'. {_NOT_SHOWN[key]}") from error
-        return Decision(read_action(action, self._traits.action_convention)[np.newaxis], state)
+        return Decision(read_action(action, self._traits.action_convention, self._gripper)[np.newaxis], state)
 
     def _require_one_world(self, batch_size: int) -> None:
         if batch_size != 1:
@@ -187,6 +199,9 @@ def make_calvin_policy(
     actions: str = "rel_actions",
     depth: str = "false",
     memory_reset: str = "subtask",
+    gripper: str | None = None,
+    proprioception: str | None = None,
+    label: str | None = None,
     **settings: str,
 ) -> CalvinModelPolicy:
     """Makes `calvin:package.module:Class`.
@@ -196,19 +211,33 @@ def make_calvin_policy(
         actions: What the model's actions are: `rel_actions`, `abs_actions`, `rel_joints` or `abs_joints`.
         depth: `true` to render depth.
         memory_reset: When `reset()` is called.
+        gripper: How the action's last number is read, see `gripper.GripperRule`; by default `exact`.
+        proprioception: `false` withholds `robot_obs`; `true` says that the model uses it; by default it may.
+        label: What tables call it; by default the import string.
         settings: Given to the class as keyword arguments; see `spec.parse_literal`.
 
     Raises:
-        PolicySpecError: The class does not take these settings, or one of the three above is misspelt.
+        PolicySpecError: The class does not take these settings, or one of those above is misspelt.
         NotAPolicyError: What the import string names makes no model.
-        UnknownNameError: `actions` is no action convention.
+        UnknownNameError: `actions` is no action convention, or `gripper` no rule.
+
+    A class that names a parameter `gripper` or `proprioception` gets that setting instead, and one that names `label`
+    gets it too.
     """
     import_string = require_argument("calvin", argument, "an import string package.module:Class")
     convention = ActionConvention(require_name(actions, list(ActionConvention), "action convention"))
+    later = {"gripper": gripper, "proprioception": proprioception, "label": label}
+    theirs = named_parameters(import_string, later)
+    ours = {key: value for key, value in later.items() if value is not None and key not in theirs}
+    settings |= {key: value for key, value in later.items() if value is not None and key in theirs}
+    rule = GripperRule.parse(ours["gripper"]) if "gripper" in ours else None
+    uses_robot = parse_switch("proprioception", ours["proprioception"]) if "proprioception" in ours else None
     return CalvinModelPolicy(
-        call_user_factory(import_string, settings, own_settings=("actions", "depth", "memory_reset")),
-        label=import_string,
+        call_user_factory(import_string, settings, own_settings=("actions", "depth", "memory_reset", *later)),
+        label=label or import_string,
         action_convention=convention,
         with_depth=parse_switch("depth", depth),
         memory_reset=memory_reset,
+        gripper=rule,
+        proprioception=uses_robot,
     )

@@ -73,6 +73,8 @@ class PolicyTraits:
         action_convention: What its actions mean; its name as text is taken too.
         observation_keys: Which attributes of `Observation` it reads, such as `rgb_static` or `robot_obs`; no camera is
             rendered that is not named here.
+        may_read: Those of `observation_keys` that it is given without having said that it reads them, such as the
+            `robot_obs` of a model from outside; tables say "may use".
         chunk_length: Actions predicted at once.
         chunk_rule: How chunks become actions: `"first"` executes the first and predicts again.
         memory: What it remembers.
@@ -82,7 +84,8 @@ class PolicyTraits:
         trained_on: Where its training pictures are from, None where that is not known.
 
     Raises:
-        UnknownNameError: There is no such action convention or observation key.
+        UnknownNameError: There is no such action convention or observation key, or `may_read` has one that is not
+            among `observation_keys`.
         ValueError: The label or the chunk rule is empty, or a number is below 1.
     """
 
@@ -96,6 +99,7 @@ class PolicyTraits:
     max_batch_size: int | None = None
     weights_digest: str | None = None
     trained_on: TrainedOn | None = None
+    may_read: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         conventions = list(ActionConvention)
@@ -103,6 +107,8 @@ class PolicyTraits:
         object.__setattr__(self, "action_convention", convention)
         for key in self.observation_keys:
             require_name(key, [entry.name for entry in fields(Observation)], "observation key")
+        for key in self.may_read:
+            require_name(key, self.observation_keys, "observation key that may be read")
         for name in ("label", "chunk_rule"):
             if not getattr(self, name).strip():
                 raise ValueError(f"expected a {name} to print, got '{getattr(self, name)}'.")

@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from calvinbench.envs.names import require_name
+from calvinbench.envs.names import UnknownNameError, require_name
 from calvinbench.policies.import_string import import_object
 from calvinbench.policies.policy import Memory, Policy
-from calvinbench.policies.spec import PolicySpec, PolicySpecError
+from calvinbench.policies.relabelled_policy import relabelled
+from calvinbench.policies.spec import PolicySpec, PolicySpecError, kind_hint
 
-__all__ = ["POLICY_KINDS", "PolicySpec", "make_policy"]
+__all__ = ["POLICY_KINDS", "PolicySpec", "make_policy", "require_kind"]
 
 POLICY_KINDS: Mapping[str, str] = MappingProxyType(
     {
@@ -26,12 +27,28 @@ POLICY_KINDS: Mapping[str, str] = MappingProxyType(
 )
 """Kind to factory. A factory is a function `(argument: str | None, *, key: str = ..., ...) -> Policy`."""
 
+LABEL = "label"
+"""The setting that every kind takes: what tables call the policy."""
+
+
+def require_kind(spec: PolicySpec) -> str:
+    """Returns the kind of a spec if there is such a kind.
+
+    Raises:
+        UnknownNameError: There is none; the message says which was probably meant, or which kind to put in front.
+    """
+    try:
+        return require_name(spec.kind, POLICY_KINDS, "policy kind")
+    except UnknownNameError as error:
+        hint = kind_hint(spec.kind, spec.argument)
+        raise UnknownNameError(f"{error}{hint}") from None
+
 
 def make_policy(spec: PolicySpec | str, memory_reset: str | None = None) -> Policy:
     """Makes the policy that a spec names.
 
     Args:
-        spec: `KIND[:ARGUMENT][,key=value...]`, as text or parsed.
+        spec: `KIND[:ARGUMENT][,key=value...]`, as text or parsed. The setting `label` is taken by every kind.
         memory_reset: `"subtask"` or `"chain"`, None for the policy's own default. A policy that remembers nothing
             takes either.
 
@@ -42,11 +59,13 @@ def make_policy(spec: PolicySpec | str, memory_reset: str | None = None) -> Poli
         ValueError: The policy cannot forget when `memory_reset` says.
     """
     parsed = PolicySpec.parse(spec) if isinstance(spec, str) else spec
-    factory = import_object(POLICY_KINDS[require_name(parsed.kind, POLICY_KINDS, "policy kind")])
+    factory = import_object(POLICY_KINDS[require_kind(parsed)])
+    parameters = inspect.signature(factory).parameters
     settings = dict(parsed.settings)
+    label = settings.get(LABEL) if LABEL in parameters else settings.pop(LABEL, None)
     _require_settings(factory, settings, parsed.kind)
     wanted = _wanted_reset(settings, memory_reset)
-    if wanted is not None and "memory_reset" in inspect.signature(factory).parameters:
+    if wanted is not None and "memory_reset" in parameters:
         settings["memory_reset"] = wanted
     policy: Policy = factory(parsed.argument, **settings)
     remembered = policy.traits.memory
@@ -56,7 +75,7 @@ def make_policy(spec: PolicySpec | str, memory_reset: str | None = None) -> Poli
             f"{remembered.reset}. Leave the memory reset out for this policy, or make its factory take a parameter "
             "'memory_reset' and say so in its traits."
         )
-    return policy
+    return policy if label is None else relabelled(policy, label)
 
 
 def _require_settings(factory: Callable[..., Any], settings: Mapping[str, str], kind: str) -> None:
@@ -67,8 +86,11 @@ def _require_settings(factory: Callable[..., Any], settings: Mapping[str, str], 
     known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
     for key in settings:
         if not known:
-            raise PolicySpecError(f"expected no settings for '{kind}', got '{key}={settings[key]}'. Write '{kind}'.")
-        require_name(key, known, f"setting of '{kind}'")
+            raise PolicySpecError(
+                f"expected no settings for '{kind}', got '{key}={settings[key]}'. Write '{kind}', or "
+                f"'{kind},{LABEL}=NAME' to name it in tables."
+            )
+        require_name(key, {*known, LABEL}, f"setting of '{kind}'")
 
 
 def _wanted_reset(settings: Mapping[str, str], memory_reset: str | None) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from calvinbench.policies.policy import Policy
-from calvinbench.policies.spec import PolicySpec
+from calvinbench.policies.spec import PolicySpec, kind_of
 
 
 def source_digest(spec: str, policy: Policy) -> str | None:
@@ -24,7 +24,7 @@ def source_digest(spec: str, policy: Policy) -> str | None:
     Returns:
         64 hexadecimal digits; None for policies of other kinds, without a file, or whose server says nothing.
     """
-    kind = spec.partition(":")[0].strip()
+    kind = kind_of(spec)
     if kind in ("calvin", "python"):
         module = sys.modules.get((PolicySpec.parse(spec).argument or "").partition(":")[0])
         return _digest_of_file(getattr(module, "__file__", None))

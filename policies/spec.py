@@ -1,7 +1,9 @@
 """Policy specs: one line of text that says which policy to make, `KIND[:ARGUMENT][,key=value...]`."""
 
 import ast
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 _FORM = "KIND, KIND:ARGUMENT or KIND:ARGUMENT,key=value,..."
 
@@ -31,18 +33,27 @@ class PolicySpec:
     def __post_init__(self) -> None:
         keys = [key for key, _ in self.settings]
         if not self.kind or not self.kind.isidentifier():
-            raise PolicySpecError(f"expected a policy spec {_FORM}, got kind '{self.kind}'.")
+            hint = kind_hint(self.kind, self.argument)
+            raise PolicySpecError(f"expected a policy spec {_FORM}, got kind '{self.kind}'.{hint}")
         if self.argument == "":
             raise PolicySpecError(f"expected something after the colon of '{self.kind}:', got nothing.")
         for key, value in self.settings:
-            if not key.isidentifier() or not value:
-                raise PolicySpecError(f"expected settings key=value in a policy spec, got '{key}={value}'.")
+            if not key.isidentifier() or not value.strip():
+                raise PolicySpecError(
+                    f"expected settings key=value in a policy spec, got '{key}={value}'. Write a name before '=' and "
+                    "a value behind it, or remove the setting."
+                )
         for text in (self.argument or "", *(value for _, value in self.settings)):
             if "," in text:
-                raise PolicySpecError(f"expected no comma inside a policy spec's values, got '{text}'.")
+                raise PolicySpecError(
+                    f"expected no comma inside a policy spec's values, got '{text}'. Commas separate settings; "
+                    "remove them from the value."
+                )
         for key in set(keys):
             if keys.count(key) > 1:
-                raise PolicySpecError(f"expected each setting once, got '{key}' {keys.count(key)} times.")
+                raise PolicySpecError(
+                    f"expected each setting once, got '{key}' {keys.count(key)} times. Remove all but one."
+                )
 
     @classmethod
     def parse(cls, text: str) -> "PolicySpec":
@@ -69,6 +80,28 @@ class PolicySpec:
     def __str__(self) -> str:
         head = self.kind if self.argument is None else f"{self.kind}:{self.argument}"
         return ",".join([head, *(f"{key}={value}" for key, value in self.settings)])
+
+
+def kind_hint(kind: str, argument: str | None) -> str:
+    """What was probably meant by a spec of no known kind, as a sentence to add; empty if that cannot be told."""
+    if argument is None:
+        return f" For a checkpoint's folder write 'checkpoint:{kind}'." if kind and Path(kind).is_dir() else ""
+    if argument.startswith("//"):
+        secure = ",secure=true" if kind in ("wss", "https") else ""
+        return f" For a policy server write 'ws:{argument}{secure}'." if kind in ("wss", "http", "https") else ""
+    if argument.isascii() and argument.isdigit():
+        return f" For a policy server write 'ws://{kind}:{argument}'." if kind else ""
+    if re.fullmatch(r"[A-Za-z_][\w.]*", kind) and re.fullmatch(r"[A-Z]\w*|[a-z_]+_\w+", argument):
+        return (
+            f" For a model with reset() and step(obs, goal) write 'calvin:{kind}:{argument}', for a calvinbench Policy "
+            f"'python:{kind}:{argument}'."
+        )
+    return ""
+
+
+def kind_of(spec: str) -> str:
+    """The kind of a spec that is still text, such as `"random"` of `"random,label=floor"`."""
+    return spec.partition(":")[0].partition(",")[0].strip()
 
 
 def refuse_argument(kind: str, argument: str | None) -> None:

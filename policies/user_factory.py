@@ -12,6 +12,23 @@ _MISSPELT = 0.8
 """From which likeness (`difflib`'s ratio) on a key counts as one of our own settings misspelt."""
 
 
+def named_parameters(import_string: str, keys: Collection[str]) -> frozenset[str]:
+    """Which of these keys a user's class or function has parameters for, by name; `**settings` does not count.
+
+    Settings of ours that came later than a user's class of the same parameter stay that class's own.
+
+    Raises:
+        ImportStringError: The import string leads nowhere.
+        UnknownNameError: The module has no such name.
+    """
+    try:
+        parameters = inspect.signature(import_object(import_string)).parameters.values()
+    except (TypeError, ValueError):  # nothing that can be called, or nothing that says its parameters
+        return frozenset()
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return frozenset(parameter.name for parameter in parameters if parameter.kind in kinds) & frozenset(keys)
+
+
 def call_user_factory(
     import_string: str,
     settings: Mapping[str, str],

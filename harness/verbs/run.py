@@ -30,11 +30,11 @@ class Run:
         headings={
             "What is run": ("suite", "policy", "chains", "tasks", "max_steps", "scene", "instructions", "seed"),
             "Policy": ("train", "memory_reset", "memory_span"),
-            "Output": ("out", "videos", "json"),
+            "Output": ("out", "name", "overwrite", "videos", "json"),
             "Speed and machines": (
                 *("worlds", "batch_size", "shard", "executor", "ray_address", "cpus_per_replica", "gpus_per_replica"),
             ),
-            "Errors": ("step_timeout", "retry_errored"),
+            "Errors": ("fail_fast", "step_timeout", "retry_errored"),
             "Simulation and rendering": ("simulation", "renderer", "depth_bits", "calvin_env", "calvin"),
         },
     )

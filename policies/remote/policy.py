@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,8 +14,10 @@ from jaxtyping import Bool, Float64
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import ActionConvention, Observation, require_finite_action
 from calvinbench.envs.world_info import PrivilegedState
+from calvinbench.policies.absolute_pose import with_euler_angles
 from calvinbench.policies.batch import require_batch, require_rows
 from calvinbench.policies.chunk_rule import ChunkRule
+from calvinbench.policies.gripper import GripperReader, GripperRule
 from calvinbench.policies.pil_resize import resize_with_pil
 from calvinbench.policies.policy import Decision, Memory, PolicyTraits
 from calvinbench.policies.remote.connection import PolicyConnection
@@ -63,16 +65,18 @@ class RemoteSettings:
         action_convention: What its actions mean.
         num_executed: Actions of a chunk that are executed before it is asked again.
         picture_size: Side in pixels that pictures are resized to, bilinearly as PIL does; None for their own.
-        takes_sign: Whether the gripper's number counts by its sign; else it must be -1 or +1.
         label: What tables call it.
+        gripper: How the action's last number is read.
+        uses_proprioception: Whether the server is known to use the robot's state that it is sent.
     """
 
     keys: Mapping[str, str]
     action_convention: ActionConvention
     num_executed: int
     picture_size: int | None
-    takes_sign: bool
     label: str
+    gripper: GripperRule = field(default_factory=GripperRule)
+    uses_proprioception: bool = False
 
 
 class RemotePolicy:
@@ -82,17 +86,20 @@ class RemotePolicy:
     """
 
     def __init__(self, connection: PolicyConnection, settings: RemoteSettings) -> None:
-        """Takes the line, which is opened here so that a server that is not there is told at once.
+        """Takes the connection, which is opened here, so that an unreachable server is reported at once.
 
         Raises:
             RemotePolicyError: There is no server.
         """
         self._connection, self._settings = connection, settings
-        self.metadata = connection.open()
+        self._gripper = GripperReader(settings.gripper)
+        self.metadata = connection.first_open()
+        sent = tuple(key for key in _OBSERVED if key in settings.keys.values())
         self._traits = PolicyTraits(
             label=settings.label,
             action_convention=settings.action_convention,
-            observation_keys=tuple(key for key in _OBSERVED if key in settings.keys.values()),
+            observation_keys=sent,
+            may_read=tuple(key for key in sent if key == "robot_obs" and not settings.uses_proprioception),
             chunk_length=settings.num_executed,
             chunk_rule=str(ChunkRule("first", settings.num_executed)),
             memory=Memory(span="none"),
@@ -101,7 +108,7 @@ class RemotePolicy:
 
     @property
     def traits(self) -> PolicyTraits:
-        """One world a line: each world's process has a line of its own."""
+        """One world a connection: each world's process has a connection of its own."""
         return self._traits
 
     def initial_state(self, batch_size: int, seeds: Sequence[int] | None = None) -> RemoteState:
@@ -130,7 +137,7 @@ class RemotePolicy:
         Raises:
             RemotePolicyError: The server does not answer, or with an error.
             MessageError: Its answer is not what the protocol says.
-            ValueError: Its actions are of another shape, not finite, or their gripper is not -1 or +1.
+            ValueError: Its actions are of another shape, not finite, or their gripper is none that its rule reads.
         """
         require_batch("instructions", len(instructions), 1)
         pending = state.pending
@@ -156,7 +163,10 @@ class RemotePolicy:
         """The actions of an answer, each looked at."""
         if not isinstance(answer, Mapping) or "actions" not in answer:
             keys = sorted(map(str, answer)) if isinstance(answer, Mapping) else type(answer).__name__
-            raise ValueError(f"expected an answer with 'actions' from the policy server, got {keys}.")
+            raise ValueError(
+                f"expected an answer with 'actions' from the policy server, got {keys}. "
+                "Make the server answer with a mapping whose 'actions' are an array (chunk_length, action_dim)."
+            )
         try:
             actions = np.array(answer["actions"], dtype=np.float64)
         except (TypeError, ValueError) as error:
@@ -166,21 +176,16 @@ class RemotePolicy:
             actions = actions[0]
         actions = np.atleast_2d(actions)
         if actions.ndim != 2 or not len(actions) or actions.shape[1] not in convention.dims:
+            numbers = " or ".join(str(dim) for dim in convention.dims)
             raise ValueError(
-                f"expected actions of shape (chunk_length, {convention.action_dim}) for '{convention}' from the policy "
-                f"server, got {np.shape(answer['actions'])}."
+                f"expected actions of shape (chunk_length, {numbers}) for '{convention}' from the policy server, got "
+                f"{np.shape(answer['actions'])}.{_shape_advice(actions)}"
             )
-        return np.stack([self._read_action(action) for action in actions])
-
-    def _read_action(self, action: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
-        read = require_finite_action(action, self._settings.action_convention)
-        if self._settings.takes_sign:
-            read[-1] = 1.0 if read[-1] > 0 else -1.0
-        elif read[-1] not in (-1.0, 1.0):
-            raise ValueError(
-                f"expected -1 (close) or +1 (open) as the gripper's number, got {read[-1]:g}. If its sign is meant, "
-                "add ',gripper=sign' to the policy spec."
-            )
+        read = np.stack(
+            [with_euler_angles(require_finite_action(action, convention), convention) for action in actions]
+        )
+        self._gripper.see(*read[:, -1])
+        read[:, -1] = [self._gripper.read(float(number)) for number in read[:, -1]]
         return read
 
 
@@ -192,6 +197,7 @@ def make_remote_policy(
     chunk_rule: str = "first",
     picture_size: str | None = None,
     gripper: str = "exact",
+    proprioception: str | None = None,
     timeout: str = "60",
     connect_timeout: str = "60",
     label: str | None = None,
@@ -207,7 +213,9 @@ def make_remote_policy(
         actions: What its actions mean, an action convention.
         chunk_rule: `first`, or `first:K` to execute K actions of a chunk before it is asked again.
         picture_size: Side in pixels that pictures are resized to; None for their own.
-        gripper: `exact` where its number is -1 or +1, `sign` where its sign counts.
+        gripper: How the action's last number is read, see `gripper.GripperRule`.
+        proprioception: `false` does not send the robot's state; `true` says that the server uses it; by default it
+            is sent if `keys` has it, and tables say that the server may use it.
         timeout: Seconds that an answer may take.
         connect_timeout: Seconds that the server may take to start, and to come back.
         label: What tables call it; the address by default.
@@ -224,7 +232,8 @@ def make_remote_policy(
     rule = ChunkRule.parse(chunk_rule)
     if rule.kind != "first":
         raise PolicySpecError(f"expected chunk rule first or first:K for a remote policy, got '{chunk_rule}'.")
-    require_name(gripper, ("exact", "sign"), "setting gripper")
+    gripper_rule = GripperRule.parse(gripper)
+    sent, uses_robot = _sent(_keys(keys), proprioception)
     connection = PolicyConnection(
         f"{'wss' if parse_switch('secure', secure) else 'ws'}:{place}",
         _seconds("timeout", timeout),
@@ -232,14 +241,27 @@ def make_remote_policy(
         _api_key(api_key_env),
     )
     settings = RemoteSettings(
-        keys=_keys(keys),
+        keys=sent,
         action_convention=ActionConvention(require_name(actions, list(ActionConvention), "action convention")),
         num_executed=rule.num_executed,
         picture_size=None if picture_size is None else parse_integer("picture_size", picture_size, minimum=1),
-        takes_sign=gripper == "sign",
         label=label or f"remote {place.removeprefix('//')}",
+        gripper=gripper_rule,
+        uses_proprioception=uses_robot,
     )
     return RemotePolicy(connection, settings)
+
+
+def _shape_advice(actions: Float64[np.ndarray, "..."]) -> str:
+    """What numbers of another shape may be."""
+    if actions.ndim == 2 and len(actions) and actions.shape[1] == ActionConvention.ABS_JOINTS.action_dim:
+        return (
+            " Eight numbers are joints, or a pose with a quaternion xyzw: add ',actions=rel_joints', "
+            "',actions=abs_joints' or ',actions=abs_actions' to the policy spec."
+        )
+    if actions.ndim == 2 and len(actions) and actions.shape[1] > ActionConvention.ABS_JOINTS.action_dim:
+        return " If the server pads its actions, cut them in the server."
+    return ""
 
 
 def _api_key(variable: str | None) -> str | None:
@@ -263,10 +285,23 @@ def _seconds(key: str, text: str) -> float:
     return seconds
 
 
+def _sent(keys: Mapping[str, str], proprioception: str | None) -> tuple[Mapping[str, str], bool]:
+    """What is sent, and whether the robot's state in it is said to be used."""
+    if proprioception is None:
+        return keys, False
+    is_used = parse_switch("proprioception", proprioception)
+    if is_used and "robot_obs" not in keys.values():
+        raise PolicySpecError(
+            "expected 'robot_obs' among the setting keys beside proprioception=true, found none: the server is not "
+            "sent the robot's state. Add it to the keys' file, or remove 'proprioception=true'."
+        )
+    return {name: ours for name, ours in keys.items() if is_used or ours != "robot_obs"}, is_used
+
+
 def _keys(name: str) -> Mapping[str, str]:
     """A mapping of a server's names to ours, by name or from a file."""
     if not name.endswith(".json"):
-        return KEYS[require_name(name, KEYS, "setting keys")]
+        return KEYS[require_name(name, KEYS, "setting keys (or the path of a .json file)")]
     try:
         content: Any = json.loads(Path(name).read_text("utf-8"))
     except (OSError, ValueError) as error:

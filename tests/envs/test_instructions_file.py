@@ -60,16 +60,44 @@ def test_chains_alone_need_no_tasks_and_other_chains_are_refused(write):
         ({"open_drawer": "open"}, r"found none for rotate_red_block_right, "),
         (dict.fromkeys(TASKS, "do") | {"open_drawer": []}, "a list of sentences for 'open_drawer'"),
         (dict.fromkeys(TASKS, "do") | {"open_drawer": " "}, "a list of sentences for 'open_drawer'"),
-        (dict.fromkeys(TASKS, 3), "got 3"),
+        (dict.fromkeys(TASKS, 3), "got '3'"),
         ({"chains": {"first": FIVE}}, "the number of a chain"),
         ({"chains": {0: FIVE[:4]}}, "5 sentences for chain 0 .*, one a subtask, got 4"),
         ({"chains": FIVE}, "expected chains' numbers"),
         (["open"], "expected tasks and their sentences"),
+        ([FIVE, FIVE[:4]], "5 sentences for chain 1 .*, one a subtask, got 4"),
+        ([FIVE, "open"], "expected tasks and their sentences"),
+        ([[{"led": 0}, FIVE]], "a list of sentences for chain 0"),  # RoboVLMs' list of chains, not of sentences
+        ([], "expected tasks and their sentences"),
     ],
 )
 def test_what_is_no_such_file_is_refused_in_words(write, content, words):
     with pytest.raises(InstructionsFileError, match=words):
         read_instructions_file(write(content))
+
+
+def test_a_list_of_lists_is_read_as_one_list_a_chain(write):
+    rows = [[f"chain {chain}, subtask {subtask}" for subtask in range(5)] for chain in range(3)]
+    found = load_instructions(str(write(rows, "lang_annotation_cache.json")))
+    assert found.sentence("open_drawer", 2, 4) == "chain 2, subtask 4"
+    assert found.sentence("close_drawer", 0, 1) == "chain 0, subtask 1"
+    found.require_chains(3)
+    with pytest.raises(ValueError, match="found none for 1 of them: 3"):
+        found.require_chains(4)
+
+
+@pytest.mark.parametrize(
+    "wrong", [["open"], {"chains": FIVE}, {"chains": {"first": FIVE}}, {"chains": {0: FIVE[:4]}}, {"open_drawer": [1]}]
+)
+def test_remedy_the_form_that_an_error_shows_is_read(write, tmp_path, wrong):
+    content = dict.fromkeys(TASKS, "do") | wrong if isinstance(wrong, dict) and "chains" not in wrong else wrong
+    with pytest.raises(InstructionsFileError) as caught:
+        read_instructions_file(write(content))
+    shown = str(caught.value).split("chains by number:\n")[1]
+    (tmp_path / "shown.yaml").write_text(shown)
+    found = read_instructions_file(tmp_path / "shown.yaml")
+    assert found.sentence("open_drawer", 0, 0) == "open the drawer"
+    found.require_chains(1)
 
 
 def test_a_misspelt_task_is_guessed_and_a_missing_file_is_named(write, tmp_path):

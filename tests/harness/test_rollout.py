@@ -7,12 +7,13 @@ from fakes import CHAINS, SOLVER_COMPLETES, Forgetful, Idle, Solver, make_fake_w
 
 from calvinbench.envs.chain_env import ChainEnv
 from calvinbench.envs.instructions import embedded_instructions
+from calvinbench.envs.observation import ActionConvention
 from calvinbench.harness import clock
 from calvinbench.harness.jobs import make_job
-from calvinbench.harness.rollout import run_chain
+from calvinbench.harness.rollout import _only_action, run_chain
 from calvinbench.policies.chunk_rule import ChunkRule
 from calvinbench.policies.chunks import ChunkExecutor
-from calvinbench.policies.policy import Decision
+from calvinbench.policies.policy import Decision, PolicyTraits
 
 
 def roll(policy, number=0, max_steps=10):
@@ -54,6 +55,30 @@ def test_the_change_of_action_is_measured_without_the_gripper_whose_turns_are_co
     assert record.subtasks[0].action_change == 1.0
     assert record.subtasks[0].steps == 10
     assert record.subtasks[0].gripper_changes == 9
+
+
+class Poses(Solver):
+    """Absolute poses, turned by a quaternion or by euler angles."""
+
+    traits = PolicyTraits(label="poses", action_convention=ActionConvention.ABS_ACTIONS)
+
+    def __init__(self, orientation):
+        self.action = np.array([[0.1, 0.0, 0.5, *orientation, 1.0]])
+
+    def act(self, observations, instructions, state, privileged=None):
+        return Decision(self.action, state)
+
+
+def test_absolute_actions_with_a_quaternion_are_executed_as_those_with_euler_angles():
+    half = 0.5**0.5
+    actions = [
+        _only_action(policy.act(None, ["x"], None), policy.traits)
+        for policy in (Poses([half, 0.0, 0.0, half]), Poses([np.pi / 2, 0.0, 0.0]))
+    ]
+    np.testing.assert_allclose(actions[0], actions[1], atol=1e-12)
+    assert actions[0].shape == (7,)
+    with pytest.raises(ValueError, match=r"shape \(1, 7\) for one world"):
+        _only_action(Poses([0.0] * 5).act(None, ["x"], None), Poses.traits)
 
 
 def test_times_are_means_in_milliseconds(monkeypatch):

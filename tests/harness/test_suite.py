@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.tasks import TASKS
 from calvinbench.harness.suite import RunSettings, Suite, load_suite, parse_suite, shipped_suites
+from calvinbench.policies.registry import make_policy
 
 
 def test_the_demo_ships_and_compares_policies_on_the_same_chains():
@@ -178,6 +180,59 @@ def test_the_suite_in_the_readme_is_one():
 def test_a_declaration_that_means_nothing_is_refused_in_words(entry, words):
     with pytest.raises(ValueError, match=words):
         parse_suite("x", f"policy: [{entry}]", "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("train", "[A, B, C]"),
+        ("train", "5"),
+        ("training_seed", "'3'"),
+        ("training_seed", "true"),
+        ("training_seed", "1.5"),
+        ("training_recipe", "3"),
+        ("variant", "{a: b}"),
+    ],
+)
+def test_remedy_a_declaration_of_another_kind_shows_one_that_is_read(name, wrong):
+    with pytest.raises(ValueError, match="or leave it out") as caught:
+        parse_suite("x", f"policy: [{{policy: 'ws://h:1', {name}: {wrong}}}]", "x")
+    shown = re.search(r"such as (\w+: [\w ]+), or", str(caught.value))[1]
+    (run,) = parse_suite("x", f"policy: [{{policy: 'ws://h:1', {shown}}}]", "x").runs
+    assert getattr(run, name) == {"train": "ABC", "training_seed": 0}.get(name, shown.split(": ")[1])
+
+
+def test_a_label_becomes_a_setting_of_the_policys_spec():
+    text = (
+        "policy: [{policy: 'calvin:a:B', label: 'mine: v2', train: ABC}, {policy: 'calvin:a:B', label: other}, expert]"
+    )
+    suite = parse_suite("s", text, "s")
+    assert [(run.policy, run.train) for run in suite.runs] == [
+        ("calvin:a:B,label=mine: v2", "ABC"),
+        ("calvin:a:B,label=other", None),
+        ("expert", None),
+    ]
+    assert make_policy(parse_suite("s", "policy: [{policy: random, label: floor}]", "s").policy[0]).traits.label == (
+        "floor"
+    )
+
+
+def test_a_label_does_not_make_a_random_policy_one_that_was_trained():
+    with pytest.raises(ValueError, match="nothing declared of the training of 'random,label=a:b'"):
+        parse_suite("s", "policy: [{policy: random, label: 'a:b', train: ABC}]", "s")
+
+
+@pytest.mark.parametrize("label", ["''", "3", "'a, b'", "[a]"])
+def test_remedy_a_label_that_cannot_be_one_shows_one_that_can(label):
+    with pytest.raises(ValueError, match=r"expected label in suite 's' to be text without commas") as caught:
+        parse_suite("s", f"policy: [{{policy: random, label: {label}}}]", "s")
+    shown = re.search(r"for example (label: .*)\.$", str(caught.value))[1]
+    assert parse_suite("s", f"policy: [{{policy: random, {shown}}}]", "s").policy == ("random,label=my model",)
+
+
+def test_two_labels_of_one_policy_are_refused():
+    with pytest.raises(ValueError, match=r"got 'b' beside 'random,label=a'\. Leave one of them out"):
+        parse_suite("s", "policy: [{policy: 'random,label=a', label: b}]", "s")
 
 
 def test_a_memory_span_becomes_a_setting_of_the_policies_that_take_one():

@@ -122,14 +122,28 @@ def test_the_notes_say_protocol_errors_untrained_and_incomplete(runs):
     assert "kosmos2 (untrained) is not complete: 6 of 9 chains" in said
 
 
-def test_the_notes_name_who_is_told_the_robots_state(runs):
+def test_the_notes_name_who_uses_the_robots_state(runs):
     seeing = renamed(runs[1], label="a", observation_keys=("rgb_static",))
     told = renamed(runs[1], label="b", observation_keys=("rgb_static", "robot_obs"))
-    said = "Told the robot's state (proprioception): b"
-    assert f"{said}; the others that see pictures are not." in notes([seeing, told])
+    said = "Use the robot's state (proprioception): b"
+    assert f"{said}; the others that see images do not." in notes([seeing, told])
     assert f"{said}." in notes([runs[1], told])
-    assert "No policy that sees pictures is told the robot's state (proprioception)." in notes([seeing])
+    assert "No policy that sees images uses the robot's state (proprioception)." in notes([seeing])
     assert "proprioception" not in "\n".join(notes([runs[1]]))  # it reads nothing
+
+
+def test_the_notes_say_may_of_policies_that_are_given_the_robots_state_and_do_not_say_that_they_use_it(runs):
+    seeing = renamed(runs[1], label="a", observation_keys=("rgb_static",))
+    using = renamed(runs[1], label="b", observation_keys=("rgb_static", "robot_obs"))
+    maybe = renamed(runs[1], label="c", observation_keys=("rgb_static", "robot_obs"), may_read=("robot_obs",))
+    given = "They are given it; ',proprioception=false' in the policy spec withholds it."
+    assert f"May use the robot's state (proprioception): c. {given}" in notes([maybe])
+    said = f"May use the robot's state (proprioception): c; the others that see images do not. {given}"
+    assert said in notes([seeing, maybe])
+    assert not [line for line in notes([seeing, maybe]) if line.startswith(("Use the", "No policy"))]
+    of_three = notes([seeing, using, maybe])
+    assert "Use the robot's state (proprioception): b." in of_three
+    assert said in of_three
 
 
 def test_the_notes_name_small_policies_that_were_trained_from_scratch(runs):
@@ -279,7 +293,7 @@ def test_what_is_so_of_all_of_many_runs_is_said_once(runs):
         for name in ("cnn", "llava", "uform", "flamingo")
     ]
     said = "\n".join(notes(some))
-    assert "Told the robot's state (proprioception): all policies that see pictures." in said
+    assert "Use the robot's state (proprioception): all policies that see images." in said
     assert "Small policies, trained from scratch: all runs. They say nothing of full-size VLMs." in said
     assert "over initial states, average lengths' 95% intervals end at most 0.00 from those of the table" in said
     assert "llava" not in said
@@ -287,7 +301,7 @@ def test_what_is_so_of_all_of_many_runs_is_said_once(runs):
     assert "Small policies, trained from scratch: all runs but mine:Model. They say" in more
     blind = renamed(many(runs[1], 60), label="moondream", observation_keys=("rgb_static",))
     all_but_one = "\n".join(notes([*some, blind]))
-    assert "Told the robot's state (proprioception): all policies that see pictures but moondream." in all_but_one
+    assert "Use the robot's state (proprioception): all policies that see images but moondream." in all_but_one
     three = "\n".join(notes(some[:3]))
     assert all(three.count(f"{name} (2.0M, trained here)") == 3 for name in ("cnn", "llava", "uform"))
 

@@ -317,6 +317,13 @@ def test_before_anything_was_trained_settings_may_be_changed(folder, tmp_path, m
     assert json.loads((tmp_path / "training.json").read_text())["settings"]["optimization"]["learning_rate"] == 2e-3
 
 
+def test_remedy_a_policy_with_a_label_is_trained_without_it(folder, tmp_path):
+    with pytest.raises(TrainingCallError, match="without 'label', 'blind' and 'deaf'"):
+        again(said(folder, tmp_path / "out", policy=f"{POLICY},label=mine"))
+    again(said(folder, tmp_path / "out"))
+    assert (tmp_path / "out" / "training.json").exists()
+
+
 def test_a_product_that_is_not_the_effective_batch_size_is_refused(folder, tmp_path):
     with pytest.raises(TrainingCallError, match=r"effective_batch_size, got 2 x 3 x 1 = 6 and 8\. Change one"):
         again(said(folder, tmp_path / "out", gradient_accumulation_steps=3, effective_batch_size=8))

@@ -11,7 +11,7 @@ from calvinbench.policies.remote.arrays import pack, unpack
 
 
 @contextmanager
-def served(answer, metadata=None, port=0, key=None):
+def served(answer, metadata=None, port=0, key=None, tls=None):
     """Serves `answer(observation, connection)` to those who have `key`; gives the address and all observations."""
     seen = []
 
@@ -31,7 +31,8 @@ def served(answer, metadata=None, port=0, key=None):
             return connection.respond(HTTPStatus.UNAUTHORIZED, "no such key\n")
         return None
 
-    with serve(handle, "localhost", port, process_request=look_at_key, compression=None, max_size=None) as server:
+    settings = {"process_request": look_at_key, "compression": None, "max_size": None, "ssl": tls}
+    with serve(handle, "localhost", port, **settings) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"localhost:{server.socket.getsockname()[1]}", seen
         server.shutdown()

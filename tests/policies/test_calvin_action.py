@@ -1,11 +1,14 @@
 """Actions in every form that calvin_env takes are read, and no action is invented."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
 from calvinbench.envs.observation import ActionConvention
 from calvinbench.policies.calvin_action import read_action
+from calvinbench.policies.gripper import GripperReader, GripperRule
 
 REL, ABS = ActionConvention.REL_ACTIONS, ActionConvention.ABS_ACTIONS
 ROW = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0]
@@ -107,3 +110,40 @@ def test_other_conventions_than_declared_are_refused_with_the_setting_to_use(act
 def test_tensors_keep_their_precision():
     exact = torch.tensor([1 / 3, 0, 0, 0, 0, 0, 1], dtype=torch.float64)
     assert read_action(exact, REL)[0] == 1 / 3
+
+
+@pytest.mark.parametrize(
+    ("action", "declared"),
+    [
+        ({"type": "cartesian_rel", "action": ROW}, ABS),
+        (ROW, ActionConvention.ABS_JOINTS),
+        ((ROW[:3], ROW[3:6], 1), REL),
+        ({"type": "joint_abs", "action": [0.0] * 7 + [1]}, REL),
+        ({"type": "joint_rel", "action": [0.0] * 7 + [1]}, REL),
+    ],
+)
+def test_remedy_an_action_is_read_with_the_convention_that_the_error_advises(action, declared):
+    with pytest.raises(ValueError, match=",actions=") as caught:
+        read_action(action, declared)
+    advised = ActionConvention(re.search(r"',actions=(\w+)'", str(caught.value))[1])
+    assert len(read_action(action, advised)) == advised.action_dim
+
+
+def test_remedy_flat_numbers_are_read_in_the_forms_that_the_errors_name():
+    with pytest.raises(ValueError, match=r"return \(position, orientation, gripper\) or {'type': 'cartesian_abs'"):
+        read_action(ROW, ABS)
+    for form in ((ROW[:3], ROW[3:6], ROW[6]), {"type": "cartesian_abs", "action": ROW}):
+        assert read_action(form, ABS).tolist() == ROW
+    eight = [0.1] * 7 + [1.0]
+    with pytest.raises(ValueError, match=r"{'type': 'joint_abs', 'action': ...}, absolute ones as \(position"):
+        read_action(eight, ActionConvention.ABS_JOINTS)
+    assert read_action({"type": "joint_abs", "action": eight}, ActionConvention.ABS_JOINTS).tolist() == eight
+    with pytest.raises(ValueError, match="Return one action a step, not a chunk or a batch"):
+        read_action(np.tile(ROW, (10, 1)), REL)
+    assert read_action(np.tile(ROW, (10, 1))[0], REL).tolist() == ROW
+
+
+def test_remedy_a_gripper_of_another_range_is_read_as_the_error_advises():
+    with pytest.raises(ValueError, match="',gripper=unit'"):
+        read_action([*ROW[:6], 0.02], REL)
+    assert read_action([*ROW[:6], 0.02], REL, GripperReader(GripperRule("unit")))[-1] == -1

@@ -10,6 +10,7 @@ from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.observation import Observation
 from calvinbench.policies.calvin_model import CalvinModelPolicy
 from calvinbench.policies.check import PolicyCheckError, check_policy, made_up_observation
+from calvinbench.policies.gripper import GripperRule
 from calvinbench.policies.registry import make_policy
 from calvinbench.policies.spec import PolicySpecError
 
@@ -68,6 +69,27 @@ class Keeper(CustomModel):
     def step(self, obs, goal):
         self.seen = obs
         return [0] * 6 + [1]
+
+class Declaring(CustomModel):
+    uses_proprioception = True
+
+class WithoutState(Keeper):
+    uses_proprioception = False
+
+class StateReader(WithoutState):
+    def step(self, obs, goal):
+        return [*obs["robot_obs"][:6], 1]
+
+class UnitGripper(CustomModel):
+    def __init__(self, number=0.02):
+        self.number = number
+
+    def step(self, obs, goal):
+        return [0] * 6 + [self.number]
+
+class OwnSettings(Keeper):
+    def __init__(self, gripper, proprioception="x"):
+        self.settings = gripper, proprioception
 
 class Forgetful(CustomModel):
     def __init__(self, **settings):
@@ -201,6 +223,72 @@ def test_absolute_actions_are_declared_or_refused_with_the_setting_to_use():
 def test_flat_actions_declared_absolute_are_told_how_calvin_env_reads_them():
     with pytest.raises(ValueError, match="calvin_env reads seven flat numbers as relative"):
         act_once(make_policy("calvin:user_calvin:Keeper,actions=abs_actions"))
+
+
+@pytest.mark.parametrize(
+    ("spec", "is_given", "may_read"),
+    [
+        ("Keeper", True, True),
+        ("Keeper,proprioception=true", True, False),
+        ("Keeper,proprioception=false", False, False),
+        ("Declaring", True, False),
+        ("WithoutState", False, False),
+        ("WithoutState,proprioception=true", True, False),
+        ("Declaring,proprioception=false", False, False),
+    ],
+)
+def test_the_robots_state_is_given_unless_it_is_withheld(spec, is_given, may_read):
+    policy = make_policy(f"calvin:user_calvin:{spec}")
+    assert ("robot_obs" in policy.traits.observation_keys) == is_given
+    assert policy.traits.may_read == (("robot_obs",) if may_read else ())
+    if "Declaring" not in spec:
+        act_once(policy)
+        assert ("robot_obs" in policy._model.seen) == is_given
+        assert "rgb_obs" in policy._model.seen
+
+
+def test_remedy_a_state_that_is_withheld_and_read_says_what_to_remove():
+    with pytest.raises(KeyError, match=r"Remove 'proprioception=false' from the policy spec, or 'uses_pro"):
+        act_once(make_policy("calvin:user_calvin:StateReader"))
+    policy = make_policy("calvin:user_calvin:StateReader,proprioception=true")
+    np.testing.assert_array_equal(act_once(policy).actions[0, :6], one_world(policy).robot_obs[0, :6])
+    with pytest.raises(KeyError, match="Proprioception is withheld"):
+        act_once(make_policy("calvin:user_calvin:Absolute,actions=abs_actions,proprioception=false"))
+    act_once(make_policy("calvin:user_calvin:Absolute,actions=abs_actions"))
+
+
+def test_remedy_a_gripper_that_is_not_1_or_minus_1_is_read_as_the_error_advises():
+    spec = "calvin:user_calvin:UnitGripper"
+    with pytest.raises(ValueError, match="exactly -1") as caught:
+        act_once(make_policy(spec))
+    assert "',gripper=unit' to the policy spec" in str(caught.value)
+    assert act_once(make_policy(f"{spec},gripper=unit")).actions[0, 6] == -1
+    with pytest.raises(ValueError, match="',gripper=unit' to the policy spec"):
+        act_once(make_policy(f"{spec},number=0.7"))
+    assert act_once(make_policy(f"{spec},number=0.7,gripper=unit")).actions[0, 6] == 1
+    assert act_once(make_policy(f"{spec},number=0.7,gripper=-unit")).actions[0, 6] == -1
+    assert act_once(make_policy(f"{spec},number=-3,gripper=sign")).actions[0, 6] == -1
+
+
+def test_a_class_that_names_a_setting_that_became_ours_keeps_it():
+    policy = make_policy("calvin:user_calvin:OwnSettings,gripper=robotiq,proprioception=encoder")
+    assert policy._model.settings == ("robotiq", "encoder")
+    assert policy.traits.may_read == ("robot_obs",)
+
+
+def test_a_models_own_array_is_not_changed():
+    class Model:
+        action = np.array([0.0] * 6 + [0.9])
+
+        def reset(self):
+            pass
+
+        def step(self, obs, goal):
+            return self.action
+
+    policy = CalvinModelPolicy(Model(), label="mine", gripper=GripperRule("unit"))
+    assert act_once(policy).actions[0, 6] == 1
+    assert Model.action[6] == 0.9
 
 
 def test_one_model_serves_one_world():

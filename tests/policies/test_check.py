@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from calvinbench.envs.observation import ActionConvention
 from calvinbench.policies.backbones.kosmos2 import Kosmos2Backbone
 from calvinbench.policies.backbones.prompt import Kind
 from calvinbench.policies.check import PolicyCheckError, _made_up_scenes, check_policy, made_up_observation
@@ -133,6 +134,53 @@ def test_a_sound_policy_passes(policy_class):
 def test_each_fault_is_found_and_named(policy_class, complaint):
     with pytest.raises(PolicyCheckError, match=complaint):
         check_policy(policy_class())
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint", "mend"),
+    [
+        (lambda good: good[0], r"of \(7,\). Return actions\[np.newaxis\]", lambda bad: bad[np.newaxis]),
+        (lambda good: good.astype(np.float32), r"Return actions\.astype", lambda bad: bad.astype(np.float64)),
+        (lambda good: good.astype(int), r"Return actions\.astype", lambda bad: bad.astype(np.float64)),
+        (
+            lambda good: torch.tensor(good, requires_grad=True),
+            r"got Tensor on cpu. Return actions\.detach\(\)\.cpu\(\)\.double\(\)\.numpy\(\)",
+            lambda bad: bad.detach().cpu().double().numpy(),
+        ),
+        (lambda good: good.tolist(), "got list. Return np.asarray", lambda bad: np.asarray(bad, dtype=np.float64)),
+        (lambda good: np.stack([good] * 5, axis=1), r"Return one action .* actions\[:, 0\]", lambda bad: bad[:, 0]),
+        (
+            lambda good: good * [1, 1, 1, 1, 1, 1, 0.7],
+            r"Threshold the last number .* np\.where\(number > 0\.5",
+            lambda bad: np.hstack([bad[:, :6], np.where(bad[:, 6:] > 0.5, 1.0, -1.0)]),
+        ),
+    ],
+)
+def test_remedy_actions_of_another_form_become_sound_as_the_error_says(make, complaint, mend):
+    class Other(Sound):
+        def act(self, observations, instructions, state, privileged=None):
+            actions, state = super().act(observations, instructions, state)
+            return Decision(make(actions), state)
+
+    class Mended(Other):
+        def act(self, observations, instructions, state, privileged=None):
+            actions, state = super().act(observations, instructions, state)
+            return Decision(mend(actions), state)
+
+    with pytest.raises(PolicyCheckError, match=complaint):
+        check_policy(Other(), batch_sizes=(1,))
+    check_policy(Mended(), batch_sizes=(1,))
+
+
+def test_absolute_actions_may_have_a_quaternion():
+    class Quaternion(Sound):
+        traits = PolicyTraits("quaternion", action_convention=ActionConvention.ABS_ACTIONS)
+
+        def act(self, observations, instructions, state, privileged=None):
+            row = np.array([0.1, 0.1, 0.5, 0.0, 0.0, 0.0, 1.0, 1.0])
+            return Decision(np.stack([row] * len(instructions)), state)
+
+    check_policy(Quaternion())
 
 
 def test_a_state_that_is_changed_in_place_is_found_unless_allowed():

@@ -1,5 +1,7 @@
 """From a spec to a policy, without importing what is not needed."""
 
+import os
+import re
 import subprocess
 import sys
 from types import MappingProxyType
@@ -97,6 +99,53 @@ def test_unknown_names_get_a_guess(spec, complaint):
 def test_a_spec_that_cannot_be_used_is_refused_in_words(spec, complaint):
     with pytest.raises(PolicySpecError, match=complaint):
         make_policy(spec)
+
+
+@pytest.mark.usefixtures("user_module")
+def test_remedy_an_import_string_without_a_kind_is_advised_one_that_works():
+    with pytest.raises(UnknownNameError, match="Unknown policy kind 'user_policies'") as caught:
+        make_policy("user_policies:Model")
+    shown = re.findall(r"'((?:calvin|python):[^']+)'", str(caught.value))
+    assert shown == ["calvin:user_policies:Model", "python:user_policies:Model"]
+    assert make_policy(shown[0]).traits.label == "user_policies:Model"
+    with pytest.raises(UnknownNameError, match="'python:user_policies:open_gripper'"):
+        make_policy("user_policies:open_gripper")
+    assert make_policy("python:user_policies:open_gripper").traits.label == "fake"
+
+
+@pytest.mark.parametrize(
+    ("spec", "advised"),
+    [
+        ("localhost:8000", "ws://localhost:8000"),
+        ("http://localhost:8000", "ws://localhost:8000"),
+        ("wss://host", "ws://host,secure=true"),
+        ("my.models:Net", "calvin:my.models:Net"),
+    ],
+)
+def test_remedy_a_kind_that_is_none_is_advised_a_spec_that_can_be_read(spec, advised):
+    with pytest.raises(ValueError, match=f"'{re.escape(advised)}'"):
+        make_policy(spec)
+    assert PolicySpec.parse(advised).kind in POLICY_KINDS
+
+
+def test_remedy_a_folder_alone_is_advised_as_a_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("trained", "trained/checkpoint"):
+        (tmp_path / folder).mkdir()
+        with pytest.raises(ValueError, match=f"For a checkpoint's folder write 'checkpoint:{folder}'"):
+            make_policy(folder)
+        assert PolicySpec.parse(f"checkpoint:{folder}").argument == folder
+    with pytest.raises(UnknownNameError, match="Did you mean 'random'"):
+        make_policy("randm:kosmos2")
+
+
+def test_remedy_a_module_is_found_by_pythonpath(tmp_path):
+    (tmp_path / "user_elsewhere.py").write_text(USER_MODULE)
+    code = "from calvinbench.policies.registry import make_policy; print(make_policy('calvin:user_elsewhere:Model'))"
+    for environment, is_found in (({}, False), ({"PYTHONPATH": str(tmp_path)}, True)):
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | environment)
+        assert (ran.returncode == 0) == is_found
+        assert is_found or "set PYTHONPATH=FOLDER" in ran.stderr
 
 
 def test_an_import_string_that_leads_nowhere_says_what_to_do():

@@ -155,7 +155,7 @@ def test_it_keeps_to_the_interface():
         ({"actions": np.zeros((0, 7))}, r"got \(0, 7\)"),
         ({"actions": "forward"}, "expected numbers as actions"),
         ({"actions": np.full((1, 7), np.nan)}, "expected finite numbers"),
-        ({"actions": np.full((1, 7), 0.5)}, r"-1 \(close\) or \+1 \(open\) as the gripper's number, got 0\.5"),
+        ({"actions": np.full((1, 7), 0.5)}, r"exactly -1 \(close\) or \+1 \(open\), got 0\.5"),
     ],
 )
 def test_answers_that_are_no_actions_are_refused_in_words(answer, words):
@@ -221,12 +221,12 @@ def test_a_line_that_is_cut_is_taken_up_again_with_the_same_question():
     assert [observation["prompt"] for observation in seen] == [f"sentence {step}" for step in (0, 1, 1, 2)]
 
 
-def test_a_server_that_cuts_the_line_each_time_is_given_up():
+def test_a_server_that_closes_the_connection_each_time_is_given_up():
     def cutting(observation, connection):
         connection.socket.shutdown(socket.SHUT_RDWR)
 
     with served(cutting) as (place, seen):
-        with pytest.raises(RemotePolicyError, match="cut the line"):
+        with pytest.raises(RemotePolicyError, match="closed the connection before it answered"):
             actions_of(make_policy(f"ws://{place}"), 1)
         assert len(seen) == 2
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from calvinbench.policies.spec import NotAPolicyError, PolicySpecError
-from calvinbench.policies.user_factory import call_user_factory
+from calvinbench.policies.user_factory import call_user_factory, named_parameters
 
 OWN = ("actions", "depth", "memory_reset")
 
@@ -63,3 +63,24 @@ def test_what_cannot_be_called_has_a_message_of_its_own():
 def test_settings_that_do_not_fit_are_refused_in_words(settings, complaint):
     with pytest.raises(PolicySpecError, match=f"to be called with settings .* but: .*({complaint})"):
         call_user_factory("user_factories:takes_two", settings, OWN)
+
+
+def test_remedy_a_setting_that_resembles_ours_may_be_made_a_named_parameter():
+    with pytest.raises(PolicySpecError, match="make 'action' a named parameter of 'user_factories:takes_any'"):
+        call_user_factory("user_factories:takes_any", {"action": "push"}, OWN)
+    assert call_user_factory("user_factories:takes_action", {"action": "push"}, OWN) == "push"
+
+
+def test_remedy_what_makes_the_policy_is_named_with_its_own_settings():
+    with pytest.raises(NotAPolicyError, match="Name what makes the policy, not what was made"):
+        call_user_factory("user_factories:made", {}, OWN)
+    with pytest.raises(PolicySpecError, match="Give exactly the keyword arguments that it takes"):
+        call_user_factory("user_factories:takes_two", {"size": "1"}, OWN)
+    assert call_user_factory("user_factories:takes_two", {"horizon": "1"}, OWN) == (1, "/")
+
+
+def test_parameters_are_found_by_name_alone():
+    keys = ("horizon", "action", "settings", "label")
+    assert named_parameters("user_factories:takes_two", keys) == {"horizon"}
+    assert named_parameters("user_factories:takes_action", keys) == {"action"}
+    assert named_parameters("user_factories:made", keys) == frozenset()
