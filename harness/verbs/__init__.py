@@ -1,1 +1,1 @@
-"""What `calvinbench` can be told to do: one file a verb, its flags as fields; `console` is how they speak."""
+"""The verbs of `calvinbench`: one file each, with its flags as fields, and one line of `registry`."""

@@ -104,7 +104,8 @@ def test_headings_name_fields_that_exist_each_once(name):
 
 
 def modules_after(*words):
-    code = f"import sys\nfrom calvinbench.harness import cli\ncli.main({list(words)!r})\nprint(*sys.modules, file=sys.stderr)"
+    code = f"import sys; from calvinbench.harness import cli; cli.main({list(words)!r})"
+    code += "; print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stderr.split())
 
@@ -185,7 +186,7 @@ def test_a_number_that_is_none_is_named_with_its_flag(error, name, flag, value):
 def test_a_flag_given_twice_is_refused_unless_it_is_meant_to_be(capsys, name, flag):
     words = [flag.name, value_of(flag), flag.name.replace("-", "_").replace("__", "--", 1) + "=" + value_of(flag)]
     if flag.is_repeatable:
-        with pytest.raises(ValueError, match="^(?!.*twice)"):
+        with pytest.raises(ValueError, match=r"^(?!.*twice)"):
             require_good_words([*words, "--no-such-flag"], FLAGS[name], name)
         return
     assert cli.main([name, *words]) == 2

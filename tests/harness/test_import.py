@@ -47,9 +47,10 @@ def test_wrong_calls_are_told_in_words(files, tmp_path, capsys):
     (tmp_path / "other" / "thesis.tex").write_text("")
     assert call(files, "--vlm", str(files.vlm), "--out", str(tmp_path / "other")) == 2
     assert "which holds other files" in capsys.readouterr().err
-    with pytest.raises(SystemExit) as stop:
-        cli.main(["import", "openvla", str(files.file), "--config", str(files.config)])
-    assert stop.value.code == 2
+    assert cli.main(["import", "openvla", str(files.file), "--config", str(files.config)]) == 2
+    assert "expected 'robovlms', got 'openvla'" in capsys.readouterr().err
+    assert cli.main(["import", "robovlms", str(files.file), "--config", "nowhere.json"]) == 2
+    assert "expected a file as --config FILE.json, found none at 'nowhere.json'" in capsys.readouterr().err
 
 
 def test_a_checkpoint_that_does_not_fit_has_status_2_and_is_told_whole(files, tmp_path, capsys):
