@@ -51,7 +51,7 @@ def run_chain(
         close_env: Closes a world that raised, so that `open_env` makes another; None where the chain is not to be tried
             again.
     """
-    diary = Diary(job)
+    diary = Diary(job, policy.traits.action_convention)
     try:
         with limit.over_steps():
             _play(open_env, policy, job, diary, limit)

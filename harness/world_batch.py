@@ -136,7 +136,7 @@ class WorldBatch:
                 self._begin(slot, self._queue.popleft())
 
     def _begin(self, slot: Slot, attempt: Attempt) -> None:
-        slot.running = _Running(attempt, Diary(attempt.job))
+        slot.running = _Running(attempt, Diary(attempt.job, self._policy.traits.action_convention))
         fresh = self._policy.initial_state(1, seeds=[attempt.job.seed])
         self._state = self._policy.put_state(self._state, np.arange(self._batch_size) == slot.row, fresh)
         self._forget[slot.row] = False

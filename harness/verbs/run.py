@@ -147,13 +147,14 @@ class Run:
 
 def evaluate(suite: Suite, retry_errored: bool = False) -> "tuple[FinishedRun, ...]":
     """Runs a suite with progress on standard error; names are looked at before anything heavy is imported."""
+    from calvinbench.harness.action_alarm import ActionAlarm
     from calvinbench.harness.evaluation import evaluate_suite
     from calvinbench.harness.progress import LiveProgress, planned_runs
     from calvinbench.harness.suite_checks import require_known_names
 
     require_known_names(suite)
     with standard_output_for_results(), LiveProgress(planned=planned_runs(suite)) as progress:
-        return evaluate_suite(suite, [progress], isolated=True, retry_errored=retry_errored)
+        return evaluate_suite(suite, [progress, ActionAlarm()], isolated=True, retry_errored=retry_errored)
 
 
 def status(runs: "Sequence[FinishedRun]") -> int:

@@ -1,0 +1,95 @@
+"""The expert with one defect each, as users meet them; made by `python:defective_policies:make,defect=NAME`.
+
+Imported by its bare name: `conftest` of the tests puts this folder on the path.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from calvinbench.envs.expert import Expert
+from calvinbench.policies.expert_policy import ExpertPolicy
+from calvinbench.policies.policy import Decision
+
+
+def _scaled(translation=1.0, rotation=1.0, gripper=1.0):
+    factors = np.repeat([translation, rotation, gripper], [3, 3, 1])
+    return lambda action, truth, count: action * factors
+
+
+def _with_gripper(command):
+    return lambda action, truth, count: np.array([*action[:6], command(count)])
+
+
+def _in_tool_frame(action, truth, count):
+    tool = Rotation.from_euler("xyz", truth.robot_obs[3:6]).inv()
+    return np.array([*tool.apply(action[:3]), *tool.apply(action[3:6]), action[6]])
+
+
+DEFECTS: dict[str, Callable] = {
+    "none": _scaled(),
+    "forty_times": _scaled(40, 40),
+    "fiftieth": _scaled(1 / 50, 1 / 50),
+    "metres": _scaled(translation=0.02),
+    "radians": _scaled(rotation=0.05),
+    "degrees": _scaled(rotation=np.rad2deg(0.05)),
+    "inverted": _scaled(gripper=-1),
+    "never_closes": _with_gripper(lambda count: 1.0),
+    "never_opens": _with_gripper(lambda count: -1.0),
+    "toggles": _with_gripper(lambda count: 1.0 - 2.0 * (count % 2)),
+    "constant": lambda action, truth, count: np.array([0.3, 0.1, -0.2, 0.1, 0.1, 0.1, 1.0]),
+    "tool_frame": _in_tool_frame,
+    "swapped": lambda action, truth, count: action[[1, 0, 2, 3, 4, 5, 6]],
+    "mirrored": lambda action, truth, count: action * np.array([1, -1, 1, 1, 1, 1, 1]),
+    "nan": lambda action, truth, count: np.full(7, np.nan) if count > 20 else action,
+}
+
+
+class Defective(ExpertPolicy):
+    """Takes the expert's action and spoils it."""
+
+    def __init__(self, defect: str) -> None:
+        super().__init__(Expert)
+        self._spoil, self._label, self._count = DEFECTS[defect], defect, 0
+
+    @property
+    def traits(self):
+        return replace(super().traits, label=self._label)
+
+    def act(self, observations, instructions, state, privileged=None):
+        decision = super().act(observations, instructions, state, privileged)
+        self._count += 1
+        spoilt = [self._spoil(action, truth, self._count) for action, truth in zip(decision.actions, privileged)]
+        return Decision(np.stack(spoilt), decision.state)
+
+
+def make(defect: str = "none") -> Defective:
+    return Defective(defect)
+
+
+class RaisingModel:
+    """A CALVIN model that fails at its third step."""
+
+    def reset(self):
+        self._count = 0
+
+    def step(self, obs, goal):
+        self._count += 1
+        if self._count == 3:
+            raise RuntimeError("the model fell over")
+        return np.array([0.0, 0.0, 0.1, 0.0, 0.0, 0.0, 1.0])
+
+
+class FloatImagesModel:
+    """A CALVIN model that takes images in [0, 1]: of 0..255 nothing is left but saturation."""
+
+    def reset(self):
+        pass
+
+    def step(self, obs, goal):
+        image = np.asarray(obs["rgb_obs"]["rgb_static"], dtype=np.float64)
+        features = np.tanh(100 * image).mean(axis=(0, 1)) if image.max() > 1 else image.mean(axis=(0, 1))
+        words = (sum(map(ord, goal)) % 7) / 20
+        return np.array([*(features - 0.5 + words), 0.1, 0.0, 0.1, 1.0])
