@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from calvinbench.envs.observation import ActionConvention
-from calvinbench.harness.action_summary import REACH_M, ActionSummary
+from calvinbench.harness.action_summary import REACH_M
 from calvinbench.harness.action_units import UNITS, size_in_words
 from calvinbench.harness.records import ChainRecord, SubtaskRecord
 from calvinbench.harness.runs import Run
@@ -73,7 +73,7 @@ def findings_of_subtasks(subtasks: Sequence[SubtaskRecord], convention: str) -> 
     found = []
     if _is_constant(watched):
         found.append("the same action at every step")
-    elif convention == ActionConvention.REL_ACTIONS:
+    if convention == ActionConvention.REL_ACTIONS:
         found += _of_relative(watched)
     elif convention == ActionConvention.ABS_ACTIONS:
         found += _of_absolute(watched)
@@ -169,22 +169,3 @@ def _mean(watched: Sequence[SubtaskRecord], name: str) -> float:
 
 def _largest(watched: Sequence[SubtaskRecord], name: str) -> float:
     return float(np.quantile(_values(watched, f"largest_{name}"), LARGEST_QUANTILE))
-
-
-def summary_record(task: str, actions: Sequence[np.ndarray], convention: ActionConvention) -> SubtaskRecord:
-    """Actions that were not executed, as the record of a subtask of which nothing else is known."""
-    numbers = np.stack(actions)
-    changes = np.linalg.norm(np.diff(numbers[:, :-1], axis=0), axis=1)
-    turns = int((np.diff(numbers[:, -1] > 0)).sum())
-    return SubtaskRecord(
-        task=task,
-        instruction="",
-        outcome="",
-        steps=len(numbers),
-        seconds=0.0,
-        policy_ms=None,
-        world_ms=None,
-        action_change=round(float(changes.mean()), 6) if len(changes) else None,
-        gripper_changes=turns,
-        actions=ActionSummary.of(list(numbers), convention),
-    )

@@ -13,6 +13,7 @@ from typing import Annotated, Protocol
 import tyro
 
 from calvinbench.harness.errors import RunFailedError
+from calvinbench.harness.verbs.check import Check
 from calvinbench.harness.verbs.compare import Compare
 from calvinbench.harness.verbs.console import FAILED, WRONG_CALL, tell
 from calvinbench.harness.verbs.data import Data
@@ -35,6 +36,7 @@ DEBUG_VARIABLE = "CALVINBENCH_DEBUG"
 
 _Verb = (
     Annotated[Run, tyro.conf.subcommand(name="run")]
+    | Annotated[Check, tyro.conf.subcommand(name="check")]
     | Annotated[Record, tyro.conf.subcommand(name="record")]
     | Annotated[Data, tyro.conf.subcommand(name="data")]
     | Annotated[Train, tyro.conf.subcommand(name="train")]

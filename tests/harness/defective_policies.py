@@ -61,7 +61,8 @@ class Defective(ExpertPolicy):
     def act(self, observations, instructions, state, privileged=None):
         decision = super().act(observations, instructions, state, privileged)
         self._count += 1
-        spoilt = [self._spoil(action, truth, self._count) for action, truth in zip(decision.actions, privileged)]
+        pairs = zip(decision.actions, privileged, strict=True)
+        spoilt = [self._spoil(action, truth, self._count) for action, truth in pairs]
         return Decision(np.stack(spoilt), decision.state)
 
 
