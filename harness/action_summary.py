@@ -17,7 +17,10 @@ MAX_ANGLE_RAD = 2 * np.pi
 _QUATERNION_SLACK = 0.1
 _STILL = 0.05
 """Numbers of relative actions below this, 1 mm and 0.0025 rad a step, hardly move the robot."""
-_ROUNDING = 1e-6
+BEYOND_ONE = 1.005
+"""From which on a relative action's number counts as beyond 1: less may be rounding."""
+_LARGEST = 1e9
+"""Beyond this all numbers are alike: a sum of larger ones may overflow."""
 _DIGITS = 5
 
 
@@ -61,12 +64,12 @@ class ActionSummary:
         """
         if not len(actions):
             raise ValueError("expected at least one action to sum up, got none.")
-        numbers = np.stack(actions)
+        numbers = np.clip(np.stack(actions), -_LARGEST, _LARGEST)
         closed = _share(numbers[:, -1] <= 0)
         match convention:
             case ActionConvention.REL_ACTIONS:
                 positions, angles = numbers[:, :3], numbers[:, 3:6]
-                beyond = [_any_beyond(positions, 1 + _ROUNDING), _any_beyond(angles, 1 + _ROUNDING)]
+                beyond = [_any_beyond(positions, BEYOND_ONE), _any_beyond(angles, BEYOND_ONE)]
             case ActionConvention.ABS_ACTIONS:
                 reach = np.linalg.norm(numbers[:, :3] - BASE_POSITION, axis=1)
                 positions, angles = _changes(numbers)

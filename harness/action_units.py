@@ -27,5 +27,5 @@ def size_in_words(ratio: float, of_rotation: bool) -> str:
     for unit, size in (_ANGLES if of_rotation else _LENGTHS).items():
         if abs(math.log(ratio / size)) < math.log(_ALIKE):
             by = size if size > 1 else 1 / size
-            return f"{words}, as {unit} would be: {factor} by {by:.3g} (1 is {size:.3g} {unit})"
+            return f"{words}, as {unit} would be: {factor} by {by:.4g} (1 is {size:.4g} {unit})"
     return words

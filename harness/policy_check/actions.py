@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from calvinbench.envs.observation import ActionConvention
-from calvinbench.harness.action_summary import REACH_M, ActionSummary
+from calvinbench.harness.action_summary import BEYOND_ONE, REACH_M, ActionSummary
 from calvinbench.harness.action_units import UNITS, size_in_words
 from calvinbench.harness.action_watch import MAX_BEYOND, MAX_GRIPPER_CHANGES
 from calvinbench.harness.policy_check.agreement import GOOD, MIN_STEPS, TOOL, Agreement, agreement
@@ -89,7 +89,7 @@ class ShadowedActions:
                 name,
                 float(ours[:, index].mean()),
                 float(ours[:, index].max()),
-                float((ours[:, index] > 1.0 + 1e-6).mean()),
+                float((ours[:, index] > BEYOND_ONE).mean()),
                 float(theirs[:, index].mean()),
                 float(theirs[:, index].max()),
             )
@@ -120,7 +120,7 @@ def _size(shadowed: ShadowedActions, of_rotation: bool) -> Finding:
     topic = "size of rotation" if of_rotation else "size of translation"
     numbers = np.abs(shadowed.answers[:, columns])
     mean, of_expert = float(numbers.mean()), float(np.abs(shadowed.expert[:, columns]).mean())
-    beyond = float((numbers > 1.0 + 1e-6).any(axis=1).mean())
+    beyond = float((numbers > BEYOND_ONE).any(axis=1).mean())
     told = f"mean absolute number {mean:.3g}, the expert's in the same states {of_expert:.3g}"
     if mean == 0.0:
         return Finding(topic, "wrong", f"always 0; the expert's mean absolute number is {of_expert:.3g}")

@@ -119,6 +119,6 @@ def judge_speed(subtasks: Sequence[ShadowedSubtask]) -> Finding:
     return Finding(
         "speed",
         "note",
-        f"{median:.3g} ms a step (95% below {slow:.3g}), {'slower' if median > real_time else 'faster'} than the robot's "
-        f"{real_time:.0f} ms; a subtask of 360 steps takes {0.36 * median:.3g} s without the world",
+        f"{median:.3g} ms a step (95% below {slow:.3g}), {'slower' if median > real_time else 'faster'} than the "
+        f"robot's {real_time:.0f} ms; a subtask of 360 steps takes {0.36 * median:.3g} s without the world",
     )

@@ -16,7 +16,7 @@ from calvinbench.harness.policy_check.actions import NumberRow, ShadowedActions,
 from calvinbench.harness.policy_check.answering import judge_answers, judge_speed
 from calvinbench.harness.policy_check.finding import Finding, error_in_words
 from calvinbench.harness.policy_check.shadow import ShadowedSubtask, shadow
-from calvinbench.harness.records import ERRORED
+from calvinbench.harness.records import ERRORED, ChainRecord
 from calvinbench.harness.workers import Worker, WorkerSetup, one_torch_thread
 
 SHADOW_SHARE = 0.5
@@ -26,6 +26,8 @@ DRIVEN_TASKS = (
     *("turn_on_lightbulb", "push_blue_block_right", "rotate_pink_block_left", "close_drawer"),
 )
 """What the policy tries itself, in turn: tasks that begin without another one done first."""
+_MOST_LINES = 5
+"""Of a traceback."""
 _logger = logging.getLogger(__name__)
 
 
@@ -94,7 +96,7 @@ def _check(setup: WorkerSetup, worker: Worker, seconds: float, max_chains: int) 
         _logger.info("asking %s on the expert's way", policy.traits.label)
         jobs = [make_job(number, chain, settings.seed) for number, chain in enumerate(published()[:max_chains])]
         with _expert_env(setup, worker) as env:
-            subtasks.extend(shadow(env, policy, jobs, _is_past(began + SHADOW_SHARE * seconds)))
+            shadow(env, policy, jobs, _is_past(began + SHADOW_SHARE * seconds), subtasks)
         _logger.info("showing it other images and other sentences")
         findings.extend(judge_answers(policy, subtasks))
         _logger.info("letting it act by itself")
@@ -102,10 +104,15 @@ def _check(setup: WorkerSetup, worker: Worker, seconds: float, max_chains: int) 
     except Exception as error:  # noqa: BLE001  whatever the policy raises is what is looked for
         findings.append(Finding("error", "wrong", error_in_words(error)))
     numbers: tuple[NumberRow, ...] = ()
+    subtasks = [subtask for subtask in subtasks if subtask.answers]
     if subtasks:
         shadowed = ShadowedActions.of(subtasks, policy.traits.action_convention)
         numbers = shadowed.rows()
         findings = [*judge_actions(shadowed), *findings, judge_speed(subtasks)]
+    elif not findings or findings[-1].status != "wrong":
+        findings.insert(
+            0, Finding("actions", "unknown", "cannot tell: there was no time for a step, give more --seconds")
+        )
     return PolicyCheck(
         policy=settings.policy,
         label=policy.traits.label,
@@ -136,16 +143,21 @@ def _drive(worker: Worker, driven: dict[str, str], end: float) -> Finding:
     began = clock.seconds()
     for number, task in enumerate(DRIVEN_TASKS):
         took = (clock.seconds() - began) / max(len(driven), 1)
-        if driven and clock.seconds() + took / 2 > end or not driven and clock.seconds() > end:
+        if clock.seconds() + (took / 2 if driven else 0.0) > end:
             break
         (chain,) = single_task_chains([task], 1)
         record = worker.run(make_job(number, chain, 0))
         driven[task] = record.outcome
         if record.outcome == ERRORED:
-            return Finding("acting itself", "wrong", f"'{task}': {record.traceback or record.error}")
+            return Finding("acting itself", "wrong", f"'{task}': {_last_lines(record)}")
     solved = [task for task, outcome in driven.items() if outcome == SOLVED]
     if not driven:
         return Finding("acting itself", "unknown", "no time was left for it, give more --seconds")
     return Finding(
         "acting itself", "note", f"solved {len(solved)} of {len(driven)} tasks: {', '.join(solved) or 'none'}"
     )
+
+
+def _last_lines(record: ChainRecord) -> str:
+    lines = [line for line in (record.traceback or record.error or "").splitlines() if line.strip("^~ ")]
+    return "\n".join(lines[-_MOST_LINES:])

@@ -1,5 +1,6 @@
 """What a check found, one thing at a time."""
 
+import os
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 Status = Literal["right", "wrong", "unknown", "note"]
-_OWN_FOLDERS = tuple(str(Path(__file__).parents[level]) for level in (2,))
+_OWN_FOLDERS = tuple(f"{Path(__file__).parents[2] / folder}{os.sep}" for folder in ("harness", "policies", "envs"))
 _MOST_LINES = 3
 
 
@@ -29,7 +30,7 @@ class Finding:
 def error_in_words(error: BaseException) -> str:
     """An error with the last lines of the user's own files that it went through."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not _is_of_a_library(frame.filename)] or list(frames)
+    own = [frame for frame in frames if not _is_of_a_library(frame.filename)] or list(frames[-1:])
     line = " ".join("".join(traceback.format_exception_only(error)).split())
     return "\n".join([line, *_lines(own[-_MOST_LINES:])])
 
@@ -40,4 +41,4 @@ def _lines(frames: Iterable[traceback.FrameSummary]) -> list[str]:
 
 def _is_of_a_library(filename: str) -> bool:
     """Whether a file is calvinbench's or an installed package's."""
-    return "site-packages" in filename or any(filename.startswith(folder) for folder in _OWN_FOLDERS)
+    return "site-packages" in filename or filename.startswith(_OWN_FOLDERS)

@@ -121,7 +121,7 @@ class _Scaled:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self.traits, self.initial_state = policy.traits, policy.initial_state
+        self.traits, self.initial_state, self.reset_state = policy.traits, policy.initial_state, policy.reset_state
 
     def act(self, observations, instructions, state, privileged=None):  # type: ignore[no-untyped-def]
         """Scales the images behind the back of `Observation`, whose images are always uint8."""

@@ -4,7 +4,7 @@ Nothing that the policy says is executed, so that a policy with a defect sees th
 of its actions can be held against the expert's in the same state.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,6 +67,8 @@ class ShadowedSubtask:
 
 
 MAX_MOMENTS = 40
+_NO_LENGTH = 1e-6
+_NO_TURN = (0.0, 0.0, 0.0, 1.0)
 
 
 def shadow(
@@ -74,7 +76,8 @@ def shadow(
     policy: Policy,
     jobs: Sequence[ChainJob],
     is_over: Callable[[], bool],
-) -> Iterator[ShadowedSubtask]:
+    subtasks: list[ShadowedSubtask],
+) -> None:
     """Walks chains by the expert and asks the policy on the way.
 
     Args:
@@ -82,26 +85,29 @@ def shadow(
         policy: The policy.
         jobs: The chains.
         is_over: Whether the time is over; asked before each step.
-
-    Yields:
-        Each subtask, the last one perhaps unfinished.
+        subtasks: Each subtask is added here when it begins, so that an error leaves what was seen before it.
 
     Raises:
         Exception: What the policy raises, and ValueError or TypeError for what is no action.
     """
     for job in jobs:
-        yield from _shadow_chain(env, policy, job, is_over)
+        _shadow_chain(env, policy, job, is_over, subtasks)
         if is_over():
             return
 
 
 def _shadow_chain(
-    env: gymnasium.Env[Any, Any], policy: Policy, job: ChainJob, is_over: Callable[[], bool]
-) -> Iterator[ShadowedSubtask]:
+    env: gymnasium.Env[Any, Any],
+    policy: Policy,
+    job: ChainJob,
+    is_over: Callable[[], bool],
+    subtasks: list[ShadowedSubtask],
+) -> None:
     expert = make_expert_policy(None)
     observation, info = env.reset(seed=job.seed, options={"chain": job.chain, "number": job.number})
     state, expert_state = policy.initial_state(1, seeds=[job.seed]), expert.initial_state(1)
     subtask = ShadowedSubtask(info["task"])
+    subtasks.append(subtask)
     ended = False
     while not (ended or is_over()):
         moment = moment_of(observation, info, policy)
@@ -119,12 +125,10 @@ def _shadow_chain(
         observation, _, terminated, truncated, info = env.step(done.actions[0])
         ended = terminated or truncated
         if info["outcome"] == SOLVED and not ended:
-            yield subtask
             subtask = ShadowedSubtask(info["task"])
+            subtasks.append(subtask)
             if policy.traits.memory.reset == "subtask":
                 state = policy.reset_state(state, np.ones(1, dtype=bool))
-    if subtask.answers:
-        yield subtask
 
 
 def moment_of(observation: Mapping[str, np.ndarray], info: Mapping[str, Any], policy: Policy) -> Moment:
@@ -166,7 +170,8 @@ def as_relative(
         return None
     turns = answers[:, 3:-1]
     if turns.shape[1] == 4:
-        turns = Rotation.from_quat(turns).as_euler("xyz")
+        is_one = np.linalg.norm(turns, axis=1, keepdims=True) > _NO_LENGTH
+        turns = Rotation.from_quat(np.where(is_one, turns, _NO_TURN)).as_euler("xyz")
     angles = (turns - targets[:, 3:] + np.pi) % (2 * np.pi) - np.pi
     return np.concatenate(
         [

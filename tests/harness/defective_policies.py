@@ -10,6 +10,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from calvinbench.envs.expert import Expert
+from calvinbench.envs.observation import ActionConvention
 from calvinbench.policies.expert_policy import ExpertPolicy
 from calvinbench.policies.policy import Decision
 
@@ -28,6 +29,20 @@ def _in_tool_frame(action, truth, count):
     return np.array([*tool.apply(action[:3]), *tool.apply(action[3:6]), action[6]])
 
 
+def _absolute(position=1.0, angle=1.0):
+    def spoil(action, truth, count):
+        units = np.repeat([0.02, 0.05], 3)
+        pose = np.concatenate([truth.target_position, truth.target_euler]) + action[:6] * units
+        return np.array([*pose[:3] * position, *pose[3:] * angle, action[6]])
+
+    return spoil
+
+
+ABSOLUTE: dict[str, Callable] = {
+    "absolute": _absolute(),
+    "absolute_degrees": _absolute(angle=np.rad2deg(1.0)),
+    "absolute_millimetres": _absolute(position=1000.0),
+}
 DEFECTS: dict[str, Callable] = {
     "none": _scaled(),
     "forty_times": _scaled(40, 40),
@@ -50,19 +65,23 @@ DEFECTS: dict[str, Callable] = {
 class Defective(ExpertPolicy):
     """Takes the expert's action and spoils it."""
 
-    def __init__(self, defect: str) -> None:
+    def __init__(self, defect: str, mend: Callable | None = None) -> None:
+        """Spoils as it is named, then mends by what is given."""
         super().__init__(Expert)
-        self._spoil, self._label, self._count = DEFECTS[defect], defect, 0
+        self._spoil, self._mend, self._label, self._count = (DEFECTS | ABSOLUTE)[defect], mend, defect, 0
 
     @property
     def traits(self):
-        return replace(super().traits, label=self._label)
+        convention = ActionConvention.ABS_ACTIONS if self._label in ABSOLUTE else ActionConvention.REL_ACTIONS
+        return replace(super().traits, label=self._label, action_convention=convention)
 
     def act(self, observations, instructions, state, privileged=None):
         decision = super().act(observations, instructions, state, privileged)
         self._count += 1
         pairs = zip(decision.actions, privileged, strict=True)
         spoilt = [self._spoil(action, truth, self._count) for action, truth in pairs]
+        if self._mend is not None:
+            spoilt = [self._mend(action, truth) for action, truth in zip(spoilt, privileged, strict=True)]
         return Decision(np.stack(spoilt), decision.state)
 
 
@@ -90,7 +109,40 @@ class FloatImagesModel:
         pass
 
     def step(self, obs, goal):
-        image = np.asarray(obs["rgb_obs"]["rgb_static"], dtype=np.float64)
+        return self._step(np.asarray(obs["rgb_obs"]["rgb_static"], dtype=np.float64), goal)
+
+    def _step(self, image, goal):
         features = np.tanh(100 * image).mean(axis=(0, 1)) if image.max() > 1 else image.mean(axis=(0, 1))
         words = (sum(map(ord, goal)) % 7) / 20
         return np.array([*(features - 0.5 + words), 0.1, 0.0, 0.1, 1.0])
+
+
+class MendedImagesModel(FloatImagesModel):
+    """The same, its images divided by 255 first."""
+
+    def step(self, obs, goal):
+        return self._step(np.asarray(obs["rgb_obs"]["rgb_static"], dtype=np.float64) / 255, goal)
+
+
+class DeafModel(MendedImagesModel):
+    """Heeds no sentence."""
+
+    def step(self, obs, goal):
+        return super().step(obs, "")
+
+
+class BlindModel(MendedImagesModel):
+    """Looks at nothing."""
+
+    def step(self, obs, goal):
+        return self._step(np.zeros((4, 4, 3)), goal)
+
+
+class ForgetfulModel(MendedImagesModel):
+    """Does not clear its memory, though asked to."""
+
+    count = 0
+
+    def step(self, obs, goal):
+        self.count += 1
+        return super().step(obs, goal) * np.array([1.0 + self.count / 100] * 6 + [1.0])
