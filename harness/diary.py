@@ -8,7 +8,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from calvinbench.envs.chain_env import SOLVED
+from calvinbench.envs.observation import ActionConvention
 from calvinbench.harness import clock
+from calvinbench.harness.action_summary import ActionSummary
 from calvinbench.harness.jobs import ChainJob
 from calvinbench.harness.positions import Marker
 from calvinbench.harness.records import ERRORED, ChainRecord, SubtaskRecord
@@ -41,6 +43,7 @@ class Diary:
     """Takes notes while a chain runs, and makes the record of them; what a marker is given for is seen at once."""
 
     job: ChainJob
+    convention: ActionConvention = ActionConvention.REL_ACTIONS
     subtasks: list[SubtaskRecord] = field(default_factory=list)
     error: str | None = None
     traceback: str | None = None
@@ -50,7 +53,7 @@ class Diary:
     _world_seconds: list[float] = field(default_factory=list)
     _changes: list[float] = field(default_factory=list)
     _gripper_changes: int = 0
-    _last_action: Float64[np.ndarray, " action_dim"] | None = None
+    _actions: list[Float64[np.ndarray, " action_dim"]] = field(default_factory=list)
     marker: Marker | None = None
 
     def __post_init__(self) -> None:
@@ -62,7 +65,7 @@ class Diary:
         self._instruction = instruction
         self._began = clock.seconds()
         self._policy_seconds, self._world_seconds, self._changes = [], [], []
-        self._gripper_changes, self._last_action = 0, None
+        self._gripper_changes, self._actions = 0, []
         self._mark()
 
     def note_step(
@@ -71,10 +74,11 @@ class Diary:
         """An action was taken; how long the policy and the world took."""
         self._policy_seconds.append(policy_seconds)
         self._world_seconds.append(world_seconds)
-        if self._last_action is not None:
-            self._changes.append(float(np.linalg.norm((action - self._last_action)[:-1])))
-            self._gripper_changes += int((action[-1] > 0) != (self._last_action[-1] > 0))
-        self._last_action = action
+        if self._actions:
+            last = self._actions[-1]
+            self._changes.append(float(np.linalg.norm((action - last)[:-1])))
+            self._gripper_changes += int((action[-1] > 0) != (last[-1] > 0))
+        self._actions.append(action.copy())  # the policy may write the next one into it
         self._mark()
 
     def _mark(self) -> None:
@@ -95,6 +99,7 @@ class Diary:
                 action_change=_mean(self._changes),
                 policy_ms_counts=dict(Counter(_two_digits(1e3 * seconds) for seconds in self._policy_seconds)) or None,
                 gripper_changes=self._gripper_changes,
+                actions=ActionSummary.of(self._actions, self.convention) if self._actions else None,
             )
         )
 

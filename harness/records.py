@@ -5,11 +5,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from calvinbench.envs.chain_env import SOLVED, TIMED_OUT
+from calvinbench.harness.action_summary import ActionSummary
 
 ERRORED = "errored"
 OUTCOMES = (SOLVED, TIMED_OUT, ERRORED)
 NUM_SUBTASKS = 5
-_LATER = ("policy_ms_counts", "gripper_changes")
+_LATER = ("policy_ms_counts", "gripper_changes", "actions")
 """Fields that older records lack."""
 
 
@@ -31,6 +32,7 @@ class SubtaskRecord:
             records of before it was kept.
         gripper_changes: How often the gripper's command turned from open to close or back; None in records of before it
             was kept.
+        actions: What the actions were like; None without a step, and in records of before it was kept.
     """
 
     task: str
@@ -43,6 +45,7 @@ class SubtaskRecord:
     action_change: float | None
     policy_ms_counts: Mapping[str, int] | None = None
     gripper_changes: int | None = None
+    actions: ActionSummary | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "SubtaskRecord":
@@ -51,7 +54,10 @@ class SubtaskRecord:
         Raises:
             KeyError: A key is missing.
         """
-        return cls(**{name: values[name] for name in cls.__slots__ if name in values or name not in _LATER})
+        known = {name: values[name] for name in cls.__slots__ if name in values or name not in _LATER}
+        if known.get("actions") is not None:
+            known["actions"] = ActionSummary.from_json(known["actions"])
+        return cls(**known)
 
     def without_times(self) -> "SubtaskRecord":
         """The same with its clock readings set to zero, for comparing runs."""

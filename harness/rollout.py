@@ -55,7 +55,7 @@ def run_chain(
             again.
         marker: Where it is noted how far the chain is; None for nowhere.
     """
-    diary = Diary(job, marker=marker)
+    diary = Diary(job, policy.traits.action_convention, marker=marker)
     try:
         with limit.over_steps():
             _play(open_env, policy, job, diary, limit)

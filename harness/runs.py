@@ -14,6 +14,9 @@ from calvinbench.harness.old_runs import is_moved_aside
 from calvinbench.harness.records import ERRORED, ChainRecord
 from calvinbench.harness.run_directory import CHAINS_FILE, RUN_FILE, SHARDS_FOLDER, read_chains, read_description
 
+_NOT_PLAIN = ("policy_ms_counts", "actions")
+"""Fields of `SubtaskRecord` that hold more than one number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -59,7 +62,7 @@ class Run:
         rows = [
             {"policy": self.description.policy, "label": self.description.name}
             | {"chain": record.chain, "position": position}
-            | {name: value for name, value in asdict(subtask).items() if name != "policy_ms_counts"}
+            | {name: value for name, value in asdict(subtask).items() if name not in _NOT_PLAIN}
             | {"completed": record.completed, "chain_outcome": record.outcome, "error": record.error}
             | {"initial_state": json.dumps(dict(record.initial_state), sort_keys=True)}
             | {"lead_in": " ".join(record.lead_in)}

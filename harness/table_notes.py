@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from calvinbench.envs.scene import EMBEDDED
+from calvinbench.harness.action_watch import findings_of_run
 from calvinbench.harness.best_cells import alike_cells
 from calvinbench.harness.comparable import are_of_tasks, has_too_many_errors
 from calvinbench.harness.comparison import Comparison
@@ -191,6 +192,8 @@ def _cautions(runs: Sequence[Run]) -> list[str]:
     for run, label in named:
         if run.description.unlike_training:
             lines.append(f"Note: {label} was trained on another world: {'; '.join(run.description.unlike_training)}.")
+        if found := findings_of_run(run):
+            lines.append(f"Warning: the actions of {label} look wrong: {'; '.join(found)}.")
         if run.num_missing:
             lines.append(f"Warning: {label} is not complete: {len(run.records)} of {run.description.chains} chains.")
         if has_too_many_errors(run):

@@ -147,7 +147,8 @@ class WorldBatch:
 
     def _begin(self, slot: Slot, attempt: Attempt) -> None:
         marker = None if self._positions is None else Marker(self._positions, self._first_place + slot.row)
-        slot.running = _Running(attempt, Diary(attempt.job, marker=marker))
+        diary = Diary(attempt.job, self._policy.traits.action_convention, marker=marker)
+        slot.running = _Running(attempt, diary)
         fresh = self._policy.initial_state(1, seeds=[attempt.job.seed])
         self._state = self._policy.put_state(self._state, np.arange(self._batch_size) == slot.row, fresh)
         self._forget[slot.row] = False

@@ -49,6 +49,7 @@ def report_as_json(report: "Report") -> dict[str, Any]:
 
 def run_as_json(run: "Run", intervals: "Intervals" = "wilson") -> dict[str, Any]:
     """What is said of a run."""
+    from calvinbench.harness.action_watch import findings_of_run
     from calvinbench.harness.summaries import summarize  # takes a second, which not every verb needs
 
     summary, description = summarize(run, intervals), run.description
@@ -68,6 +69,7 @@ def run_as_json(run: "Run", intervals: "Intervals" = "wilson") -> dict[str, Any]
         "chains": description.chains,
         "finished": len(run.records),
         "errored": run.num_errored,
+        "actions_look_wrong": list(findings_of_run(run)),
         "success": [{"rate": rate.rate, **asdict(rate)} for rate in summary.success],
         "average_length": asdict(summary.average_length),
         "clustered_average_length": asdict(summary.clustered),

@@ -32,6 +32,7 @@ VERBS: Mapping[str, Verb] = MappingProxyType(
     {
         "demo": Verb("demo:Demo", RUNNING, "Show everything in a few minutes, offline: policies, a table, figures."),
         "run": Verb("run:Run", RUNNING, "Run policies on chains of tasks, or go on with a run that was stopped."),
+        "check": Verb("check:Check", RUNNING, "Step a policy for a minute and say what looks wrong with its actions."),
         "merge": Verb("merge:Merge", RUNNING, "Put the shards of runs together (run --shard I/N)."),
         "record": Verb("record:Record", DATA, "Record demonstrations of the scripted expert as a data set."),
         "data": Verb("data:Data", DATA, "Check whether a data set is whole, and say what is in it."),

@@ -176,6 +176,7 @@ class Run:
 
 def evaluate(suite: Suite, retry_errored: bool = False, overwrite: bool = False) -> "tuple[FinishedRun, ...]":
     """Runs a suite with progress on standard error; names are looked at before anything heavy is imported."""
+    from calvinbench.harness.action_alarm import ActionAlarm
     from calvinbench.harness.evaluation import evaluate_suite
     from calvinbench.harness.progress import LiveProgress, planned_runs
     from calvinbench.harness.run_directory import require_writable
@@ -188,7 +189,8 @@ def evaluate(suite: Suite, retry_errored: bool = False, overwrite: bool = False)
         standard_output_for_results(),
         LiveProgress(planned=planned_runs(suite)) as progress,
     ):
-        return evaluate_suite(suite, [progress], isolated=True, retry_errored=retry_errored, overwrite=overwrite)
+        subscribers = [progress, ActionAlarm()]
+        return evaluate_suite(suite, subscribers, isolated=True, retry_errored=retry_errored, overwrite=overwrite)
 
 
 def status(runs: "Sequence[FinishedRun]") -> int:

@@ -1,0 +1,163 @@
+"""A policy looked at for about a minute: on the expert's way, with changed inputs, and at the wheel itself."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+
+from calvinbench.envs.chain_env import SOLVED, ChainEnv
+from calvinbench.envs.chains import published
+from calvinbench.envs.observation import ActionConvention
+from calvinbench.envs.task_chains import single_task_chains
+from calvinbench.harness import clock
+from calvinbench.harness.evaluation import require_same_conventions
+from calvinbench.harness.jobs import make_job
+from calvinbench.harness.policy_check.actions import NumberRow, ShadowedActions, judge_actions
+from calvinbench.harness.policy_check.answering import judge_answers, judge_speed
+from calvinbench.harness.policy_check.finding import Finding, error_in_words
+from calvinbench.harness.policy_check.shadow import ShadowedSubtask, shadow
+from calvinbench.harness.records import ERRORED, ChainRecord
+from calvinbench.harness.workers import Worker, WorkerSetup, one_torch_thread
+
+SHADOW_SHARE = 0.5
+"""Of the time; the rest is for changed inputs, and for what remains the policy acts itself."""
+DRIVEN_TASKS = (
+    *("open_drawer", "turn_on_led", "move_slider_left", "lift_red_block_table"),
+    *("turn_on_lightbulb", "push_blue_block_right", "rotate_pink_block_left", "close_drawer"),
+)
+"""What the policy tries itself, in turn: tasks that begin without another one done first."""
+_MOST_LINES = 5
+"""Of a traceback."""
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyCheck:
+    """What was found of a policy.
+
+    Attributes:
+        policy: Its spec.
+        label: What it is called.
+        scene: Where.
+        findings: In the order in which things were looked at.
+        numbers: The seven numbers of its actions beside the expert's.
+        num_steps: Steps of the expert's way on which it was asked.
+        num_subtasks: Their subtasks.
+        driven: Tasks that it tried itself.
+        solved: Those that it solved.
+    """
+
+    policy: str
+    label: str
+    scene: str
+    findings: tuple[Finding, ...]
+    numbers: tuple[NumberRow, ...]
+    num_steps: int
+    num_subtasks: int
+    driven: tuple[str, ...]
+    solved: tuple[str, ...]
+
+    @property
+    def looks_wrong(self) -> bool:
+        """Whether anything does."""
+        return any(finding.status == "wrong" for finding in self.findings)
+
+
+def check_by_stepping(setup: WorkerSetup, seconds: float = 60.0, max_chains: int = 10) -> PolicyCheck:
+    """Makes a policy and its world, and looks at it for about so long.
+
+    Args:
+        setup: The policy, the scene and how they are made.
+        seconds: How long, once both are made.
+        max_chains: The most published chains of the expert's way.
+
+    Raises:
+        ValueError: A number is not above 0, or the spec or the scene cannot be used.
+        RunFailedError: The policy or the world cannot be made.
+    """
+    if not seconds > 0 or max_chains < 1:
+        raise ValueError(f"expected seconds above 0 and at least 1 chain, got {seconds:g} and {max_chains}.")
+    worker = Worker(setup)
+    try:
+        with one_torch_thread():
+            return _check(setup, worker, seconds, max_chains)
+    finally:
+        worker.close()
+
+
+def _check(setup: WorkerSetup, worker: Worker, seconds: float, max_chains: int) -> PolicyCheck:
+    settings, policy = setup.settings, worker.policy
+    require_same_conventions(policy.traits, worker.world)
+    findings: list[Finding] = []
+    subtasks: list[ShadowedSubtask] = []
+    driven: dict[str, str] = {}
+    began = clock.seconds()
+    try:
+        _logger.info("asking %s on the expert's way", policy.traits.label)
+        jobs = [make_job(number, chain, settings.seed) for number, chain in enumerate(published()[:max_chains])]
+        with _expert_env(setup, worker) as env:
+            shadow(env, policy, jobs, _is_past(began + SHADOW_SHARE * seconds), subtasks)
+        _logger.info("showing it other images and other sentences")
+        findings.extend(judge_answers(policy, subtasks))
+        _logger.info("letting it act by itself")
+        findings.append(_drive(worker, driven, began + seconds))
+    except Exception as error:  # noqa: BLE001  whatever the policy raises is what is looked for
+        findings.append(Finding("error", "wrong", error_in_words(error)))
+    numbers: tuple[NumberRow, ...] = ()
+    subtasks = [subtask for subtask in subtasks if subtask.answers]
+    if subtasks:
+        shadowed = ShadowedActions.of(subtasks, policy.traits.action_convention)
+        numbers = shadowed.rows()
+        findings = [*judge_actions(shadowed), *findings, judge_speed(subtasks)]
+    elif not findings or findings[-1].status != "wrong":
+        findings.insert(
+            0, Finding("actions", "unknown", "cannot tell: there was no time for a step, give more --seconds")
+        )
+    return PolicyCheck(
+        policy=settings.policy,
+        label=policy.traits.label,
+        scene=settings.scene,
+        findings=tuple(findings),
+        numbers=numbers,
+        num_steps=sum(len(subtask.answers) for subtask in subtasks),
+        num_subtasks=len(subtasks),
+        driven=tuple(driven),
+        solved=tuple(task for task, outcome in driven.items() if outcome == SOLVED),
+    )
+
+
+@contextmanager
+def _expert_env(setup: WorkerSetup, worker: Worker) -> Iterator[ChainEnv]:
+    """Chains in a world that takes the expert's relative actions and shows what the policy reads."""
+    traits = replace(worker.policy.traits, action_convention=ActionConvention.REL_ACTIONS)
+    with closing(setup.make_world(setup.settings, traits)) as world:
+        yield ChainEnv(world, worker.instructions, setup.settings.max_steps)
+
+
+def _is_past(end: float) -> Callable[[], bool]:
+    return lambda: clock.seconds() >= end
+
+
+def _drive(worker: Worker, driven: dict[str, str], end: float) -> Finding:
+    """Lets the policy act itself in one task after another, while there is time."""
+    began = clock.seconds()
+    for number, task in enumerate(DRIVEN_TASKS):
+        took = (clock.seconds() - began) / max(len(driven), 1)
+        if clock.seconds() + (took / 2 if driven else 0.0) > end:
+            break
+        (chain,) = single_task_chains([task], 1)
+        record = worker.run(make_job(number, chain, 0))
+        driven[task] = record.outcome
+        if record.outcome == ERRORED:
+            return Finding("acting itself", "wrong", f"'{task}': {_last_lines(record)}")
+    solved = [task for task, outcome in driven.items() if outcome == SOLVED]
+    if not driven:
+        return Finding("acting itself", "unknown", "no time was left for it, give more --seconds")
+    return Finding(
+        "acting itself", "note", f"solved {len(solved)} of {len(driven)} tasks: {', '.join(solved) or 'none'}"
+    )
+
+
+def _last_lines(record: ChainRecord) -> str:
+    lines = [line for line in (record.traceback or record.error or "").splitlines() if line.strip("^~ ")]
+    return "\n".join(lines[-_MOST_LINES:])

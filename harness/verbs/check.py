@@ -1,0 +1,92 @@
+"""`calvinbench check`."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import tyro
+
+from calvinbench.harness.verbs.console import DONE, FAILED, print_json, standard_output_for_results
+from calvinbench.harness.verbs.usage import Example, Usage
+
+if TYPE_CHECKING:
+    from calvinbench.harness.policy_check.checking import PolicyCheck
+
+_MARKS = {"right": "ok", "wrong": "WRONG", "unknown": "?", "note": "note"}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Step a policy for about a minute beside the expert, and say what looks wrong: units, frame, gripper, images."""
+
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("calvin:my_model:MyModel", "your own model, for about a minute"),
+            Example("ws://localhost:8000 --seconds 20", "a policy server, for a shorter time"),
+        ),
+    )
+
+    policy: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SPEC")]
+    """The policy's spec KIND:ARGUMENT[,key=value...], such as calvin:my_model:MyModel."""
+    scene: Annotated[str, tyro.conf.arg(metavar="NAME")] = "embedded"
+    """Scene, one of `calvinbench list scenes`."""
+    seconds: Annotated[float, tyro.conf.arg(metavar="S")] = 60.0
+    """About how long to look, once the policy is made."""
+    chains: Annotated[int, tyro.conf.arg(metavar="N")] = 10
+    """The most published chains that the expert goes through meanwhile."""
+    instructions: Annotated[str, tyro.conf.arg(metavar="NAME")] = "auto"
+    """Sentences, as for `calvinbench run`."""
+    renderer: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: opengl-look)")] = None
+    """Renderer, as for `calvinbench run`."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Random seed of the policy's draws."""
+    calvin_env: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: found)")] = None
+    """Checkout of calvin_env, for CALVIN's scenes A to D."""
+    calvin: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: found)")] = None
+    """Checkout of calvin, for CALVIN's sentences."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def execute(self) -> int:
+        """Looks at the policy; 1 where something looks wrong."""
+        from calvinbench.harness.policy_check.checking import check_by_stepping
+        from calvinbench.harness.suite import RunSettings, Suite
+        from calvinbench.harness.suite_checks import require_known_names
+        from calvinbench.harness.workers import WorkerSetup
+
+        settings = RunSettings(
+            self.policy,
+            scene=self.scene,
+            seed=self.seed,
+            instructions=self.instructions,
+            renderer=self.renderer,
+            calvin_env=None if self.calvin_env is None else str(self.calvin_env),
+            calvin=None if self.calvin is None else str(self.calvin),
+        )
+        require_known_names(Suite(policy=(self.policy,), scene=self.scene, instructions=self.instructions))
+        with standard_output_for_results():
+            found = check_by_stepping(WorkerSetup(settings), self.seconds, self.chains)
+        if self.json:
+            print_json({"looks_wrong": found.looks_wrong, **asdict(found)})
+        else:
+            _show(found)
+        return FAILED if found.looks_wrong else DONE
+
+
+def _show(found: "PolicyCheck") -> None:
+    print(
+        f"{found.label}: asked in {found.num_steps} states of the expert's way through {found.num_subtasks} subtasks, "
+        f"scene {found.scene}\n"
+    )
+    if found.numbers:
+        print(f"{'':12}{'mean':>9}{'largest':>9}{'beyond 1':>10}{'expert: mean':>14}{'largest':>9}")
+        for row in found.numbers:
+            print(
+                f"{row.name:12}{row.mean:9.3g}{row.largest:9.3g}{row.beyond:10.0%}{row.expert_mean:14.3g}"
+                f"{row.expert_largest:9.3g}"
+            )
+        print("Absolute numbers, as relative actions (0.02 m, 0.05 rad); the expert's in the same states.\n")
+    for finding in found.findings:
+        print(f"{_MARKS[finding.status]:7}{finding.topic}: {finding.words}")
+    num_wrong = sum(finding.status == "wrong" for finding in found.findings)
+    print(f"\n{f'Looks wrong: {num_wrong}' if num_wrong else 'Nothing looks wrong'}.")
