@@ -25,7 +25,7 @@ from calvinbench.harness.executors import process_pool
 from calvinbench.harness.provenance import this_session
 from calvinbench.harness.recording.episode import TASK_WEIGHTS, Episode, Perturbation, demonstrate
 from calvinbench.harness.recording.episode_records import RECORDS_FOLDER, EpisodeRecord, read_records, write_record
-from calvinbench.harness.recording.forms import FORMS, RecordingForm, make_form
+from calvinbench.harness.recording.forms import FORMS, LABELS, LAST_ACTION, RecordingForm, make_form
 from calvinbench.harness.run_directory import locked_folder, make_folder, write_text_atomically
 from calvinbench.policies.demonstrations.calvin_layout import CALVIN
 from calvinbench.policies.demonstrations.compact import DATASET_FILE, SCHEMA_VERSION, read_dataset_file
@@ -34,7 +34,7 @@ from calvinbench.policies.demonstrations.opening import SPLITS
 RECORDED_SCENES = ("embedded", "D")
 """Scenes whose places the scripted expert knows."""
 
-_BEFORE_IT_WAS_SAID = {"frames_after": 0}
+_BEFORE_IT_WAS_SAID = {"frames_after": 0, "actions": LABELS, "last_frame": LAST_ACTION}
 """What data sets of earlier versions, which do not say it, were recorded with."""
 
 
@@ -168,6 +168,8 @@ class Recorder:
             "subtasks": settings.subtasks,
             "max_steps": settings.max_steps,
             "frames_after": settings.frames_after,
+            "actions": self._form.actions,
+            "last_frame": self._form.last_frame,
             "perturbation": asdict(settings.perturbation),
             "seed": settings.seed,
         }
