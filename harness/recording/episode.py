@@ -34,7 +34,7 @@ TASK_WEIGHTS: Mapping[str, float] = {
 """How often a task is drawn among those that can be done: blocks are harder than doors and lights, and what can be done
 in few states is taken when it can."""
 _KICK_STEPS = 5
-_SETTLE_STEPS = 5
+SETTLE_STEPS = 5
 """Without motion, before anything is recorded: blocks that were put down a hair above the table touch it then."""
 
 
@@ -133,7 +133,7 @@ def demonstrate(
     tolerance_m = EXACT_M if perturbation is None or not perturbation.sigma else NOISY_M
     noise = (perturbation or Perturbation(sigma=0.0, kick_probability=0.0)).draw(generator)
     env.reset(options={"scene_obs": start.scene_obs})
-    for _ in range(_SETTLE_STEPS):
+    for _ in range(SETTLE_STEPS):
         observation, _, _, _, info = env.step(np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]))
     for _ in range(num_subtasks):
         task = draw_task(symbolic, tasks, generator)

@@ -18,7 +18,7 @@ import numpy as np
 from calvinbench.envs.instructions import OURS, InstructionSet, load_instructions
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import CAMERA_SIZES
-from calvinbench.envs.start_states import draw_start_state
+from calvinbench.envs.start_states import StartState, draw_start_state
 from calvinbench.envs.tasks import TASKS
 from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.executors import process_pool
@@ -178,9 +178,10 @@ class Recorder:
         """Records an episode and leaves it on the disk."""
         settings = self._settings
         generator = np.random.default_rng([settings.seed, SPLITS.index(split), number])
+        start = draw_start_state(generator, self.world.scene)
         episode = demonstrate(
             self.world,
-            draw_start_state(generator, self.world.scene),
+            start,
             self.instructions,
             generator,
             tasks=settings.tasks,
@@ -191,7 +192,7 @@ class Recorder:
         )
         if episode.annotations:
             self._form.write(split, number, episode)
-        record = _as_record(split, number, episode)
+        record = _as_record(split, number, episode, start)
         write_record(settings.out, record)
         return record
 
@@ -322,11 +323,12 @@ def _recorder(settings: RecordingSettings) -> Recorder:
     return Recorder(settings)
 
 
-def _as_record(split: str, number: int, episode: Episode) -> EpisodeRecord:
+def _as_record(split: str, number: int, episode: Episode, start: StartState) -> EpisodeRecord:
     return EpisodeRecord(
         split=split,
         number=number,
         num_frames=len(episode.frames) if episode.annotations else 0,
         annotations=tuple(episode.annotations),
         failed_task=None if episode.failure is None else episode.failure.task,
+        start=tuple(start.scene_obs.tolist()),
     )
