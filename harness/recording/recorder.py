@@ -225,6 +225,7 @@ def record(
     make_folder(settings.out)
     with locked_folder(settings.out):
         form = _prepare(settings, description)
+        _note_asked(settings)
         records = _read_whole_records(settings.out, form)
         wanted = settings.wanted()
         for key in wanted:
@@ -275,6 +276,16 @@ def _prepare(settings: RecordingSettings, description: Mapping[str, Any]) -> Rec
             for torn in (*folder.glob("*.part"), *folder.glob("*.tmp")):
                 torn.unlink()
     return make_form(settings.form, settings.out, settings.picture_sizes)
+
+
+def _note_asked(settings: RecordingSettings) -> None:
+    """Writes into the data set how many episodes were asked for at most, for the next call that does not say it."""
+    content = read_dataset_file(settings.out)
+    before = content.get("asked", {})
+    asked = {name: max(getattr(settings, name), before.get(name, 0)) for name in ("episodes", "validation_episodes")}
+    if content.get("asked") != asked:
+        content["asked"] = asked
+        write_text_atomically(settings.out / DATASET_FILE, json.dumps(content, indent=2) + "\n")
 
 
 def _note_session(out: Path, num_workers: int) -> None:
