@@ -11,7 +11,7 @@ read as `rel_actions` there are the labels, the expert's actions, which stand be
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,16 @@ class CalvinLayout:
         """How many frames an episode has."""
         first, last = self._episodes[episode].tolist()
         return int(last - first + 1)
+
+    def within_episodes(self, stretches: Sequence["AnnotatedStretch"]) -> Int64[np.ndarray, "S 2"]:
+        """First and last frames (included) of those stretches that lie in an episode, which training reads."""
+        order = np.argsort(self._episodes[:, 0], kind="stable")
+        spans = []
+        for stretch in stretches:
+            before = int(np.searchsorted(self._episodes[order, 0], stretch.first, side="right")) - 1
+            if before >= 0 and stretch.first <= stretch.last <= int(self._episodes[order[before], 1]):
+                spans.append((stretch.first, stretch.last))
+        return np.array(spans, dtype=np.int64).reshape(-1, 2)
 
     def frame_file(self, episode: int, index: int) -> Path:
         """The file of an episode's frame.
@@ -300,6 +310,7 @@ def read_annotations(folder: Path) -> tuple[AnnotatedStretch, ...]:
             "found none. They come with the data set: extract it again, or run CALVIN's download_lang_embeddings.sh."
         )
     content = load_dictionary(files[0])
+    _require_sentences(content, files[0])
     try:
         language, stretches = content["language"], content["info"]["indx"]
         found = tuple(
@@ -312,6 +323,31 @@ def read_annotations(folder: Path) -> tuple[AnnotatedStretch, ...]:
             f"{type(error).__name__}: {error}. Download it again."
         ) from error
     return found
+
+
+def _require_sentences(content: Mapping[str, Any], file: Path) -> None:
+    """Refuses sentences and names of tasks that are no text, and frames that are no whole numbers.
+
+    Raises:
+        DataError: There are some; the message names the first.
+    """
+    language, info = content.get("language"), content.get("info")
+    if not isinstance(language, Mapping) or not isinstance(info, Mapping):
+        return  # what it lacks is said when it is read
+    for key, what in (("ann", "sentence"), ("task", "task's name")):
+        for index, text in enumerate(language.get(key, ())):
+            if not isinstance(text, str):
+                raise DataError(
+                    f"expected text as the {what} of annotation number {index} in '{file}', got {text!r}. Correct it, "
+                    "or delete the annotation."
+                )
+    for index, span in enumerate(info.get("indx", ())):
+        for number in span if isinstance(span, Sequence | np.ndarray) else ():
+            if not isinstance(number, int | np.integer) or number < 0:
+                raise DataError(
+                    f"expected first and last frame of annotation number {index} in '{file}' as whole numbers of at "
+                    f"least 0, got {span!r}. Correct it, or delete the annotation."
+                )
 
 
 def _place(
