@@ -37,7 +37,7 @@ def require_trainable(
         Warnings in words: what is strange about actions and scenes.
 
     Raises:
-        DataError: Training would fail on the way: frames are missing, sentences are empty, or actions are not numbers.
+        DataError: Training would fail on the way: frames are missing, sentences are empty, or actions are no labels.
     """
     warnings = []
     for data, split in ((training, TRAINING), (validation, VALIDATION)):
@@ -47,9 +47,10 @@ def require_trainable(
             if fatal:
                 raise DataError(f"{split}: {' '.join(problem.words for problem in fatal)}")
     actions = sample_actions(training, _NUM_SAMPLED, tasks)
-    if not np.isfinite(actions).all():
-        raise DataError(f"{TRAINING}: {action_problems(actions)[0].words}")
-    warnings += [f"{TRAINING}: {problem.words}" for problem in action_problems(actions)]
+    strange = [f"{TRAINING}: {problem.words}" for problem in action_problems(actions)]
+    if not np.isfinite(actions).all() or not np.isin(actions[:, -1], (-1.0, 1.0)).all():
+        raise DataError(" ".join(strange))  # the loss takes no such labels
+    warnings += strange
     if scenes is None:
         warnings += scene_warnings(training, validation)
     return tuple(warnings)

@@ -136,7 +136,8 @@ class CompactDemonstrations:
                 if key in PICTURE_KEYS and (len(shape) != 3 or shape[0] != shape[1]):
                     raise DataError(
                         f"expected square images, as CALVIN's cameras take them and as policies are given them, got "
-                        f"{key} of shape {tuple(shape)} (height, width, colours) in '{file}'. Crop or pad them to a square."
+                        f"{key} of shape {tuple(shape)} (height, width, colours) in '{file}'. Crop or pad them to a "
+                        "square."
                     )
                 if not 0 <= start < end <= num_frames:
                     raise DataError(f"expected some of the {num_frames} frames of '{file}', got {start} to {end}.")
