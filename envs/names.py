@@ -24,6 +24,6 @@ def require_name(name: str, known: Collection[str], kind: str) -> str:
     """
     if name in known:
         return name
-    guesses = get_close_matches(name, known, n=1, cutoff=0.5)
+    guesses = get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f" Did you mean '{guesses[0]}'?" if guesses else ""
     raise UnknownNameError(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(sorted(known))}.")

@@ -230,11 +230,43 @@ def test_a_bad_action_is_refused_and_the_world_does_not_move(env: PlayTableEnv, 
         ({"action_convention": "rel_action"}, "Did you mean 'rel_actions'"),
         ({"camera_sizes": {"static": 0}}, "at least 1 pixel"),
         ({"render_mode": "human"}, "render_mode"),
+        ({"scene": 3}, "Unknown scene '3'"),
+        ({"simulation": None}, "Unknown simulation 'None'"),
+        ({"renderer": None}, "Unknown renderer 'None'"),
+        ({"cameras": (3,)}, "Unknown camera '3'"),
     ],
 )
 def test_bad_settings_are_refused_in_words(settings, message):
     with pytest.raises((UnknownNameError, ValueError), match=message):
         PlayTableEnv(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"camera_sizes": {"static": (1280, 720)}},
+            r"size of camera 'static' as a whole number of pixels, such as 224, got \(1280, 720\)\. Images are square",
+        ),
+        ({"camera_sizes": {"static": 224.0}}, r"whole number of pixels, such as 224, got 224\.0"),
+        ({"camera_sizes": {"static": True}}, "whole number of pixels, such as 224, got True"),
+        ({"camera_sizes": {"gripper": "84"}}, "whole number of pixels, such as 224, got '84'"),
+        ({"camera_sizes": 224}, r"a mapping of names to pixels, such as \{'static': 224\}, got 224"),
+        ({"cameras": None}, r"cameras as a list of names, got None\. Write \(\) for none"),
+        ({"cameras": "static"}, r"Write \('static',\)"),
+    ],
+)
+def test_settings_of_the_wrong_kind_are_refused_in_words(settings, message):
+    with pytest.raises(TypeError, match=message):
+        PlayTableEnv(**settings)
+
+
+def test_remedy_sizes_are_one_whole_number():
+    env = PlayTableEnv(cameras=("static",), camera_sizes={"static": np.int64(24), "gripper": None})
+    assert env.observation_space["rgb_static"].shape == (24, 24, 3)
+    observation, _ = env.reset(seed=0)
+    assert observation["rgb_static"].shape == (24, 24, 3)
+    env.close()
 
 
 @pytest.mark.parametrize(
