@@ -16,6 +16,35 @@ from calvinbench.envs.rendered import View
 from calvinbench.envs.renderers import PictureRenderer
 
 
+def require_camera_sizes(sizes: Any) -> dict[str, int]:
+    """Checks sizes by camera, as a caller gives them.
+
+    Args:
+        sizes: Width and height in pixels by camera: one whole number each, for images are square. None for none.
+
+    Raises:
+        TypeError: It is no mapping, or a size is no whole number.
+        ValueError: A size is below 1.
+    """
+    if sizes is None:
+        return {}
+    if not isinstance(sizes, Mapping):
+        raise TypeError(
+            f"expected camera_sizes as a mapping of names to pixels, such as {{'static': 224}}, got {sizes!r}."
+        )
+    for camera, size in sizes.items():
+        if size is None:
+            continue
+        if isinstance(size, bool) or not isinstance(size, int | np.integer):
+            hint = " Images are square: give one number." if isinstance(size, tuple | list) else ""
+            raise TypeError(
+                f"expected the size of camera {camera!r} as a whole number of pixels, such as 224, got {size!r}.{hint}"
+            )
+        if size < 1:
+            raise ValueError(f"expected a camera size of at least 1 pixel, got {size} for camera {camera!r}.")
+    return {camera: int(size) for camera, size in sizes.items() if size is not None}
+
+
 @dataclass(frozen=True, slots=True)
 class Lens:
     """What a camera sees of the space before it: field of view in degrees, near and far limit in metres."""

@@ -25,7 +25,7 @@ def require_name(name: str, known: Collection[str], kind: str) -> str:
     """
     if name in known:
         return name
-    meant = guess(name, known)
+    meant = guess(str(name), known)
     hint = f" Did you mean '{meant}'?" if meant else ""
     raise UnknownNameError(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(sorted(known))}.")
 

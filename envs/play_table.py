@@ -1,6 +1,6 @@
 """PlayTableEnv: the robot, the table, the blocks and the cameras as one Gymnasium environment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, SupportsFloat, cast
 
@@ -10,7 +10,7 @@ from gymnasium import spaces
 from jaxtyping import Float64
 
 from calvinbench.envs.bullet import BulletClient
-from calvinbench.envs.cameras import Camera, Picture
+from calvinbench.envs.cameras import Camera, Picture, require_camera_sizes
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import (
     CAMERA_SIZES,
@@ -92,15 +92,18 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
                 driver's pictures of them, and 24 in ours.
 
         Raises:
-            TypeError: `cameras` is one name, not a list of names.
+            TypeError: `cameras` is no list of names, or a camera's size is no whole number.
             UnknownNameError: A scene, camera, convention, renderer or simulation does not exist.
             CheckoutError: The scene is CALVIN's, and its checkout is missing, not whole or damaged.
             RendererError: The renderer does not work on this machine.
             ValueError: A camera's size is below 1, the render mode does not exist, or `depth_bits` is neither.
         """
-        camera_sizes = dict(camera_sizes or {})
+        camera_sizes = require_camera_sizes(camera_sizes)
         if isinstance(cameras, str):
             raise TypeError(f"expected cameras as a list of names, got '{cameras}'. Write ('{cameras}',).")
+        if not isinstance(cameras, Iterable):
+            raise TypeError(f"expected cameras as a list of names, got {cameras!r}. Write () for none.")
+        cameras = tuple(cameras)
         for camera in (*cameras, *camera_sizes):
             require_name(camera, tuple(CAMERA_SIZES), "camera")
         if render_mode not in (None, *self.metadata["render_modes"]):

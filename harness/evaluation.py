@@ -315,7 +315,8 @@ def _training(settings: RunSettings, traits: PolicyTraits) -> dict[str, Any]:
         if declared is not None and value not in (None, declared):
             raise ConventionMismatchError(
                 f"expected {name} to be '{value}', which '{traits.label}' says that it was trained on, got "
-                f"'{declared}'. Leave it out; a suite may declare it for others alone: {{policy: SPEC, train: ...}}."
+                f"'{declared}'. Leave it out; a suite may declare it for others alone: {{policy: SPEC, train: ...}}. "
+                f"If the checkpoint is wrong, say so in its spec: checkpoint:FOLDER,trained_on={declared}."
                 if name == "train"
                 else f"expected {name} to be '{value}', as '{traits.label}' says, got '{declared}'. Leave it out."
             )

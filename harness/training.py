@@ -8,6 +8,7 @@ from typing import Any
 
 from calvinbench.envs.instructions import OURS, embedded_instructions
 from calvinbench.harness import clock
+from calvinbench.harness.data_check.before_training import require_trainable
 from calvinbench.harness.provenance import this_session
 from calvinbench.harness.run_directory import locked_folder, make_folder, write_text_atomically
 from calvinbench.harness.training_call import TrainingCall, TrainingCallError
@@ -20,7 +21,7 @@ from calvinbench.policies.demonstrations.opening import TRAINING, VALIDATION, op
 from calvinbench.policies.policy import PolicyTraits
 from calvinbench.policies.trainable import GroupCount, count_parameters
 from calvinbench.policies.training.acceleration import make_accelerator
-from calvinbench.policies.training.preparation import Training, prepare
+from calvinbench.policies.training.preparation import Training, prepare, require_tasks
 from calvinbench.policies.training.saved_state import has_state
 from calvinbench.policies.training.settings import Sentences, TrainingSettings
 from calvinbench.policies.training.trainer import Subscriber, Trainer
@@ -29,7 +30,7 @@ from calvinbench.policies.vlm_lstm_policy import VLMLSTMPolicy
 TRAINING_FILE = "training.json"
 _COMPARED = ("settings", "policy", "effective_batch_size", "demonstrations", "frames")
 _MAY_DIFFER = (
-    *("settings.out", "settings.data"),
+    *("settings.out", "settings.data", "settings.data_scenes"),
     *("settings.log_every", "settings.save_every", "settings.validate_every", "settings.validation_windows"),
     *("settings.optimization.max_epochs", "settings.optimization.max_steps", "settings.optimization.num_workers"),
     # Their product is compared: a step sees the same windows.
@@ -65,6 +66,9 @@ def train(call: TrainingCall, tell: Callable[[str], None], subscribers: Sequence
         RunLockedError: Another process trains in the folder.
     """
     settings = call.settings
+    data, validation = open_data(settings.data, TRAINING), _open_validation(settings)
+    require_tasks(settings.tasks, data)
+    warnings = require_trainable(data, validation, settings.tasks, settings.data_scenes)
     accelerator = make_accelerator(settings.optimization.precision, call.device)
     policy = make_policy_by_spec(settings.policy, None)
     if not isinstance(policy, VLMLSTMPolicy):
@@ -72,13 +76,12 @@ def train(call: TrainingCall, tell: Callable[[str], None], subscribers: Sequence
             f"expected a learned policy, got '{settings.policy}'. Write untrained:BACKBONE or checkpoint:FOLDER, "
             "without 'label', 'blind' and 'deaf'."
         )
-    data = open_data(settings.data, TRAINING)
     training = prepare(
         settings,
         policy.model,
         policy.config,
         data,
-        _open_validation(settings),
+        validation,
         _sentences(data),
         accelerator.num_processes,
     )
@@ -91,6 +94,8 @@ def train(call: TrainingCall, tell: Callable[[str], None], subscribers: Sequence
             held.enter_context(locked_folder(settings.out))
             _describe(settings, training)
             tell(_in_words(training))
+            for words in warnings:
+                tell(f"WARNING: {words}")
         trainer = Trainer(training, accelerator, clock.seconds)
         trainer.run((*_own_subscribers(call, evaluator), *subscribers))
     return training

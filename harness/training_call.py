@@ -24,7 +24,7 @@ from calvinbench.policies.training.settings import TrainingSettings
 
 OPTIMIZATION_KEYS = tuple(field.name for field in fields(OptimizationSettings))
 TRAINABLE_KEYS = tuple(field.name for field in fields(TrainableParts))
-_PLAIN_KEYS = ("paraphrases", "log_every", "save_every", "validate_every", "validation_windows")
+_PLAIN_KEYS = ("paraphrases", "data_scenes", "log_every", "save_every", "validate_every", "validation_windows")
 SETTINGS_KEYS = ("policy", "data", "out", "tasks", *_PLAIN_KEYS)
 _EVALUATION_KEYS = ("evaluate_chains", "evaluate_worlds", "evaluate_scene", "calvin_env")
 CALL_KEYS = ("evaluate_every", *_EVALUATION_KEYS, "device", "effective_batch_size")

@@ -19,6 +19,7 @@ from calvinbench.policies.backbones.sources import BUILD_ERRORS, BackboneSourceE
 from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
 from calvinbench.policies.checkpoint import Checkpoint, load_checkpoint
 from calvinbench.policies.config.blocks import read_config_file
+from calvinbench.policies.demonstrations.calvin_scenes import require_scenes
 from calvinbench.policies.deprived_policy import DeprivedPolicy
 from calvinbench.policies.heads.config import HeadConfig, head_preset
 from calvinbench.policies.policy import Memory, TrainedOn
@@ -150,6 +151,7 @@ def make_checkpoint_policy(
     chunk_rule: str | None = None,
     blind: str = "false",
     deaf: str = "false",
+    trained_on: str | None = None,
     device: str = "auto",
     dtype: str = "float32",
     compile: str = "false",  # noqa: A002  as above
@@ -163,6 +165,7 @@ def make_checkpoint_policy(
         chunk_rule: See there.
         blind: `true` for pictures of zeros, a control.
         deaf: `true` for an instruction that says nothing, a control.
+        trained_on: The scenes that it was trained on, such as `D` or `ABC`, where the checkpoint says it wrongly.
         device: See there.
         dtype: See there.
         compile: See there.
@@ -175,13 +178,18 @@ def make_checkpoint_policy(
     is_shipped = folder in shipped_policies() and not Path(folder).exists()
     checkpoint = load_checkpoint(shipped_folder(folder) if is_shipped else Path(folder))
     config = with_memory(checkpoint.config, memory_span, memory_reset, chunk_rule)
-    policy = VLMLSTMPolicy(checkpoint.model, config, usage, checkpoint.digest, _trained_on(checkpoint))
+    policy = VLMLSTMPolicy(checkpoint.model, config, usage, checkpoint.digest, _trained_on(checkpoint, trained_on))
     is_blind, is_deaf = parse_switch("blind", blind), parse_switch("deaf", deaf)
     return DeprivedPolicy(policy, blind=is_blind, deaf=is_deaf) if is_blind or is_deaf else policy
 
 
-def _trained_on(checkpoint: Checkpoint) -> TrainedOn | None:
-    """What the checkpoint's notes say of its training."""
+def _trained_on(checkpoint: Checkpoint, scenes: str | None) -> TrainedOn | None:
+    """What the checkpoint's notes say of its training, but for scenes that the user says."""
+    known = _noted(checkpoint)
+    return known if scenes is None else replace(known or TrainedOn(), scene=require_scenes(scenes, "trained_on"))
+
+
+def _noted(checkpoint: Checkpoint) -> TrainedOn | None:
     data, training = checkpoint.notes.get("data"), checkpoint.notes.get("training")
     if not isinstance(data, Mapping):
         return None

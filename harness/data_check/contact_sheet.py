@@ -7,7 +7,7 @@ from textwrap import shorten
 import numpy as np
 from matplotlib.figure import Figure
 
-from calvinbench.policies.demonstrations.demonstrations import PICTURE_KEYS, Annotation, DataError, Demonstrations
+from calvinbench.policies.demonstrations.demonstrations import Annotation, DataError, Demonstrations
 
 MAX_TASKS = 8
 NUM_COLUMNS = 6
@@ -26,12 +26,11 @@ def draw_contact_sheet(data: Demonstrations, file: Path) -> int:
         How many demonstrations are on it; without any nothing is written.
     """
     chosen = []
+    keys = [f"rgb_{camera}" for camera in data.description.picture_sizes]
     for annotation in _of_different_tasks(data.annotations):
         frames = np.linspace(annotation.start, annotation.end - 1, NUM_COLUMNS).round().astype(int).tolist()
         try:
-            chosen.append(
-                (annotation, [data.read(annotation.episode, frame, frame + 1, PICTURE_KEYS) for frame in frames])
-            )
+            chosen.append((annotation, [data.read(annotation.episode, frame, frame + 1, keys) for frame in frames]))
         except DataError:
             continue
         if len(chosen) == MAX_TASKS:
@@ -42,7 +41,7 @@ def draw_contact_sheet(data: Demonstrations, file: Path) -> int:
     for strip, (annotation, frames) in zip(figure.subfigures(len(chosen), 1, squeeze=False)[:, 0], chosen, strict=True):
         words = f"{annotation.task}: {annotation.instruction} ({annotation.num_frames} frames)"
         strip.suptitle(shorten(words, _MAX_WORDS), fontsize=7)
-        for row, key in zip(strip.subplots(2, NUM_COLUMNS), PICTURE_KEYS, strict=True):
+        for row, key in zip(strip.subplots(len(keys), NUM_COLUMNS, squeeze=False), keys, strict=True):
             for axes, frame in zip(row, frames, strict=True):
                 axes.imshow(getattr(frame, key)[0])
                 axes.axis("off")

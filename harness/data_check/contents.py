@@ -1,6 +1,6 @@
 """What the frames of a data set say: can they be read, and are their actions labels that a policy can learn?"""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -10,10 +10,20 @@ from jaxtyping import Float32
 
 from calvinbench.harness.data_check.files import Problem
 from calvinbench.policies.demonstrations.calvin_layout import CalvinLayout
-from calvinbench.policies.demonstrations.demonstrations import FRAME_KEYS, DataError, Demonstrations
+from calvinbench.policies.demonstrations.demonstrations import (
+    FRAME_KEYS,
+    PICTURE_KEYS,
+    Annotation,
+    DataError,
+    Demonstrations,
+)
 
 _AXES = ("x", "y", "z", "roll", "pitch", "yaw")
 _AT_ONCE = 64
+_TINY = 0.1
+"""Of motions, in the unit of actions: whole data sets below it are in metres. CALVIN's, and our expert's, reach 1."""
+_ENOUGH = 20
+"""Frames from which on the size of actions says something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +34,19 @@ class Actions:
         low: The least of each of six pose numbers.
         high: The greatest.
         gripper: How often each value of the gripper occurs.
+        mean_size: Mean of each pose number without its sign.
     """
 
     low: tuple[float, ...]
     high: tuple[float, ...]
     gripper: Mapping[str, int]
+    mean_size: tuple[float, ...] = ()
 
     def in_words(self) -> str:
         """The ranges in a line."""
         poses = ", ".join(
-            f"{axis} {low:.2f} to {high:.2f}" for axis, low, high in zip(_AXES, self.low, self.high, strict=True)
+            f"{axis} {low:.2f} to {high:.2f} (mean size {size:.2g})"
+            for axis, low, high, size in zip(_AXES, self.low, self.high, self.mean_size, strict=True)
         )
         return f"{poses}; gripper {', '.join(f'{value} ({count} times)' for value, count in self.gripper.items())}"
 
@@ -98,7 +111,7 @@ def describe_contents(
     actions = np.concatenate(taken) if taken else np.zeros((0, 7), np.float32)
     episodes = {annotation.episode for annotation in data.annotations}
     num_episodes = data.num_episodes if isinstance(data, CalvinLayout) else len(episodes)
-    problems = (*_of_failures(failures, total), *_of_actions(actions))
+    problems = (*_of_failures(failures, total), *action_problems(actions))
     num_there = sum(stretch.end - stretch.start for stretch in _all(data))
     return Contents(num_episodes, total, num_there, _summary(actions), problems)
 
@@ -121,13 +134,18 @@ def _all(data: Demonstrations) -> Iterator[_Stretch]:
 
 
 def _sample(data: Demonstrations, num_frames: int) -> Iterator[_Stretch]:
+    """Single frames, see `_spread`."""
+    return _spread(data.annotations, num_frames)
+
+
+def _spread(annotations: Sequence[Annotation], num_frames: int) -> Iterator[_Stretch]:
     """Single frames, at even distances in all demonstrations laid end to end, the first and the last among them."""
-    ends = np.cumsum([annotation.num_frames for annotation in data.annotations])
+    ends = np.cumsum([annotation.num_frames for annotation in annotations])
     if not ends.size:
         return
     for place in np.unique(np.linspace(0, ends[-1] - 1, min(num_frames, int(ends[-1]))).round().astype(int)).tolist():
         index = int(np.searchsorted(ends, place, side="right"))
-        annotation = data.annotations[index]
+        annotation = annotations[index]
         frame = annotation.end - int(ends[index]) + place
         yield _Stretch(annotation.episode, frame, frame + 1, is_annotated=True)
 
@@ -135,7 +153,9 @@ def _sample(data: Demonstrations, num_frames: int) -> Iterator[_Stretch]:
 def _read(data: Demonstrations, stretch: _Stretch) -> Iterator[tuple[int, int, Any]]:
     """Actions of a stretch; where it cannot be read at once, frame by frame, each with its actions or its error."""
     try:
-        yield stretch.start, stretch.end, data.read(stretch.episode, stretch.start, stretch.end, FRAME_KEYS).rel_actions
+        there = {f"rgb_{camera}" for camera in data.description.picture_sizes}
+        keys = [key for key in FRAME_KEYS if key in there or key not in PICTURE_KEYS]
+        yield stretch.start, stretch.end, data.read(stretch.episode, stretch.start, stretch.end, keys).rel_actions
     except DataError as error:
         if stretch.end - stretch.start == 1:
             yield stretch.start, stretch.end, error
@@ -155,22 +175,67 @@ def _of_failures(failures: list[tuple[str, bool]], total: int) -> list[Problem]:
     ]
 
 
-def _of_actions(actions: Float32[np.ndarray, "N 7"]) -> list[Problem]:
+def sample_actions(data: Demonstrations, num_frames: int, tasks: Sequence[str] = ()) -> Float32[np.ndarray, "N 7"]:
+    """Actions of some frames, spread evenly over the demonstrations; nothing else of them is read.
+
+    Args:
+        data: The split.
+        num_frames: How many frames.
+        tasks: Of these tasks alone; empty for all.
+
+    Raises:
+        DataError: One cannot be read.
+    """
+    chosen = [annotation for annotation in data.annotations if not tasks or annotation.task in tasks]
+    taken = [
+        data.read(stretch.episode, stretch.start, stretch.end, ("rel_actions",)).rel_actions
+        for stretch in _spread(chosen, num_frames)
+    ]
+    return np.concatenate([actions for actions in taken if actions is not None] or [np.zeros((0, 7), np.float32)])
+
+
+def action_problems(actions: Float32[np.ndarray, "N 7"]) -> list[Problem]:
+    """What is strange about actions, compared with CALVIN's: range, size, and values of the gripper."""
     if not actions.size:
         return []
     problems = []
+    sizes = np.abs(actions[:, :6])
     if not np.isfinite(actions).all():
         count = int((~np.isfinite(actions).all(axis=1)).sum())
-        problems.append(f"expected finite actions, got NaN or infinity in {count} frames. Record those episodes again.")
-    elif np.abs(actions[:, :6]).max() > 1.0 + 1e-6:
         problems.append(
-            f"expected rel_actions within [-1, 1], got {float(np.abs(actions[:, :6]).max()):.3g}: they are not scaled "
-            "as CALVIN's (0.02 m and 0.05 rad are 1)."
+            Problem(
+                f"expected finite actions, got NaN or infinity in {count} frames. Record those episodes again.",
+                is_fatal=True,
+            )
+        )
+    elif sizes.max() > 1.0 + 1e-6:
+        share = float((sizes > 1.0 + 1e-6).any(axis=1).mean())
+        problems.append(
+            Problem(
+                f"expected rel_actions within [-1, 1], got {float(sizes.max()):.3g}, and {100 * share:.3g}% of frames "
+                "have one beyond: they are not scaled as CALVIN's (0.02 m and 0.05 rad are 1). Divide them by that, "
+                "and clip them.",
+                is_fatal=True,
+            )
+        )
+    elif len(actions) >= _ENOUGH and (reach := float(np.quantile(sizes[:, :3].max(axis=1), 0.99))) < _TINY:
+        problems.append(
+            Problem(
+                f"99% of motions are smaller than {reach:.2g} in x, y and z; CALVIN's reach 1, which is 0.02 m a step. "
+                "If they are in metres, divide them by 0.02, and the rotations, in radians, by 0.05.",
+                is_fatal=False,
+            )
         )
     if not np.isin(actions[:, 6], (-1.0, 1.0)).all():
         values = sorted(set(actions[:, 6].tolist()) - {-1.0, 1.0})
-        problems.append(f"expected a gripper of -1 (close) or 1 (open) in each action, got {values[:5]} as well.")
-    return [Problem(words, is_fatal=True) for words in problems]
+        hint = " They look like 0 (closed) and 1 (open): 2 * gripper - 1 is CALVIN's." if values == [0.0] else ""
+        problems.append(
+            Problem(
+                f"expected a gripper of -1 (close) or 1 (open) in each action, got {values[:5]} as well.{hint}",
+                is_fatal=True,
+            )
+        )
+    return problems
 
 
 def _summary(actions: Float32[np.ndarray, "N 7"]) -> Actions | None:
@@ -179,4 +244,5 @@ def _summary(actions: Float32[np.ndarray, "N 7"]) -> Actions | None:
     values, counts = np.unique(actions[:, 6], return_counts=True)
     gripper = {f"{value:g}": int(count) for value, count in zip(values.tolist(), counts.tolist(), strict=True)}
     low, high = actions[:, :6].min(axis=0), actions[:, :6].max(axis=0)
-    return Actions(tuple(low.tolist()), tuple(high.tolist()), gripper)
+    sizes = np.abs(actions[:, :6]).mean(axis=0)
+    return Actions(tuple(low.tolist()), tuple(high.tolist()), gripper, tuple(sizes.tolist()))

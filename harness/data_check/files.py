@@ -18,8 +18,9 @@ from calvinbench.policies.demonstrations.calvin_layout import (
     read_episodes,
 )
 from calvinbench.policies.demonstrations.compact import episode_file
-from calvinbench.policies.demonstrations.demonstrations import FRAME_KEYS, DataError
+from calvinbench.policies.demonstrations.demonstrations import FRAME_KEYS, PICTURE_KEYS, DataError
 
+_VECTORS = tuple(key for key in FRAME_KEYS if key not in PICTURE_KEYS)
 _SMALL_BYTES = 1000
 """No frame is smaller: names and headers of its arrays alone take more. Pointers of git-lfs are."""
 _AGAIN = (
@@ -69,8 +70,9 @@ def examine_calvin_files(path: Path, split: str) -> FilesFound:
     except DataError as error:
         return FilesFound((Problem(str(error), is_fatal=True),), can_be_opened=False)
     numbers, damaged = _scan(folder)
+    missing = missing_frames(folder, numbers, episodes, stretches, digits)
     problems = [
-        *_of_missing(folder, numbers, episodes, stretches, digits),
+        *(() if missing is None else (missing,)),
         *_of_damaged(damaged, stretches),
         *_of_index(folder, episodes, stretches),
     ]
@@ -89,29 +91,42 @@ def _scan(folder: Path) -> tuple[Int64[np.ndarray, " N"], dict[int, str]]:
             numbers.append(number)
             if entry.stat().st_size < _SMALL_BYTES:
                 try:
-                    read_arrays(Path(entry.path), FRAME_KEYS)
+                    found = read_arrays(Path(entry.path), _VECTORS, PICTURE_KEYS)
+                    if not found.keys() & set(PICTURE_KEYS):
+                        read_arrays(Path(entry.path), PICTURE_KEYS)  # says what it lacks
                 except DataError as error:
                     damaged[number] = str(error)
     return np.sort(np.array(numbers, dtype=np.int64)), damaged
 
 
-def _of_missing(
+def missing_frames(
     folder: Path,
     numbers: Int64[np.ndarray, " N"],
-    episodes: Int64[np.ndarray, "E 2"],
+    spans: Int64[np.ndarray, "S 2"],
     stretches: tuple[AnnotatedStretch, ...],
     digits: int,
-) -> list[Problem]:
-    wanted = np.concatenate([np.arange(first, last + 1) for first, last in episodes.tolist()])
+) -> Problem | None:
+    """Frames that have no file, in words; None if all have one.
+
+    Args:
+        folder: The split's folder.
+        numbers: Those that have a file, in order.
+        spans: First and last numbers, both included, of frames that should.
+        stretches: The annotations.
+        digits: Of numbers in files' names.
+    """
+    if not len(spans):
+        return None
+    wanted = np.unique(np.concatenate([np.arange(first, last + 1) for first, last in spans.tolist()]))
     missing = np.setdiff1d(wanted, numbers)
     if not missing.size:
-        return []
+        return None
     lacking = sum(_touches(missing, stretch) for stretch in stretches)
     last = f", the last '{frame_name(int(missing[-1]), digits)}'" if missing.size > 1 else ""
     effect = f"{lacking} of {len(stretches)} demonstrations lack frames" if lacking else "no demonstration needs them"
     first = folder / frame_name(int(missing[0]), digits)
     words = f"{missing.size} of {wanted.size} frames are not there, the first '{first}'{last}; {effect}. {_AGAIN}."
-    return [Problem(words, is_fatal=lacking > 0)]
+    return Problem(words, is_fatal=lacking > 0)
 
 
 def _of_damaged(damaged: Mapping[int, str], stretches: tuple[AnnotatedStretch, ...]) -> list[Problem]:

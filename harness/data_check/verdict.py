@@ -8,14 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from calvinbench.envs.tasks import TASKS
+from calvinbench.harness.data_check.annotations import annotation_problems
 from calvinbench.harness.data_check.contents import Actions, Contents, describe_contents
 from calvinbench.harness.data_check.files import Problem, examine_calvin_files, examine_compact_files
+from calvinbench.policies.demonstrations.calvin_layout import CalvinLayout
+from calvinbench.policies.demonstrations.calvin_scenes import doubt_of_splits
 from calvinbench.policies.demonstrations.compact import COMPACT
-from calvinbench.policies.demonstrations.demonstrations import DataError
-from calvinbench.policies.demonstrations.opening import SPLITS, TRAINING, find_form, open_data
+from calvinbench.policies.demonstrations.demonstrations import DataError, Demonstrations
+from calvinbench.policies.demonstrations.opening import SPLITS, TRAINING, VALIDATION, find_form, open_data
 
 DEFAULT_FRAMES = 500
 """Frames of a split that are opened unless all are asked for."""
+_SAY_SCENES = "Say which it is when you train on it: calvinbench train --data-scenes D, for example."
 _COUNTS = ("num_read", "num_there")
 OnFrame = Callable[[str, int, int], None]
 """Told a split, how many of its frames were read, and of how many."""
@@ -38,6 +42,7 @@ class SplitCheck:
         num_read: Frames that were opened.
         num_there: Frames that would be opened if all were.
         actions: Their actions; None where none could be read.
+        scenes: What the data say of their scenes, such as `D` or `ABC`; None where they do not say it.
         problems: What is wrong.
     """
 
@@ -53,6 +58,7 @@ class SplitCheck:
     num_read: int = 0
     num_there: int = 0
     actions: Actions | None = None
+    scenes: str | None = None
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -187,13 +193,23 @@ def _check_split(path: Path, form: str, split: str, num_frames: int | None, on_f
         num_read=contents.num_read,
         num_there=contents.num_there,
         actions=contents.actions,
-        problems=(*files.problems, *contents.problems),
+        scenes=data.description.details.get("scene"),
+        problems=(*files.problems, *annotation_problems(data, split), *contents.problems, *_scene_problems(data)),
     )
+
+
+def _scene_problems(data: Demonstrations) -> list[Problem]:
+    """Where the files of a split contradict each other about its scene."""
+    doubts = data.scene_doubts if isinstance(data, CalvinLayout) else ()
+    return [Problem(f"{doubt}. {_SAY_SCENES}", is_fatal=False) for doubt in doubts]
 
 
 def _problems_of_all(path: Path, splits: tuple[SplitCheck, ...]) -> tuple[Problem, ...]:
     """What is wrong with no split alone."""
     problems = []
+    scenes = {split.split: split.scenes for split in splits}
+    if doubt := doubt_of_splits(scenes.get(TRAINING), scenes.get(VALIDATION)):
+        problems.append(Problem(f"{doubt}. {_SAY_SCENES}", is_fatal=False))
     if (path / "unfinished").is_dir():
         problems.append(
             Problem(
@@ -220,7 +236,7 @@ def _split_lines(split: SplitCheck) -> list[str]:
     lines = [
         f"{split.split}: {split.num_demonstrations} demonstrations of {len(split.tasks or {})} tasks in "
         f"{split.num_episodes} episodes, {split.num_frames} frames; {split.shortest} to {split.longest} frames each, "
-        f"median {split.median:g}; pictures of {sizes} pixels"
+        f"median {split.median:g}; pictures of {sizes} pixels; scene {split.scenes or 'not known'}"
     ]
     if split.actions is not None:
         lines.append(f"  of {split.num_read} frames read: {split.actions.in_words()}")

@@ -1,7 +1,7 @@
 """One recorded episode: the expert does one subtask after another in a world that is never reset between them.
 
 What is executed is the expert's action with a perturbation; what is kept as the label is the expert's own. So the data
-show states that a policy's errors lead to, and what is right there.
+show states that a policy's errors lead to, and what is right there. What was executed is kept beside the label.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ TASK_WEIGHTS: Mapping[str, float] = {
 """How often a task is drawn among those that can be done: blocks are harder than doors and lights, and what can be done
 in few states is taken when it can."""
 _KICK_STEPS = 5
-_SETTLE_STEPS = 5
+SETTLE_STEPS = 5
 """Without motion, before anything is recorded: blocks that were put down a hair above the table touch it then."""
 
 
@@ -89,14 +89,18 @@ class Episode:
     """What was recorded.
 
     Attributes:
-        frames: A mapping for each step: what was observed before it, and the label.
+        frames: A mapping for each step: what was observed before it, the label (`rel_actions`, `actions`), and what was
+            executed (`executed_rel_actions`, `executed_actions`).
         annotations: The subtasks that were done.
         failure: What ended the episode early.
+        last_frame: What was observed after the last step of the last annotation, with what the expert would do next, as
+            if it had been executed. None without annotations.
     """
 
     frames: list[dict[str, np.ndarray]] = field(default_factory=list)
     annotations: list[Annotation] = field(default_factory=list)
     failure: Failure | None = None
+    last_frame: dict[str, np.ndarray] | None = None
 
 
 def demonstrate(
@@ -129,7 +133,7 @@ def demonstrate(
     tolerance_m = EXACT_M if perturbation is None or not perturbation.sigma else NOISY_M
     noise = (perturbation or Perturbation(sigma=0.0, kick_probability=0.0)).draw(generator)
     env.reset(options={"scene_obs": start.scene_obs})
-    for _ in range(_SETTLE_STEPS):
+    for _ in range(SETTLE_STEPS):
         observation, _, _, _, info = env.step(np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]))
     for _ in range(num_subtasks):
         task = draw_task(symbolic, tasks, generator)
@@ -140,9 +144,9 @@ def demonstrate(
         solved, was_solved, end = False, False, first + max_steps
         while len(episode.frames) < end:
             label = expert.act(privileged_state(observation, {**info, "task": task}), is_solved=was_solved)
-            episode.frames.append(_frame(observation, info, label))
-            executed = label + np.append(next(noise), 0.0)
-            observation, _, _, _, info = env.step(np.clip(executed, -1.0, 1.0))
+            executed = np.clip(label + np.append(next(noise), 0.0), -1.0, 1.0)
+            episode.frames.append(_frame(observation, info, label, executed))
+            observation, _, _, _, info = env.step(executed.copy())
             solved = is_solved(task, before, as_world_info(info))
             if solved and not was_solved:
                 was_solved, end = True, len(episode.frames) + frames_after
@@ -153,6 +157,8 @@ def demonstrate(
         sentences = instructions.seen[task]
         sentence = sentences[int(generator.integers(len(sentences)))]
         episode.annotations.append(Annotation(0, first, len(episode.frames), task, sentence))
+        next_label = expert.act(privileged_state(observation, {**info, "task": task}), is_solved=True)
+        episode.last_frame = _frame(observation, info, next_label, next_label)
         (symbolic,) = next_states(symbolic, task)
     return episode
 
@@ -167,13 +173,27 @@ def draw_task(state: SymbolicState, tasks: Sequence[str], generator: np.random.G
 
 
 def _frame(
-    observation: Mapping[str, np.ndarray], info: Mapping[str, Any], label: Float64[np.ndarray, "7"]
+    observation: Mapping[str, np.ndarray],
+    info: Mapping[str, Any],
+    label: Float64[np.ndarray, "7"],
+    executed: Float64[np.ndarray, "7"],
 ) -> dict[str, np.ndarray]:
-    """What is kept of a step; `actions` says in absolute terms what `rel_actions` says relative to the last target."""
-    euler = info["target_euler"] + label[3:6] * MAX_RELATIVE_EULER_RAD
+    """What is kept of a step."""
+    return {
+        **observation,
+        "rel_actions": label,
+        "actions": _absolute(label, info),
+        "executed_rel_actions": executed,
+        "executed_actions": _absolute(executed, info),
+    }
+
+
+def _absolute(relative: Float64[np.ndarray, "7"], info: Mapping[str, Any]) -> Float64[np.ndarray, "7"]:
+    """Says in absolute terms what a relative action says relative to the last target."""
+    euler = info["target_euler"] + relative[3:6] * MAX_RELATIVE_EULER_RAD
     absolute = [
-        *(info["target_position"] + label[:3] * MAX_RELATIVE_POSITION_M),
+        *(info["target_position"] + relative[:3] * MAX_RELATIVE_POSITION_M),
         *((euler + np.pi) % (2 * np.pi) - np.pi),
-        label[6],
+        relative[6],
     ]
-    return {**observation, "rel_actions": label, "actions": np.array(absolute)}
+    return np.array(absolute)

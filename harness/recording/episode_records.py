@@ -24,6 +24,8 @@ class EpisodeRecord:
         num_frames: Frames that are kept; 0 where the first subtask failed.
         annotations: Subtasks that were done.
         failed_task: At which the expert failed; None if it did not.
+        start: The `scene_obs` that the world was reset to. After it, `SETTLE_STEPS` actions of no motion with the
+            gripper open, then the executed actions give each frame again, to the last bit. None in older data sets.
     """
 
     split: str
@@ -31,6 +33,7 @@ class EpisodeRecord:
     num_frames: int
     annotations: tuple[Annotation, ...]
     failed_task: str | None = None
+    start: tuple[float, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A mapping that `json` can write."""
@@ -40,7 +43,8 @@ class EpisodeRecord:
     def from_json(cls, values: Mapping[str, Any]) -> "EpisodeRecord":
         """Reads what `to_json` made."""
         annotations = tuple(Annotation(**entry) for entry in values["annotations"])
-        return cls(**{**values, "annotations": annotations})
+        start = values.get("start")
+        return cls(**{**values, "annotations": annotations, "start": None if start is None else tuple(start)})
 
 
 @dataclass(frozen=True, slots=True)

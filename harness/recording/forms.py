@@ -11,15 +11,19 @@ from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import CAMERA_SIZES
 from calvinbench.harness.recording.episode import Episode
 from calvinbench.harness.recording.episode_records import EpisodeRecord
-from calvinbench.policies.demonstrations.calvin_frames import frame_name, write_frame
-from calvinbench.policies.demonstrations.calvin_layout import CALVIN, EPISODES_FILE, read_episodes
+from calvinbench.policies.demonstrations.calvin_frames import EXPERT_PREFIX, frame_name, write_frame
+from calvinbench.policies.demonstrations.calvin_layout import CALVIN, EPISODES_FILE, SOLVED, read_episodes
 from calvinbench.policies.demonstrations.calvin_writer import FIRST_FRAME, write_index
 from calvinbench.policies.demonstrations.compact import COMPACT, episode_file, write_episode
 from calvinbench.policies.demonstrations.demonstrations import PICTURE_KEYS, DataError
 from calvinbench.policies.pil_resize import resize_with_pil
 
 FORMS = (CALVIN, COMPACT)
+EXECUTED, LABELS = "executed", "labels"
+LAST_ACTION = "last action"
 _UNFINISHED = "unfinished"
+_ACTIONS = ("rel_actions", "actions")
+_EXECUTED = "executed_"
 _KEPT = ("rel_actions", "actions", "robot_obs", "scene_obs")
 
 
@@ -27,6 +31,10 @@ _KEPT = ("rel_actions", "actions", "robot_obs", "scene_obs")
 class RecordingForm(Protocol):
     """A way to lay episodes down."""
 
+    actions: str
+    """What `rel_actions` and `actions` are: `"executed"`, or the `"labels"`."""
+    last_frame: str
+    """Which frame ends an annotation: `"solved"`, the one after its last action, or `"last action"`."""
     has_depth: bool
     """Whether depths are kept."""
     rendered_sizes: Mapping[str, int]
@@ -45,6 +53,7 @@ class RecordingForm(Protocol):
 class CompactForm:
     """One file an episode; pictures are rendered at CALVIN's sizes and resized as policies resize them."""
 
+    actions, last_frame = LABELS, LAST_ACTION
     has_depth = False
     rendered_sizes: Mapping[str, int] = CAMERA_SIZES
 
@@ -75,8 +84,13 @@ class CompactForm:
 
 
 class CalvinForm:
-    """CALVIN's own layout. Frames are numbered across episodes, so that they get their names when all are there."""
+    """CALVIN's own layout. Frames are numbered across episodes, so that they get their names when all are there.
 
+    As in CALVIN's data, `rel_actions` and `actions` are what was executed, and the last frame of an annotation shows
+    the task solved. The expert's actions, the labels, are in `expert_rel_actions` and `expert_actions`.
+    """
+
+    actions, last_frame = EXECUTED, SOLVED
     has_depth = True
 
     def __init__(self, out: Path, picture_sizes: Mapping[str, int]) -> None:
@@ -88,8 +102,10 @@ class CalvinForm:
         folder = self._unfinished(split, number)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        for index, frame in enumerate(episode.frames):
-            write_frame(folder, index, frame)
+        if episode.last_frame is None:
+            raise ValueError("expected an episode with at least one finished subtask, got none.")
+        for index, frame in enumerate((*episode.frames, episode.last_frame)):
+            write_frame(folder, index, _as_executed(frame))
 
     def lost(self, split: str, records: Sequence[EpisodeRecord]) -> frozenset[int]:
         """See `RecordingForm`."""
@@ -97,7 +113,8 @@ class CalvinForm:
         for record, first in _placed(records):
             waiting = _names(self._unfinished(split, record.number))
             if not all(
-                frame_name(index) in waiting or frame_name(first + index) in there for index in range(record.num_frames)
+                frame_name(index) in waiting or frame_name(first + index) in there
+                for index in range(_num_files(record))
             ):
                 lost.append(record.number)
         return frozenset(lost)
@@ -111,19 +128,18 @@ class CalvinForm:
         placed, folder = _placed(records), self._out / split
         if not placed:
             return
-        spans = [(first, first + record.num_frames - 1) for record, first in placed]
-        # Of a single frame there is nothing that CALVIN's layout could say.
+        spans = [(first, first + _num_files(record) - 1) for record, first in placed]
+        # The last frame, included, is the one after the annotation's last action.
         annotations = [
-            (first + a.start, first + a.end - 1, a.task, a.instruction)
+            (first + a.start, first + a.end, a.task, a.instruction)
             for record, first in placed
             for a in record.annotations
-            if a.num_frames > 1
         ]
         num_indexed = _num_indexed(folder, spans)
         for record, first in placed:
             unfinished = self._unfinished(split, record.number)
             waiting = _names(unfinished)
-            for index in range(record.num_frames):
+            for index in range(_num_files(record)):
                 if frame_name(index) in waiting:
                     (unfinished / frame_name(index)).replace(folder / frame_name(first + index))
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -149,8 +165,21 @@ def _placed(records: Sequence[EpisodeRecord]) -> list[_Placed]:
     for record in records:
         if record.num_frames:
             placed.append(_Placed(record, first))
-            first += record.num_frames
+            first += _num_files(record)
     return placed
+
+
+def _num_files(record: EpisodeRecord) -> int:
+    """Frames of an episode in CALVIN's layout: one a step, and the one after the last step."""
+    return record.num_frames + 1
+
+
+def _as_executed(frame: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A frame with what was executed as its actions, and the labels beside them."""
+    kept = {key: array for key, array in frame.items() if key not in _ACTIONS and not key.startswith(_EXECUTED)}
+    executed = {key: frame[f"{_EXECUTED}{key}"] for key in _ACTIONS}
+    labels = {f"{EXPERT_PREFIX}{key}": frame[key] for key in _ACTIONS}
+    return kept | executed | labels
 
 
 def _num_indexed(folder: Path, spans: Sequence[tuple[int, int]]) -> int:

@@ -18,14 +18,14 @@ import numpy as np
 from calvinbench.envs.instructions import OURS, InstructionSet, load_instructions
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import CAMERA_SIZES
-from calvinbench.envs.start_states import draw_start_state
+from calvinbench.envs.start_states import StartState, draw_start_state
 from calvinbench.envs.tasks import TASKS
 from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.executors import process_pool
 from calvinbench.harness.provenance import this_session
 from calvinbench.harness.recording.episode import TASK_WEIGHTS, Episode, Perturbation, demonstrate
 from calvinbench.harness.recording.episode_records import RECORDS_FOLDER, EpisodeRecord, read_records, write_record
-from calvinbench.harness.recording.forms import FORMS, RecordingForm, make_form
+from calvinbench.harness.recording.forms import FORMS, LABELS, LAST_ACTION, RecordingForm, make_form
 from calvinbench.harness.run_directory import locked_folder, make_folder, write_text_atomically
 from calvinbench.policies.demonstrations.calvin_layout import CALVIN
 from calvinbench.policies.demonstrations.compact import DATASET_FILE, SCHEMA_VERSION, read_dataset_file
@@ -34,7 +34,7 @@ from calvinbench.policies.demonstrations.opening import SPLITS
 RECORDED_SCENES = ("embedded", "D")
 """Scenes whose places the scripted expert knows."""
 
-_BEFORE_IT_WAS_SAID = {"frames_after": 0}
+_BEFORE_IT_WAS_SAID = {"frames_after": 0, "actions": LABELS, "last_frame": LAST_ACTION}
 """What data sets of earlier versions, which do not say it, were recorded with."""
 
 
@@ -168,6 +168,8 @@ class Recorder:
             "subtasks": settings.subtasks,
             "max_steps": settings.max_steps,
             "frames_after": settings.frames_after,
+            "actions": self._form.actions,
+            "last_frame": self._form.last_frame,
             "perturbation": asdict(settings.perturbation),
             "seed": settings.seed,
         }
@@ -176,9 +178,10 @@ class Recorder:
         """Records an episode and leaves it on the disk."""
         settings = self._settings
         generator = np.random.default_rng([settings.seed, SPLITS.index(split), number])
+        start = draw_start_state(generator, self.world.scene)
         episode = demonstrate(
             self.world,
-            draw_start_state(generator, self.world.scene),
+            start,
             self.instructions,
             generator,
             tasks=settings.tasks,
@@ -189,7 +192,7 @@ class Recorder:
         )
         if episode.annotations:
             self._form.write(split, number, episode)
-        record = _as_record(split, number, episode)
+        record = _as_record(split, number, episode, start)
         write_record(settings.out, record)
         return record
 
@@ -222,6 +225,7 @@ def record(
     make_folder(settings.out)
     with locked_folder(settings.out):
         form = _prepare(settings, description)
+        _note_asked(settings)
         records = _read_whole_records(settings.out, form)
         wanted = settings.wanted()
         for key in wanted:
@@ -274,6 +278,16 @@ def _prepare(settings: RecordingSettings, description: Mapping[str, Any]) -> Rec
     return make_form(settings.form, settings.out, settings.picture_sizes)
 
 
+def _note_asked(settings: RecordingSettings) -> None:
+    """Writes into the data set how many episodes were asked for at most, for the next call that does not say it."""
+    content = read_dataset_file(settings.out)
+    before = content.get("asked", {})
+    asked = {name: max(getattr(settings, name), before.get(name, 0)) for name in ("episodes", "validation_episodes")}
+    if content.get("asked") != asked:
+        content["asked"] = asked
+        write_text_atomically(settings.out / DATASET_FILE, json.dumps(content, indent=2) + "\n")
+
+
 def _note_session(out: Path, num_workers: int) -> None:
     """Writes into the data set by which versions and on what it is recorded from here on."""
     content = read_dataset_file(out)
@@ -320,11 +334,12 @@ def _recorder(settings: RecordingSettings) -> Recorder:
     return Recorder(settings)
 
 
-def _as_record(split: str, number: int, episode: Episode) -> EpisodeRecord:
+def _as_record(split: str, number: int, episode: Episode, start: StartState) -> EpisodeRecord:
     return EpisodeRecord(
         split=split,
         number=number,
         num_frames=len(episode.frames) if episode.annotations else 0,
         annotations=tuple(episode.annotations),
         failed_task=None if episode.failure is None else episode.failure.task,
+        start=tuple(start.scene_obs.tolist()),
     )

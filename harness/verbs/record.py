@@ -36,14 +36,16 @@ class Record:
     out: Path = Path("demonstrations")
     """The data set's folder."""
     form: Literal["calvin", "compact"] = "calvin"
-    """calvin: CALVIN's own layout, which CALVIN's and RoboVLMs' loaders read. compact: one file an episode, without
-    depths, which trains fast."""
+    """calvin: CALVIN's own layout, which CALVIN's and RoboVLMs' loaders read. As in CALVIN's data, rel_actions are what
+    was executed, noise included; expert_rel_actions are the expert's own, the labels that `train` reads. compact: one
+    file an episode, with labels and without depths, which trains fast."""
     scene: Literal["embedded", "D"] = "embedded"
     """The scene: one whose places the expert knows."""
-    episodes: int = 100
-    """Training episodes; each is several subtasks in a row in one world."""
-    validation_episodes: int = 10
-    """Validation episodes."""
+    episodes: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 100)")] = None
+    """Training episodes; each is several subtasks in a row in one world. In a folder that has a data set, the default
+    is the number that was asked for before."""
+    validation_episodes: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 10)")] = None
+    """Validation episodes. In a folder that has a data set, the default is the number that was asked for before."""
     subtasks: int = 6
     """Subtasks of an episode."""
     tasks: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TASK ...", help_behavior_hint="(default: all 34)")] = ()
@@ -83,10 +85,14 @@ class Record:
 
     def execute(self) -> int:
         """Records what is missing and prints what there is of each task."""
+        from calvinbench.harness.recording.plan import plan_recording
         from calvinbench.harness.recording.progress import RecordingProgress
         from calvinbench.harness.recording.recorder import record
 
         settings = self._settings()
+        plan = plan_recording(settings)
+        for line in plan.lines():
+            tell(line)
         with standard_output_for_results(), RecordingProgress(len(settings.wanted())) as progress:
             records = record(settings, self.workers, progress.episode_finished)
         self._show(records)
@@ -95,7 +101,12 @@ class Record:
     def _settings(self) -> "RecordingSettings":
         from calvinbench.envs.tasks import TASKS
         from calvinbench.harness.recording.episode import Perturbation
+        from calvinbench.harness.recording.plan import asked_before
         from calvinbench.harness.recording.recorder import RecordingSettings
+
+        before = asked_before(self.out)
+        episodes = {"episodes": self.episodes, "validation_episodes": self.validation_episodes}
+        numbers = {name: before.get(name) if number is None else number for name, number in episodes.items()}
 
         return RecordingSettings(
             out=self.out,
@@ -103,8 +114,7 @@ class Record:
             scene=self.scene,
             calvin_env=None if self.calvin_env is None else str(self.calvin_env),
             instructions=self.instructions,
-            episodes=self.episodes,
-            validation_episodes=self.validation_episodes,
+            **{name: number for name, number in numbers.items() if number is not None},
             subtasks=self.subtasks,
             tasks=self.tasks or TASKS,
             max_steps=self.max_steps,

@@ -71,6 +71,9 @@ class Train:
     """Output folder: checkpoint/, best/, losses.csv, figures and what a stopped training goes on from."""
     tasks: Annotated[tuple[str, ...] | None, _flag("TASK ...")] = None
     """Tasks to train on. Default: all that the data set has."""
+    data_scenes: Annotated[str | None, _flag("SCENES")] = None
+    """The scenes that the data are of, such as D or ABC, for the record and the table's column Train. Default: as the
+    data set says, see `calvinbench data check`."""
     paraphrases: _Switch = None
     """Whether each window gets one of its task's sentences at random. Default: true."""
     learning_rate: _Number = None

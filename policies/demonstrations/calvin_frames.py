@@ -23,6 +23,9 @@ LOW_DIMENSIONAL: Mapping[str, int] = {
     "scene_obs": SCENE_OBS_DIM,
 }
 """Sizes of a frame's vectors: float64, as calvin_env's `datarenderer.py` saves them."""
+EXPERT_PREFIX = "expert_"
+EXPERT_ACTIONS: Mapping[str, int] = {f"{EXPERT_PREFIX}actions": 7, f"{EXPERT_PREFIX}rel_actions": 7}
+"""What our recorder adds: the actions that the expert chose, without the noise that was executed with them."""
 CAMERAS = ("static", "gripper")
 
 
@@ -31,19 +34,20 @@ def frame_name(number: int, num_digits: int = NUM_DIGITS) -> str:
     return f"episode_{number:0{num_digits}d}.npz"
 
 
-def read_arrays(file: Path, keys: Sequence[str]) -> dict[str, Any]:
+def read_arrays(file: Path, keys: Sequence[str], optional: Sequence[str] = ()) -> dict[str, Any]:
     """Some arrays of a frame; the others are not decompressed.
 
     Args:
         file: The frame's file.
         keys: Which arrays.
+        optional: Further ones, read where the frame has them.
 
     Raises:
         DataError: The file is missing, cut off or damaged, or an array is missing.
     """
     try:
         with np.load(file, allow_pickle=False) as kept:
-            content = {key: np.asarray(kept[key]) for key in keys if key in kept.files}
+            content = {key: np.asarray(kept[key]) for key in (*keys, *optional) if key in kept.files}
             found = list(kept.files)
     except FileNotFoundError as error:
         raise DataError(
@@ -87,7 +91,8 @@ def write_frame(folder: Path, number: int, arrays: Mapping[str, Any]) -> Path:
         folder: The split's folder; it is made if need be.
         number: The frame's number in the split.
         arrays: `rgb_static` and `rgb_gripper` (uint8, square, three colours), `actions` (7, absolute), `rel_actions`
-            (7), `robot_obs` (15), `scene_obs` (24); where they are known, `depth_static` and `depth_gripper` (metres).
+            (7), `robot_obs` (15), `scene_obs` (24); where they are known, `depth_static` and `depth_gripper` (metres),
+            `expert_actions` and `expert_rel_actions`, the labels where they are not what was executed.
 
     Returns:
         The file.
@@ -108,20 +113,22 @@ def _checked(arrays: Mapping[str, Any]) -> dict[str, Any]:
     required = {*(f"rgb_{camera}" for camera in CAMERAS), *LOW_DIMENSIONAL}
     if missing := required - arrays.keys():
         raise ValueError(f"expected {', '.join(sorted(required))} in a frame, got no {', '.join(sorted(missing))}.")
-    if unknown := arrays.keys() - required - {f"depth_{camera}" for camera in CAMERAS}:
+    if unknown := arrays.keys() - required - {f"depth_{camera}" for camera in CAMERAS} - EXPERT_ACTIONS.keys():
         raise ValueError(f"expected arrays of a CALVIN frame, got {', '.join(sorted(unknown))}, which it has not.")
-    content = {key: _checked_vector(key, np.asarray(arrays[key])) for key in LOW_DIMENSIONAL}
-    if np.abs(content["rel_actions"]).max() > 1.0:
-        raise ValueError(f"expected rel_actions within [-1, 1], got {content['rel_actions'].tolist()}.")
+    vectors = {**LOW_DIMENSIONAL, **{key: dim for key, dim in EXPERT_ACTIONS.items() if key in arrays}}
+    content = {key: _checked_vector(key, np.asarray(arrays[key]), dim) for key, dim in vectors.items()}
+    for key, vector in content.items():
+        if key.endswith("rel_actions") and np.abs(vector).max() > 1.0:
+            raise ValueError(f"expected {key} within [-1, 1], got {vector.tolist()}.")
     for camera in CAMERAS:
         content |= _checked_pictures(camera, arrays)
     return content
 
 
-def _checked_vector(key: str, vector: Any) -> Any:
+def _checked_vector(key: str, vector: Any, dim: int) -> Any:
     """A vector of the right size, all finite, with a gripper that CALVIN knows where it is an action."""
-    if vector.shape != (LOW_DIMENSIONAL[key],):
-        raise ValueError(f"expected {key} of shape ({LOW_DIMENSIONAL[key]},), got shape {vector.shape}.")
+    if vector.shape != (dim,):
+        raise ValueError(f"expected {key} of shape ({dim},), got shape {vector.shape}.")
     if not np.isfinite(vector).all():
         raise ValueError(f"expected finite numbers in {key}, got {vector.tolist()}.")
     if key.endswith("actions") and vector[6] not in (-1.0, 1.0):

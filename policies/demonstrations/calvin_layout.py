@@ -5,22 +5,29 @@ In `DIR/training/` and in `DIR/validation/` lie `episode_0000000.npz` and so on,
 `lang_annotations/auto_lang_ann.npy`, first and last frame, task and sentence of each annotated stretch.
 
 The last frame of a stretch belongs to it here, with its action. CALVIN's and RoboVLMs' loaders cut their windows before
-it and never show its action; in data that we recorded it is the one that solves the task.
+it and never show its action. In data that we recorded it is the frame after the last action, and is left out; what is
+read as `rel_actions` there are the labels, the expert's actions, which stand beside those that were executed.
 """
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 
-from calvinbench.policies.demonstrations.calvin_frames import CAMERAS, FRAME_FILE, frame_name, read_arrays
+from calvinbench.policies.demonstrations.calvin_frames import (
+    CAMERAS,
+    EXPERT_PREFIX,
+    FRAME_FILE,
+    frame_name,
+    read_arrays,
+)
 from calvinbench.policies.demonstrations.calvin_pickle import load_dictionary
-from calvinbench.policies.demonstrations.calvin_scenes import find_scenes
+from calvinbench.policies.demonstrations.calvin_scenes import FoundScenes, find_scenes
 from calvinbench.policies.demonstrations.compact import DATASET_FILE, read_dataset_file
 from calvinbench.policies.demonstrations.demonstrations import (
     FRAME_KEYS,
@@ -35,6 +42,9 @@ CALVIN = "calvin"
 EPISODES_FILE = "ep_start_end_ids.npy"
 ANNOTATIONS_FILE = "auto_lang_ann.npy"
 LANGUAGE_FOLDER = "lang_annotations"
+SOLVED = "solved"
+"""What our recorder notes where the last frame of an annotation is the one after its last action."""
+_EXPERT_LABELS = f"{EXPERT_PREFIX}rel_actions"
 _VECTOR_DIMS = {"rel_actions": 7, "robot_obs": 15}
 
 logger = logging.getLogger(__name__)
@@ -60,6 +70,10 @@ class CalvinLayout:
         self._num_digits = num_digits(folder)
         self._episodes = read_episodes(folder)
         stretches = read_annotations(folder)
+        # Our own recorder leaves its notes above the splits; CALVIN's did not.
+        noted = read_dataset_file(folder.parent) if (folder.parent / DATASET_FILE).is_file() else None
+        if noted is not None and noted.get("last_frame") == SOLVED:
+            stretches = tuple(replace(stretch, last=stretch.last - 1) for stretch in stretches)
         self._annotations, self._num_left_out = _place(stretches, self._episodes)
         if self._num_left_out:
             logger.warning(
@@ -72,11 +86,14 @@ class CalvinLayout:
                 f"{EPISODES_FILE} and {ANNOTATIONS_FILE} are of two data sets, or there are no annotations: extract "
                 "the data set again."
             )
-        first = read_arrays(self.frame_file(0, self._annotations[0].start), PICTURE_KEYS)
-        sizes = {camera: int(first[f"rgb_{camera}"].shape[0]) for camera in CAMERAS}
-        # Our own recorder leaves its notes above the splits; CALVIN's did not.
-        noted = (folder.parent / DATASET_FILE).is_file()
-        details = read_dataset_file(folder.parent) if noted else self._details()
+        file = self.frame_file(self._annotations[0].episode, self._annotations[0].start)
+        first = read_arrays(file, (), (*PICTURE_KEYS, _EXPERT_LABELS))
+        self._file_keys = {"rel_actions": _EXPERT_LABELS} if _EXPERT_LABELS in first else {}
+        sizes = {camera: _side(first[f"rgb_{camera}"], file, camera) for camera in CAMERAS if f"rgb_{camera}" in first}
+        if not sizes:
+            raise DataError(f"expected {' or '.join(PICTURE_KEYS)} in '{file}', found neither: it has no images.")
+        self._scene_doubts: tuple[str, ...] = ()
+        details = self._details() if noted is None else noted
         self._description = DataDescription(CALVIN, str(folder.parent), sizes, details)
 
     @property
@@ -88,6 +105,11 @@ class CalvinLayout:
     def annotations(self) -> tuple[Annotation, ...]:
         """See `Demonstrations`; those that lie in no episode are left out."""
         return self._annotations
+
+    @property
+    def scene_doubts(self) -> tuple[str, ...]:
+        """What contradicts what about the scenes of the frames, in words."""
+        return self._scene_doubts
 
     @property
     def num_left_out(self) -> int:
@@ -103,6 +125,16 @@ class CalvinLayout:
         """How many frames an episode has."""
         first, last = self._episodes[episode].tolist()
         return int(last - first + 1)
+
+    def within_episodes(self, stretches: Sequence["AnnotatedStretch"]) -> Int64[np.ndarray, "S 2"]:
+        """First and last frames (included) of those stretches that lie in an episode, which training reads."""
+        order = np.argsort(self._episodes[:, 0], kind="stable")
+        spans = []
+        for stretch in stretches:
+            before = int(np.searchsorted(self._episodes[order, 0], stretch.first, side="right")) - 1
+            if before >= 0 and stretch.first <= stretch.last <= int(self._episodes[order[before], 1]):
+                spans.append((stretch.first, stretch.last))
+        return np.array(spans, dtype=np.int64).reshape(-1, 2)
 
     def frame_file(self, episode: int, index: int) -> Path:
         """The file of an episode's frame.
@@ -128,11 +160,15 @@ class CalvinLayout:
         files = [self.frame_file(episode, index) for index in range(start, end)]
         taken: dict[str, Any] = {}
         for index, file in enumerate(files):
-            for key, array in read_arrays(file, keys).items():
-                expected = self._shape(key)
-                if array.shape != expected or (key in PICTURE_KEYS and array.dtype != np.uint8):
+            found = read_arrays(file, [self._file_keys.get(key, key) for key in keys])
+            for key in keys:
+                name, expected = self._file_keys.get(key, key), self._shape(key)
+                array = found[name]
+                is_kind = array.dtype == np.uint8 if key in PICTURE_KEYS else array.dtype.kind in "fiu"
+                if array.shape != expected or not is_kind:
                     raise DataError(
-                        f"expected {key} of shape {expected} in '{file}', got {array.dtype} of shape {array.shape}."
+                        f"expected {name} of {'uint8' if key in PICTURE_KEYS else 'numbers'} of shape {expected} in "
+                        f"'{file}', got {array.dtype} of shape {array.shape}."
                     )
                 if key not in taken:
                     kind = np.uint8 if key in PICTURE_KEYS else np.float32
@@ -143,21 +179,49 @@ class CalvinLayout:
     def _details(self) -> dict[str, Any]:
         """What CALVIN's own files say of the data: the scenes."""
         try:
-            scenes = find_scenes(self._folder, int(self._episodes.min()), int(self._episodes.max()))
+            found = find_scenes(self._folder, int(self._episodes.min()), int(self._episodes.max()))
         except DataError:
             logger.warning(
                 f"expected scenes and their frames in scene_info.npy of '{self._folder}', but it cannot be read: which "
-                "scene the data are of is not known. Download it again; `run --train` can say it too."
+                "scene the data are of is not known. Download it again; `train --data-scenes` can say it too."
             )
-            scenes = None
-        return {"form": CALVIN, "scene": scenes}
+            found = FoundScenes(None)
+        self._scene_doubts = found.doubts
+        return {"form": CALVIN, "scene": found.scenes}
 
     def _shape(self, key: str) -> tuple[int, ...]:
         """The shape of one frame's array."""
         if key in _VECTOR_DIMS:
             return (_VECTOR_DIMS[key],)
-        size = self._description.picture_sizes[key.removeprefix("rgb_")]
-        return (size, size, 3)
+        camera = key.removeprefix("rgb_")
+        sizes = self._description.picture_sizes
+        if camera not in sizes:
+            raise DataError(
+                f"expected images of the {camera} camera in '{self._folder}', but its frames have those of "
+                f"{' and '.join(sizes)} alone. Train with cameras={'+'.join(sizes)} in the policy's spec."
+            )
+        return (sizes[camera], sizes[camera], 3)
+
+
+def _side(image: Any, file: Path, camera: str) -> int:
+    """Pixels a side of a camera's images.
+
+    Raises:
+        DataError: They are not square, or no images.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise DataError(
+            f"expected rgb_{camera} in '{file}' to be an image, uint8 of shape (H, H, 3), got {image.dtype} of shape "
+            f"{image.shape}."
+        )
+    height, width, _ = image.shape
+    if height != width:
+        raise DataError(
+            f"expected square images, as CALVIN's cameras take them and as policies are given them, got {height} x "
+            f"{width} pixels (height x width) of the {camera} camera in '{file}'. Crop or pad each rgb_{camera} to a "
+            "square, and save the frames again."
+        )
+    return int(height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +310,7 @@ def read_annotations(folder: Path) -> tuple[AnnotatedStretch, ...]:
             "found none. They come with the data set: extract it again, or run CALVIN's download_lang_embeddings.sh."
         )
     content = load_dictionary(files[0])
+    _require_sentences(content, files[0])
     try:
         language, stretches = content["language"], content["info"]["indx"]
         found = tuple(
@@ -258,6 +323,31 @@ def read_annotations(folder: Path) -> tuple[AnnotatedStretch, ...]:
             f"{type(error).__name__}: {error}. Download it again."
         ) from error
     return found
+
+
+def _require_sentences(content: Mapping[str, Any], file: Path) -> None:
+    """Refuses sentences and names of tasks that are no text, and frames that are no whole numbers.
+
+    Raises:
+        DataError: There are some; the message names the first.
+    """
+    language, info = content.get("language"), content.get("info")
+    if not isinstance(language, Mapping) or not isinstance(info, Mapping):
+        return  # what it lacks is said when it is read
+    for key, what in (("ann", "sentence"), ("task", "task's name")):
+        for index, text in enumerate(language.get(key, ())):
+            if not isinstance(text, str):
+                raise DataError(
+                    f"expected text as the {what} of annotation number {index} in '{file}', got {text!r}. Correct it, "
+                    "or delete the annotation."
+                )
+    for index, span in enumerate(info.get("indx", ())):
+        for number in span if isinstance(span, Sequence | np.ndarray) else ():
+            if not isinstance(number, int | np.integer) or number < 0:
+                raise DataError(
+                    f"expected first and last frame of annotation number {index} in '{file}' as whole numbers of at "
+                    f"least 0, got {span!r}. Correct it, or delete the annotation."
+                )
 
 
 def _place(

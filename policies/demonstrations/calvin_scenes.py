@@ -1,15 +1,20 @@
 """Which of CALVIN's scenes frames are of: `scene_info.npy` says it, or `.hydra/merged_config.yaml` beside it."""
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from calvinbench.envs.scene import SCENES
+from calvinbench.envs.scene import CALVIN_SCENES, SCENES
 from calvinbench.policies.demonstrations.calvin_pickle import load_dictionary
 from calvinbench.policies.demonstrations.demonstrations import DataError
 
 INFO_FILE = "scene_info.npy"
 _CONFIG_FILE = Path(".hydra") / "merged_config.yaml"
 _SCENE_NAME = re.compile(r"calvin_scene_([A-D])")
+_TASK_NAME = re.compile(r"task_([A-D]+)_([A-D]+)")
+_NAMED_SPLITS: Mapping[str, int] = {"training": 1, "validation": 2}
+"""Which part of a folder's name `task_ABC_D` is of which split."""
 _TABLE_NAME = re.compile(r"calvin_table_([A-D])")
 
 
@@ -54,8 +59,25 @@ def find_config(split: Path) -> tuple[str, Path] | None:
     return None
 
 
-def find_scenes(split: Path, first: int, last: int) -> str | None:
-    """The scenes of a split as CALVIN names its splits by them, such as `"D"` or `"ABC"`; None if nothing says it.
+@dataclass(frozen=True, slots=True)
+class FoundScenes:
+    """What the files of a split say of its scenes.
+
+    Attributes:
+        scenes: As CALVIN names its splits by them, such as `"D"` or `"ABC"`; None where nothing says it, or where what
+            says it contradicts itself.
+        doubts: What contradicts what, in words.
+    """
+
+    scenes: str | None
+    doubts: tuple[str, ...] = ()
+
+
+def find_scenes(split: Path, first: int, last: int) -> FoundScenes:
+    """The scenes of a split, by `scene_info.npy` or else by `.hydra/merged_config.yaml`.
+
+    Frames do not show their scene in numbers: `scene_obs` has neither names nor colours. So the files are compared
+    with each other and with the folder's name, and nothing is said of a scene where they differ.
 
     Args:
         split: The split's folder.
@@ -65,8 +87,101 @@ def find_scenes(split: Path, first: int, last: int) -> str | None:
     Raises:
         DataError: A `scene_info.npy` is damaged.
     """
-    for folder in (split, split.parent):
-        if (folder / INFO_FILE).is_file() and (scenes := scenes_by_info(folder / INFO_FILE, first, last)):
-            return "".join(scenes) if all(len(scene) == 1 for scene in scenes) else ", ".join(scenes)
-    found = find_config(split)
-    return None if found is None else found[0]
+    config = find_config(split)
+    named, is_certain = _scenes_of_name(split), True
+    doubts: list[str] = []
+    for info in (folder / INFO_FILE for folder in (split, split.parent)):
+        if not info.is_file():
+            continue
+        scenes = scenes_by_info(info, first, last)
+        ranges = _range_doubts(info, first, last)
+        doubts += ranges.gaps + ranges.overlaps
+        is_certain = is_certain and not ranges.overlaps
+        if scenes:
+            found, origin = _joined(scenes), f"'{info}'"
+            break
+    else:
+        if config is None:
+            return FoundScenes(None, tuple(doubts))
+        found, origin = config[0], f"'{config[1]}'"
+    others = []
+    if named is not None and set(named) != set(found):
+        others.append(f"the folder's name, '{split.resolve().parent.name}', says {named}")
+    if config is not None and config[0] not in found:
+        others.append(f"'{config[1]}' says {config[0]}")
+    doubts += [f"{origin} says that the frames are of scene {found}, and {other}" for other in others]
+    return FoundScenes(found if is_certain and not others else None, tuple(doubts))
+
+
+def doubt_of_splits(training: str | None, validation: str | None) -> str | None:
+    """What is strange about the scenes of two splits, in words; None where they are as in CALVIN's own data.
+
+    Args:
+        training: Scenes of the training split.
+        validation: Of the validation split.
+    """
+    if training is None or validation is None or training == validation:
+        return None
+    if set(training) <= set(CALVIN_SCENES) and len(training) > 1 and len(validation) == 1:
+        return None
+    return (
+        f"training is of scene {training} and validation of scene {validation}, unlike any of CALVIN's data sets (D, "
+        "ABC and ABCD for training, D for validation)"
+    )
+
+
+def require_scenes(scenes: str, what: str) -> str:
+    """Checks the name of one scene, or of several of CALVIN's, such as `"ABC"`, and returns it in CALVIN's order.
+
+    Args:
+        scenes: The name.
+        what: What it is a value of, for the message.
+
+    Raises:
+        ValueError: There are no such scenes.
+    """
+    if scenes in SCENES:
+        return scenes
+    letters = sorted(set(scenes))
+    if not scenes or not set(letters) <= set(CALVIN_SCENES) or len(letters) != len(scenes):
+        raise ValueError(
+            f"expected {what} to be one of {', '.join(SCENES)}, or several of CALVIN's, such as ABC, got '{scenes}'."
+        )
+    return "".join(letters)
+
+
+def _joined(scenes: Sequence[str]) -> str:
+    return "".join(scenes) if all(len(scene) == 1 for scene in scenes) else ", ".join(scenes)
+
+
+def _scenes_of_name(split: Path) -> str | None:
+    """The scenes that a folder such as `task_ABC_D` promises for a split; None where it has another name."""
+    match = _TASK_NAME.fullmatch(split.resolve().parent.name)
+    return match and match.group(_NAMED_SPLITS[split.name]) if split.name in _NAMED_SPLITS else None
+
+
+@dataclass(frozen=True, slots=True)
+class _RangeDoubts:
+    """Frames that a `scene_info.npy` gives to no scene, and to two."""
+
+    gaps: list[str]
+    overlaps: list[str]
+
+
+def _range_doubts(info: Path, first: int, last: int) -> _RangeDoubts:
+    """Compares the ranges of a `scene_info.npy` with each other and with the split's frames; it was read before."""
+    named = load_dictionary(info).items()
+    ranges = sorted((int(min(numbers)), int(max(numbers)), str(name)) for name, numbers in named)
+    gaps: list[str] = []
+    overlaps: list[str] = []
+    reached, before = first, ""
+    for start, end, name in ranges:
+        if before and start < reached and min(end, reached - 1) >= first and start <= last:
+            overlaps.append(f"'{info}' gives frames {start} to {min(end, reached - 1)} to {before} and to {name}")
+        if reached < start <= last:
+            gaps.append(f"'{info}' gives frames {reached} to {start - 1} to no scene")
+        if end + 1 > reached:
+            reached, before = end + 1, name
+    if reached <= last:
+        gaps.append(f"'{info}' gives frames {reached} to {last} to no scene")
+    return _RangeDoubts(gaps, overlaps)

@@ -22,6 +22,7 @@ from safetensors.numpy import save_file
 
 from calvinbench.policies.demonstrations.demonstrations import (
     FRAME_KEYS,
+    PICTURE_KEYS,
     Annotation,
     DataDescription,
     DataError,
@@ -124,9 +125,20 @@ class CompactDemonstrations:
         file = self._files[episode]
         try:
             opened = _open(file)
+            if absent := {key for key in keys if key in PICTURE_KEYS} - set(opened.keys()):
+                raise DataError(
+                    f"expected {', '.join(sorted(absent))} in '{file}', found {', '.join(sorted(opened.keys()))}. "
+                    "Train with the cameras that there are, such as cameras=static in the policy's spec."
+                )
             parts = {key: opened.get_slice(key) for key in keys}
-            for part in parts.values():
-                num_frames = part.get_shape()[0]
+            for key, part in parts.items():
+                num_frames, *shape = part.get_shape()
+                if key in PICTURE_KEYS and (len(shape) != 3 or shape[0] != shape[1]):
+                    raise DataError(
+                        f"expected square images, as CALVIN's cameras take them and as policies are given them, got "
+                        f"{key} of shape {tuple(shape)} (height, width, colours) in '{file}'. Crop or pad them to a "
+                        "square."
+                    )
                 if not 0 <= start < end <= num_frames:
                     raise DataError(f"expected some of the {num_frames} frames of '{file}', got {start} to {end}.")
             return Frames(**{key: part[start:end] for key, part in parts.items()})

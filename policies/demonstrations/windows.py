@@ -130,8 +130,16 @@ class Windows:
                 "which shorter annotations are padded."
             )
         sizes = demonstrations.description.picture_sizes
+        if missing := [camera for camera in settings.cameras if camera not in sizes]:
+            raise DataError(
+                f"expected images of the {' and '.join(missing)} camera in '{demonstrations.description.path}', but "
+                f"its frames have those of {' and '.join(sizes)} alone. Train with cameras={'+'.join(sizes)} in the "
+                "policy's spec."
+            )
         native = {"static": settings.static_shift, "gripper": settings.gripper_shift}
-        self._shifts = {camera: round(native[camera] * sizes[camera] / NATIVE_SIZES[camera]) for camera in native}
+        self._shifts = {
+            camera: round(native[camera] * sizes[camera] / NATIVE_SIZES[camera]) for camera in settings.cameras
+        }
 
     def __len__(self) -> int:
         """Windows of an epoch."""
@@ -177,6 +185,12 @@ class Windows:
         before, behind = max(start - 1, annotation.start), min(end + settings.chunk_length, annotation.end)
         labels = read(episode, before, behind, ("rel_actions",)).rel_actions
         assert labels is not None  # noqa: S101  it was asked for
+        if not np.isfinite(labels).all():
+            raise DataError(
+                f"expected finite actions in frames {before} to {behind - 1} of episode {episode} of "
+                f"'{self._demonstrations.description.path}', got NaN or infinity. Find all: calvinbench data check "
+                "--all-frames. Record those episodes again."
+            )
         actions, is_valid, changes = self._labels(labels, start - before, end - start)
         pictures = {}
         for camera in settings.cameras:

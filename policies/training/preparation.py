@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -117,7 +119,7 @@ def prepare(
         resample=model.backbone.resample,
     )
     tasks = settings.tasks or None
-    _require_tasks(settings, training)
+    require_tasks(settings.tasks, training)
     windows = Windows(training, cut, tasks)
     _require_reach(windows, config, optimization.window_size)
     plain = replace(cut, static_shift=0, gripper_shift=0, paraphrases=None)
@@ -130,8 +132,13 @@ def prepare(
         windows=windows,
         validation=None if validation is None else Windows(validation, plain, tasks),
         plan=plan,
-        notes={"data": {"name": name} | {key: details.get(key) for key in _KEPT_OF_DATA}},
+        notes={"data": {"name": name} | {key: details.get(key) for key in _KEPT_OF_DATA} | _said_scenes(settings)},
     )
+
+
+def _said_scenes(settings: TrainingSettings) -> dict[str, str]:
+    """The scenes of the data, where the user says them."""
+    return {} if settings.data_scenes is None else {"scene": settings.data_scenes}
 
 
 def _origin(before: str) -> str:
@@ -176,13 +183,24 @@ def window_settings(settings: TrainingSettings, config: PolicyConfig, chunk_leng
     )
 
 
-def _require_tasks(settings: TrainingSettings, data: Demonstrations) -> None:
-    """Refuses tasks that the data do not have; a validation split may be too small for all of them."""
-    missing = [task for task in settings.tasks if task not in {annotation.task for annotation in data.annotations}]
+def require_tasks(tasks: Sequence[str], data: Demonstrations) -> None:
+    """Refuses tasks that the data do not have; a validation split may be too small for all of them.
+
+    Args:
+        tasks: Tasks to train on, by the names that the data set has.
+        data: The training split.
+
+    Raises:
+        DataError: The data have no demonstrations of one.
+    """
+    known = {annotation.task for annotation in data.annotations}
+    missing = [task for task in tasks if task not in known]
     if missing:
+        guesses = [(task, get_close_matches(task, sorted(known), n=1, cutoff=0.5)) for task in missing]
+        hint = "".join(f" Did you mean '{found[0]}' instead of '{task}'?" for task, found in guesses if found)
         raise DataError(
             f"expected demonstrations of each of the tasks to train on in '{data.description.path}', found none of "
-            f"{', '.join(missing)}. Leave them out of --tasks, or record some: calvinbench data check shows what "
+            f"{', '.join(missing)}.{hint} Leave them out of --tasks, or record some: calvinbench data check shows what "
             "there is."
         )
 

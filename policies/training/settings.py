@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from calvinbench.envs.names import require_name
-from calvinbench.envs.tasks import TASKS
 from calvinbench.policies.config.optimization import OptimizationSettings
+from calvinbench.policies.demonstrations.calvin_scenes import require_scenes
 from calvinbench.policies.trainable import TrainableParts
 
 
@@ -18,7 +17,8 @@ class TrainingSettings:
         policy: Spec of the policy that is trained: `untrained:BACKBONE,...` or `checkpoint:FOLDER`.
         data: The data set's folder.
         out: Where everything is written.
-        tasks: Tasks to train on; empty for all.
+        tasks: Tasks to train on, of those that the data set has; empty for all.
+        data_scenes: The scenes that the data are of, such as `"D"` or `"ABC"`; None for what the data set says.
         paraphrases: Whether each window gets one of its task's sentences at random, not its annotation's.
         trainable: Which parts are trained.
         optimization: Rates, batches, schedule, precision, loss, augmentation.
@@ -32,6 +32,7 @@ class TrainingSettings:
     data: Path
     out: Path
     tasks: tuple[str, ...] = ()
+    data_scenes: str | None = None
     paraphrases: bool = True
     trainable: TrainableParts = field(default_factory=TrainableParts)
     optimization: OptimizationSettings = field(default_factory=OptimizationSettings)
@@ -41,8 +42,8 @@ class TrainingSettings:
     validation_windows: int = 256
 
     def __post_init__(self) -> None:
-        for task in self.tasks:
-            require_name(task, TASKS, "task")
+        if self.data_scenes is not None:
+            object.__setattr__(self, "data_scenes", require_scenes(self.data_scenes, "data_scenes"))
         for name in ("log_every", "save_every", "validation_windows"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}.")

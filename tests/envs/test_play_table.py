@@ -237,6 +237,42 @@ def test_bad_settings_are_refused_in_words(settings, message):
         PlayTableEnv(**settings)
 
 
+WRONG_KINDS = {
+    "camera_sizes={'static': (1280, 720)}": "such as 224, got (1280, 720). Images are square: give one number.",
+    "camera_sizes={'static': 224.0}": "of camera 'static' as a whole number of pixels, such as 224, got 224.0.",
+    "camera_sizes={'static': True}": "as a whole number of pixels, such as 224, got True.",
+    "camera_sizes={'gripper': '84'}": "as a whole number of pixels, such as 224, got '84'.",
+    "camera_sizes=224": "camera_sizes as a mapping of names to pixels, such as {'static': 224}, got 224.",
+    "cameras=None": "cameras as a list of names, got None. Write () for none.",
+    "cameras='static'": "Write ('static',).",
+    "cameras=(3,)": "Unknown camera '3'.",
+    "scene=3": "Unknown scene '3'.",
+    "simulation=None": "Unknown simulation 'None'.",
+    "renderer=None": "Unknown renderer 'None'.",
+}
+
+
+def test_settings_of_the_wrong_kind_are_refused_in_words():
+    """In a process of its own, for here the types of arguments are checked before the function sees them."""
+    calls = "".join(
+        f"\ntry: PlayTableEnv({setting})\nexcept (TypeError, ValueError) as error: print(error)"
+        for setting in WRONG_KINDS
+    )
+    code = f"from calvinbench.envs.play_table import PlayTableEnv{calls}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    said = done.stdout.splitlines()
+    assert len(said) == len(WRONG_KINDS)
+    assert [words for words, line in zip(WRONG_KINDS.values(), said, strict=True) if words not in line] == []
+
+
+def test_remedy_sizes_are_one_whole_number():
+    env = PlayTableEnv(cameras=("static",), camera_sizes={"static": 24})
+    assert env.observation_space["rgb_static"].shape == (24, 24, 3)
+    observation, _ = env.reset(seed=0)
+    assert observation["rgb_static"].shape == (24, 24, 3)
+    env.close()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -77,6 +77,7 @@ def test_labels_are_clean_and_what_is_executed_is_not(perturbed):
     episode, executed, *_ = perturbed
     labels, executed = labels_of(episode), np.stack(executed)[SETTLE_STEPS:]
     assert labels.shape == executed.shape
+    assert np.array_equal(np.stack([frame["executed_rel_actions"] for frame in episode.frames]), executed)
     assert np.abs(labels[:, :6]).max() <= 1.0
     assert set(labels[:, 6]) <= {-1.0, 1.0}
     assert (executed[:, 6] == labels[:, 6]).all()
@@ -98,7 +99,9 @@ def test_without_perturbation_the_label_is_what_is_executed(world):
 def test_frames_have_what_was_observed_before_the_action(perturbed):
     episode, _, _, observations = perturbed
     for number, frame in enumerate(episode.frames):
-        assert set(frame) == {"robot_obs", "scene_obs", "rel_actions", "actions"}
+        assert set(frame) == {
+            *("robot_obs", "scene_obs", "rel_actions", "actions", "executed_rel_actions", "executed_actions"),
+        }
         assert frame["robot_obs"] is observations[SETTLE_STEPS + number]["robot_obs"]
         assert frame["scene_obs"] is observations[SETTLE_STEPS + number]["scene_obs"]
 

@@ -144,7 +144,7 @@ def test_calvins_form_has_depths_and_calvins_numbers(recorded):
     frames = sorted(folder.glob("episode_*.npz"))
     spans = np.load(folder / "ep_start_end_ids.npy").tolist()
     records = [found for (split, _), found in sorted(read_records(recorded["calvin"]).items()) if split == "training"]
-    first, second = (found.num_frames for found in records)
+    first, second = (found.num_frames + 1 for found in records)  # the frame after the last action is there too
     assert spans == [[100, 100 + first - 1], [100 + first, 100 + first + second - 1]]
     assert [int(file.stem[8:]) for file in frames] == list(range(100, 100 + first + second))
     with np.load(frames[0]) as frame:
@@ -157,6 +157,8 @@ def test_calvins_form_has_depths_and_calvins_numbers(recorded):
         "depth_gripper": ((16, 16), "float32"),
         "actions": ((7,), "float64"),
         "rel_actions": ((7,), "float64"),
+        "expert_actions": ((7,), "float64"),
+        "expert_rel_actions": ((7,), "float64"),
         "robot_obs": ((15,), "float64"),
         "scene_obs": ((24,), "float64"),
     }
@@ -296,10 +298,10 @@ def test_calvins_form_goes_on_when_it_is_cut_off_between_frames(num_moved, recor
     """Frames lie in `unfinished`, the first ones have their names already."""
     folder = shutil.copytree(recorded["calvin"], tmp_path / "calvin")
     for found in read_records(folder).values():
-        offset = 100 + (read_records(folder)["training", 0].num_frames if found.number else 0)
+        offset = 100 + (read_records(folder)["training", 0].num_frames + 1 if found.number else 0)
         waiting = folder / "unfinished" / found.split / f"{found.number:06d}"
         waiting.mkdir(parents=True)
-        for index in range(found.num_frames):
+        for index in range(found.num_frames + 1):
             name = f"episode_{offset + index:07d}.npz"
             (folder / found.split / name).rename(waiting / f"episode_{index:07d}.npz")
     for file in [*folder.glob("*/*.npy"), *folder.glob("*/*.yaml"), *folder.glob("*/*/auto_lang_ann.npy")]:
@@ -409,7 +411,11 @@ def test_an_episode_that_comes_out_otherwise_does_not_overwrite_others(recorded,
     def shorter(*arguments, **settings):
         episode = real(*arguments, **settings)
         last = episode.annotations[-1]
-        return Episode(episode.frames[:-1], [*episode.annotations[:-1], replace(last, end=last.end - 1)])
+        return replace(
+            episode,
+            frames=episode.frames[:-1],
+            annotations=[*episode.annotations[:-1], replace(last, end=last.end - 1)],
+        )
 
     monkeypatch.setattr(recorder, "demonstrate", shorter)
     with pytest.raises(DataError, match="another now that it was recorded anew"):
@@ -473,10 +479,9 @@ def test_an_episode_whose_first_subtask_fails_leaves_a_record_and_no_frames(form
     assert record(settings) == records  # it was done: nothing is left to do
 
 
-def test_a_demonstration_of_one_frame_does_not_keep_calvins_form_from_being_finished(tmp_path):
-    """Its public loaders could not read it: it stays without annotation."""
+def test_a_demonstration_of_one_action_has_two_frames_in_calvins_form(tmp_path):
     form = CalvinForm(tmp_path, {"static": 8, "gripper": 4})
-    episode = Episode([small_frame(number) for number in range(9)])
+    episode = Episode([small_frame(number) for number in range(9)], last_frame=small_frame(9))
     form.write("training", 0, episode)
     (tmp_path / "training").mkdir()
     annotations = (
@@ -484,7 +489,11 @@ def test_a_demonstration_of_one_frame_does_not_keep_calvins_form_from_being_fini
         Annotation(0, 1, 9, "open_drawer", "open the drawer"),
     )
     form.finish("training", [EpisodeRecord("training", 0, 9, annotations)], "embedded")
-    assert [(a.start, a.end) for a in CalvinLayout(tmp_path / "training").annotations] == [(1, 9)]
+    note = {"schema_version": 1, "form": "calvin", "last_frame": form.last_frame}
+    (tmp_path / "dataset.json").write_text(json.dumps(note))
+    assert [(a.start, a.end) for a in CalvinLayout(tmp_path / "training").annotations] == [(0, 1), (1, 9)]
+    indexed = load_dictionary(tmp_path / "training" / "lang_annotations" / "auto_lang_ann.npy")["info"]["indx"]
+    assert indexed == [(100, 101), (101, 109)]  # the last frames are included
 
 
 def small_frame(number):
@@ -494,6 +503,8 @@ def small_frame(number):
         "rgb_gripper": np.zeros((4, 4, 3), np.uint8),
         "actions": action,
         "rel_actions": action,
+        "executed_actions": action,
+        "executed_rel_actions": action,
         "robot_obs": np.zeros(15),
         "scene_obs": np.zeros(24),
     }

@@ -152,7 +152,6 @@ def test_a_wrong_kind_or_number_is_refused(said, words):
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ({"tasks": ["open_draw"]}, "open_drawer"),
         ({"precision": "bf17"}, "bf16"),
         ({"schedule": "cosin"}, "cosine"),
         ({"policy": "untraind:cnn"}, "untrained"),
