@@ -24,7 +24,7 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from calvinbench.envs.names import require_name
-from calvinbench.policies.backbones.backbone import Backbone, checkpoint_activations
+from calvinbench.policies.backbones.backbone import Backbone
 from calvinbench.policies.backbones.prompt import TokenBatch
 from calvinbench.policies.backbones.settings import BackboneSettings
 from calvinbench.policies.backbones.sources import BackboneSourceError, local_folder
@@ -161,10 +161,6 @@ class TransformersBackbone(Backbone):
     def decoder_inputs(self, tokens: TokenBatch) -> dict[str, Any]:
         """What else the model takes: positions, types of tokens."""
         return {"position_ids": tokens.positions}
-
-    def enable_gradient_checkpointing(self) -> None:
-        """See `Backbone.enable_gradient_checkpointing`."""
-        checkpoint_activations(self.model)
 
 
 def _require_known(config: PreTrainedConfig, numbers: Mapping[str, Any], what: str) -> None:
