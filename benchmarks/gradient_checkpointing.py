@@ -16,6 +16,7 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -70,7 +71,7 @@ def main() -> None:
     parser.add_argument("--window", type=int, default=8)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--csv")
+    parser.add_argument("--csv", type=Path)
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     numbers = (options.batch_size, options.window, options.steps)
@@ -101,7 +102,7 @@ def main() -> None:
     for row in rows:
         print("| " + " | ".join(row.values()) + " |")
     if options.csv:
-        with open(options.csv, "w", newline="") as file:
+        with options.csv.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)

@@ -51,6 +51,7 @@ def make_untrained_policy(
     cameras: str | None = None,
     image_size: str | None = None,
     readout: str | None = None,
+    scale_lrn: str = "false",
     head: str | None = None,
     hidden_dim: str | None = None,
     num_layers: str | None = None,
@@ -78,6 +79,7 @@ def make_untrained_policy(
         cameras: `static+gripper` (default) or `static`.
         image_size: Pixels a side, for VLMs that take any.
         readout: `lrn` (default) or `max-pooling`.
+        scale_lrn: `true` to multiply [LRN] as the VLM multiplies its text embeddings, as RoboVLMs does with PaliGemma.
         head: One of `HEAD_PRESETS`; by default `seed`.
         hidden_dim: Width of the head.
         num_layers: Layers of the head.
@@ -116,10 +118,16 @@ def make_untrained_policy(
         image_size=base.backbone_settings.image_size
         if image_size is None
         else parse_integer("image_size", image_size, minimum=1),
+        scale_lrn=parse_switch("scale_lrn", scale_lrn),
     )
     reads_robot = parse_switch("proprioception", proprioception)
     generator = torch.Generator().manual_seed(seed_number)
     backbone = _backbone(name, size or "tiny", source, settings, generator, DTYPES[dtype])
+    if settings.scale_lrn and not backbone.scales_embeddings:
+        raise PolicySpecError(
+            f"'scale_lrn' has no effect because {name} does not multiply its text embeddings; remove it. The Gemma "
+            "family does: paligemma."
+        )
     preset = base.head if head is None else head_preset(head)
     if config is None and source is None and size in (None, "tiny"):
         preset = replace(preset, hidden_dim=TINY_HIDDEN_DIM)

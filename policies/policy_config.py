@@ -59,7 +59,10 @@ class PolicyConfig:
 
     def to_json(self) -> dict[str, Any]:
         """A mapping that `json` can write."""
-        return asdict(self)
+        values = asdict(self)
+        if not self.backbone_settings.scale_lrn:
+            del values["backbone_settings"]["scale_lrn"]  # files are older than it, and stay what they were
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "PolicyConfig":

@@ -70,7 +70,7 @@ class Backbone(PromptComposer, nn.Module):
     width: int
     """Numbers in a token's embedding, and in the fused feature."""
     lrn_passes_layers: ClassVar[bool] = True
-    """Whether [LRN] and vision tokens pass through the language model's layers, and do not join the text behind them."""
+    """Whether [LRN] and vision tokens pass through the language model's layers; else they join the text behind them."""
     expected_length: int = 0
     """Tokens to which every batch is padded, see `expect`; 0 for the longest row of each."""
 
@@ -168,11 +168,12 @@ class Backbone(PromptComposer, nn.Module):
         Args:
             tokens: The rows' sequences.
             vision_tokens: In the order of the sequence's cameras.
-            lrn: The learnable token, as it goes into the first layer's input (after any scaling of embeddings).
+            lrn: The learnable token. It goes into the first layer's input as it is, or multiplied as text embeddings
+                are, see `BackboneSettings.scale_lrn`.
         """
 
     def recomputable_layers(self) -> Iterator[nn.Module]:
-        """The layers that `enable_gradient_checkpointing` computes again; families with layers of their own add them."""
+        """The layers that `enable_gradient_checkpointing` computes again; a family adds layers of its own."""
         return transformers_layers(self)
 
     def enable_gradient_checkpointing(self) -> None:
@@ -223,6 +224,8 @@ class Backbone(PromptComposer, nn.Module):
 
         The vocabulary stays as it is, and models that derive positions or masks from ids still get ids.
         """
+        if self.settings.scale_lrn and self.scales_embeddings:
+            lrn = lrn * self.parts.text_embedding.embed_scale.to(lrn)  # type: ignore[operator, union-attr]
 
         def replace(module: nn.Module, arguments: Any, embedded: Tensor) -> Tensor:
             return torch.where(tokens.is_lrn[..., None], lrn.to(embedded.dtype), embedded)
@@ -256,6 +259,11 @@ class Backbone(PromptComposer, nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.parts.text_embedding.weight.device  # type: ignore[return-value]
+
+    @property
+    def scales_embeddings(self) -> bool:
+        """Whether the text embedding multiplies what it gives, as that of the Gemma family does."""
+        return isinstance(getattr(self.parts.text_embedding, "embed_scale", None), Tensor)
 
     @property
     def input_sizes(self) -> dict[str, int]:

@@ -221,3 +221,15 @@ def test_a_device_that_cannot_work_is_refused(device):
 def test_the_pose_may_be_left_unbounded():
     head = make_policy("untrained:kosmos2,hidden_dim=8,pose_activation=none").model.head
     assert head.config.pose_activation == "none"
+
+
+def test_lrn_is_scaled_with_the_text_where_that_is_asked_for_and_refused_where_nothing_is_scaled():
+    plain, scaled = (
+        make_policy(f"untrained:paligemma,hidden_dim=8,scale_lrn={switch},device=cpu") for switch in ("false", "true")
+    )
+    given, root = torch.full((128,), 0.5), 128**0.5
+    for policy, times in ((plain, root), (scaled, 1.0)):
+        policy.model.lrn.embedding.data = given * times
+    assert np.array_equal(act(plain), act(scaled))
+    with pytest.raises(PolicySpecError, match="'scale_lrn' has no effect because llava does not multiply"):
+        make_policy("untrained:llava,scale_lrn=true")

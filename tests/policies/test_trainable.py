@@ -157,3 +157,54 @@ def test_pooled_features_of_a_frozen_vlm_keep_nothing_and_it_is_said(caplog):
     assert not model.encode(made_up_pictures(2), SENTENCES).requires_grad
     apply_trainable_parts(model, TrainableParts(lora_enable=True, lora_r=2))
     assert checkpointing_saves_memory(model)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ({"lora_r": 0}, "expected lora_r and lora_alpha of at least 1"),
+        ({"lora_dropout": 1.0}, "expected lora_dropout of at least 0 and below 1"),
+        ({"lora_bias": "some"}, "expected lora_bias 'none', 'all' or 'lora_only', got 'some'"),
+        ({"lora_enable": True, "freeze_backbone": True}, "expected lora_enable or freeze_backbone, got both"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(wrong, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        replace(TrainableParts(), **wrong)
+
+
+def test_frozen_parts_stay_in_eval_mode_so_that_their_dropout_does_not_act():
+    model = tiny()
+    apply_trainable_parts(model, TrainableParts(freeze_backbone=True))
+    model.train()
+    frames = made_up_pictures(2)
+    assert torch.equal(model.encode(frames, SENTENCES), model.encode(frames, SENTENCES))
+    assert model.head.training
+    apply_trainable_parts(model, TrainableParts(freeze_backbone=True, train_vision=True))
+    assert model.backbone.model.vision_model.training
+    assert not model.backbone.model.text_model.training
+    apply_trainable_parts(model, TrainableParts())
+    assert model.backbone.model.text_model.training
+    assert not torch.equal(model.encode(frames, SENTENCES), model.encode(frames, SENTENCES))
+
+
+def test_what_reads_the_robots_state_is_trained_as_the_head_is():
+    torch.manual_seed(0)
+    backbone = backbone_class("kosmos2").tiny(torch.Generator().manual_seed(0))
+    model = VLMLSTM(backbone, HeadConfig(hidden_dim=16), proprioception=True)
+    apply_trainable_parts(model, TrainableParts(freeze_backbone=True))
+    assert trained(model) == ALWAYS | {"proprioception"}
+    numbers = 11 * model.backbone.width + model.backbone.width  # and a square layer behind
+    assert count_parameters(model)["proprioception"].total == numbers + model.backbone.width * (
+        model.backbone.width + 1
+    )
+
+
+def test_lrn_is_not_trained_where_it_is_not_read():
+    settings = BackboneSettings(readout="max-pooling")
+    backbone = backbone_class("kosmos2").tiny(torch.Generator().manual_seed(0), settings)
+    model = VLMLSTM(backbone, HeadConfig(hidden_dim=16))
+    apply_trainable_parts(model, TrainableParts())
+    assert trained(model) == ALL - {"[LRN]"}
+    model(pictures(), SENTENCES).chunks.square().mean().backward()
+    assert all(weight.grad is not None for weight in model.head.parameters())

@@ -1,11 +1,12 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from calvinbench.policies.backbones.pictures import Pictures
-from calvinbench.policies.checkpoint import load_checkpoint
+from calvinbench.policies.checkpoint import load_checkpoint, save_checkpoint
 from calvinbench.policies.registry import make_policy
 from calvinbench.policies.robovlms.checkpoint import (
     digest_of,
@@ -62,24 +63,52 @@ def test_paligemma_agrees_with_embeddings_put_together_as_robovlms_does(tmp_path
     ids = torch.tensor([[tokenizer.eos_token_id, *text]])
     scale = model.config.text_config.hidden_size**0.5
     seen = pictures(1)
+    table = files.weights["model.backbone.language_model.model.embed_tokens.weight"]
+    embedded = table[ids]  # (1, L, width), unscaled
     with torch.no_grad():
-        table = files.weights["model.backbone.language_model.model.embed_tokens.weight"]
-        embedded = table[ids]  # (1, L, width), unscaled
         pixels = [source.preprocess(seen.of(camera)) for camera in ("gripper", "static")]
         towers = [model.vision_tower(each).last_hidden_state for each in pixels]
         features = [model.multi_modal_projector(each) / scale for each in towers]
-        token = files.weights["model.action_token"][None, None]
-        sequence = torch.cat([embedded[:, :1], *features, embedded[:, 1:-1], token, embedded[:, -1:]], dim=1)
+
+    def theirs(token):
+        parts = [embedded[:, :1], *features, embedded[:, 1:-1], token[None, None], embedded[:, -1:]]
         # transformers 4 scaled whatever embeddings Gemma was given, and was causal; version 5 must be told both.
+        sequence = torch.cat(parts, dim=1) * scale
         length = sequence.shape[1]
         causal = torch.ones(1, 1, length, length, dtype=torch.bool).tril()
-        hidden = model.language_model(inputs_embeds=sequence * scale, attention_mask=causal).last_hidden_state
-        expected = hidden[:, -2]
-        ours = load_planned(plan_import(files.file, files.config, files.vlm)).encode(seen, [SENTENCE])
-        sequence[:, -2] /= scale  # as if [LRN] were not scaled
-        mistaken = model.language_model(inputs_embeds=sequence * scale, attention_mask=causal).last_hidden_state[:, -2]
+        return model.language_model(inputs_embeds=sequence, attention_mask=causal).last_hidden_state[:, -2]
+
+    token = files.weights["model.action_token"].clone().requires_grad_()
+    expected = theirs(token)
+    imported = load_planned(plan_import(files.file, files.config, files.vlm))
+    ours = imported.encode(seen, [SENTENCE])
     assert (ours - expected).abs().max() < 1e-5
-    assert (ours - mistaken).abs().max() > 1e-2
+    assert (ours - theirs(token / scale)).abs().max() > 1e-2  # as if [LRN] were not scaled
+    # It is trained on as there, too: the same parameter, and the same gradient.
+    assert torch.equal(imported.lrn.embedding, token)
+    expected[:, :7].sum().backward()
+    ours[:, :7].sum().backward()
+    assert token.grad.norm() > 0.1
+    torch.testing.assert_close(imported.lrn.embedding.grad, token.grad, atol=1e-5 * float(token.grad.norm()), rtol=1e-4)
+
+
+def test_a_paligemma_imported_before_the_scale_stood_outside_of_the_parameter_gives_the_same(tmp_path):
+    files = write_files(tmp_path, "paligemma")
+    plan = plan_import(files.file, files.config, files.vlm)
+    new = load_planned(plan)
+    old = load_planned(plan)
+    old.lrn.embedding.data *= old.backbone.width**0.5  # as they were imported
+    settings = replace(plan.config.backbone_settings, scale_lrn=False)
+    folder = save_checkpoint(tmp_path / "old", old, replace(plan.config, backbone_settings=settings))
+    assert "scale_lrn" not in (folder / "policy.json").read_text()  # as their files were
+    read = load_checkpoint(folder)
+    assert not read.config.backbone_settings.scale_lrn
+    again = load_checkpoint(save_imported(plan, tmp_path / "new"))
+    assert again.config.backbone_settings.scale_lrn
+    with torch.no_grad():
+        expected = new.encode(pictures(), [SENTENCE] * 2)
+        for model in (read.model, again.model):
+            torch.testing.assert_close(model.encode(pictures(), [SENTENCE] * 2), expected, atol=1e-5, rtol=0)
 
 
 def test_settings_are_those_of_the_configuration(kosmos2):
