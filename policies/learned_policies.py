@@ -69,7 +69,7 @@ def make_untrained_policy(
     """Makes `untrained:BACKBONE`: [LRN] and head with random weights on a VLM that is random too, or pretrained.
 
     Args:
-        argument: A backbone's name, or `hf:ORG/NAME`.
+        argument: A backbone's name, `hf:ORG/NAME`, or the import string `package.module:Class` of one of your own.
         seed: Where the weights come from; the label says it where it is not the default.
         size: `tiny` (default: offline, seconds), `full` (the published numbers), or a JSON file with the backbone's
             numbers, as `policy.json` has them; random weights either way.
@@ -99,7 +99,9 @@ def make_untrained_policy(
         PolicySpecError: A setting cannot be used.
         BackboneSourceError: The pretrained weights are not there.
     """
-    name = require_argument("untrained", argument, f"a backbone ({', '.join(BACKBONES)}, hf:ORG/NAME)")
+    name = require_argument(
+        "untrained", argument, f"a backbone ({', '.join(BACKBONES)}, hf:ORG/NAME, package.module:Class)"
+    )
     usage = Usage.parse(device, dtype, compile)
     seed_number = parse_integer("seed", seed, minimum=0, maximum=MAX_SEED)
     source = _source(name, vlm)

@@ -33,7 +33,7 @@ class PolicyConfig:
     """A learned policy's settings.
 
     Attributes:
-        backbone: A backbone's name, `hf:ORG/NAME` included.
+        backbone: A backbone's name, `hf:ORG/NAME` and `package.module:Class` included.
         backbone_settings: How the backbone is used.
         head: Settings of the head.
         memory: Span and reset; what it was trained with.

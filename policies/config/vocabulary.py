@@ -33,8 +33,8 @@ _RESAMPLER = (
 )
 _STATE = (
     "RoboVLMs' encoder of the robot's state is not made here and its weights are not read, so a checkpoint that has "
-    "one cannot be imported. A policy that is trained here can read the state by an encoder of this project's own: remove "
-    "the key and write proprioception=true into the policy spec"
+    "one cannot be imported. A policy that is trained here can read the state by an encoder of this project's own: "
+    "remove the key and write proprioception=true into the policy spec"
 )
 _ADAPTER = "the connector is trained as the rest of the VLM is; freeze_backbone freezes both"
 _LOGGING = "of the trainer that made the file: where and what it logs, on which machines"

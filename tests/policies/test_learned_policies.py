@@ -12,6 +12,7 @@ from calvinbench.policies.backbones.prompt import Layout
 from calvinbench.policies.backbones.sources import BackboneSourceError
 from calvinbench.policies.check import made_up_observation
 from calvinbench.policies.checkpoint import save_checkpoint
+from calvinbench.policies.config.keys import ConfigBlockError
 from calvinbench.policies.policy import Memory
 from calvinbench.policies.registry import make_policy
 from calvinbench.policies.spec import PolicySpecError
@@ -233,3 +234,13 @@ def test_lrn_is_scaled_with_the_text_where_that_is_asked_for_and_refused_where_n
     assert np.array_equal(act(plain), act(scaled))
     with pytest.raises(PolicySpecError, match="'scale_lrn' has no effect because llava does not multiply"):
         make_policy("untrained:llava,scale_lrn=true")
+
+
+def test_remedy_a_configuration_with_the_robots_state_is_replaced_by_a_setting_of_the_spec(tmp_path):
+    file = tmp_path / "config.json"
+    file.write_text('{"model": "kosmos2", "use_state": true}')
+    with pytest.raises(ConfigBlockError, match="remove the key and write proprioception=true into the policy spec"):
+        make_policy(f"untrained:kosmos2,config={file}")
+    file.write_text('{"model": "kosmos2"}')
+    policy = make_policy(f"untrained:kosmos2,config={file},proprioception=true,device=cpu")
+    assert "robot_obs" in policy.traits.observation_keys
