@@ -58,6 +58,6 @@ def name_of(kind: type[Backbone], name: str) -> str:
         pass
     raise BackboneNameError(
         f"expected a backbone's class that can be imported, got '{import_string}': a checkpoint of it could not be "
-        f"read again. Move the class {kind.__name__} to the top level of a module, such as my_backbones.py, and import it "
-        "from there."
+        f"read again. Move the class {kind.__name__} to the top level of a module, such as my_backbones.py, and import "
+        "it from there."
     )
