@@ -1,6 +1,6 @@
 """Any architecture of transformers works under `hf:` or is refused by one error when it is made.
 
-Numbers are made small by one rule for all, and the tokenizer has no marks around images. So a refusal here may be due to
+Numbers are made small by one rule for all, and the tokenizer has no marks around images. So a refusal may be due to
 these, as for Qwen-VL, which `test_hub` makes whole; what counts is that no other error comes, and none comes later.
 """
 

@@ -76,7 +76,7 @@ def verdict(model_type: str) -> str:
         if num_parameters > MAX_PARAMETERS:
             return f"{NOT_MADE}: {num_parameters // 1_000_000} million parameters"
         model = AutoModel.from_config(config)
-    except Exception as error:  # of transformers, whatever it is
+    except Exception as error:  # noqa: BLE001  of transformers, whatever it is
         return f"{NOT_MADE}: {type(error).__name__}"
     try:
         backbone = HubBackbone(model, tiny_tokenizer(("<image>",)), BackboneSettings())
