@@ -6,7 +6,7 @@ Reading is strict: a weight that is missing, left over or of another shape is an
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.initialization import no_init_weights
 
 from calvinbench.envs.names import UnknownNameError
-from calvinbench.policies.backbones.registry import backbone_class
+from calvinbench.policies.backbones.registry import BackboneNameError, backbone_class, name_of
 from calvinbench.policies.backbones.sources import BUILD_ERRORS
+from calvinbench.policies.import_string import ImportStringError
 from calvinbench.policies.policy_config import PolicyConfig
 from calvinbench.policies.trainable import MissingPackageError, apply_trainable_parts
 from calvinbench.policies.vlm_lstm import VLMLSTM
@@ -63,14 +64,18 @@ def save_checkpoint(
     Args:
         folder: Where to; it is made.
         model: The model.
-        config: Its settings.
+        config: Its settings. A backbone of one's own is recorded by its import string.
         notes: Anything that JSON can write.
         dtype: Of the weights in the file, such as float16 for one of half the size; what is read has the model's own
             again. None for that which they have.
 
     Returns:
         The folder.
+
+    Raises:
+        BackboneNameError: The backbone's class could not be found again.
     """
+    config = replace(config, backbone=name_of(type(model.backbone), config.backbone))
     folder.mkdir(parents=True, exist_ok=True)
     weights = _own_weights(model)
     if dtype is not None:
@@ -102,6 +107,7 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
     content = _read_config(place)
     try:
         config = PolicyConfig.from_json(content["policy"])
+        _require_backbone(config.backbone, place)
         digest = digest_of(place / WEIGHTS_FILE)
         _require_digest("weights", digest, content["weights_digest"])
         _require_digest("tokenizer", _digest_of_folder(place / TOKENIZER_FOLDER), content["tokenizer_digest"])
@@ -110,7 +116,7 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
         )
         weights = load_file(place / WEIGHTS_FILE)
         model = build_model(config, content["backbone_config"], tokenizer)
-    except (UnknownNameError, MissingPackageError):
+    except (CheckpointError, UnknownNameError, MissingPackageError):
         raise
     except (OSError, SafetensorError, *BUILD_ERRORS) as error:
         raise CheckpointError(
@@ -119,6 +125,24 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
         ) from error
     load_strictly(model, weights, f"'{place}'")
     return Checkpoint(model.eval(), config, digest, content.get("notes", {}))
+
+
+def _require_backbone(name: str, folder: Path) -> None:
+    """Refuses a backbone whose class is not found.
+
+    Raises:
+        CheckpointError: There is none of this name, or its import string leads nowhere.
+    """
+    try:
+        backbone_class(name)
+    except (UnknownNameError, ImportStringError, BackboneNameError) as error:
+        advice = (
+            f"If it is a backbone of your own, write its import string into '{folder / CONFIG_FILE}': under "
+            '"policy", "backbone": "package.module:Class".'
+            if ":" not in name
+            else "The checkpoint was saved with a backbone of somebody's own; its code is needed to read it."
+        )
+        raise CheckpointError(f"expected a backbone that can be found for '{folder}', but: {error} {advice}") from error
 
 
 def build_model(

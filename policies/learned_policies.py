@@ -52,6 +52,7 @@ def make_untrained_policy(
     cameras: str | None = None,
     image_size: str | None = None,
     readout: str | None = None,
+    scale_lrn: str = "false",
     head: str | None = None,
     hidden_dim: str | None = None,
     num_layers: str | None = None,
@@ -69,7 +70,7 @@ def make_untrained_policy(
     """Makes `untrained:BACKBONE`: [LRN] and head with random weights on a VLM that is random too, or pretrained.
 
     Args:
-        argument: A backbone's name, or `hf:ORG/NAME`.
+        argument: A backbone's name, `hf:ORG/NAME`, or the import string `package.module:Class` of one of your own.
         seed: Where the weights come from; the label says it where it is not the default.
         size: `tiny` (default: offline, seconds), `full` (the published numbers), or a JSON file with the backbone's
             numbers, as `policy.json` has them; random weights either way.
@@ -79,6 +80,7 @@ def make_untrained_policy(
         cameras: `static+gripper` (default) or `static`.
         image_size: Pixels a side, for VLMs that take any.
         readout: `lrn` (default) or `max-pooling`.
+        scale_lrn: `true` to multiply [LRN] as the VLM multiplies its text embeddings, as RoboVLMs does with PaliGemma.
         head: One of `HEAD_PRESETS`; by default `seed`.
         hidden_dim: Width of the head.
         num_layers: Layers of the head.
@@ -98,7 +100,9 @@ def make_untrained_policy(
         PolicySpecError: A setting cannot be used.
         BackboneSourceError: The pretrained weights are not there.
     """
-    name = require_argument("untrained", argument, f"a backbone ({', '.join(BACKBONES)}, hf:ORG/NAME)")
+    name = require_argument(
+        "untrained", argument, f"a backbone ({', '.join(BACKBONES)}, hf:ORG/NAME, package.module:Class)"
+    )
     usage = Usage.parse(device, dtype, compile)
     seed_number = parse_integer("seed", seed, minimum=0, maximum=MAX_SEED)
     source = _source(name, vlm)
@@ -117,10 +121,16 @@ def make_untrained_policy(
         image_size=base.backbone_settings.image_size
         if image_size is None
         else parse_integer("image_size", image_size, minimum=1),
+        scale_lrn=parse_switch("scale_lrn", scale_lrn),
     )
     reads_robot = parse_switch("proprioception", proprioception)
     generator = torch.Generator().manual_seed(seed_number)
     backbone = _backbone(name, size or "tiny", source, settings, generator, DTYPES[dtype])
+    if settings.scale_lrn and not backbone.scales_embeddings:
+        raise PolicySpecError(
+            f"'scale_lrn' has no effect because {name} does not multiply its text embeddings; remove it. The Gemma "
+            "family does: paligemma."
+        )
     preset = base.head if head is None else head_preset(head)
     if config is None and source is None and size in (None, "tiny"):
         preset = replace(preset, hidden_dim=TINY_HIDDEN_DIM)

@@ -33,7 +33,7 @@ class PolicyConfig:
     """A learned policy's settings.
 
     Attributes:
-        backbone: A backbone's name, `hf:ORG/NAME` included.
+        backbone: A backbone's name, `hf:ORG/NAME` and `package.module:Class` included.
         backbone_settings: How the backbone is used.
         head: Settings of the head.
         memory: Span and reset; what it was trained with.
@@ -59,7 +59,10 @@ class PolicyConfig:
 
     def to_json(self) -> dict[str, Any]:
         """A mapping that `json` can write."""
-        return asdict(self)
+        values = asdict(self)
+        if not self.backbone_settings.scale_lrn:
+            del values["backbone_settings"]["scale_lrn"]  # files are older than it, and stay what they were
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "PolicyConfig":

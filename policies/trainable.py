@@ -1,5 +1,6 @@
 """Which parameters are trained: settings that do what their names say, and the numbers to prove it."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from calvinbench.policies.vlm_lstm import VLMLSTM
 GROUPS = ("text embedding", "connector", "vision", "language", "[LRN]", "proprioception", "head")
 """Groups of parameters; one that two parts share counts to the first."""
 _LORA_MARK = "lora_"
+_log = logging.getLogger(__name__)
 
 
 class MissingPackageError(ImportError, ValueError):
@@ -102,6 +104,25 @@ def apply_trainable_parts(model: VLMLSTM, parts: TrainableParts) -> None:
     model.train(model.training)  # frozen parts stay in eval mode
     if parts.gradient_checkpointing:
         model.backbone.enable_gradient_checkpointing()
+        if not checkpointing_saves_memory(model):
+            _log.warning(
+                "gradient_checkpointing has no effect: no gradient passes through the layers of %s in this setup, so "
+                "they keep nothing for the backward pass. Leave it out.",
+                model.backbone.name,
+            )
+
+
+def checkpointing_saves_memory(model: VLMLSTM) -> bool:
+    """Whether gradient checkpointing can save memory with the parts that are trained now.
+
+    It can where a gradient passes through layers of the VLM: to their own weights, or to what enters the first of
+    them. A frozen VLM still passes [LRN]'s gradient through its language model.
+    """
+    if next(iter(model.backbone.recomputable_layers()), None) is None:
+        return False
+    trained = {name for name, count in count_parameters(model).items() if count.trained}
+    enters = {"text embedding"} | ({"[LRN]", "connector"} if model.backbone.lrn_passes_layers else set())
+    return bool(trained & ({"vision", "language"} | enters))
 
 
 def grouped_parameters(model: VLMLSTM) -> dict[str, dict[str, nn.Parameter]]:

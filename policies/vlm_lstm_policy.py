@@ -10,6 +10,7 @@ from torch import Tensor
 
 from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
+from calvinbench.policies.backbones.names import HUB_PREFIX
 from calvinbench.policies.backbones.pictures import Pictures
 from calvinbench.policies.batch import require_batch, require_rows
 from calvinbench.policies.chunk_rule import ChunkRule
@@ -73,7 +74,7 @@ class VLMLSTMPolicy:
             model.backbone.compile_parts()
             model.head.compile()
         self._traits = PolicyTraits(
-            label=f"{config.backbone} ({size_in_words(model.num_parameters)}, {config.origin})",
+            label=f"{_name(model, config)} ({size_in_words(model.num_parameters)}, {config.origin})",
             action_convention=ActionConvention.REL_ACTIONS,
             observation_keys=(
                 *(f"rgb_{camera}" for camera in config.backbone_settings.cameras),
@@ -215,3 +216,9 @@ class VLMLSTMPolicy:
         if not self._config.proprioception:
             return None
         return torch.as_tensor(observations.robot_obs).to(self._model.lrn.embedding)
+
+
+def _name(model: VLMLSTM, config: PolicyConfig) -> str:
+    """The backbone's name; that of a backbone of one's own is its class's, not its import string."""
+    is_own = ":" in config.backbone and not config.backbone.startswith(HUB_PREFIX)
+    return model.backbone.name if is_own else config.backbone

@@ -15,12 +15,13 @@ from typing import Any, ClassVar
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from calvinbench.policies.backbones.pictures import CAMERAS, Pictures
 from calvinbench.policies.backbones.prompt import Prompt, TokenBatch, collate
 from calvinbench.policies.backbones.prompt_composer import PromptComposer
 from calvinbench.policies.backbones.random_weights import weights_from
+from calvinbench.policies.backbones.recomputing import recompute, transformers_layers
 from calvinbench.policies.backbones.resize import resize
 from calvinbench.policies.backbones.settings import MAX_POOLING, BackboneSettings
 from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
@@ -68,6 +69,8 @@ class Backbone(PromptComposer, nn.Module):
     """Pixels a side that the vision tower takes."""
     width: int
     """Numbers in a token's embedding, and in the fused feature."""
+    lrn_passes_layers: ClassVar[bool] = True
+    """Whether [LRN] and vision tokens pass through the language model's layers; else they join the text behind them."""
     expected_length: int = 0
     """Tokens to which every batch is padded, see `expect`; 0 for the longest row of each."""
 
@@ -165,17 +168,21 @@ class Backbone(PromptComposer, nn.Module):
         Args:
             tokens: The rows' sequences.
             vision_tokens: In the order of the sequence's cameras.
-            lrn: The learnable token, as it goes into the first layer's input (after any scaling of embeddings).
+            lrn: The learnable token. It goes into the first layer's input as it is, or multiplied as text embeddings
+                are, see `BackboneSettings.scale_lrn`.
         """
 
+    def recomputable_layers(self) -> Iterator[nn.Module]:
+        """The layers that `enable_gradient_checkpointing` computes again; a family adds layers of its own."""
+        return transformers_layers(self)
+
     def enable_gradient_checkpointing(self) -> None:
-        """Makes the towers recompute their layers in the backward pass instead of keeping what these made."""
-        parts = self.parts
-        for module in {*parts.vision, *parts.language}:
-            for inner in module.modules():
-                if isinstance(inner, PreTrainedModel):
-                    checkpoint_activations(inner)
-                    break
+        """Makes layers compute their activations again in the backward pass instead of keeping them.
+
+        Layers through which no gradient passes run as before: they keep nothing, so there is nothing to save.
+        """
+        for layer in self.recomputable_layers():
+            recompute(layer)
 
     def compile_parts(self) -> None:
         """Compiles the large parts with `torch.compile`, in place."""
@@ -217,6 +224,8 @@ class Backbone(PromptComposer, nn.Module):
 
         The vocabulary stays as it is, and models that derive positions or masks from ids still get ids.
         """
+        if self.settings.scale_lrn and self.scales_embeddings:
+            lrn = lrn * self.parts.text_embedding.embed_scale.to(lrn)  # type: ignore[operator, union-attr]
 
         def replace(module: nn.Module, arguments: Any, embedded: Tensor) -> Tensor:
             return torch.where(tokens.is_lrn[..., None], lrn.to(embedded.dtype), embedded)
@@ -250,6 +259,11 @@ class Backbone(PromptComposer, nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.parts.text_embedding.weight.device  # type: ignore[return-value]
+
+    @property
+    def scales_embeddings(self) -> bool:
+        """Whether the text embedding multiplies what it gives, as that of the Gemma family does."""
+        return isinstance(getattr(self.parts.text_embedding, "embed_scale", None), Tensor)
 
     @property
     def input_sizes(self) -> dict[str, int]:
@@ -318,9 +332,3 @@ class Backbone(PromptComposer, nn.Module):
             raise ValueError(f"expected one instruction for each of {batch_size} frames, got {len(instructions)}.")
         prompts = [self.prompt(instruction) for instruction in instructions]
         return self.fuse(prompts, self.vision_tokens(pictures, prompts[0].cameras), lrn)
-
-
-def checkpoint_activations(model: PreTrainedModel) -> None:
-    """Makes one of transformers' models recompute its layers in the backward pass."""
-    enable: Any = getattr(model, "activation_checkpointing_enable", None)  # its name from transformers 5.24 on
-    (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})

@@ -12,7 +12,7 @@ Behind the same interface, so that [LRN], head, memory and training are the same
 Nothing is pretrained. There is no dropout and no batch statistics: train mode gives the features of eval mode.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class CNNBackbone(Backbone):
     name = "cnn"
     model_name = "Plain convolutional reference policy with FiLM, no VLM"
     hub_name = None
+    lrn_passes_layers = False
     image_mean = (0.5, 0.5, 0.5)
     image_std = (0.25, 0.25, 0.25)
     resample = "bicubic"  # as demonstrations are made smaller when they are recorded
@@ -174,11 +175,11 @@ class CNNBackbone(Backbone):
             text_embedding=self.text_encoder.get_input_embeddings(),
         )
 
-    def enable_gradient_checkpointing(self) -> None:
-        """See `Backbone.enable_gradient_checkpointing`, which finds transformers' models alone."""
-        super().enable_gradient_checkpointing()
+    def recomputable_layers(self) -> Iterator[nn.Module]:
+        """See `Backbone.recomputable_layers`; the vision towers are none of transformers'."""
+        yield from super().recomputable_layers()
         for tower in self.towers.values():
-            tower.recomputes = True  # type: ignore[assignment]
+            yield tower.layers  # type: ignore[misc]
 
     def compose(self, instruction: str) -> Prompt:
         """See `Backbone.compose`.

@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 SUBCELLS = 2
 """Heat maps are this many times finer a side than the tokens: a token says where in its cell something is."""
@@ -77,15 +76,10 @@ class Seen:
 
 
 class Tower(nn.Module):
-    """Convolutions with ReLU. No batch statistics: a window's frames look alike, and eval is to equal train.
-
-    Attributes:
-        recomputes: Whether they are computed again in the backward pass, to keep less.
-    """
+    """Convolutions with ReLU. No batch statistics: a window's frames look alike, and eval is to equal train."""
 
     def __init__(self, numbers: TowerNumbers) -> None:
         super().__init__()
-        self.recomputes = False
         layers: list[nn.Module] = []
         in_width = 3
         for kernel_size, stride, padding, width in numbers.layers:
@@ -100,10 +94,7 @@ class Tower(nn.Module):
     def forward(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N tower_width side side"]:
         """Features of each place."""
         hidden = pixels.contiguous(memory_format=torch.channels_last)  # quicker by a fifth on a CPU
-        if self.recomputes and self.training:
-            features: Tensor = checkpoint(self.layers, hidden, use_reentrant=False)
-        else:
-            features = self.layers(hidden)
+        features: Tensor = self.layers(hidden)
         return features
 
 

@@ -16,7 +16,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from calvinbench.policies.backbones.kept import Kept
 
@@ -149,11 +148,7 @@ class Block(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """An EfficientNet-Lite without its classifier.
-
-    Attributes:
-        recomputes: Whether blocks are computed again in the backward pass, to keep less.
-    """
+    """An EfficientNet-Lite without its classifier."""
 
     def __init__(self, numbers: EfficientNetNumbers) -> None:
         super().__init__()
@@ -167,15 +162,11 @@ class EfficientNetLite(nn.Module):
                 width = new_width
         self.conv_head = SameConv(width, numbers.head_width, 1)
         self.bn1 = TrainedNorm(numbers.head_width)
-        self.recomputes = False
 
     def forward(self, pixels: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N head_width H2 W2"]:
         """Features of each 32 by 32 pixels."""
         hidden = pixels.contiguous(memory_format=torch.channels_last)  # quicker by a seventh on a CPU
         hidden = functional.relu6(self.bn0.after(self.conv_stem, hidden), inplace=True)
         for block in self.blocks:
-            if self.recomputes and self.training:
-                hidden = checkpoint(block, hidden, use_reentrant=False)
-            else:
-                hidden = block(hidden)
+            hidden = block(hidden)
         return functional.relu6(self.bn1.after(self.conv_head, hidden), inplace=True)

@@ -28,7 +28,7 @@ What is particular to it, with the relative error of the mistake on the tiny mod
 (openai/clip-vit-large-patch14), where OpenFlamingo takes open_clip's file of OpenAI's weights.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, cast
@@ -36,7 +36,6 @@ from typing import Any, cast
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers import (
     CLIPVisionConfig,
     CLIPVisionModel,
@@ -128,7 +127,6 @@ class FlamingoBackbone(Backbone):
         for module in (*self.resampler.modules(), *self.cross_attention.modules()):
             if isinstance(module, nn.Linear):
                 module.weight.data.mul_(numbers.initial_gain)
-        self._recomputes = False
 
     # --- made in three ways -------------------------------------------------------------------------------------------
 
@@ -253,18 +251,10 @@ class FlamingoBackbone(Backbone):
         turns = model.rotary_emb(hidden, tokens.positions)
         for index, layer in enumerate(model.layers):
             if str(index) in self.cross_attention:
-                hidden = self._read(self.cross_attention[str(index)], hidden, vision_tokens, visible)
+                hidden = self.cross_attention[str(index)](hidden, vision_tokens, visible)
             hidden = layer(hidden, attention_mask=mask, position_embeddings=turns)
         normalised: Tensor = model.final_layer_norm(hidden)
         return normalised
-
-    def _read(self, block: nn.Module, *inputs: Tensor) -> Tensor:
-        """One block of cross-attention, recomputed in the backward pass if that was asked for."""
-        if self._recomputes and self.training:
-            recomputed: Tensor = checkpoint(block, *inputs, use_reentrant=False)
-            return recomputed
-        read: Tensor = block(*inputs)
-        return read
 
     def compile_parts(self) -> None:
         """See `Backbone.compile_parts`; `decode` calls the decoder's layers one by one, so each is compiled."""
@@ -272,7 +262,7 @@ class FlamingoBackbone(Backbone):
         for module in (*self.parts.vision, self.resampler, *blocks):
             module.compile()
 
-    def enable_gradient_checkpointing(self) -> None:
-        """See `Backbone.enable_gradient_checkpointing`; the blocks of cross-attention too."""
-        super().enable_gradient_checkpointing()
-        self._recomputes = True
+    def recomputable_layers(self) -> Iterator[nn.Module]:
+        """See `Backbone.recomputable_layers`; the blocks of cross-attention too."""
+        yield from super().recomputable_layers()
+        yield from self.cross_attention.values()

@@ -20,8 +20,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from calvinbench.policies.backbones.adapters import base_folder, is_adapter
 from calvinbench.policies.backbones.backbone import Parts
 from calvinbench.policies.backbones.hub_files import PictureFormat, read_chat_template, read_picture_format
+from calvinbench.policies.backbones.hub_probe import in_words, refused, require_usable
 from calvinbench.policies.backbones.patch_grid import PatchGrid
 from calvinbench.policies.backbones.prompt import Kind, Layout, Prompt, TokenBatch
 from calvinbench.policies.backbones.prompt_composer import refuse_layout, seed_prompt
@@ -75,14 +77,43 @@ class HubBackbone(TransformersBackbone):
             BackboneSourceError: The model takes no pictures, or in a way that is not known here.
         """
         super().__init__(model, tokenizer, settings)
+        self._pictures = pictures or PictureFormat()
+        self.image_mean, self.image_std = self._pictures.image_mean, self._pictures.image_std  # type: ignore[assignment]
+        self.resample = self._pictures.resample
         if not hasattr(model, "get_image_features"):
             raise BackboneSourceError(
                 f"expected a vision-language model, got {type(model).__name__}, which has no get_image_features. "
                 "Name a VLM, such as hf:HuggingFaceTB/SmolVLM-256M-Instruct."
             )
-        self._pictures = pictures or PictureFormat()
-        self.image_mean, self.image_std = self._pictures.image_mean, self._pictures.image_std  # type: ignore[assignment]
-        self.resample = self._pictures.resample
+        what = f"'{model.config.model_type}' ({type(model).__name__})"
+        try:
+            self._read_model(model, tokenizer)
+        except BackboneSourceError:
+            raise
+        except (AttributeError, LookupError, TypeError) as error:
+            raise refused(what, f"its parts are named otherwise: {in_words(error)}") from error
+        except (RuntimeError, ArithmeticError, AssertionError) as error:
+            raise refused(what, f"its vision tower failed: {in_words(error)}") from error
+        self._require_whole(what)
+
+    def _require_whole(self, what: str) -> None:
+        """Refuses a model of which some weights belong to no part that is known."""
+        parts = self.parts
+        if not parts.vision or not parts.language:
+            raise refused(what, f"its {'vision tower' if not parts.vision else 'language model'} is named otherwise")
+        known = {
+            id(weight)
+            for module in (*parts.vision, *parts.connector, *parts.language, parts.text_embedding)
+            for weight in module.parameters()
+        }
+        unknown = sorted(
+            {name.split(".")[0] for name, weight in self.model.named_parameters() if id(weight) not in known}
+        )
+        if unknown:
+            raise refused(what, f"it has parts of which it is not known what they do: {', '.join(unknown)}")
+
+    def _read_model(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        """What a family's file would say."""
         self._takes = frozenset(inspect.signature(model.forward).parameters)
         vision = model.config.vision_config
         self._grid = (
@@ -109,9 +140,9 @@ class HubBackbone(TransformersBackbone):
             with torch.no_grad():
                 return self._encode(black).pooler_output
         except TypeError as error:
-            raise BackboneSourceError(
-                f"expected a VLM whose get_image_features takes pictures alone, or with their grid, got "
-                f"{type(self.model).__name__}: {error}. Such a model needs a file of its own in policies/backbones."
+            raise refused(
+                f"'{self.model.config.model_type}' ({type(self.model).__name__})",
+                f"its get_image_features does not take images alone, or with their grid: {in_words(error)}",
             ) from error
 
     @classmethod
@@ -159,8 +190,17 @@ class HubBackbone(TransformersBackbone):
         """See `Backbone.pretrained`."""
         folder = local_folder(source, "HuggingFaceTB/SmolVLM-256M-Instruct")
         model, tokenizer = cls._load(folder, dtype)
-        tokenizer.chat_template = read_chat_template(folder) or tokenizer.chat_template
-        return cls(model, tokenizer, settings, read_picture_format(folder))
+        base = base_folder(folder) if is_adapter(folder) else folder
+        tokenizer.chat_template = read_chat_template(base) or tokenizer.chat_template
+        backbone = cls(model, tokenizer, settings, read_picture_format(base))
+        require_usable(backbone, backbone._own_inputs)
+        return backbone
+
+    def _own_inputs(self, tokens: TokenBatch, pixels: Tensor) -> dict[str, Any]:
+        """What the model's own forward pass takes for one row and its images."""
+        types = self.decoder_inputs(tokens)
+        types.pop("position_ids", None)
+        return {"attention_mask": tokens.attended.long(), "use_cache": False} | types | self.image_inputs(pixels)
 
     @property
     def config(self) -> dict[str, Any]:

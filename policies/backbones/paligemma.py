@@ -6,7 +6,8 @@ What is particular to it:
   which is which. Without them the mask differs between a row alone and a padded one.
 - Gemma scales text embeddings by sqrt(width) inside its embedding, and pictures not at all. transformers 4 (and
   RoboVLMs with it) divided pictures by sqrt(width) first; doing so here would shrink them.
-- [LRN] goes in behind the embedding, so unscaled; one trained by RoboVLMs is multiplied by sqrt(width) when imported.
+- [LRN] goes in behind the embedding, so unscaled; one trained by RoboVLMs is scaled too (`scale_lrn`), so that it is
+  trained on as it was there.
 - Positions count from 1.
 - Its weights are gated: the hub asks for a login.
 """

@@ -20,6 +20,8 @@ class BackboneSettings:
         readout: `"lrn"`, the feature at [LRN]; or `"max-pooling"`, the largest of each number over all tokens, without
             [LRN] (RoboVLMs' `down_sample`).
         image_size: Pixels a side for vision towers that take any size; None for the model's own.
+        scale_lrn: Whether [LRN] is multiplied as text embeddings are, in VLMs whose embedding does that (the Gemma
+            family: by sqrt(width)), as RoboVLMs does. It changes what the parameter means, and its gradient.
 
     Raises:
         UnknownNameError: There is no such camera or read-out.
@@ -30,6 +32,7 @@ class BackboneSettings:
     cameras: tuple[str, ...] = CAMERAS
     readout: str = LRN_READOUT
     image_size: int | None = None
+    scale_lrn: bool = False
 
     def __post_init__(self) -> None:
         for camera in self.cameras:

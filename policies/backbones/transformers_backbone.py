@@ -12,6 +12,7 @@ from typing import Any, ClassVar, cast
 
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     AutoConfig,
@@ -24,10 +25,15 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from calvinbench.envs.names import require_name
-from calvinbench.policies.backbones.backbone import Backbone, checkpoint_activations
+from calvinbench.policies.backbones.adapters import base_folder, is_adapter, load_with_adapter
+from calvinbench.policies.backbones.backbone import Backbone
 from calvinbench.policies.backbones.prompt import TokenBatch
 from calvinbench.policies.backbones.settings import BackboneSettings
-from calvinbench.policies.backbones.sources import BackboneSourceError, local_folder
+from calvinbench.policies.backbones.sources import BUILD_ERRORS, BackboneSourceError, local_folder
+
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+_TOKENIZERS = ("tokenizer*", "*.model", "vocab.*", "spiece.*")
+"""Files that a tokenizer may be in."""
 
 
 class TransformersBackbone(Backbone):
@@ -80,25 +86,27 @@ class TransformersBackbone(Backbone):
 
     @classmethod
     def _load(cls, folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        """Model and tokenizer of a folder."""
-        if not (folder / "config.json").is_file():
-            raise BackboneSourceError(
-                f"expected a model that transformers saved, with a config.json, got '{folder}' without one. Name the "
-                "folder that `save_pretrained` wrote, or the unpacked snapshot of the hub."
-            )
+        """Model and tokenizer of a folder; an adapter is merged into the model that it belongs to."""
+        base = base_folder(folder) if is_adapter(folder) else folder
+        _require_model_files(base, cls.name)
         try:
-            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-            cls._require_type(config.model_type, f"'{folder}'")
-            # `from_pretrained` keeps the dtype of the file unless it is told one.
-            model, info = AutoModel.from_pretrained(
-                folder, dtype=dtype, output_loading_info=True, trust_remote_code=False
-            )
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            config = AutoConfig.from_pretrained(base, trust_remote_code=False)
+            cls._require_type(config.model_type, f"'{base}'")
+            if base is folder:
+                # `from_pretrained` keeps the dtype of the file unless it is told one.
+                model, info = AutoModel.from_pretrained(
+                    folder, dtype=dtype, output_loading_info=True, trust_remote_code=False
+                )
+            else:
+                model, info = load_with_adapter(base, folder, dtype)
+            tokenizer = AutoTokenizer.from_pretrained(_tokenizer_folder(folder, base), trust_remote_code=False)
         except BackboneSourceError:
             raise
-        except (OSError, KeyError, ImportError, RuntimeError, ValueError) as error:
+        except (OSError, ImportError, SafetensorError, *BUILD_ERRORS) as error:
             raise BackboneSourceError(
-                f"expected weights, configuration and tokenizer of {cls.name} in '{folder}', but: {error}"
+                f"expected weights, configuration and tokenizer of {cls.name} in '{folder}', but: "
+                f"{type(error).__name__}: {error}. The folder must be as `save_pretrained` of model and tokenizer "
+                "writes it, or an unpacked snapshot of the hub; copy or download it again."
             ) from error
         left = [name for name in info["unexpected_keys"] if "lm_head" not in name]
         if info["missing_keys"] or left or info["mismatched_keys"]:
@@ -162,9 +170,32 @@ class TransformersBackbone(Backbone):
         """What else the model takes: positions, types of tokens."""
         return {"position_ids": tokens.positions}
 
-    def enable_gradient_checkpointing(self) -> None:
-        """See `Backbone.enable_gradient_checkpointing`."""
-        checkpoint_activations(self.model)
+
+def _require_model_files(folder: Path, name: str) -> None:
+    """Says all that is missing of a model's folder at once.
+
+    Raises:
+        BackboneSourceError: A configuration, weights or a tokenizer are missing.
+    """
+    if (folder / "policy.json").is_file():
+        raise BackboneSourceError(
+            f"expected a VLM as transformers saves it for '{name}', got '{folder}', which is a policy's checkpoint. "
+            f"Write checkpoint:{folder}."
+        )
+    wanted = {"config.json": ("config.json",), "weights": _WEIGHTS, "a tokenizer": _TOKENIZERS}
+    missing = [what for what, patterns in wanted.items() if not any(any(folder.glob(one)) for one in patterns)]
+    if missing:
+        found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8]) or "nothing"
+        raise BackboneSourceError(
+            f"expected a model that transformers saved, with a config.json, weights (model.safetensors) and a "
+            f"tokenizer, got '{folder}' without {' and '.join(missing)} (it holds: {found}). Name the folder that "
+            "`model.save_pretrained` and `tokenizer.save_pretrained` wrote, or the unpacked snapshot of the hub."
+        )
+
+
+def _tokenizer_folder(folder: Path, base: Path) -> Path:
+    """Where the tokenizer is: beside an adapter where it was saved with it, else with the model."""
+    return folder if any(any(folder.glob(one)) for one in _TOKENIZERS) else base
 
 
 def _require_known(config: PreTrainedConfig, numbers: Mapping[str, Any], what: str) -> None:

@@ -22,7 +22,7 @@ The decoder is causal, so [LRN] at the end sees everything; cameras are told apa
 which are relative: left padding needs no position ids).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from typing import Any
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2Model
 
 from calvinbench.policies.backbones.backbone import Backbone, Parts
@@ -172,10 +172,10 @@ class UFormBackbone(Backbone):
             text_embedding=self.text_decoder.get_input_embeddings(),
         )
 
-    def enable_gradient_checkpointing(self) -> None:
-        """See `Backbone.enable_gradient_checkpointing`, which finds transformers' models alone."""
-        super().enable_gradient_checkpointing()
-        self.image_encoder.recomputes = True
+    def recomputable_layers(self) -> Iterator[nn.Module]:
+        """See `Backbone.recomputable_layers`; the vision tower is not one of transformers'."""
+        yield from super().recomputable_layers()
+        yield from self.image_encoder.blocks
 
     def compose(self, instruction: str) -> Prompt:
         """See `Backbone.compose`."""

@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 NORM_EPSILON = 1e-6
 INTERPOLATION_OFFSET = 0.1
@@ -123,11 +122,7 @@ class VisionBlock(nn.Module):
 
 
 class VisionTower(nn.Module):
-    """A ViT whose class token has no position, and whose positions follow the picture's size.
-
-    Attributes:
-        recomputes: Whether blocks are computed again in the backward pass, to keep less.
-    """
+    """A ViT whose class token has no position, and whose positions follow the picture's size."""
 
     def __init__(self, numbers: VisionNumbers) -> None:
         super().__init__()
@@ -137,7 +132,6 @@ class VisionTower(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, numbers.width))
         self.blocks = nn.ModuleList(VisionBlock(numbers) for _ in range(numbers.num_layers))
         self.norm = nn.LayerNorm(numbers.width, eps=NORM_EPSILON)
-        self.recomputes = False
 
     def forward(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N num_features width"]:
         """The class token's feature, then one a patch, row by row."""
@@ -145,10 +139,7 @@ class VisionTower(nn.Module):
         hidden = patches.flatten(2).transpose(1, 2) + self.positions(patches.shape[-1])
         hidden = torch.cat([self.cls_token.expand(len(hidden), -1, -1), hidden], dim=1)  # (N, 1 + side^2, width)
         for block in self.blocks:
-            if self.recomputes and self.training:
-                hidden = checkpoint(block, hidden, use_reentrant=False)
-            else:
-                hidden = block(hidden)
+            hidden = block(hidden)
         features: Tensor = self.norm(hidden)
         return features
 

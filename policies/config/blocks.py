@@ -20,7 +20,7 @@ from typing import Any
 from calvinbench.envs.names import require_name
 from calvinbench.policies.backbones.pictures import CAMERAS
 from calvinbench.policies.backbones.prompt import Layout
-from calvinbench.policies.backbones.registry import BACKBONES, HUB_PREFIX, backbone_class
+from calvinbench.policies.backbones.registry import BACKBONES, backbone_class
 from calvinbench.policies.backbones.settings import LRN_READOUT, MAX_POOLING, BackboneSettings
 from calvinbench.policies.config.file import read_blocks
 from calvinbench.policies.config.keys import ConfigBlockError, ConfigKeys, IdleKey
@@ -156,7 +156,7 @@ def _is_robovlms(keys: ConfigKeys) -> bool:
 
 def _read_backbone(keys: ConfigKeys) -> str | None:
     name = keys.text("model")
-    if name is None or name.startswith(HUB_PREFIX):
+    if name is None or ":" in name:  # hf:ORG/NAME, or an import string
         return name
     if name in BACKBONES_THERE:
         return BACKBONES_THERE[name]

@@ -31,6 +31,11 @@ _RESAMPLER = (
     "RoboVLMs puts a perceiver resampler of its own between projection and decoder (its MoonDream has one); backbones "
     "here have only what the published model has"
 )
+_STATE = (
+    "RoboVLMs' encoder of the robot's state is not made here and its weights are not read, so a checkpoint that has "
+    "one cannot be imported. A policy that is trained here can read the state by an encoder of this project's own: "
+    "remove the key and write proprioception=true into the policy spec"
+)
 _ADAPTER = "the connector is trained as the rest of the VLM is; freeze_backbone freezes both"
 _LOGGING = "of the trainer that made the file: where and what it logs, on which machines"
 _PATH = "a place on the machine that made the file"
@@ -51,7 +56,7 @@ _FIXED: tuple[tuple[str, tuple[Any, ...], str], ...] = (
     ("train_setup.freeze_mm_mlp_adapter", (False,), _ADAPTER),
     ("fwd_head", (), _FORWARD),
     ("act_encoder", (), "past actions are not encoded; nothing in RoboVLMs reads it either"),
-    ("use_state", (False,), "learned policies see no proprioception; it would need an encoder of the robot's state"),
+    ("use_state", (False,), _STATE),
     ("use_clip_norm", (False,), "there is no second loss on CLIP's text features"),
     ("use_vision_resampler", (False,), _RESAMPLER),
     ("use_mim_obs_loss", (False,), _FORWARD),

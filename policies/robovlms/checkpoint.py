@@ -18,9 +18,9 @@ from typing import Any
 from torch import Tensor
 
 from calvinbench.policies.backbones.registry import backbone_class
-from calvinbench.policies.checkpoint import build_model, digest_of, load_strictly, save_checkpoint
+from calvinbench.policies.checkpoint import build_model, load_strictly, save_checkpoint
 from calvinbench.policies.robovlms.plan import ImportPlan, plan_import
-from calvinbench.policies.robovlms.weights import RoboVLMsError
+from calvinbench.policies.robovlms.weights import RoboVLMsError, weights_digest
 from calvinbench.policies.spec import PolicySpecError, require_argument
 from calvinbench.policies.usage import Usage, with_memory
 from calvinbench.policies.vlm_lstm import VLMLSTM
@@ -65,7 +65,7 @@ def make_robovlms_policy(
     plan = plan_import(file, config or _config_beside(Path(file).expanduser()), vlm)
     model = load_planned(plan)
     settings = with_memory(plan.config, memory_span, memory_reset, chunk_rule)
-    return VLMLSTMPolicy(model, settings, usage, digest_of(plan.file))
+    return VLMLSTMPolicy(model, settings, usage, weights_digest(plan.file))
 
 
 def load_planned(plan: ImportPlan) -> VLMLSTM:
@@ -106,7 +106,7 @@ def save_imported(plan: ImportPlan, folder: Path) -> Path:
         "imported_from": {
             "format": "RoboVLMs",
             "file": plan.file.name,
-            "sha256": digest_of(plan.file),
+            "sha256": weights_digest(plan.file),
             "config_file": plan.config_file.name,
             "config": plan.written,
             "idle_keys": {key.key: key.reason for key in plan.idle},

@@ -46,7 +46,8 @@ class Family:
         rename: From a weight's name behind `backbone.` to those of this project's backbone, with their tensors; or the
             reason in words for which it is dropped. KeyError for a name that the VLM does not have.
         read_numbers: From the VLM's folder and the checkpoint's weights.
-        scales_embeddings: Whether [LRN] is scaled by sqrt(width) with the text embeddings there, and not here.
+        scales_embeddings: Whether [LRN] is multiplied by sqrt(width) with the text embeddings there; see
+            `BackboneSettings.scale_lrn`.
         takes_image_size: Whether the configuration's `image_size` counts there; some bring their own preprocessing.
     """
 

@@ -1,6 +1,5 @@
 """What of a RoboVLMs file goes where: names and shapes are compared before any weight is moved."""
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -113,7 +112,7 @@ def plan_import(file: str | Path, config_file: str | Path, vlm: str | Path | Non
     weights = read_weights(place)
     config = replace(
         blocks.policy_config(origin=f"RoboVLMs {place.stem}"),
-        backbone_settings=replace(blocks.backbone_settings, image_size=None),
+        backbone_settings=replace(blocks.backbone_settings, image_size=None, scale_lrn=family.scales_embeddings),
     )
     try:
         numbers = family.read_numbers(folder, weights)
@@ -206,9 +205,7 @@ def _renamed(
         if name == "action_token":
             found: dict[str, Tensor] | str = {LRN: tensor}
             if family.scales_embeddings:
-                # There [LRN] goes in before the decoder scales its input, here behind its scaled embedding.
-                found = {LRN: tensor.float() * math.sqrt(width)}
-                note = f"times sqrt({width}): the decoder there scales it with the text's embeddings"
+                note = f"multiplied by sqrt({width}) with the text's embeddings, there and here (scale_lrn)"
         else:
             found = _rename(name, tensor, family)
         if isinstance(found, str):

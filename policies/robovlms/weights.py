@@ -1,17 +1,23 @@
 """The weights of a RoboVLMs file, read without running anything that is in it."""
 
 import pickle
+import shlex
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
-from calvinbench.policies.checkpoint import CheckpointError
+from calvinbench.policies.checkpoint import CheckpointError, digest_of
 
 WEIGHTS_KEYS = ("state_dict", "model_state_dict")
 """Where RoboVLMs' trainers put the weights."""
+_DEEPSPEED_STATES = "*mp_rank_*_model_states.pt"
+_JOINING_SCRIPT, _JOINING_MODULE = "zero_to_fp32.py", "deepspeed.utils.zero_to_fp32"
 
 
 class RoboVLMsError(CheckpointError):
@@ -22,8 +28,9 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     """Reads the weights by their names in the file, without its prefixes.
 
     Args:
-        file: As RoboVLMs' trainers save it, with Lightning or without. Nothing of it is run: only tensors and plain
-            values are read (`weights_only`).
+        file: As RoboVLMs' trainers save it, with Lightning or without; or what DeepSpeed's `zero_to_fp32.py` makes of
+            a folder that it left: the weights alone, in one file or in a folder of pieces. Nothing of it is run: only
+            tensors and plain values are read (`weights_only`).
 
     Returns:
         Weights whose names begin with `action_token`, `backbone.`, `act_head.`. They stay on disk until they are used,
@@ -32,9 +39,14 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     Raises:
         RoboVLMsError: There is no such file, it is damaged, needs pickled classes, or holds no weights.
     """
-    if not file.is_file():
+    if not file.exists():
         raise RoboVLMsError(f"expected a RoboVLMs checkpoint FILE.pt, got '{file}': there is no such file.")
-    content = _load(file)
+    content: Any = {}
+    for piece in weight_files(file):
+        loaded = _load_safetensors(piece) if piece.suffix == ".safetensors" else _load(piece)
+        content = loaded if not content else {**content, **loaded}
+    if isinstance(content, Mapping) and content and all(isinstance(value, Tensor) for value in content.values()):
+        content = {WEIGHTS_KEYS[0]: content}
     found = [key for key in WEIGHTS_KEYS if isinstance(content, Mapping) and key in content]
     if not found or not isinstance(content[found[0]], Mapping):
         held = f"keys {', '.join(map(str, list(content)[:8]))}" if isinstance(content, Mapping) else str(type(content))
@@ -53,11 +65,58 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     return weights
 
 
+def weight_files(place: Path) -> tuple[Path, ...]:
+    """The files that hold a checkpoint's weights: the file itself, or the pieces in a folder.
+
+    Raises:
+        RoboVLMsError: It is a folder without weights, or one of DeepSpeed, whose weights are to be joined first.
+    """
+    if place.is_file():
+        return (place,)
+    for pattern in ("pytorch_model*.bin", "model*.safetensors"):
+        if pieces := sorted(place.glob(pattern)):
+            return tuple(pieces)
+    if any(place.glob(f"**/{_DEEPSPEED_STATES}")):
+        script = place / _JOINING_SCRIPT
+        command = f"python {shlex.quote(str(script))}" if script.is_file() else f"python -m {_JOINING_MODULE}"
+        joined = shlex.quote(f"{place.with_suffix('')}-joined")
+        needs = "" if script.is_file() else " The script is part of DeepSpeed: pip install deepspeed."
+        raise RoboVLMsError(
+            f"expected a RoboVLMs checkpoint FILE.pt, got '{place}', a folder that DeepSpeed left: its weights lie in "
+            f"pieces, one for each process. Join them where RoboVLMs was trained: {command} {shlex.quote(str(place))} "
+            f"{joined}, and name {joined} instead of the folder.{needs}"
+        )
+    raise RoboVLMsError(
+        f"expected a RoboVLMs checkpoint FILE.pt, got the folder '{place}' without weights in it "
+        "(pytorch_model*.bin or model*.safetensors). Name the file."
+    )
+
+
+def weights_digest(place: Path) -> str:
+    """SHA-256 of a checkpoint's file; of a folder of pieces, that of their names and digests.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    files = weight_files(place)
+    if files == (place,):
+        return digest_of(place)
+    return sha256("".join(f"{file.name} {digest_of(file)}\n" for file in files).encode()).hexdigest()
+
+
 def plain_name(name: str) -> str:
-    """A weight's name without `module.` (of training on several GPUs) and `model.` (of the trainer) before it."""
+    """A weight's name without what trainers put before it: `module.` (several GPUs, DeepSpeed) and `model.`."""
+    name = name.removeprefix("_forward_module.")  # Lightning's wrapper for DeepSpeed
     while name.startswith("module."):
         name = name.removeprefix("module.")
     return name.removeprefix("model.").removeprefix("module.")
+
+
+def _load_safetensors(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise RoboVLMsError(f"expected weights in '{file}', but: {error}. Copy it again.") from error
 
 
 def _load(file: Path) -> Any:

@@ -10,8 +10,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from calvinbench.policies.trainable import checkpointing_saves_memory
 from calvinbench.policies.training.batches import WindowBatch
 from calvinbench.policies.training.settings import TrainingSettings
+from calvinbench.policies.vlm_lstm import VLMLSTM
 
 BAD_BATCH_FOLDER = "bad_batch"
 _NO_MEMORY = re.compile("can't allocate memory|not enough memory|out of memory|bad_alloc|ALLOC_FAILED", re.IGNORECASE)
@@ -30,8 +32,12 @@ class NotFiniteError(TrainingError):
 
 
 @contextmanager
-def memory_told_in_words(settings: TrainingSettings) -> Iterator[None]:
+def memory_told_in_words(settings: TrainingSettings, model: VLMLSTM) -> Iterator[None]:
     """Turns torch's out-of-memory errors into a suggestion; others pass.
+
+    Args:
+        settings: Of the training.
+        model: What is trained; only what saves memory for it is suggested.
 
     Raises:
         OutOfMemoryError: Memory ran out.
@@ -41,7 +47,7 @@ def memory_told_in_words(settings: TrainingSettings) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, torch.OutOfMemoryError | MemoryError) and not _NO_MEMORY.search(str(error)):
             raise
-        ways = "; or ".join(_advice(settings)) or "a smaller backbone, or a device with more memory"
+        ways = "; or ".join(_advice(settings, model)) or "a smaller backbone, or a device with more memory"
         raise OutOfMemoryError(
             "expected the model, its gradients and the activations of "
             f"{settings.optimization.batch_size} windows to fit into memory, but: "
@@ -50,7 +56,7 @@ def memory_told_in_words(settings: TrainingSettings) -> Iterator[None]:
         ) from error
 
 
-def _advice(settings: TrainingSettings) -> list[str]:
+def _advice(settings: TrainingSettings, model: VLMLSTM) -> list[str]:
     """Flags that save memory and are not set yet."""
     optimization, trainable = settings.optimization, settings.trainable
     size, accumulated = optimization.batch_size, optimization.gradient_accumulation_steps
@@ -61,7 +67,7 @@ def _advice(settings: TrainingSettings) -> list[str]:
             f"--batch-size {size // parts} --gradient-accumulation-steps {accumulated * parts} (the same effective "
             "batch)"
         )
-    if not trainable.gradient_checkpointing:
+    if not trainable.gradient_checkpointing and checkpointing_saves_memory(model):
         advice.append("--gradient-checkpointing true")
     if not trainable.lora_enable and not trainable.freeze_backbone:
         advice.append("--lora-enable true")

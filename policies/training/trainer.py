@@ -91,7 +91,7 @@ class Trainer:
         # accelerate would step a prepared schedule once for each process; ours counts steps of all together.
         self._schedule = make_schedule(optimizer, optimization, training.plan.steps_per_epoch)
         training.model.train()
-        with memory_told_in_words(training.settings):
+        with memory_told_in_words(training.settings, training.model):
             self._model, self._optimizer = accelerator.prepare(training.model, optimizer)
             accelerator.register_for_checkpointing(self._schedule)
             set_seed(optimization.seed + accelerator.process_index)  # dropout; loaded states have their own
@@ -109,7 +109,7 @@ class Trainer:
         for subscriber in told:
             subscriber.began(training)
         try:
-            with memory_told_in_words(settings):
+            with memory_told_in_words(settings, self.training.model):
                 if log is not None and log.lines and log.lines[-1].step == self.progress.step:
                     self._tell(log, told, is_saved=True)  # a kill may have come in between
                 self._run(log, told)

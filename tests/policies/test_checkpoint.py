@@ -1,5 +1,6 @@
 """A learned policy on the disk: exact, readable, and read strictly."""
 
+import importlib
 import json
 
 import pytest
@@ -9,12 +10,13 @@ from safetensors.torch import load_file, save_file
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.policies.backbones.check import made_up_pictures
 from calvinbench.policies.backbones.prompt import Layout
-from calvinbench.policies.backbones.registry import BACKBONES, backbone_class
+from calvinbench.policies.backbones.registry import BACKBONES, BackboneNameError, backbone_class
 from calvinbench.policies.backbones.settings import BackboneSettings
 from calvinbench.policies.checkpoint import CheckpointError, digest_of, load_checkpoint, save_checkpoint
 from calvinbench.policies.heads.config import HeadConfig
 from calvinbench.policies.policy import Memory
 from calvinbench.policies.policy_config import PolicyConfig, PoseRange
+from calvinbench.policies.registry import make_policy
 from calvinbench.policies.trainable import TrainableParts, apply_trainable_parts
 from calvinbench.policies.vlm_lstm import VLMLSTM
 
@@ -174,3 +176,80 @@ def test_damaged_settings_are_told_as_such(tmp_path, change):
     folder, *_ = saved(tmp_path)
     with pytest.raises((CheckpointError, UnknownNameError)):
         load_checkpoint(edited(folder, change))
+
+
+OWN = """
+from calvinbench.policies.backbones.kosmos2 import Kosmos2Backbone
+
+
+class Brighter(Kosmos2Backbone):
+    name = "brighter"
+
+    def preprocess(self, pictures):
+        return super().preprocess(pictures) + 1
+
+
+class Nameless(Brighter):
+    name = "kosmos2"  # that of another class
+"""
+
+
+@pytest.fixture
+def own_module(tmp_path, monkeypatch):
+    (tmp_path / "my_backbones_of_test_checkpoint.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    return importlib.import_module("my_backbones_of_test_checkpoint")
+
+
+@pytest.mark.parametrize("class_name", ["Brighter", "Nameless"])
+@torch.inference_mode()
+def test_a_backbone_of_ones_own_is_saved_and_read_by_its_import_string(class_name, own_module, tmp_path):
+    kind = getattr(own_module, class_name)
+    settings, head = BackboneSettings(), HeadConfig(hidden_dim=16)
+    model = VLMLSTM(kind.tiny(torch.Generator().manual_seed(0), settings), head).eval()
+    folder = save_checkpoint(tmp_path / "saved", model, PolicyConfig(kind.name, settings, head=head))
+    again = load_checkpoint(folder)
+    assert again.config.backbone == f"my_backbones_of_test_checkpoint:{class_name}"
+    assert type(again.model.backbone) is kind
+    frames = made_up_pictures(2)
+    assert torch.equal(again.model.encode(frames, SENTENCES), model.encode(frames, SENTENCES))
+    policy = make_policy(f"checkpoint:{folder},device=cpu")
+    assert policy.traits.label.startswith(f"{kind.name} (")
+    untrained = make_policy(f"untrained:{again.config.backbone},hidden_dim=16,device=cpu")
+    assert type(untrained.model.backbone) is kind
+
+
+def test_remedy_a_checkpoint_with_an_unknown_backbone_is_read_once_its_import_string_is_written(own_module, tmp_path):
+    folder, *_ = saved(tmp_path / "saved")
+    file = folder / "policy.json"
+    content = json.loads(file.read_text())
+    content["policy"]["backbone"] = "brighter"  # as checkpoints were saved before
+    file.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=r"Unknown backbone 'brighter'.* under \"policy\", \"backbone\": \"pack"):
+        load_checkpoint(folder)
+    content["policy"]["backbone"] = "my_backbones_of_test_checkpoint:Brighter"
+    file.write_text(json.dumps(content))
+    assert type(load_checkpoint(folder).model.backbone) is own_module.Brighter
+    content["policy"]["backbone"] = "my_backbones_of_nobody:Brighter"
+    file.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=r"no module 'my_backbones_of_nobody'.* its code is needed to read it"):
+        load_checkpoint(folder)
+
+
+def test_remedy_a_backbone_that_could_not_be_found_again_is_not_saved(own_module, tmp_path):
+    class Local(own_module.Brighter):
+        pass
+
+    def save(kind):
+        model = VLMLSTM(kind.tiny(torch.Generator()), HeadConfig(hidden_dim=16))
+        return save_checkpoint(tmp_path / "saved", model, PolicyConfig("local", head=HeadConfig(hidden_dim=16)))
+
+    with pytest.raises(BackboneNameError, match="Move the class Local to the top level of a module"):
+        save(Local)
+    assert not (tmp_path / "saved").exists()
+    assert load_checkpoint(save(own_module.Brighter)).model.backbone.name == "brighter"  # it stands in a module
+
+
+def test_what_an_import_string_names_must_be_a_backbone():
+    with pytest.raises(BackboneNameError, match=r"expected 'json:JSONDecoder' to be a class of backbones"):
+        backbone_class("json:JSONDecoder")

@@ -12,6 +12,7 @@ from calvinbench.policies.backbones.prompt import Layout
 from calvinbench.policies.backbones.sources import BackboneSourceError
 from calvinbench.policies.check import made_up_observation
 from calvinbench.policies.checkpoint import save_checkpoint
+from calvinbench.policies.config.keys import ConfigBlockError
 from calvinbench.policies.policy import Memory
 from calvinbench.policies.registry import make_policy
 from calvinbench.policies.spec import PolicySpecError
@@ -221,3 +222,25 @@ def test_a_device_that_cannot_work_is_refused(device):
 def test_the_pose_may_be_left_unbounded():
     head = make_policy("untrained:kosmos2,hidden_dim=8,pose_activation=none").model.head
     assert head.config.pose_activation == "none"
+
+
+def test_lrn_is_scaled_with_the_text_where_that_is_asked_for_and_refused_where_nothing_is_scaled():
+    plain, scaled = (
+        make_policy(f"untrained:paligemma,hidden_dim=8,scale_lrn={switch},device=cpu") for switch in ("false", "true")
+    )
+    given, root = torch.full((128,), 0.5), 128**0.5
+    for policy, times in ((plain, root), (scaled, 1.0)):
+        policy.model.lrn.embedding.data = given * times
+    assert np.array_equal(act(plain), act(scaled))
+    with pytest.raises(PolicySpecError, match="'scale_lrn' has no effect because llava does not multiply"):
+        make_policy("untrained:llava,scale_lrn=true")
+
+
+def test_remedy_a_configuration_with_the_robots_state_is_replaced_by_a_setting_of_the_spec(tmp_path):
+    file = tmp_path / "config.json"
+    file.write_text('{"model": "kosmos2", "use_state": true}')
+    with pytest.raises(ConfigBlockError, match="remove the key and write proprioception=true into the policy spec"):
+        make_policy(f"untrained:kosmos2,config={file}")
+    file.write_text('{"model": "kosmos2"}')
+    policy = make_policy(f"untrained:kosmos2,config={file},proprioception=true,device=cpu")
+    assert "robot_obs" in policy.traits.observation_keys

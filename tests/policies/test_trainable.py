@@ -15,6 +15,7 @@ from calvinbench.policies.trainable import (
     GroupCount,
     TrainableParts,
     apply_trainable_parts,
+    checkpointing_saves_memory,
     count_parameters,
     grouped_parameters,
 )
@@ -101,15 +102,17 @@ def test_biases_may_go_along_with_the_adapters():
     assert not any(key.endswith("base_layer.weight") for key in trained_names)
 
 
-def kept_bytes_and_gradients(name, checkpointing):
-    """What a forward pass keeps for the backward pass, and what that gives."""
+def kept_bytes_and_gradients(name, **settings):
+    """What a forward pass keeps for the backward pass beside the weights, and what that gives."""
     model = tiny(name).train()
-    apply_trainable_parts(model, TrainableParts(gradient_checkpointing=checkpointing))
+    apply_trainable_parts(model, TrainableParts(**settings))
+    weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
     kept = {}
 
     def keep(tensor):
         storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     torch.manual_seed(3)  # the same dropout both times
@@ -120,14 +123,40 @@ def kept_bytes_and_gradients(name, checkpointing):
     return sum(kept.values()), gradients
 
 
-@pytest.mark.parametrize("name", list(BACKBONES))
-def test_checkpointing_keeps_less_and_gives_the_same_gradients(name):
-    kept, gradients = kept_bytes_and_gradients(name, checkpointing=False)
-    kept_less, same = kept_bytes_and_gradients(name, checkpointing=True)
-    assert kept_less < 0.85 * kept
+FROZEN = {"freeze_backbone": True}
+ADAPTED = {"lora_enable": True, "lora_r": 2}
+SETUPS = {"all": {}, "frozen": FROZEN, "adapters": ADAPTED, "vision alone": FROZEN | {"train_vision": True}}
+KEEPS_NOTHING = {(name, "frozen") for name in ("cnn", "minilm-effnet")}
+"""[LRN] joins what their frozen layers made, so no gradient passes through these."""
+
+
+@pytest.mark.parametrize(
+    ("name", "setup"),
+    [(name, setup) for name in BACKBONES for setup in SETUPS if setup != "vision alone" or name in ("llava", "uform")],
+)
+def test_checkpointing_keeps_less_and_gives_the_same_gradients(name, setup, caplog):
+    kept, gradients = kept_bytes_and_gradients(name, **SETUPS[setup])
+    kept_less, same = kept_bytes_and_gradients(name, **SETUPS[setup], gradient_checkpointing=True)
+    if (name, setup) in KEEPS_NOTHING:
+        assert kept_less == kept
+        assert f"gradient_checkpointing has no effect: no gradient passes through the layers of {name}" in caplog.text
+    else:
+        assert kept_less < (0.85 if name == "cnn" else 0.6) * kept  # a plain CNN is shallow
+        assert caplog.text == ""
     assert same.keys() == gradients.keys()
     for key, gradient in gradients.items():
-        torch.testing.assert_close(same[key], gradient, atol=1e-5, rtol=1e-3, msg=key)
+        torch.testing.assert_close(same[key], gradient, atol=1e-6, rtol=1e-5, msg=key)
+
+
+def test_pooled_features_of_a_frozen_vlm_keep_nothing_and_it_is_said(caplog):
+    backbone = backbone_class("qwen-vl").tiny(torch.Generator(), BackboneSettings(readout="max-pooling"))
+    model = VLMLSTM(backbone, HeadConfig(hidden_dim=16))
+    apply_trainable_parts(model, TrainableParts(freeze_backbone=True, gradient_checkpointing=True))
+    assert not checkpointing_saves_memory(model)
+    assert "gradient_checkpointing has no effect" in caplog.text
+    assert not model.encode(made_up_pictures(2), SENTENCES).requires_grad
+    apply_trainable_parts(model, TrainableParts(lora_enable=True, lora_r=2))
+    assert checkpointing_saves_memory(model)
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,7 @@ def test_recomputing_runs_cross_attention_again(lrn):
     backbone = tiny()
     runs = []
     for block in backbone.cross_attention.values():
-        block.register_forward_pre_hook(lambda *_: runs.append(1))
+        block.attention.register_forward_pre_hook(lambda *_: runs.append(1))
     gradients(backbone, lrn)
     assert len(runs) == 2
     backbone.enable_gradient_checkpointing()

@@ -1,10 +1,12 @@
 """Any VLM of the hub without a file of its own: four architectures, made small and saved as the hub has them."""
 
 import json
+import shutil
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModel
+from peft import LoraConfig, get_peft_model
+from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText
 
 from calvinbench.policies.backbones.check import check_backbone, made_up_pictures
 from calvinbench.policies.backbones.hub import HubBackbone
@@ -215,5 +217,116 @@ def test_code_that_a_folder_brings_is_not_run(tmp_path, monkeypatch):
     monkeypatch.setattr("builtins.input", lambda *_: "y")
     (tmp_path / "config.json").write_text('{"model_type": "strange", "auto_map": {"AutoConfig": "evil.Config"}}')
     (tmp_path / "evil.py").write_text("raise SystemExit('remote code ran')")
+    for name in ("model.safetensors", "tokenizer.json"):
+        (tmp_path / name).write_text("{}")
     with pytest.raises(BackboneSourceError, match="expected weights, configuration and tokenizer of hf"):
         HubBackbone.pretrained(tmp_path, BackboneSettings(), torch.float32)
+
+
+# --- folders and architectures that cannot be used --------------------------------------------------------------------
+
+
+def small_llava():
+    tokenizer = tiny_tokenizer(("<image>",))
+    return tokenizer, {
+        "model_type": "llava",
+        "image_token_id": tokenizer.get_vocab()["<image>"],
+        "vision_config": SIZES | {"model_type": "clip_vision_model", "image_size": 56, "patch_size": 28},
+        "text_config": TEXT | {"model_type": "llama", "vocab_size": len(tokenizer)},
+        "vision_feature_layer": -1,
+    }
+
+
+TOWER = SIZES | {"image_size": 56, "patch_size": 28}
+REFUSED = {
+    "clip": {"text_config": TEXT | {"vocab_size": 400}, "vision_config": TOWER, "projection_dim": 32},
+    "blip-2": {
+        "vision_config": TOWER,
+        "qformer_config": SIZES | {"encoder_hidden_size": 64, "vocab_size": 400},
+        "text_config": TEXT | {"model_type": "opt", "vocab_size": 400, "ffn_dim": 64, "word_embed_proj_dim": 64},
+        "image_token_index": 5,
+    },
+    "fuyu": TEXT | {"vocab_size": 400, "patch_size": 28, "text_config": TEXT | {"vocab_size": 400}},
+    "git": TEXT | {"vocab_size": 400, "vision_config": TOWER},
+}
+
+
+@pytest.mark.parametrize("model_type", REFUSED)
+def test_an_architecture_that_cannot_be_used_is_refused_once_and_when_it_is_made(model_type, tmp_path):
+    folder = saved_folder(tmp_path, tiny_tokenizer(("<image>",)), REFUSED[model_type] | {"model_type": model_type})
+    with pytest.raises(BackboneSourceError, match=r"expected a (VLM that takes images and text|vision-language model)"):
+        HubBackbone.pretrained(folder, BackboneSettings(), torch.float32)
+
+
+def test_a_feature_that_differs_from_the_models_own_is_refused(tmp_path, monkeypatch):
+    folder = saved_folder(tmp_path, *small_llava())
+    HubBackbone.pretrained(folder, BackboneSettings(), torch.float32)
+    of_model = HubBackbone.image_features
+    monkeypatch.setattr(HubBackbone, "image_features", lambda self, pixels: 2 * of_model(self, pixels))
+    with pytest.raises(BackboneSourceError, match=r"'llava' .*: its feature differs from its own forward pass by"):
+        HubBackbone.pretrained(folder, BackboneSettings(), torch.float32)
+    monkeypatch.setattr(HubBackbone, "image_features", lambda self, pixels: 0 * of_model(self, pixels))
+    with pytest.raises(BackboneSourceError, match="its feature does not depend on the images"):
+        HubBackbone.pretrained(folder, BackboneSettings(), torch.float32)
+
+
+def test_what_a_folder_lacks_is_said_at_once(tmp_path):
+    folder = saved_folder(tmp_path / "whole", *small_llava())
+    missing = {
+        "config.json": "without config.json",
+        "model.safetensors": "without weights",
+        "tokenizer.json": "without a tokenizer",
+    }
+    for name, words in missing.items():
+        broken = shutil.copytree(folder, tmp_path / name)
+        for file in broken.glob(name.partition("_")[0] if name != "tokenizer.json" else "tokenizer*"):
+            file.unlink()
+        with pytest.raises(BackboneSourceError, match=words):
+            HubBackbone.pretrained(broken, BackboneSettings(), torch.float32)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(
+        BackboneSourceError, match=r"without config.json and weights and a tokenizer .it holds: nothing"
+    ):
+        HubBackbone.pretrained(tmp_path / "empty", BackboneSettings(), torch.float32)
+    (folder / "model.safetensors").write_bytes(b"torn")
+    with pytest.raises(BackboneSourceError, match=r"expected weights, .*copy or download it again"):
+        HubBackbone.pretrained(folder, BackboneSettings(), torch.float32)
+
+
+def test_an_adapter_is_read_with_the_model_that_it_belongs_to(tmp_path):
+    tokenizer, numbers = small_llava()
+    base = saved_folder(tmp_path / "base", tokenizer, numbers)
+    whole = AutoModelForImageTextToText.from_pretrained(base)
+    adapted = get_peft_model(whole, LoraConfig(r=2, target_modules=r".*language_model.*q_proj"))
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight)
+    adapted.save_pretrained(tmp_path / "adapter")
+    plain, read = (
+        HubBackbone.pretrained(place, BackboneSettings(), torch.float32).eval()
+        for place in (base, tmp_path / "adapter")
+    )
+    frames, lrn = made_up_pictures(1), torch.ones(64)
+    with torch.no_grad():
+        merged = HubBackbone(adapted.merge_and_unload().model, tokenizer, BackboneSettings(), read._pictures).eval()
+        expected = merged(frames, [SENTENCE], lrn)
+        torch.testing.assert_close(read(frames, [SENTENCE], lrn), expected, atol=1e-5, rtol=0)
+        assert (plain(frames, [SENTENCE], lrn) - expected).abs().max() > 1e-2
+
+
+def test_remedy_the_folder_of_an_adapters_model_is_written_into_its_file(tmp_path):
+    base = saved_folder(tmp_path / "base", *small_llava())
+    adapted = get_peft_model(
+        AutoModel.from_pretrained(base), LoraConfig(r=2, target_modules=r".*language_model.*q_proj")
+    )
+    adapted.save_pretrained(tmp_path / "adapter")
+    moved = base.rename(tmp_path / "moved")
+    with pytest.raises(BackboneSourceError, match='Write its folder there as "base_model_name_or_path"'):
+        HubBackbone.pretrained(tmp_path / "adapter", BackboneSettings(), torch.float32)
+    file = tmp_path / "adapter" / "adapter_config.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"base_model_name_or_path": str(moved)}))
+    HubBackbone.pretrained(tmp_path / "adapter", BackboneSettings(), torch.float32)
+    file.write_text(json.dumps(content | {"base_model_name_or_path": str(moved), "r": 2, "target_modules": ["fc1"]}))
+    with pytest.raises(BackboneSourceError, match=r"expected in '.*adapter' an adapter of the model in"):
+        HubBackbone.pretrained(tmp_path / "adapter", BackboneSettings(), torch.float32)

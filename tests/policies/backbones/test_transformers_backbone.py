@@ -96,7 +96,9 @@ def test_weights_that_are_missing_left_over_or_of_another_shape_are_named(saved)
 
 
 def test_a_folder_without_a_model_says_what_is_wanted(tmp_path):
-    with pytest.raises(BackboneSourceError, match=r"with a config.json, got .* without one"):
+    with pytest.raises(
+        BackboneSourceError, match=r"with a config.json, .* without config.json and weights and a tokenizer"
+    ):
         load("llava", tmp_path)
 
 

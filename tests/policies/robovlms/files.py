@@ -1,7 +1,6 @@
 """RoboVLMs checkpoints made up from tiny random models, in the names of its own code."""
 
 import json
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -41,7 +40,9 @@ class Files(NamedTuple):
 def write_files(folder: Path, backbone: str, **changes) -> Files:
     """Writes FILE.pt, FILE.json and the VLM's folder; changes are laid over the configuration."""
     pools = backbone == "uform"
-    settings = BackboneSettings(layout=Layout.ROBOVLMS, readout="max-pooling" if pools else "lrn")
+    settings = BackboneSettings(
+        layout=Layout.ROBOVLMS, readout="max-pooling" if pools else "lrn", scale_lrn=backbone == "paligemma"
+    )
     generator = torch.Generator().manual_seed(3)
     head = replace(head_preset("robovlms"), hidden_dim=16, chunk_length=3)
     vlm = backbone_class(backbone).tiny(generator, settings)
@@ -82,9 +83,8 @@ def _config(backbone):
 
 def _their_weights(backbone, model):
     """Each weight by the name that RoboVLMs' code gives it."""
-    scale = math.sqrt(model.backbone.width) if backbone == "paligemma" else 1.0
     if backbone != "uform":
-        yield "action_token", model.lrn.embedding / scale
+        yield "action_token", model.lrn.embedding
     for name, tensor in model.head.state_dict().items():
         for ours, theirs in (
             ("lstm.", "rnn."),

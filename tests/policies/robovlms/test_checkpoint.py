@@ -1,14 +1,19 @@
 import json
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from calvinbench.policies.backbones.pictures import Pictures
-from calvinbench.policies.checkpoint import load_checkpoint
+from calvinbench.policies.checkpoint import digest_of, load_checkpoint, save_checkpoint
 from calvinbench.policies.registry import make_policy
 from calvinbench.policies.robovlms.checkpoint import (
-    digest_of,
     load_planned,
     plan_as_json,
     save_imported,
@@ -62,24 +67,52 @@ def test_paligemma_agrees_with_embeddings_put_together_as_robovlms_does(tmp_path
     ids = torch.tensor([[tokenizer.eos_token_id, *text]])
     scale = model.config.text_config.hidden_size**0.5
     seen = pictures(1)
+    table = files.weights["model.backbone.language_model.model.embed_tokens.weight"]
+    embedded = table[ids]  # (1, L, width), unscaled
     with torch.no_grad():
-        table = files.weights["model.backbone.language_model.model.embed_tokens.weight"]
-        embedded = table[ids]  # (1, L, width), unscaled
         pixels = [source.preprocess(seen.of(camera)) for camera in ("gripper", "static")]
         towers = [model.vision_tower(each).last_hidden_state for each in pixels]
         features = [model.multi_modal_projector(each) / scale for each in towers]
-        token = files.weights["model.action_token"][None, None]
-        sequence = torch.cat([embedded[:, :1], *features, embedded[:, 1:-1], token, embedded[:, -1:]], dim=1)
+
+    def theirs(token):
+        parts = [embedded[:, :1], *features, embedded[:, 1:-1], token[None, None], embedded[:, -1:]]
         # transformers 4 scaled whatever embeddings Gemma was given, and was causal; version 5 must be told both.
+        sequence = torch.cat(parts, dim=1) * scale
         length = sequence.shape[1]
         causal = torch.ones(1, 1, length, length, dtype=torch.bool).tril()
-        hidden = model.language_model(inputs_embeds=sequence * scale, attention_mask=causal).last_hidden_state
-        expected = hidden[:, -2]
-        ours = load_planned(plan_import(files.file, files.config, files.vlm)).encode(seen, [SENTENCE])
-        sequence[:, -2] /= scale  # as if [LRN] were not scaled
-        mistaken = model.language_model(inputs_embeds=sequence * scale, attention_mask=causal).last_hidden_state[:, -2]
+        return model.language_model(inputs_embeds=sequence, attention_mask=causal).last_hidden_state[:, -2]
+
+    token = files.weights["model.action_token"].clone().requires_grad_()
+    expected = theirs(token)
+    imported = load_planned(plan_import(files.file, files.config, files.vlm))
+    ours = imported.encode(seen, [SENTENCE])
     assert (ours - expected).abs().max() < 1e-5
-    assert (ours - mistaken).abs().max() > 1e-2
+    assert (ours - theirs(token / scale)).abs().max() > 1e-2  # as if [LRN] were not scaled
+    # It is trained on as there, too: the same parameter, and the same gradient.
+    assert torch.equal(imported.lrn.embedding, token)
+    expected[:, :7].sum().backward()
+    ours[:, :7].sum().backward()
+    assert token.grad.norm() > 0.1
+    torch.testing.assert_close(imported.lrn.embedding.grad, token.grad, atol=1e-5 * float(token.grad.norm()), rtol=1e-4)
+
+
+def test_a_paligemma_imported_before_the_scale_stood_outside_of_the_parameter_gives_the_same(tmp_path):
+    files = write_files(tmp_path, "paligemma")
+    plan = plan_import(files.file, files.config, files.vlm)
+    new = load_planned(plan)
+    old = load_planned(plan)
+    old.lrn.embedding.data *= old.backbone.width**0.5  # as they were imported
+    settings = replace(plan.config.backbone_settings, scale_lrn=False)
+    folder = save_checkpoint(tmp_path / "old", old, replace(plan.config, backbone_settings=settings))
+    assert "scale_lrn" not in (folder / "policy.json").read_text()  # as their files were
+    read = load_checkpoint(folder)
+    assert not read.config.backbone_settings.scale_lrn
+    again = load_checkpoint(save_imported(plan, tmp_path / "new"))
+    assert again.config.backbone_settings.scale_lrn
+    with torch.no_grad():
+        expected = new.encode(pictures(), [SENTENCE] * 2)
+        for model in (read.model, again.model):
+            torch.testing.assert_close(model.encode(pictures(), [SENTENCE] * 2), expected, atol=1e-5, rtol=0)
 
 
 def test_settings_are_those_of_the_configuration(kosmos2):
@@ -112,7 +145,10 @@ def test_an_import_is_a_checkpoint_that_says_where_it_came_from(kosmos2, tmp_pat
     assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize("prefix", ["", "model.", "module.", "module.model.", "module.module.model.", "model.module."])
+@pytest.mark.parametrize(
+    "prefix",
+    ["", "model.", "module.", "module.model.", "module.module.model.", "model.module.", "_forward_module.model."],
+)
 def test_prefixes_of_trainers_mean_nothing(prefix):
     assert plain_name(f"{prefix}backbone.text_model.model.x") == "backbone.text_model.model.x"
 
@@ -127,6 +163,60 @@ def test_weights_of_older_trainers_and_files_are_read(kosmos2, tmp_path):
     torch.save({"state_dict": twice}, file)
     with pytest.raises(RoboVLMsError, match="got 'action_token' under two prefixes"):
         read_weights(file)
+
+
+JOINS = """
+import sys
+from pathlib import Path
+import torch
+
+folder, out = map(Path, sys.argv[1:])
+weights = torch.load(folder / "checkpoint" / "mp_rank_00_model_states.pt")["module"]
+out.mkdir()
+for number, names in enumerate((list(weights)[::2], list(weights)[1::2]), 1):
+    torch.save({name: weights[name] for name in names}, out / f"pytorch_model-0000{number}-of-00002.bin")
+"""
+"""What DeepSpeed's zero_to_fp32.py does, by its two arguments, with a checkpoint of one process."""
+
+
+def deepspeed_folder(tmp_path, weights):
+    folder = tmp_path / "epoch=4.ckpt"
+    (folder / "checkpoint").mkdir(parents=True)
+    (folder / "latest").write_text("checkpoint")
+    named = {f"_forward_module.{name}": tensor for name, tensor in weights.items()}
+    torch.save({"module": named}, folder / "checkpoint" / "mp_rank_00_model_states.pt")
+    (folder / "zero_to_fp32.py").write_text(JOINS)
+    return folder
+
+
+def test_remedy_a_folder_of_deepspeed_is_joined_by_the_command_that_is_named(kosmos2, tmp_path):
+    folder = deepspeed_folder(tmp_path, kosmos2.weights)
+    with pytest.raises(RoboVLMsError, match="a folder that DeepSpeed left") as raised:
+        plan_import(folder, kosmos2.config, kosmos2.vlm)
+    command, joined = re.search(r"trained: (python .*), and name (\S+) instead", str(raised.value)).groups()
+    subprocess.run([sys.executable, *shlex.split(command)[1:]], check=True)
+    plan = plan_import(shlex.split(joined)[0], kosmos2.config, kosmos2.vlm)
+    assert plan.fits
+    checkpoint = load_checkpoint(save_imported(plan, tmp_path / "imported"))
+    assert len(checkpoint.notes["imported_from"]["sha256"]) == 64
+    with torch.no_grad():
+        ours, theirs = (model.encode(pictures(), [SENTENCE] * 2) for model in (checkpoint.model, kosmos2.model))
+    assert torch.equal(ours, theirs)
+    (folder / "zero_to_fp32.py").unlink()
+    with pytest.raises(RoboVLMsError, match=r"python -m deepspeed.utils.zero_to_fp32 .* pip install deepspeed"):
+        read_weights(folder)
+
+
+def test_weights_alone_are_read_and_a_folder_without_weights_is_refused(kosmos2, tmp_path):
+    torch.save(kosmos2.weights, tmp_path / "alone.bin")
+    save_file({name: tensor.clone() for name, tensor in kosmos2.weights.items()}, tmp_path / "model.safetensors")
+    expected = read_weights(kosmos2.file)
+    for place in (tmp_path / "alone.bin", tmp_path):
+        found = read_weights(place)
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    with pytest.raises(RoboVLMsError, match=r"got the folder '.*vlm' without weights in it"):
+        read_weights(kosmos2.vlm)
 
 
 class Payload:
@@ -188,6 +278,7 @@ def test_missing_left_over_and_misshapen_weights_are_named(kosmos2, tmp_path):
         ({"model": "llava"}, "got one of llava: it is LLaVA on MPT-7B there"),
         ({"model": "qwen"}, "got one of qwen-vl: it is the first Qwen-VL"),
         ({"model": "flamingo"}, "got one of flamingo: it is on MPT-1B"),
+        ({"use_state": True}, "its weights are not read, so a checkpoint that has one cannot be imported"),
         ({"use_vision_resampler": True}, "RoboVLMs puts a perceiver resampler"),
         ({"image_size": 224}, "expected image_size 112"),
         ({"window_size": None}, "has no window_size"),

@@ -8,9 +8,12 @@ import torch
 from safetensors import safe_open
 from small import settings_of
 
-from calvinbench.policies.trainable import TrainableParts
+from calvinbench.policies.backbones.registry import backbone_class
+from calvinbench.policies.heads.config import HeadConfig
+from calvinbench.policies.trainable import TrainableParts, apply_trainable_parts
 from calvinbench.policies.training.failures import NotFiniteError, OutOfMemoryError, memory_told_in_words
 from calvinbench.policies.training.log import read_log
+from calvinbench.policies.vlm_lstm import VLMLSTM
 
 ALLOCATOR = (
     "[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
@@ -54,9 +57,28 @@ def test_out_of_memory_is_told_with_what_to_change(trainer, monkeypatch, error):
 )
 def test_what_is_set_already_is_not_advised(tmp_path, batch_size, parts, advice):
     settings = settings_of(tmp_path, tmp_path, TrainableParts(**parts), batch_size=batch_size)
-    with pytest.raises(OutOfMemoryError) as raised, memory_told_in_words(settings):
+    assert advice in words_of(settings, model_of("kosmos2", settings))
+
+
+def model_of(name, settings):
+    """A tiny model whose parts are trained as the settings say."""
+    model = VLMLSTM(backbone_class(name).tiny(torch.Generator()), HeadConfig(hidden_dim=16))
+    apply_trainable_parts(model, settings.trainable)
+    return model
+
+
+def words_of(settings, model):
+    """What is said when memory runs out."""
+    with pytest.raises(OutOfMemoryError) as raised, memory_told_in_words(settings, model):
         raise torch.OutOfMemoryError(CUDA)
-    assert advice in str(raised.value)
+    return str(raised.value)
+
+
+def test_checkpointing_is_advised_for_a_frozen_vlm_only_where_it_saves_memory(tmp_path):
+    # What it saves in each setup is measured in test_trainable.
+    settings = settings_of(tmp_path, tmp_path, TrainableParts(freeze_backbone=True), batch_size=1)
+    assert "Try --gradient-checkpointing true. " in words_of(settings, model_of("kosmos2", settings))
+    assert "Try a smaller backbone, or a device with more memory. " in words_of(settings, model_of("cnn", settings))
 
 
 def test_other_errors_pass_as_they_are(trainer, monkeypatch):

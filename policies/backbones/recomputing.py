@@ -1,0 +1,64 @@
+"""Gradient checkpointing: a layer keeps its input alone, and computes the rest again in the backward pass.
+
+transformers' own switch is not used, for two reasons. It works in train mode only, and frozen parts are in eval mode.
+And it makes every embedding require a gradient, so that a frozen vision tower keeps activations that nothing reads.
+Here each call decides: a layer is computed again where a gradient passes through it, in train or eval mode, and runs as
+it is where none does.
+"""
+
+from collections.abc import Iterator
+from functools import wraps
+from types import MethodType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+_MARK = "_is_recomputed"
+
+
+def recompute(layer: nn.Module) -> None:
+    """Makes a layer compute its activations again in the backward pass, where a gradient passes through it.
+
+    Dropout draws the same numbers again. Calling this a second time changes nothing.
+
+    Args:
+        layer: Any module whose forward pass has no side effects.
+    """
+    if getattr(layer, _MARK, False):
+        return
+    once = type(layer).forward
+
+    @wraps(once)
+    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        if torch.is_grad_enabled() and _passes_gradient(self, args, kwargs):
+            return checkpoint(once, self, *args, use_reentrant=False, **kwargs)
+        return once(self, *args, **kwargs)
+
+    # On the instance, and bound, so that a deep copy calls its own layer.
+    layer.forward = MethodType(forward, layer)  # type: ignore[method-assign]
+    setattr(layer, _MARK, True)
+
+
+def transformers_layers(module: nn.Module) -> Iterator[nn.Module]:
+    """The layers of transformers' models inside a module that can be computed again, the innermost ones."""
+    for inner in module.modules():
+        if isinstance(inner, GradientCheckpointingLayer) and not any(
+            isinstance(child, GradientCheckpointingLayer) for child in inner.modules() if child is not inner
+        ):
+            yield inner
+
+
+def is_recomputed(layer: nn.Module) -> bool:
+    """Whether `recompute` was called for this layer."""
+    return bool(getattr(layer, _MARK, False))
+
+
+def _passes_gradient(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether the backward pass reaches this layer's weights or what comes before it."""
+    inputs = (*args, *kwargs.values())
+    return any(isinstance(value, Tensor) and value.requires_grad for value in inputs) or any(
+        parameter.requires_grad for parameter in layer.parameters()
+    )
