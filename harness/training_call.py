@@ -19,7 +19,7 @@ from calvinbench.envs.scene import SCENES
 from calvinbench.policies.config.blocks import read_config_file
 from calvinbench.policies.config.optimization import OptimizationSettings
 from calvinbench.policies.spec import PolicySpec
-from calvinbench.policies.trainable import TrainableParts
+from calvinbench.policies.trainable_parts import TrainableParts
 from calvinbench.policies.training.settings import TrainingSettings
 
 OPTIMIZATION_KEYS = tuple(field.name for field in fields(OptimizationSettings))

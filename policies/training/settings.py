@@ -7,7 +7,7 @@ from pathlib import Path
 from calvinbench.envs.names import require_name
 from calvinbench.envs.tasks import TASKS
 from calvinbench.policies.config.optimization import OptimizationSettings
-from calvinbench.policies.trainable import TrainableParts
+from calvinbench.policies.trainable_parts import TrainableParts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
