@@ -27,7 +27,7 @@ TRAINABLE_KEYS = tuple(field.name for field in fields(TrainableParts))
 _PLAIN_KEYS = ("paraphrases", "log_every", "save_every", "validate_every", "validation_windows")
 SETTINGS_KEYS = ("policy", "data", "out", "tasks", *_PLAIN_KEYS)
 _EVALUATION_KEYS = ("evaluate_chains", "evaluate_worlds", "evaluate_scene", "calvin_env")
-CALL_KEYS = ("evaluate_every", *_EVALUATION_KEYS, "device", "effective_batch_size")
+CALL_KEYS = ("evaluate_every", *_EVALUATION_KEYS, "device", "effective_batch_size", "accept_changed_data")
 KEYS = (*SETTINGS_KEYS, *TRAINABLE_KEYS, *OPTIMIZATION_KEYS, *CALL_KEYS)
 """Every key of a configuration, and every flag of `train` but `--json`."""
 _PARTS = ("train_vision", "train_connector", "train_text_embedding")
@@ -51,6 +51,7 @@ class TrainingCall:
         evaluate_scene: The scene that they are run on; None for that of the data.
         calvin_env: The checkout of calvin_env for CALVIN's scenes; None looks for one.
         device: `"auto"` or `"cpu"`.
+        accept_changed_data: Whether a training goes on with data that changed since it began.
         effective_batch_size: What micro-batch x accumulation x processes must be; None for whatever it is.
         said: The keys that were said, and what; the other settings are as they are by default.
     """
@@ -63,6 +64,7 @@ class TrainingCall:
     calvin_env: str | None = None
     device: str = "auto"
     effective_batch_size: int | None = None
+    accept_changed_data: bool = False
     said: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -125,6 +125,8 @@ class Train:
     """The scene that they are run on. Default: that of the data, where it is known and but one."""
     calvin_env: Annotated[Path | None, _flag("DIR")] = None
     """Checkout of calvin_env, for CALVIN's scenes. Default: CALVIN_ENV_ROOT, or as installed."""
+    accept_changed_data: _Switch = None
+    """Whether a training goes on with data that changed since it began. Default: false."""
     device: Annotated[Literal["auto", "cpu"] | None, _flag("{auto,cpu}")] = None
     """auto takes a GPU where torch has one; `accelerate launch` starts a process for each of several. Default: auto."""
     json: bool = False

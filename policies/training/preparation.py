@@ -10,11 +10,15 @@ from typing import Any
 import torch
 
 from calvinbench.policies.backbones.random_weights import weights_from
+from calvinbench.policies.config.optimization import OptimizationSettings
 from calvinbench.policies.demonstrations.demonstrations import DataError, Demonstrations
 from calvinbench.policies.demonstrations.windows import Windows, WindowSettings
+from calvinbench.policies.optimizer import total_steps
 from calvinbench.policies.policy_config import PolicyConfig
 from calvinbench.policies.trainable import TrainableParts, apply_trainable_parts
 from calvinbench.policies.training.data_loader import BatchPlan
+from calvinbench.policies.training.history import Stretch
+from calvinbench.policies.training.resumption import recipe_names
 from calvinbench.policies.training.settings import Sentences, TrainingSettings
 from calvinbench.policies.vlm_lstm import VLMLSTM
 
@@ -36,6 +40,10 @@ class Training:
         validation: Of the validation split; None for none.
         plan: How windows become steps.
         notes: What checkpoints say of their origin.
+        origin: The policy's spec with what its paths hold in place of them (`origin.policy_origin`); empty for the spec
+            as it is.
+        history: Stretches of the training, where it was broken and went on in another way (`history`).
+        forgets_best: Whether the lowest validation loss so far is of other validation windows.
     """
 
     settings: TrainingSettings
@@ -45,6 +53,9 @@ class Training:
     validation: Windows | None
     plan: BatchPlan
     notes: dict[str, Any] = field(default_factory=dict)
+    origin: str = ""
+    history: tuple[Stretch, ...] = ()
+    forgets_best: bool = False
 
     def recipe(self, step: int) -> str:
         """Digest of what was trained how and for how long, but for seeds: policies of one recipe differ by luck alone.
@@ -52,32 +63,35 @@ class Training:
         Args:
             step: Optimiser steps.
         """
-        optimization = asdict(self.settings.optimization)
+        optimization, trainable = asdict(self.settings.optimization), asdict(self.settings.trainable)
         if optimization["window_stride"] is None:
             del optimization["window_stride"]  # recipes are older than it, and stay what they were
+        # It was part of recipes once, and false where it was not used.
+        trainable = {name: trainable[name] for name in recipe_names(TrainableParts)} | {"gradient_checkpointing": False}
         content = {
-            "policy": re.sub(r",seed=[^,]*", "", self.settings.policy),
+            "policy": re.sub(r",seed=[^,]*", "", self.origin or self.settings.policy),
             "data": self.notes["data"],
             "windows": len(self.windows),
             "tasks": self.settings.tasks,
             "paraphrases": self.settings.paraphrases,
-            "trainable": asdict(self.settings.trainable),
+            "trainable": trainable,
             "optimization": {
-                name: value
-                for name, value in optimization.items()
-                if name not in ("seed", "batch_size", "gradient_accumulation_steps", "num_workers")
+                name: optimization[name] for name in recipe_names(OptimizationSettings) if name in optimization
             },
             "effective_batch_size": self.plan.effective_batch_size,
             "step": step,
+            **self.changes(),
         }
         return sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
     @property
     def num_steps(self) -> int:
         """Optimiser steps of the whole training."""
-        optimization = self.settings.optimization
-        by_epochs = optimization.max_epochs * self.plan.steps_per_epoch
-        return by_epochs if optimization.max_steps is None else min(by_epochs, optimization.max_steps)
+        return total_steps(self.settings.optimization, self.plan.steps_per_epoch)
+
+    def changes(self) -> dict[str, Any]:
+        """The history, as JSON can write it, of a training that changed on its way; nothing of an unbroken one."""
+        return {"history": [asdict(stretch) for stretch in self.history]} if len(self.history) > 1 else {}
 
 
 def prepare(

@@ -266,7 +266,7 @@ def trained(folder, tmp_path_factory):
 
 def test_other_data_in_the_same_folder_is_refused(folder, trained, tmp_path):
     write_data(tmp_path / "data", lengths=(5, 9, 7))
-    with pytest.raises(TrainingMismatchError, match="demonstrations was 6 and is now 3; frames was 39 and is now 21"):
+    with pytest.raises(TrainingMismatchError, match="6 annotations then, 3 now; 39 annotated frames then, 21 now; 3"):
         again(said(folder, trained, data=str(tmp_path / "data")))
 
 
