@@ -42,12 +42,15 @@ def require_known_names(suite: Suite) -> None:
 
 def _require_policies(suite: Suite) -> None:
     from calvinbench.policies.backbones.names import backbone_import_string
+    from calvinbench.policies.checkpoint_folder import checkpoint_folder
     from calvinbench.policies.registry import POLICY_KINDS, PolicySpec
 
     for spec in map(PolicySpec.parse, suite.policy):
         require_name(spec.kind, POLICY_KINDS, "policy kind")
         if spec.kind == "untrained" and spec.argument is not None:
             backbone_import_string(spec.argument)
+        if spec.kind == "checkpoint" and spec.argument is not None:
+            checkpoint_folder(spec.argument)
 
 
 def _require_worlds(suite: Suite) -> None:

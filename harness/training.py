@@ -8,12 +8,14 @@ from calvinbench.envs.instructions import OURS, embedded_instructions
 from calvinbench.harness import clock
 from calvinbench.harness.run_directory import locked_folder, make_folder
 from calvinbench.harness.training_call import TrainingCall, TrainingCallError
+from calvinbench.harness.training_data import open_validation
 from calvinbench.harness.training_evaluation import ChainEvaluator, evaluation_world
 from calvinbench.harness.training_idle import refuse_idle
 from calvinbench.harness.training_report import FigureWriter, TensorBoardWriter, TrainingProgress
 from calvinbench.harness.training_resume import DataNow, TrainingMismatchError, read_training_file, resume
+from calvinbench.harness.training_smoke import with_fitting_window
 from calvinbench.harness.workers import make_policy_by_spec
-from calvinbench.policies.demonstrations.demonstrations import DataError, Demonstrations
+from calvinbench.policies.demonstrations.demonstrations import Demonstrations
 from calvinbench.policies.demonstrations.fingerprint import fingerprint
 from calvinbench.policies.demonstrations.opening import TRAINING, VALIDATION, open_data
 from calvinbench.policies.policy import PolicyTraits
@@ -46,18 +48,19 @@ def train(call: TrainingCall, tell: Callable[[str], None], subscribers: Sequence
         RunLockedError: Another process trains in the folder.
     """
     settings = call.settings
-    data, validation = open_data(settings.data, TRAINING), _open_validation(settings)
+    data, validation = open_data(settings.data, TRAINING), open_validation(call)
     now = DataNow(fingerprint(data, TRAINING), None if validation is None else fingerprint(validation, VALIDATION))
     accelerator = make_accelerator(settings.optimization.precision, call.device)
     policy = make_policy_by_spec(settings.policy, None)
     if not isinstance(policy, VLMLSTMPolicy):
         raise TrainingCallError(f"expected a learned policy, got '{settings.policy}'.")
+    if call.smoke:
+        settings = with_fitting_window(settings, policy.config.memory, data)
     origin = _origin(settings, policy) if accelerator.is_main_process else PolicyOrigin(settings.policy)
     training = prepare(
         settings, policy.model, policy.config, data, validation, _sentences(data), accelerator.num_processes
     )
     training = replace(training, origin=origin.spec)
-    _require_batch(call, training)
     refuse_idle(call, training)
     evaluator = _evaluator(call, training, policy.traits) if accelerator.is_main_process else None
     with ExitStack() as held:
@@ -110,16 +113,6 @@ def _evaluator(call: TrainingCall, training: Training, traits: PolicyTraits) -> 
     return evaluator
 
 
-def _open_validation(settings: TrainingSettings) -> Demonstrations | None:
-    """The validation split, if there is one and it is wanted."""
-    if not settings.validate_every:
-        return None
-    try:
-        return open_data(settings.data, VALIDATION)
-    except DataError as error:
-        raise DataError(f"{error} Or set --validate-every 0 to train without a validation loss.") from error
-
-
 def _sentences(data: Demonstrations) -> Sentences:
     """By task, the sentences that training may show: our own, or all that the data set has for it."""
     if data.description.details.get("instructions") == OURS:
@@ -128,17 +121,6 @@ def _sentences(data: Demonstrations) -> Sentences:
     for annotation in data.annotations:
         sentences.setdefault(annotation.task, {})[annotation.instruction] = None
     return {task: tuple(found) for task, found in sentences.items()}
-
-
-def _require_batch(call: TrainingCall, training: Training) -> None:
-    """Checks micro-batch x accumulation x processes."""
-    plan = training.plan
-    if call.effective_batch_size not in (None, plan.effective_batch_size):
-        raise TrainingCallError(
-            f"expected batch_size x gradient_accumulation_steps x processes = effective_batch_size, got "
-            f"{plan.batch_size} x {plan.accumulation_steps} x {plan.num_processes} = {plan.effective_batch_size} and "
-            f"{call.effective_batch_size}. Change one of them."
-        )
 
 
 def _windows_in_words(training: Training) -> str:

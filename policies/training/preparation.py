@@ -12,6 +12,7 @@ import torch
 from calvinbench.policies.backbones.random_weights import weights_from
 from calvinbench.policies.config.optimization import OptimizationSettings
 from calvinbench.policies.demonstrations.demonstrations import DataError, Demonstrations
+from calvinbench.policies.demonstrations.required_tasks import require_tasks
 from calvinbench.policies.demonstrations.windows import Windows, WindowSettings
 from calvinbench.policies.optimizer import total_steps
 from calvinbench.policies.policy_config import PolicyConfig
@@ -131,7 +132,7 @@ def prepare(
         resample=model.backbone.resample,
     )
     tasks = settings.tasks or None
-    _require_tasks(settings, training)
+    require_tasks(settings.tasks, training)
     windows = Windows(training, cut, tasks)
     _require_reach(windows, config, optimization.window_size)
     plain = replace(cut, static_shift=0, gripper_shift=0, paraphrases=None)
@@ -142,7 +143,7 @@ def prepare(
         model=model,
         config=replace(config, trainable=settings.trainable, origin=_origin(config.origin)),
         windows=windows,
-        validation=None if validation is None else Windows(validation, plain, tasks),
+        validation=None if validation is None else _validation_windows(validation, plain, settings),
         plan=plan,
         notes={"data": {"name": name} | {key: details.get(key) for key in _KEPT_OF_DATA}},
     )
@@ -190,15 +191,14 @@ def window_settings(settings: TrainingSettings, config: PolicyConfig, chunk_leng
     )
 
 
-def _require_tasks(settings: TrainingSettings, data: Demonstrations) -> None:
-    """Refuses tasks that the data do not have; a validation split may be too small for all of them."""
-    missing = [task for task in settings.tasks if task not in {annotation.task for annotation in data.annotations}]
-    if missing:
+def _validation_windows(data: Demonstrations, cut: WindowSettings, settings: TrainingSettings) -> Windows:
+    """Windows of the validation split; it may have none of the tasks."""
+    try:
+        return Windows(data, cut, settings.tasks or None)
+    except DataError as error:
         raise DataError(
-            f"expected demonstrations of each of the tasks to train on in '{data.description.path}', found none of "
-            f"{', '.join(missing)}. Leave them out of --tasks, or record some: calvinbench data check shows what "
-            "there is."
-        )
+            f"In the validation split: {error} Or set --validate-every 0 to train without a validation loss."
+        ) from error
 
 
 def _require_reach(windows: Windows, config: PolicyConfig, window_size: int) -> None:
