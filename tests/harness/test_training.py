@@ -318,7 +318,9 @@ def test_before_anything_was_trained_settings_may_be_changed(folder, tmp_path, m
 
 
 def test_a_product_that_is_not_the_effective_batch_size_is_refused(folder, tmp_path):
-    with pytest.raises(TrainingCallError, match=r"effective_batch_size, got 2 x 3 x 1 = 6 and 8: batch_size 2 \(given as"):
+    with pytest.raises(
+        TrainingCallError, match=r"effective_batch_size, got 2 x 3 x 1 = 6 and 8: batch_size 2 \(given as"
+    ):
         again(said(folder, tmp_path / "out", gradient_accumulation_steps=3, effective_batch_size=8))
     assert not (tmp_path / "out").exists()
 
