@@ -26,7 +26,6 @@ _SMOKE: Mapping[str, Any] = {
     "save_every": SMOKE_STEPS,
     "validate_every": SMOKE_STEPS,
     "validation_windows": 4,
-    "window_stride": None,
 }
 _LEFT_OUT = (
     *("effective_batch_size", "evaluate_every", "evaluate_chains", "evaluate_worlds", "evaluate_scene"),
@@ -45,12 +44,21 @@ def smoke_keys(configuration: Mapping[str, Any], flags: Mapping[str, Any]) -> tu
     """
     kept = {key: value for key, value in configuration.items() if key not in (*_LEFT_OUT, "tasks")}
     below = {**kept, **{key: value for key, value in _SMOKE.items() if key not in flags}}
-    below.pop("window_stride", None)
     given = {key: value for key, value in flags.items() if key not in _LEFT_OUT}
     for keys in (below, given):
         if keys.get("policy") is not None:
             keys["policy"] = _small(str(keys["policy"]))
+    window = _window_of(str((below | given).get("policy") or "untrained"))
+    if window is not None:
+        given.pop("window_size", None)
+        below["window_size"] = window
     return below, given
+
+
+def _window_of(policy: str) -> int | None:
+    """The window of the memory that a spec names; None where it names none."""
+    kind, _, number = dict(PolicySpec.parse(policy).settings).get("memory_span", "").partition(":")
+    return int(number) if kind == "window" and number.isdecimal() else None
 
 
 def _small(policy: str) -> str:
