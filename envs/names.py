@@ -1,8 +1,9 @@
 """Looking a name up, with a helpful error where it does not exist."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
+from types import MappingProxyType
 
 
 class UnknownNameError(KeyError, ValueError):
@@ -12,20 +13,27 @@ class UnknownNameError(KeyError, ValueError):
         return str(self.args[0])
 
 
-def require_name(name: str, known: Collection[str], kind: str) -> str:
+_NO_ALIASES: Mapping[str, str] = MappingProxyType({})
+
+
+def require_name(name: str, known: Collection[str], kind: str, aliases: Mapping[str, str] = _NO_ALIASES) -> str:
     """Returns `name` if it is known.
 
     Args:
         name: What the user wrote.
         known: The names that exist.
         kind: What the names are names of, for the message: `"task"`, `"scene"`, ...
+        aliases: What people write elsewhere, and the known name for it; a known name is suggested before one that
+            merely looks alike.
 
     Raises:
         UnknownNameError: `name` is not in `known`; the message says "did you mean" and lists the known names.
     """
     if name in known:
         return name
-    meant = guess(str(name), known)
+    meant = aliases.get(str(name).lower().replace("-", "_"))
+    if meant not in known:
+        meant = guess(str(name), known)
     hint = f" Did you mean '{meant}'?" if meant else ""
     raise UnknownNameError(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(sorted(known))}.")
 

@@ -67,21 +67,19 @@ def require_checkpoint_folder(argument: str) -> None:
     """Refuses a checkpoint that is neither a folder nor the name of one that ships, before torch is imported.
 
     Raises:
-        ValueError: There is no such folder.
+        CheckpointError: There is no such checkpoint.
     """
-    from calvinbench.policies.shipped import shipped_policies
+    from calvinbench.policies.checkpoint_folder import CheckpointError, checkpoint_folder
 
-    if Path(argument).exists() or argument in shipped_policies():
-        return
-    made = (
-        f" It belongs to the study in {STUDY_FOLDER} of calvinbench's repository: docs/backbones.sh there trains it."
-        if Path(argument).parts[:1] == ("comparison",)
-        else ""
-    )
-    raise ValueError(
-        f"expected a checkpoint's folder at '{argument}', found none.{made} Give the folder that `calvinbench train` "
-        f"wrote, such as trained/checkpoint, or a name that ships: {', '.join(shipped_policies())}."
-    )
+    try:
+        checkpoint_folder(argument)
+    except CheckpointError as error:
+        if Path(argument).parts[:1] != ("comparison",) or Path(argument).exists():
+            raise
+        raise CheckpointError(
+            f"{error} It belongs to the study in {STUDY_FOLDER} of calvinbench's repository: docs/backbones.sh there "
+            "trains it."
+        ) from error
 
 
 def _num_chains(suite: Suite, problems: Problems) -> int | None:

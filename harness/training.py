@@ -1,51 +1,35 @@
 """A training from its settings to its last checkpoint: data opened, policy made, steps taken, told and reported."""
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
-from typing import Any
+from dataclasses import replace
 
 from calvinbench.envs.instructions import OURS, embedded_instructions
 from calvinbench.harness import clock
 from calvinbench.harness.data_check.before_training import require_trainable
-from calvinbench.harness.provenance import this_session
-from calvinbench.harness.run_directory import locked_folder, make_folder, write_text_atomically
+from calvinbench.harness.run_directory import locked_folder, make_folder
 from calvinbench.harness.training_call import TrainingCall, TrainingCallError
+from calvinbench.harness.training_data import open_validation
 from calvinbench.harness.training_evaluation import ChainEvaluator, evaluation_world
 from calvinbench.harness.training_idle import refuse_idle
 from calvinbench.harness.training_report import FigureWriter, TensorBoardWriter, TrainingProgress
+from calvinbench.harness.training_resume import DataNow, TrainingMismatchError, read_training_file, resume
+from calvinbench.harness.training_smoke import with_fitting_window
 from calvinbench.harness.workers import make_policy_by_spec
-from calvinbench.policies.demonstrations.demonstrations import DataError, Demonstrations
+from calvinbench.policies.demonstrations.demonstrations import Demonstrations
+from calvinbench.policies.demonstrations.fingerprint import fingerprint
 from calvinbench.policies.demonstrations.opening import TRAINING, VALIDATION, open_data
+from calvinbench.policies.demonstrations.required_tasks import require_tasks
 from calvinbench.policies.policy import PolicyTraits
 from calvinbench.policies.trainable import GroupCount, count_parameters
 from calvinbench.policies.training.acceleration import make_accelerator
-from calvinbench.policies.training.preparation import Training, prepare, require_tasks
-from calvinbench.policies.training.saved_state import has_state
+from calvinbench.policies.training.origin import PolicyOrigin, digest_of_weights, policy_origin, weights_place
+from calvinbench.policies.training.preparation import Training, prepare
 from calvinbench.policies.training.settings import Sentences, TrainingSettings
 from calvinbench.policies.training.trainer import Subscriber, Trainer
 from calvinbench.policies.vlm_lstm_policy import VLMLSTMPolicy
 
-TRAINING_FILE = "training.json"
-_COMPARED = ("settings", "policy", "effective_batch_size", "demonstrations", "frames")
-_MAY_DIFFER = (
-    *("settings.out", "settings.data", "settings.data_scenes"),
-    *("settings.log_every", "settings.save_every", "settings.validate_every", "settings.validation_windows"),
-    *("settings.optimization.max_epochs", "settings.optimization.max_steps", "settings.optimization.num_workers"),
-    # Their product is compared: a step sees the same windows.
-    *("settings.optimization.batch_size", "settings.optimization.gradient_accumulation_steps"),
-    *("settings.trainable.gradient_checkpointing", "policy.trainable.gradient_checkpointing"),
-)
-"""What a training may change on its way."""
-
-
-_OF_OLDER_VERSIONS = {"window_stride": None}
-"""Settings of the optimisation that older versions did not write down, and what they did."""
-
-
-class TrainingMismatchError(ValueError):
-    """The folder holds another training than the one asked for."""
+__all__ = ["TrainingMismatchError", "train"]
 
 
 def train(call: TrainingCall, tell: Callable[[str], None], subscribers: Sequence[Subscriber] = ()) -> Training:
@@ -66,9 +50,10 @@ def train(call: TrainingCall, tell: Callable[[str], None], subscribers: Sequence
         RunLockedError: Another process trains in the folder.
     """
     settings = call.settings
-    data, validation = open_data(settings.data, TRAINING), _open_validation(settings)
+    data, validation = open_data(settings.data, TRAINING), open_validation(call)
     require_tasks(settings.tasks, data)
     warnings = require_trainable(data, validation, settings.tasks, settings.data_scenes)
+    now = DataNow(fingerprint(data, TRAINING), None if validation is None else fingerprint(validation, VALIDATION))
     accelerator = make_accelerator(settings.optimization.precision, call.device)
     policy = make_policy_by_spec(settings.policy, None)
     if not isinstance(policy, VLMLSTMPolicy):
@@ -76,29 +61,45 @@ def train(call: TrainingCall, tell: Callable[[str], None], subscribers: Sequence
             f"expected a learned policy, got '{settings.policy}'. Write untrained:BACKBONE or checkpoint:FOLDER, "
             "without 'label', 'blind' and 'deaf'."
         )
+    if call.smoke:
+        settings = with_fitting_window(settings, policy.config.memory, data)
+    origin = _origin(settings, policy) if accelerator.is_main_process else PolicyOrigin(settings.policy)
     training = prepare(
-        settings,
-        policy.model,
-        policy.config,
-        data,
-        validation,
-        _sentences(data),
-        accelerator.num_processes,
+        settings, policy.model, policy.config, data, validation, _sentences(data), accelerator.num_processes
     )
-    _require_batch(call, training)
+    training = replace(training, origin=origin.spec)
     refuse_idle(call, training)
     evaluator = _evaluator(call, training, policy.traits) if accelerator.is_main_process else None
     with ExitStack() as held:
         if accelerator.is_main_process:
             make_folder(settings.out)
             held.enter_context(locked_folder(settings.out))
-            _describe(settings, training)
+            resumed = resume(training, now, origin, accepts_changed_data=call.accept_changed_data)
+            training = resumed.training
             tell(_in_words(training))
-            for words in warnings:
-                tell(f"WARNING: {words}")
+            for sentence in (*resumed.said, *(f"WARNING: {words}" for words in warnings)):
+                tell(sentence)
         trainer = Trainer(training, accelerator, clock.seconds)
         trainer.run((*_own_subscribers(call, evaluator), *subscribers))
     return training
+
+
+def _origin(settings: TrainingSettings, policy: VLMLSTMPolicy) -> PolicyOrigin:
+    """What training begins with.
+
+    A training that goes on has its weights from its state: what lies in the folder now is not looked at again.
+    """
+    before = read_training_file(settings.out)
+    if before is not None and not before.get("knows_origin", False):
+        return PolicyOrigin(before.get("origin") or before["settings"]["policy"], is_known=False)
+    place = weights_place(settings.policy)
+    if place is None:
+        digest = None
+    elif before is not None and before["weights_digest"] and weights_place(before["settings"]["policy"]) == place:
+        digest = str(before["weights_digest"])
+    else:
+        digest = policy.traits.weights_digest or digest_of_weights(policy.model.backbone)
+    return PolicyOrigin(policy_origin(settings.policy, lambda: str(digest)), digest)
 
 
 def _own_subscribers(call: TrainingCall, evaluator: ChainEvaluator | None) -> tuple[Subscriber, ...]:
@@ -119,16 +120,6 @@ def _evaluator(call: TrainingCall, training: Training, traits: PolicyTraits) -> 
     return evaluator
 
 
-def _open_validation(settings: TrainingSettings) -> Demonstrations | None:
-    """The validation split, if there is one and it is wanted."""
-    if not settings.validate_every:
-        return None
-    try:
-        return open_data(settings.data, VALIDATION)
-    except DataError as error:
-        raise DataError(f"{error} Or set --validate-every 0 to train without a validation loss.") from error
-
-
 def _sentences(data: Demonstrations) -> Sentences:
     """By task, the sentences that training may show: our own, or all that the data set has for it."""
     if data.description.details.get("instructions") == OURS:
@@ -137,17 +128,6 @@ def _sentences(data: Demonstrations) -> Sentences:
     for annotation in data.annotations:
         sentences.setdefault(annotation.task, {})[annotation.instruction] = None
     return {task: tuple(found) for task, found in sentences.items()}
-
-
-def _require_batch(call: TrainingCall, training: Training) -> None:
-    """Checks micro-batch x accumulation x processes."""
-    plan = training.plan
-    if call.effective_batch_size not in (None, plan.effective_batch_size):
-        raise TrainingCallError(
-            f"expected batch_size x gradient_accumulation_steps x processes = effective_batch_size, got "
-            f"{plan.batch_size} x {plan.accumulation_steps} x {plan.num_processes} = {plan.effective_batch_size} and "
-            f"{call.effective_batch_size}. Change one of them."
-        )
 
 
 def _windows_in_words(training: Training) -> str:
@@ -180,54 +160,3 @@ def _in_words(training: Training) -> str:
         f"{training.config.memory.span}, "
         f"{'with' if training.config.proprioception else 'without'} proprioception."
     )
-
-
-def _describe(settings: TrainingSettings, training: Training) -> None:
-    """Writes `training.json`, or sees that the folder holds the same training; one without a state may be another.
-
-    Raises:
-        TrainingMismatchError: It does not.
-    """
-    file = settings.out / TRAINING_FILE
-    now = json.loads(json.dumps(_content(settings, training), default=str))
-    sessions: list[dict[str, Any]] = []
-    if file.exists() and has_state(settings.out):
-        before = json.loads(file.read_text("utf-8"))
-        before["settings"]["optimization"] = _OF_OLDER_VERSIONS | before["settings"]["optimization"]
-        sessions = before["sessions"]
-        differing = _differences({key: before[key] for key in _COMPARED}, {key: now[key] for key in _COMPARED})
-        if differing:
-            raise TrainingMismatchError(
-                f"expected the training that is in '{settings.out}' already, but {'; '.join(differing)}. Choose "
-                "another --out, or the settings of before."
-            )
-    now["sessions"] = [*sessions, asdict(this_session(1))]
-    write_text_atomically(file, json.dumps(now, indent=2) + "\n")
-
-
-def _content(settings: TrainingSettings, training: Training) -> dict[str, Any]:
-    return {
-        "schema_version": 1,
-        "settings": asdict(settings),
-        "policy": training.config.to_json(),
-        "data": dict(training.notes["data"]),
-        "demonstrations": len(training.windows.annotations),
-        "frames": training.windows.num_frames,
-        "effective_batch_size": training.plan.effective_batch_size,
-        "steps_per_epoch": training.plan.steps_per_epoch,
-        "parameters": {name: asdict(count) for name, count in count_parameters(training.model).items()},
-    }
-
-
-def _differences(before: dict[str, Any], now: dict[str, Any], above: str = "") -> list[str]:
-    """What was changed that a training may not change on its way; what an older version did not know is passed over."""
-    found = []
-    for key, value in now.items():
-        name = f"{above}{key}"
-        if name in _MAY_DIFFER or key not in before:
-            continue
-        if isinstance(value, dict) and isinstance(before[key], dict):
-            found += _differences(before[key], value, f"{name}.")
-        elif before[key] != value:
-            found.append(f"{name} was {json.dumps(before[key])} and is now {json.dumps(value)}")
-    return found

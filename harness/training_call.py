@@ -1,7 +1,8 @@
 """What `calvinbench train` is told: flags laid over a configuration (YAML), laid over a JSON file of the seed's blocks.
 
 A flag, a key of the configuration and a field of the settings that mean one thing are spelled alike. A key that is not
-known, or that would do nothing beside the others or with the policy and the data (`training_idle`), is refused.
+known, or that would do nothing beside the others (`training_conflicts`) or with the policy and the data
+(`training_idle`), is refused.
 """
 
 from collections.abc import Mapping
@@ -16,21 +17,21 @@ import yaml
 
 from calvinbench.envs.names import require_name
 from calvinbench.envs.scene import SCENES
-from calvinbench.policies.config.blocks import read_config_file
+from calvinbench.harness.training_aliases import ALIASES
+from calvinbench.harness.training_conflicts import EVALUATION_KEYS, conflicts, idle_keys, idle_words
+from calvinbench.harness.training_smoke import smoke_keys
 from calvinbench.policies.config.optimization import OptimizationSettings
 from calvinbench.policies.spec import PolicySpec
-from calvinbench.policies.trainable import TrainableParts
+from calvinbench.policies.trainable_parts import TrainableParts
 from calvinbench.policies.training.settings import TrainingSettings
 
 OPTIMIZATION_KEYS = tuple(field.name for field in fields(OptimizationSettings))
 TRAINABLE_KEYS = tuple(field.name for field in fields(TrainableParts))
 _PLAIN_KEYS = ("paraphrases", "data_scenes", "log_every", "save_every", "validate_every", "validation_windows")
 SETTINGS_KEYS = ("policy", "data", "out", "tasks", *_PLAIN_KEYS)
-_EVALUATION_KEYS = ("evaluate_chains", "evaluate_worlds", "evaluate_scene", "calvin_env")
-CALL_KEYS = ("evaluate_every", *_EVALUATION_KEYS, "device", "effective_batch_size")
+CALL_KEYS = ("evaluate_every", *EVALUATION_KEYS, "device", "effective_batch_size", "accept_changed_data")
 KEYS = (*SETTINGS_KEYS, *TRAINABLE_KEYS, *OPTIMIZATION_KEYS, *CALL_KEYS)
 """Every key of a configuration, and every flag of `train` but `--json`."""
-_PARTS = ("train_vision", "train_connector", "train_text_embedding")
 _TRAINED_KINDS = ("untrained", "checkpoint")
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", NoneType: "nothing"}
 
@@ -51,8 +52,12 @@ class TrainingCall:
         evaluate_scene: The scene that they are run on; None for that of the data.
         calvin_env: The checkout of calvin_env for CALVIN's scenes; None looks for one.
         device: `"auto"` or `"cpu"`.
+        accept_changed_data: Whether a training goes on with data that changed since it began.
         effective_batch_size: What micro-batch x accumulation x processes must be; None for whatever it is.
         said: The keys that were said, and what; the other settings are as they are by default.
+        flags: Those of them that flags said.
+        configuration: What the configuration of the others is called; None for none, or one without a name.
+        smoke: Whether a few small steps are taken, to see that everything works.
     """
 
     settings: TrainingSettings
@@ -63,19 +68,46 @@ class TrainingCall:
     calvin_env: str | None = None
     device: str = "auto"
     effective_batch_size: int | None = None
+    accept_changed_data: bool = False
     said: Mapping[str, Any] = field(default_factory=dict)
+    flags: frozenset[str] = frozenset()
+    configuration: str | None = None
+    smoke: bool = False
 
     def __post_init__(self) -> None:
-        if self.evaluate_every < 0 or self.evaluate_every % self.settings.save_every:
-            raise TrainingCallError(
-                f"expected evaluate_every as a multiple of save_every, {self.settings.save_every}, or 0, got "
-                f"{self.evaluate_every}: chains are run with a checkpoint that was saved."
-            )
+        if self.evaluate_every < 0:
+            raise TrainingCallError(f"expected evaluate_every of at least 0, got {self.evaluate_every}.")
         for name in ("evaluate_chains", "evaluate_worlds"):
             if getattr(self, name) < 1:
                 raise TrainingCallError(f"expected {name} of at least 1, got {getattr(self, name)}.")
         if self.evaluate_scene is not None:
             require_name(self.evaluate_scene, SCENES, "scene")
+
+    def source(self, key: str) -> str:
+        """Where a key's value comes from, in words."""
+        if key in self.flags:
+            return f"given as --{key.replace('_', '-')}"
+        if key in self.said:
+            return (
+                "set by the configuration"
+                if self.configuration is None
+                else f"set by configuration {self.configuration}"
+            )
+        return "the default"
+
+    def is_refused_as_idle(self, key: str, *changing: str) -> bool:
+        """Whether a key that does nothing with this policy and data is refused.
+
+        It is if a flag has it; and if a configuration of the user's own has it, unless flags changed what decides it.
+
+        Args:
+            key: The key.
+            changing: Keys on which it depends whether it does something.
+        """
+        if key in self.flags:
+            return True
+        is_shipped = self.configuration in shipped_configurations()
+        return key in self.said and not is_shipped and not self.flags.intersection(changing)
 
 
 def shipped_configurations() -> tuple[str, ...]:
@@ -113,33 +145,64 @@ def read_configuration(name_or_path: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise TrainingCallError(f"expected keys and values in '{name_or_path}', got {content!r}.")
     for key in content:
-        require_name(str(key), KEYS, f"key of '{name_or_path}'")
+        require_name(str(key), KEYS, f"key of '{name_or_path}'", ALIASES)
     return content
 
 
-def make_call(flags: Mapping[str, Any], configuration: Mapping[str, Any] | None = None) -> TrainingCall:
+def make_call(
+    flags: Mapping[str, Any],
+    configuration: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    smoke: bool = False,
+) -> TrainingCall:
     """Makes a training's settings of keys.
+
+    A value of the configuration that flags make idle is passed over; one that a flag itself has is refused.
 
     Args:
         flags: Values by key, see `KEYS`.
         configuration: Values by key that they are laid over.
+        name: What the configuration is called, for messages.
+        smoke: Whether to take a few small steps instead, see `training_smoke`.
 
     Raises:
-        TrainingCallError: A key is missing, does nothing, or contradicts another.
+        TrainingCallError: Keys are missing, do nothing, or contradict each other; the message names all of them.
         ValueError: A value is out of its range.
     """
-    below = configuration or {}
+    below = dict(configuration or {})
+    if smoke:
+        below, flags = smoke_keys(below, flags)
     said = {**below, **flags}
-    for key in ("policy", "data", "out"):
-        if said.get(key) is None:
-            raise TrainingCallError(f"expected --{key}, or '{key}' in a configuration, got none.")
+    missing = [key for key in ("policy", "data", "out") if said.get(key) is None]
+    if missing:
+        raise TrainingCallError(
+            "; ".join(f"expected --{key}, or '{key}' in a configuration, got none" for key in missing) + "."
+        )
+    call = _call(said)
+    dropped = {key for key in _idle(said, (below,)) if key not in flags} - _idle_alone(below, said).keys()
+    if dropped:
+        said = {key: value for key, value in said.items() if key not in dropped}
+        call = _call(said)
+    given = {key: value for key, value in said.items() if value is not None}
+    if "max_epochs" in flags and "max_steps" not in flags:
+        given.pop("max_steps", None)  # a length that was said later takes the place of the configuration's
+    call = replace(call, said=given, flags=frozenset(flags), configuration=name, smoke=smoke)
+    found = [idle_words(key, said[key], reason) for key, reason in _idle(said, (below,)).items()]
+    found += conflicts(call.settings, call.evaluate_every, call.effective_batch_size, call.source)
+    if len(found) > 1:
+        listed = "".join(f"\n- {words}" for words in found)
+        raise TrainingCallError(f"expected settings that fit together, got {len(found)} that do not:{listed}")
+    if found:
+        raise TrainingCallError(found[0])
+    return call
+
+
+def _call(said: Mapping[str, Any]) -> TrainingCall:
+    """The call that values come to, not yet compared with each other."""
     spec = PolicySpec.parse(str(said["policy"]))
     require_name(spec.kind, _TRAINED_KINDS, "kind of policy that can be trained")
-    of_policy = dict(spec.settings)
-    optimization, trainable = OptimizationSettings(), TrainableParts()
-    if "config" in of_policy:
-        blocks = read_config_file(of_policy["config"])
-        optimization, trainable = blocks.optimization, blocks.trainable
+    optimization, trainable = _from_blocks(spec)
     settings = TrainingSettings(
         policy=str(said["policy"]),
         data=Path(str(said["data"])).expanduser(),
@@ -149,13 +212,34 @@ def make_call(flags: Mapping[str, Any], configuration: Mapping[str, Any] | None 
         trainable=replace(trainable, **_values(said, TrainableParts, TRAINABLE_KEYS)),
         **_values(said, TrainingSettings, _PLAIN_KEYS),
     )
-    given = {key: value for key, value in said.items() if value is not None}
-    if "max_epochs" in flags and "max_steps" not in flags:
-        given.pop("max_steps", None)  # a length that was said later takes the place of the configuration's
-    call = TrainingCall(settings, **_values(said, TrainingCall, CALL_KEYS), said=given)
-    _refuse_idle(said, of_policy, call)
-    _refuse_following_parts(said, settings.trainable, (below, asdict(trainable)))
-    return call
+    return TrainingCall(settings, **_values(said, TrainingCall, CALL_KEYS))
+
+
+def _from_blocks(spec: PolicySpec) -> tuple[OptimizationSettings, TrainableParts]:
+    """What a JSON file of blocks that the policy's spec names says of training; the defaults where it names none."""
+    of_policy = dict(spec.settings)
+    if "config" not in of_policy:
+        return OptimizationSettings(), TrainableParts()
+    from calvinbench.policies.config.blocks import read_config_file  # loads torch
+
+    blocks = read_config_file(of_policy["config"])
+    return blocks.optimization, blocks.trainable
+
+
+def _idle(said: Mapping[str, Any], below: tuple[Mapping[str, Any], ...]) -> dict[str, str]:
+    """Keys that do nothing, with the reason."""
+    call = _call(said)
+    _, trainable = _from_blocks(PolicySpec.parse(call.settings.policy))
+    return idle_keys(said, call.settings, call.evaluate_every, (*below, asdict(trainable)))
+
+
+def _idle_alone(configuration: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, str]:
+    """Keys of a configuration that do nothing in it, whatever flags say."""
+    places = {key: said[key] for key in ("policy", "data", "out")}
+    try:
+        return _idle({**places, **configuration}, ())
+    except ValueError:  # by itself it is no training, and flags make it one
+        return {}
 
 
 def _tasks(said: Any) -> tuple[str, ...]:
@@ -181,46 +265,3 @@ def _value(key: str, value: Any, kinds: tuple[Any, ...]) -> Any:
         return value
     words = " or ".join(_WORDS[kind] for kind in kinds)
     raise TrainingCallError(f"expected {words} as '{key}', got {value!r}.")
-
-
-def _refuse_idle(said: Mapping[str, Any], of_policy: Mapping[str, str], call: TrainingCall) -> None:
-    """Refuses what was said and would do nothing."""
-    settings, optimization, trainable = call.settings, call.settings.optimization, call.settings.trainable
-    parts = tuple(getattr(trainable, part) for part in _PARTS)
-    if "device" in of_policy:
-        raise TrainingCallError(
-            f"expected no device in the policy's spec, got '{of_policy['device']}': training chooses it. Say --device."
-        )
-    idle = {
-        "min_learning_rate_scale": (optimization.schedule == "constant", "the schedule is constant"),
-        **dict.fromkeys(
-            ("lora_r", "lora_alpha", "lora_dropout", "lora_bias"),
-            (not trainable.lora_enable, "lora_enable is false"),
-        ),
-        "validation_windows": (settings.validate_every == 0, "validate_every is 0"),
-        **dict.fromkeys(_EVALUATION_KEYS, (call.evaluate_every == 0, "evaluate_every is 0")),
-        "backbone_learning_rate": (trainable.freeze_backbone and True not in parts, "freeze_backbone is true"),
-        "same_shift_in_window": (
-            (not optimization.static_shift and not optimization.gripper_shift) or optimization.window_size == 1,
-            "a window has one frame" if optimization.window_size == 1 else "pictures are not shifted",
-        ),
-        "gripper_change_weight": (optimization.gripper_loss_ratio == 0, "gripper_loss_ratio is 0"),
-    }
-    for key, (is_idle, reason) in idle.items():
-        if is_idle and said.get(key) is not None:
-            raise TrainingCallError(f"expected no '{key}', got {said[key]!r}: it does nothing, for {reason}.")
-
-
-def _refuse_following_parts(
-    said: Mapping[str, Any], trainable: TrainableParts, below: tuple[Mapping[str, Any], ...]
-) -> None:
-    """Refuses a part's setting that says what is so without it, unless it undoes what it was laid over."""
-    follows = not trainable.freeze_backbone and not trainable.lora_enable
-    if trainable.freeze_backbone:
-        reason = "freeze_backbone is true"
-    else:
-        reason = "lora_enable is true" if trainable.lora_enable else "the whole VLM is trained"
-    for part in _PARTS:
-        undoes = any(keys.get(part) is not None and keys[part] is not said.get(part) for keys in below)
-        if said.get(part) is follows and not undoes:
-            raise TrainingCallError(f"expected no '{part}', got {follows}: it does nothing, for {reason}.")

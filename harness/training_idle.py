@@ -5,6 +5,8 @@ wherever the policy's settings come from: its spec, a file of the seed's blocks,
 """
 
 from calvinbench.harness.training_call import TrainingCall, TrainingCallError
+from calvinbench.harness.training_conflicts import batch_conflict, idle_words, warmup_words
+from calvinbench.policies.optimizer import num_warmup_steps
 from calvinbench.policies.training.preparation import Training
 
 
@@ -23,19 +25,35 @@ def refuse_idle(call: TrainingCall, training: Training) -> None:
     alone = f"the policy sees the {' and '.join(cameras)} camera alone"
     idle = {
         **{f"{camera}_shift": (bool(shift) and camera not in cameras, alone) for camera, shift in shifts.items()},
-        "same_shift_in_window": (not any(shifts[camera] for camera in cameras), "pictures are not shifted"),
+        "same_shift_in_window": (not any(shifts[camera] for camera in cameras), "images are not shifted"),
         "window_stride": (
             training.config.memory.span == "unbounded",
             "windows of a memory without end begin at starts",
         ),
     }
-    for key, (is_idle, reason) in idle.items():
-        if is_idle and key in call.said:
-            raise TrainingCallError(f"expected no '{key}', got {call.said[key]!r}: it does nothing, for {reason}.")
-    by_epochs = optimization.max_epochs * training.plan.steps_per_epoch
-    if optimization.max_steps is not None and "max_steps" in call.said and optimization.max_steps > by_epochs:
-        raise TrainingCallError(
-            f"expected max_steps of at most max_epochs x steps an epoch, {optimization.max_epochs} x "
-            f"{training.plan.steps_per_epoch} = {by_epochs}, got {optimization.max_steps}: training would end before. "
-            "Raise --max-epochs, or lower --max-steps."
+    changing = ("policy", "static_shift", "gripper_shift", "window_size")
+    found = [
+        idle_words(key, call.said[key], reason)
+        for key, (is_idle, reason) in idle.items()
+        if is_idle and call.is_refused_as_idle(key, *changing)
+    ]
+    per_epoch = training.plan.steps_per_epoch
+    by_epochs = optimization.max_epochs * per_epoch
+    is_refused = "max_steps" in call.said and call.is_refused_as_idle("max_steps", "max_epochs", "batch_size")
+    if optimization.max_steps is not None and is_refused and optimization.max_steps > by_epochs:
+        found.append(
+            f"expected max_steps of at most max_epochs x steps an epoch, {optimization.max_epochs} x {per_epoch} = "
+            f"{by_epochs}, got {optimization.max_steps}: training would end before. Raise --max-epochs to "
+            f"{-(-optimization.max_steps // per_epoch)}, or lower --max-steps to {by_epochs}."
         )
+    rising, steps = num_warmup_steps(optimization, per_epoch), training.num_steps
+    if rising > steps:
+        parts = [
+            f"{key} {getattr(optimization, key)} ({call.source(key)})" for key in ("warmup_epochs", "warmup_steps")
+        ]
+        found.append(warmup_words(rising, steps, " and ".join(parts), call.source))
+    batch = batch_conflict(call.settings, training.plan.num_processes, call.effective_batch_size, call.source)
+    if batch is not None:
+        found.append(batch)
+    if found:
+        raise TrainingCallError("\n".join(found))

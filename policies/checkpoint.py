@@ -21,18 +21,34 @@ from transformers.initialization import no_init_weights
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.policies.backbones.registry import BackboneNameError, backbone_class, name_of
 from calvinbench.policies.backbones.sources import BUILD_ERRORS
+from calvinbench.policies.checkpoint_folder import (
+    CONFIG_FILE,
+    TOKENIZER_FOLDER,
+    WEIGHTS_FILE,
+    CheckpointError,
+    require_checkpoint,
+)
 from calvinbench.policies.import_string import ImportStringError
 from calvinbench.policies.policy_config import PolicyConfig
 from calvinbench.policies.trainable import MissingPackageError, apply_trainable_parts
 from calvinbench.policies.vlm_lstm import VLMLSTM
 
+__all__ = [
+    "CONFIG_FILE",
+    "SCHEMA_VERSION",
+    "TOKENIZER_FOLDER",
+    "WEIGHTS_FILE",
+    "Checkpoint",
+    "CheckpointError",
+    "build_model",
+    "digest_of",
+    "load_checkpoint",
+    "load_strictly",
+    "save_checkpoint",
+]
+
 SCHEMA_VERSION = 1
-CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FOLDER = "policy.json", "model.safetensors", "tokenizer"
 _NAMES_SHOWN = 8
-
-
-class CheckpointError(ValueError):
-    """A folder that holds no checkpoint, or one that does not fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,12 +245,7 @@ def _own_weights(model: nn.Module) -> dict[str, Tensor]:
 
 def _read_config(folder: Path) -> dict[str, Any]:
     file = folder / CONFIG_FILE
-    if not file.is_file():
-        raise CheckpointError(
-            f"expected a checkpoint's folder with {CONFIG_FILE}, {WEIGHTS_FILE} and {TOKENIZER_FOLDER}/, got "
-            f"'{folder}'. A RoboVLMs file is read by robovlms:FILE.pt,config=FILE.json, or imported first: "
-            "calvinbench import robovlms."
-        )
+    require_checkpoint(folder)
     try:
         content: dict[str, Any] = json.loads(file.read_text("utf-8"))
         version = int(content["schema_version"])

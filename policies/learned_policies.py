@@ -18,13 +18,13 @@ from calvinbench.policies.backbones.settings import BackboneSettings, layout_by_
 from calvinbench.policies.backbones.sources import BUILD_ERRORS, BackboneSourceError
 from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
 from calvinbench.policies.checkpoint import Checkpoint, load_checkpoint
+from calvinbench.policies.checkpoint_folder import checkpoint_folder
 from calvinbench.policies.config.blocks import read_config_file
 from calvinbench.policies.demonstrations.calvin_scenes import require_scenes
 from calvinbench.policies.deprived_policy import DeprivedPolicy
 from calvinbench.policies.heads.config import HeadConfig, head_preset
 from calvinbench.policies.policy import Memory, TrainedOn
 from calvinbench.policies.policy_config import PolicyConfig, PoseRange
-from calvinbench.policies.shipped import shipped_folder, shipped_policies
 from calvinbench.policies.spec import PolicySpecError, parse_integer, parse_switch, require_argument
 from calvinbench.policies.trainable import apply_trainable_parts
 from calvinbench.policies.usage import DTYPES, Usage, with_memory
@@ -185,8 +185,7 @@ def make_checkpoint_policy(
     """
     folder = require_argument("checkpoint", argument, "a checkpoint's folder, or a shipped policy's name")
     usage = Usage.parse(device, dtype, compile)
-    is_shipped = folder in shipped_policies() and not Path(folder).exists()
-    checkpoint = load_checkpoint(shipped_folder(folder) if is_shipped else Path(folder))
+    checkpoint = load_checkpoint(checkpoint_folder(folder))
     config = with_memory(checkpoint.config, memory_span, memory_reset, chunk_rule)
     policy = VLMLSTMPolicy(checkpoint.model, config, usage, checkpoint.digest, _trained_on(checkpoint, trained_on))
     is_blind, is_deaf = parse_switch("blind", blind), parse_switch("deaf", deaf)

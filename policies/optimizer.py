@@ -1,9 +1,10 @@
 """AdamW over what is trained, and its rate over time, as the settings of training say."""
 
 import math
+from collections.abc import Callable
 
 from torch import nn
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from calvinbench.policies.config.optimization import OptimizationSettings
@@ -49,6 +50,45 @@ def make_optimizer(model: VLMLSTM, settings: OptimizationSettings) -> AdamW:
     )
 
 
+def total_steps(settings: OptimizationSettings, steps_per_epoch: int) -> int:
+    """Optimiser steps of a whole training: its epochs, or `max_steps` if that is less."""
+    by_epochs = settings.max_epochs * steps_per_epoch
+    return by_epochs if settings.max_steps is None else min(by_epochs, settings.max_steps)
+
+
+def num_warmup_steps(settings: OptimizationSettings, steps_per_epoch: int) -> int:
+    """Optimiser steps in which the rate rises."""
+    return round(settings.warmup_epochs * steps_per_epoch) + settings.warmup_steps
+
+
+def rate_scale(
+    settings: OptimizationSettings, steps_per_epoch: int, total: int | None = None
+) -> Callable[[int], float]:
+    """What the learning rate is multiplied with at a step: a straight rise, then 1 or half a cosine.
+
+    Args:
+        settings: Warm-up, schedule and length.
+        steps_per_epoch: Optimiser steps in one pass over the data.
+        total: Where a cosine ends; None for the end of the training.
+
+    Returns:
+        A function of the number of steps done.
+    """
+    warmup = num_warmup_steps(settings, steps_per_epoch)
+    end = total_steps(settings, steps_per_epoch) if total is None else total
+
+    def scale(step: int) -> float:
+        if step < warmup:
+            return step / warmup
+        if settings.schedule == "constant":
+            return 1.0
+        done = min((step - warmup) / max(end - warmup, 1), 1.0)
+        lowest = settings.min_learning_rate_scale
+        return lowest + (1 - lowest) * 0.5 * (1 + math.cos(math.pi * done))
+
+    return scale
+
+
 def make_schedule(optimizer: AdamW, settings: OptimizationSettings, steps_per_epoch: int) -> LambdaLR:
     """The rate over time: a straight rise, then constant or half a cosine; call its `step` after each optimiser step.
 
@@ -60,19 +100,21 @@ def make_schedule(optimizer: AdamW, settings: OptimizationSettings, steps_per_ep
     Raises:
         ValueError: The warm-up is longer than the training.
     """
-    warmup = round(settings.warmup_epochs * steps_per_epoch) + settings.warmup_steps
-    total = settings.max_epochs * steps_per_epoch
-    total = total if settings.max_steps is None else min(total, settings.max_steps)
+    warmup, total = num_warmup_steps(settings, steps_per_epoch), total_steps(settings, steps_per_epoch)
     if warmup > total:
         raise ValueError(f"expected a warm-up of at most the {total} steps of the whole training, got {warmup}.")
+    return LambdaLR(optimizer, rate_scale(settings, steps_per_epoch))
 
-    def scale(step: int) -> float:
-        if step < warmup:
-            return step / warmup
-        if settings.schedule == "constant":
-            return 1.0
-        done = min((step - warmup) / max(total - warmup, 1), 1.0)
-        lowest = settings.min_learning_rate_scale
-        return lowest + (1 - lowest) * 0.5 * (1 + math.cos(math.pi * done))
 
-    return LambdaLR(optimizer, scale)
+def set_rates(optimizer: Optimizer, schedule: LambdaLR) -> None:
+    """Sets the rates to what the schedule says of its step.
+
+    A loaded optimiser has the rates of the schedule that it was saved with, which may have ended at another step.
+
+    Args:
+        optimizer: The schedule's.
+        schedule: From `make_schedule`, its step loaded.
+    """
+    for group, rate, scale in zip(optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
+        group["lr"] = rate * scale(schedule.last_epoch)
+    schedule._last_lr = [group["lr"] for group in optimizer.param_groups]

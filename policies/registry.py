@@ -26,6 +26,24 @@ POLICY_KINDS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Kind to factory. A factory is a function `(argument: str | None, *, key: str = ..., ...) -> Policy`."""
+_ALIASES: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("window", "window_size", "memory", "history"), "memory_span"),
+        **dict.fromkeys(("reset",), "memory_reset"),
+        **dict.fromkeys(("hidden", "hidden_size", "width"), "hidden_dim"),
+        **dict.fromkeys(("layers", "depth"), "num_layers"),
+        **dict.fromkeys(("chunk", "chunk_size", "action_horizon", "horizon"), "chunk_length"),
+        **dict.fromkeys(("ensemble", "chunking", "execute"), "chunk_rule"),
+        **dict.fromkeys(("precision", "torch_dtype"), "dtype"),
+        **dict.fromkeys(("camera", "views"), "cameras"),
+        **dict.fromkeys(("resolution", "img_size"), "image_size"),
+        **dict.fromkeys(("state", "use_state", "robot_state", "proprio"), "proprioception"),
+        **dict.fromkeys(("weights", "pretrained", "path", "model_path"), "vlm"),
+        **dict.fromkeys(("cuda", "gpu"), "device"),
+        **dict.fromkeys(("random_seed",), "seed"),
+    }
+)
+"""Other names for settings of a spec: suggested, not accepted."""
 
 LABEL = "label"
 """The setting that every kind takes: what tables call the policy."""
@@ -90,7 +108,7 @@ def _require_settings(factory: Callable[..., Any], settings: Mapping[str, str], 
                 f"expected no settings for '{kind}', got '{key}={settings[key]}'. Write '{kind}', or "
                 f"'{kind},{LABEL}=NAME' to name it in tables."
             )
-        require_name(key, {*known, LABEL}, f"setting of '{kind}'")
+        require_name(key, {*known, LABEL}, f"setting of '{kind}'", _ALIASES)
 
 
 def _wanted_reset(settings: Mapping[str, str], memory_reset: str | None) -> str | None:

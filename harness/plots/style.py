@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 from textwrap import fill
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from matplotlib import rc_context
@@ -123,15 +123,16 @@ def aside(number: int, num_series: int, width: float) -> float:
     return width * ((number + 0.5) / num_series - 0.5)
 
 
-def logarithmic(ax: Axes) -> None:
-    """Makes the x axis logarithmic around what is drawn, with numbers on it as people write them."""
-    ax.set_xscale("log")
-    low, high = ax.get_xlim()
+def logarithmic(ax: Axes, which: Literal["x", "y"] = "x") -> None:
+    """Makes an axis logarithmic around what is drawn, with numbers on it as people write them."""
+    ax.set(**{f"{which}scale": "log"})
+    low, high = ax.get_xlim() if which == "x" else ax.get_ylim()
     wider = max(1.0, (_LEAST_SPAN * low / high) ** 0.5)
-    ax.set_xlim(low / wider, high * wider)
-    ax.xaxis.set_major_locator(LogLocator(subs=range(1, 10) if high / low < _FEW_DIGITS_FROM else (1, 2, 5)))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.set(**{f"{which}lim": (low / wider, high * wider)})
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    axis.set_major_locator(LogLocator(subs=range(1, 10) if high / low < _FEW_DIGITS_FROM else (1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def marks(ax: Axes, places: Sequence[float], means: Sequence[Mean], look: Look, label: str) -> None:

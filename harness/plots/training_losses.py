@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from calvinbench.harness.plots.style import axes, legend, looks
+from calvinbench.harness.plots.style import axes, legend, logarithmic, looks
 from calvinbench.policies.training.log import LogLine
 
 
@@ -28,7 +28,7 @@ def losses(lines: Sequence[LogLine], ax: Axes | None = None) -> Axes:
             marker=validation.marker,
             markersize=3,
         )
-        ax.set_yscale("log")
+        logarithmic(ax, "y")
         ax.set_xlabel("optimiser steps")
         ax.set_ylabel("loss")
         legend(ax)

@@ -160,15 +160,25 @@ class Train:
     """Scene of the evaluations. Default: the scene of the data, if it is known and there is one only."""
     calvin_env: Annotated[Path | None, _flag("DIR")] = None
     """Checkout of calvin_env, for CALVIN's scenes. Default: CALVIN_ENV_ROOT, or as installed."""
+    accept_changed_data: _Switch = None
+    """Whether a training goes on with data that changed since it began. Default: false."""
     device: Annotated[Literal["auto", "cpu"] | None, _flag("{auto,cpu}")] = None
     """auto takes a GPU where torch has one; `accelerate launch` starts a process for each of several. Default: auto."""
+    smoke: bool = False
+    """Take 4 small steps, to see that policy, data and machine work together. Other flags keep what they say; what
+    would conflict is left out, and published weights are replaced by small random ones."""
     json: bool = False
     """Print one JSON object instead of words."""
 
     def execute(self) -> int:
         """Trains, and tells where the checkpoint is."""
         from calvinbench.harness.training_call import TrainingCallError, make_call, read_configuration
+        from calvinbench.harness.training_data import require_data, require_policy
 
+        said = {} if self.configuration is None else read_configuration(self.configuration)
+        call = make_call(self._flags(), said, name=self.configuration, smoke=self.smoke)
+        require_policy(call)
+        require_data(call)
         try:
             from accelerate import PartialState
         except ImportError as error:
@@ -179,8 +189,6 @@ class Train:
         from calvinbench.harness.training import train
         from calvinbench.policies.training.failures import TrainingError
 
-        said = {} if self.configuration is None else read_configuration(self.configuration)
-        call = make_call(self._flags(), said)
         try:
             with standard_output_for_results():
                 training = train(call, tell)
@@ -201,7 +209,7 @@ class Train:
             if isinstance(value, str)
             else value
             for name, value in said.items()
-            if value is not None and name not in ("configuration", "json")
+            if value is not None and name not in ("configuration", "smoke", "json")
         }
 
     def _show(self, training: "Training") -> None:

@@ -2,9 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,16 @@ from typing import Any
 import torch
 
 from calvinbench.policies.backbones.random_weights import weights_from
+from calvinbench.policies.config.optimization import OptimizationSettings
 from calvinbench.policies.demonstrations.demonstrations import DataError, Demonstrations
+from calvinbench.policies.demonstrations.required_tasks import require_tasks
 from calvinbench.policies.demonstrations.windows import Windows, WindowSettings
+from calvinbench.policies.optimizer import total_steps
 from calvinbench.policies.policy_config import PolicyConfig
 from calvinbench.policies.trainable import TrainableParts, apply_trainable_parts
 from calvinbench.policies.training.data_loader import BatchPlan
+from calvinbench.policies.training.history import Stretch
+from calvinbench.policies.training.resumption import recipe_names
 from calvinbench.policies.training.settings import Sentences, TrainingSettings
 from calvinbench.policies.vlm_lstm import VLMLSTM
 
@@ -38,6 +41,10 @@ class Training:
         validation: Of the validation split; None for none.
         plan: How windows become steps.
         notes: What checkpoints say of their origin.
+        origin: The policy's spec with what its paths hold in place of them (`origin.policy_origin`); empty for the spec
+            as it is.
+        history: Stretches of the training, where it was broken and went on in another way (`history`).
+        forgets_best: Whether the lowest validation loss so far is of other validation windows.
     """
 
     settings: TrainingSettings
@@ -47,6 +54,9 @@ class Training:
     validation: Windows | None
     plan: BatchPlan
     notes: dict[str, Any] = field(default_factory=dict)
+    origin: str = ""
+    history: tuple[Stretch, ...] = ()
+    forgets_best: bool = False
 
     def recipe(self, step: int) -> str:
         """Digest of what was trained how and for how long, but for seeds: policies of one recipe differ by luck alone.
@@ -54,32 +64,35 @@ class Training:
         Args:
             step: Optimiser steps.
         """
-        optimization = asdict(self.settings.optimization)
+        optimization, trainable = asdict(self.settings.optimization), asdict(self.settings.trainable)
         if optimization["window_stride"] is None:
             del optimization["window_stride"]  # recipes are older than it, and stay what they were
+        # It was part of recipes once, and false where it was not used.
+        trainable = {name: trainable[name] for name in recipe_names(TrainableParts)} | {"gradient_checkpointing": False}
         content = {
-            "policy": re.sub(r",seed=[^,]*", "", self.settings.policy),
+            "policy": re.sub(r",seed=[^,]*", "", self.origin or self.settings.policy),
             "data": self.notes["data"],
             "windows": len(self.windows),
             "tasks": self.settings.tasks,
             "paraphrases": self.settings.paraphrases,
-            "trainable": asdict(self.settings.trainable),
+            "trainable": trainable,
             "optimization": {
-                name: value
-                for name, value in optimization.items()
-                if name not in ("seed", "batch_size", "gradient_accumulation_steps", "num_workers")
+                name: optimization[name] for name in recipe_names(OptimizationSettings) if name in optimization
             },
             "effective_batch_size": self.plan.effective_batch_size,
             "step": step,
+            **self.changes(),
         }
         return sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
     @property
     def num_steps(self) -> int:
         """Optimiser steps of the whole training."""
-        optimization = self.settings.optimization
-        by_epochs = optimization.max_epochs * self.plan.steps_per_epoch
-        return by_epochs if optimization.max_steps is None else min(by_epochs, optimization.max_steps)
+        return total_steps(self.settings.optimization, self.plan.steps_per_epoch)
+
+    def changes(self) -> dict[str, Any]:
+        """The history, as JSON can write it, of a training that changed on its way; nothing of an unbroken one."""
+        return {"history": [asdict(stretch) for stretch in self.history]} if len(self.history) > 1 else {}
 
 
 def prepare(
@@ -130,7 +143,7 @@ def prepare(
         model=model,
         config=replace(config, trainable=settings.trainable, origin=_origin(config.origin)),
         windows=windows,
-        validation=None if validation is None else Windows(validation, plain, tasks),
+        validation=None if validation is None else _validation_windows(validation, plain, settings),
         plan=plan,
         notes={"data": {"name": name} | {key: details.get(key) for key in _KEPT_OF_DATA} | _said_scenes(settings)},
     )
@@ -183,26 +196,14 @@ def window_settings(settings: TrainingSettings, config: PolicyConfig, chunk_leng
     )
 
 
-def require_tasks(tasks: Sequence[str], data: Demonstrations) -> None:
-    """Refuses tasks that the data do not have; a validation split may be too small for all of them.
-
-    Args:
-        tasks: Tasks to train on, by the names that the data set has.
-        data: The training split.
-
-    Raises:
-        DataError: The data have no demonstrations of one.
-    """
-    known = {annotation.task for annotation in data.annotations}
-    missing = [task for task in tasks if task not in known]
-    if missing:
-        guesses = [(task, get_close_matches(task, sorted(known), n=1, cutoff=0.5)) for task in missing]
-        hint = "".join(f" Did you mean '{found[0]}' instead of '{task}'?" for task, found in guesses if found)
+def _validation_windows(data: Demonstrations, cut: WindowSettings, settings: TrainingSettings) -> Windows:
+    """Windows of the validation split; it may have none of the tasks."""
+    try:
+        return Windows(data, cut, settings.tasks or None)
+    except DataError as error:
         raise DataError(
-            f"expected demonstrations of each of the tasks to train on in '{data.description.path}', found none of "
-            f"{', '.join(missing)}.{hint} Leave them out of --tasks, or record some: calvinbench data check shows what "
-            "there is."
-        )
+            f"In the validation split: {error} Or set --validate-every 0 to train without a validation loss."
+        ) from error
 
 
 def _require_reach(windows: Windows, config: PolicyConfig, window_size: int) -> None:

@@ -70,9 +70,10 @@ def save_state(accelerator: Accelerator, folder: Path, progress: Progress) -> No
     accelerator.wait_for_everyone()
 
 
-def has_state(folder: Path) -> bool:
-    """Whether there is a state in a training's folder."""
-    return any((folder / STATE_FOLDER).glob("step_*"))
+def last_step(folder: Path) -> int | None:
+    """Steps that are done in the last state of a training's folder; None where there is no state."""
+    states = sorted((folder / STATE_FOLDER).glob("step_*"))
+    return int(states[-1].name.removeprefix("step_")) if states else None
 
 
 def load_state(accelerator: Accelerator, folder: Path) -> Progress:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from calvinbench.policies.config.optimization import OptimizationSettings
 from calvinbench.policies.demonstrations.calvin_scenes import require_scenes
-from calvinbench.policies.trainable import TrainableParts
+from calvinbench.policies.trainable_parts import TrainableParts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

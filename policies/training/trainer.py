@@ -17,7 +17,7 @@ from accelerate.utils import set_seed
 
 from calvinbench.policies.checkpoint import save_checkpoint
 from calvinbench.policies.losses import ChunkLoss, chunk_loss
-from calvinbench.policies.optimizer import make_optimizer, make_schedule
+from calvinbench.policies.optimizer import make_optimizer, make_schedule, set_rates
 from calvinbench.policies.training.batches import WindowBatch
 from calvinbench.policies.training.data_loader import make_loader, validation_batches
 from calvinbench.policies.training.failures import (
@@ -96,6 +96,10 @@ class Trainer:
             accelerator.register_for_checkpointing(self._schedule)
             set_seed(optimization.seed + accelerator.process_index)  # dropout; loaded states have their own
             self.progress = load_state(accelerator, training.settings.out)
+        if self.progress.step:
+            set_rates(self._optimizer, self._schedule)
+        if training.forgets_best:
+            self.progress = replace(self.progress, best_validation_loss=None)
 
     def run(self, subscribers: Sequence[Subscriber] = ()) -> None:
         """Trains to the end.
@@ -249,6 +253,7 @@ class Trainer:
                 "validation_loss": validation_loss,
                 "seed": self.training.settings.optimization.seed,
                 "recipe": self.training.recipe(self.progress.step),
+                **self.training.changes(),
             }
         }
 

@@ -266,7 +266,7 @@ def trained(folder, tmp_path_factory):
 
 def test_other_data_in_the_same_folder_is_refused(folder, trained, tmp_path):
     write_data(tmp_path / "data", lengths=(5, 9, 7))
-    with pytest.raises(TrainingMismatchError, match="demonstrations was 6 and is now 3; frames was 39 and is now 21"):
+    with pytest.raises(TrainingMismatchError, match="6 annotations then, 3 now; 39 annotated frames then, 21 now; 3"):
         again(said(folder, trained, data=str(tmp_path / "data")))
 
 
@@ -325,7 +325,9 @@ def test_remedy_a_policy_with_a_label_is_trained_without_it(folder, tmp_path):
 
 
 def test_a_product_that_is_not_the_effective_batch_size_is_refused(folder, tmp_path):
-    with pytest.raises(TrainingCallError, match=r"effective_batch_size, got 2 x 3 x 1 = 6 and 8\. Change one"):
+    with pytest.raises(
+        TrainingCallError, match=r"effective_batch_size, got 2 x 3 x 1 = 6 and 8: batch_size 2 \(given as"
+    ):
         again(said(folder, tmp_path / "out", gradient_accumulation_steps=3, effective_batch_size=8))
     assert not (tmp_path / "out").exists()
 
@@ -339,7 +341,7 @@ def test_a_product_that_is_not_the_effective_batch_size_is_refused(folder, tmp_p
         ),
         (
             {"same_shift_in_window": False, "static_shift": 0},
-            "no 'same_shift_in_window', got False: it does nothing, for pictures are not shifted",
+            "no 'same_shift_in_window', got False: it does nothing, for images are not shifted",
         ),
         ({"max_steps": 36}, "max_steps of at most max_epochs x steps an epoch, 5 x 7 = 35, got 36"),
         (

@@ -18,7 +18,7 @@ def call(policy="untrained:cnn", **said):
 
 
 def test_every_key_is_a_flag_and_the_other_way_round():
-    assert set(Train.__dataclass_fields__) - {"configuration", "json"} == set(KEYS)
+    assert set(Train.__dataclass_fields__) - {"configuration", "smoke", "json"} == set(KEYS)
     assert len(KEYS) == len(set(KEYS))
 
 
@@ -87,7 +87,7 @@ def test_every_key_reaches_the_settings():
         ({"evaluate_scene": "D"}, "evaluate_every is 0"),
         ({"calvin_env": "checkout"}, "evaluate_every is 0"),
         ({"backbone_learning_rate": 1e-5, "freeze_backbone": True}, "freeze_backbone is true"),
-        ({"same_shift_in_window": True, "static_shift": 0, "gripper_shift": 0}, "pictures are not shifted"),
+        ({"same_shift_in_window": True, "static_shift": 0, "gripper_shift": 0}, "images are not shifted"),
         ({"gripper_change_weight": 2, "gripper_loss_ratio": 0}, "gripper_loss_ratio is 0"),
         ({"same_shift_in_window": True, "window_size": 1}, "a window has one frame"),
         ({"train_vision": False, "freeze_backbone": True}, "freeze_backbone is true"),

@@ -1,6 +1,7 @@
 """What one sees of a training: progress with the time left, figures, TensorBoard's events."""
 
 import io
+import re
 import sys
 import time
 from dataclasses import replace
@@ -125,3 +126,20 @@ def test_the_time_left_and_the_losses_are_told(training, caplog):
     progress.logged(line(1))
     progress.logged(line(3, validation_loss=0.25))
     assert caplog.records[-1].getMessage().endswith("5 min left")
+
+
+@pytest.mark.parametrize(
+    "values", [(0.18, 0.15, 0.06, 0.03), (2.0, 0.5, 0.01, 0.004), (0.19, 0.1899, 0.1898, 0.1897), (12.0, 9.0, 3.0, 1.0)]
+)
+def test_ticks_of_the_losses_are_plain_numbers(values):
+    ax = plots.losses([replace(line(number), loss=loss) for number, loss in enumerate(values, start=1)])
+    ax.figure.canvas.draw()
+    low, high = ax.get_ylim()
+    shown = [
+        label.get_text()
+        for label, place in zip(ax.get_yticklabels(), ax.get_yticks(), strict=True)
+        if low <= place <= high
+    ]
+    assert len(shown) >= 2
+    assert all(re.fullmatch(r"\d+(\.\d+)?", text) for text in shown)
+    assert not [label.get_text() for label in ax.yaxis.get_minorticklabels() if label.get_text()]

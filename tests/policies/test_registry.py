@@ -71,6 +71,8 @@ def test_a_spec_makes_a_policy_as_text_or_parsed():
         ("untrained:kosmos2,size=tyny", "Unknown size 'tyny'. Did you mean 'tiny'?"),
         ("untrained:kosmos2,dtype=bf16", "Unknown dtype 'bf16'. Did you mean 'bfloat16'?"),
         ("untrained:kosmos2,chunk_rule=frist", "Unknown chunk rule 'frist'. Did you mean 'first'?"),
+        ("untrained:kosmos2,window=8", "Unknown setting of 'untrained' 'window'. Did you mean 'memory_span'?"),
+        ("untrained:kosmos2,hidden_size=8", "Unknown setting of 'untrained' 'hidden_size'. Did you mean 'hidden_dim'?"),
         ("untrained:kosmos2,sed=1", "Unknown setting of 'untrained' 'sed'. Did you mean 'seed'?"),
     ],
 )

@@ -1,0 +1,65 @@
+"""What each setting of a training is to its recipe, and what happens if it is another when the training goes on."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from enum import Enum
+from types import MappingProxyType
+
+from calvinbench.policies.config.optimization import OptimizationSettings
+from calvinbench.policies.trainable_parts import TrainableParts
+
+
+class Role(Enum):
+    """What a setting is to a training."""
+
+    RECIPE = "part of the recipe; another value is refused when the training goes on"
+    SEED = "no part of the recipe; another value is refused when the training goes on"
+    CONTENT = "a place; what lies there is part of the recipe and is compared, and the place may change"
+    LENGTH = "part of the recipe; it may change, which is said, and may make the training another recipe"
+    SPLIT = "how a step's windows are split up: the product is part of the recipe, a factor may change, which is said"
+    FREE = "no weight depends on it, but for rounding; it may change"
+
+
+ROLES: Mapping[str, Role] = MappingProxyType(
+    {
+        "policy": Role.CONTENT,
+        "data": Role.CONTENT,
+        "data_scenes": Role.FREE,
+        **dict.fromkeys(("tasks", "paraphrases"), Role.RECIPE),
+        **dict.fromkeys(("out", "log_every", "save_every", "validate_every", "validation_windows"), Role.FREE),
+        # Of the optimisation.
+        **dict.fromkeys(
+            (
+                *("learning_rate", "backbone_learning_rate", "weight_decay", "precision", "warmup_epochs"),
+                *("warmup_steps", "schedule", "min_learning_rate_scale", "max_gradient_norm"),
+                *("gripper_loss_ratio", "gripper_change_weight", "window_size", "window_stride"),
+                *("static_shift", "gripper_shift", "same_shift_in_window"),
+            ),
+            Role.RECIPE,
+        ),
+        "seed": Role.SEED,
+        **dict.fromkeys(("max_epochs", "max_steps"), Role.LENGTH),
+        **dict.fromkeys(("batch_size", "gradient_accumulation_steps"), Role.SPLIT),
+        "num_workers": Role.FREE,
+        # Of what is trained.
+        **dict.fromkeys(
+            (
+                *("freeze_backbone", "train_vision", "train_connector", "train_text_embedding"),
+                *("lora_enable", "lora_r", "lora_alpha", "lora_dropout", "lora_bias"),
+            ),
+            Role.RECIPE,
+        ),
+        "gradient_checkpointing": Role.FREE,
+    }
+)
+"""Every field of `TrainingSettings`, `OptimizationSettings` and `TrainableParts`."""
+
+
+def recipe_names(settings: type[OptimizationSettings] | type[TrainableParts]) -> tuple[str, ...]:
+    """The fields that are part of a recipe, as they are."""
+    return tuple(f.name for f in fields(settings) if ROLES[f.name] in (Role.RECIPE, Role.LENGTH))
+
+
+def refused_names(settings: type) -> tuple[str, ...]:
+    """The fields of which another value is refused when a training goes on."""
+    return tuple(f.name for f in fields(settings) if ROLES.get(f.name) in (Role.RECIPE, Role.SEED))
