@@ -5,9 +5,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from calvinbench.envs.calvin_scene import ASSET_DIGESTS
+from calvinbench.envs.chains import CHAIN_LENGTH
 from calvinbench.envs.scene import CALVIN_SCENES
 from calvinbench.envs.simulation import REPRODUCIBLE
 from calvinbench.harness.provenance import Session
+from calvinbench.harness.typed_reading import Count, InvalidFieldError, Name, Size, read_as
 from calvinbench.policies.policy import Memory, PolicyTraits, TrainedOn
 
 SCHEMA_VERSION = 1
@@ -64,6 +66,7 @@ class RunDescription:
             cameras alone in a world that has no others); None without pictures.
         chains: Planned number of chains: the first ones of the list.
         chain_digest: Of these chains.
+        chain_length: Subtasks in each of them; None in files of before it was kept, see `num_subtasks`.
         tasks: Tasks that are run each alone, one a chain; empty for chains of several.
         max_steps: Steps for each subtask.
         instructions: Name of the instruction set.
@@ -76,47 +79,53 @@ class RunDescription:
         schema_version: Of this file and of `chains.jsonl`.
     """
 
-    policy: str
-    label: str
-    action_convention: str
-    observation_keys: tuple[str, ...]
-    chunk_length: int
-    chunk_rule: str
+    policy: Name
+    label: Name
+    action_convention: Name
+    observation_keys: tuple[Name, ...]
+    chunk_length: Size
+    chunk_rule: Name
     privileged: bool
     memory: Memory
     official: Official
-    world: str
-    scene: str
-    asset_digest: str
-    renderer: str
-    chains: int
-    chain_digest: str
-    max_steps: int
-    instructions: str
-    instruction_digest: str
+    world: Name
+    scene: Name
+    asset_digest: Name
+    renderer: Name
+    chains: Count
+    chain_digest: Name
+    max_steps: Size
+    instructions: Name
+    instruction_digest: Name
     seed: int
-    batch_size: int = 1
+    chain_length: Size | None = None
+    batch_size: Size = 1
     variant: str | None = None
-    tasks: tuple[str, ...] = ()
+    tasks: tuple[Name, ...] = ()
     weights_digest: str | None = None
     source_digest: str | None = None
-    depth_bits: int | None = None
+    depth_bits: Size | None = None
     reference_frame: str | None = None
     suite: str | None = None
     train: str | None = None
     training_seed: int | None = None
     training_recipe: str | None = None
-    unlike_training: tuple[str, ...] = ()
+    unlike_training: tuple[Name, ...] = ()
     calvin_env: str | None = None
-    simulation: str = REPRODUCIBLE
+    simulation: Name = REPRODUCIBLE
     created: str = ""
     sessions: tuple[Session, ...] = ()
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Size = SCHEMA_VERSION
 
     @property
     def name(self) -> str:
         """What tables call it."""
         return f"{self.label}, {self.variant}" if self.variant else self.label
+
+    @property
+    def num_subtasks(self) -> int:
+        """Subtasks in each chain: one where tasks are run alone; CALVIN's five where the file does not say."""
+        return self.chain_length or (1 if self.tasks else CHAIN_LENGTH)
 
     @property
     def is_untrained(self) -> bool:
@@ -125,33 +134,33 @@ class RunDescription:
 
     def to_json(self) -> dict[str, Any]:
         """A mapping that `json` can write."""
-        return {"schema_version": self.schema_version} | asdict(self)
+        values = {"schema_version": self.schema_version} | asdict(self)
+        if self.chain_length is None:
+            del values["chain_length"]
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "RunDescription":
-        """Reads what `to_json` made.
+        """Reads what `to_json` made; keys that a later version may add are passed over.
 
         Raises:
+            InvalidFieldError: A field is missing, of another type or out of its range, or contradicts another.
             ValueError: The file is of a later schema.
-            KeyError: A field is missing.
         """
-        if values["schema_version"] > SCHEMA_VERSION:
+        version = values.get("schema_version") if isinstance(values, Mapping) else None
+        if isinstance(version, int) and version > SCHEMA_VERSION:
             raise ValueError(
-                f"expected schema version {SCHEMA_VERSION} or older, got {values['schema_version']}. "
+                f"expected schema version {SCHEMA_VERSION} or older, got {version}. "
                 "A later calvinbench wrote this; install that one to read it."
             )
-        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-        return cls(
-            **known
-            | {
-                "observation_keys": tuple(values["observation_keys"]),
-                "tasks": tuple(values.get("tasks", ())),
-                "unlike_training": tuple(values.get("unlike_training", ())),
-                "memory": Memory(**values["memory"]),
-                "official": Official(values["official"]["official"], tuple(values["official"]["because"])),
-                "sessions": tuple(Session(**session) for session in values["sessions"]),
-            }
-        )
+        for name in ("schema_version", "sessions"):  # every file has them, though the class has defaults
+            if isinstance(values, Mapping) and name not in values:
+                raise InvalidFieldError(name, "a value", "nothing")
+        read = read_as(cls, values)
+        if read.official.official == bool(read.official.because):
+            expected = "reasons in 'because' where it is false, and none where it is true"
+            raise InvalidFieldError("official", expected, values["official"])
+        return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +184,7 @@ _MEANINGS = {"source_digest": "the file of the policy's code changed, or what it
 _MAY_BE_UNKNOWN = frozenset({"source_digest"})
 """Kept of later runs only: one that does not say it agrees with any."""
 _MAY_DIFFER = frozenset(
-    {"suite", "variant", "official", "chains", "chain_digest", "created", "sessions", "schema_version"}
+    {"suite", "variant", "official", "chains", "chain_digest", "chain_length", "created", "sessions", "schema_version"}
 )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int64
 
+from calvinbench.envs.chain_env import SOLVED
 from calvinbench.harness.description import RunDescription
 from calvinbench.harness.records import ERRORED, ChainRecord
 from calvinbench.harness.run_directory import CHAINS_FILE, RUN_FILE, SHARDS_FOLDER, read_chains, read_description
@@ -30,8 +31,13 @@ class Run:
 
     @property
     def completed(self) -> Int64[np.ndarray, " chains"]:
-        """Subtasks completed in each finished chain, 0..5."""
+        """Subtasks completed in each finished chain, from 0 to `chain_length`."""
         return np.array([record.completed for record in self.records], dtype=np.int64)
+
+    @property
+    def chain_length(self) -> int:
+        """Subtasks in each chain: CALVIN's have five, tasks that are run alone one."""
+        return self.description.num_subtasks
 
     @property
     def num_errored(self) -> int:
@@ -75,7 +81,17 @@ def load_run(path: str | Path) -> Run:
         ValueError: There is no run in it, or its files were changed by something else.
     """
     directory = Path(path)
-    return Run(directory, read_description(directory), read_chains(directory / CHAINS_FILE).records)
+    description = read_description(directory)
+    records = read_chains(directory / CHAINS_FILE, description).records
+    return Run(directory, _with_chain_length(description, records), records)
+
+
+def _with_chain_length(description: RunDescription, records: Collection[ChainRecord]) -> RunDescription:
+    """The description of a run of before lengths were kept, of chains that were not CALVIN's: solved ones tell."""
+    lengths = {record.completed for record in records if record.outcome == SOLVED}
+    if description.chain_length is not None or len(lengths) != 1 or lengths == {description.num_subtasks}:
+        return description
+    return replace(description, chain_length=lengths.pop())
 
 
 def find_runs(*paths: str | Path) -> tuple[Run, ...]:
