@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from calvinbench.harness import plots
     from calvinbench.harness.comparison import compare
     from calvinbench.harness.evaluation import evaluate
+    from calvinbench.harness.export import subtask_frame
     from calvinbench.harness.report import write_report
     from calvinbench.harness.runs import Run, find_runs, load_run
 
-__all__ = ["Run", "compare", "evaluate", "find_runs", "load_run", "plots", "write_report"]
+__all__ = ["Run", "compare", "evaluate", "find_runs", "load_run", "plots", "subtask_frame", "write_report"]
 
 _EXPORTS = {
     "Run": "runs",
@@ -29,6 +30,7 @@ _EXPORTS = {
     "evaluate": "evaluation",
     "find_runs": "runs",
     "load_run": "runs",
+    "subtask_frame": "export",
     "write_report": "report",
 }
 

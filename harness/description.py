@@ -9,7 +9,7 @@ from calvinbench.envs.chains import CHAIN_LENGTH
 from calvinbench.envs.scene import CALVIN_SCENES
 from calvinbench.envs.simulation import REPRODUCIBLE
 from calvinbench.harness.provenance import Session
-from calvinbench.harness.typed_reading import Count, InvalidFieldError, Name, Size, read_as
+from calvinbench.harness.typed_reading import NOTHING, Count, InvalidFieldError, Name, Size, read_as
 from calvinbench.policies.policy import Memory, PolicyTraits, TrainedOn
 
 SCHEMA_VERSION = 1
@@ -19,6 +19,10 @@ OFFICIAL_MAX_STEPS = 360
 OFFICIAL_INSTRUCTIONS = "calvin"
 OFFICIAL_RENDERERS = ("opengl-look", "bullet-egl", "calvin_env")
 """Those with the look of CALVIN's data; the last is calvin_env's own, however it draws."""
+
+
+_ALWAYS_THERE = ("schema_version", "sessions", "memory.span", "memory.reset", "official.because")
+"""Every file has them, though the classes have defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,7 @@ class RunDescription:
         return values
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "RunDescription":
+    def from_json(cls, values: Any) -> "RunDescription":
         """Reads what `to_json` made; keys that a later version may add are passed over.
 
         Raises:
@@ -153,9 +157,11 @@ class RunDescription:
                 f"expected schema version {SCHEMA_VERSION} or older, got {version}. "
                 "A later calvinbench wrote this; install that one to read it."
             )
-        for name in ("schema_version", "sessions"):  # every file has them, though the class has defaults
-            if isinstance(values, Mapping) and name not in values:
-                raise InvalidFieldError(name, "a value", "nothing")
+        for path in _ALWAYS_THERE:
+            *outer, name = path.split(".")
+            holder = values.get(outer[0]) if outer and isinstance(values, Mapping) else values
+            if isinstance(holder, Mapping) and name not in holder:
+                raise InvalidFieldError(path, "a value", NOTHING)
         read = read_as(cls, values)
         if read.official.official == bool(read.official.because):
             expected = "reasons in 'because' where it is false, and none where it is true"

@@ -96,7 +96,7 @@ class LiveProgress:
         row = self._rows[self._num_begun]
         if self._num_begun < len(self._planned):
             row.label = self._planned[self._num_begun].name(description.name)
-        row.count = RunningCount(row.num_planned, finished)
+        row.count = RunningCount(row.num_planned, finished, description.num_subtasks)
         self._num_begun += 1
         self._logged_share = self._share(row.count)
         if not row.count.num_missing:

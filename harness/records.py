@@ -53,7 +53,7 @@ class SubtaskRecord:
     gripper_changes: Count | None = None
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "SubtaskRecord":
+    def from_json(cls, values: Any) -> "SubtaskRecord":
         """Reads what `asdict` made; keys that a later version may add are passed over.
 
         Raises:
@@ -105,6 +105,11 @@ class ChainRecord:
     traceback: str | None = None
     lead_in: tuple[Name, ...] = ()
 
+    @property
+    def printable_error(self) -> str | None:
+        """The error, with backslashes for bytes that are no Unicode, so that every file can hold it."""
+        return None if self.error is None else self.error.encode("utf-8", "backslashreplace").decode()
+
     def without_times(self) -> "ChainRecord":
         """The same with its clock readings set to zero, for comparing runs."""
         return replace(self, subtasks=tuple(subtask.without_times() for subtask in self.subtasks))
@@ -114,7 +119,7 @@ class ChainRecord:
         return asdict(replace(self, initial_state=dict(self.initial_state)))
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "ChainRecord":
+    def from_json(cls, values: Any) -> "ChainRecord":
         """Reads what `to_json` made; keys that a later version may add are passed over.
 
         Raises:
@@ -132,12 +137,16 @@ class ChainRecord:
             subtask._require_known(f"subtasks.{place}.")
         for place, subtask in enumerate(before):
             if subtask.outcome != SOLVED:
-                raise InvalidFieldError(f"subtasks.{place}.outcome", f"'{SOLVED}', for another follows", subtask.outcome)
+                raise InvalidFieldError(
+                    f"subtasks.{place}.outcome", f"'{SOLVED}', for another follows", subtask.outcome
+                )
         if self.outcome != last.outcome:
             raise InvalidFieldError("outcome", f"'{last.outcome}', as of its last subtask", self.outcome)
         num_solved = len(before) + (last.outcome == SOLVED)
         if self.completed != num_solved:
-            raise InvalidFieldError("completed", f"{num_solved}, as many as its subtasks that were solved", self.completed)
+            raise InvalidFieldError(
+                "completed", f"{num_solved}, as many as its subtasks that were solved", self.completed
+            )
 
 
 def _require_outcome(outcome: str, path: str) -> None:

@@ -82,7 +82,7 @@ def read_chains(path: Path, description: RunDescription | None = None) -> Stored
                 if description is not None:
                     _require_of_run(record, description)
             except ValueError as error:
-                raise _not_a_chain(number, path, f"got another thing: {error}") from error
+                raise _not_a_chain(number, path, f"got something invalid: {error}") from error
             records[record.chain] = record
         valid_bytes += len(line)
     return StoredChains(tuple(records[number] for number in sorted(records)), valid_bytes)
@@ -108,7 +108,9 @@ def _require_of_run(record: ChainRecord, description: RunDescription) -> None:
         InvalidFieldError: Its number or its length is not one of the run's.
     """
     if record.chain >= description.chains:
-        raise InvalidFieldError("chain", f"a number below {description.chains}, the run's number of chains", record.chain)
+        raise InvalidFieldError(
+            "chain", f"a number below {description.chains}, the run's number of chains", record.chain
+        )
     length = description.chain_length
     if length is None:  # a run of before lengths were kept, whose chains may have had any
         return
@@ -131,7 +133,7 @@ def read_description(directory: Path) -> RunDescription:
         raise ValueError(f"expected a run's folder with {RUN_FILE}, found none at '{directory}'.") from error
     except InvalidFieldError as error:
         raise ValueError(
-            f"expected the description of a run in '{path}', got another thing: {error}. "
+            f"expected the description of a run in '{path}', got something invalid: {error}. "
             "The file was changed by something else; repair the field, or run again into another folder."
         ) from error
     except (ValueError, RecursionError) as error:

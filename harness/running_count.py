@@ -9,14 +9,16 @@ from calvinbench.harness.records import ERRORED, NUM_SUBTASKS, ChainRecord
 class RunningCount:
     """Success rates, average length, speed and time left of a run so far."""
 
-    def __init__(self, num_planned: int, finished: Sequence[ChainRecord]) -> None:
+    def __init__(self, num_planned: int, finished: Sequence[ChainRecord], chain_length: int = NUM_SUBTASKS) -> None:
         """Begins with the chains that were finished before.
 
         Args:
             num_planned: Chains of the whole run.
             finished: What earlier sessions finished of it.
+            chain_length: Subtasks in each chain.
         """
         self.num_planned = num_planned
+        self.chain_length = chain_length
         self._completed = [record.completed for record in finished]
         self.num_errored = sum(record.outcome == ERRORED for record in finished)
         self._num_before = len(finished)
@@ -45,9 +47,11 @@ class RunningCount:
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """Shares of chains that completed at least 1..5 subtasks; empty before the first chain."""
+        """Shares of chains that completed at least 1, 2, ... subtasks, up to all; empty before the first chain."""
         count = self.num_finished
-        return tuple(sum(done >= k for done in self._completed) / count for k in range(1, NUM_SUBTASKS + 1) if count)
+        return tuple(
+            sum(done >= k for done in self._completed) / count for k in range(1, self.chain_length + 1) if count
+        )
 
     @property
     def average_length(self) -> float | None:
@@ -81,7 +85,8 @@ class RunningCount:
         errors = f", {self.num_errored} errored" if self.num_errored else ""
         left = "" if not self.num_missing or self.seconds_left is None else f", {in_words(self.seconds_left)} left"
         speed = f"{speed_in_words(self.chains_per_hour)} chains/h"
-        return f"{rates} % at 1-5, average {self.average_length:.2f}{errors}, {speed}{left}"
+        at = "1" if self.chain_length == 1 else f"1-{self.chain_length}"
+        return f"{rates} % at {at}, average {self.average_length:.2f}{errors}, {speed}{left}"
 
 
 def time_left(num_missing: int, seconds_per_chain: float | None, seconds_since: float) -> float | None:

@@ -14,8 +14,15 @@ from calvinbench.harness.description import RunDescription
 from calvinbench.harness.records import ERRORED, ChainRecord
 from calvinbench.harness.run_directory import CHAINS_FILE, RUN_FILE, SHARDS_FOLDER, read_chains, read_description
 
+FRAME_COLUMNS = (
+    *("policy", "label", "chain", "position", "task", "instruction", "outcome", "success", "steps", "seconds"),
+    *("policy_ms", "world_ms", "action_change", "gripper_changes"),
+    *("completed", "chain_outcome", "error", "initial_state", "lead_in"),
+)
+"""Of `Run.frame`."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Run:
     """One policy's chains.
 
@@ -28,6 +35,19 @@ class Run:
     directory: Path
     description: RunDescription
     records: tuple[ChainRecord, ...]
+
+    def __repr__(self) -> str:
+        average = f"{self.completed.mean():.2f}" if self.records else "-"
+        errors = f", {self.num_errored} errored" if self.num_errored else ""
+        return (
+            f"Run({self.name!r}, {len(self.records)} of {self.description.chains} chains, average length {average}"
+            f"{errors}, {self.directory.as_posix()!r})"
+        )
+
+    @property
+    def name(self) -> str:
+        """What tables call it, but for what tells runs of one name apart."""
+        return self.description.name
 
     @property
     def completed(self) -> Int64[np.ndarray, " chains"]:
@@ -57,21 +77,33 @@ class Run:
     def frame(self) -> pd.DataFrame:
         """One row for each subtask that was reached, with its chain's number and result beside it.
 
-        Columns: `policy`, `label`, `chain`, `position` (1..5), the plain fields of `SubtaskRecord`, `completed` and
-        `chain_outcome` of the whole chain, `error` (None without one); `initial_state` as JSON, the same text for
-        chains of one initial state, and `lead_in`, the expert's tasks before the first subtask, parted by blanks.
+        The share of successes of each task is `run.frame().groupby("task").success.mean()`. Columns:
+
+        - `policy`, `label`: the policy's spec, and what tables call the run;
+        - `chain`, `position`: the chain's number from 0, and the subtask's place in it from 1;
+        - `task`, `instruction`: the task's name, and the sentence that the policy was given;
+        - `outcome`, `success`: `solved`, `timed_out` or `errored`, and whether it is `solved` (boolean);
+        - `steps`, `seconds`: actions taken, and wall-clock time;
+        - `policy_ms`, `world_ms`: mean milliseconds a step that policy and world took;
+        - `action_change`, `gripper_changes`: see `SubtaskRecord`; missing where older records do not tell;
+        - `completed`, `chain_outcome`, `error`: of the whole chain; `error` is None without one;
+        - `initial_state`: as JSON, the same text for chains of one initial state;
+        - `lead_in`: the expert's tasks before the first subtask, separated by blanks.
+
+        A run without a finished chain has these columns and no row.
         """
         rows = [
             {"policy": self.description.policy, "label": self.description.name}
             | {"chain": record.chain, "position": position}
-            | {name: value for name, value in asdict(subtask).items() if name != "policy_ms_counts"}
-            | {"completed": record.completed, "chain_outcome": record.outcome, "error": record.error}
+            | {name: value for name, value in asdict(subtask).items() if name in FRAME_COLUMNS}
+            | {"success": subtask.outcome == SOLVED}
+            | {"completed": record.completed, "chain_outcome": record.outcome, "error": record.printable_error}
             | {"initial_state": json.dumps(dict(record.initial_state), sort_keys=True)}
             | {"lead_in": " ".join(record.lead_in)}
             for record in self.records
             for position, subtask in enumerate(record.subtasks, start=1)
         ]
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=list(FRAME_COLUMNS)).astype({"success": bool})
 
 
 def load_run(path: str | Path) -> Run:

@@ -273,7 +273,8 @@ def survival_curve(
     Resampled curves differ from the observed one, in units of the standard error at each k, by a largest amount; the
     band is as wide as a quantile of it. Near 0 and 1 (fewer than 5 successes or failures) a bootstrap claims too much:
     there the band is Clopper-Pearson's. The error is shared: an equal part of it (a fifth, with five subtasks) for each
-    k of the second kind, the rest for those of the first together. At last the band is narrowed by what is known of the curve: it never rises.
+    k of the second kind, the rest for those of the first together. At last the band is narrowed by what is known of the
+    curve: it never rises.
 
     Args:
         completed: Subtasks completed in each chain, 0 to `chain_length`; at least one chain.
@@ -310,7 +311,7 @@ def survival_curve(
 def _resampled_rates(
     completed: Int64[np.ndarray, " chains"], generator: np.random.Generator, num_resamples: int, chain_length: int
 ) -> Float64[np.ndarray, "resamples chain_length"]:
-    """Survival rates of bootstrap samples: to draw chains with replacement is to draw counts of lengths (multinomial)."""
+    """Survival rates of bootstrap samples: to draw chains with replacement is to draw counts of lengths."""
     num_chains = len(completed)
     counts = np.bincount(completed, minlength=chain_length + 1)
     draws = generator.multinomial(num_chains, counts / num_chains, size=num_resamples)  # (resamples, lengths from 0)

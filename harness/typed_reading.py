@@ -6,9 +6,9 @@ over, for a later version may have added them.
 
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 from annotated_types import Ge, Le, Lt, MinLen
 
@@ -26,6 +26,18 @@ Size = Annotated[int, Ge(1), Le(2**53)]
 Amount = Annotated[float, Ge(0), Lt(math.inf)]
 """A time or a length, finite."""
 
+_WORDS = {
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid string": "a text",
+    "a valid boolean": "true or false",
+    "a valid array": "a list",
+    "greater than": "a number greater than",
+    "less than": "a number less than",
+}
+"""Ours for pydantic's."""
+NOTHING = type("Nothing", (), {"__repr__": lambda _: "nothing"})()
+"""What came where a field is missing, in the message of `InvalidFieldError`."""
 _MOST_SHOWN = 80
 _MOST_NAMED = 3
 
@@ -79,7 +91,8 @@ def read_as(kind: type[_Read], values: Any, free_texts: Collection[str] = ()) ->
         _require_json_values(rest)
         raise
     try:
-        read = _adapter(kind).validate_json(text, strict=True)
+        # A class is hashable, whatever its instances are; mypy takes the latter for the former.
+        read: _Read = _adapter(cast(Hashable, kind)).validate_json(text, strict=True)
     except ValidationError as error:
         _require_json_values(rest)
         raise _as_invalid_field(error, values) from error
@@ -89,10 +102,10 @@ def read_as(kind: type[_Read], values: Any, free_texts: Collection[str] = ()) ->
 
 
 @cache
-def _adapter(kind: type[_Read]) -> "TypeAdapter[_Read]":
+def _adapter(kind: Hashable) -> "TypeAdapter[Any]":
     from pydantic import TypeAdapter
 
-    return TypeAdapter(kind)
+    return TypeAdapter(cast(type[Any], kind))
 
 
 def _require_json_values(values: Any) -> None:
@@ -122,12 +135,12 @@ def _is_unicode(text: str) -> bool:
 
 
 def _as_invalid_field(error: Any, values: Any) -> InvalidFieldError:
-    """The first field that pydantic refuses, in our words; of a field that may be several things, all that it may be."""
+    """The first field that pydantic refuses, in our words; of a union, all that it may be."""
     found: dict[tuple[str, ...], tuple[list[str], Any]] = {}
     for each in error.errors(include_url=False, include_context=False):
         is_missing = each["type"] in ("missing", "missing_argument")
         path = tuple(map(str, each["loc"])) if is_missing else _existing(each["loc"], values)
-        wanted, _ = found.setdefault(path, ([], "nothing" if is_missing else each["input"]))
+        wanted, _ = found.setdefault(path, ([], NOTHING if is_missing else each["input"]))
         wanted.append("a value" if is_missing else _in_words(each["msg"]))
     (path, (wanted, got)), *others = found.items()
     also = [f"'{'.'.join(other)}'" for other, _ in others]
@@ -162,5 +175,7 @@ def _in_words(message: str) -> str:
     ):
         if message.startswith(before):
             words = message.removeprefix(before)
-            return after + words.replace("a valid integer", "a whole number").replace("a valid string", "a text")
+            for pydantics, ours in _WORDS.items():
+                words = words.replace(pydantics, ours)
+            return after + words
     return message

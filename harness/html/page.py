@@ -241,10 +241,12 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         "Instructions": f"{said.instructions} ({said.instruction_digest[:12]})",
         "Steps a subtask": str(said.max_steps),
         "Seed": str(said.seed),
-        "Policy, ms a step": f"{found.policy_ms:g} median, {found.policy_ms_p95:g} at 95%",
-        "World, ms a step": f"{found.world_ms:.1f} mean",
-        "Chains an hour, one world": f"{found.chains_per_hour:.1f}",
-        "Change of action a step": f"{found.action_change:.3f}",
+        "Policy, ms a step": _unless_nan(
+            found.policy_ms, f"{found.policy_ms:g} median, {found.policy_ms_p95:g} at 95%"
+        ),
+        "World, ms a step": _unless_nan(found.world_ms, f"{found.world_ms:.1f} mean"),
+        "Chains an hour, one world": _unless_nan(found.chains_per_hour, f"{found.chains_per_hour:.1f}"),
+        "Change of action a step": _unless_nan(found.action_change, f"{found.action_change:.3f}"),
         "Begun": said.created,
     }
     for number, session in enumerate(said.sessions, start=1):
@@ -253,6 +255,11 @@ def _facts(run: Run) -> list[tuple[str, str]]:
             f"Python {session.python}, {session.hardware}"
         )
     return list(facts.items())
+
+
+def _unless_nan(value: float, words: str) -> str:
+    """The words, or a dash where the records do not tell the value."""
+    return tables.NOT_THERE if np.isnan(value) else words
 
 
 def _data(runs: Sequence[Run], directory: Path) -> Markup:
@@ -264,7 +271,7 @@ def _data(runs: Sequence[Run], directory: Path) -> Markup:
     reached = {subtask.task for run in runs for record in run.records for subtask in record.subtasks}
     content = {
         "runs": [{"label": label} for label in labels(runs)],
-        "tasks": [task for task in TASKS if task in reached],
+        "tasks": [*(task for task in TASKS if task in reached), *sorted(reached - set(TASKS))],
         "most": max((record.completed for run in runs for record in run.records), default=0),
         "chains": chains,
     }
@@ -289,7 +296,7 @@ def _chain(record: ChainRecord, place: int, film: Path | None, directory: Path) 
         "completed": record.completed,
         "outcome": record.outcome,
         "subtasks": [[done.task, done.instruction, done.outcome, done.steps] for done in record.subtasks],
-        "error": record.error or "",
+        "error": record.printable_error or "",
         "video": _link(film, directory) if film else "",
     }
 
