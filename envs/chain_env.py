@@ -1,4 +1,4 @@
-"""One episode is one chain: five subtasks in a row, an instruction for each, the world untouched between them."""
+"""One episode is one chain: subtasks in a row, an instruction for each, the world untouched between them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import numpy as np
 from calvinbench.envs.chains import Chain, initial_observation, published
 from calvinbench.envs.instructions import InstructionSet
 from calvinbench.envs.lead_ins import play_lead_in
+from calvinbench.envs.names import UnknownNameError, require_name
 from calvinbench.envs.scene import Scene
 from calvinbench.envs.tasks import is_solved
 from calvinbench.envs.world_info import WorldInfo, as_world_info
@@ -19,6 +20,9 @@ MAX_SUBTASK_STEPS = 360
 
 SOLVED = "solved"
 TIMED_OUT = "timed_out"
+
+_OPTIONS = ("chain", "number")
+_WORLD_OPTIONS = ("robot_obs", "scene_obs")
 
 
 @dataclass(slots=True)
@@ -91,22 +95,26 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
         Args:
             seed: Seeds the draws of chains; passed on to the world.
             options: `{"chain": Chain}` and, where wordings are drawn by the chain's number, `"number": int` (0 without
-                it); without a chain one of the published ones is drawn.
+                it); without options one of the published chains is drawn. The chain's initial state is what the world
+                is set to: `robot_obs` and `scene_obs` are options of the world below, not of a chain.
 
         Raises:
-            ValueError: `options` holds something else.
+            UnknownNameError: `options` has another key.
+            ValueError: The chain or its number is not one.
             LeadInError: The expert did not reach the state from which the chain begins.
         """
         if seed is not None:
             self._generator = np.random.default_rng(seed)
-        options = options or dict(zip(("chain", "number"), self._draw_chain(), strict=True))
+        options = options or dict(zip(_OPTIONS, self._draw_chain(), strict=True))
+        for key in options:
+            _require_option(key)
         chain, number = options.get("chain"), options.get("number", 0)
         if not isinstance(chain, Chain):
             raise ValueError(
                 'expected reset(options={"chain": chain}) with a calvinbench.envs.chains.Chain, '
                 f"got options={options!r}. Take one from chains.published()."
             )
-        if not isinstance(number, int) or number < 0:
+        if not isinstance(number, int) or isinstance(number, bool) or number < 0:
             raise ValueError(f"expected the chain's number, a whole number from 0, got {number!r}.")
         robot_obs, scene_obs = initial_observation(chain.initial_state, scene_of(self.env))
         observation, info = self.env.reset(seed=seed, options={"robot_obs": robot_obs, "scene_obs": scene_obs})
@@ -164,6 +172,24 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
             "ended_task": ended and ended.task,
             "ended_steps": ended and ended.steps,
         }
+
+
+def _require_option(key: str) -> None:
+    """Refuses an option that a chain does not have.
+
+    Raises:
+        UnknownNameError: It is none.
+    """
+    if key in _WORLD_OPTIONS:
+        raise UnknownNameError(
+            f"Unknown reset option '{key}' of a chain, whose initial_state sets the world: leave it out. To set a "
+            f'world to a state of your own without a chain, call env.unwrapped.reset(options={{"{key}": ...}}). Known: '
+            f"{', '.join(_OPTIONS)}."
+        )
+    try:
+        require_name(key, _OPTIONS, "reset option")
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{error} A chain is one such as chains.published()[0].") from error
 
 
 def scene_of(env: gymnasium.Env[Any, Any]) -> Scene | None:

@@ -1,4 +1,4 @@
-"""Chains of five subtasks: where the world starts, what is asked, and CALVIN's published 1000.
+"""Chains of subtasks: where the world starts, what is asked, and CALVIN's published 1000 of five subtasks each.
 
 Facts from `calvin_agent/evaluation/multistep_sequences.py` and `evaluation/utils.py` of mees/calvin at fa03f01.
 """
@@ -23,7 +23,7 @@ from calvinbench.envs.tasks import TASKS
 from calvinbench.envs.world_info import BLOCKS
 
 CHAIN_LENGTH = 5
-"""Subtasks in a chain."""
+"""Subtasks in each of CALVIN's chains; others may have any number."""
 PUBLISHED_DIGEST = "90191d9ac76baecb4f292ab766bbbf3ae65dbf43a83bbe5c376d99db10fd6446"
 """SHA-256 of the 1000 published chains, as `digest` computes it."""
 
@@ -92,6 +92,8 @@ class Chain:
             raise ValueError("expected a chain of at least one subtask, got none.")
         for task in (*self.lead_in, *self.subtasks):
             require_name(task, TASKS, "task")
+        object.__setattr__(self, "subtasks", tuple(self.subtasks))
+        object.__setattr__(self, "lead_in", tuple(self.lead_in))
         object.__setattr__(self, "initial_state", MappingProxyType(dict(self.initial_state)))
 
     def __reduce__(self) -> tuple[type["Chain"], tuple[dict[str, int | str], tuple[str, ...], tuple[str, ...]]]:

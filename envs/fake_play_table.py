@@ -85,8 +85,10 @@ class FakePlayTable(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         given = options or {}
         for key in given:
             require_name(key, ("robot_obs", "scene_obs"), "reset option")
-        self._robot_obs = require_finite_state(given.get("robot_obs", self._robot_obs * 0), "robot_obs", ROBOT_OBS_DIM)
-        if "scene_obs" in given:
+        robot_obs = given.get("robot_obs")
+        robot_obs = self._robot_obs * 0 if robot_obs is None else robot_obs
+        self._robot_obs = require_finite_state(robot_obs, "robot_obs", ROBOT_OBS_DIM)
+        if given.get("scene_obs") is not None:
             self._scene_obs = require_finite_state(given["scene_obs"], "scene_obs", SCENE_OBS_DIM)
         else:
             self._scene_obs = np.zeros(SCENE_OBS_DIM)

@@ -67,12 +67,23 @@ class InstructionSet:
         said = {task: found if self.draws_wordings else found[:1] for task, found in self.seen.items()}
         return said | {f"chain {number}": sentences for number, sentences in self.by_chain.items()}
 
-    def require_chains(self, num_chains: int) -> None:
+    def require_chains(self, num_chains: int, chain_length: int | None = None) -> None:
         """Refuses a set that has sentences for single chains alone, and not for all of the first `num_chains`.
+
+        Args:
+            num_chains: How many chains will be run.
+            chain_length: Subtasks in each of them, for each of which a chain's own sentences need one; None where it is
+                not known.
 
         Raises:
             ValueError: Chains lack sentences; the message names the first few.
         """
+        for number in range(num_chains if self.by_chain and chain_length is not None else 0):
+            if chain_length is not None and len(self.by_chain.get(number, ("",) * chain_length)) < chain_length:
+                raise ValueError(
+                    f"expected {chain_length} sentences for chain {number} in '{self.name}', one a subtask, got "
+                    f"{len(self.by_chain[number])}. Add the missing ones below 'chains'."
+                )
         if self.seen:
             return
         lacking = [number for number in range(num_chains) if number not in self.by_chain]

@@ -24,7 +24,8 @@ from calvinbench.envs.names import require_name
 from calvinbench.envs.tasks import TASKS
 
 _CHAINS = "chains"
-_NUM_SUBTASKS = 5
+_LEAST_SENTENCES = 5
+"""For one chain: as many as CALVIN's chains have subtasks. Longer chains need more; shorter ones use the first."""
 EXAMPLE = """chains:
   0: [open the drawer, push the switch up, lift the red block, put it into the drawer, close the drawer]"""
 """A file that works for the first chain."""
@@ -86,10 +87,10 @@ def _read_chains(content: Any, path: Path) -> dict[int, tuple[str, ...]]:
         if not str(key).isascii() or not str(key).isdigit():
             raise InstructionsFileError(f"expected the number of a chain in '{path}', got {key!r}. {_FORMS}")
         sentences = _sentences(value, f"chain {key} in '{path}'")
-        if len(sentences) != _NUM_SUBTASKS:
+        if len(sentences) < _LEAST_SENTENCES:
             raise InstructionsFileError(
-                f"expected {_NUM_SUBTASKS} sentences for chain {key} in '{path}', one a subtask, got {len(sentences)}. "
-                f"{_FORMS}"
+                f"expected {_LEAST_SENTENCES} sentences for chain {key} in '{path}', one a subtask, got "
+                f"{len(sentences)}. A shorter chain uses the first of them. {_FORMS}"
             )
         by_chain[int(key)] = sentences
     return by_chain

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from calvinbench.harness import plots
     from calvinbench.harness.comparison import compare
     from calvinbench.harness.evaluation import evaluate
+    from calvinbench.harness.export import subtask_frame
     from calvinbench.harness.report import write_report
     from calvinbench.harness.runs import Run, find_runs, load_run
     from calvinbench.harness.suite import RunSettings
@@ -46,6 +47,7 @@ __all__ = [
     "find_runs",
     "load_run",
     "plots",
+    "subtask_frame",
     "write_report",
 ]
 
@@ -57,6 +59,7 @@ _EXPORTS = {
     "evaluate": "evaluation",
     "find_runs": "runs",
     "load_run": "runs",
+    "subtask_frame": "export",
     "write_report": "report",
 }
 

@@ -1,7 +1,7 @@
 """What is kept of the actions of a subtask, so that a table can say what looks wrong with them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float64
 
 from calvinbench.envs.observation import MAX_RELATIVE_EULER_RAD, MAX_RELATIVE_POSITION_M, ActionConvention
 from calvinbench.envs.robot import BASE_POSITION
+from calvinbench.harness.typed_reading import Amount, Share
 
 REACH_M = 1.2
 """Farther from the foot of the arm no tool pose lies: 0.855 m to the flange, the hand and its longer fingers."""
@@ -42,14 +43,14 @@ class ActionSummary:
         closed: Share of steps that close the gripper, or keep it closed.
     """
 
-    translation: float | None
-    rotation: float | None
-    largest_translation: float | None
-    largest_rotation: float | None
-    translation_beyond: float | None
-    rotation_beyond: float | None
-    still: float | None
-    closed: float
+    translation: Amount | None
+    rotation: Amount | None
+    largest_translation: Amount | None
+    largest_rotation: Amount | None
+    translation_beyond: Share | None
+    rotation_beyond: Share | None
+    still: Share | None
+    closed: Share
 
     @classmethod
     def of(cls, actions: Sequence[Float64[np.ndarray, " action_dim"]], convention: ActionConvention) -> "ActionSummary":
@@ -87,15 +88,6 @@ class ActionSummary:
             still=_share(still),
             closed=closed,
         )
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "ActionSummary":
-        """Reads what `dataclasses.asdict` made; keys that a later version may add are passed over.
-
-        Raises:
-            KeyError: A key is missing.
-        """
-        return cls(**{field.name: values[field.name] for field in fields(cls)})
 
 
 def _changes(

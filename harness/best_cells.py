@@ -8,21 +8,18 @@ import pandas as pd
 from calvinbench.harness.comparable import are_of_tasks, has_too_many_errors
 from calvinbench.harness.comparison import Comparison
 from calvinbench.harness.labels import labels
-from calvinbench.harness.records import NUM_SUBTASKS
 from calvinbench.harness.runs import Run
 
 LENGTH_COLUMN, ALL_TASKS_COLUMN = "Avg. Len.", "all"
-BEST_COLUMNS = (*(str(k) for k in range(1, NUM_SUBTASKS + 1)), LENGTH_COLUMN)
-"""Of runs of chains; of those of tasks alone it is `ALL_TASKS_COLUMN`, the mean over all."""
 
 
 def best_cells(runs: Sequence[Run]) -> pd.DataFrame:
     """Which numbers are the highest of their column, among sound runs of policies that are not privileged.
 
-    One row a run, one column each of `BEST_COLUMNS`, or `ALL_TASKS_COLUMN` where tasks are run alone. Nothing is the
-    best where there is nothing to compare it with, or where it is zero.
+    One row a run, one column for each number of subtasks and one for the average length, or `ALL_TASKS_COLUMN` where
+    tasks are run alone. Nothing is the best where there is nothing to compare it with, or where it is zero.
     """
-    columns = [ALL_TASKS_COLUMN] if are_of_tasks(runs) else list(BEST_COLUMNS)
+    columns = [ALL_TASKS_COLUMN] if are_of_tasks(runs) else _columns(runs[0].chain_length)
     best = pd.DataFrame(False, index=range(len(runs)), columns=columns)
     fair = np.array([not run.description.privileged and _is_sound(run) for run in runs], dtype=bool)
     if fair.sum() < 2:
@@ -51,6 +48,10 @@ def alike_cells(runs: Sequence[Run], comparison: Comparison | None) -> pd.DataFr
         for column, members in sets.items():
             alike[column] = np.isin(names, members) & ~best[column] & best[column].any()
     return alike
+
+
+def _columns(chain_length: int) -> list[str]:
+    return [*(str(k) for k in range(1, chain_length + 1)), LENGTH_COLUMN]
 
 
 def _value(run: Run, column: str) -> float:

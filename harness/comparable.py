@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from calvinbench.harness.description import Difference
+from calvinbench.envs.chains import CHAIN_LENGTH
+from calvinbench.harness.description import OFFICIAL_SCENE, Difference
 from calvinbench.harness.runs import Run
 
 _MUST_AGREE = (
@@ -62,6 +63,44 @@ class RunsDifferError(ValueError):
     """Runs that cannot stand in one table."""
 
 
+def require_one_length(runs: Sequence[Run]) -> None:
+    """Refuses runs whose chains are of unlike lengths: their rates and average lengths mean different things.
+
+    Raises:
+        RunsDifferError: They are; the message shows which.
+    """
+    for other in runs[1:]:
+        if other.chain_length != runs[0].chain_length:
+            raise RunsDifferError(
+                f"'{runs[0].directory}' and '{other.directory}' cannot stand in one table: their chains have "
+                f"{runs[0].chain_length} and {other.chain_length} subtasks. Report them separately."
+            )
+
+
+def require_published_fit(runs: Sequence[Run], any_scene: bool = False) -> None:
+    """Refuses runs below which published figures cannot stand: those are of CALVIN's chains of five on its scene D.
+
+    Args:
+        runs: The runs.
+        any_scene: Whether the scene may be another.
+
+    Raises:
+        RunsDifferError: The runs are of another scene, of single tasks, or of chains of another length.
+    """
+    for run in runs:
+        described = run.description
+        what = f"scene {described.scene}" if described.scene != OFFICIAL_SCENE and not any_scene else ""
+        if described.tasks:
+            what = "single tasks"
+        elif run.chain_length != CHAIN_LENGTH:
+            what = f"chains of {run.chain_length}"
+        if what:
+            raise RunsDifferError(
+                f"expected chains of {CHAIN_LENGTH} on CALVIN's scene {OFFICIAL_SCENE} above published figures, but "
+                f"'{run.directory}' is of {what}: they are not comparable. Leave --published out."
+            )
+
+
 def require_comparable(runs: Sequence[Run], any_renderer: bool = False) -> None:
     """Refuses runs whose chains, steps, world, scene, physics, renderer or instruction set differ.
 
@@ -72,6 +111,7 @@ def require_comparable(runs: Sequence[Run], any_renderer: bool = False) -> None:
     Raises:
         RunsDifferError: They do; the message shows where.
     """
+    require_one_length(runs)
     first = runs[0]
     fields = _MUST_AGREE if any_renderer else _MUST_AGREE + _RENDERER_FIELDS
     for other in runs[1:]:

@@ -11,7 +11,6 @@ from calvinbench.envs.names import require_name
 from calvinbench.harness.comparable import MAX_ERRORED_SHARE, are_of_tasks, has_too_many_errors, require_comparable
 from calvinbench.harness.labels import labels
 from calvinbench.harness.multiple_comparisons import CochransQ, cochrans_q, not_told_from_best
-from calvinbench.harness.records import NUM_SUBTASKS
 from calvinbench.harness.run_pairs import RunPair, run_pairs
 from calvinbench.harness.runs import Run
 from calvinbench.harness.statistics import Mean
@@ -38,10 +37,10 @@ class Comparison:
         rivals: Labels of those among which the best is sought: privileged policies stand aside where there are two
             others. Whether any differ, and Holm's correction, are of rivals alone.
         pairs: Each two runs, or each and the reference, which then is the second.
-        cochrans_q: At least 1..5 subtasks, whether any rivals differ; empty for two rivals.
+        cochrans_q: At least 1, 2, ... subtasks, whether any rivals differ; empty for two rivals.
         best: Labels of the best rival and of all that are not told from it; empty where no verdict may be given, and
             with a reference, against which alone runs are tested.
-        best_rates: The same at least 1..5 subtasks; empty also where no chain came so far.
+        best_rates: The same at least 1, 2, ... subtasks; empty also where no chain came so far.
         refusals: Why no verdict may be given; empty where one may.
         verdict: One sentence.
     """
@@ -114,7 +113,7 @@ def compare(runs: Sequence[Run], any_renderer: bool = False, reference: str | No
     completed = [_completed(run, numbers) for run in runs]
     names, held_against = labels(runs), None if reference is None else _label_of(reference, runs)
     rivals = _rivals(runs, held_against)
-    num_rates = 1 if are_of_tasks(runs) else NUM_SUBTASKS  # and subtasks in a chain
+    num_rates = runs[0].chain_length
     generator = np.random.default_rng(_BOOTSTRAP_SEED)
     pairs = run_pairs(completed, names, clusters(runs[0], numbers), rivals, num_rates, generator, held_against)
     among = [pair for pair in pairs if pair.labels <= set(rivals)]

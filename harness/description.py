@@ -6,9 +6,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from calvinbench.envs.calvin_scene import ASSET_DIGESTS
+from calvinbench.envs.chains import CHAIN_LENGTH
 from calvinbench.envs.scene import CALVIN_SCENES
 from calvinbench.envs.simulation import REPRODUCIBLE
 from calvinbench.harness.provenance import Session
+from calvinbench.harness.typed_reading import NOTHING, Count, InvalidFieldError, Name, Size, read_as
 from calvinbench.policies.policy import Memory, PolicyTraits, TrainedOn
 from calvinbench.policies.spec import kind_of
 
@@ -19,6 +21,10 @@ OFFICIAL_MAX_STEPS = 360
 OFFICIAL_INSTRUCTIONS = "calvin"
 OFFICIAL_RENDERERS = ("opengl-look", "bullet-egl", "calvin_env")
 """Those with the look of CALVIN's data; the last is calvin_env's own, however it draws."""
+
+
+_ALWAYS_THERE = ("schema_version", "sessions", "memory.span", "memory.reset", "official.because")
+"""Every file has them, though the classes have defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,7 @@ class RunDescription:
             cameras alone in a world that has no others); None without pictures.
         chains: Planned number of chains: the first ones of the list.
         chain_digest: Of these chains.
+        chain_length: Subtasks in each of them; None in files of before it was kept, see `num_subtasks`.
         tasks: Tasks that are run each alone, one a chain; empty for chains of several.
         max_steps: Steps for each subtask.
         instructions: Name of the instruction set.
@@ -79,48 +86,54 @@ class RunDescription:
         schema_version: Of this file and of `chains.jsonl`.
     """
 
-    policy: str
-    label: str
-    action_convention: str
-    observation_keys: tuple[str, ...]
-    chunk_length: int
-    chunk_rule: str
+    policy: Name
+    label: Name
+    action_convention: Name
+    observation_keys: tuple[Name, ...]
+    chunk_length: Size
+    chunk_rule: Name
     privileged: bool
     memory: Memory
     official: Official
-    world: str
-    scene: str
-    asset_digest: str
-    renderer: str
-    chains: int
-    chain_digest: str
-    max_steps: int
-    instructions: str
-    instruction_digest: str
+    world: Name
+    scene: Name
+    asset_digest: Name
+    renderer: Name
+    chains: Count
+    chain_digest: Name
+    max_steps: Size
+    instructions: Name
+    instruction_digest: Name
     seed: int
     may_read: tuple[str, ...] = ()
-    batch_size: int = 1
+    chain_length: Size | None = None
+    batch_size: Size = 1
     variant: str | None = None
-    tasks: tuple[str, ...] = ()
+    tasks: tuple[Name, ...] = ()
     weights_digest: str | None = None
     source_digest: str | None = None
-    depth_bits: int | None = None
+    depth_bits: Size | None = None
     reference_frame: str | None = None
     suite: str | None = None
     train: str | None = None
     training_seed: int | None = None
     training_recipe: str | None = None
-    unlike_training: tuple[str, ...] = ()
+    unlike_training: tuple[Name, ...] = ()
     calvin_env: str | None = None
-    simulation: str = REPRODUCIBLE
+    simulation: Name = REPRODUCIBLE
     created: str = ""
     sessions: tuple[Session, ...] = ()
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Size = SCHEMA_VERSION
 
     @property
     def name(self) -> str:
         """What tables call it."""
         return f"{self.label}, {self.variant}" if self.variant else self.label
+
+    @property
+    def num_subtasks(self) -> int:
+        """Subtasks in each chain: one where tasks are run alone; CALVIN's five where the file does not say."""
+        return self.chain_length or (1 if self.tasks else CHAIN_LENGTH)
 
     @property
     def is_untrained(self) -> bool:
@@ -129,34 +142,35 @@ class RunDescription:
 
     def to_json(self) -> dict[str, Any]:
         """A mapping that `json` can write."""
-        return {"schema_version": self.schema_version} | asdict(self)
+        values = {"schema_version": self.schema_version} | asdict(self)
+        if self.chain_length is None:
+            del values["chain_length"]
+        return values
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "RunDescription":
-        """Reads what `to_json` made.
+    def from_json(cls, values: Any) -> "RunDescription":
+        """Reads what `to_json` made; keys that a later version may add are passed over.
 
         Raises:
+            InvalidFieldError: A field is missing, of another type or out of its range, or contradicts another.
             ValueError: The file is of a later schema.
-            KeyError: A field is missing.
         """
-        if values["schema_version"] > SCHEMA_VERSION:
+        version = values.get("schema_version") if isinstance(values, Mapping) else None
+        if isinstance(version, int) and version > SCHEMA_VERSION:
             raise ValueError(
-                f"expected schema version {SCHEMA_VERSION} or older, got {values['schema_version']}. "
+                f"expected schema version {SCHEMA_VERSION} or older, got {version}. "
                 "A later calvinbench wrote this; install that one to read it."
             )
-        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-        return cls(
-            **known
-            | {
-                "observation_keys": tuple(values["observation_keys"]),
-                "may_read": _may_read(values),
-                "tasks": tuple(values.get("tasks", ())),
-                "unlike_training": tuple(values.get("unlike_training", ())),
-                "memory": Memory(**values["memory"]),
-                "official": Official(values["official"]["official"], tuple(values["official"]["because"])),
-                "sessions": tuple(Session(**session) for session in values["sessions"]),
-            }
-        )
+        for path in _ALWAYS_THERE:
+            *outer, name = path.split(".")
+            holder = values.get(outer[0]) if outer and isinstance(values, Mapping) else values
+            if isinstance(holder, Mapping) and name not in holder:
+                raise InvalidFieldError(path, "a value", NOTHING)
+        read = read_as(cls, values)
+        if read.official.official == bool(read.official.because):
+            expected = "reasons in 'because' where it is false, and none where it is true"
+            raise InvalidFieldError("official", expected, values["official"])
+        return read if "may_read" in values else replace(read, may_read=_may_have_read(read))
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,19 +197,20 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SHOWN_DIGITS = 12
 
 
-def _may_read(values: Mapping[str, Any]) -> tuple[str, ...]:
+def _may_have_read(read: RunDescription) -> tuple[str, ...]:
     """Runs of earlier versions do not say it: models of `calvin:` and servers of `ws:` were given what they read."""
-    if "may_read" in values:
-        return tuple(values["may_read"])
-    is_from_outside = kind_of(values["policy"]) in ("calvin", "ws")
-    return ("robot_obs",) if is_from_outside and "robot_obs" in values["observation_keys"] else ()
+    is_from_outside = kind_of(read.policy) in ("calvin", "ws")
+    return ("robot_obs",) if is_from_outside and "robot_obs" in read.observation_keys else ()
 
 
 _MEANINGS = {"source_digest": "the file of the policy's code changed, or what its server says of itself"}
 _MAY_BE_UNKNOWN = frozenset({"source_digest"})
 """Kept of later runs only: one that does not say it agrees with any."""
 _MAY_DIFFER = frozenset(
-    {"suite", "variant", "official", "chains", "chain_digest", "created", "sessions", "schema_version", "may_read"}
+    {
+        *("suite", "variant", "official", "chains", "chain_digest", "chain_length", "created", "sessions"),
+        *("schema_version", "may_read"),
+    }
 )
 
 

@@ -71,7 +71,8 @@ def evaluate(
     Args:
         setup: What the run is, and how world and policy are made.
         directory: The run's folder; a run that is there already goes on.
-        chains: The list whose first `setup.settings.chains` are run; None for the published 1000.
+        chains: The list whose first `setup.settings.chains` are run, all of one length, which need not be five; None
+            for the published 1000.
         worlds: Worlds stepped at once, each in a process of its own if there are several, with a copy of the policy.
         suite: Name of the suite that the run belongs to.
         shard: The part of the chains that is run; None for all.
@@ -91,6 +92,7 @@ def evaluate(
         UnknownNameError: No such scene or policy.
         ConventionMismatchError: Policy and world do not speak alike.
         RunMismatchError: The folder holds another run.
+        ValueError: The list has too few chains, or chains of unlike lengths.
         OnlyErrorsError: `MAX_ERRORS_IN_A_ROW` chains one after the other errored with the same reason.
         FirstErrorError: A chain errored, and `fail_fast` is set.
         TypeError: `setup` is something else, such as a policy.
@@ -101,10 +103,11 @@ def evaluate(
     settings = setup.settings
     all_chains = _all_chains(settings, chains)
     num_chains = _num_chains(settings, all_chains)
+    chain_length = _chain_length(all_chains[:num_chains])  # refused before anything slow is made
     require_writable(directory)
     worker = Worker(setup)
     try:
-        _require_runnable_worker(worker, settings, num_chains)
+        _require_runnable_worker(worker, settings, num_chains, chain_length)
         description = describe(settings, worker, all_chains, suite)
         if overwrite:
             move_aside(directory)
@@ -162,6 +165,22 @@ def _num_chains(settings: RunSettings, all_chains: Sequence[Chain]) -> int:
     return settings.chains
 
 
+def _chain_length(chains: Sequence[Chain]) -> int | None:
+    """Subtasks in each of the chains; None of no chains.
+
+    Raises:
+        ValueError: They differ: rates and average lengths over such chains would have no meaning of their own.
+    """
+    lengths = {len(chain.subtasks): number for number, chain in reversed(tuple(enumerate(chains)))}
+    if len(lengths) > 1:
+        listed = ", ".join(f"{length} (first chain {number})" for length, number in sorted(lengths.items()))
+        raise ValueError(
+            f"expected chains of one length, got chains of {listed} subtasks. Run those of each length as a run of "
+            "their own, in a folder of its own."
+        )
+    return next(iter(lengths), None)
+
+
 def _digest_of_first(all_chains: Sequence[Chain], count: int) -> str:
     return chain_lists.digest(all_chains[:count])
 
@@ -203,8 +222,8 @@ def _no_torn_films(setup: WorkerSetup) -> Iterator[None]:
         remove_torn_films(setup.videos.folder)
 
 
-def _require_runnable_worker(worker: Worker, settings: RunSettings, num_chains: int) -> None:
-    worker.instructions.require_chains(num_chains)
+def _require_runnable_worker(worker: Worker, settings: RunSettings, num_chains: int, chain_length: int | None) -> None:
+    worker.instructions.require_chains(num_chains, chain_length)
     require_same_conventions(worker.policy.traits, worker.world)
     if settings.batch_size > 1:
         require_batched(worker.policy, settings.batch_size)
@@ -292,6 +311,7 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
         chains=num_chains,
         tasks=settings.tasks,
         chain_digest=chain_digest,
+        chain_length=_chain_length(all_chains[:num_chains]),
         max_steps=settings.max_steps,
         instructions=instructions.name,
         instruction_digest=_digest(instructions),
@@ -403,7 +423,8 @@ def require_runnable(setup: WorkerSetup, directory: Path, *, overwrite: bool = F
     all_chains = _all_chains(setup.settings, None)
     worker = Worker(setup)
     try:
-        _require_runnable_worker(worker, setup.settings, _num_chains(setup.settings, all_chains))
+        num_chains = _num_chains(setup.settings, all_chains)
+        _require_runnable_worker(worker, setup.settings, num_chains, _chain_length(all_chains[:num_chains]))
         if (directory / RUN_FILE).exists() and not overwrite:
             description = describe(setup.settings, worker, all_chains, suite=None)
             continued(read_description(directory), description, partial(_digest_of_first, all_chains), directory)

@@ -16,13 +16,28 @@ from calvinbench.harness.statistics import survivors, task_success
 
 
 def subtask_frame(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row for each subtask that was reached, of all runs; see `Run.frame`.
+    """One row for each subtask that was reached, of all runs, with a boolean column `success`; for notebooks.
 
-    Columns beside those: `scene`, `instructions`, `train`, `seed`, `memory_span`, `memory_reset`, `official` (yes, or
-    no and why) and the run's `directory`.
+        from calvinbench.harness import find_runs, subtask_frame
+        frame = subtask_frame(find_runs("runs"))
+        frame.groupby(["label", "task"]).success.mean()
+
+    Columns are those of `Run.frame`, where `label` tells the runs apart, and of the run: `scene`, `instructions`,
+    `train`, `seed`, `memory_span`, `memory_reset`, `official` (yes, or no and why) and its `directory`.
+
+    Args:
+        runs: At least one run; chains of any length.
+
+    Raises:
+        ValueError: There is no run.
     """
+    if not runs:
+        raise ValueError("expected at least one run for a frame, got none.")
     frames = []
+    has_rows = any(run.records for run in runs)
     for run, label in zip(runs, labels(runs), strict=True):
+        if has_rows and not run.records:  # its columns would have no type, and take that of the others
+            continue
         said = run.description
         frames.append(
             run.frame().assign(
@@ -57,7 +72,7 @@ def calvin_results(runs: Sequence[Run]) -> dict[str, Any]:
             "avg_seq_len": float(run.completed.mean()) if count else None,
             "chain_sr": {
                 str(k): int(solved) / count if count else None
-                for k, solved in enumerate(survivors(run.completed), start=1)
+                for k, solved in enumerate(survivors(run.completed, run.chain_length), start=1)
             },
             "task_info": {
                 task: {"success": rate.num_successes, "total": rate.num_trials}

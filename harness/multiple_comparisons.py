@@ -119,6 +119,17 @@ def detectable_difference(
 
 def _require_design(standard_deviation: float, correlation: float, power: float, confidence: float) -> None:
     """Refuses numbers of which no plan can be made; the smallest power is the chance of a false alarm."""
+    known = {
+        "standard deviation of the chains' lengths": standard_deviation,
+        "correlation between two runs": correlation,
+    }
+    for name, value in known.items():
+        if math.isnan(value):
+            raise ValueError(
+                f"expected a {name}, got nan: it is not known. Two runs tell it only if each has chains of different "
+                "lengths; a run that solved nothing, or of one chain, does not. Take other runs, or assume a standard "
+                "deviation of 1.75 and a correlation of 0.5."
+            )
     if not 0 < standard_deviation < math.inf:
         raise ValueError(
             f"expected a standard deviation of the chains' lengths above 0, got {standard_deviation}. "

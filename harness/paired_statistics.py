@@ -1,6 +1,6 @@
 """Two runs on the same chains: what the difference is, and whether chance alone would make it.
 
-Chains are paired: both runs had the same initial state and the same five tasks, so that what makes a chain hard cancels
+Chains are paired: both runs had the same initial state and the same tasks, so that what makes a chain hard cancels
 out. The methods are those of McNemar (1947), Tango (1998, Statistics in Medicine 17:891-908) and Fisher's sign-flip
 permutation, which is exact here; intervals of means are Efron's percentile bootstrap.
 """
@@ -88,7 +88,7 @@ def paired_difference(
     clusters tell nothing of others: the interval is then all that a difference may be.
 
     Args:
-        first: Subtasks completed in each chain, 0..5.
+        first: Subtasks completed in each chain, 0 to `max_length`.
         second: The other run's, of the same chains in the same order.
         generator: Draws the resamples.
         clusters: A number for each chain, the same for chains that are not independent draws, such as those of one
@@ -98,12 +98,17 @@ def paired_difference(
         max_length: Subtasks in a chain; 1 for single tasks.
 
     Raises:
-        ValueError: There is no chain, or the runs' numbers of chains differ.
+        ValueError: There is no chain, the runs' numbers of chains differ, or a chain completed more than it has.
     """
     if len(first) != len(second) or not len(first):
         raise ValueError(
             f"expected as many chains of both runs, at least one, got {len(first)} and {len(second)}. Compare the "
             "chains that both have finished."
+        )
+    if not 0 <= min(first.min(), second.min()) <= max(first.max(), second.max()) <= max_length:
+        raise ValueError(
+            f"expected from 0 to {max_length} subtasks completed in each chain, got up to "
+            f"{max(first.max(), second.max())}. Give the chains' length as max_length."
         )
     differences = first - second
     value = float(differences.mean())
@@ -209,10 +214,13 @@ def _tango_score(num_only_first: int, num_only_second: int, num_pairs: int, diff
 
 
 def paired_success(
-    first: Int64[np.ndarray, " chains"], second: Int64[np.ndarray, " chains"], confidence: float = CONFIDENCE
+    first: Int64[np.ndarray, " chains"],
+    second: Int64[np.ndarray, " chains"],
+    confidence: float = CONFIDENCE,
+    max_length: int = NUM_SUBTASKS,
 ) -> tuple[PairedRates, ...]:
-    """The differences of the rates of completing at least 1..5 subtasks."""
-    return tuple(paired_rates(first >= k, second >= k, confidence) for k in range(1, NUM_SUBTASKS + 1))
+    """The differences of the rates of completing at least 1, 2, ... subtasks, up to `max_length`."""
+    return tuple(paired_rates(first >= k, second >= k, confidence) for k in range(1, max_length + 1))
 
 
 def pearson_correlation(first: Int64[np.ndarray, " chains"], second: Int64[np.ndarray, " chains"]) -> float:

@@ -133,7 +133,7 @@ class LiveProgress:
         row = self._rows[self._num_begun]
         if self._num_begun < len(self._planned):
             row.label = self._planned[self._num_begun].name(description.name)
-        row.count = RunningCount(row.num_planned, finished, self._positions)
+        row.count = RunningCount(row.num_planned, finished, self._positions, description.num_subtasks)
         self._num_begun += 1
         self._began_at = clock.seconds()
         self._logged_share = self._share(row.count)

@@ -9,9 +9,6 @@ from rich.text import Text
 from calvinbench.harness.records import NUM_SUBTASKS
 from calvinbench.harness.running_count import RunningCount, in_words, speed_in_words, time_left
 
-_COLUMNS = (("Chains", 9), *((str(k), 3) for k in range(1, NUM_SUBTASKS + 1)), ("Avg.", 4), ("Err.", 4), ("Ch./h", 5))
-_WIDTHS = dict((*_COLUMNS, ("Left", 9)))
-"""Heading and width of what stands behind the label, of numbers as large as they get."""
 _LEAST_LABEL_WIDTH = 12
 _NUM_OTHER_LINES = 4
 """Heading, total, a line that says how many runs are not shown, and the cursor's."""
@@ -88,18 +85,20 @@ def progress_table(rows: Sequence[ProgressRow], width: int, height: int | None =
             shows all.
     """
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    label_width = max(_LEAST_LABEL_WIDTH, width - sum(_WIDTHS.values()) - len(_WIDTHS))
+    length = _longest_chain(rows)
+    widths = _widths(length)
+    label_width = max(_LEAST_LABEL_WIDTH, width - sum(widths.values()) - len(widths))
     table.add_column("Policy", no_wrap=True, width=label_width)
-    for heading, column_width in _WIDTHS.items():
+    for heading, column_width in widths.items():
         table.add_column(heading, no_wrap=True, justify="right", width=column_width)
     shown = _shown(rows, len(rows) if height is None else max(1, height - _NUM_OTHER_LINES))
     for row in rows[shown]:
-        table.add_row(Text(shortened(row.label, label_width)), *_cells(row))
+        table.add_row(Text(shortened(row.label, label_width)), *_cells(row, length))
     num_hidden = len(rows) - len(rows[shown])
     if num_hidden:
         table.add_row(Text(f"({num_hidden} more)"))
     if len(rows) > 1:
-        table.add_row(*_total_cells(rows), style="bold")
+        table.add_row(*_total_cells(rows, length), style="bold")
     return table
 
 
@@ -110,11 +109,23 @@ def _shown(rows: Sequence[ProgressRow], most: int) -> slice:
     return slice(first, first + most)
 
 
-def _cells(row: ProgressRow) -> list[str]:
+def _longest_chain(rows: Sequence[ProgressRow]) -> int:
+    """Subtasks of the longest chains; CALVIN's five as long as no run has begun."""
+    return max((row.count.chain_length for row in rows if row.count is not None), default=NUM_SUBTASKS)
+
+
+def _widths(chain_length: int) -> dict[str, int]:
+    """Heading and width of what stands behind the label, of numbers as large as they get."""
+    rates = {str(k): 3 for k in range(1, chain_length + 1)}
+    return {"Chains": 9} | rates | {"Avg.": 4, "Err.": 4, "Ch./h": 5, "Left": 9}
+
+
+def _cells(row: ProgressRow, chain_length: int) -> list[str]:
     count = row.count
     if count is None:
         return [f"0/{row.num_planned}"]
-    rates = [f"{100 * rate:.0f}" for rate in count.rates] or [""] * NUM_SUBTASKS
+    rates = [f"{100 * rate:.0f}" for rate in count.rates]
+    rates += [""] * (chain_length - len(rates))
     average = "" if count.average_length is None else f"{count.average_length:.2f}"
     speed = speed_in_words(count.chains_per_hour) if count.chains_per_hour else ""
     left = "" if count.seconds_left is None else _about(count.seconds_left, count.is_rough)
@@ -123,11 +134,11 @@ def _cells(row: ProgressRow) -> list[str]:
     return [f"{count.num_finished}/{row.num_planned}", *rates, average, _errors(count.num_errored), speed, left]
 
 
-def _total_cells(rows: Sequence[ProgressRow]) -> list[str]:
+def _total_cells(rows: Sequence[ProgressRow], chain_length: int) -> list[str]:
     total = Total(rows)
     speed = speed_in_words(total.chains_per_hour) if total.chains_per_hour else ""
     left = "" if total.seconds_left is None else _about(total.seconds_left, total.is_rough)
-    rates = [""] * (NUM_SUBTASKS + 1)
+    rates = [""] * (chain_length + 1)
     name = f"{total.num_over} of {len(rows)} runs"
     return [name, f"{total.num_finished}/{total.num_planned}", *rates, _errors(total.num_errored), speed, left]
 

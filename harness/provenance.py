@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from calvinbench.harness import clock
+from calvinbench.harness.typed_reading import Name, Size
 
 PACKAGES = ("calvinbench", "torch", "transformers", "pybullet", "gymnasium", "numpy")
 
@@ -28,13 +29,13 @@ class Session:
         hardware: Processors and, where torch uses one, the accelerator.
     """
 
-    started: str
-    worlds: int
-    python: str
+    started: Name
+    worlds: Size
+    python: Name
     versions: dict[str, str | None]
     commit: str | None
-    platform: str
-    hardware: str
+    platform: Name
+    hardware: Name
 
 
 def this_session(worlds: int) -> Session:

@@ -1,17 +1,25 @@
 """What is kept of a chain: the lines of `chains.jsonl`."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import MinLen
 
 from calvinbench.envs.chain_env import SOLVED, TIMED_OUT
+from calvinbench.envs.chains import CHAIN_LENGTH
 from calvinbench.harness.action_summary import ActionSummary
+from calvinbench.harness.typed_reading import Amount, Count, InvalidFieldError, Name, read_as
 
 ERRORED = "errored"
 OUTCOMES = (SOLVED, TIMED_OUT, ERRORED)
-NUM_SUBTASKS = 5
-_LATER = ("policy_ms_counts", "gripper_changes", "actions")
-"""Fields that older records lack."""
+NUM_SUBTASKS = CHAIN_LENGTH
+"""Of CALVIN's chains, and so of published results; those of a run are `Run.chain_length`."""
+_FREE_TEXTS = ("error", "traceback")
+"""They may quote file names that are no Unicode."""
+_MILLISECONDS = re.compile(r"\d+(\.\d+)?(e[+-]?\d{1,2})?", re.ASCII)
+"""As `policy_ms_counts` writes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +43,35 @@ class SubtaskRecord:
         actions: What the actions were like; None without a step, and in records of before it was kept.
     """
 
-    task: str
+    task: Name
     instruction: str
     outcome: str
-    steps: int
-    seconds: float
-    policy_ms: float | None
-    world_ms: float | None
-    action_change: float | None
-    policy_ms_counts: Mapping[str, int] | None = None
-    gripper_changes: int | None = None
+    steps: Count
+    seconds: Amount
+    policy_ms: Amount | None
+    world_ms: Amount | None
+    action_change: Amount | None
+    policy_ms_counts: Mapping[str, Count] | None = None
+    gripper_changes: Count | None = None
     actions: ActionSummary | None = None
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "SubtaskRecord":
+    def from_json(cls, values: Any) -> "SubtaskRecord":
         """Reads what `asdict` made; keys that a later version may add are passed over.
 
         Raises:
-            KeyError: A key is missing.
+            InvalidFieldError: A field is missing, of another type or out of its range.
         """
-        known = {name: values[name] for name in cls.__slots__ if name in values or name not in _LATER}
-        if known.get("actions") is not None:
-            known["actions"] = ActionSummary.from_json(known["actions"])
-        return cls(**known)
+        record = read_as(cls, values)
+        record._require_known("")
+        return record
+
+    def _require_known(self, path: str) -> None:
+        """Refuses what types do not say: outcomes that there are not, and times that are none."""
+        _require_outcome(self.outcome, f"{path}outcome")
+        for milliseconds in self.policy_ms_counts or {}:
+            if not _MILLISECONDS.fullmatch(milliseconds):
+                raise InvalidFieldError(f"{path}policy_ms_counts", "milliseconds such as '1.5' as keys", milliseconds)
 
     def without_times(self) -> "SubtaskRecord":
         """The same with its clock readings set to zero, for comparing runs."""
@@ -78,21 +92,26 @@ class ChainRecord:
         chain: Its number in the list of chains, from 0.
         initial_state: The symbolic state that the world started from.
         subtasks: Those that were reached, in order.
-        completed: How many were solved, 0..5.
+        completed: How many were solved, from 0 to all of the chain's.
         outcome: `solved` where all were, else why it ended: `timed_out` or `errored`.
         error: The last line of the traceback; None without an error.
         traceback: The whole traceback; None without an error.
         lead_in: Tasks that the expert did before the first subtask began, to reach a state that allows it.
     """
 
-    chain: int
+    chain: Count
     initial_state: Mapping[str, int | str]
-    subtasks: tuple[SubtaskRecord, ...]
-    completed: int
+    subtasks: Annotated[tuple[SubtaskRecord, ...], MinLen(1)]
+    completed: Count
     outcome: str
     error: str | None = None
     traceback: str | None = None
-    lead_in: tuple[str, ...] = ()
+    lead_in: tuple[Name, ...] = ()
+
+    @property
+    def printable_error(self) -> str | None:
+        """The error, with backslashes for bytes that are no Unicode, so that every file can hold it."""
+        return None if self.error is None else self.error.encode("utf-8", "backslashreplace").decode()
 
     def without_times(self) -> "ChainRecord":
         """The same with its clock readings set to zero, for comparing runs."""
@@ -103,19 +122,36 @@ class ChainRecord:
         return asdict(replace(self, initial_state=dict(self.initial_state)))
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "ChainRecord":
+    def from_json(cls, values: Any) -> "ChainRecord":
         """Reads what `to_json` made; keys that a later version may add are passed over.
 
         Raises:
-            KeyError: A key is missing.
+            InvalidFieldError: A field is missing, of another type or out of its range, or contradicts another.
         """
-        return cls(
-            chain=values["chain"],
-            initial_state=values["initial_state"],
-            subtasks=tuple(SubtaskRecord.from_json(subtask) for subtask in values["subtasks"]),
-            completed=values["completed"],
-            outcome=values["outcome"],
-            error=values.get("error"),
-            traceback=values.get("traceback"),
-            lead_in=tuple(values.get("lead_in", ())),
-        )
+        record = read_as(cls, values, _FREE_TEXTS)
+        record._require_consistent()
+        return record
+
+    def _require_consistent(self) -> None:
+        """Refuses fields that contradict each other: a chain ends with the first subtask that is not solved."""
+        _require_outcome(self.outcome, "outcome")
+        *before, last = self.subtasks
+        for place, subtask in enumerate(self.subtasks):
+            subtask._require_known(f"subtasks.{place}.")
+        for place, subtask in enumerate(before):
+            if subtask.outcome != SOLVED:
+                raise InvalidFieldError(
+                    f"subtasks.{place}.outcome", f"'{SOLVED}', for another follows", subtask.outcome
+                )
+        if self.outcome != last.outcome:
+            raise InvalidFieldError("outcome", f"'{last.outcome}', as of its last subtask", self.outcome)
+        num_solved = len(before) + (last.outcome == SOLVED)
+        if self.completed != num_solved:
+            raise InvalidFieldError(
+                "completed", f"{num_solved}, as many as its subtasks that were solved", self.completed
+            )
+
+
+def _require_outcome(outcome: str, path: str) -> None:
+    if outcome not in OUTCOMES:
+        raise InvalidFieldError(path, f"one of {', '.join(OUTCOMES)}", outcome)

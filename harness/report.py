@@ -11,10 +11,16 @@ import pandas as pd
 
 from calvinbench.envs.chain_env import SOLVED
 from calvinbench.harness import plots, tables
-from calvinbench.harness.comparable import Group, RunsDifferError, are_of_tasks, groups, require_comparable
+from calvinbench.harness.comparable import (
+    Group,
+    RunsDifferError,
+    are_of_tasks,
+    groups,
+    require_comparable,
+    require_published_fit,
+)
 from calvinbench.harness.comparison import Comparison, compare_if_possible
 from calvinbench.harness.comparison_words import in_words
-from calvinbench.harness.description import OFFICIAL_SCENE
 from calvinbench.harness.html.page import Drawn, contents_of, write_overview, write_page
 from calvinbench.harness.labels import labels
 from calvinbench.harness.published_results import PublishedResult
@@ -151,12 +157,7 @@ def gather(
         require_comparable(group.runs, any_renderer)
     calvins = [group for group in found if _is_calvins(group)]
     if published and not calvins:
-        described = runs[0].description
-        what = "single tasks" if described.tasks else f"scene {described.scene}"
-        raise RunsDifferError(
-            f"expected chains on CALVIN's scene {OFFICIAL_SCENE} above published figures, but '{runs[0].directory}' is "
-            f"of {what}: they are not comparable. Leave --published out."
-        )
+        require_published_fit(runs)
     return tuple(
         Part(
             group.title,
@@ -170,9 +171,12 @@ def gather(
 
 
 def _is_calvins(group: Group) -> bool:
-    """Whether published figures may stand below: of another scene or of single tasks nothing can be read."""
-    described = group.runs[0].description
-    return described.scene == OFFICIAL_SCENE and not described.tasks
+    """Whether published figures may stand below: of another scene or of other chains nothing can be read."""
+    try:
+        require_published_fit(group.runs)
+    except RunsDifferError:
+        return False
+    return True
 
 
 def _write_part(part: Part, directory: Path) -> tuple[Path, ...]:

@@ -9,17 +9,19 @@ import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from calvinbench.envs.chain_env import SOLVED
 from calvinbench.harness.description import Difference, RunDescription, differences, with_session
 from calvinbench.harness.errored_chains import replace_line
 from calvinbench.harness.provenance import Session
 from calvinbench.harness.records import ERRORED, ChainRecord
+from calvinbench.harness.typed_reading import InvalidFieldError
 
 RUN_FILE = "run.json"
 CHAINS_FILE = "chains.jsonl"
@@ -52,11 +54,15 @@ class StoredChains(NamedTuple):
     valid_bytes: int
 
 
-def read_chains(path: Path) -> StoredChains:
+def read_chains(path: Path, description: RunDescription | None = None) -> StoredChains:
     """Reads finished chains; a torn last line is left out. A chain that is there twice counts as it was first.
 
+    Args:
+        path: The file.
+        description: The run's, with which the chains must agree; None where it is not known.
+
     Raises:
-        ValueError: A line before the last is not a record.
+        ValueError: A line before the last is no JSON, or a line is not the record of a chain, or not of this run.
     """
     if not path.exists():
         return StoredChains((), 0)
@@ -67,17 +73,53 @@ def read_chains(path: Path) -> StoredChains:
         try:
             if not line.endswith(b"\n"):
                 raise ValueError("the line has no end")
-            record = ChainRecord.from_json(json.loads(line))
-        except (ValueError, KeyError, TypeError) as error:
+            values = json.loads(line)
+        except (ValueError, RecursionError) as error:
             if number == len(lines):
                 break
-            raise ValueError(
-                f"expected a finished chain in line {number} of '{path}', got {line[:80]!r} ({error}). "
-                "The file was changed by something else; repair the line or remove it."
-            ) from error
-        records.setdefault(record.chain, record)
+            raise _not_a_chain(number, path, f"got {line[:80]!r} ({error})") from error
+        if not _is_again(values, records):
+            try:
+                record = ChainRecord.from_json(values)
+                if description is not None:
+                    _require_of_run(record, description)
+            except ValueError as error:
+                raise _not_a_chain(number, path, f"got something invalid: {error}") from error
+            records[record.chain] = record
         valid_bytes += len(line)
     return StoredChains(tuple(records[number] for number in sorted(records)), valid_bytes)
+
+
+def _is_again(values: Any, records: Mapping[int, ChainRecord]) -> bool:
+    """Whether a line is of a chain that was there before, and so is passed over."""
+    number = values.get("chain") if isinstance(values, dict) else None
+    return isinstance(number, int) and not isinstance(number, bool) and number in records
+
+
+def _not_a_chain(number: int, path: Path, found: str) -> ValueError:
+    return ValueError(
+        f"expected a finished chain in line {number} of '{path}', {found}. "
+        "The file was changed by something else; repair the line, or remove it and run the chain again."
+    )
+
+
+def _require_of_run(record: ChainRecord, description: RunDescription) -> None:
+    """Refuses a chain that a run cannot have.
+
+    Raises:
+        InvalidFieldError: Its number or its length is not one of the run's.
+    """
+    if record.chain >= description.chains:
+        raise InvalidFieldError(
+            "chain", f"a number below {description.chains}, the run's number of chains", record.chain
+        )
+    length = description.chain_length
+    if length is None:  # a run of before lengths were kept, whose chains may have had any
+        return
+    if len(record.subtasks) > length:
+        raise InvalidFieldError("subtasks", f"at most {length}, the length of the run's chains", len(record.subtasks))
+    if record.outcome == SOLVED and record.completed < length:
+        raise InvalidFieldError("outcome", f"another than '{SOLVED}' below {length} solved subtasks", record.outcome)
 
 
 def read_description(directory: Path) -> RunDescription:
@@ -91,7 +133,12 @@ def read_description(directory: Path) -> RunDescription:
         return RunDescription.from_json(json.loads(path.read_text("utf-8")))
     except FileNotFoundError as error:
         raise ValueError(f"expected a run's folder with {RUN_FILE}, found none at '{directory}'.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except InvalidFieldError as error:
+        raise ValueError(
+            f"expected the description of a run in '{path}', got something invalid: {error}. "
+            "The file was changed by something else; repair the field, or run again into another folder."
+        ) from error
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"expected the description of a run in '{path}', got something else: {error}") from error
 
 
@@ -318,7 +365,7 @@ class RunWriter:
                 f"'{self._directory}' has finished chains but no {RUN_FILE} to say what they are of. "
                 f"{_remedies(self._directory)}"
             )
-        stored = read_chains(self._directory / CHAINS_FILE)
+        stored = read_chains(self._directory / CHAINS_FILE, self._description)
         self._chains = os.open(self._directory / CHAINS_FILE, _APPENDING, 0o644)
         self.records, self._num_bytes = stored
         self._truncate()
@@ -371,5 +418,6 @@ def continued(
         variant=new.variant or old.variant,
         chains=new.chains,
         chain_digest=new.chain_digest,
+        chain_length=new.chain_length,
         official=new.official,
     )

@@ -33,7 +33,7 @@ class RunPair:
         difference: Of average lengths, first minus second, chains drawn one by one.
         clustered: The same, chains of one initial state drawn together.
         adjusted_p_value: The larger p of both, by Holm over all pairs of rivals; None where one is not a rival.
-        rates: The differences of the rates of completing at least 1..5 subtasks (of success alone, for single tasks).
+        rates: The differences of the rates of completing at least 1, 2, ... subtasks, up to all of a chain.
         clustered_rate_p_values: Of `rates`, chains of one initial state changing sign together.
         adjusted_rate_p_values: The larger p of both at each number of subtasks, by Holm over all pairs of rivals; empty
             where one is not a rival.
@@ -106,7 +106,7 @@ def run_pairs(
     arrays = [(by_name[first], by_name[second]) for first, second in both]
     differences = [paired_difference(*pair, generator, max_length=num_rates) for pair in arrays]
     clustered = [paired_difference(*pair, generator, states, max_length=num_rates) for pair in arrays]
-    rates = [paired_success(*pair)[:num_rates] for pair in arrays]
+    rates = [paired_success(*pair, max_length=num_rates) for pair in arrays]
     by_states = [_clustered_rate_p_values(*pair, states, num_rates) for pair in arrays]
 
     family = [place for place, pair in enumerate(both) if set(pair) <= set(rivals)]

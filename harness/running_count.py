@@ -26,15 +26,23 @@ class _Mark(NamedTuple):
 class RunningCount:
     """Success rates, average length, speed and time left of a run so far."""
 
-    def __init__(self, num_planned: int, finished: Sequence[ChainRecord], positions: Positions | None = None) -> None:
+    def __init__(
+        self,
+        num_planned: int,
+        finished: Sequence[ChainRecord],
+        positions: Positions | None = None,
+        chain_length: int = NUM_SUBTASKS,
+    ) -> None:
         """Begins with the chains that were finished before.
 
         Args:
             num_planned: Chains of the whole run.
             finished: What earlier sessions finished of it.
             positions: Tells how many worlds there are, and how long their chains are under way; None for one world.
+            chain_length: Subtasks in each chain.
         """
         self.num_planned = num_planned
+        self.chain_length = chain_length
         self._positions = positions
         self._num_worlds = 1 if positions is None else positions.num_worlds
         self._completed = [record.completed for record in finished]
@@ -83,9 +91,11 @@ class RunningCount:
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """Shares of chains that completed at least 1..5 subtasks; empty before the first chain."""
+        """Shares of chains that completed at least 1, 2, ... subtasks, up to all; empty before the first chain."""
         count = self.num_finished
-        return tuple(sum(done >= k for done in self._completed) / count for k in range(1, NUM_SUBTASKS + 1) if count)
+        return tuple(
+            sum(done >= k for done in self._completed) / count for k in range(1, self.chain_length + 1) if count
+        )
 
     @property
     def average_length(self) -> float | None:
@@ -136,7 +146,8 @@ class RunningCount:
         known = self.num_missing > 0 and self.seconds_left is not None
         left = f", {about}{in_words(self.seconds_left or 0.0)} left" if known else ""
         speed = f", {speed_in_words(self.chains_per_hour)} chains/h" if self.chains_per_hour else ""
-        return f"{rates} % at 1-5, average {self.average_length:.2f}{errors}{speed}{left}"
+        at = "1" if self.chain_length == 1 else f"1-{self.chain_length}"
+        return f"{rates} % at {at}, average {self.average_length:.2f}{errors}{speed}{left}"
 
 
 def time_left(num_missing: int, seconds_per_chain: float | None, seconds_since: float) -> float | None:

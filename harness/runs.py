@@ -9,16 +9,21 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int64
 
+from calvinbench.envs.chain_env import SOLVED
 from calvinbench.harness.description import RunDescription
 from calvinbench.harness.old_runs import is_moved_aside
 from calvinbench.harness.records import ERRORED, ChainRecord
 from calvinbench.harness.run_directory import CHAINS_FILE, RUN_FILE, SHARDS_FOLDER, read_chains, read_description
 
-_NOT_PLAIN = ("policy_ms_counts", "actions")
-"""Fields of `SubtaskRecord` that hold more than one number."""
+FRAME_COLUMNS = (
+    *("policy", "label", "chain", "position", "task", "instruction", "outcome", "success", "steps", "seconds"),
+    *("policy_ms", "world_ms", "action_change", "gripper_changes"),
+    *("completed", "chain_outcome", "error", "initial_state", "lead_in"),
+)
+"""Of `Run.frame`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Run:
     """One policy's chains.
 
@@ -32,10 +37,28 @@ class Run:
     description: RunDescription
     records: tuple[ChainRecord, ...]
 
+    def __repr__(self) -> str:
+        average = f"{self.completed.mean():.2f}" if self.records else "-"
+        errors = f", {self.num_errored} errored" if self.num_errored else ""
+        return (
+            f"Run({self.name!r}, {len(self.records)} of {self.description.chains} chains, average length {average}"
+            f"{errors}, {self.directory.as_posix()!r})"
+        )
+
+    @property
+    def name(self) -> str:
+        """What tables call it, but for what tells runs of one name apart."""
+        return self.description.name
+
     @property
     def completed(self) -> Int64[np.ndarray, " chains"]:
-        """Subtasks completed in each finished chain, 0..5."""
+        """Subtasks completed in each finished chain, from 0 to `chain_length`."""
         return np.array([record.completed for record in self.records], dtype=np.int64)
+
+    @property
+    def chain_length(self) -> int:
+        """Subtasks in each chain: CALVIN's have five, tasks that are run alone one."""
+        return self.description.num_subtasks
 
     @property
     def num_errored(self) -> int:
@@ -55,21 +78,33 @@ class Run:
     def frame(self) -> pd.DataFrame:
         """One row for each subtask that was reached, with its chain's number and result beside it.
 
-        Columns: `policy`, `label`, `chain`, `position` (1..5), the plain fields of `SubtaskRecord`, `completed` and
-        `chain_outcome` of the whole chain, `error` (None without one); `initial_state` as JSON, the same text for
-        chains of one initial state, and `lead_in`, the expert's tasks before the first subtask, parted by blanks.
+        The share of successes of each task is `run.frame().groupby("task").success.mean()`. Columns:
+
+        - `policy`, `label`: the policy's spec, and what tables call the run;
+        - `chain`, `position`: the chain's number from 0, and the subtask's place in it from 1;
+        - `task`, `instruction`: the task's name, and the sentence that the policy was given;
+        - `outcome`, `success`: `solved`, `timed_out` or `errored`, and whether it is `solved` (boolean);
+        - `steps`, `seconds`: actions taken, and wall-clock time;
+        - `policy_ms`, `world_ms`: mean milliseconds a step that policy and world took;
+        - `action_change`, `gripper_changes`: see `SubtaskRecord`; missing where older records do not tell;
+        - `completed`, `chain_outcome`, `error`: of the whole chain; `error` is None without one;
+        - `initial_state`: as JSON, the same text for chains of one initial state;
+        - `lead_in`: the expert's tasks before the first subtask, separated by blanks.
+
+        A run without a finished chain has these columns and no row.
         """
         rows = [
             {"policy": self.description.policy, "label": self.description.name}
             | {"chain": record.chain, "position": position}
-            | {name: value for name, value in asdict(subtask).items() if name not in _NOT_PLAIN}
-            | {"completed": record.completed, "chain_outcome": record.outcome, "error": record.error}
+            | {name: value for name, value in asdict(subtask).items() if name in FRAME_COLUMNS}
+            | {"success": subtask.outcome == SOLVED}
+            | {"completed": record.completed, "chain_outcome": record.outcome, "error": record.printable_error}
             | {"initial_state": json.dumps(dict(record.initial_state), sort_keys=True)}
             | {"lead_in": " ".join(record.lead_in)}
             for record in self.records
             for position, subtask in enumerate(record.subtasks, start=1)
         ]
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=list(FRAME_COLUMNS)).astype({"success": bool})
 
 
 def load_run(path: str | Path) -> Run:
@@ -79,7 +114,17 @@ def load_run(path: str | Path) -> Run:
         ValueError: There is no run in it, or its files were changed by something else.
     """
     directory = Path(path)
-    return Run(directory, read_description(directory), read_chains(directory / CHAINS_FILE).records)
+    description = read_description(directory)
+    records = read_chains(directory / CHAINS_FILE, description).records
+    return Run(directory, _with_chain_length(description, records), records)
+
+
+def _with_chain_length(description: RunDescription, records: Collection[ChainRecord]) -> RunDescription:
+    """The description of a run of before lengths were kept, of chains that were not CALVIN's: solved ones tell."""
+    lengths = {record.completed for record in records if record.outcome == SOLVED}
+    if description.chain_length is not None or len(lengths) != 1 or lengths == {description.num_subtasks}:
+        return description
+    return replace(description, chain_length=lengths.pop())
 
 
 def find_runs(*paths: str | Path) -> tuple[Run, ...]:

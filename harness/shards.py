@@ -110,7 +110,7 @@ def _merge(folder: Path) -> Merged:
         write_text_atomically(folder / CHAINS_FILE, "".join(lines))
         text = json.dumps(description.to_json(), indent=2, ensure_ascii=False) + "\n"
         write_text_atomically(folder / RUN_FILE, text)
-    return Merged(Run(folder, description, read_chains(folder / CHAINS_FILE).records), len(parts))
+    return Merged(Run(folder, description, read_chains(folder / CHAINS_FILE, description).records), len(parts))
 
 
 def _common(folder: Path, whole: Sequence[Run], parts: Sequence[Run]) -> RunDescription:

@@ -71,17 +71,17 @@ class Mean:
 
 @dataclass(frozen=True, slots=True)
 class SurvivalCurve:
-    """Rates of completing at least 1..5 subtasks, with a band that holds the whole curve at once.
+    """Rates of completing at least 1, 2, ... subtasks, with a band that holds the whole curve at once.
 
     Attributes:
-        rates: At k = 1..5.
+        rates: At k = 1 up to the chains' length.
         low: The band's lower edge.
         high: The band's upper edge.
     """
 
-    rates: Float64[np.ndarray, "5"]
-    low: Float64[np.ndarray, "5"]
-    high: Float64[np.ndarray, "5"]
+    rates: Float64[np.ndarray, " k"]
+    low: Float64[np.ndarray, " k"]
+    high: Float64[np.ndarray, " k"]
 
 
 def wilson(num_successes: int, num_trials: int, confidence: float = CONFIDENCE) -> Interval:
@@ -118,27 +118,52 @@ def proportion(
     return Proportion(num_successes, num_trials, wilson(num_successes, num_trials, confidence), "wilson")
 
 
-def survivors(completed: Int64[np.ndarray, " chains"]) -> Int64[np.ndarray, "5"]:
-    """How many chains completed at least 1, 2, 3, 4, 5 subtasks.
+def survivors(
+    completed: Int64[np.ndarray, " chains"], chain_length: int = NUM_SUBTASKS
+) -> Int64[np.ndarray, " chain_length"]:
+    """How many chains completed at least 1, 2, ... subtasks, up to all.
 
     Args:
-        completed: Subtasks completed in each chain, 0..5.
+        completed: Subtasks completed in each chain, 0 to `chain_length`.
+        chain_length: Subtasks in each chain.
+
+    Raises:
+        ValueError: A chain completed more than it has, or the length is below 1.
     """
-    return np.array([(completed >= k).sum() for k in range(1, NUM_SUBTASKS + 1)], dtype=np.int64)
+    _require_lengths(completed, chain_length)
+    return np.array([(completed >= k).sum() for k in range(1, chain_length + 1)], dtype=np.int64)
+
+
+def _require_lengths(completed: Int64[np.ndarray, " chains"], chain_length: int) -> None:
+    """Refuses chains that are longer than they can be: every number below would be wrong."""
+    if chain_length < 1:
+        raise ValueError(f"expected a chain length of at least 1, got {chain_length}.")
+    if len(completed) and not 0 <= completed.min() <= completed.max() <= chain_length:
+        raise ValueError(
+            f"expected from 0 to {chain_length} subtasks completed in each chain, got {completed.min()} to "
+            f"{completed.max()}. Give the chains' length as chain_length."
+        )
 
 
 def success_rates(
-    completed: Int64[np.ndarray, " chains"], confidence: float = CONFIDENCE, intervals: Intervals = "wilson"
+    completed: Int64[np.ndarray, " chains"],
+    confidence: float = CONFIDENCE,
+    intervals: Intervals = "wilson",
+    chain_length: int = NUM_SUBTASKS,
 ) -> tuple[Proportion, ...]:
-    """The rates of completing at least 1..5 subtasks, each with an interval of its own."""
-    return tuple(proportion(int(count), len(completed), confidence, intervals) for count in survivors(completed))
+    """The rates of completing at least 1, 2, ... subtasks of `chain_length`, each with an interval of its own."""
+    counts = survivors(completed, chain_length)
+    return tuple(proportion(int(count), len(completed), confidence, intervals) for count in counts)
 
 
 def conditional_success(
-    completed: Int64[np.ndarray, " chains"], confidence: float = CONFIDENCE, intervals: Intervals = "wilson"
+    completed: Int64[np.ndarray, " chains"],
+    confidence: float = CONFIDENCE,
+    intervals: Intervals = "wilson",
+    chain_length: int = NUM_SUBTASKS,
 ) -> tuple[Proportion, ...]:
-    """The rate of completing subtask 1..5 where all before it were completed: solved over reached, by position."""
-    counts = [len(completed), *(int(count) for count in survivors(completed))]
+    """The rate of completing each subtask where all before it were completed: solved over reached, by position."""
+    counts = [len(completed), *(int(count) for count in survivors(completed, chain_length))]
     return tuple(proportion(solved, reached, confidence, intervals) for reached, solved in pairwise(counts))
 
 
@@ -147,31 +172,37 @@ def average_length(
     generator: np.random.Generator,
     confidence: float = CONFIDENCE,
     num_resamples: int = NUM_RESAMPLES,
+    chain_length: int = NUM_SUBTASKS,
 ) -> Mean:
     """The mean number of subtasks completed, with a percentile bootstrap over chains.
 
     Where all chains agree a bootstrap would claim certainty, and where fewer than 5 differ from the rest it claims far
     too much. Then a bound is given instead: with m of n chains at the commonest value v, the probability p of v is at
-    least Clopper-Pearson's lower end for m of n, and the mean lies between p v (all else 0) and p v + 5 (1 - p) (all
-    else 5), whatever the distribution on 0..5. It covers with at least the confidence.
+    least Clopper-Pearson's lower end for m of n, and the mean lies between p v (all else 0) and p v + L (1 - p) (all
+    else L, the chains' length), whatever the distribution on 0..L. It covers with at least the confidence.
 
     Args:
-        completed: Subtasks completed in each chain, 0..5.
+        completed: Subtasks completed in each chain, 0 to `chain_length`.
         generator: Draws the resamples.
         confidence: Of the interval.
         num_resamples: Bootstrap samples.
+        chain_length: Subtasks in each chain.
+
+    Raises:
+        ValueError: A chain completed more than it has.
     """
+    _require_lengths(completed, chain_length)
     num_chains = len(completed)
     if num_chains == 0:
-        return Mean(float("nan"), Interval(0.0, float(NUM_SUBTASKS)), "exact bound")
+        return Mean(float("nan"), Interval(0.0, float(chain_length)), "exact bound")
     value = float(completed.mean())
     counts = np.bincount(completed)
     commonest = int(counts.argmax())
     if num_chains - counts[commonest] < EXACT_NEAR_EDGE:
         least = clopper_pearson(int(counts[commonest]), num_chains, confidence).low
         low = least * commonest
-        return Mean(value, Interval(low, low + NUM_SUBTASKS * (1 - least)), "exact bound")
-    means = _resampled_rates(completed, generator, num_resamples).sum(axis=1)
+        return Mean(value, Interval(low, low + chain_length * (1 - least)), "exact bound")
+    means = _resampled_rates(completed, generator, num_resamples, chain_length).sum(axis=1)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Mean(value, Interval(float(low), float(high)), "bootstrap")
 
@@ -206,21 +237,23 @@ def clustered_average_length(
     generator: np.random.Generator,
     confidence: float = CONFIDENCE,
     num_resamples: int = NUM_RESAMPLES,
+    chain_length: int = NUM_SUBTASKS,
 ) -> Mean:
     """As `average_length`, drawing clusters: CALVIN's 1000 chains begin in 192 initial states.
 
     Fewer than 5 clusters tell nothing of others: the interval is then all that a mean may be.
 
     Args:
-        completed: Subtasks completed in each chain, 0..5.
+        completed: Subtasks completed in each chain, 0 to `chain_length`.
         clusters: A number for each chain, the same for those that begin alike.
         generator: Draws the resamples.
         confidence: Of the interval.
         num_resamples: Bootstrap samples.
+        chain_length: Subtasks in each chain.
     """
-    plain = average_length(completed, generator, confidence, num_resamples)
+    plain = average_length(completed, generator, confidence, num_resamples, chain_length)
     if len(np.unique(clusters)) < EXACT_NEAR_EDGE:
-        return Mean(plain.value, Interval(0.0, float(NUM_SUBTASKS)), "exact bound")
+        return Mean(plain.value, Interval(0.0, float(chain_length)), "exact bound")
     if plain.method != "bootstrap":
         return plain
     means = resampled_cluster_means(completed, clusters, generator, num_resamples)
@@ -233,29 +266,37 @@ def survival_curve(
     generator: np.random.Generator,
     confidence: float = CONFIDENCE,
     num_resamples: int = NUM_RESAMPLES,
+    chain_length: int = NUM_SUBTASKS,
 ) -> SurvivalCurve:
-    """The success rates at k = 1..5 with a simultaneous band.
+    """The success rates at k = 1 up to the chains' length with a simultaneous band.
 
     Resampled curves differ from the observed one, in units of the standard error at each k, by a largest amount; the
     band is as wide as a quantile of it. Near 0 and 1 (fewer than 5 successes or failures) a bootstrap claims too much:
-    there the band is Clopper-Pearson's. The error is shared: a fifth of it for each k of the second kind, the rest for
-    those of the first together. At last the band is narrowed by what is known of the curve: it never rises.
+    there the band is Clopper-Pearson's. The error is shared: an equal part of it (a fifth, with five subtasks) for each
+    k of the second kind, the rest for those of the first together. At last the band is narrowed by what is known of the
+    curve: it never rises.
 
     Args:
-        completed: Subtasks completed in each chain, 0..5; at least one chain.
+        completed: Subtasks completed in each chain, 0 to `chain_length`; at least one chain.
         generator: Draws the resamples.
         confidence: That the whole curve lies in the band.
         num_resamples: Bootstrap samples.
+        chain_length: Subtasks in each chain.
+
+    Raises:
+        ValueError: There is no chain, or one completed more than it has.
     """
     num_chains = len(completed)
-    counts = survivors(completed)
+    if num_chains == 0:
+        raise ValueError("expected at least one finished chain for a survival curve, got none.")
+    counts = survivors(completed, chain_length)
     rates = counts / num_chains
     errors = np.sqrt(rates * (1 - rates) / num_chains)
     inside = np.minimum(counts, num_chains - counts) >= EXACT_NEAR_EDGE
-    shared_error = (1 - confidence) / NUM_SUBTASKS
+    shared_error = (1 - confidence) / chain_length
     low, high = rates.copy(), rates.copy()
     if inside.any():
-        resampled = _resampled_rates(completed, generator, num_resamples)[:, inside]
+        resampled = _resampled_rates(completed, generator, num_resamples, chain_length)[:, inside]
         largest = (np.abs(resampled - rates[inside]) / errors[inside]).max(axis=1)
         reach = np.quantile(largest, 1 - shared_error * inside.sum()) * errors[inside]
         low[inside], high[inside] = rates[inside] - reach, rates[inside] + reach
@@ -268,13 +309,13 @@ def survival_curve(
 
 
 def _resampled_rates(
-    completed: Int64[np.ndarray, " chains"], generator: np.random.Generator, num_resamples: int
-) -> Float64[np.ndarray, "resamples 5"]:
-    """Survival rates of bootstrap samples: to draw chains with replacement is to draw counts of 0..5 (multinomial)."""
+    completed: Int64[np.ndarray, " chains"], generator: np.random.Generator, num_resamples: int, chain_length: int
+) -> Float64[np.ndarray, "resamples chain_length"]:
+    """Survival rates of bootstrap samples: to draw chains with replacement is to draw counts of lengths."""
     num_chains = len(completed)
-    counts = np.bincount(completed, minlength=NUM_SUBTASKS + 1)
-    draws = generator.multinomial(num_chains, counts / num_chains, size=num_resamples)  # (resamples, 6)
-    at_least = draws[:, ::-1].cumsum(axis=1)[:, ::-1]  # (resamples, 6): at least 0, 1, ..., 5
+    counts = np.bincount(completed, minlength=chain_length + 1)
+    draws = generator.multinomial(num_chains, counts / num_chains, size=num_resamples)  # (resamples, lengths from 0)
+    at_least = draws[:, ::-1].cumsum(axis=1)[:, ::-1]  # (resamples, at least 0, 1, ..., all)
     return at_least[:, 1:] / num_chains
 
 

@@ -20,7 +20,7 @@ class Summary:
 
     Attributes:
         run: The run.
-        success: Rates of completing at least 1..5 subtasks.
+        success: Rates of completing at least 1, 2, ... subtasks, up to all of a chain.
         average_length: Mean number of subtasks completed.
         clustered: The same with an interval for other initial states, not only other chains.
         num_states: Initial states in which the chains begin.
@@ -41,12 +41,13 @@ def summarize(run: Run, intervals: Intervals = "wilson") -> Summary:
         intervals: Of the rates.
     """
     generator = np.random.default_rng(_BOOTSTRAP_SEED)
+    length = run.chain_length
     states = clusters(run, [record.chain for record in run.records])
     return Summary(
         run,
-        statistics.success_rates(run.completed, intervals=intervals),
-        statistics.average_length(run.completed, generator),
-        statistics.clustered_average_length(run.completed, states, generator),
+        statistics.success_rates(run.completed, intervals=intervals, chain_length=length),
+        statistics.average_length(run.completed, generator, chain_length=length),
+        statistics.clustered_average_length(run.completed, states, generator, chain_length=length),
         len(np.unique(states)),
     )
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from calvinbench.harness.records import NUM_SUBTASKS
+from calvinbench.envs.chains import CHAIN_LENGTH
 
-MAX_TASK_COLUMNS = NUM_SUBTASKS
-"""A table of chains is as wide; of more tasks, each has a row."""
+MAX_TASK_COLUMNS = CHAIN_LENGTH
+"""A table of CALVIN's chains is as wide; of more tasks, each has a row."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from calvinbench.harness.comparable import are_of_tasks, has_too_many_errors
 from calvinbench.harness.comparison import Comparison
 from calvinbench.harness.labels import PRIVILEGED_MARK, labels
 from calvinbench.harness.published_results import PUBLISHED_MARK, PublishedResult
-from calvinbench.harness.records import NUM_SUBTASKS
 from calvinbench.harness.runs import Run
 from calvinbench.harness.statistics import EXACT_BELOW, Intervals
 from calvinbench.harness.summaries import Summary, summarize
@@ -58,9 +57,9 @@ def notes(
         f"{first.max_steps} steps, scene {first.scene}, instruction set {first.instructions}. Percent solved; "
         f"{brackets} Best in bold over all tasks alone, not for each."
         if are_of_tasks(runs)
-        else f"{first.chains} chains of {NUM_SUBTASKS} subtasks, {first.max_steps} steps a subtask, scene "
-        f"{first.scene}, instruction set {first.instructions}. Columns 1 to 5: percent of chains with at least so many "
-        f"subtasks completed in a row; {brackets}"
+        else f"{first.chains} chains of {_subtasks(runs)}, {first.max_steps} steps a subtask, scene "
+        f"{first.scene}, instruction set {first.instructions}. {_columns(runs)}: percent of chains with at least so "
+        f"many subtasks completed in a row; {brackets}"
     )
     if first.scene == EMBEDDED:
         lines.append(
@@ -136,6 +135,16 @@ def _apart(summary: Summary) -> float:
     """How far apart an average length's two intervals end, at the most."""
     of_chains, of_states = summary.average_length.interval, summary.clustered.interval
     return max(abs(of_chains.low - of_states.low), abs(of_chains.high - of_states.high))
+
+
+def _subtasks(runs: Sequence[Run]) -> str:
+    length = runs[0].chain_length
+    return "one subtask" if length == 1 else f"{length} subtasks"
+
+
+def _columns(runs: Sequence[Run]) -> str:
+    length = runs[0].chain_length
+    return "Column 1" if length == 1 else f"Columns 1 to {length}"
 
 
 def _of_policies(runs: Sequence[Run]) -> list[str]:

@@ -12,7 +12,7 @@ from rich.text import Text
 from calvinbench.envs.chain_env import SOLVED
 from calvinbench.harness import statistics
 from calvinbench.harness.best_cells import alike_cells, best_cells
-from calvinbench.harness.comparable import are_of_tasks
+from calvinbench.harness.comparable import are_of_tasks, require_one_length, require_published_fit
 from calvinbench.harness.comparison import Comparison
 from calvinbench.harness.labels import labels
 from calvinbench.harness.latex import notes_below, with_symbols
@@ -24,6 +24,8 @@ from calvinbench.harness.table_layout import TableLayout, lay_out
 from calvinbench.harness.table_notes import ALIKE_MARK, notes
 from calvinbench.harness.training_seeds import seed_means
 
+NOT_THERE = "-"
+"""In the place of a number that there is none of."""
 _MAX_WORD = 24
 """Letters of a word that a terminal's table keeps on one line; a path may be longer."""
 
@@ -66,6 +68,8 @@ def number_table(runs: Sequence[Run], intervals: Intervals = "wilson") -> pd.Dat
 def text_table(runs: Sequence[Run], intervals: Intervals = "wilson") -> pd.DataFrame:
     """`Method | Train | 1 | ... | 5 | Avg. Len. | n | errors | steps` as text: percent and lengths with intervals.
 
+    Of chains of another length there are as many columns as they have subtasks; a dash stands for what is not there.
+
     Of runs of each task alone: `Method | Train | one column a task | all | n | errors | steps`; `table_layout` says
     how many tasks are shown.
     """
@@ -101,14 +105,14 @@ def _text_table_of_tasks(runs: Sequence[Run], intervals: Intervals) -> pd.DataFr
 
 def _percent(rate: Proportion | Mean) -> str:
     value = rate.rate if isinstance(rate, Proportion) else rate.value
-    if math.isnan(value):  # no chain is finished yet
-        return "-"
+    if math.isnan(value):  # of no chain
+        return NOT_THERE
     return f"{100 * value:.1f} {_interval(rate.interval, scale=100.0, digits=1)}"
 
 
 def _length(mean: Mean) -> str:
     if math.isnan(mean.value):
-        return "-"
+        return NOT_THERE
     return f"{mean.value:.2f} {_interval(mean.interval, scale=1.0, digits=2)}"
 
 
@@ -146,7 +150,13 @@ def layout_of(
         comparison: As in `to_markdown`.
         intervals: As in `to_markdown`.
         left_out: Columns of `text_table` that are not wanted.
+
+    Raises:
+        RunsDifferError: The runs' chains are of unlike lengths, or there are published rows, whose chains are others.
     """
+    require_one_length(runs)
+    if published:
+        require_published_fit(runs, any_scene=True)
     table, best = (
         part.drop(columns=list(left_out)) for part in (marked_table(runs, comparison, intervals), is_best(runs))
     )
@@ -282,14 +292,17 @@ def to_latex(
 
 
 def conditional_table(runs: Sequence[Run], intervals: Intervals = "wilson") -> pd.DataFrame:
-    """One row for each run and position 1..5: solved of those reached, where all before were solved."""
+    """One row for each run and position in the chain: solved of those reached, where all before were solved."""
     return pd.DataFrame(
         [
             {"policy": run.description.policy, "label": label, "position": position}
             | {"solved": rate.num_successes, "reached": rate.num_trials, "rate": rate.rate}
             | {"low": rate.interval.low, "high": rate.interval.high, "method": rate.method}
             for run, label in zip(runs, labels(runs), strict=True)
-            for position, rate in enumerate(statistics.conditional_success(run.completed, intervals=intervals), start=1)
+            for position, rate in enumerate(
+                statistics.conditional_success(run.completed, intervals=intervals, chain_length=run.chain_length),
+                start=1,
+            )
         ]
     )
 

@@ -14,9 +14,7 @@ from jaxtyping import Float64, Int64
 from scipy.stats import t
 
 from calvinbench.harness import statistics
-from calvinbench.harness.comparable import are_of_tasks
 from calvinbench.harness.labels import PRIVILEGED_MARK
-from calvinbench.harness.records import NUM_SUBTASKS
 from calvinbench.harness.runs import Run
 from calvinbench.harness.statistics import CONFIDENCE, Interval, Mean
 
@@ -32,7 +30,7 @@ class SeedMean:
         label: What they are called.
         runs: One for each training seed.
         num_chains: That all have finished.
-        success: Rates of completing at least 1..5 subtasks (of success alone, for single tasks).
+        success: Rates of completing at least 1, 2, ... subtasks, up to all of a chain.
         average_length: Mean number of subtasks completed.
     """
 
@@ -91,7 +89,7 @@ def _seed_mean(runs: tuple[Run, ...]) -> SeedMean:
     completed = np.array(
         [[record.completed for record in run.records if record.chain in chosen] for run in runs], dtype=np.int64
     )
-    num_rates = 1 if are_of_tasks(runs) else NUM_SUBTASKS
+    num_rates = runs[0].chain_length
     label = runs[0].description.name + (f" {PRIVILEGED_MARK}" if runs[0].description.privileged else "")
     return SeedMean(
         label,
@@ -111,7 +109,7 @@ def _rate(successes: np.ndarray) -> Mean:
 
 def _length(completed: Int64[np.ndarray, "seeds chains"], highest: int) -> Mean:
     generator = np.random.default_rng(_BOOTSTRAP_SEED)
-    singles = [statistics.average_length(row, generator).interval for row in completed]
+    singles = [statistics.average_length(row, generator, chain_length=highest).interval for row in completed]
     fewest = min(len(row) - int(np.bincount(row).max(initial=0)) for row in completed)
     return _mean(completed.astype(float), singles, fewest, float(highest))
 

@@ -265,7 +265,7 @@ def _data(runs: Sequence[Run], directory: Path) -> Markup:
     reached = {subtask.task for run in runs for record in run.records for subtask in record.subtasks}
     content = {
         "runs": [{"label": label} for label in labels(runs)],
-        "tasks": [task for task in TASKS if task in reached],
+        "tasks": [*(task for task in TASKS if task in reached), *sorted(reached - set(TASKS))],
         "most": max((record.completed for run in runs for record in run.records), default=0),
         "chains": chains,
     }
@@ -290,7 +290,7 @@ def _chain(record: ChainRecord, place: int, film: Path | None, directory: Path) 
         "completed": record.completed,
         "outcome": record.outcome,
         "subtasks": [[done.task, done.instruction, done.outcome, done.steps] for done in record.subtasks],
-        "error": record.error or "",
+        "error": record.printable_error or "",
         "video": _link(film, directory) if film else "",
     }
 
@@ -302,4 +302,4 @@ def _link(file: Path, directory: Path) -> str:
 
 def _number(value: float, form: str, after: str = "") -> str:
     """A number in words; a dash where the records do not tell it, as before a chain is finished."""
-    return "-" if math.isnan(value) else f"{value:{form}}{after}"
+    return tables.NOT_THERE if math.isnan(value) else f"{value:{form}}{after}"

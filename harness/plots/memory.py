@@ -9,7 +9,7 @@ from calvinbench.harness.comparable import are_of_tasks
 from calvinbench.harness.labels import memory_in_words
 from calvinbench.harness.plots.style import aside, axes, legend, looks, marks
 from calvinbench.harness.runs import Run
-from calvinbench.harness.statistics import average_length
+from calvinbench.harness.statistics import Mean, average_length
 
 _BOOTSTRAP_SEED = 0
 _WIDTH = 0.5
@@ -57,7 +57,7 @@ def memory(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
     with axes(ax, height_in=3.4 if stand else 2.4, names=tuple(found)) as ax:  # noqa: PLR1704
         for number, ((name, same), look) in enumerate(zip(found.items(), looks(len(found)), strict=True)):
             shift = aside(number, len(found), _WIDTH)
-            means = [average_length(run.completed, np.random.default_rng(_BOOTSTRAP_SEED)) for run in same]
+            means = [_mean(run) for run in same]
             marks(ax, [places[memory_in_words(run)] + shift for run in same], means, look, name)
         ax.set_xticks(list(places.values()), [words.replace(", reset at ", "\nreset: ") for words in places])
         ax.tick_params(axis="x", labelrotation=90 if stand else 0)
@@ -85,3 +85,7 @@ def _order(setting: tuple[str, Run]) -> tuple[float, str]:
     span = run.description.memory.span
     lengths = {"none": 0.0, "unbounded": float("inf")}
     return (lengths[span] if span in lengths else float(span.partition(":")[2]), words)
+
+
+def _mean(run: Run) -> Mean:
+    return average_length(run.completed, np.random.default_rng(_BOOTSTRAP_SEED), chain_length=run.chain_length)

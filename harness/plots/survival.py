@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from calvinbench.harness.comparable import require_one_length
 from calvinbench.harness.labels import labels
 from calvinbench.harness.plots.style import aside, axes, legend, looks
-from calvinbench.harness.records import NUM_SUBTASKS
 from calvinbench.harness.runs import Run
 from calvinbench.harness.statistics import survival_curve
 
@@ -19,21 +19,22 @@ _WIDTH = 0.76
 
 
 def survival(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
-    """Success rate at 1..5 subtasks in a row, with a simultaneous 95% band; returns the axes drawn into.
+    """Success rate at 1, 2, ... subtasks in a row, with a simultaneous 95% band; returns the axes drawn into.
 
     Bands of up to four runs are filled; of more they are upright bars, and the runs stand side by side.
 
     Args:
-        runs: Runs with at least one finished chain; others are left out.
+        runs: Runs with at least one finished chain, of chains of one length; those without a chain are left out.
         ax: Where to draw; None for a new figure.
     """
-    numbers = np.arange(1, NUM_SUBTASKS + 1)
+    require_one_length(runs)
+    numbers = np.arange(1, runs[0].chain_length + 1)
     are_filled = len(runs) <= _MOST_FILLED
     with axes(ax, height_in=2.6 if are_filled else 3.2, names=labels(runs)) as ax:  # noqa: PLR1704
         for number, (run, label, look) in enumerate(zip(runs, labels(runs), looks(len(runs)), strict=True)):
             if not run.records:
                 continue
-            curve = survival_curve(run.completed, np.random.default_rng(_BOOTSTRAP_SEED))
+            curve = survival_curve(run.completed, np.random.default_rng(_BOOTSTRAP_SEED), chain_length=run.chain_length)
             positions = numbers + (0.0 if are_filled else aside(number, len(runs), _WIDTH))
             if are_filled:
                 ax.fill_between(

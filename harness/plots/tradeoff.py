@@ -9,7 +9,7 @@ from calvinbench.harness.labels import labels
 from calvinbench.harness.plots.style import axes, legend, logarithmic, looks, marks
 from calvinbench.harness.runs import Run
 from calvinbench.harness.speed import speed
-from calvinbench.harness.statistics import average_length
+from calvinbench.harness.statistics import Mean, average_length
 
 _BOOTSTRAP_SEED = 0
 
@@ -26,10 +26,14 @@ def tradeoff(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
             took = speed(run).policy_ms
             if np.isnan(took) or not run.records:
                 continue
-            mean = average_length(run.completed, np.random.default_rng(_BOOTSTRAP_SEED))
+            mean = _mean(run)
             marks(ax, [took], [mean], look, label)
         logarithmic(ax)
         ax.set_xlabel("policy, ms a step (median)")
         ax.set_ylabel("average length")
         legend(ax)
         return ax
+
+
+def _mean(run: Run) -> Mean:
+    return average_length(run.completed, np.random.default_rng(_BOOTSTRAP_SEED), chain_length=run.chain_length)

@@ -6,6 +6,7 @@ import pytest
 
 from calvinbench.envs.chain_env import ChainEnv
 from calvinbench.envs.chains import Chain
+from calvinbench.envs.fake_play_table import FakePlayTable
 from calvinbench.envs.instructions import InstructionSet, embedded_instructions
 from calvinbench.envs.play_table import PlayTableEnv
 
@@ -136,3 +137,37 @@ def test_drawn_wordings_go_by_the_chain_s_number_and_the_subtask_s_place():
     with pytest.raises(ValueError, match="the chain's number, a whole number from 0, got -1"):
         env.reset(options={"chain": CHAIN, "number": -1})
     env.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"chain": CHAIN, "scene_obs": np.zeros(24)}, "Unknown reset option 'scene_obs' of a chain, .* leave it out"),
+        ({"chain": CHAIN, "robot_obs": np.zeros(15)}, "Unknown reset option 'robot_obs' of a chain, .* leave it out"),
+        ({"scene_obs": np.zeros(24)}, "Unknown reset option 'scene_obs'"),
+        ({"chian": CHAIN}, r"Unknown reset option 'chian'\. Did you mean 'chain'\?"),
+        ({"chain": CHAIN, "numbr": 3}, r"Unknown reset option 'numbr'\. Did you mean 'number'\?"),
+        ({"chain": CHAIN, "number": True}, "a whole number from 0, got True"),
+    ],
+)
+def test_an_option_that_a_chain_does_not_have_is_refused(options, words):
+    env = ChainEnv(FakePlayTable(), embedded_instructions())
+    with pytest.raises(ValueError, match=words):
+        env.reset(options=options)
+
+
+def test_remedy_a_world_is_set_to_a_state_without_a_chain_or_the_option_is_left_out():
+    env = ChainEnv(FakePlayTable(), embedded_instructions())
+    scene_obs = np.zeros(24)
+    scene_obs[0] = 0.1
+    with pytest.raises(ValueError, match=r'call env\.unwrapped\.reset\(options={"scene_obs": \.\.\.}\)'):
+        env.reset(options={"chain": CHAIN, "scene_obs": scene_obs})
+    observation, _ = env.unwrapped.reset(options={"scene_obs": scene_obs})
+    assert observation["scene_obs"][0] == 0.1
+    assert env.reset(options={"chain": CHAIN})[1]["task"] == "turn_on_led"
+
+
+def test_an_option_of_none_is_as_if_left_out():
+    env = FakePlayTable()
+    observation, _ = env.reset(seed=0, options={"robot_obs": None, "scene_obs": None})
+    assert observation["scene_obs"].tolist() == env.reset(seed=0)[0]["scene_obs"].tolist()

@@ -120,3 +120,18 @@ def test_our_own_wordings_are_drawn_from_those_seen_in_training_or_from_the_othe
     for task in TASKS:
         said = {found.sentence(task, chain, subtask) for chain in range(30) for subtask in range(5)}
         assert said == set(expected[task])
+
+
+def test_longer_chains_need_a_sentence_for_each_subtask_and_shorter_ones_use_the_first(write):
+    found = read_instructions_file(write({"chains": {0: FIVE}}))
+    found.require_chains(1, chain_length=3)
+    with pytest.raises(
+        ValueError, match=r"expected 7 sentences for chain 0 in .*, one a subtask, got 5. Add the missing"
+    ):
+        found.require_chains(1, chain_length=7)
+
+
+def test_remedy_the_missing_sentences_are_added(write):
+    found = read_instructions_file(write({"chains": {0: [*FIVE, "six", "seven"]}}))
+    found.require_chains(1, chain_length=7)
+    assert found.sentence("open_drawer", 0, 6) == "seven"

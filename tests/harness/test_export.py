@@ -91,3 +91,35 @@ def test_a_missing_package_is_named(runs, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"pip install 'calvinbench\[export\]'"):
         export(runs, "parquet", tmp_path / "x.parquet")
     assert not (tmp_path / "x.parquet").exists()
+
+
+def test_a_frame_says_of_each_subtask_whether_it_was_a_success(runs):
+    from calvinbench.harness import subtask_frame as exported
+
+    frame = exported(runs)
+    assert frame["success"].dtype == bool
+    assert (frame["success"] == (frame["outcome"] == "solved")).all()
+    assert frame.groupby("label")["success"].sum().to_dict() == {"solver \u2020": sum(SOLVER_COMPLETES), "idle": 0}
+
+
+def test_a_run_without_a_chain_has_the_columns_and_takes_no_type_from_the_others(runs):
+    empty = replace(runs[0], records=())
+    assert empty.frame().columns.tolist() == runs[0].frame().columns.tolist()
+    assert subtask_frame([empty, runs[1]]).dtypes.to_dict() == subtask_frame([runs[1]]).dtypes.to_dict()
+    assert len(subtask_frame([empty])) == 0
+
+
+def test_a_run_shows_itself_in_one_line(runs):
+    assert repr(runs[0]) == (
+        f"Run('solver', 6 of 6 chains, average length {sum(SOLVER_COMPLETES) / 6:.2f}, "
+        f"'{runs[0].directory.as_posix()}')"
+    )
+    assert "0 of 6 chains, average length -" in repr(replace(runs[0], records=()))
+    assert runs[0].name == "solver"
+
+
+def test_an_error_that_quotes_no_unicode_can_be_shown_and_written(runs, tmp_path):
+    first, *others = runs[0].records
+    odd = replace(runs[0], records=(replace(first, error="cannot read 'a\udcff'"), *others))
+    assert odd.frame()["error"][0] == r"cannot read 'a\udcff'"
+    export([odd], "csv", tmp_path / "odd.csv")
