@@ -11,7 +11,7 @@ from calvinbench.harness.action_summary import BEYOND_ONE, REACH_M, ActionSummar
 from calvinbench.harness.action_units import UNITS, size_in_words
 from calvinbench.harness.action_watch import MAX_BEYOND, MAX_GRIPPER_CHANGES
 from calvinbench.harness.policy_check.agreement import GOOD, MIN_STEPS, TOOL, Agreement, agreement
-from calvinbench.harness.policy_check.finding import Finding
+from calvinbench.harness.policy_check.finding import Finding, Status
 from calvinbench.harness.policy_check.shadow import ShadowedSubtask, as_relative
 
 NAMES = ("x", "y", "z", "rotation x", "rotation y", "rotation z", "gripper")
@@ -178,7 +178,7 @@ def _directions(shadowed: ShadowedActions) -> Iterator[Finding]:
         yield Finding(topic, *_direction_in_words(found))
 
 
-def _direction_in_words(found: Agreement) -> tuple[str, str]:
+def _direction_in_words(found: Agreement) -> tuple[Status, str]:
     told = f"cosine with the expert's {found.cosine:.2f} in the world's frame"
     if found.is_misread:
         other = f"{told}, {found.best_cosine:.2f}"

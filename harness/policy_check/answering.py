@@ -8,7 +8,7 @@ from calvinbench.envs.observation import CONTROL_HZ
 from calvinbench.harness.policy_check import probes
 from calvinbench.harness.policy_check.finding import Finding
 from calvinbench.harness.policy_check.probes import SEQUENCE_STEPS, Sequences
-from calvinbench.harness.policy_check.shadow import ShadowedSubtask, announce
+from calvinbench.harness.policy_check.shadow import Moment, ShadowedSubtask, announce
 from calvinbench.policies.policy import BatchedPolicy, Policy
 
 MAX_SEQUENCES = 4
@@ -23,7 +23,7 @@ _MUCH_MORE = 5.0
 
 def choose_sequences(subtasks: Sequence[ShadowedSubtask]) -> Sequences:
     """A few moments in a row of each of several subtasks, of different sentences, from the middle of what is kept."""
-    found: dict[str, list[probes.Moment]] = {}
+    found: dict[str, list[Moment]] = {}
     for subtask in subtasks:
         moments = subtask.moments
         if len(moments) >= SEQUENCE_STEPS:

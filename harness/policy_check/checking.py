@@ -110,9 +110,7 @@ def _check(setup: WorkerSetup, worker: Worker, seconds: float, max_chains: int) 
         numbers = shadowed.rows()
         findings = [*judge_actions(shadowed), *findings, judge_speed(subtasks)]
     elif not findings or findings[-1].status != "wrong":
-        findings.insert(
-            0, Finding("actions", "unknown", "cannot tell: there was no time for a step, give more --seconds")
-        )
+        findings.insert(0, Finding("actions", "unknown", "cannot tell: no time for a step, give more --seconds"))
     return PolicyCheck(
         policy=settings.policy,
         label=policy.traits.label,

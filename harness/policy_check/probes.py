@@ -109,7 +109,7 @@ def batch_difference(policy: BatchedPolicy, sequences: Sequences, plain: Sequenc
 
 def response_to_scaled_images(policy: Policy, sequences: Sequences) -> Response | None:
     """`response` to other images, all of them given in [0, 1]; None for a policy that cannot take them so."""
-    scaled: Policy = _Scaled(policy)  # type: ignore[assignment]
+    scaled: Policy = _Scaled(policy)
     try:
         return response(scaled, sequences, [answers(scaled, sequence) for sequence in sequences], other_images)
     except Exception:  # noqa: BLE001  whatever a policy makes of images that it is never given
