@@ -178,6 +178,7 @@ def evaluate(suite: Suite, retry_errored: bool = False, overwrite: bool = False)
     """Runs a suite with progress on standard error; names are looked at before anything heavy is imported."""
     from calvinbench.harness.action_alarm import ActionAlarm
     from calvinbench.harness.evaluation import evaluate_suite
+    from calvinbench.harness.keeping import Subscriber
     from calvinbench.harness.progress import LiveProgress, planned_runs
     from calvinbench.harness.run_directory import require_writable
     from calvinbench.harness.suite_checks import require_known_names
@@ -189,7 +190,7 @@ def evaluate(suite: Suite, retry_errored: bool = False, overwrite: bool = False)
         standard_output_for_results(),
         LiveProgress(planned=planned_runs(suite)) as progress,
     ):
-        subscribers = [progress, ActionAlarm()]
+        subscribers: tuple[Subscriber, ...] = (progress, ActionAlarm())
         return evaluate_suite(suite, subscribers, isolated=True, retry_errored=retry_errored, overwrite=overwrite)
 
 

@@ -91,7 +91,8 @@ def _difference_from_own(backbone: Backbone, own_inputs: Any) -> float | None:
     pixels = torch.cat([backbone.preprocess(frames.of(camera)) for camera in prompt.cameras])
     ids = torch.where(tokens.is_lrn, token, tokens.ids)
     try:
-        hidden = backbone.model(input_ids=ids, **own_inputs(tokens, pixels)).last_hidden_state
+        model: Any = backbone.model
+        hidden = model(input_ids=ids, **own_inputs(tokens, pixels)).last_hidden_state
     except BUILD_ERRORS:
         return None
     theirs = hidden[tokens.is_lrn]
