@@ -54,9 +54,10 @@ def load_with_adapter(base: Path, folder: Path, dtype: torch.dtype) -> tuple[Pre
             f"expected peft for the adapter in '{folder}', found none. Install it: pip install 'peft>=0.17'."
         ) from error
     unexpected: list[str] = []
-    for kind in (AutoModelForImageTextToText, AutoModel):  # an adapter's names are those of the class it was made on
+    kinds: tuple[Any, ...] = (AutoModelForImageTextToText, AutoModel)
+    for kind in kinds:  # an adapter's names are those of the class it was made on
         whole, info = kind.from_pretrained(base, dtype=dtype, output_loading_info=True, trust_remote_code=False)
-        adapted: Any = PeftModel(whole, PeftConfig.from_pretrained(folder))
+        adapted: Any = PeftModel(whole, PeftConfig.from_pretrained(str(folder)))
         found = adapted.load_adapter(str(folder), adapter_name="default")
         missing = [name for name in found.missing_keys if "default" in name]
         unexpected = [*found.unexpected_keys, *missing]

@@ -225,7 +225,7 @@ class Backbone(PromptComposer, nn.Module):
         The vocabulary stays as it is, and models that derive positions or masks from ids still get ids.
         """
         if self.settings.scale_lrn and self.scales_embeddings:
-            lrn = lrn * self.parts.text_embedding.embed_scale.to(lrn)  # type: ignore[operator, union-attr]
+            lrn = lrn * self.parts.text_embedding.embed_scale.to(lrn)  # type: ignore[operator]
 
         def replace(module: nn.Module, arguments: Any, embedded: Tensor) -> Tensor:
             return torch.where(tokens.is_lrn[..., None], lrn.to(embedded.dtype), embedded)

@@ -38,7 +38,7 @@ def recompute(layer: nn.Module) -> None:
         return once(self, *args, **kwargs)
 
     # On the instance, and bound, so that a deep copy calls its own layer.
-    layer.forward = MethodType(forward, layer)  # type: ignore[method-assign]
+    layer.forward = MethodType(forward, layer)
     setattr(layer, _MARK, True)
 
 
