@@ -82,6 +82,7 @@ def _frames(backbone: Backbone) -> Pictures:
 @torch.no_grad()
 def _difference_from_own(backbone: Backbone, own_inputs: Any) -> float | None:
     """Relative, with an ordinary token in [LRN]'s place; None where its own forward pass takes other inputs."""
+    model: Any = backbone.model
     prompt = backbone.prompt(_SENTENCE)
     tokens = collate([prompt], backbone.pad_id, backbone.device)
     frames = _frames(backbone)
@@ -91,7 +92,6 @@ def _difference_from_own(backbone: Backbone, own_inputs: Any) -> float | None:
     pixels = torch.cat([backbone.preprocess(frames.of(camera)) for camera in prompt.cameras])
     ids = torch.where(tokens.is_lrn, token, tokens.ids)
     try:
-        model: Any = backbone.model
         hidden = model(input_ids=ids, **own_inputs(tokens, pixels)).last_hidden_state
     except BUILD_ERRORS:
         return None
