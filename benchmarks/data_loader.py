@@ -111,7 +111,7 @@ def record_both(folder: Path, episodes: int) -> dict[str, Path]:
 
 def make_step(model: Any, config: Any) -> Callable[[Any], None]:
     """Forward, loss and backward, as the trainer takes them."""
-    from calvinbench.policies.losses import chunk_loss
+    from calvinbench.policies.training.losses import chunk_loss
 
     def step(batch: Any) -> None:
         model.zero_grad()
@@ -195,8 +195,8 @@ def measure_memory(data: Path, policy: str, num_steps: int, batch_size: int, win
     """Trains in this process, which should be a fresh one."""
     import torch
 
-    from calvinbench.harness.training import train
-    from calvinbench.harness.training_call import make_call
+    from calvinbench.harness.training.call import make_call
+    from calvinbench.harness.training.training import train
 
     torch.set_num_threads(1)
     steps = (max(1, num_steps // 10), num_steps)
@@ -267,8 +267,8 @@ def main() -> None:
         return
     import torch
 
+    from calvinbench.policies.learned.vlm_lstm_policy import VLMLSTMPolicy
     from calvinbench.policies.registry import make_policy
-    from calvinbench.policies.vlm_lstm_policy import VLMLSTMPolicy
 
     torch.set_num_threads(1)
     policy = make_policy(chosen.policy)

@@ -28,11 +28,11 @@ from world import CAMERAS, PLAIN_LOOP, Variant, World, two_to_one
 from calvinbench.envs.chain_env import scene_of
 from calvinbench.envs.chains import Chain, initial_observation, published
 from calvinbench.envs.observation import ActionConvention, Observation
-from calvinbench.harness.description import RunDescription
-from calvinbench.harness.evaluation import evaluate
-from calvinbench.harness.records import ChainRecord
-from calvinbench.harness.suite import RunSettings
-from calvinbench.harness.workers import WorkerSetup, make_play_table
+from calvinbench.harness.evaluation.evaluation import evaluate
+from calvinbench.harness.records.description import RunDescription
+from calvinbench.harness.records.records import ChainRecord
+from calvinbench.harness.rollout.workers import WorkerSetup, make_play_table
+from calvinbench.harness.suite.suite import RunSettings
 from calvinbench.policies.policy import Decision, PolicyTraits
 
 STEPS = 120

@@ -18,7 +18,7 @@ from expert_states import Attempt, Moment, Noise, as_executed, attempt, draw
 
 from calvinbench.envs.chain_env import ChainEnv
 from calvinbench.envs.chains import published
-from calvinbench.envs.expert import EXACT_M, NOISY_M, Expert
+from calvinbench.envs.expert.expert import EXACT_M, NOISY_M, Expert
 from calvinbench.envs.instructions import embedded_instructions
 from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.envs.tasks import TASKS

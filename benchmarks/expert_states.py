@@ -12,7 +12,7 @@ import numpy as np
 
 from calvinbench.envs.chain_env import MAX_SUBTASK_STEPS
 from calvinbench.envs.chains import SymbolicState
-from calvinbench.envs.expert import Expert
+from calvinbench.envs.expert.expert import Expert
 from calvinbench.envs.lead_ins import lead_ins
 from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.envs.tasks import is_solved

@@ -55,10 +55,10 @@ def stepping(name: str, args: argparse.Namespace) -> dict[str, object]:
     import numpy as np
     import torch
 
+    from calvinbench.policies.learned.policy_config import PolicyConfig
+    from calvinbench.policies.learned.usage import Usage
+    from calvinbench.policies.learned.vlm_lstm_policy import VLMLSTMPolicy
     from calvinbench.policies.policy import Memory
-    from calvinbench.policies.policy_config import PolicyConfig
-    from calvinbench.policies.usage import Usage
-    from calvinbench.policies.vlm_lstm_policy import VLMLSTMPolicy
 
     model, head = make_model(name, args, torch.bfloat16)
     usage = Usage(torch.device(args.device), torch.bfloat16, False)
@@ -81,8 +81,8 @@ def training(name: str, args: argparse.Namespace) -> dict[str, object]:
     import numpy as np
     import torch
 
-    from calvinbench.harness.training_call import read_configuration
-    from calvinbench.policies.backbones.pictures import Pictures
+    from calvinbench.harness.training.call import read_configuration
+    from calvinbench.policies.backbones.images.preprocessing import Pictures
 
     settings = read_configuration(name)
     model, _ = make_model(name, args, torch.float32)
@@ -114,14 +114,14 @@ def make_model(name: str, args: argparse.Namespace, dtype: Any) -> tuple[Any, An
     """The model that the backbone's shipped configuration trains, with random weights, and its head's settings."""
     import torch
 
-    from calvinbench.harness.training_call import TRAINABLE_KEYS, read_configuration
+    from calvinbench.harness.training.call import TRAINABLE_KEYS, read_configuration
+    from calvinbench.policies.backbones.prompts.tiny_tokenizer import tiny_tokenizer
     from calvinbench.policies.backbones.registry import backbone_class
     from calvinbench.policies.backbones.settings import LRN_READOUT, BackboneSettings, layout_by_name
-    from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
     from calvinbench.policies.heads.config import head_preset
+    from calvinbench.policies.learned.trainable import TrainableParts, apply_trainable_parts
+    from calvinbench.policies.learned.vlm_lstm import VLMLSTM
     from calvinbench.policies.spec import PolicySpec
-    from calvinbench.policies.trainable import TrainableParts, apply_trainable_parts
-    from calvinbench.policies.vlm_lstm import VLMLSTM
 
     configuration = read_configuration(name)
     said = dict(PolicySpec.parse(configuration["policy"]).settings)

@@ -35,11 +35,11 @@ def measure(backbone: str, setup: str, side: str, batch_size: int, window: int, 
     """Peak memory and time of some steps, in this process."""
     import torch
 
-    from calvinbench.policies.backbones.pictures import Pictures
+    from calvinbench.policies.backbones.images.preprocessing import Pictures
     from calvinbench.policies.backbones.registry import backbone_class
     from calvinbench.policies.heads.config import HeadConfig
-    from calvinbench.policies.trainable import TrainableParts, apply_trainable_parts
-    from calvinbench.policies.vlm_lstm import VLMLSTM
+    from calvinbench.policies.learned.trainable import TrainableParts, apply_trainable_parts
+    from calvinbench.policies.learned.vlm_lstm import VLMLSTM
 
     generator = torch.Generator().manual_seed(0)
     model: Any = VLMLSTM(backbone_class(backbone).tiny(generator), HeadConfig(hidden_dim=256))

@@ -7,9 +7,9 @@ import numpy as np
 
 from calvinbench.envs.chain_env import SOLVED, TIMED_OUT
 from calvinbench.envs.chains import published
-from calvinbench.harness.description import Official, RunDescription
-from calvinbench.harness.records import NUM_SUBTASKS, ChainRecord, SubtaskRecord
-from calvinbench.harness.run_directory import CHAINS_FILE, RUN_FILE
+from calvinbench.harness.records.description import Official, RunDescription
+from calvinbench.harness.records.records import NUM_SUBTASKS, ChainRecord, SubtaskRecord
+from calvinbench.harness.records.run_directory import CHAINS_FILE, RUN_FILE
 from calvinbench.policies.policy import Memory
 
 

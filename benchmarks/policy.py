@@ -130,13 +130,13 @@ def _make_model(variant: Variant) -> Any:
     """The model and its settings."""
     import torch
 
+    from calvinbench.policies.backbones.prompts.tiny_tokenizer import tiny_tokenizer
     from calvinbench.policies.backbones.registry import backbone_class
     from calvinbench.policies.backbones.settings import BackboneSettings
-    from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
     from calvinbench.policies.heads.config import head_preset
+    from calvinbench.policies.learned.policy_config import PolicyConfig
+    from calvinbench.policies.learned.vlm_lstm import VLMLSTM
     from calvinbench.policies.policy import Memory
-    from calvinbench.policies.policy_config import PolicyConfig
-    from calvinbench.policies.vlm_lstm import VLMLSTM
 
     kind = backbone_class(variant.backbone)
     if variant.size == "tiny":
@@ -158,10 +158,10 @@ def _make_stepper(variant: Variant) -> Callable[[int], Any]:
     import numpy as np
     import torch
 
-    from calvinbench.policies.backbones.pictures import Pictures
+    from calvinbench.policies.backbones.images.preprocessing import Pictures
     from calvinbench.policies.heads.actions import executed_actions
-    from calvinbench.policies.usage import DTYPES, Usage
-    from calvinbench.policies.vlm_lstm_policy import VLMLSTMPolicy
+    from calvinbench.policies.learned.usage import DTYPES, Usage
+    from calvinbench.policies.learned.vlm_lstm_policy import VLMLSTMPolicy
 
     model, config = _make_model(variant)
     usage = Usage(torch.device(variant.device), DTYPES[variant.dtype], variant.compiled)
@@ -195,8 +195,8 @@ def _make_trainer(variant: Variant) -> Callable[[int], Any]:
     import numpy as np
     import torch
 
-    from calvinbench.policies.backbones.pictures import Pictures
-    from calvinbench.policies.trainable import TrainableParts, apply_trainable_parts
+    from calvinbench.policies.backbones.images.preprocessing import Pictures
+    from calvinbench.policies.learned.trainable import TrainableParts, apply_trainable_parts
 
     model, _ = _make_model(variant)
     apply_trainable_parts(model, TrainableParts(gradient_checkpointing=variant.trains == "recomputed"))

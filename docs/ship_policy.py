@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from calvinbench.policies.checkpoint import load_checkpoint, save_checkpoint
+from calvinbench.policies.learned.checkpoint import load_checkpoint, save_checkpoint
 from calvinbench.policies.shipped import shipped_folder
 
 

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from calvinbench.harness import find_runs
-from calvinbench.harness.paired_statistics import paired_difference
-from calvinbench.harness.runs import Run
-from calvinbench.harness.speed import speed
-from calvinbench.harness.summaries import clusters, summarize
+from calvinbench.harness.analysis.paired_statistics import paired_difference
+from calvinbench.harness.analysis.speed import speed
+from calvinbench.harness.analysis.summaries import clusters, summarize
+from calvinbench.harness.records.runs import Run
 
 
 def main() -> None:

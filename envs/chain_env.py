@@ -11,7 +11,7 @@ from calvinbench.envs.chains import Chain, initial_observation, published
 from calvinbench.envs.instructions import InstructionSet
 from calvinbench.envs.lead_ins import play_lead_in
 from calvinbench.envs.names import UnknownNameError, require_name
-from calvinbench.envs.scene import Scene
+from calvinbench.envs.scenes.scene import Scene
 from calvinbench.envs.tasks import is_solved
 from calvinbench.envs.world_info import WorldInfo, as_world_info
 

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from calvinbench.envs.names import require_name
-from calvinbench.envs.scene import Scene, Surface
+from calvinbench.envs.scenes.scene import Scene, Surface
 from calvinbench.envs.tasks import TASKS
 from calvinbench.envs.world_info import BLOCKS
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from calvinbench.envs.calvin_checkout import (
+from calvinbench.envs.names import require_name
+from calvinbench.envs.scenes.calvin_checkout import (
     CALVIN_VARIABLE,
     INSTALL,
     VALIDATION_SENTENCES,
@@ -18,8 +19,7 @@ from calvinbench.envs.calvin_checkout import (
     CheckoutNotFoundError,
     find_calvin,
 )
-from calvinbench.envs.names import require_name
-from calvinbench.envs.scene import CALVIN_SCENES
+from calvinbench.envs.scenes.scene import CALVIN_SCENES
 from calvinbench.envs.tasks import TASKS
 
 AUTO, OURS, CALVIN, CALVIN_TRAINING = "auto", "calvinbench", "calvin", "calvin-training"

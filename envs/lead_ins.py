@@ -64,7 +64,7 @@ def play_lead_in(
     Raises:
         LeadInError: It does not solve one of them.
     """
-    from calvinbench.envs.expert import Expert
+    from calvinbench.envs.expert.expert import Expert
 
     convention = getattr(env.unwrapped, "action_convention", ActionConvention.REL_ACTIONS)
     if convention != ActionConvention.REL_ACTIONS:

@@ -9,8 +9,18 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float64
 
-from calvinbench.envs.bullet import BulletClient
-from calvinbench.envs.cameras import Camera, Picture, require_camera_sizes
+from calvinbench.envs.bodies.bullet import BulletClient
+from calvinbench.envs.bodies.robot import (
+    BASE_POSITION,
+    FINGER_OPEN_M,
+    LOWER_JOINT_LIMITS,
+    OPEN,
+    UPPER_JOINT_LIMITS,
+    Robot,
+)
+from calvinbench.envs.bodies.table import Table
+from calvinbench.envs.cameras.cameras import Camera, Picture, require_camera_sizes
+from calvinbench.envs.cameras.renderers import OPENGL_LOOK, make_renderer
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import (
     CAMERA_SIZES,
@@ -21,12 +31,9 @@ from calvinbench.envs.observation import (
     ActionConvention,
     require_finite_state,
 )
-from calvinbench.envs.renderers import OPENGL_LOOK, make_renderer
-from calvinbench.envs.robot import BASE_POSITION, FINGER_OPEN_M, LOWER_JOINT_LIMITS, OPEN, UPPER_JOINT_LIMITS, Robot
-from calvinbench.envs.scene import FLOOR_COLOUR, FLOOR_POSITION, FLOOR_SIZE_M, Pose, load_scene
-from calvinbench.envs.scene_files import without_visuals
+from calvinbench.envs.scenes.scene import FLOOR_COLOUR, FLOOR_POSITION, FLOOR_SIZE_M, Pose, load_scene
+from calvinbench.envs.scenes.scene_files import without_visuals
 from calvinbench.envs.simulation import PARITY, REPRODUCIBLE, SIMULATIONS
-from calvinbench.envs.table import Table
 from calvinbench.envs.world_info import ROBOT, TABLE, BlockInfo, Contact, WorldInfo
 
 GRAVITY = -9.8

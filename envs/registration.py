@@ -6,7 +6,7 @@ PLAY_TABLE_ID = "calvinbench/PlayTable-v0"
 UPSTREAM_ID = "calvinbench/UpstreamPlayTable-v0"
 _ENTRY_POINTS = {
     PLAY_TABLE_ID: "calvinbench.envs.play_table:PlayTableEnv",
-    UPSTREAM_ID: "calvinbench.envs.upstream:UpstreamPlayTableEnv",
+    UPSTREAM_ID: "calvinbench.envs.upstream.upstream:UpstreamPlayTableEnv",
 }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from calvinbench.envs.chains import SymbolicState, initial_observation, initial_states
-from calvinbench.envs.scene import Scene
+from calvinbench.envs.scenes.scene import Scene
 from calvinbench.envs.world_info import BLOCKS
 
 MIN_BLOCK_DISTANCE_M = 0.09

@@ -29,14 +29,14 @@ if __name__ != "calvinbench.harness":
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from calvinbench.harness import plots
-    from calvinbench.harness.comparison import compare
-    from calvinbench.harness.evaluation import evaluate
-    from calvinbench.harness.export import subtask_frame
-    from calvinbench.harness.report import write_report
-    from calvinbench.harness.runs import Run, find_runs, load_run
-    from calvinbench.harness.suite import RunSettings
-    from calvinbench.harness.workers import WorkerSetup
+    from calvinbench.harness.analysis.comparison import compare
+    from calvinbench.harness.evaluation.evaluation import evaluate
+    from calvinbench.harness.records.runs import Run, find_runs, load_run
+    from calvinbench.harness.report import plots
+    from calvinbench.harness.report.export import subtask_frame
+    from calvinbench.harness.report.report import write_report
+    from calvinbench.harness.rollout.workers import WorkerSetup
+    from calvinbench.harness.suite.suite import RunSettings
 
 __all__ = [
     "Run",
@@ -52,15 +52,15 @@ __all__ = [
 ]
 
 _EXPORTS = {
-    "Run": "runs",
-    "RunSettings": "suite",
-    "WorkerSetup": "workers",
-    "compare": "comparison",
-    "evaluate": "evaluation",
-    "find_runs": "runs",
-    "load_run": "runs",
-    "subtask_frame": "export",
-    "write_report": "report",
+    "Run": "records.runs",
+    "RunSettings": "suite.suite",
+    "WorkerSetup": "rollout.workers",
+    "compare": "analysis.comparison",
+    "evaluate": "evaluation.evaluation",
+    "find_runs": "records.runs",
+    "load_run": "records.runs",
+    "subtask_frame": "report.export",
+    "write_report": "report.report",
 }
 
 
@@ -71,5 +71,5 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     if name == "plots":
-        return import_module(f"{__name__}.plots")
+        return import_module(f"{__name__}.report.plots")
     return getattr(import_module(f"calvinbench.harness.{_EXPORTS[name]}"), name)

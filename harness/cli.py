@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol, Union, runtime_checkable
 
 from calvinbench.envs.names import guess
+from calvinbench.harness.command_line.console import DONE, FAILED, WRONG_CALL, tell
+from calvinbench.harness.command_line.help import top_level_help, verb_help
+from calvinbench.harness.command_line.registry import VERBS
 from calvinbench.harness.errors import RunFailedError
-from calvinbench.harness.verbs.console import DONE, FAILED, WRONG_CALL, tell
-from calvinbench.harness.verbs.help import top_level_help, verb_help
-from calvinbench.harness.verbs.registry import VERBS
 
 DEBUG_VARIABLE = "CALVINBENCH_DEBUG"
 """Set to anything, it shows the traceback of errors that are otherwise told in a sentence."""
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(top_level_help())
         return DONE
     if name == "--version":
-        from calvinbench.harness.version import version_lines
+        from calvinbench.harness.diagnostics.version import version_lines
 
         print("\n".join(version_lines()))
         return DONE
@@ -112,8 +112,8 @@ def _parse(name: str, verb_type: type[_Executable], words: Sequence[str]) -> _Ex
     """
     import tyro
 
-    from calvinbench.harness.verbs.arguments import WrongCallError, require_good_words
-    from calvinbench.harness.verbs.flags import flags_of
+    from calvinbench.harness.command_line.arguments import WrongCallError, require_good_words
+    from calvinbench.harness.command_line.flags import flags_of
 
     require_good_words(words, flags_of(verb_type), name)
     config = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)

@@ -11,25 +11,25 @@ import torch
 
 from calvinbench.envs.names import UnknownNameError, require_name
 from calvinbench.policies.backbones.backbone import Backbone
-from calvinbench.policies.backbones.prompt import Layout
-from calvinbench.policies.backbones.random_weights import weights_from
+from calvinbench.policies.backbones.prompts.prompt import Layout
+from calvinbench.policies.backbones.prompts.tiny_tokenizer import tiny_tokenizer
 from calvinbench.policies.backbones.registry import BACKBONES, HUB_PREFIX, backbone_class
 from calvinbench.policies.backbones.settings import BackboneSettings, layout_by_name
-from calvinbench.policies.backbones.sources import BUILD_ERRORS, BackboneSourceError
-from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
-from calvinbench.policies.checkpoint import Checkpoint, load_checkpoint
-from calvinbench.policies.checkpoint_folder import checkpoint_folder
-from calvinbench.policies.config.blocks import read_config_file
+from calvinbench.policies.backbones.weights.random import weights_from
+from calvinbench.policies.backbones.weights.sources import BUILD_ERRORS, BackboneSourceError
+from calvinbench.policies.baselines.deprived import DeprivedPolicy
 from calvinbench.policies.demonstrations.calvin_scenes import require_scenes
-from calvinbench.policies.deprived_policy import DeprivedPolicy
 from calvinbench.policies.heads.config import HeadConfig, head_preset
+from calvinbench.policies.learned.checkpoint import Checkpoint, load_checkpoint
+from calvinbench.policies.learned.checkpoint_folder import checkpoint_folder
+from calvinbench.policies.learned.policy_config import PolicyConfig, PoseRange
+from calvinbench.policies.learned.trainable import apply_trainable_parts
+from calvinbench.policies.learned.usage import DTYPES, Usage, with_memory
+from calvinbench.policies.learned.vlm_lstm import VLMLSTM
+from calvinbench.policies.learned.vlm_lstm_policy import VLMLSTMPolicy
 from calvinbench.policies.policy import Memory, TrainedOn
-from calvinbench.policies.policy_config import PolicyConfig, PoseRange
+from calvinbench.policies.robovlms.config_blocks import read_config_file
 from calvinbench.policies.spec import PolicySpecError, parse_integer, parse_switch, require_argument
-from calvinbench.policies.trainable import apply_trainable_parts
-from calvinbench.policies.usage import DTYPES, Usage, with_memory
-from calvinbench.policies.vlm_lstm import VLMLSTM
-from calvinbench.policies.vlm_lstm_policy import VLMLSTMPolicy
 
 DEFAULT_SEED = 0
 MAX_SEED = 2**63 - 1

@@ -6,22 +6,22 @@ from types import MappingProxyType
 from typing import Any
 
 from calvinbench.envs.names import UnknownNameError, require_name
+from calvinbench.policies.adapters.relabelled import relabelled
 from calvinbench.policies.import_string import import_object
 from calvinbench.policies.policy import Memory, Policy
-from calvinbench.policies.relabelled_policy import relabelled
 from calvinbench.policies.spec import PolicySpec, PolicySpecError, kind_hint
 
 __all__ = ["POLICY_KINDS", "PolicySpec", "make_policy", "require_kind"]
 
 POLICY_KINDS: Mapping[str, str] = MappingProxyType(
     {
-        "calvin": "calvinbench.policies.calvin_model:make_calvin_policy",
+        "calvin": "calvinbench.policies.adapters.calvin_model:make_calvin_policy",
         "checkpoint": "calvinbench.policies.learned_policies:make_checkpoint_policy",
-        "expert": "calvinbench.policies.expert_policy:make_expert_policy",
-        "python": "calvinbench.policies.python_policy:make_python_policy",
-        "random": "calvinbench.policies.random_policy:make_random_policy",
+        "expert": "calvinbench.policies.baselines.expert:make_expert_policy",
+        "python": "calvinbench.policies.adapters.python_policy:make_python_policy",
+        "random": "calvinbench.policies.baselines.random:make_random_policy",
         "robovlms": "calvinbench.policies.robovlms.checkpoint:make_robovlms_policy",
-        "ws": "calvinbench.policies.remote.policy:make_remote_policy",
+        "ws": "calvinbench.policies.adapters.remote.policy:make_remote_policy",
         "untrained": "calvinbench.policies.learned_policies:make_untrained_policy",
     }
 )

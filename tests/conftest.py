@@ -30,8 +30,8 @@ def upstream():
     It is forgotten again at once, for other tests look for packages of this name that they made up; tests step it in
     processes of their own.
     """
-    from calvinbench.envs.calvin_checkout import CheckoutError
-    from calvinbench.envs.upstream_simulator import UpstreamError, import_upstream
+    from calvinbench.envs.scenes.calvin_checkout import CheckoutError
+    from calvinbench.envs.upstream.simulator import UpstreamError, import_upstream
 
     places = list(sys.path)
     try:

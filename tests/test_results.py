@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from calvinbench.envs import chains
-from calvinbench.envs.calvin_scene import ASSET_DIGESTS
-from calvinbench.envs.scene import load_scene
+from calvinbench.envs.scenes.calvin_scene import ASSET_DIGESTS
+from calvinbench.envs.scenes.scene import load_scene
 from calvinbench.envs.task_chains import single_task_chains
-from calvinbench.harness.report import gather
-from calvinbench.harness.report_contents import read_contents
-from calvinbench.harness.runs import find_runs
+from calvinbench.harness.records.runs import find_runs
+from calvinbench.harness.report.report import gather
+from calvinbench.harness.report.report_contents import read_contents
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = sorted(file.parent.parent for file in (ROOT / "results").glob("*/report/table.md"))

@@ -47,13 +47,13 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_carries_code_and_data_and_nothing_else(wheel: Path):
     names = zipfile.ZipFile(wheel).namelist()
     for needed in (
-        "calvinbench/envs/assets/table.urdf",
-        "calvinbench/envs/assets/wedge.obj",
+        "calvinbench/envs/scenes/assets/table.urdf",
+        "calvinbench/envs/scenes/assets/wedge.obj",
         "calvinbench/envs/data/published.csv",
         "calvinbench/envs/data/instructions.yaml",
-        "calvinbench/harness/published_results.csv",
-        "calvinbench/harness/html/report.html",
-        "calvinbench/harness/suites/demo.yaml",
+        "calvinbench/harness/report/published_results.csv",
+        "calvinbench/harness/report/html/report.html",
+        "calvinbench/harness/suite/suites/demo.yaml",
         "calvinbench/policies/py.typed",
         "calvinbench/policies/backbones/kosmos2.py",
         "calvinbench/policies/shipped/cnn/model.safetensors",

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64, UInt8, UInt16
 
-from calvinbench.envs.rendered import Rendered, View
 from calvinbench.envs.rendering.culling import blocks_facing_away, blocks_in_view
 from calvinbench.envs.rendering.drawing import DEPTH_SHIFT, RANK_SHIFT, cast_blocks, draw_blocks
 from calvinbench.envs.rendering.geometry import Geometry
+from calvinbench.envs.rendering.rendered import Rendered, View
 from calvinbench.envs.rendering.shading import (
     BACKGROUND,
     SURFACE_DIM,

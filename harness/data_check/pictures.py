@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from calvinbench.envs.cameras.renderers import RENDERERS
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import CAMERA_SIZES
 from calvinbench.envs.play_table import PlayTableEnv
-from calvinbench.envs.renderers import RENDERERS
-from calvinbench.envs.scene import SCENES
+from calvinbench.envs.scenes.scene import SCENES
 from calvinbench.harness.data_check.frames import Frame, find_frames, load_frame, scene_of, spread
 from calvinbench.policies.demonstrations.demonstrations import DataError
 

@@ -7,12 +7,12 @@ import numpy as np
 from jaxtyping import Float64
 
 from calvinbench.envs.observation import ActionConvention
-from calvinbench.harness.action_summary import BEYOND_ONE, REACH_M, ActionSummary
-from calvinbench.harness.action_units import UNITS, size_in_words
-from calvinbench.harness.action_watch import MAX_BEYOND, MAX_GRIPPER_CHANGES
+from calvinbench.harness.analysis.action_units import UNITS, size_in_words
+from calvinbench.harness.analysis.action_watch import MAX_BEYOND, MAX_GRIPPER_CHANGES
 from calvinbench.harness.policy_check.agreement import GOOD, MIN_STEPS, TOOL, Agreement, agreement
 from calvinbench.harness.policy_check.finding import Finding, Status
 from calvinbench.harness.policy_check.shadow import ShadowedSubtask, as_relative
+from calvinbench.harness.records.action_summary import BEYOND_ONE, REACH_M, ActionSummary
 
 NAMES = ("x", "y", "z", "rotation x", "rotation y", "rotation z", "gripper")
 LARGE, SMALL = 2.2, 1 / 6

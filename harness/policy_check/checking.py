@@ -10,14 +10,14 @@ from calvinbench.envs.chains import published
 from calvinbench.envs.observation import ActionConvention
 from calvinbench.envs.task_chains import single_task_chains
 from calvinbench.harness import clock
-from calvinbench.harness.evaluation import require_same_conventions
-from calvinbench.harness.jobs import make_job
+from calvinbench.harness.evaluation.evaluation import require_same_conventions
 from calvinbench.harness.policy_check.actions import NumberRow, ShadowedActions, judge_actions
 from calvinbench.harness.policy_check.answering import judge_answers, judge_speed
 from calvinbench.harness.policy_check.finding import Finding, error_in_words
 from calvinbench.harness.policy_check.shadow import ShadowedSubtask, shadow
-from calvinbench.harness.records import ERRORED, ChainRecord
-from calvinbench.harness.workers import Worker, WorkerSetup, one_torch_thread
+from calvinbench.harness.records.records import ERRORED, ChainRecord
+from calvinbench.harness.rollout.jobs import make_job
+from calvinbench.harness.rollout.workers import Worker, WorkerSetup, one_torch_thread
 
 SHADOW_SHARE = 0.5
 """Of the time; the rest is for changed inputs, and for what remains the policy acts itself."""

@@ -23,8 +23,8 @@ from calvinbench.envs.observation import (
 )
 from calvinbench.envs.world_info import PrivilegedState, privileged_state
 from calvinbench.harness import clock
-from calvinbench.harness.jobs import ChainJob
-from calvinbench.policies.expert_policy import make_expert_policy
+from calvinbench.harness.rollout.jobs import ChainJob
+from calvinbench.policies.baselines.expert import make_expert_policy
 from calvinbench.policies.policy import BatchedPolicy, Policy, State
 
 

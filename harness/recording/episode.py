@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from calvinbench.envs.chains import SymbolicState, next_states
-from calvinbench.envs.expert import EXACT_M, NOISY_M, Expert
+from calvinbench.envs.expert.expert import EXACT_M, NOISY_M, Expert
 from calvinbench.envs.instructions import InstructionSet
 from calvinbench.envs.observation import MAX_RELATIVE_EULER_RAD, MAX_RELATIVE_POSITION_M
 from calvinbench.envs.start_states import StartState

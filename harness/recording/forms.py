@@ -11,12 +11,12 @@ from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import CAMERA_SIZES
 from calvinbench.harness.recording.episode import Episode
 from calvinbench.harness.recording.episode_records import EpisodeRecord
+from calvinbench.policies.backbones.images.pil_resize import resize_with_pil
 from calvinbench.policies.demonstrations.calvin_frames import EXPERT_PREFIX, frame_name, write_frame
 from calvinbench.policies.demonstrations.calvin_layout import CALVIN, EPISODES_FILE, SOLVED, read_episodes
 from calvinbench.policies.demonstrations.calvin_writer import FIRST_FRAME, write_index
 from calvinbench.policies.demonstrations.compact import COMPACT, episode_file, write_episode
 from calvinbench.policies.demonstrations.demonstrations import PICTURE_KEYS, DataError
-from calvinbench.policies.pil_resize import resize_with_pil
 
 FORMS = (CALVIN, COMPACT)
 EXECUTED, LABELS = "executed", "labels"

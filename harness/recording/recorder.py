@@ -21,12 +21,12 @@ from calvinbench.envs.observation import CAMERA_SIZES
 from calvinbench.envs.start_states import StartState, draw_start_state
 from calvinbench.envs.tasks import TASKS
 from calvinbench.harness.errors import RunFailedError
-from calvinbench.harness.executors import process_pool
-from calvinbench.harness.provenance import this_session
+from calvinbench.harness.execution.executors import process_pool
 from calvinbench.harness.recording.episode import TASK_WEIGHTS, Episode, Perturbation, demonstrate
 from calvinbench.harness.recording.episode_records import RECORDS_FOLDER, EpisodeRecord, read_records, write_record
 from calvinbench.harness.recording.forms import FORMS, LABELS, LAST_ACTION, RecordingForm, make_form
-from calvinbench.harness.run_directory import locked_folder, make_folder, write_text_atomically
+from calvinbench.harness.records.provenance import this_session
+from calvinbench.harness.records.run_directory import locked_folder, make_folder, write_text_atomically
 from calvinbench.policies.demonstrations.calvin_layout import CALVIN
 from calvinbench.policies.demonstrations.compact import DATASET_FILE, SCHEMA_VERSION, read_dataset_file
 from calvinbench.policies.demonstrations.opening import SPLITS
@@ -128,9 +128,9 @@ class Recorder:
             CheckoutError: Scene D is asked for, and its checkout is missing, not whole or damaged.
             RunFailedError: The renderer does not work on this machine.
         """
+        from calvinbench.envs.cameras.renderers import OPENGL_LOOK
         from calvinbench.envs.play_table import PlayTableEnv
-        from calvinbench.envs.renderers import OPENGL_LOOK
-        from calvinbench.harness.workers import require_working_renderer
+        from calvinbench.harness.rollout.workers import require_working_renderer
 
         renderer = settings.renderer or OPENGL_LOOK
         require_working_renderer(renderer)
@@ -150,7 +150,7 @@ class Recorder:
 
     def describe(self) -> dict[str, Any]:
         """What the data set says of itself: all that its frames depend on."""
-        from calvinbench.harness.reference_frame import reference_frame
+        from calvinbench.harness.records.reference_frame import reference_frame
 
         settings = self._settings
         return {

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
-from calvinbench.harness.verbs.console import DONE, FAILED, print_json, standard_output_for_results
-from calvinbench.harness.verbs.usage import Example, Usage
+from calvinbench.harness.command_line.console import DONE, FAILED, print_json, standard_output_for_results
+from calvinbench.harness.command_line.usage import Example, Usage
 
 if TYPE_CHECKING:
     from calvinbench.harness.policy_check.checking import PolicyCheck
@@ -49,10 +49,10 @@ class Check:
 
     def execute(self) -> int:
         """Looks at the policy; 1 where something looks wrong."""
+        from calvinbench.harness.evaluation.suite_checks import require_known_names
         from calvinbench.harness.policy_check.checking import check_by_stepping
-        from calvinbench.harness.suite import RunSettings, Suite
-        from calvinbench.harness.suite_checks import require_known_names
-        from calvinbench.harness.workers import WorkerSetup
+        from calvinbench.harness.rollout.workers import WorkerSetup
+        from calvinbench.harness.suite.suite import RunSettings, Suite
 
         settings = RunSettings(
             self.policy,

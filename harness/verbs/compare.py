@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
-from calvinbench.harness.verbs.console import DONE, print_json
-from calvinbench.harness.verbs.usage import Example, Usage
+from calvinbench.harness.command_line.console import DONE, print_json
+from calvinbench.harness.command_line.usage import Example, Usage
 
 if TYPE_CHECKING:
-    from calvinbench.harness.comparison import Comparison
+    from calvinbench.harness.analysis.comparison import Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ class Compare:
         """Compares and prints."""
         if not self.directories:
             raise ValueError("expected folders with runs, got none. Such as: calvinbench compare runs")
-        from calvinbench.harness.comparison import compare
-        from calvinbench.harness.comparison_words import in_words
-        from calvinbench.harness.runs import find_runs
+        from calvinbench.harness.analysis.comparison import compare
+        from calvinbench.harness.records.runs import find_runs
+        from calvinbench.harness.report.comparison_words import in_words
 
         comparison = compare(find_runs(*self.directories), self.any_renderer, self.reference)
         if self.json:

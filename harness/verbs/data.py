@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
 
-from calvinbench.harness.verbs.console import DONE, FAILED, print_json, tell
-from calvinbench.harness.verbs.usage import Example, Usage
+from calvinbench.harness.command_line.console import DONE, FAILED, print_json, tell
+from calvinbench.harness.command_line.usage import Example, Usage
 
 if TYPE_CHECKING:
     from calvinbench.harness.data_check.verdict import DataCheck

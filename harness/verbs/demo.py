@@ -6,10 +6,10 @@ from typing import Annotated, ClassVar
 
 import tyro
 
-from calvinbench.harness.suite import Suite, load_suite
-from calvinbench.harness.verbs.console import print_json, report_as_json
+from calvinbench.harness.command_line.console import print_json, report_as_json
+from calvinbench.harness.command_line.usage import Example, Usage
+from calvinbench.harness.suite.suite import Suite, load_suite
 from calvinbench.harness.verbs.run import evaluate, status
-from calvinbench.harness.verbs.usage import Example, Usage
 
 DEMO_OUT = Path("calvinbench-demo")
 
@@ -38,8 +38,8 @@ class Demo:
         suite = replace(suite, worlds=self.worlds) if self.worlds is not None else suite
         was_done = self._is_done(suite)
         evaluate(suite)
-        from calvinbench.harness import tables
-        from calvinbench.harness.report import write_report
+        from calvinbench.harness.report import tables
+        from calvinbench.harness.report.report import write_report
 
         report = write_report([suite.directory(run) for run in suite.runs], suite.parent / "report")
         if self.json:
@@ -62,6 +62,6 @@ class Demo:
 
     @staticmethod
     def _is_done(suite: Suite) -> bool:
-        from calvinbench.harness.run_directory import CHAINS_FILE, read_chains
+        from calvinbench.harness.records.run_directory import CHAINS_FILE, read_chains
 
         return all(len(read_chains(suite.directory(run) / CHAINS_FILE).records) >= run.chains for run in suite.runs)

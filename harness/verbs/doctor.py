@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar
 
 import tyro
 
-from calvinbench.harness.verbs.console import DONE, FAILED, print_json, standard_output_for_results, tell
-from calvinbench.harness.verbs.usage import Example, Usage
+from calvinbench.harness.command_line.console import DONE, FAILED, print_json, standard_output_for_results, tell
+from calvinbench.harness.command_line.usage import Example, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Doctor:
 
     def _examine(self) -> int:
         """Prints each finding as it comes."""
-        from calvinbench.harness.doctor import examine
+        from calvinbench.harness.diagnostics.doctor import examine
 
         findings = []
         for finding in examine(self.calvin_env):
@@ -78,7 +78,7 @@ class Doctor:
 
     def _compare_simulators(self) -> int:
         """Prints the first difference, or that there is none."""
-        from calvinbench.harness.parity import compare_with_upstream
+        from calvinbench.harness.diagnostics.parity import compare_with_upstream
 
         tell("Stepping calvin_env in a process of its own, and our world in parity mode ...")
         with standard_output_for_results():

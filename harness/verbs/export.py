@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 import tyro
 
-from calvinbench.harness.verbs.console import DONE, print_json
-from calvinbench.harness.verbs.usage import Example, Usage
+from calvinbench.harness.command_line.console import DONE, print_json
+from calvinbench.harness.command_line.usage import Example, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class Export:
         """Writes the file."""
         if not self.directories:
             raise ValueError("expected folders with runs, got none. Such as: calvinbench export runs --form parquet")
-        from calvinbench.harness.export import FORMS, export
-        from calvinbench.harness.runs import find_runs
+        from calvinbench.harness.records.runs import find_runs
+        from calvinbench.harness.report.export import FORMS, export
 
         runs = find_runs(*self.directories)
         path = export(runs, self.form, self.out or Path(FORMS[self.form][0]))

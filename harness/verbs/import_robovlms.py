@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
 
-from calvinbench.harness.verbs.console import DONE, WRONG_CALL, print_json, standard_output_for_results, tell
-from calvinbench.harness.verbs.usage import Example, Usage
+from calvinbench.harness.command_line.console import DONE, WRONG_CALL, print_json, standard_output_for_results, tell
+from calvinbench.harness.command_line.usage import Example, Usage
 
 if TYPE_CHECKING:
     from calvinbench.policies.robovlms.plan import ImportPlan

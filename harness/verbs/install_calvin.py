@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal
 
 import tyro
 
-from calvinbench.harness.verbs.console import DONE, print_json, tell
-from calvinbench.harness.verbs.usage import Example, Usage
+from calvinbench.harness.command_line.console import DONE, print_json, tell
+from calvinbench.harness.command_line.usage import Example, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class InstallCalvin:
 
     def execute(self) -> int:
         """Clones what is missing and prints what to set."""
-        from calvinbench.harness import install_calvin as room
+        from calvinbench.harness.diagnostics import install_calvin as room
 
         tell("Cloning calvin_env and calvin ...")
         installed = room.install_calvin(

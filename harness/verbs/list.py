@@ -6,10 +6,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
-from calvinbench.harness.listing import configuration_lines, policy_lines, published_lines, suite_lines
-from calvinbench.harness.suite import shipped_suites
-from calvinbench.harness.verbs.console import DONE, print_json
-from calvinbench.harness.verbs.usage import Example, Usage
+from calvinbench.harness.command_line.console import DONE, print_json
+from calvinbench.harness.command_line.listing import configuration_lines, policy_lines, published_lines, suite_lines
+from calvinbench.harness.command_line.usage import Example, Usage
+from calvinbench.harness.suite.suite import shipped_suites
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +69,15 @@ def _task_names() -> list[str]:
 
 
 def _scene_names() -> list[str]:
-    from calvinbench.envs.scene import SCENES
+    from calvinbench.envs.scenes.scene import SCENES
 
     return list(SCENES)
 
 
 def _scene_lines() -> list[str]:
     """The scenes, each with where it is from; then, if CALVIN's are not at hand, what to do about it."""
-    from calvinbench.envs.calvin_checkout import CheckoutError, find_calvin_env
-    from calvinbench.envs.scene import CALVIN_SCENES, SCENES
+    from calvinbench.envs.scenes.calvin_checkout import CheckoutError, find_calvin_env
+    from calvinbench.envs.scenes.scene import CALVIN_SCENES, SCENES
 
     try:
         origin, remedy = f"CALVIN's, from {find_calvin_env()}", []
@@ -104,7 +104,7 @@ def _backbone_table() -> str:
     """The catalogue, then what of it could not be checked."""
     from tabulate import tabulate
 
-    from calvinbench.policies.sizes import size_in_words
+    from calvinbench.policies.learned.sizes import size_in_words
 
     entries = _catalogue()
     rows = [
@@ -144,13 +144,13 @@ def _suite_names() -> list[str]:
 
 
 def _configuration_names() -> list[str]:
-    from calvinbench.harness.training_call import shipped_configurations
+    from calvinbench.harness.training.call import shipped_configurations
 
     return list(shipped_configurations())
 
 
 def _published_splits() -> list[str]:
-    from calvinbench.harness.published_results import published_splits
+    from calvinbench.harness.report.published_results import published_splits
 
     return list(published_splits())
 

@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar
 
 import tyro
 
-from calvinbench.harness.verbs.console import DONE, print_json, run_as_json
-from calvinbench.harness.verbs.usage import Example, Usage
+from calvinbench.harness.command_line.console import DONE, print_json, run_as_json
+from calvinbench.harness.command_line.usage import Example, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Merge:
         """Merges and says what is there."""
         if not self.directories:
             raise ValueError("expected a folder with shards, got none. Such as: calvinbench merge runs")
-        from calvinbench.harness.shards import merge
+        from calvinbench.harness.records.shards import merge
 
         merged = merge(*self.directories)
         if self.json:

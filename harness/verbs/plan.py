@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
-from calvinbench.harness.verbs.console import DONE, print_json
-from calvinbench.harness.verbs.usage import Example, Usage
+from calvinbench.harness.command_line.console import DONE, print_json
+from calvinbench.harness.command_line.usage import Example, Usage
 
 if TYPE_CHECKING:
-    from calvinbench.harness.runs import Run
+    from calvinbench.harness.records.runs import Run
 
 STANDARD_DEVIATION = 1.75
 """Of chains' lengths for a policy of average length 2 to 3; the most that is possible is 2.5."""
@@ -50,7 +50,7 @@ class Plan:
     def execute(self) -> int:
         """Computes and prints."""
         from calvinbench.envs.chains import published
-        from calvinbench.harness.multiple_comparisons import detectable_difference, num_chains_needed
+        from calvinbench.harness.analysis.multiple_comparisons import detectable_difference, num_chains_needed
 
         if (self.difference is None) == (self.chains is None):
             raise ValueError("expected either --difference or --chains. Such as: calvinbench plan --difference 0.2")
@@ -94,9 +94,9 @@ class Plan:
     def _spread_and_correlation(self) -> tuple[float, float]:
         spread, correlation = STANDARD_DEVIATION, CORRELATION
         if self.pilot:
-            from calvinbench.harness.comparable import MAX_ERRORED_SHARE, has_too_many_errors
-            from calvinbench.harness.comparison import compare
-            from calvinbench.harness.runs import find_runs
+            from calvinbench.harness.analysis.comparable import MAX_ERRORED_SHARE, has_too_many_errors
+            from calvinbench.harness.analysis.comparison import compare
+            from calvinbench.harness.records.runs import find_runs
 
             runs = find_runs(*self.pilot)
             if len(runs) != 2:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
 
-from calvinbench.harness.verbs.console import DONE, FAILED, print_json, standard_output_for_results, tell
-from calvinbench.harness.verbs.usage import Example, Usage
+from calvinbench.harness.command_line.console import DONE, FAILED, print_json, standard_output_for_results, tell
+from calvinbench.harness.command_line.usage import Example, Usage
 
 if TYPE_CHECKING:
     from calvinbench.harness.recording.episode_records import EpisodeRecord

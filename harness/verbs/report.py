@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 import tyro
 
-from calvinbench.harness.verbs.console import DONE, print_json, report_as_json, tell
-from calvinbench.harness.verbs.usage import Example, Usage
+from calvinbench.harness.command_line.console import DONE, print_json, report_as_json, tell
+from calvinbench.harness.command_line.usage import Example, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ class Report:
         """Writes the report."""
         if not self.directories:
             raise ValueError("expected a folder with runs, got none. Such as: calvinbench report runs")
-        from calvinbench.harness import tables
-        from calvinbench.harness.published_results import published_results, require_published
-        from calvinbench.harness.report import write_report
+        from calvinbench.harness.report import tables
+        from calvinbench.harness.report.published_results import published_results, require_published
+        from calvinbench.harness.report.report import write_report
 
         if self.second_hand and self.published is None:
             raise ValueError("expected --published SPLIT beside --second-hand, which alone does nothing.")

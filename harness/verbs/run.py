@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 
-from calvinbench.harness.stopping import stopped_as_by_ctrl_c
-from calvinbench.harness.suite import Suite, load_suite, shipped_suites
-from calvinbench.harness.verbs.console import DONE, FAILED, print_json, run_as_json, standard_output_for_results, tell
-from calvinbench.harness.verbs.usage import Example, Usage
+from calvinbench.harness.command_line.console import (
+    DONE,
+    FAILED,
+    print_json,
+    run_as_json,
+    standard_output_for_results,
+    tell,
+)
+from calvinbench.harness.command_line.usage import Example, Usage
+from calvinbench.harness.evaluation.stopping import stopped_as_by_ctrl_c
+from calvinbench.harness.suite.suite import Suite, load_suite, shipped_suites
 
 if TYPE_CHECKING:
-    from calvinbench.harness.runs import Run as FinishedRun
+    from calvinbench.harness.records.runs import Run as FinishedRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +135,9 @@ class Run:
         if self.json:
             print_json({"out": str(suite.parent), "runs": [run_as_json(run) for run in runs]})
         else:
-            from calvinbench.harness import tables
-            from calvinbench.harness.comparable import groups
-            from calvinbench.harness.comparison import compare_if_possible
+            from calvinbench.harness.analysis.comparable import groups
+            from calvinbench.harness.analysis.comparison import compare_if_possible
+            from calvinbench.harness.report import tables
 
             for group in groups(runs):
                 if group.title:
@@ -176,12 +183,12 @@ class Run:
 
 def evaluate(suite: Suite, retry_errored: bool = False, overwrite: bool = False) -> "tuple[FinishedRun, ...]":
     """Runs a suite with progress on standard error; names are looked at before anything heavy is imported."""
-    from calvinbench.harness.action_alarm import ActionAlarm
-    from calvinbench.harness.evaluation import evaluate_suite
-    from calvinbench.harness.keeping import Subscriber
-    from calvinbench.harness.progress import LiveProgress, planned_runs
-    from calvinbench.harness.run_directory import require_writable
-    from calvinbench.harness.suite_checks import require_known_names
+    from calvinbench.harness.evaluation.evaluation import evaluate_suite
+    from calvinbench.harness.evaluation.keeping import Subscriber
+    from calvinbench.harness.evaluation.suite_checks import require_known_names
+    from calvinbench.harness.progress.action_alarm import ActionAlarm
+    from calvinbench.harness.progress.progress import LiveProgress, planned_runs
+    from calvinbench.harness.records.run_directory import require_writable
 
     require_writable(suite.parent)
     require_known_names(suite)
@@ -196,6 +203,6 @@ def evaluate(suite: Suite, retry_errored: bool = False, overwrite: bool = False)
 
 def status(runs: "Sequence[FinishedRun]") -> int:
     """Failed where so many chains errored that the table means nothing."""
-    from calvinbench.harness.comparable import has_too_many_errors
+    from calvinbench.harness.analysis.comparable import has_too_many_errors
 
     return FAILED if any(has_too_many_errors(run) for run in runs) else DONE

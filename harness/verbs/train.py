@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 
+from calvinbench.harness.command_line.console import DONE, print_json, standard_output_for_results, tell
+from calvinbench.harness.command_line.usage import Example, Usage
 from calvinbench.harness.errors import RunFailedError
-from calvinbench.harness.verbs.console import DONE, print_json, standard_output_for_results, tell
-from calvinbench.harness.verbs.usage import Example, Usage
 
 if TYPE_CHECKING:
     from calvinbench.policies.training.preparation import Training
@@ -172,8 +172,8 @@ class Train:
 
     def execute(self) -> int:
         """Trains, and tells where the checkpoint is."""
-        from calvinbench.harness.training_call import TrainingCallError, make_call, read_configuration
-        from calvinbench.harness.training_data import require_data, require_policy
+        from calvinbench.harness.training.call import TrainingCallError, make_call, read_configuration
+        from calvinbench.harness.training.data import require_data, require_policy
 
         said = {} if self.configuration is None else read_configuration(self.configuration)
         call = make_call(self._flags(), said, name=self.configuration, smoke=self.smoke)
@@ -186,7 +186,7 @@ class Train:
                 "expected accelerate, with which training steps, found none: pip install 'calvinbench[train]', or "
                 "'.[train]' from a checkout."
             ) from error
-        from calvinbench.harness.training import train
+        from calvinbench.harness.training.training import train
         from calvinbench.policies.training.failures import TrainingError
 
         try:

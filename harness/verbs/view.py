@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal
 
 import tyro
 
-from calvinbench.harness.verbs.console import DONE, print_json, tell
-from calvinbench.harness.verbs.usage import Example, Usage
+from calvinbench.harness.command_line.console import DONE, print_json, tell
+from calvinbench.harness.command_line.usage import Example, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,10 @@ class View:
         return DONE
 
     def _page(self) -> Path:
-        from calvinbench.harness.published_results import published_results, require_published
-        from calvinbench.harness.report import PAGE, report_folder, write_report
-        from calvinbench.harness.report_contents import ReportContents, is_newer_than, read_contents
-        from calvinbench.harness.runs import find_runs
+        from calvinbench.harness.records.runs import find_runs
+        from calvinbench.harness.report.published_results import published_results, require_published
+        from calvinbench.harness.report.report import PAGE, report_folder, write_report
+        from calvinbench.harness.report.report_contents import ReportContents, is_newer_than, read_contents
 
         folder, runs = self.out or report_folder(self.directories), find_runs(*self.directories)
         old = read_contents(folder) or ReportContents(())

@@ -17,14 +17,14 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from calvinbench.policies.backbones.pictures import CAMERAS, Pictures
-from calvinbench.policies.backbones.prompt import Prompt, TokenBatch, collate
-from calvinbench.policies.backbones.prompt_composer import PromptComposer
-from calvinbench.policies.backbones.random_weights import weights_from
+from calvinbench.policies.backbones.images.preprocessing import CAMERAS, Pictures
+from calvinbench.policies.backbones.images.resize import resize
+from calvinbench.policies.backbones.prompts.prompt import Prompt, TokenBatch, collate
+from calvinbench.policies.backbones.prompts.prompt_composer import PromptComposer
+from calvinbench.policies.backbones.prompts.tiny_tokenizer import tiny_tokenizer
 from calvinbench.policies.backbones.recomputing import recompute, transformers_layers
-from calvinbench.policies.backbones.resize import resize
 from calvinbench.policies.backbones.settings import MAX_POOLING, BackboneSettings
-from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
+from calvinbench.policies.backbones.weights.random import weights_from
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import torch
 
+from calvinbench.policies.backbones.prompts.tiny_tokenizer import tiny_tokenizer
 from calvinbench.policies.backbones.registry import BACKBONES, backbone_class
 from calvinbench.policies.backbones.settings import BackboneSettings
-from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
 
 WEIGHT_BYTES = 2
 """Of a parameter in 16 bits."""

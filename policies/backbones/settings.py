@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from calvinbench.envs.names import require_name
-from calvinbench.policies.backbones.pictures import CAMERAS
-from calvinbench.policies.backbones.prompt import Layout
+from calvinbench.policies.backbones.images.preprocessing import CAMERAS
+from calvinbench.policies.backbones.prompts.prompt import Layout
 
 LRN_READOUT, MAX_POOLING = "lrn", "max-pooling"
 READOUTS = (LRN_READOUT, MAX_POOLING)

@@ -25,11 +25,11 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from calvinbench.envs.names import require_name
-from calvinbench.policies.backbones.adapters import base_folder, is_adapter, load_with_adapter
 from calvinbench.policies.backbones.backbone import Backbone
-from calvinbench.policies.backbones.prompt import TokenBatch
+from calvinbench.policies.backbones.hub.peft_adapters import base_folder, is_adapter, load_with_adapter
+from calvinbench.policies.backbones.prompts.prompt import TokenBatch
 from calvinbench.policies.backbones.settings import BackboneSettings
-from calvinbench.policies.backbones.sources import BUILD_ERRORS, BackboneSourceError, local_folder
+from calvinbench.policies.backbones.weights.sources import BUILD_ERRORS, BackboneSourceError, local_folder
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _TOKENIZERS = ("tokenizer*", "*.model", "vocab.*", "spiece.*")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from calvinbench.envs.scene import CALVIN_SCENES, SCENES
+from calvinbench.envs.scenes.scene import CALVIN_SCENES, SCENES
 from calvinbench.policies.demonstrations.calvin_pickle import load_dictionary
 from calvinbench.policies.demonstrations.demonstrations import DataError
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from calvinbench.envs.scene import CALVIN_SCENES
+from calvinbench.envs.scenes.scene import CALVIN_SCENES
 from calvinbench.policies.demonstrations.calvin_frames import LOW_DIMENSIONAL, frame_name, read_arrays
 from calvinbench.policies.demonstrations.calvin_pickle import save_dictionary
 from calvinbench.policies.demonstrations.whole_file import whole_file

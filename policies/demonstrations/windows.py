@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
+from calvinbench.policies.backbones.images.pil_resize import resize_with_pil
 from calvinbench.policies.demonstrations.augmentation import draw_shifts, shift_pictures
 from calvinbench.policies.demonstrations.demonstrations import Annotation, DataError, Demonstrations
-from calvinbench.policies.pil_resize import resize_with_pil
 
 NATIVE_SIZES: Mapping[str, int] = {"static": 200, "gripper": 84}
 """Pixels that shifts are counted in; pictures of other sizes are shifted in proportion."""

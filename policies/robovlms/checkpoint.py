@@ -18,13 +18,13 @@ from typing import Any
 from torch import Tensor
 
 from calvinbench.policies.backbones.registry import backbone_class
-from calvinbench.policies.checkpoint import build_model, load_strictly, save_checkpoint
+from calvinbench.policies.learned.checkpoint import build_model, load_strictly, save_checkpoint
+from calvinbench.policies.learned.usage import Usage, with_memory
+from calvinbench.policies.learned.vlm_lstm import VLMLSTM
+from calvinbench.policies.learned.vlm_lstm_policy import VLMLSTMPolicy
 from calvinbench.policies.robovlms.plan import ImportPlan, plan_import
 from calvinbench.policies.robovlms.weights import RoboVLMsError, weights_digest
 from calvinbench.policies.spec import PolicySpecError, require_argument
-from calvinbench.policies.usage import Usage, with_memory
-from calvinbench.policies.vlm_lstm import VLMLSTM
-from calvinbench.policies.vlm_lstm_policy import VLMLSTMPolicy
 
 UNCHECKED = "RoboVLMs' released files could not be read where this import was written; names are the public code's"
 _NAMES_SHOWN = 8

@@ -11,12 +11,12 @@ from typing import Any
 from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
-from calvinbench.policies.backbones.flamingo_names import MPT_REASON
-from calvinbench.policies.backbones.moondream import MoondreamBackbone
-from calvinbench.policies.backbones.moondream_weights import ours_of_published, pretrained_parts
+from calvinbench.policies.backbones.flamingo.names import MPT_REASON
+from calvinbench.policies.backbones.moondream.moondream import MoondreamBackbone
+from calvinbench.policies.backbones.moondream.weights import ours_of_published, pretrained_parts
 from calvinbench.policies.backbones.settings import LRN_READOUT, MAX_POOLING
-from calvinbench.policies.backbones.uform import UFormBackbone
-from calvinbench.policies.backbones.uform_weights import DECODER_NAME, IMAGE_TOKEN, PUBLISHED_NUMBERS, our_name
+from calvinbench.policies.backbones.uform.uform import UFormBackbone
+from calvinbench.policies.backbones.uform.weights import DECODER_NAME, IMAGE_TOKEN, PUBLISHED_NUMBERS, our_name
 from calvinbench.policies.robovlms.weights import RoboVLMsError
 
 HEAD = "the language-modelling head: a policy predicts no words"

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from calvinbench.policies.backbones.settings import LRN_READOUT
-from calvinbench.policies.backbones.sources import BUILD_ERRORS, BackboneSourceError
-from calvinbench.policies.checkpoint import build_model
-from calvinbench.policies.config.blocks import ConfigBlocks, config_from_blocks
-from calvinbench.policies.config.file import read_blocks
-from calvinbench.policies.config.keys import ConfigBlockError, IdleKey
-from calvinbench.policies.policy_config import PolicyConfig
+from calvinbench.policies.backbones.weights.sources import BUILD_ERRORS, BackboneSourceError
+from calvinbench.policies.learned.checkpoint import build_model
+from calvinbench.policies.learned.policy_config import PolicyConfig
+from calvinbench.policies.robovlms.config_blocks import ConfigBlocks, config_from_blocks
+from calvinbench.policies.robovlms.config_file import read_blocks
+from calvinbench.policies.robovlms.config_keys import ConfigBlockError, IdleKey
 from calvinbench.policies.robovlms.families import Family, Numbers, family_of
 from calvinbench.policies.robovlms.weights import RoboVLMsError, read_weights
 

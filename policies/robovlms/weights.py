@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from calvinbench.policies.checkpoint import CheckpointError, digest_of
+from calvinbench.policies.learned.checkpoint import CheckpointError, digest_of
 
 WEIGHTS_KEYS = ("state_dict", "model_state_dict")
 """Where RoboVLMs' trainers put the weights."""

@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from calvinbench.policies.backbones.pictures import Pictures
+from calvinbench.policies.backbones.images.preprocessing import Pictures
 from calvinbench.policies.demonstrations.windows import Window
 from calvinbench.policies.heads.actions import POSE_DIM
-from calvinbench.policies.losses import ChunkLabels
-from calvinbench.policies.policy_config import PoseRange
+from calvinbench.policies.learned.policy_config import PoseRange
+from calvinbench.policies.training.losses import ChunkLabels
 
 
 @dataclass(frozen=True, slots=True)

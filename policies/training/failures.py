@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from calvinbench.policies.trainable import checkpointing_saves_memory
+from calvinbench.policies.learned.trainable import checkpointing_saves_memory
+from calvinbench.policies.learned.vlm_lstm import VLMLSTM
 from calvinbench.policies.training.batches import WindowBatch
 from calvinbench.policies.training.settings import TrainingSettings
-from calvinbench.policies.vlm_lstm import VLMLSTM
 
 BAD_BATCH_FOLDER = "bad_batch"
 _NO_MEMORY = re.compile("can't allocate memory|not enough memory|out of memory|bad_alloc|ALLOC_FAILED", re.IGNORECASE)

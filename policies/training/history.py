@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from calvinbench.policies.config.optimization import OptimizationSettings
-from calvinbench.policies.optimizer import rate_scale, total_steps
+from calvinbench.policies.training.optimization import OptimizationSettings
+from calvinbench.policies.training.optimizer import rate_scale, total_steps
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,19 +9,19 @@ from typing import Any
 
 import torch
 
-from calvinbench.policies.backbones.random_weights import weights_from
-from calvinbench.policies.config.optimization import OptimizationSettings
+from calvinbench.policies.backbones.weights.random import weights_from
 from calvinbench.policies.demonstrations.demonstrations import DataError, Demonstrations
 from calvinbench.policies.demonstrations.required_tasks import require_tasks
 from calvinbench.policies.demonstrations.windows import Windows, WindowSettings
-from calvinbench.policies.optimizer import total_steps
-from calvinbench.policies.policy_config import PolicyConfig
-from calvinbench.policies.trainable import TrainableParts, apply_trainable_parts
+from calvinbench.policies.learned.policy_config import PolicyConfig
+from calvinbench.policies.learned.trainable import TrainableParts, apply_trainable_parts
+from calvinbench.policies.learned.vlm_lstm import VLMLSTM
 from calvinbench.policies.training.data_loader import BatchPlan
 from calvinbench.policies.training.history import Stretch
+from calvinbench.policies.training.optimization import OptimizationSettings
+from calvinbench.policies.training.optimizer import total_steps
 from calvinbench.policies.training.resumption import recipe_names
 from calvinbench.policies.training.settings import Sentences, TrainingSettings
-from calvinbench.policies.vlm_lstm import VLMLSTM
 
 _KEPT_OF_DATA = (
     *("form", "scene", "asset_digest", "calvin_env", "renderer", "depth_bits", "reference_frame", "instructions"),

@@ -5,8 +5,8 @@ from dataclasses import fields
 from enum import Enum
 from types import MappingProxyType
 
-from calvinbench.policies.config.optimization import OptimizationSettings
-from calvinbench.policies.trainable_parts import TrainableParts
+from calvinbench.policies.learned.trainable_parts import TrainableParts
+from calvinbench.policies.training.optimization import OptimizationSettings
 
 
 class Role(Enum):

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from calvinbench.policies.config.optimization import OptimizationSettings
 from calvinbench.policies.demonstrations.calvin_scenes import require_scenes
-from calvinbench.policies.trainable_parts import TrainableParts
+from calvinbench.policies.learned.trainable_parts import TrainableParts
+from calvinbench.policies.training.optimization import OptimizationSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

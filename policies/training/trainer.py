@@ -15,9 +15,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
-from calvinbench.policies.checkpoint import save_checkpoint
-from calvinbench.policies.losses import ChunkLoss, chunk_loss
-from calvinbench.policies.optimizer import make_optimizer, make_schedule, set_rates
+from calvinbench.policies.learned.checkpoint import save_checkpoint
 from calvinbench.policies.training.batches import WindowBatch
 from calvinbench.policies.training.data_loader import make_loader, validation_batches
 from calvinbench.policies.training.failures import (
@@ -27,6 +25,8 @@ from calvinbench.policies.training.failures import (
     memory_told_in_words,
 )
 from calvinbench.policies.training.log import LogLine, TrainingLog
+from calvinbench.policies.training.losses import ChunkLoss, chunk_loss
+from calvinbench.policies.training.optimizer import make_optimizer, make_schedule, set_rates
 from calvinbench.policies.training.preparation import Training
 from calvinbench.policies.training.random_state import random_state_kept
 from calvinbench.policies.training.saved_state import load_state, save_state

@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from calvinbench.envs.calvin_checkout import VALIDATION_SENTENCES
+from calvinbench.envs.scenes.calvin_checkout import VALIDATION_SENTENCES
 from calvinbench.envs.tasks import TASKS
 
 

@@ -2,7 +2,7 @@ import gc
 
 import pytest
 
-from calvinbench.envs.bullet import BulletClient
+from calvinbench.envs.bodies.bullet import BulletClient
 
 
 class TestBulletClient:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from calvinbench.envs.cameras.renderers import BULLET_EGL, RendererError, require_works
 from calvinbench.envs.chains import initial_observation, published
 from calvinbench.envs.play_table import PlayTableEnv
-from calvinbench.envs.renderers import BULLET_EGL, RendererError, require_works
 
 _ACTIONS = [np.array([0.3, 0.5, -0.8, 0.0, 0.1, 0.2, gripper]) for gripper in (1.0,) * 8 + (-1.0,) * 4]
 

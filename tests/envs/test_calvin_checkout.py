@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from calvinbench.envs.calvin_checkout import (
+from calvinbench.envs.scenes.calvin_checkout import (
     CheckoutError,
     CheckoutNotFoundError,
     calvin_env_revision,
@@ -20,7 +20,7 @@ def nothing_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """No variable names a checkout, and no installed package is one."""
     for variable in ("CALVIN_ENV_ROOT", "CALVIN_ROOT"):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr("calvinbench.envs.calvin_checkout.find_spec", lambda name: None)
+    monkeypatch.setattr("calvinbench.envs.scenes.calvin_checkout.find_spec", lambda name: None)
 
 
 def test_where_there_is_none_the_three_ways_are_told():

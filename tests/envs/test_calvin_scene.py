@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calvinbench.envs.calvin_checkout import CheckoutError
-from calvinbench.envs.calvin_scene import ASSET_DIGESTS
-from calvinbench.envs.scene import CALVIN_SCENES, load_scene
+from calvinbench.envs.scenes.calvin_checkout import CheckoutError
+from calvinbench.envs.scenes.calvin_scene import ASSET_DIGESTS
+from calvinbench.envs.scenes.scene import CALVIN_SCENES, load_scene
 from tests.envs.checkouts import linked_calvin_env, replace_file
 
 pytestmark = pytest.mark.recorded

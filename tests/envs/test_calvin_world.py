@@ -10,11 +10,11 @@ import pytest
 
 from calvinbench.envs.chain_env import ChainEnv
 from calvinbench.envs.chains import PLACES, TABLE_PLACES, initial_observation, initial_states, published
-from calvinbench.envs.expert import Expert
+from calvinbench.envs.expert.expert import Expert
 from calvinbench.envs.instructions import embedded_instructions
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.play_table import PlayTableEnv
-from calvinbench.envs.scene import CALVIN_SCENES, load_scene
+from calvinbench.envs.scenes.scene import CALVIN_SCENES, load_scene
 from calvinbench.envs.simulation import PARITY, SIMULATIONS
 from calvinbench.envs.world_info import privileged_state
 from tests.envs.test_play_table import REST, digest_of_episode

@@ -7,7 +7,7 @@ import pytest
 
 from calvinbench.envs.chain_env import ChainEnv
 from calvinbench.envs.chains import Chain, published
-from calvinbench.envs.expert import EXACT_M, NOISY_M, Expert
+from calvinbench.envs.expert.expert import EXACT_M, NOISY_M, Expert
 from calvinbench.envs.instructions import embedded_instructions
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.play_table import PlayTableEnv

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from calvinbench.envs.git_revision import head_commit
+from calvinbench.envs.scenes.git_revision import head_commit
 
 COMMIT = "797142c588c21e76717268b7b430958dbd13bf48"
 

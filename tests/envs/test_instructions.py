@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from calvinbench.envs.calvin_checkout import CheckoutError, CheckoutNotFoundError
 from calvinbench.envs.instructions import embedded_instructions, load_instructions
 from calvinbench.envs.names import UnknownNameError
+from calvinbench.envs.scenes.calvin_checkout import CheckoutError, CheckoutNotFoundError
 from calvinbench.envs.tasks import TASKS
 from tests.envs.checkouts import hollow_calvin_env, small_calvin
 
@@ -17,7 +17,7 @@ def no_checkout(monkeypatch: pytest.MonkeyPatch):
     """No variable names a checkout, and none is installed."""
     for variable in ("CALVIN_ENV_ROOT", "CALVIN_ROOT"):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr("calvinbench.envs.calvin_checkout.find_spec", lambda name: None)
+    monkeypatch.setattr("calvinbench.envs.scenes.calvin_checkout.find_spec", lambda name: None)
 
 
 @pytest.mark.parametrize("task", TASKS)

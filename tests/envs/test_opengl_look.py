@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calvinbench.envs.cameras import LENSES, STATIC_EYE, STATIC_LOOKS_AT
+from calvinbench.envs.cameras.cameras import LENSES, STATIC_EYE, STATIC_LOOKS_AT
 from calvinbench.envs.chains import initial_observation, published
 from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.envs.world_info import BLOCKS

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from calvinbench.envs.opengl_look import OpenGLLook, geometry_of
+from calvinbench.envs.cameras.opengl_look import OpenGLLook, geometry_of
 from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.envs.rendering.renderer import Renderer
 from calvinbench.envs.simulation import PARITY

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from calvinbench.envs import renderers
+from calvinbench.envs.cameras import renderers
+from calvinbench.envs.cameras.opengl_look import OpenGLLook
+from calvinbench.envs.cameras.renderers import RENDERERS, BulletRenderer, PictureRenderer, RendererError, require_works
 from calvinbench.envs.names import UnknownNameError
-from calvinbench.envs.opengl_look import OpenGLLook
 from calvinbench.envs.play_table import PlayTableEnv
-from calvinbench.envs.renderers import RENDERERS, BulletRenderer, PictureRenderer, RendererError, require_works
 
 _run = subprocess.run
 
@@ -139,7 +139,7 @@ def test_a_plugin_that_does_not_load_is_told(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_real_trial_says_whether_egl_works():
-    script = "from calvinbench.envs.renderers import try_egl; try_egl()"
+    script = "from calvinbench.envs.cameras.renderers import try_egl; try_egl()"
     there = _run([sys.executable, "-c", script], capture_output=True, check=False, timeout=60)
     if there.returncode == 0:
         require_works("bullet-egl")

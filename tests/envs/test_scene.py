@@ -7,10 +7,10 @@ from pathlib import Path
 import pybullet_data
 import pytest
 
-from calvinbench.envs.assets import draw
 from calvinbench.envs.names import UnknownNameError
-from calvinbench.envs.panda import panda_urdf
-from calvinbench.envs.scene import Scene, load_scene
+from calvinbench.envs.scenes.assets import draw
+from calvinbench.envs.scenes.panda import panda_urdf
+from calvinbench.envs.scenes.scene import Scene, load_scene
 
 
 def test_the_shipped_drawings_are_what_the_script_draws(tmp_path: Path):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from calvinbench.envs.calvin_checkout import CheckoutError
-from calvinbench.envs.scene_files import material_files, mesh_names, require_whole
+from calvinbench.envs.scenes.calvin_checkout import CheckoutError
+from calvinbench.envs.scenes.scene_files import material_files, mesh_names, require_whole
 
 OBJ = b"mtllib it.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
 STL = bytes(80) + (2).to_bytes(4, "little") + bytes(100)

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from calvinbench.envs.bullet import BulletClient
-from calvinbench.envs.scene import load_scene
-from calvinbench.envs.table import Table
+from calvinbench.envs.bodies.bullet import BulletClient
+from calvinbench.envs.bodies.table import Table
+from calvinbench.envs.scenes.scene import load_scene
 
 
 class Workbench:

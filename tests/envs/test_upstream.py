@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from calvinbench.envs.calvin_checkout import CalvinEnv
-from calvinbench.envs.upstream import SCENE_FILES
-from calvinbench.envs.upstream_recording import record_upstream, upstream_failure
-from calvinbench.envs.upstream_simulator import (
+from calvinbench.envs.scenes.calvin_checkout import CalvinEnv
+from calvinbench.envs.upstream.recording import record_upstream, upstream_failure
+from calvinbench.envs.upstream.simulator import (
     SOURCE_DIGESTS,
     UpstreamError,
     UpstreamPackage,
     import_upstream,
     source_digest,
 )
+from calvinbench.envs.upstream.upstream import SCENE_FILES
 
 
 def run(code: str) -> str:
@@ -27,7 +27,7 @@ def run(code: str) -> str:
     return done.stdout
 
 
-MAKE = "import numpy as np\nfrom calvinbench.envs.upstream import UpstreamPlayTableEnv\n"
+MAKE = "import numpy as np\nfrom calvinbench.envs.upstream.upstream import UpstreamPlayTableEnv\n"
 
 
 @pytest.mark.recorded
@@ -124,14 +124,14 @@ def test_a_run_on_it_says_which_calvin_env_it_was(upstream, tmp_path):
     description = json.loads((tmp_path / "expert" / "run.json").read_text())
     assert description["simulation"] == "upstream"
     assert description["calvin_env"] == upstream.revision
-    assert description["world"] == "calvinbench.envs.upstream:UpstreamPlayTableEnv"
+    assert description["world"] == "calvinbench.envs.upstream.upstream:UpstreamPlayTableEnv"
 
 
 @pytest.mark.slow
 def test_a_second_simulation_in_the_process_is_refused(upstream):
     code = MAKE + (
-        "from calvinbench.envs.bullet import BulletClient\n"
-        "from calvinbench.envs.upstream_simulator import UpstreamError\n"
+        "from calvinbench.envs.bodies.bullet import BulletClient\n"
+        "from calvinbench.envs.upstream.simulator import UpstreamError\n"
         "client = BulletClient()\n"
         "try: UpstreamPlayTableEnv(cameras=())\n"
         "except UpstreamError as error: print(error)\n"
@@ -177,7 +177,7 @@ def test_a_folder_without_source_is_told_from_a_checkout(tmp_path):
 def test_another_copy_than_the_imported_one_is_refused(tmp_path):
     roots = [make_source(tmp_path / name, "") for name in ("one", "two")]
     code = (
-        "from calvinbench.envs.upstream_simulator import UpstreamError, import_upstream\n"
+        "from calvinbench.envs.upstream.simulator import UpstreamError, import_upstream\n"
         f"assert import_upstream({str(roots[0])!r}).revision == 'unknown (no git files)'\n"
         f"try: import_upstream({str(roots[1])!r})\n"
         "except UpstreamError as error: print(error)\n"

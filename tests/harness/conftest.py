@@ -9,9 +9,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fakes import CHAINS, make_fake_world, make_scripted
 
-from calvinbench.harness.evaluation import evaluate
-from calvinbench.harness.suite import RunSettings
-from calvinbench.harness.workers import WorkerSetup
+from calvinbench.harness.evaluation.evaluation import evaluate
+from calvinbench.harness.rollout.workers import WorkerSetup
+from calvinbench.harness.suite.suite import RunSettings
 
 
 @pytest.fixture

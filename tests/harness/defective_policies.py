@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from calvinbench.envs.expert import Expert
+from calvinbench.envs.expert.expert import Expert
 from calvinbench.envs.observation import ActionConvention
-from calvinbench.policies.expert_policy import ExpertPolicy
+from calvinbench.policies.baselines.expert import ExpertPolicy
 from calvinbench.policies.policy import Decision
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from calvinbench.envs.observation import ActionConvention
-from calvinbench.harness.action_summary import ActionSummary
-from calvinbench.harness.records import SubtaskRecord
+from calvinbench.harness.records.action_summary import ActionSummary
+from calvinbench.harness.records.records import SubtaskRecord
 
 REL, ABS = ActionConvention.REL_ACTIONS, ActionConvention.ABS_ACTIONS
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from defective_policies import Defective
 
-from calvinbench.harness.action_alarm import ActionAlarm
-from calvinbench.harness.action_watch import findings_of_run
+from calvinbench.harness.analysis.action_watch import findings_of_run
 from calvinbench.harness.cli import main
-from calvinbench.harness.evaluation import evaluate
-from calvinbench.harness.run_directory import CHAINS_FILE
-from calvinbench.harness.runs import find_runs, load_run
-from calvinbench.harness.suite import RunSettings
-from calvinbench.harness.table_notes import notes
-from calvinbench.harness.workers import WorkerSetup, make_policy_by_spec
+from calvinbench.harness.evaluation.evaluation import evaluate
+from calvinbench.harness.progress.action_alarm import ActionAlarm
+from calvinbench.harness.records.run_directory import CHAINS_FILE
+from calvinbench.harness.records.runs import find_runs, load_run
+from calvinbench.harness.report.table_notes import notes
+from calvinbench.harness.rollout.workers import WorkerSetup, make_policy_by_spec
+from calvinbench.harness.suite.suite import RunSettings
 
 TASKS = ("lift_red_block_table", "open_drawer", "rotate_blue_block_left", "lift_blue_block_slider")
 SPEC = "python:defective_policies:make,defect="

@@ -16,13 +16,13 @@ from fakes import (
     make_fake_world,
 )
 
-from calvinbench.harness.batched_execution import NotBatchedError
-from calvinbench.harness.evaluation import evaluate
-from calvinbench.harness.executors import WorkerDiedError
-from calvinbench.harness.run_directory import RunMismatchError
-from calvinbench.harness.runs import load_run
-from calvinbench.harness.suite import RunSettings
-from calvinbench.harness.workers import WorkerSetup
+from calvinbench.harness.evaluation.evaluation import evaluate
+from calvinbench.harness.execution.batched_execution import NotBatchedError
+from calvinbench.harness.execution.executors import WorkerDiedError
+from calvinbench.harness.records.run_directory import RunMismatchError
+from calvinbench.harness.records.runs import load_run
+from calvinbench.harness.rollout.workers import WorkerSetup
+from calvinbench.harness.suite.suite import RunSettings
 
 
 def without_times(run):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from calvinbench.envs.calvin_scene import ASSET_DIGESTS
+from calvinbench.envs.scenes.calvin_scene import ASSET_DIGESTS
 from calvinbench.harness import cli
-from calvinbench.harness.labels import labels
-from calvinbench.harness.runs import load_run
+from calvinbench.harness.analysis.labels import labels
+from calvinbench.harness.records.runs import load_run
 
 SHORT = ("--chains", "2", "--max-steps", "4")
 
@@ -19,7 +19,7 @@ def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for variable in ("CALVIN_ENV_ROOT", "CALVIN_ROOT"):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr("calvinbench.envs.calvin_checkout.find_spec", lambda name: None)
+    monkeypatch.setattr("calvinbench.envs.scenes.calvin_checkout.find_spec", lambda name: None)
     return tmp_path
 
 

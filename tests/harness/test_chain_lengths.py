@@ -10,19 +10,21 @@ from fakes import CHAINS, SOLVER_COMPLETES
 from rich.console import Console
 
 from calvinbench.envs.chains import Chain
-from calvinbench.harness import cli, plots, statistics, tables
-from calvinbench.harness.comparable import RunsDifferError
-from calvinbench.harness.comparison import compare
-from calvinbench.harness.evaluation import evaluate
-from calvinbench.harness.paired_statistics import paired_difference, paired_success
-from calvinbench.harness.progress_table import ProgressRow, progress_table
-from calvinbench.harness.published_results import published_results
-from calvinbench.harness.report import gather, write_report
-from calvinbench.harness.running_count import RunningCount
-from calvinbench.harness.runs import load_run
-from calvinbench.harness.summaries import summarize
-from calvinbench.harness.table_notes import notes
-from calvinbench.harness.training_seeds import seed_means
+from calvinbench.harness import cli
+from calvinbench.harness.analysis import statistics
+from calvinbench.harness.analysis.comparable import RunsDifferError
+from calvinbench.harness.analysis.comparison import compare
+from calvinbench.harness.analysis.paired_statistics import paired_difference, paired_success
+from calvinbench.harness.analysis.summaries import summarize
+from calvinbench.harness.analysis.training_seeds import seed_means
+from calvinbench.harness.evaluation.evaluation import evaluate
+from calvinbench.harness.progress.progress_table import ProgressRow, progress_table
+from calvinbench.harness.progress.running_count import RunningCount
+from calvinbench.harness.records.runs import load_run
+from calvinbench.harness.report import plots, tables
+from calvinbench.harness.report.published_results import published_results
+from calvinbench.harness.report.report import gather, write_report
+from calvinbench.harness.report.table_notes import notes
 
 THREE = [Chain(chain.initial_state, chain.subtasks[:3]) for chain in CHAINS]
 COMPLETED = [min(done, 3) for done in SOLVER_COMPLETES]  # 3, 1, 3, 0, 3, 3

@@ -248,7 +248,7 @@ def test_a_report_goes_to_runs_and_not_to_suites_below_them(in_tmp, capsys):
 
 
 def test_a_demo_that_breaks_has_status_1(in_tmp, capsys, monkeypatch):
-    from calvinbench.harness import suite
+    from calvinbench.harness.suite import suite
 
     (in_tmp / "broken_demo.py").write_text(BROKEN)
     monkeypatch.syspath_prepend(in_tmp)
@@ -264,7 +264,7 @@ def test_debugging_shows_the_traceback(monkeypatch):
 
 
 def test_the_demo_compares_its_policies_and_is_not_run_twice(in_tmp, capsys, monkeypatch):
-    from calvinbench.harness import suite
+    from calvinbench.harness.suite import suite
 
     short = suite.parse_suite("demo", "policy: [random, expert]\nchains: 2\nmax_steps: 3", "demo")
     monkeypatch.setattr(demo, "load_suite", lambda name: short)

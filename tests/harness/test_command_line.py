@@ -13,11 +13,13 @@ import pytest
 from rich.console import Console
 
 from calvinbench.envs.names import guess
-from calvinbench.harness import cli, listing, tables
-from calvinbench.harness.verbs.arguments import require_good_words
-from calvinbench.harness.verbs.flags import flags_of
-from calvinbench.harness.verbs.help import top_level_help, verb_help
-from calvinbench.harness.verbs.registry import HEADINGS, VERBS
+from calvinbench.harness import cli
+from calvinbench.harness.command_line import listing
+from calvinbench.harness.command_line.arguments import require_good_words
+from calvinbench.harness.command_line.flags import flags_of
+from calvinbench.harness.command_line.help import top_level_help, verb_help
+from calvinbench.harness.command_line.registry import HEADINGS, VERBS
+from calvinbench.harness.report import tables
 
 
 def verb_type(name):

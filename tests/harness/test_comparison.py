@@ -8,12 +8,12 @@ import pytest
 
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.harness import cli
-from calvinbench.harness.comparable import RunsDifferError
-from calvinbench.harness.comparison import compare
-from calvinbench.harness.comparison_words import in_words, pair_table
-from calvinbench.harness.paired_statistics import tango_interval
-from calvinbench.harness.records import ERRORED
-from calvinbench.harness.statistics import average_length
+from calvinbench.harness.analysis.comparable import RunsDifferError
+from calvinbench.harness.analysis.comparison import compare
+from calvinbench.harness.analysis.paired_statistics import tango_interval
+from calvinbench.harness.analysis.statistics import average_length
+from calvinbench.harness.records.records import ERRORED
+from calvinbench.harness.report.comparison_words import in_words, pair_table
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from calvinbench.envs.tasks import TASKS
-from calvinbench.harness.training_call import make_call, read_configuration, shipped_configurations
+from calvinbench.harness.training.call import make_call, read_configuration, shipped_configurations
 from calvinbench.policies.backbones.names import SUPPORTED_MODELS
 from calvinbench.policies.registry import make_policy
 from calvinbench.policies.training.preparation import window_settings

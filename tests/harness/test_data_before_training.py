@@ -15,11 +15,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "policies" / "training"))
 
 from small import write_data, write_numbers
 
-from calvinbench.harness import cli, evaluation, training
+from calvinbench.harness import cli
 from calvinbench.harness.data_check.verdict import check_data
-from calvinbench.harness.suite import RunSettings
-from calvinbench.harness.training import train
-from calvinbench.harness.training_call import make_call
+from calvinbench.harness.evaluation import evaluation
+from calvinbench.harness.suite.suite import RunSettings
+from calvinbench.harness.training import training
+from calvinbench.harness.training.call import make_call
+from calvinbench.harness.training.training import train
 from calvinbench.policies.demonstrations.calvin_frames import read_arrays
 from calvinbench.policies.demonstrations.calvin_layout import CalvinLayout
 from calvinbench.policies.demonstrations.calvin_pickle import load_dictionary, save_dictionary

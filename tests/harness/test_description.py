@@ -4,8 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from calvinbench.envs.calvin_scene import ASSET_DIGESTS
-from calvinbench.harness.description import Difference, RunDescription, differences, judge_official, unlike_training
+from calvinbench.envs.scenes.calvin_scene import ASSET_DIGESTS
+from calvinbench.harness.records.description import (
+    Difference,
+    RunDescription,
+    differences,
+    judge_official,
+    unlike_training,
+)
 from calvinbench.policies.policy import PolicyTraits, TrainedOn
 
 OFFICIAL = {

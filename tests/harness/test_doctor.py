@@ -3,8 +3,8 @@ import shutil
 
 import pytest
 
-from calvinbench.harness import doctor
-from calvinbench.harness.doctor_checkouts import look_at_checkouts
+from calvinbench.harness.diagnostics import doctor
+from calvinbench.harness.diagnostics.doctor_checkouts import look_at_checkouts
 
 
 def test_what_is_installed_works_here():
@@ -32,7 +32,7 @@ def findings(monkeypatch, tmp_path):
     """What `doctor` says of checkouts, by name, where CALVIN_ENV_ROOT is a given folder or names none."""
 
     def look(calvin_env=None):
-        monkeypatch.setattr("calvinbench.envs.calvin_checkout.find_spec", lambda name: None)
+        monkeypatch.setattr("calvinbench.envs.scenes.calvin_checkout.find_spec", lambda name: None)
         monkeypatch.delenv("CALVIN_ROOT", raising=False)
         monkeypatch.delenv("CALVIN_ENV_ROOT", raising=False)
         if calvin_env is not None:

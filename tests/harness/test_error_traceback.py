@@ -4,11 +4,12 @@ from dataclasses import replace
 import pytest
 from fakes import CHAINS
 
-from calvinbench.harness import cli, rollout
-from calvinbench.harness.error_traceback import own_part
-from calvinbench.harness.errored_chains import FirstErrorError
-from calvinbench.harness.evaluation import evaluate
-from calvinbench.harness.suite import load_suite, parse_suite
+from calvinbench.harness import cli
+from calvinbench.harness.evaluation.evaluation import evaluate
+from calvinbench.harness.records.errored_chains import FirstErrorError
+from calvinbench.harness.rollout import rollout
+from calvinbench.harness.rollout.error_traceback import own_part
+from calvinbench.harness.suite.suite import load_suite, parse_suite
 
 
 def shown(caplog):
@@ -59,7 +60,7 @@ def test_a_traceback_that_is_all_ours_is_kept_and_one_without_frames_is_not_show
     ours = f'  File "{rollout.__file__}", line 1, in run\n    policy.act()\n'
     text = f"Traceback (most recent call last):\n{ours}ValueError: expected act to return actions\n"
     assert own_part(text) == text.rstrip()
-    assert own_part("calvinbench.harness.executors.WorkerDiedError: the process died\n") is None
+    assert own_part("calvinbench.harness.execution.executors.WorkerDiedError: the process died\n") is None
 
 
 def test_a_deep_traceback_is_shortened_in_its_middle():
@@ -105,7 +106,7 @@ def test_remedy_after_fail_fast_the_same_call_goes_on_and_retry_errored_runs_the
 
 
 BROKEN = """
-from calvinbench.policies.random_policy import RandomPolicy
+from calvinbench.policies.baselines.random import RandomPolicy
 class Broken(RandomPolicy):
     def act(self, *given): raise RuntimeError("never works")
 """

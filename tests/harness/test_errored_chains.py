@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 from fakes import CHAINS, Idle, Solver
 
-from calvinbench.harness import cli, run_directory
-from calvinbench.harness.errored_chains import MAX_ERRORS_IN_A_ROW, ErrorsInARow, OnlyErrorsError, replace_line
-from calvinbench.harness.evaluation import evaluate, evaluate_suite
-from calvinbench.harness.runs import load_run
-from calvinbench.harness.shards import Shard, merge
-from calvinbench.harness.suite import Suite
+from calvinbench.harness import cli
+from calvinbench.harness.evaluation.evaluation import evaluate, evaluate_suite
+from calvinbench.harness.records import run_directory
+from calvinbench.harness.records.errored_chains import MAX_ERRORS_IN_A_ROW, ErrorsInARow, OnlyErrorsError, replace_line
+from calvinbench.harness.records.runs import load_run
+from calvinbench.harness.records.shards import Shard, merge
+from calvinbench.harness.suite.suite import Suite
 
 
 class Mendable(Solver):
@@ -184,7 +185,7 @@ def test_a_chain_that_ends_well_begins_the_count_anew(run_fake):
 
 FAILS = """
 from pathlib import Path
-from calvinbench.policies.random_policy import RandomPolicy
+from calvinbench.policies.baselines.random import RandomPolicy
 
 class Fails(RandomPolicy):
     def act(self, *given):

@@ -10,12 +10,12 @@ from calvinbench.envs.chains import initial_observation, published
 from calvinbench.envs.fake_play_table import FakePlayTable
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.tasks import TASKS
-from calvinbench.harness.description import differences, unlike_training
-from calvinbench.harness.evaluation import ConventionMismatchError, evaluate, require_runnable
-from calvinbench.harness.labels import labels
-from calvinbench.harness.run_directory import RunMismatchError
-from calvinbench.harness.suite import Suite
-from calvinbench.harness.suite_checks import require_known_names
+from calvinbench.harness.analysis.labels import labels
+from calvinbench.harness.evaluation.evaluation import ConventionMismatchError, evaluate, require_runnable
+from calvinbench.harness.evaluation.suite_checks import require_known_names
+from calvinbench.harness.records.description import differences, unlike_training
+from calvinbench.harness.records.run_directory import RunMismatchError
+from calvinbench.harness.suite.suite import Suite
 from calvinbench.policies.policy import Memory, PolicyTraits, TrainedOn
 
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 from fakes import CHAINS, SOLVER_COMPLETES, Solver, make_fake_world
 
-from calvinbench.harness.evaluation import evaluate, require_runnable
-from calvinbench.harness.executors import WorkerDiedError
-from calvinbench.harness.runs import find_runs, load_run
-from calvinbench.harness.workers import Worker
+from calvinbench.harness.evaluation.evaluation import evaluate, require_runnable
+from calvinbench.harness.execution.executors import WorkerDiedError
+from calvinbench.harness.records.runs import find_runs, load_run
+from calvinbench.harness.rollout.workers import Worker
 
 
 def without_times(run):
@@ -30,7 +30,9 @@ def test_a_worker_that_dies_costs_its_own_chain_alone(run_fake):
     run = run_fake("killer", worlds=2)
     assert run.completed.tolist() == [5, 1, 3, 0, 5, 0]  # what a dead process knew is lost
     assert [record.chain for record in run.records if record.outcome == "errored"] == [3, 5]
-    assert run.records[3].error.startswith("calvinbench.harness.executors.WorkerDiedError: the process that ran")
+    assert run.records[3].error.startswith(
+        "calvinbench.harness.execution.executors.WorkerDiedError: the process that ran"
+    )
 
 
 def test_a_worker_that_dies_once_is_tried_again(run_fake, tmp_path):
@@ -62,7 +64,7 @@ def test_the_command_outlives_a_policy_that_kills_its_process(tmp_path):
 
 DEADLY = """
 import os
-from calvinbench.policies.random_policy import RandomPolicy
+from calvinbench.policies.baselines.random import RandomPolicy
 
 class Deadly(RandomPolicy):
     def act(self, *given):

@@ -9,7 +9,7 @@ import pytest
 from fakes import CHAINS, SOLVER_COMPLETES
 
 from calvinbench.harness import cli
-from calvinbench.harness.export import calvin_results, export, subtask_frame
+from calvinbench.harness.report.export import calvin_results, export, subtask_frame
 
 
 @pytest.fixture

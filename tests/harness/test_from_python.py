@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import calvinbench.harness
-from calvinbench.harness.suite import RunSettings
+from calvinbench.harness.suite.suite import RunSettings
 
 
 def run_script(folder, text):
@@ -56,7 +56,7 @@ def test_the_names_for_scripts_are_exported_and_import_nothing_heavy_by_themselv
 LIVE = """
 from pathlib import Path
 from calvinbench.harness import RunSettings, WorkerSetup, evaluate
-from calvinbench.policies.random_policy import RandomPolicy
+from calvinbench.policies.baselines.random import RandomPolicy
 
 for give in (
     lambda: evaluate(RandomPolicy(), Path("runs")),
@@ -80,7 +80,8 @@ def test_remedy_a_live_policy_is_refused_and_named_by_a_factory_it_runs(tmp_path
     assert "python:my_module:make_policy calls make_policy() of my_module.py" in said[2]
     (remedy,) = set(re.findall(r"evaluate\(WorkerSetup.*?\)\)(?:, Path\('runs/mine'\)\))", said[0]))
     (tmp_path / "my_module.py").write_text(
-        "from calvinbench.policies.random_policy import RandomPolicy\ndef make_policy():\n    return RandomPolicy()\n"
+        "from calvinbench.policies.baselines.random import RandomPolicy\n"
+        "def make_policy():\n    return RandomPolicy()\n"
     )
     call = remedy.replace("make_policy')", "make_policy', chains=1, max_steps=2)")
     done = run_script(tmp_path, LIVE.partition("for give")[0] + f"print({call}.num_missing)\n")

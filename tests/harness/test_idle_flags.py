@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from calvinbench.harness import cli
-from calvinbench.harness.runs import load_run
+from calvinbench.harness.records.runs import load_run
 
 RANDOM = ["run", "--policy", "random", "--max-steps", "2"]
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from calvinbench.harness import cli
-from calvinbench.policies.checkpoint import load_checkpoint
+from calvinbench.policies.learned.checkpoint import load_checkpoint
 from tests.policies.robovlms.files import write_files
 
 

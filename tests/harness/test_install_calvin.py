@@ -4,10 +4,11 @@ import subprocess
 
 import pytest
 
-from calvinbench.envs.calvin_checkout import VALIDATION_SENTENCES, CheckoutError, default_folder
 from calvinbench.envs.names import UnknownNameError
-from calvinbench.harness import cli, install_calvin
-from calvinbench.harness.install_calvin import InstallError
+from calvinbench.envs.scenes.calvin_checkout import VALIDATION_SENTENCES, CheckoutError, default_folder
+from calvinbench.harness import cli
+from calvinbench.harness.diagnostics import install_calvin
+from calvinbench.harness.diagnostics.install_calvin import InstallError
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs the program git")
 

@@ -8,7 +8,7 @@ from statsmodels.stats.contingency_tables import cochrans_q as statsmodels_q
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
 
-from calvinbench.harness.multiple_comparisons import (
+from calvinbench.harness.analysis.multiple_comparisons import (
     cochrans_q,
     detectable_difference,
     holm,

@@ -5,13 +5,13 @@ import pytest
 from fakes import CHAINS
 
 from calvinbench.harness import cli
-from calvinbench.harness.description import Difference
-from calvinbench.harness.evaluation import evaluate
-from calvinbench.harness.old_runs import move_aside
-from calvinbench.harness.run_directory import RunLockedError, RunMismatchError, locked_folder
-from calvinbench.harness.runs import find_runs, load_run
-from calvinbench.harness.shards import Shard, merge
-from calvinbench.harness.suite import Suite
+from calvinbench.harness.evaluation.evaluation import evaluate
+from calvinbench.harness.records.description import Difference
+from calvinbench.harness.records.old_runs import move_aside
+from calvinbench.harness.records.run_directory import RunLockedError, RunMismatchError, locked_folder
+from calvinbench.harness.records.runs import find_runs, load_run
+from calvinbench.harness.records.shards import Shard, merge
+from calvinbench.harness.suite.suite import Suite
 
 RANDOM = ["run", "--policy", "random", "--chains", "1", "--max-steps"]
 

@@ -11,14 +11,14 @@ import pytest
 from fakes import CHAINS, SOLVER_COMPLETES
 
 from calvinbench.harness import cli
-from calvinbench.harness.evaluation import evaluate
-from calvinbench.harness.published_results import published_results
-from calvinbench.harness.report import write_report
-from calvinbench.harness.runs import load_run
-from calvinbench.harness.shards import Shard, merge
-from calvinbench.harness.speed import speed
+from calvinbench.harness.analysis.speed import speed
+from calvinbench.harness.evaluation.evaluation import evaluate
+from calvinbench.harness.records.runs import load_run
+from calvinbench.harness.records.shards import Shard, merge
+from calvinbench.harness.report.published_results import published_results
+from calvinbench.harness.report.report import write_report
+from calvinbench.harness.rollout.videos import VIDEOS_FOLDER, VideoSettings
 from calvinbench.harness.verbs import view
-from calvinbench.harness.videos import VIDEOS_FOLDER, VideoSettings
 
 VOID = {"meta", "input", "br", "link", "img"}
 

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from calvinbench.harness.report import write_report
+from calvinbench.harness.report.report import write_report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]

@@ -10,7 +10,7 @@ from robostats import paired_difference as robostats_difference
 from scipy.stats import bootstrap, permutation_test
 from statsmodels.stats.contingency_tables import mcnemar
 
-from calvinbench.harness.paired_statistics import (
+from calvinbench.harness.analysis.paired_statistics import (
     mcnemar_p_value,
     paired_difference,
     paired_rates,

@@ -4,9 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calvinbench.envs.upstream_recording import Recording
+from calvinbench.envs.upstream.recording import Recording
 from calvinbench.harness import cli
-from calvinbench.harness.parity import compare, scene_entries, wander
+from calvinbench.harness.diagnostics.parity import compare, scene_entries, wander
 
 ENTRIES = {
     "robot_obs": tuple(f"number {index}" for index in range(15)),

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from calvinbench.envs.tasks import TASKS
-from calvinbench.harness import plots
-from calvinbench.harness.comparison import compare
-from calvinbench.harness.paired_statistics import PairedDifference
-from calvinbench.harness.statistics import Interval, survival_curve, task_success
+from calvinbench.harness.analysis.comparison import compare
+from calvinbench.harness.analysis.paired_statistics import PairedDifference
+from calvinbench.harness.analysis.statistics import Interval, survival_curve, task_success
+from calvinbench.harness.report import plots
 from calvinbench.policies.policy import Memory
 
 

@@ -12,8 +12,8 @@ from calvinbench.harness.cli import main
 from calvinbench.harness.policy_check import checking
 from calvinbench.harness.policy_check.agreement import agreement
 from calvinbench.harness.policy_check.checking import check_by_stepping
-from calvinbench.harness.suite import RunSettings
-from calvinbench.harness.workers import WorkerSetup, make_policy_by_spec
+from calvinbench.harness.rollout.workers import WorkerSetup, make_policy_by_spec
+from calvinbench.harness.suite.suite import RunSettings
 
 SPEC = "python:defective_policies:make,defect="
 MODEL = "calvin:defective_policies:"

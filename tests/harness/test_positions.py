@@ -9,11 +9,11 @@ from fakes import CHAINS
 from rich.console import Console
 
 from calvinbench.harness import clock
-from calvinbench.harness.evaluation import evaluate
-from calvinbench.harness.jobs import make_job
-from calvinbench.harness.positions import Positions, listed
-from calvinbench.harness.progress import QUIET_SECONDS, LiveProgress, PlannedRun
-from calvinbench.harness.running_count import RunningCount
+from calvinbench.harness.evaluation.evaluation import evaluate
+from calvinbench.harness.progress.progress import QUIET_SECONDS, LiveProgress, PlannedRun
+from calvinbench.harness.progress.running_count import RunningCount
+from calvinbench.harness.rollout.jobs import make_job
+from calvinbench.harness.rollout.positions import Positions, listed
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import pytest
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.harness import cli
 from calvinbench.harness.errors import RunFailedError
-from calvinbench.harness.problems import FailedProblemsError, Problems, ProblemsError
-from calvinbench.harness.run_directory import require_writable
-from calvinbench.harness.suite import STUDY_SUITES, Suite, load_suite, shipped_suites
-from calvinbench.harness.suite_checks import require_known_names
+from calvinbench.harness.evaluation.problems import FailedProblemsError, Problems, ProblemsError
+from calvinbench.harness.evaluation.suite_checks import require_known_names
+from calvinbench.harness.records.run_directory import require_writable
+from calvinbench.harness.suite.suite import STUDY_SUITES, Suite, load_suite, shipped_suites
 
 
 @pytest.fixture
@@ -110,7 +110,9 @@ def test_the_script_that_is_named_trains_what_the_suites_of_the_study_run(reques
 
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_made(in_tmp, capsys, monkeypatch):
     (in_tmp / "file").write_text("")
-    monkeypatch.setattr("calvinbench.harness.suite_checks.require_known_names", lambda suite: pytest.fail("too late"))
+    monkeypatch.setattr(
+        "calvinbench.harness.evaluation.suite_checks.require_known_names", lambda suite: pytest.fail("too late")
+    )
     assert cli.main(["run", "--policy", "random", "--out", "file/deeper"]) == 1
     assert "cannot write to 'file/deeper'" in capsys.readouterr().err
 

@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from calvinbench.harness import clock
-from calvinbench.harness.progress import LiveProgress, PlannedRun, planned_runs
-from calvinbench.harness.running_count import RunningCount
-from calvinbench.harness.suite import Suite
+from calvinbench.harness.progress.progress import LiveProgress, PlannedRun, planned_runs
+from calvinbench.harness.progress.running_count import RunningCount
+from calvinbench.harness.suite.suite import Suite
 
 
 def test_the_running_rates_can_be_counted_by_hand(run_fake):

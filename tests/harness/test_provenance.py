@@ -1,6 +1,6 @@
 import platform
 
-from calvinbench.harness import provenance
+from calvinbench.harness.records import provenance
 
 
 def test_a_session_says_versions_and_machine():

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from calvinbench.envs.names import UnknownNameError
-from calvinbench.harness import cli, tables
-from calvinbench.harness.comparable import RunsDifferError
-from calvinbench.harness.published_results import published_results, published_splits
-from calvinbench.harness.report import write_report
+from calvinbench.harness import cli
+from calvinbench.harness.analysis.comparable import RunsDifferError
+from calvinbench.harness.report import tables
+from calvinbench.harness.report.published_results import published_results, published_splits
+from calvinbench.harness.report.report import write_report
 
 
 @pytest.fixture

@@ -15,15 +15,16 @@ import ray
 from fakes import CHAINS, SOLVER_COMPLETES
 from ray.cluster_utils import Cluster
 
-from calvinbench.harness import cli, ray_execution
-from calvinbench.harness.errored_chains import FirstErrorError
+from calvinbench.harness import cli
 from calvinbench.harness.errors import RunFailedError
-from calvinbench.harness.evaluation import evaluate
-from calvinbench.harness.jobs import make_job
-from calvinbench.harness.ray_cluster import RayOptions, require_answer
-from calvinbench.harness.runs import load_run
-from calvinbench.harness.suite import Suite
-from calvinbench.harness.suite_checks import ray_options
+from calvinbench.harness.evaluation.evaluation import evaluate
+from calvinbench.harness.evaluation.suite_checks import ray_options
+from calvinbench.harness.execution import ray_execution
+from calvinbench.harness.execution.ray_cluster import RayOptions, require_answer
+from calvinbench.harness.records.errored_chains import FirstErrorError
+from calvinbench.harness.records.runs import load_run
+from calvinbench.harness.rollout.jobs import make_job
+from calvinbench.harness.suite.suite import Suite
 
 pytestmark = pytest.mark.slow
 
@@ -112,10 +113,10 @@ DRIVER = """
 import os, signal, sys
 import ray
 from fakes import CHAINS, make_fake_world, make_scripted
-from calvinbench.harness.evaluation import evaluate
-from calvinbench.harness.ray_cluster import RayOptions
-from calvinbench.harness.suite import RunSettings
-from calvinbench.harness.workers import WorkerSetup
+from calvinbench.harness.evaluation.evaluation import evaluate
+from calvinbench.harness.execution.ray_cluster import RayOptions
+from calvinbench.harness.suite.suite import RunSettings
+from calvinbench.harness.rollout.workers import WorkerSetup
 
 class Kill:
     num_finished = 0

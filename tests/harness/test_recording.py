@@ -15,7 +15,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from calvinbench.envs.calvin_scene import ASSET_DIGESTS
+from calvinbench.envs.scenes.calvin_scene import ASSET_DIGESTS
 from calvinbench.envs.start_states import is_evaluation_state
 from calvinbench.harness import cli
 from calvinbench.harness.data_check.verdict import check_data
@@ -25,12 +25,12 @@ from calvinbench.harness.recording.episode_records import EpisodeRecord, count_t
 from calvinbench.harness.recording.forms import CalvinForm
 from calvinbench.harness.recording.progress import RecordingProgress
 from calvinbench.harness.recording.recorder import Recorder, RecordingMismatchError, RecordingSettings, record
-from calvinbench.harness.run_directory import RunLockedError, locked_folder
+from calvinbench.harness.records.run_directory import RunLockedError, locked_folder
+from calvinbench.policies.backbones.images.pil_resize import resize_with_pil
 from calvinbench.policies.demonstrations.calvin_layout import CalvinLayout
 from calvinbench.policies.demonstrations.calvin_pickle import load_dictionary
 from calvinbench.policies.demonstrations.compact import CompactDemonstrations
 from calvinbench.policies.demonstrations.demonstrations import PICTURE_KEYS, Annotation, DataError
-from calvinbench.policies.pil_resize import resize_with_pil
 from tests.policies.demonstrations.conftest import read_by_public_code
 
 TASKS = ("turn_on_led", "turn_off_led", "open_drawer")

@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "policies"))
 from remote_server import served
 
 from calvinbench.harness import cli
-from calvinbench.harness.runs import load_run
-from calvinbench.policies.remote.arrays import pack
+from calvinbench.harness.records.runs import load_run
+from calvinbench.policies.adapters.remote.arrays import pack
 
 
 def sway(observation, connection):

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from calvinbench.envs import renderers
-from calvinbench.envs.renderers import RendererError
+from calvinbench.envs.cameras import renderers
+from calvinbench.envs.cameras.renderers import RendererError
 from calvinbench.harness import cli
-from calvinbench.harness.comparable import RunsDifferError, require_comparable
-from calvinbench.harness.labels import labels
+from calvinbench.harness.analysis.comparable import RunsDifferError, require_comparable
+from calvinbench.harness.analysis.labels import labels
 
 _SHORT = ("--chains", "1", "--max-steps", "2")
 

@@ -4,11 +4,12 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from calvinbench.harness import cli, report
-from calvinbench.harness.comparable import RunsDifferError, require_comparable
-from calvinbench.harness.report import write_report
-from calvinbench.harness.runs import load_run
-from calvinbench.harness.statistics import clopper_pearson
+from calvinbench.harness import cli
+from calvinbench.harness.analysis.comparable import RunsDifferError, require_comparable
+from calvinbench.harness.analysis.statistics import clopper_pearson
+from calvinbench.harness.records.runs import load_run
+from calvinbench.harness.report import report
+from calvinbench.harness.report.report import write_report
 
 FIGURES = ("survival", "tasks", "pairs", "latency", "tradeoff", "first-failures-idle", "first-failures-solver")
 

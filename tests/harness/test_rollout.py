@@ -9,10 +9,10 @@ from calvinbench.envs.chain_env import ChainEnv
 from calvinbench.envs.instructions import embedded_instructions
 from calvinbench.envs.observation import ActionConvention
 from calvinbench.harness import clock
-from calvinbench.harness.jobs import make_job
-from calvinbench.harness.rollout import _only_action, run_chain
+from calvinbench.harness.rollout.jobs import make_job
+from calvinbench.harness.rollout.rollout import _only_action, run_chain
 from calvinbench.policies.chunk_rule import ChunkRule
-from calvinbench.policies.chunks import ChunkExecutor
+from calvinbench.policies.learned.chunks import ChunkExecutor
 from calvinbench.policies.policy import Decision, PolicyTraits
 
 

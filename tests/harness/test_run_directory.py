@@ -12,10 +12,10 @@ import pytest
 from fakes import CHAINS
 
 from calvinbench.envs import chains as chain_lists
-from calvinbench.harness import run_directory
-from calvinbench.harness.provenance import this_session
-from calvinbench.harness.run_directory import RunLockedError, RunMismatchError, RunWriter, read_chains
-from calvinbench.harness.runs import find_runs, load_run
+from calvinbench.harness.records import run_directory
+from calvinbench.harness.records.provenance import this_session
+from calvinbench.harness.records.run_directory import RunLockedError, RunMismatchError, RunWriter, read_chains
+from calvinbench.harness.records.runs import find_runs, load_run
 
 
 def writer(run, directory):
@@ -169,9 +169,9 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
 from fakes import CHAINS, make_fake_world, make_scripted
-from calvinbench.harness.evaluation import evaluate
-from calvinbench.harness.suite import RunSettings
-from calvinbench.harness.workers import WorkerSetup
+from calvinbench.harness.evaluation.evaluation import evaluate
+from calvinbench.harness.suite.suite import RunSettings
+from calvinbench.harness.rollout.workers import WorkerSetup
 
 if __name__ == "__main__":
     settings = RunSettings("slow", scene="fake", chains=len(CHAINS), max_steps=10)

@@ -6,11 +6,11 @@ import pytest
 from fakes import CHAINS, SOLVER_COMPLETES
 
 from calvinbench.harness import cli
-from calvinbench.harness.evaluation import evaluate, evaluate_suite
-from calvinbench.harness.run_directory import RunLockedError, RunMismatchError, locked_folder
-from calvinbench.harness.runs import find_runs, load_run
-from calvinbench.harness.shards import Shard, merge
-from calvinbench.harness.suite import Suite
+from calvinbench.harness.evaluation.evaluation import evaluate, evaluate_suite
+from calvinbench.harness.records.run_directory import RunLockedError, RunMismatchError, locked_folder
+from calvinbench.harness.records.runs import find_runs, load_run
+from calvinbench.harness.records.shards import Shard, merge
+from calvinbench.harness.suite.suite import Suite
 
 
 def run_shard(fake_setup, folder, text, policy="solver", **settings):

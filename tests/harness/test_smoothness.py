@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calvinbench.harness.comparison import compare
-from calvinbench.harness.records import ChainRecord, SubtaskRecord
-from calvinbench.harness.smoothness import mean_difference, smoothness_in_words, smoothness_table, solved_mean
-from calvinbench.harness.speed import speed_in_words, speed_table
+from calvinbench.harness.analysis.comparison import compare
+from calvinbench.harness.analysis.smoothness import mean_difference, smoothness_in_words, smoothness_table, solved_mean
+from calvinbench.harness.analysis.speed import speed_in_words, speed_table
+from calvinbench.harness.records.records import ChainRecord, SubtaskRecord
 
 
 def subtask(outcome="solved", steps=10, change=0.1, turns=1):

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calvinbench.harness import plots
-from calvinbench.harness.diary import _two_digits
-from calvinbench.harness.records import ChainRecord, SubtaskRecord
-from calvinbench.harness.speed import FRAME_MS, quantile, speed, speed_table
+from calvinbench.harness.analysis.speed import FRAME_MS, quantile, speed, speed_table
+from calvinbench.harness.records.records import ChainRecord, SubtaskRecord
+from calvinbench.harness.report import plots
+from calvinbench.harness.rollout.diary import _two_digits
 
 
 def subtask(counts, world_ms=2.0, change=0.5, seconds=1.0):

@@ -3,8 +3,8 @@ import pytest
 from scipy.stats import bootstrap
 from statsmodels.stats.proportion import proportion_confint
 
-from calvinbench.harness import statistics
-from calvinbench.harness.records import ChainRecord, SubtaskRecord
+from calvinbench.harness.analysis import statistics
+from calvinbench.harness.records.records import ChainRecord, SubtaskRecord
 
 
 def generator():

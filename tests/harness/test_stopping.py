@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from calvinbench.harness.runs import load_run
-from calvinbench.harness.stopping import stopped_as_by_ctrl_c
+from calvinbench.harness.evaluation.stopping import stopped_as_by_ctrl_c
+from calvinbench.harness.records.runs import load_run
 
 SLOW = """
 import time
 import numpy as np
-from calvinbench.policies.random_policy import RandomPolicy
+from calvinbench.policies.baselines.random import RandomPolicy
 
 class Slow(RandomPolicy):
     def act(self, observations, *given):

@@ -5,7 +5,7 @@ import pytest
 
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.tasks import TASKS
-from calvinbench.harness.suite import RunSettings, Suite, load_suite, parse_suite, shipped_suites
+from calvinbench.harness.suite.suite import RunSettings, Suite, load_suite, parse_suite, shipped_suites
 from calvinbench.policies.registry import make_policy
 
 

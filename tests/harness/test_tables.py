@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from calvinbench.harness import statistics, tables
-from calvinbench.harness.comparison import compare
-from calvinbench.harness.description import Official
-from calvinbench.harness.labels import labels
-from calvinbench.harness.published_results import published_results
-from calvinbench.harness.table_notes import notes
+from calvinbench.harness.analysis import statistics
+from calvinbench.harness.analysis.comparison import compare
+from calvinbench.harness.analysis.labels import labels
+from calvinbench.harness.records.description import Official
+from calvinbench.harness.report import tables
+from calvinbench.harness.report.published_results import published_results
+from calvinbench.harness.report.table_notes import notes
 from calvinbench.policies.policy import Memory
 
 

@@ -7,8 +7,8 @@ import time
 import pytest
 from fakes import make_hanging_world, make_natively_hanging_world
 
-from calvinbench.harness.suite import RunSettings, parse_suite
-from calvinbench.harness.time_limit import StepLimit, StepTimeoutError, time_limit
+from calvinbench.harness.rollout.time_limit import StepLimit, StepTimeoutError, time_limit
+from calvinbench.harness.suite.suite import RunSettings, parse_suite
 
 
 @pytest.fixture(autouse=True)

@@ -18,16 +18,18 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "policies" / "training"))
 
 from small import write_data, write_numbers
 
-from calvinbench.envs.calvin_checkout import CheckoutError
-from calvinbench.harness import cli, evaluation, training
-from calvinbench.harness.run_directory import RunLockedError, locked_folder
-from calvinbench.harness.suite import RunSettings
-from calvinbench.harness.training import TrainingMismatchError, train
-from calvinbench.harness.training_call import TrainingCallError, make_call
+from calvinbench.envs.scenes.calvin_checkout import CheckoutError
+from calvinbench.harness import cli
+from calvinbench.harness.evaluation import evaluation
+from calvinbench.harness.records.run_directory import RunLockedError, locked_folder
+from calvinbench.harness.suite.suite import RunSettings
+from calvinbench.harness.training import training
+from calvinbench.harness.training.call import TrainingCallError, make_call
+from calvinbench.harness.training.training import TrainingMismatchError, train
 from calvinbench.policies.demonstrations.calvin_pickle import save_dictionary
 from calvinbench.policies.demonstrations.demonstrations import DataError
+from calvinbench.policies.learned.trainable import GROUPS
 from calvinbench.policies.registry import make_policy
-from calvinbench.policies.trainable import GROUPS
 from calvinbench.policies.training.log import read_log
 from tests.policies.demonstrations.conftest import write_split
 

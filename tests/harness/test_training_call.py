@@ -5,10 +5,10 @@ import json
 import pytest
 
 from calvinbench.envs.names import UnknownNameError
-from calvinbench.harness.training_call import KEYS, TrainingCallError, make_call, read_configuration
+from calvinbench.harness.training.call import KEYS, TrainingCallError, make_call, read_configuration
 from calvinbench.harness.verbs.train import Train
-from calvinbench.policies.config.optimization import OptimizationSettings
-from calvinbench.policies.trainable import TrainableParts
+from calvinbench.policies.learned.trainable import TrainableParts
+from calvinbench.policies.training.optimization import OptimizationSettings
 
 BASE = {"policy": "untrained:cnn", "data": "data", "out": "out"}
 

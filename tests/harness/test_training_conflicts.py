@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from calvinbench.envs.names import UnknownNameError
-from calvinbench.harness.training_aliases import ALIASES
-from calvinbench.harness.training_call import (
+from calvinbench.harness.training.aliases import ALIASES
+from calvinbench.harness.training.call import (
     KEYS,
     TrainingCallError,
     make_call,

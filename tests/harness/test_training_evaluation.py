@@ -13,11 +13,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "policies" / "training"))
 
 from small import make_training, write_data
 
-from calvinbench.harness import evaluation
-from calvinbench.harness.runs import load_run
-from calvinbench.harness.training_call import TrainingCallError
-from calvinbench.harness.training_evaluation import ChainEvaluator, EvaluationWorld, evaluation_world
-from calvinbench.harness.workers import WorkerSetup
+from calvinbench.harness.evaluation import evaluation
+from calvinbench.harness.records.runs import load_run
+from calvinbench.harness.rollout.workers import WorkerSetup
+from calvinbench.harness.training.call import TrainingCallError
+from calvinbench.harness.training.evaluation import ChainEvaluator, EvaluationWorld, evaluation_world
 from calvinbench.policies.policy import PolicyTraits
 from calvinbench.policies.training.acceleration import make_accelerator
 from calvinbench.policies.training.log import read_log

@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "policies" / "training"))
 from small import write_data, write_numbers
 
 from calvinbench.harness import cli
-from calvinbench.harness.training import train
-from calvinbench.harness.training_call import TrainingCallError, make_call, read_configuration
+from calvinbench.harness.training.call import TrainingCallError, make_call, read_configuration
+from calvinbench.harness.training.training import train
 from calvinbench.policies.demonstrations.demonstrations import DataError
 from calvinbench.policies.registry import make_policy
 from calvinbench.policies.training.log import read_log

@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "policies" / "training"))
 
 from small import make_training, write_data
 
-from calvinbench.harness import plots
-from calvinbench.harness.training_report import FigureWriter, TensorBoardWriter, TrainingProgress
+from calvinbench.harness.report import plots
+from calvinbench.harness.training.report import FigureWriter, TensorBoardWriter, TrainingProgress
 from calvinbench.policies.training.acceleration import make_accelerator
 from calvinbench.policies.training.log import LogLine, TrainingLog
 from calvinbench.policies.training.trainer import Trainer

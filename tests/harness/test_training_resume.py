@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "policies" / "training"))
 
 from small import write_data, write_numbers
 
-from calvinbench.harness.training import TrainingMismatchError, train
-from calvinbench.harness.training_call import make_call
+from calvinbench.harness.training.call import make_call
+from calvinbench.harness.training.training import TrainingMismatchError, train
 from calvinbench.policies.training.log import read_log
 
 POLICY = "untrained:cnn,memory_span=window:3,chunk_length=4,hidden_dim=16"

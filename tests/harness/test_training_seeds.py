@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from calvinbench.harness.statistics import average_length
-from calvinbench.harness.training_seeds import METHOD, crossed_interval, seed_means, seed_table
+from calvinbench.harness.analysis.statistics import average_length
+from calvinbench.harness.analysis.training_seeds import METHOD, crossed_interval, seed_means, seed_table
 
 
 def test_a_table_of_two_by_two_by_hand():

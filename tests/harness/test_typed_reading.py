@@ -7,11 +7,11 @@ import re
 
 import pytest
 
-from calvinbench.harness.description import RunDescription
-from calvinbench.harness.records import ChainRecord, SubtaskRecord
-from calvinbench.harness.run_directory import read_chains
-from calvinbench.harness.runs import load_run
-from calvinbench.harness.typed_reading import InvalidFieldError, shortened
+from calvinbench.harness.records.description import RunDescription
+from calvinbench.harness.records.records import ChainRecord, SubtaskRecord
+from calvinbench.harness.records.run_directory import read_chains
+from calvinbench.harness.records.runs import load_run
+from calvinbench.harness.records.typed_reading import InvalidFieldError, shortened
 
 MISSING = object()
 JUNK = (

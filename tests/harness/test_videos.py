@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from fakes import CHAINS, SOLVER_COMPLETES, make_broken_world
 
-from calvinbench.harness import cli, videos
-from calvinbench.harness.evaluation import evaluate
-from calvinbench.harness.videos import VideoError, VideoSettings, draw_frame
+from calvinbench.harness import cli
+from calvinbench.harness.evaluation.evaluation import evaluate
+from calvinbench.harness.rollout import videos
+from calvinbench.harness.rollout.videos import VideoError, VideoSettings, draw_frame
 
 A_SECOND = 30
 """Frames for which the last picture stays."""

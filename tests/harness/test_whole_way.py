@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "policies" / "training"))
 from small import write_numbers
 
 from calvinbench.harness import cli
-from calvinbench.harness.runs import load_run
+from calvinbench.harness.records.runs import load_run
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import serve
 
-from calvinbench.policies.remote.arrays import pack, unpack
+from calvinbench.policies.adapters.remote.arrays import pack, unpack
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from calvinbench.envs.observation import ActionConvention
-from calvinbench.policies.absolute_pose import with_euler_angles
+from calvinbench.policies.adapters.absolute_pose import with_euler_angles
 
 
 def test_a_quaternion_is_read_in_the_order_xyzw_and_normalised():

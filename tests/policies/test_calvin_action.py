@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from calvinbench.envs.observation import ActionConvention
-from calvinbench.policies.calvin_action import read_action
-from calvinbench.policies.gripper import GripperReader, GripperRule
+from calvinbench.policies.adapters.calvin_action import read_action
+from calvinbench.policies.adapters.gripper import GripperReader, GripperRule
 
 REL, ABS = ActionConvention.REL_ACTIONS, ActionConvention.ABS_ACTIONS
 ROW = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0]

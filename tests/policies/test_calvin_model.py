@@ -8,9 +8,9 @@ import torch
 
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.observation import Observation
-from calvinbench.policies.calvin_model import CalvinModelPolicy
+from calvinbench.policies.adapters.calvin_model import CalvinModelPolicy
+from calvinbench.policies.adapters.gripper import GripperRule
 from calvinbench.policies.check import PolicyCheckError, check_policy, made_up_observation
-from calvinbench.policies.gripper import GripperRule
 from calvinbench.policies.registry import make_policy
 from calvinbench.policies.spec import PolicySpecError
 

@@ -8,9 +8,9 @@ import torch
 
 from calvinbench.envs.observation import ActionConvention
 from calvinbench.policies.backbones.kosmos2 import Kosmos2Backbone
-from calvinbench.policies.backbones.prompt import Kind
+from calvinbench.policies.backbones.prompts.prompt import Kind
+from calvinbench.policies.baselines.fake import FakePolicy
 from calvinbench.policies.check import PolicyCheckError, _made_up_scenes, check_policy, made_up_observation
-from calvinbench.policies.fake_policy import FakePolicy
 from calvinbench.policies.policy import Decision, Memory, PolicyTraits
 from calvinbench.policies.registry import make_policy
 

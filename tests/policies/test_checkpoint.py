@@ -9,16 +9,16 @@ from safetensors.torch import load_file, save_file
 
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.policies.backbones.check import made_up_pictures
-from calvinbench.policies.backbones.prompt import Layout
+from calvinbench.policies.backbones.prompts.prompt import Layout
 from calvinbench.policies.backbones.registry import BACKBONES, BackboneNameError, backbone_class
 from calvinbench.policies.backbones.settings import BackboneSettings
-from calvinbench.policies.checkpoint import CheckpointError, digest_of, load_checkpoint, save_checkpoint
 from calvinbench.policies.heads.config import HeadConfig
+from calvinbench.policies.learned.checkpoint import CheckpointError, digest_of, load_checkpoint, save_checkpoint
+from calvinbench.policies.learned.policy_config import PolicyConfig, PoseRange
+from calvinbench.policies.learned.trainable import TrainableParts, apply_trainable_parts
+from calvinbench.policies.learned.vlm_lstm import VLMLSTM
 from calvinbench.policies.policy import Memory
-from calvinbench.policies.policy_config import PolicyConfig, PoseRange
 from calvinbench.policies.registry import make_policy
-from calvinbench.policies.trainable import TrainableParts, apply_trainable_parts
-from calvinbench.policies.vlm_lstm import VLMLSTM
 
 SENTENCES = ["open the drawer", "push it"]
 
@@ -147,7 +147,7 @@ def test_a_write_that_fails_leaves_the_old_checkpoint_whole(tmp_path, monkeypatc
     def full_disk(*_, **__):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("calvinbench.policies.checkpoint.save_file", full_disk)
+    monkeypatch.setattr("calvinbench.policies.learned.checkpoint.save_file", full_disk)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(folder, model, config)
     assert load_checkpoint(folder).digest == digest

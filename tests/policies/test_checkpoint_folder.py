@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from calvinbench.policies.checkpoint_folder import CheckpointError, checkpoint_folder
+from calvinbench.policies.learned.checkpoint_folder import CheckpointError, checkpoint_folder
 from calvinbench.policies.shipped import shipped_folder
 
 SCRIPT = """
 import sys
-from calvinbench.harness.suite import Suite
-from calvinbench.harness.suite_checks import require_known_names
+from calvinbench.harness.suite.suite import Suite
+from calvinbench.harness.evaluation.suite_checks import require_known_names
 try:
     require_known_names(Suite(policy=("checkpoint:cnnn",)))
 except ValueError as error:

@@ -7,7 +7,7 @@ import torch
 
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.policies.chunk_rule import ChunkRule
-from calvinbench.policies.chunks import ChunkExecutor
+from calvinbench.policies.learned.chunks import ChunkExecutor
 
 
 def chunk(*poses: float, logits: float | list[float] = 1.0) -> torch.Tensor:

@@ -14,16 +14,16 @@ from small import make_training, write_data
 
 from calvinbench.envs.observation import Observation
 from calvinbench.policies.backbones.check import check_backbone, made_up_pictures
-from calvinbench.policies.backbones.pictures import Pictures
+from calvinbench.policies.backbones.images.preprocessing import Pictures
 from calvinbench.policies.backbones.registry import BACKBONES, backbone_class
 from calvinbench.policies.check import check_policy, made_up_observation
 from calvinbench.policies.heads.config import HeadConfig
+from calvinbench.policies.learned.trainable import TrainableParts, apply_trainable_parts
+from calvinbench.policies.learned.vlm_lstm import VLMLSTM
 from calvinbench.policies.registry import make_policy
-from calvinbench.policies.trainable import TrainableParts, apply_trainable_parts
 from calvinbench.policies.training.acceleration import make_accelerator
 from calvinbench.policies.training.log import read_log
 from calvinbench.policies.training.trainer import Trainer
-from calvinbench.policies.vlm_lstm import VLMLSTM
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch has no CUDA device here")
 SENTENCES = ["open the drawer", "take the blue block and rotate it to the right"]

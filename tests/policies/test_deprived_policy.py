@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 
 from calvinbench.envs.observation import Observation
+from calvinbench.policies.baselines.deprived import NO_INSTRUCTION, DeprivedPolicy
 from calvinbench.policies.check import check_policy, made_up_observation
-from calvinbench.policies.deprived_policy import NO_INSTRUCTION, DeprivedPolicy
 from calvinbench.policies.policy import Decision, PolicyTraits
 from calvinbench.policies.registry import make_policy
 

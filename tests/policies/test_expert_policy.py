@@ -5,8 +5,8 @@ import pytest
 
 from calvinbench.envs.observation import Observation
 from calvinbench.policies import check
+from calvinbench.policies.baselines.expert import ExpertPolicy
 from calvinbench.policies.check import check_policy
-from calvinbench.policies.expert_policy import ExpertPolicy
 from calvinbench.policies.registry import make_policy
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from calvinbench.envs.observation import ActionConvention, Observation
+from calvinbench.policies.baselines.fake import FakePolicy
 from calvinbench.policies.check import check_policy
-from calvinbench.policies.fake_policy import FakePolicy
 
 OPEN, CLOSE = np.array([0.5, 0, 0, 0, 0, 0, 1.0]), np.array([0, 0, 0, 0, 0, 0, -1.0])
 

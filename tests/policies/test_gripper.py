@@ -6,7 +6,7 @@ import re
 import pytest
 
 from calvinbench.envs.names import UnknownNameError
-from calvinbench.policies.gripper import GripperReader, GripperRule, advice
+from calvinbench.policies.adapters.gripper import GripperReader, GripperRule, advice
 
 
 def read(rule, *numbers):

@@ -8,13 +8,13 @@ import torch
 
 from calvinbench.envs.observation import Observation
 from calvinbench.policies.backbones.llava import LlavaBackbone
-from calvinbench.policies.backbones.prompt import Layout
-from calvinbench.policies.backbones.sources import BackboneSourceError
+from calvinbench.policies.backbones.prompts.prompt import Layout
+from calvinbench.policies.backbones.weights.sources import BackboneSourceError
 from calvinbench.policies.check import made_up_observation
-from calvinbench.policies.checkpoint import save_checkpoint
-from calvinbench.policies.config.keys import ConfigBlockError
+from calvinbench.policies.learned.checkpoint import save_checkpoint
 from calvinbench.policies.policy import Memory
 from calvinbench.policies.registry import make_policy
+from calvinbench.policies.robovlms.config_keys import ConfigBlockError
 from calvinbench.policies.spec import PolicySpecError
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from calvinbench.policies.losses import ChunkLabels, chunk_loss
+from calvinbench.policies.training.losses import ChunkLabels, chunk_loss
 
 
 def labels_of(pose: float, grippers: list[float], valid: list[bool]) -> ChunkLabels:

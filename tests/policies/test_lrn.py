@@ -2,7 +2,7 @@
 
 import torch
 
-from calvinbench.policies.lrn import LearnableToken
+from calvinbench.policies.learned.lrn import LearnableToken
 
 
 def test_it_is_a_zero_vector_that_takes_gradients():

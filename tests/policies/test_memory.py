@@ -5,7 +5,7 @@ import torch
 
 from calvinbench.policies.heads.config import HeadConfig
 from calvinbench.policies.heads.registry import make_head
-from calvinbench.policies.memory import make_memory
+from calvinbench.policies.learned.memory import make_memory
 
 WINDOW = 3
 NUM_STEPS = 10

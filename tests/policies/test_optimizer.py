@@ -5,13 +5,13 @@ from itertools import pairwise
 import pytest
 import torch
 
-from calvinbench.policies.backbones.cnn import CNNBackbone
-from calvinbench.policies.config.blocks import config_from_blocks
-from calvinbench.policies.config.optimization import OptimizationSettings
+from calvinbench.policies.backbones.cnn.cnn import CNNBackbone
 from calvinbench.policies.heads.config import HeadConfig
-from calvinbench.policies.optimizer import make_optimizer, make_schedule
-from calvinbench.policies.trainable import TrainableParts, apply_trainable_parts
-from calvinbench.policies.vlm_lstm import VLMLSTM
+from calvinbench.policies.learned.trainable import TrainableParts, apply_trainable_parts
+from calvinbench.policies.learned.vlm_lstm import VLMLSTM
+from calvinbench.policies.robovlms.config_blocks import config_from_blocks
+from calvinbench.policies.training.optimization import OptimizationSettings
+from calvinbench.policies.training.optimizer import make_optimizer, make_schedule
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from calvinbench.envs.names import UnknownNameError
-from calvinbench.policies.backbones.prompt import Layout
+from calvinbench.policies.backbones.prompts.prompt import Layout
 from calvinbench.policies.backbones.settings import BackboneSettings
 from calvinbench.policies.heads.config import HEAD_PRESETS
+from calvinbench.policies.learned.policy_config import PolicyConfig, PoseRange
+from calvinbench.policies.learned.trainable import TrainableParts
 from calvinbench.policies.policy import Memory
-from calvinbench.policies.policy_config import PolicyConfig, PoseRange
-from calvinbench.policies.trainable import TrainableParts
 
 CONFIG = PolicyConfig(
     "paligemma",

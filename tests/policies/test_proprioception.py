@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from calvinbench.policies.proprioception import NUMBERS_READ, RobotEncoder
+from calvinbench.policies.learned.proprioception import NUMBERS_READ, RobotEncoder
 
 
 def numbers_read(robot_obs):

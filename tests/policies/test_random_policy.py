@@ -3,8 +3,8 @@
 import numpy as np
 
 from calvinbench.envs.observation import Observation
+from calvinbench.policies.baselines.random import RandomPolicy
 from calvinbench.policies.check import check_policy
-from calvinbench.policies.random_policy import RandomPolicy
 
 
 def actions_of(seeds, num_steps):

@@ -17,7 +17,7 @@ from calvinbench.policies.spec import PolicySpecError
 
 USER_MODULE = """
 import numpy as np
-from calvinbench.policies.fake_policy import FakePolicy
+from calvinbench.policies.baselines.fake import FakePolicy
 
 def open_gripper(height="0.5", memory_reset="subtask"):
     return FakePolicy(np.array([[0.0, 0.0, float(height), 0.0, 0.0, 0.0, 1.0]]), memory_reset=memory_reset)

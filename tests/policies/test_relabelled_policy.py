@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from calvinbench.envs.names import UnknownNameError
+from calvinbench.policies.adapters.relabelled import relabelled
 from calvinbench.policies.check import check_policy
 from calvinbench.policies.policy import BatchedPolicy, Policy, PolicyTraits
 from calvinbench.policies.registry import make_policy
-from calvinbench.policies.relabelled_policy import relabelled
 from calvinbench.policies.spec import PolicySpecError
 
 USER_MODULE = """
 import numpy as np
-from calvinbench.policies.fake_policy import FakePolicy
+from calvinbench.policies.baselines.fake import FakePolicy
 
 class Model:
     def reset(self):

@@ -17,10 +17,10 @@ from remote_server import served
 
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.observation import Observation
+from calvinbench.policies.adapters.remote.arrays import MessageError, pack, unpack
+from calvinbench.policies.adapters.remote.connection import RemotePolicyError
 from calvinbench.policies.check import check_policy, made_up_observation
 from calvinbench.policies.registry import make_policy
-from calvinbench.policies.remote.arrays import MessageError, pack, unpack
-from calvinbench.policies.remote.connection import RemotePolicyError
 from calvinbench.policies.spec import PolicySpecError
 
 CHUNK = np.linspace(-0.6, 0.6, 35).reshape(5, 7)

@@ -21,10 +21,10 @@ from websockets.sync.server import serve
 
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.observation import Observation
+from calvinbench.policies.adapters.remote.arrays import pack
+from calvinbench.policies.adapters.remote.connection import RemotePolicyError
 from calvinbench.policies.check import check_policy, made_up_observation
 from calvinbench.policies.registry import make_policy
-from calvinbench.policies.remote.arrays import pack
-from calvinbench.policies.remote.connection import RemotePolicyError
 from calvinbench.policies.spec import PolicySpecError
 
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from calvinbench.policies.backbones.check import made_up_pictures
-from calvinbench.policies.backbones.pictures import Pictures
+from calvinbench.policies.backbones.images.preprocessing import Pictures
 from calvinbench.policies.backbones.registry import BACKBONES, backbone_class
 from calvinbench.policies.backbones.settings import BackboneSettings
 from calvinbench.policies.heads.config import HeadConfig
-from calvinbench.policies.trainable import (
+from calvinbench.policies.learned.trainable import (
     GROUPS,
     GroupCount,
     TrainableParts,
@@ -19,7 +19,7 @@ from calvinbench.policies.trainable import (
     count_parameters,
     grouped_parameters,
 )
-from calvinbench.policies.vlm_lstm import VLMLSTM
+from calvinbench.policies.learned.vlm_lstm import VLMLSTM
 
 SENTENCES = ["open the drawer", "push it"]
 ALWAYS = {"[LRN]", "head"}

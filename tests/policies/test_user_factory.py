@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
+from calvinbench.policies.adapters.user_factory import call_user_factory, named_parameters
 from calvinbench.policies.spec import NotAPolicyError, PolicySpecError
-from calvinbench.policies.user_factory import call_user_factory, named_parameters
 
 OWN = ("actions", "depth", "memory_reset")
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from calvinbench.policies.backbones.images.preprocessing import Pictures
 from calvinbench.policies.backbones.kosmos2 import Kosmos2Backbone
-from calvinbench.policies.backbones.pictures import Pictures
 from calvinbench.policies.heads.config import HEAD_PRESETS, HeadConfig
-from calvinbench.policies.vlm_lstm import VLMLSTM
+from calvinbench.policies.learned.vlm_lstm import VLMLSTM
 
 SENTENCES = ["open the drawer", "take the blue block and rotate it to the right"]
 SMALL = HeadConfig(hidden_dim=32)

@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from calvinbench.envs.observation import Observation
+from calvinbench.policies.backbones.images.preprocessing import Pictures
 from calvinbench.policies.backbones.kosmos2 import Kosmos2Backbone
-from calvinbench.policies.backbones.pictures import Pictures
 from calvinbench.policies.check import check_policy, made_up_observation
 from calvinbench.policies.heads.config import HeadConfig
+from calvinbench.policies.learned.policy_config import PolicyConfig, PoseRange
+from calvinbench.policies.learned.sizes import size_in_words
+from calvinbench.policies.learned.vlm_lstm import VLMLSTM
+from calvinbench.policies.learned.vlm_lstm_policy import VLMLSTMPolicy
 from calvinbench.policies.policy import Memory
-from calvinbench.policies.policy_config import PolicyConfig, PoseRange
-from calvinbench.policies.sizes import size_in_words
-from calvinbench.policies.vlm_lstm import VLMLSTM
-from calvinbench.policies.vlm_lstm_policy import VLMLSTMPolicy
 
 SENTENCE = "open the drawer"
 HEAD = HeadConfig(hidden_dim=32, chunk_length=4)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calvinbench.envs.rendered import View
+from calvinbench.envs.rendering.rendered import View
 
 _UNSURE_PIXELS = 0.02
 """OpenGL's grid is 1/256 pixel: an edge that passes a centre nearer than this may fall to either side."""

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from calvinbench.envs.cameras.opengl_look import OpenGLLook, geometry_of
 from calvinbench.envs.chains import initial_observation, published
-from calvinbench.envs.opengl_look import OpenGLLook, geometry_of
 from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.envs.rendering import renderer as renderer_module
 from calvinbench.envs.rendering.renderer import Renderer

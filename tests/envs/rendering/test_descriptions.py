@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calvinbench.envs.bullet import BulletClient
+from calvinbench.envs.bodies.bullet import BulletClient
 from calvinbench.envs.rendering.descriptions import FIXED, PRISMATIC, REVOLUTE, read_description
-from calvinbench.envs.scene import Scene, load_scene
+from calvinbench.envs.scenes.scene import Scene, load_scene
 
 _BOX = "<geometry><box size='0.2 0.4 0.6'/></geometry>"
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from calvinbench.envs import opengl_look
-from calvinbench.envs.opengl_look import geometry_of
+from calvinbench.envs.cameras import opengl_look
+from calvinbench.envs.cameras.opengl_look import geometry_of
 from calvinbench.envs.rendering.geometry import Geometry, cache_folder, keep_geometry, kept_geometry
 from calvinbench.envs.rendering.primitives import box, sphere
-from calvinbench.envs.scene import load_scene
+from calvinbench.envs.scenes.scene import load_scene
 from tests.envs.rendering.small_worlds import Thing, geometry_of_things, square
 
 

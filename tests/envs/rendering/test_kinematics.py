@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from calvinbench.envs.cameras.opengl_look import OpenGLLook
 from calvinbench.envs.chains import initial_observation, published
-from calvinbench.envs.opengl_look import OpenGLLook
 from calvinbench.envs.play_table import PlayTableEnv
 
 

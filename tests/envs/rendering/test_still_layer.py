@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from calvinbench.envs.cameras.opengl_look import OpenGLLook, geometry_of
 from calvinbench.envs.chains import initial_observation, published
-from calvinbench.envs.opengl_look import OpenGLLook, geometry_of
 from calvinbench.envs.play_table import PlayTableEnv
-from calvinbench.envs.rendered import View
 from calvinbench.envs.rendering.primitives import box, sphere
+from calvinbench.envs.rendering.rendered import View
 from calvinbench.envs.rendering.renderer import Renderer
 from calvinbench.envs.rendering.still_layer import StillLayer
 from tests.envs.rendering.small_worlds import Thing, frames_at, geometry_of_things, square, view_from

@@ -5,11 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
+from calvinbench.policies.backbones.images.normalisation import CLIP_MEAN, CLIP_STD
+from calvinbench.policies.backbones.images.preprocessing import Pictures
 from calvinbench.policies.backbones.kosmos2 import Kosmos2Backbone
 from calvinbench.policies.backbones.llava import LlavaBackbone
-from calvinbench.policies.backbones.normalisation import CLIP_MEAN, CLIP_STD
-from calvinbench.policies.backbones.pictures import Pictures
-from calvinbench.policies.backbones.prompt import Kind, Layout
+from calvinbench.policies.backbones.prompts.prompt import Kind, Layout
 from calvinbench.policies.backbones.settings import BackboneSettings, layout_by_name
 
 

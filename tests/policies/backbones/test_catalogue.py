@@ -6,7 +6,7 @@ import pytest
 
 from calvinbench.policies.backbones.catalogue import catalogue
 from calvinbench.policies.backbones.registry import BACKBONES
-from calvinbench.policies.sizes import size_in_words
+from calvinbench.policies.learned.sizes import size_in_words
 
 README = Path(__file__).parents[3] / "README.md"
 WITHOUT_HUB = {"minilm-effnet": "PyPI wheels", "cnn": "none"}

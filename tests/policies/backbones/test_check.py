@@ -6,7 +6,7 @@ import torch
 from calvinbench.policies.backbones.check import BackboneCheckError, check_backbone
 from calvinbench.policies.backbones.kosmos2 import Kosmos2Backbone
 from calvinbench.policies.backbones.llava import LlavaBackbone
-from calvinbench.policies.backbones.prompt import Layout
+from calvinbench.policies.backbones.prompts.prompt import Layout
 from calvinbench.policies.backbones.registry import BACKBONES, backbone_class
 from calvinbench.policies.backbones.settings import BackboneSettings
 

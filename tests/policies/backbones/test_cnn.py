@@ -7,14 +7,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from calvinbench.policies.backbones.cnn import CNNBackbone
-from calvinbench.policies.backbones.cnn_modules import ExpectedPlaces, ReadoutLayer
-from calvinbench.policies.backbones.pictures import Pictures
-from calvinbench.policies.backbones.prompt import Kind, Layout, collate
-from calvinbench.policies.backbones.resize import resize
+from calvinbench.policies.backbones.cnn.cnn import CNNBackbone
+from calvinbench.policies.backbones.cnn.modules import ExpectedPlaces, ReadoutLayer
+from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.images.resize import resize
+from calvinbench.policies.backbones.prompts.prompt import Kind, Layout, collate
+from calvinbench.policies.backbones.prompts.tiny_tokenizer import tiny_tokenizer
 from calvinbench.policies.backbones.settings import MAX_POOLING, BackboneSettings
-from calvinbench.policies.backbones.sources import BackboneSourceError
-from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
+from calvinbench.policies.backbones.weights.sources import BackboneSourceError
 
 SHORT, LONG = "open the drawer", "take the blue block and rotate it to the right until it lies across"
 BOTH = ("static", "gripper")

@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from calvinbench.policies.backbones.efficientnet_lite import (
+from calvinbench.policies.backbones.minilm_effnet.efficientnet_lite import (
     LITE0,
     EfficientNetLite,
     EfficientNetNumbers,
     SameConv,
     TrainedNorm,
 )
-from calvinbench.policies.backbones.minilm_effnet_weights import VISION_FILE, VISION_WHEEL, wheel_file
-from calvinbench.policies.backbones.sources import BackboneSourceError
+from calvinbench.policies.backbones.minilm_effnet.weights import VISION_FILE, VISION_WHEEL, wheel_file
+from calvinbench.policies.backbones.weights.sources import BackboneSourceError
 
 SMALL = EfficientNetNumbers(8, ((1, 3, 2, 1, 8), (2, 5, 2, 4, 8), (1, 3, 2, 4, 16), (1, 3, 2, 4, 16)), 32)
 
@@ -86,7 +86,7 @@ def test_lite0_is_the_wheels_own_implementation(image_size):
         published = torch.load(wheel_file(VISION_WHEEL, VISION_FILE), weights_only=True)
     except BackboneSourceError as error:
         pytest.skip(str(error))
-    from calvinbench.policies.backbones.minilm_effnet_weights import load_strictly, read_vision_tower
+    from calvinbench.policies.backbones.minilm_effnet.weights import load_strictly, read_vision_tower
 
     # Without a size theirs pads as the picture needs; with one, as a picture of that size would.
     theirs = theirs_module.EfficientNet.from_name("efficientnet-lite0", image_size=None).eval()

@@ -19,15 +19,15 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
-from calvinbench.policies.backbones import flamingo_weights
-from calvinbench.policies.backbones.flamingo import FlamingoBackbone
-from calvinbench.policies.backbones.flamingo_config import FlamingoNumbers
-from calvinbench.policies.backbones.pictures import Pictures
-from calvinbench.policies.backbones.prompt import Kind, Layout, collate
-from calvinbench.policies.backbones.random_weights import weights_from
+from calvinbench.policies.backbones.flamingo import weights as flamingo_weights
+from calvinbench.policies.backbones.flamingo.config import FlamingoNumbers
+from calvinbench.policies.backbones.flamingo.flamingo import FlamingoBackbone
+from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.prompts.prompt import Kind, Layout, collate
+from calvinbench.policies.backbones.prompts.tiny_tokenizer import SPECIAL_TOKENS, embedded_tokenizer, tiny_tokenizer
 from calvinbench.policies.backbones.settings import BackboneSettings
-from calvinbench.policies.backbones.sources import BackboneSourceError
-from calvinbench.policies.backbones.tiny_tokenizer import SPECIAL_TOKENS, embedded_tokenizer, tiny_tokenizer
+from calvinbench.policies.backbones.weights.random import weights_from
+from calvinbench.policies.backbones.weights.sources import BackboneSourceError
 
 SHORT, LONG = "open the drawer", "take the blue block and rotate it to the right until it lies across"
 

@@ -9,12 +9,12 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText
 
 from calvinbench.policies.backbones.check import check_backbone, made_up_pictures
-from calvinbench.policies.backbones.hub import HubBackbone
+from calvinbench.policies.backbones.hub.hub import HubBackbone
 from calvinbench.policies.backbones.paligemma import PaliGemmaBackbone
-from calvinbench.policies.backbones.prompt import Kind, Layout
+from calvinbench.policies.backbones.prompts.prompt import Kind, Layout
+from calvinbench.policies.backbones.prompts.tiny_tokenizer import tiny_tokenizer
 from calvinbench.policies.backbones.settings import BackboneSettings
-from calvinbench.policies.backbones.sources import BackboneSourceError
-from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
+from calvinbench.policies.backbones.weights.sources import BackboneSourceError
 
 SENTENCE = "push the red block to the left"
 SIZES = {

@@ -9,15 +9,15 @@ import pytest
 import torch
 from PIL import Image
 
-from calvinbench.policies.backbones import minilm_effnet_weights
-from calvinbench.policies.backbones.minilm_effnet import MiniLMEffNetBackbone
-from calvinbench.policies.backbones.minilm_effnet_weights import load_strictly, read_sentence_encoder, read_vision_tower
-from calvinbench.policies.backbones.normalisation import IMAGENET_MEAN, IMAGENET_STD
-from calvinbench.policies.backbones.pictures import Pictures
-from calvinbench.policies.backbones.prompt import Kind, Layout, collate
+from calvinbench.policies.backbones.images.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.minilm_effnet import weights as minilm_effnet_weights
+from calvinbench.policies.backbones.minilm_effnet.minilm_effnet import MiniLMEffNetBackbone
+from calvinbench.policies.backbones.minilm_effnet.weights import load_strictly, read_sentence_encoder, read_vision_tower
+from calvinbench.policies.backbones.prompts.prompt import Kind, Layout, collate
+from calvinbench.policies.backbones.prompts.tiny_tokenizer import tiny_tokenizer
 from calvinbench.policies.backbones.settings import MAX_POOLING, BackboneSettings
-from calvinbench.policies.backbones.sources import BackboneSourceError
-from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
+from calvinbench.policies.backbones.weights.sources import BackboneSourceError
 
 SHORT, LONG = "open the drawer", "take the blue block and rotate it to the right until it lies across"
 

@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from calvinbench.policies.backbones.backbone import Backbone
-from calvinbench.policies.backbones.moondream import MoondreamBackbone
-from calvinbench.policies.backbones.pictures import Pictures
-from calvinbench.policies.backbones.prompt import Kind, Layout, collate
+from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.moondream.moondream import MoondreamBackbone
+from calvinbench.policies.backbones.prompts.prompt import Kind, Layout, collate
+from calvinbench.policies.backbones.prompts.tiny_tokenizer import tiny_tokenizer
 from calvinbench.policies.backbones.settings import BackboneSettings
-from calvinbench.policies.backbones.sources import BackboneSourceError
-from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
+from calvinbench.policies.backbones.weights.sources import BackboneSourceError
 
 SENTENCES = ["open the drawer", "go push the red block to the right, then lift it up"]
 RELEASE = "211cc2f"

@@ -16,7 +16,7 @@ SEVERAL_SIZES = ((1, 8, 8), (1, 4, 12), (1, 8, 8))
 @pytest.fixture(scope="module")
 def towers() -> tuple[Any, Any]:
     """Transformers' own tower, and ours with the same weights."""
-    from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
+    from calvinbench.policies.backbones.prompts.tiny_tokenizer import tiny_tokenizer
 
     torch.manual_seed(0)
     own: Any = QwenVLBackbone._model_of(QwenVLBackbone.tiny_config(tiny_tokenizer(QwenVLBackbone.special_tokens)))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from calvinbench.policies.backbones.pictures import Pictures
+from calvinbench.policies.backbones.images.preprocessing import Pictures
 
 
 def noise(*shape):

@@ -2,7 +2,7 @@
 
 import torch
 
-from calvinbench.policies.backbones.prompt import Kind, Prompt, collate, lrn_token, picture, words
+from calvinbench.policies.backbones.prompts.prompt import Kind, Prompt, collate, lrn_token, picture, words
 
 SEQUENCE = words((5, 6)) + picture("gripper", 9, 2) + picture("static", 9, 1) + lrn_token(1)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from calvinbench.policies.backbones.resize import FILTERS, resize, resize_in_torch
+from calvinbench.policies.backbones.images.resize import FILTERS, resize, resize_in_torch
 
 
 def pictures(height, width):

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from calvinbench.envs.instructions import embedded_instructions
-from calvinbench.policies.backbones.tiny_tokenizer import (
+from calvinbench.policies.backbones.prompts.tiny_tokenizer import (
     MAX_VOCABULARY,
     SPECIAL_TOKENS,
     embedded_tokenizer,
@@ -15,7 +15,7 @@ from calvinbench.policies.backbones.tiny_tokenizer import (
 )
 
 DIGEST = (
-    "import hashlib; from calvinbench.policies.backbones.tiny_tokenizer import embedded_tokenizer;"
+    "import hashlib; from calvinbench.policies.backbones.prompts.tiny_tokenizer import embedded_tokenizer;"
     "print(hashlib.sha256(embedded_tokenizer().to_str().encode()).hexdigest())"
 )
 

@@ -5,10 +5,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from calvinbench.policies.backbones.check import made_up_pictures
-from calvinbench.policies.backbones.prompt import Kind, Layout, collate
+from calvinbench.policies.backbones.prompts.prompt import Kind, Layout, collate
 from calvinbench.policies.backbones.registry import backbone_class
 from calvinbench.policies.backbones.settings import BackboneSettings
-from calvinbench.policies.backbones.sources import BackboneSourceError
+from calvinbench.policies.backbones.weights.sources import BackboneSourceError
 
 FAMILIES = ("kosmos2", "paligemma", "llava", "qwen-vl")
 SENTENCE = "push the red block to the left"

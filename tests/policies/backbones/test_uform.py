@@ -21,13 +21,13 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import Qwen2Config
 
-from calvinbench.policies.backbones.pictures import Pictures
-from calvinbench.policies.backbones.prompt import Kind, Layout, collate
+from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.prompts.prompt import Kind, Layout, collate
+from calvinbench.policies.backbones.prompts.tiny_tokenizer import tiny_tokenizer
 from calvinbench.policies.backbones.settings import MAX_POOLING, BackboneSettings
-from calvinbench.policies.backbones.sources import BackboneSourceError
-from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
-from calvinbench.policies.backbones.uform import UFormBackbone
-from calvinbench.policies.backbones.uform_modules import VisionNumbers, VisionTower
+from calvinbench.policies.backbones.uform.modules import VisionNumbers, VisionTower
+from calvinbench.policies.backbones.uform.uform import UFormBackbone
+from calvinbench.policies.backbones.weights.sources import BackboneSourceError
 
 SHORT, LONG = "open the drawer", "take the blue block and rotate it to the right until it lies across"
 CHAT_TEMPLATE = (

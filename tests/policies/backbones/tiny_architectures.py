@@ -8,11 +8,11 @@ import torch
 from transformers import AutoConfig, AutoModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
-from calvinbench.policies.backbones.hub import HubBackbone
-from calvinbench.policies.backbones.hub_probe import require_usable
+from calvinbench.policies.backbones.hub.hub import HubBackbone
+from calvinbench.policies.backbones.hub.probe import require_usable
+from calvinbench.policies.backbones.prompts.tiny_tokenizer import tiny_tokenizer
 from calvinbench.policies.backbones.settings import BackboneSettings
-from calvinbench.policies.backbones.sources import BackboneSourceError
-from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
+from calvinbench.policies.backbones.weights.sources import BackboneSourceError
 
 NOT_MADE = "not made small here"
 WORKS = "works"

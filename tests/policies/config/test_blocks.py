@@ -3,12 +3,12 @@ import json
 import pytest
 
 from calvinbench.envs.names import UnknownNameError
-from calvinbench.policies.config.blocks import config_from_blocks, read_config_file
-from calvinbench.policies.config.file import parse_blocks, without_comments
-from calvinbench.policies.config.keys import ConfigBlockError
-from calvinbench.policies.config.optimization import OptimizationSettings
 from calvinbench.policies.heads.config import HeadConfig, head_preset
-from calvinbench.policies.trainable import TrainableParts
+from calvinbench.policies.learned.trainable import TrainableParts
+from calvinbench.policies.robovlms.config_blocks import config_from_blocks, read_config_file
+from calvinbench.policies.robovlms.config_file import parse_blocks, without_comments
+from calvinbench.policies.robovlms.config_keys import ConfigBlockError
+from calvinbench.policies.training.optimization import OptimizationSettings
 
 SEED_BLOCKS = """
 {

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from calvinbench.policies.backbones.resize import FILTERS as BACKBONE_FILTERS
-from calvinbench.policies.backbones.resize import resize_in_torch
+from calvinbench.policies.backbones.images.pil_resize import FILTERS, resize_with_pil
+from calvinbench.policies.backbones.images.resize import FILTERS as BACKBONE_FILTERS
+from calvinbench.policies.backbones.images.resize import resize_in_torch
 from calvinbench.policies.demonstrations.augmentation import draw_shifts, shift_pictures
-from calvinbench.policies.pil_resize import FILTERS, resize_with_pil
 
 ROWS = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]], np.uint8)
 PICTURE = ROWS[None, :, :, None].repeat(3, axis=3)

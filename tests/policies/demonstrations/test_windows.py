@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from calvinbench.envs.instructions import embedded_instructions
-from calvinbench.policies.backbones.resize import resize
+from calvinbench.policies.backbones.images.resize import resize
 from calvinbench.policies.demonstrations.calvin_layout import CalvinLayout
 from calvinbench.policies.demonstrations.demonstrations import Annotation, DataDescription, DataError, Frames
 from calvinbench.policies.demonstrations.windows import WindowKey, Windows, WindowSettings

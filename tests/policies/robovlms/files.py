@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import torch
 
-from calvinbench.policies.backbones.prompt import Layout
-from calvinbench.policies.backbones.random_weights import weights_from
+from calvinbench.policies.backbones.prompts.prompt import Layout
 from calvinbench.policies.backbones.registry import backbone_class
 from calvinbench.policies.backbones.settings import BackboneSettings
+from calvinbench.policies.backbones.weights.random import weights_from
 from calvinbench.policies.heads.config import head_preset
-from calvinbench.policies.vlm_lstm import VLMLSTM
+from calvinbench.policies.learned.vlm_lstm import VLMLSTM
 
 NAMES_THERE = {
     "kosmos2": ("RoboKosMos", "kosmos"),

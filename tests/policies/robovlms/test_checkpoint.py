@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from calvinbench.policies.backbones.pictures import Pictures
-from calvinbench.policies.checkpoint import digest_of, load_checkpoint, save_checkpoint
+from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.learned.checkpoint import digest_of, load_checkpoint, save_checkpoint
 from calvinbench.policies.registry import make_policy
 from calvinbench.policies.robovlms.checkpoint import (
     load_planned,

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from calvinbench.envs.observation import Observation
-from calvinbench.policies.backbones.pictures import Pictures
-from calvinbench.policies.backbones.prompt import Kind, Prompt
-from calvinbench.policies.losses import ChunkLabels, chunk_loss
+from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.prompts.prompt import Kind, Prompt
+from calvinbench.policies.learned.vlm_lstm_policy import VLMLSTMPolicy
 from calvinbench.policies.registry import make_policy
 from calvinbench.policies.robovlms.checkpoint import load_planned
 from calvinbench.policies.robovlms.plan import plan_import
-from calvinbench.policies.vlm_lstm_policy import VLMLSTMPolicy
+from calvinbench.policies.training.losses import ChunkLabels, chunk_loss
 
 pytestmark = pytest.mark.recorded
 REPOSITORY = Path(__file__).parents[3]

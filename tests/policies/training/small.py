@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from calvinbench.policies.backbones.cnn import CNNBackbone
-from calvinbench.policies.backbones.tiny_tokenizer import tiny_tokenizer
+from calvinbench.policies.backbones.cnn.cnn import CNNBackbone
+from calvinbench.policies.backbones.prompts.tiny_tokenizer import tiny_tokenizer
 from calvinbench.policies.demonstrations.compact import DATASET_FILE, episode_file, write_episode
 from calvinbench.policies.demonstrations.demonstrations import Annotation
 from calvinbench.policies.demonstrations.opening import TRAINING, VALIDATION, open_data

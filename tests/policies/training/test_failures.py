@@ -10,10 +10,10 @@ from small import settings_of
 
 from calvinbench.policies.backbones.registry import backbone_class
 from calvinbench.policies.heads.config import HeadConfig
-from calvinbench.policies.trainable import TrainableParts, apply_trainable_parts
+from calvinbench.policies.learned.trainable import TrainableParts, apply_trainable_parts
+from calvinbench.policies.learned.vlm_lstm import VLMLSTM
 from calvinbench.policies.training.failures import NotFiniteError, OutOfMemoryError, memory_told_in_words
 from calvinbench.policies.training.log import read_log
-from calvinbench.policies.vlm_lstm import VLMLSTM
 
 ALLOCATOR = (
     "[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."

@@ -7,7 +7,7 @@ import torch
 from small import make_training
 
 from calvinbench.policies.demonstrations.opening import TRAINING, open_data
-from calvinbench.policies.trainable import TrainableParts
+from calvinbench.policies.learned.trainable import TrainableParts
 from calvinbench.policies.training.preparation import prepare
 
 

@@ -4,8 +4,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-from calvinbench.policies.config.optimization import OptimizationSettings
-from calvinbench.policies.trainable_parts import TrainableParts
+from calvinbench.policies.learned.trainable_parts import TrainableParts
+from calvinbench.policies.training.optimization import OptimizationSettings
 from calvinbench.policies.training.resumption import ROLES, Role, recipe_names
 from calvinbench.policies.training.settings import TrainingSettings
 

@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from small import make_training, write_data
 
 from calvinbench.envs.observation import Observation
-from calvinbench.policies.checkpoint import load_checkpoint
+from calvinbench.policies.learned.checkpoint import load_checkpoint
+from calvinbench.policies.learned.trainable import TrainableParts, grouped_parameters
 from calvinbench.policies.learned_policies import make_checkpoint_policy
-from calvinbench.policies.trainable import TrainableParts, grouped_parameters
 from calvinbench.policies.training.acceleration import make_accelerator
 from calvinbench.policies.training.log import read_log
 from calvinbench.policies.training.trainer import Trainer, find_checkpoint

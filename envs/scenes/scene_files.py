@@ -1,0 +1,124 @@
+"""The files that a description refers to: meshes, their materials, their textures; and whether they are whole."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree as Xml
+
+from calvinbench.envs.scenes.calvin_checkout import INSTALL, CheckoutError
+
+_LFS_POINTER = b"version https://git-lfs"
+_PNG_BEGIN, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+_STL_HEADER_BYTES, _STL_TRIANGLE_BYTES = 84, 50
+
+
+def without_visuals(urdf: str) -> str:
+    """A description without what is only to be seen.
+
+    Bullet reads the visible meshes of a body when it loads it and keeps them for its own pictures: 90 MB and 30 ms for
+    CALVIN's arm. Where somebody else draws, nothing needs them.
+    """
+    robot = Xml.fromstring(urdf)  # noqa: S314  (assets that the user chose)
+    for link in robot.iter("link"):
+        for visual in link.findall("visual"):
+            link.remove(visual)
+    return Xml.tostring(robot, encoding="unicode")
+
+
+def mesh_names(urdf: str) -> list[str]:
+    """The meshes that a description refers to, each once, in their order."""
+    meshes = Xml.fromstring(urdf).iter("mesh")  # noqa: S314  (a file that the user chose to load)
+    return list(dict.fromkeys(mesh.attrib["filename"] for mesh in meshes))
+
+
+def material_files(mesh: Path) -> tuple[Path, ...]:
+    """The materials and textures of an OBJ mesh, each once, in their order; no other kind of mesh has any.
+
+    calvin_env's meshes also name files that were never part of it: materials called `*.obj.mtl`, and a texture on
+    somebody's drive D. Bullet draws without them, and they are not listed here.
+    """
+    if mesh.suffix.lower() != ".obj":
+        return ()
+    found: dict[Path, None] = {}
+    for name in _named(mesh, "mtllib"):
+        if name.endswith(".obj.mtl"):
+            continue
+        material = mesh.parent / name
+        found[material] = None
+        if material.is_file():
+            textures = [texture for texture in _named(material, "map_Kd") if "\\" not in texture]
+            found |= dict.fromkeys(material.parent / texture for texture in textures)
+    return tuple(found)
+
+
+def _named(file: Path, keyword: str) -> Iterator[str]:
+    """What follows a keyword at the beginning of a line."""
+    text = file.read_text(encoding="utf-8", errors="replace")
+    for line in re.finditer(rf"^[ \t]*{keyword} (.*)$", text, re.MULTILINE):
+        yield line[1].strip()
+
+
+def require_whole(file: Path) -> bytes:
+    """The content of a file of a checkout, unless it is missing, empty, a git-lfs pointer or damaged.
+
+    Raises:
+        CheckoutError: The file cannot be used; the message names it and says what to do.
+    """
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError as error:
+        raise CheckoutError(f"expected the file '{file}', but the checkout lacks it: {_HALF}") from error
+    except OSError as error:
+        raise CheckoutError(f"expected to read '{file}', but: {error.strerror or error}.") from error
+    if not content:
+        raise CheckoutError(f"expected content in '{file}', but the file is empty: {_HALF}")
+    if content.startswith(_LFS_POINTER):
+        raise CheckoutError(
+            f"expected the content of '{file}', but it is a git-lfs pointer. Run `git lfs pull` in the checkout, or: "
+            f"{INSTALL}."
+        )
+    damage = {".obj": _obj_damage, ".stl": _stl_damage, ".png": _png_damage, ".urdf": _urdf_damage}
+    wrong = damage.get(file.suffix.lower(), _no_damage)(content)
+    if wrong:
+        raise CheckoutError(f"expected a whole file at '{file}', but {wrong}: {_DAMAGED}")
+    return content
+
+
+_HALF = f"it is half downloaded. Run `git checkout -- .` in it, or download it again: {INSTALL}."
+_DAMAGED = f"it is damaged. Run `git checkout -- .` in its checkout, or download it again: {INSTALL}."
+
+
+def _obj_damage(content: bytes) -> str:
+    if not content.isascii() or b"\0" in content:
+        return "it holds bytes that no OBJ mesh has"
+    if b"\nv " not in content or b"\nf " not in content:
+        return "it has no vertices or no faces"
+    return "" if content.endswith(b"\n") else "its last line is cut off"
+
+
+def _stl_damage(content: bytes) -> str:
+    if content.startswith(b"solid") and b"endsolid" in content:
+        return ""
+    if len(content) < _STL_HEADER_BYTES:
+        return "it is too short for an STL mesh"
+    num_triangles = int.from_bytes(content[80:84], "little")
+    expected = _STL_HEADER_BYTES + _STL_TRIANGLE_BYTES * num_triangles
+    return "" if len(content) == expected else f"it has {len(content)} bytes instead of {expected}"
+
+
+def _png_damage(content: bytes) -> str:
+    if not content.startswith(_PNG_BEGIN):
+        return "it is no PNG picture"
+    return "" if content.rstrip(b"\0").endswith(_PNG_END) else "the picture's end is cut off"
+
+
+def _urdf_damage(content: bytes) -> str:
+    try:
+        root = Xml.fromstring(content)  # noqa: S314  (a file that the user chose to load)
+    except Xml.ParseError as error:
+        return f"it is no XML ({error})"
+    return "" if root.tag == "robot" else f"it describes a '{root.tag}', not a 'robot'"
+
+
+def _no_damage(content: bytes) -> str:
+    return ""

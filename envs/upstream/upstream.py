@@ -1,0 +1,273 @@
+"""UpstreamPlayTableEnv: calvin_env's own simulator behind the interface of `PlayTableEnv`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, SupportsFloat, cast
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from calvinbench.envs.bodies.robot import OPEN
+from calvinbench.envs.cameras.renderers import require_works
+from calvinbench.envs.names import require_name
+from calvinbench.envs.observation import (
+    CAMERA_SIZES,
+    CONTROL_HZ,
+    ROBOT_OBS_DIM,
+    SCENE_OBS_DIM,
+    ActionConvention,
+    require_finite_action,
+    require_finite_state,
+)
+from calvinbench.envs.scenes.calvin_checkout import SUBMODULE_REVISION
+from calvinbench.envs.scenes.scene import load_scene
+from calvinbench.envs.simulation import UPSTREAM
+from calvinbench.envs.upstream.simulator import (
+    UpstreamError,
+    close_simulator,
+    import_upstream,
+    make_simulator,
+)
+from calvinbench.envs.world_info import WorldInfo
+
+SCENE_FILES: Mapping[str, str] = {
+    **{scene: f"calvin_scene_{scene}" for scene in "ABCD"},
+    "D_eval": "calvin_scene_D_eval",
+}
+"""Files of `conf/scene` by what `--scene` calls them. `D_eval` differs from D in where blocks are loaded before a reset
+puts them anywhere, which shows in the last digits of what follows."""
+RENDERERS = ("bullet-tiny", "bullet-egl")
+_CARTESIAN = (ActionConvention.REL_ACTIONS, ActionConvention.ABS_ACTIONS)
+_JOINT_TYPES = {ActionConvention.REL_JOINTS: "joint_rel", ActionConvention.ABS_JOINTS: "joint_abs"}
+_BOUND_M = 100.0
+
+
+class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
+    """A real `calvin_env.envs.play_table_env.PlayTableSimEnv`, stepped like `PlayTableEnv`; see `docs/upstream.md`.
+
+    Observations, `info`, reset options, reward and end of an episode are those of `PlayTableEnv`. What calvin_env does
+    otherwise is mended outside of it: it gets a float copy of each action, the gripper's number as exactly -1 or 1,
+    and after a reset its last gripper action is "open", as in a fresh process. Contacts in `info["world"]` bear
+    calvin_env's own link names.
+
+    An episode of calvin_env depends on those before it. With `fresh` (the default) each reset makes a new simulation,
+    which gives what a fresh process gives; without it resets are quick and results depend on their order, as in
+    CALVIN's own evaluation. A process holds one such world and no other Bullet simulation beside it.
+
+    Attributes:
+        calvin_env_revision: `797142c`, `1431a46`, or `unknown (...)`.
+        scene: What calvin_env's configuration says of the scene, as `PlayTableEnv` reads it.
+    """
+
+    metadata = {  # noqa: RUF012  (as Gymnasium declares it)
+        "render_modes": ["rgb_array"],
+        "render_fps": CONTROL_HZ,
+    }
+    simulation = UPSTREAM
+
+    def __init__(
+        self,
+        scene: str = "D",
+        cameras: Sequence[str] = ("static", "gripper"),
+        depth: bool = False,
+        action_convention: ActionConvention | str = ActionConvention.REL_ACTIONS,
+        renderer: str = "bullet-tiny",
+        calvin_env: str | Path | None = None,
+        fresh: bool = True,
+        render_mode: str | None = None,
+    ) -> None:
+        """Builds the world.
+
+        Args:
+            scene: One of `SCENE_FILES`.
+            cameras: Which of `static` and `gripper` are rendered at each step.
+            depth: Whether their depths are observed too, in metres.
+            action_convention: What the numbers of an action mean. 1431a46 knows no actions in joints.
+            renderer: One of `RENDERERS`.
+            calvin_env: The checkout; None finds one, see `calvin_checkout.find_calvin_env`.
+            fresh: Whether each reset makes a new simulation.
+            render_mode: `"rgb_array"`, for `render()` to give the static camera's picture.
+
+        Raises:
+            TypeError: `cameras` is one name, not a list of names.
+            UnknownNameError: A scene, camera, convention or renderer does not exist.
+            RendererError: The renderer does not work on this machine.
+            ValueError: The render mode does not exist, or the revision does not know the action convention.
+            CheckoutError: There is no whole checkout of calvin_env.
+            UpstreamError: calvin_env cannot be imported or made here.
+        """
+        if isinstance(cameras, str):
+            raise TypeError(f"expected cameras as a list of names, got '{cameras}'. Write ('{cameras}',).")
+        for camera in cameras:
+            require_name(camera, tuple(CAMERA_SIZES), "camera")
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"expected render_mode None or 'rgb_array', got {render_mode!r}.")
+        self._scene_file = SCENE_FILES[require_name(scene, tuple(SCENE_FILES), "scene")]
+        self.renderer = require_name(renderer, RENDERERS, "renderer")
+        require_works(renderer)
+        self.action_convention = ActionConvention(
+            require_name(str(action_convention), [str(c) for c in ActionConvention], "action convention")
+        )
+        self.render_mode = render_mode
+        self._upstream = import_upstream(calvin_env)
+        self.calvin_env_revision = self._upstream.revision
+        if self.calvin_env_revision == SUBMODULE_REVISION and self.action_convention not in _CARTESIAN:
+            raise ValueError(
+                f"expected a Cartesian action convention with calvin_env {self.calvin_env_revision}, got "
+                f"'{self.action_convention}': that revision knows no actions in joints. Check out a later one."
+            )
+        self._shown = tuple(camera for camera in CAMERA_SIZES if camera in cameras)
+        self._depth = depth
+        self._fresh = fresh
+        self._is_set = False
+        self._is_closed = False
+        self._target = (np.zeros(3), np.zeros(3))
+        self.scene = load_scene(scene.removesuffix("_eval"), self._upstream.checkout.root)
+        self._block_sizes = {name: np.array(size) for name, size in self.scene.block_sizes().items()}
+        self._simulator: Any = self._make()
+        self._is_new = True
+        self.observation_space = _observation_space(self._shown, depth)
+        bound = 1.0 if self.action_convention == ActionConvention.REL_ACTIONS else np.pi
+        self.action_space = spaces.Box(-bound, bound, (self.action_convention.action_dim,), np.float64)
+
+    def _make(self) -> Any:
+        return make_simulator(self._upstream, self._scene_file, self._shown, use_egl=self.renderer == "bullet-egl")
+
+    def digest(self) -> str:
+        """SHA-256 of what the scene is loaded from, as `PlayTableEnv.digest` for the same files."""
+        return self.scene.digest()
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Sets the world to a state, by calvin_env's own reset, which takes one physics step.
+
+        Args:
+            seed: Seeds the generator that states are drawn from.
+            options: `{"robot_obs": (15,), "scene_obs": (24,)}`, either or both. Without `scene_obs` calvin_env draws
+                where the blocks lie; doors are closed and lights off.
+
+        Raises:
+            ValueError: A state has the wrong shape, is not finite, or has a light that is neither on nor off.
+            UnknownNameError: `options` has another key.
+            UpstreamError: The world is closed, or the process has another Bullet simulation.
+        """
+        super().reset(seed=seed)
+        options = options or {}
+        for key in options:
+            require_name(key, ("robot_obs", "scene_obs"), "reset option")
+        robot_obs, scene_obs = options.get("robot_obs"), options.get("scene_obs")
+        if robot_obs is not None:
+            robot_obs = require_finite_state(robot_obs, "robot_obs", ROBOT_OBS_DIM)
+        if scene_obs is not None:
+            scene_obs = require_finite_state(scene_obs, "scene_obs", SCENE_OBS_DIM)
+            for index in (4, 5):
+                if scene_obs[index] not in (0.0, 1.0):
+                    raise ValueError(f"expected scene_obs[{index}] to be 0 or 1, got {scene_obs[index]:g}.")
+        simulator = self._renewed()
+        for block in simulator.scene.movable_objects:
+            block.np_random = self.np_random
+        simulator.robot.gripper_action = OPEN
+        upstream_obs = simulator.reset(robot_obs=robot_obs, scene_obs=scene_obs)
+        self._is_set = True
+        self._keep_target(simulator.robot.target_pos, simulator.robot.target_orn)
+        return self._observation(upstream_obs), self._info(simulator.get_info())
+
+    def _renewed(self) -> Any:
+        """The simulation to set a state in: a new one unless it is new, or old ones are wanted."""
+        if self._is_closed:
+            raise UpstreamError("expected an open world, but it was closed. Make another one.")
+        if self._fresh and not self._is_new:
+            close_simulator(self._simulator)
+            self._simulator = self._make()
+        self._is_new = False
+        return self._simulator
+
+    def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], SupportsFloat, bool, bool, dict[str, Any]]:
+        """Applies one action for a thirtieth of a second.
+
+        Args:
+            action: As `action_convention` says. The gripper opens where its number is above 0 and closes elsewhere.
+
+        Raises:
+            ValueError: The shape is wrong, or a number is NaN or infinite; the world has not moved then.
+            UpstreamError: The world was never reset, or is closed.
+        """
+        if self._is_closed or not self._is_set:
+            raise UpstreamError("expected an open world and reset before step: no state has been set.")
+        numbers = require_finite_action(action, self.action_convention).copy()
+        numbers[-1] = 1.0 if numbers[-1] > 0 else -1.0
+        upstream_obs, _, _, info = self._simulator.step(self._upstream_action(numbers))
+        if self.action_convention != ActionConvention.ABS_ACTIONS:
+            robot = self._simulator.robot
+            self._keep_target(robot.target_pos, robot.target_orn)
+        return self._observation(upstream_obs), 0.0, False, False, self._info(info)
+
+    def _upstream_action(self, numbers: np.ndarray) -> Any:
+        """The forms that calvin_env takes: 7 numbers, a triple, or a dictionary for joints."""
+        if self.action_convention == ActionConvention.REL_ACTIONS:
+            return numbers
+        if self.action_convention == ActionConvention.ABS_ACTIONS:
+            # calvin_env keeps its own target for relative actions only.
+            self._keep_target(numbers[:3], numbers[3:-1])
+            return numbers[:3], numbers[3:-1], int(numbers[-1])
+        return {"type": _JOINT_TYPES[self.action_convention], "action": numbers}
+
+    def _keep_target(self, position: Any, turn: Any) -> None:
+        """Copies the target, for calvin_env moves its own in place."""
+        import pybullet
+
+        euler = pybullet.getEulerFromQuaternion(list(turn)) if len(turn) == 4 else turn
+        self._target = (np.array(position, dtype=np.float64), np.array(euler, dtype=np.float64))
+
+    def _observation(self, upstream_obs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        observation: dict[str, np.ndarray] = {}
+        for camera in self._shown:
+            observation[f"rgb_{camera}"] = np.ascontiguousarray(upstream_obs["rgb_obs"][f"rgb_{camera}"], np.uint8)
+            if self._depth:
+                depth = upstream_obs["depth_obs"][f"depth_{camera}"]
+                observation[f"depth_{camera}"] = np.asarray(depth, dtype=np.float32)
+        for key in ("robot_obs", "scene_obs"):
+            observation[key] = np.array(upstream_obs[key], dtype=np.float64)
+        return observation
+
+    def _info(self, info: Mapping[str, Any]) -> dict[str, Any]:
+        position, euler = self._target
+        return {
+            "world": WorldInfo.from_calvin(info),
+            "target_position": position.copy(),
+            "target_euler": euler.copy(),
+            "block_sizes": {name: size.copy() for name, size in self._block_sizes.items()},
+        }
+
+    def render(self) -> np.ndarray | None:
+        """The static camera's picture, (200, 200, 3) uint8, or None without a render mode.
+
+        Raises:
+            UpstreamError: The static camera is not among `cameras`, so calvin_env has none.
+        """
+        if self.render_mode is None:
+            return None
+        for camera in self._simulator.cameras:
+            if camera.name == "static":
+                return np.ascontiguousarray(camera.render()[0], np.uint8)
+        raise UpstreamError(f"expected the static camera to be on for render(), got cameras={self._shown}.")
+
+    def close(self) -> None:
+        """Frees the simulator; may be called twice."""
+        if not self._is_closed:
+            self._is_closed = True
+            close_simulator(self._simulator)
+
+
+def _observation_space(cameras: Sequence[str], depth: bool) -> spaces.Space[dict[str, np.ndarray]]:
+    entries: dict[str, spaces.Space[Any]] = {}
+    for camera in cameras:
+        size = CAMERA_SIZES[camera]
+        entries[f"rgb_{camera}"] = spaces.Box(0, 255, (size, size, 3), np.uint8)
+        if depth:
+            entries[f"depth_{camera}"] = spaces.Box(0.0, _BOUND_M, (size, size), np.float32)
+    for key, dim in (("robot_obs", ROBOT_OBS_DIM), ("scene_obs", SCENE_OBS_DIM)):
+        entries[key] = spaces.Box(-_BOUND_M, _BOUND_M, (dim,), np.float64)
+    return cast(spaces.Space[dict[str, np.ndarray]], spaces.Dict(entries))

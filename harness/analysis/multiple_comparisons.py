@@ -1,0 +1,148 @@
+"""Several runs on the same chains: whether any differ, which do, and how many chains would tell.
+
+The methods are those of Cochran (1950) and Holm (1979).
+"""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Bool
+from scipy.stats import chi2, norm
+
+from calvinbench.harness.analysis.statistics import CONFIDENCE
+
+_Key = TypeVar("_Key")
+
+
+@dataclass(frozen=True, slots=True)
+class CochransQ:
+    """Whether any of several paired success rates differ.
+
+    Attributes:
+        statistic: Q; 0 where no chain tells any two apart.
+        degrees_of_freedom: Runs less one.
+        p_value: By the chi-square distribution, which holds for many chains.
+    """
+
+    statistic: float
+    degrees_of_freedom: int
+    p_value: float
+
+
+def cochrans_q(successes: Bool[np.ndarray, "runs chains"]) -> CochransQ:
+    """Cochran's Q over runs of the same chains.
+
+    Raises:
+        ValueError: There are fewer than two runs.
+    """
+    num_runs = len(successes)
+    if num_runs < 2:
+        raise ValueError(f"expected at least two runs, got {num_runs}.")
+    by_run, by_chain = successes.sum(axis=1), successes.sum(axis=0)
+    total = int(by_run.sum())
+    spread = num_runs * total - int((by_chain**2).sum())
+    if spread == 0:
+        return CochransQ(0.0, num_runs - 1, 1.0)
+    statistic = (num_runs - 1) * (num_runs * int((by_run**2).sum()) - total**2) / spread
+    return CochransQ(statistic, num_runs - 1, float(chi2.sf(statistic, num_runs - 1)))
+
+
+def holm(p_values: Mapping[_Key, float]) -> dict[_Key, float]:
+    """Holm's step-down adjustment: below alpha, all of them may be believed at once with an error of alpha."""
+    adjusted: dict[_Key, float] = {}
+    largest = 0.0
+    for rank, key in enumerate(sorted(p_values, key=lambda key: p_values[key])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[key]))
+        adjusted[key] = largest
+    return {key: adjusted[key] for key in p_values}
+
+
+def not_told_from_best(values: Mapping[_Key, float], told_apart: Collection[frozenset[_Key]]) -> tuple[_Key, ...]:
+    """The best (the first, where several are), and all that are not told from it.
+
+    Args:
+        values: What is the larger the better, by key.
+        told_apart: Each two of the keys that a test tells apart.
+    """
+    best = max(values, key=lambda key: values[key])
+    return tuple(key for key in values if frozenset((key, best)) not in told_apart)
+
+
+def num_chains_needed(
+    difference: float,
+    standard_deviation: float,
+    correlation: float,
+    power: float = 0.8,
+    confidence: float = CONFIDENCE,
+) -> int:
+    """How many chains a paired comparison of average lengths needs.
+
+    Args:
+        difference: What is to be found, in subtasks.
+        standard_deviation: Of the chains' lengths, the same in both runs.
+        correlation: Between the two runs' lengths of a chain, from -1 to 1; 0 for runs that are not paired.
+        power: The chance to find it.
+        confidence: Of the test, two-sided.
+
+    Raises:
+        ValueError: A number is out of its range.
+    """
+    if difference == 0 or not math.isfinite(difference):
+        raise ValueError(f"expected a difference other than 0, got {difference}.")
+    _require_design(standard_deviation, correlation, power, confidence)
+    quantiles = norm.ppf((1 + confidence) / 2) + norm.ppf(power)
+    variance = 2 * standard_deviation**2 * (1 - correlation)
+    return math.ceil(variance * (quantiles / difference) ** 2)
+
+
+def detectable_difference(
+    num_chains: int,
+    standard_deviation: float,
+    correlation: float,
+    power: float = 0.8,
+    confidence: float = CONFIDENCE,
+) -> float:
+    """The smallest difference of average lengths that so many chains find; see `num_chains_needed`.
+
+    Raises:
+        ValueError: There is no chain, or a number is out of its range.
+    """
+    if num_chains < 1:
+        raise ValueError(f"expected at least one chain, got {num_chains}.")
+    _require_design(standard_deviation, correlation, power, confidence)
+    quantiles = float(norm.ppf((1 + confidence) / 2) + norm.ppf(power))
+    return quantiles * math.sqrt(2 * standard_deviation**2 * (1 - correlation) / num_chains)
+
+
+def _require_design(standard_deviation: float, correlation: float, power: float, confidence: float) -> None:
+    """Refuses numbers of which no plan can be made; the smallest power is the chance of a false alarm."""
+    known = {
+        "standard deviation of the chains' lengths": standard_deviation,
+        "correlation between two runs": correlation,
+    }
+    for name, value in known.items():
+        if math.isnan(value):
+            raise ValueError(
+                f"expected a {name}, got nan: it is not known. Two runs tell it only if each has chains of different "
+                "lengths; a run that solved nothing, or of one chain, does not. Take other runs, or assume a standard "
+                "deviation of 1.75 and a correlation of 0.5."
+            )
+    if not 0 < standard_deviation < math.inf:
+        raise ValueError(
+            f"expected a standard deviation of the chains' lengths above 0, got {standard_deviation}. "
+            "Lengths from 0 to 5 have at most 2.5."
+        )
+    if not -1 <= correlation < 1:
+        raise ValueError(
+            f"expected a correlation between two runs from -1 to below 1, got {correlation}. Unlike chains have 0."
+        )
+    if not 0 < confidence < 1:
+        raise ValueError(f"expected a confidence between 0 and 1, got {confidence}.")
+    if not 1 - confidence < power < 1:
+        raise ValueError(
+            f"expected a power above {1 - confidence:.2g}, the chance of a false alarm, and below 1, got {power}. "
+            "0.8 is usual."
+        )

@@ -1,0 +1,190 @@
+"""How steadily policies move: change of the action from step to step, turns of the gripper, steps to success.
+
+A policy that has given up hardly moves, and one that solves harder tasks moves otherwise. So two policies are compared
+on the subtasks that both solved: of the same chain, at the same place.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64, Int64
+
+from calvinbench.envs.chain_env import SOLVED
+from calvinbench.harness.analysis.comparison import Comparison
+from calvinbench.harness.analysis.labels import labels
+from calvinbench.harness.analysis.statistics import (
+    CONFIDENCE,
+    EXACT_NEAR_EDGE,
+    NUM_RESAMPLES,
+    Interval,
+    resampled_cluster_means,
+)
+from calvinbench.harness.records.records import SubtaskRecord
+from calvinbench.harness.records.runs import Run
+
+MEASURES: Mapping[str, Callable[[SubtaskRecord], float | int | None]] = MappingProxyType(
+    {
+        "action_change": lambda subtask: subtask.action_change,
+        "gripper_changes": lambda subtask: subtask.gripper_changes,
+        "steps": lambda subtask: subtask.steps,
+    }
+)
+"""What is measured of a solved subtask; None where its record does not tell."""
+_BOOTSTRAP_SEED = 0
+MEASURE_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "steps": "Steps to success",
+        "action_change": "Change of action a step",
+        "gripper_changes": "Turns of the gripper",
+    }
+)
+"""What tables call the measures, in their order."""
+_DIGITS = {"steps": 1, "action_change": 4, "gripper_changes": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class MeanDifference:
+    """A measure of two runs over the subtasks that both solved.
+
+    Attributes:
+        first: The first run's mean.
+        second: The second's.
+        difference: First minus second.
+        interval: For the difference: chains are drawn, with all their subtasks. NaN to NaN where fewer than 5 chains
+            have one, which tells nothing of others.
+        num_subtasks: That both solved, and of which both records tell the measure.
+    """
+
+    first: float
+    second: float
+    difference: float
+    interval: Interval
+    num_subtasks: int
+
+
+def solved_mean(run: Run, measure: str) -> float:
+    """A run's own mean over all subtasks that it solved; NaN where there is none.
+
+    Args:
+        run: The run.
+        measure: One of `MEASURES`.
+    """
+    found = [MEASURES[measure](subtask) for record in run.records for subtask in record.subtasks if _is_solved(subtask)]
+    told = [value for value in found if value is not None]
+    return float(np.mean(told)) if told else float("nan")
+
+
+def mean_difference(
+    first: Run,
+    second: Run,
+    measure: str,
+    generator: np.random.Generator,
+    confidence: float = CONFIDENCE,
+    num_resamples: int = NUM_RESAMPLES,
+) -> MeanDifference | None:
+    """Compares two runs on the subtasks that both solved; None where there is none.
+
+    Args:
+        first: A run.
+        second: Another, of the same chains.
+        measure: One of `MEASURES`.
+        generator: Draws the resamples.
+        confidence: Of the interval.
+        num_resamples: Bootstrap samples.
+    """
+    ours, theirs = _solved(first, measure), _solved(second, measure)
+    shared = sorted(ours.keys() & theirs.keys())
+    if not shared:
+        return None
+    of_first = np.array([ours[place] for place in shared], dtype=np.float64)
+    of_second = np.array([theirs[place] for place in shared], dtype=np.float64)
+    differences = of_first - of_second
+    return MeanDifference(
+        float(of_first.mean()),
+        float(of_second.mean()),
+        float(differences.mean()),
+        _interval(differences, np.array([chain for chain, _ in shared]), generator, confidence, num_resamples),
+        len(shared),
+    )
+
+
+def smoothness_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row for each two runs and each measure that both tell: the numbers of `MeanDifference`."""
+    rows = []
+    for (first, first_label), (second, second_label) in combinations(zip(runs, labels(runs), strict=True), 2):
+        for measure in MEASURES:
+            found = mean_difference(first, second, measure, np.random.default_rng(_BOOTSTRAP_SEED))
+            if found is not None:
+                rows.append(
+                    {"first": first_label, "second": second_label, "measure": measure}
+                    | {"mean_first": found.first, "mean_second": found.second, "difference": found.difference}
+                    | {"low": found.interval.low, "high": found.interval.high, "subtasks": found.num_subtasks}
+                )
+    names = ["first", "second", "measure", "mean_first", "mean_second", "difference", "low", "high", "subtasks"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def smoothness_in_words(comparison: Comparison) -> pd.DataFrame:
+    """One row for each of `Comparison.shown_pairs` that solved a subtask in common, all text; see `SMOOTHNESS_NOTE`."""
+    runs = dict(zip(comparison.labels, comparison.runs, strict=True))
+    rows = []
+    for pair in comparison.shown_pairs:
+        first, second = runs[pair.first], runs[pair.second]
+        found = {
+            measure: mean_difference(first, second, measure, np.random.default_rng(_BOOTSTRAP_SEED))
+            for measure in MEASURES
+        }
+        if (steps := found["steps"]) is not None:
+            rows.append(
+                {"first": pair.first, "second": pair.second, "both solved": str(steps.num_subtasks)}
+                | {name: _in_words(found[measure], _DIGITS[measure]) for measure, name in MEASURE_NAMES.items()}
+            )
+    return pd.DataFrame(rows)
+
+
+SMOOTHNESS_NOTE = (
+    "First minus second: means over the subtasks that both solved, of the same chain at the same place; in brackets "
+    "95% intervals of the difference by bootstrap over chains, each by itself. Each two runs: smoothness.csv."
+)
+"""What must be said below `smoothness_in_words`."""
+
+
+def _in_words(found: MeanDifference | None, digits: int) -> str:
+    if found is None:
+        return "-"
+    low, high = found.interval.low, found.interval.high
+    interval = "" if np.isnan(low) else f" [{low:+.{digits}f}, {high:+.{digits}f}]"
+    return f"{found.first:.{digits}f} - {found.second:.{digits}f} = {found.difference:+.{digits}f}{interval}"
+
+
+def _is_solved(subtask: SubtaskRecord) -> bool:
+    return subtask.outcome == SOLVED
+
+
+def _solved(run: Run, measure: str) -> dict[tuple[int, int], float]:
+    """The measure of each solved subtask that tells it, by chain and place."""
+    found: dict[tuple[int, int], float] = {}
+    for record in run.records:
+        for place, subtask in enumerate(record.subtasks):
+            value = MEASURES[measure](subtask)
+            if _is_solved(subtask) and value is not None:
+                found[record.chain, place] = float(value)
+    return found
+
+
+def _interval(
+    differences: Float64[np.ndarray, " subtasks"],
+    chains: Int64[np.ndarray, " subtasks"],
+    generator: np.random.Generator,
+    confidence: float,
+    num_resamples: int,
+) -> Interval:
+    if len(np.unique(chains)) < EXACT_NEAR_EDGE:
+        return Interval(float("nan"), float("nan"))
+    means = resampled_cluster_means(differences, chains, generator, num_resamples)
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(low), float(high))

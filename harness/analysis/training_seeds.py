@@ -1,0 +1,136 @@
+"""Policies of one recipe, trained from several seeds: their mean, with an interval that covers training's luck too.
+
+The chains are the same for all of them, so that seeds and chains are crossed: the variance of the mean is put together
+from the mean squares of a two-way table with both at random, its degrees of freedom are Satterthwaite's (1946). With
+two or three seeds the interval is wide, and ought to be.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64, Int64
+from scipy.stats import t
+
+from calvinbench.harness.analysis import statistics
+from calvinbench.harness.analysis.labels import PRIVILEGED_MARK
+from calvinbench.harness.analysis.statistics import CONFIDENCE, Interval, Mean
+from calvinbench.harness.records.runs import Run
+
+METHOD = "seeds and chains crossed"
+_BOOTSTRAP_SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SeedMean:
+    """Runs of one recipe, taken together.
+
+    Attributes:
+        label: What they are called.
+        runs: One for each training seed.
+        num_chains: That all have finished.
+        success: Rates of completing at least 1, 2, ... subtasks, up to all of a chain.
+        average_length: Mean number of subtasks completed.
+    """
+
+    label: str
+    runs: tuple[Run, ...]
+    num_chains: int
+    success: tuple[Mean, ...]
+    average_length: Mean
+
+
+def crossed_interval(values: Float64[np.ndarray, "seeds chains"], confidence: float = CONFIDENCE) -> Interval:
+    """An interval for the mean over all seeds and all chains that there might have been.
+
+    Args:
+        values: A row for each seed, a column for each chain; at least two of both. Not all equal.
+        confidence: Of the interval.
+
+    Raises:
+        ValueError: There are fewer than two seeds or chains, or nothing varies.
+    """
+    num_seeds, num_chains = values.shape
+    if min(num_seeds, num_chains) < 2:
+        raise ValueError(f"expected at least two seeds and two chains, got {num_seeds} and {num_chains}.")
+    mean, of_seeds, of_chains = values.mean(), values.mean(axis=1), values.mean(axis=0)
+    by_seed = num_chains * of_seeds.var(ddof=1)
+    by_chain = num_seeds * of_chains.var(ddof=1)
+    rest = values - of_seeds[:, None] - of_chains[None, :] + mean
+    freedom = np.array([num_seeds - 1, num_chains - 1, (num_seeds - 1) * (num_chains - 1)])
+    by_both = (rest**2).sum() / freedom[2]
+    squares = np.array([by_seed, by_chain, by_both])
+    if not squares.any():
+        raise ValueError("expected values that vary, got one value alone, of which no variance tells anything.")
+    # Where the sum would be below either part, that part is all that is known.
+    total = max(by_seed + by_chain - by_both, by_seed, by_chain)
+    degrees = total**2 / (squares**2 / freedom).sum()
+    reach = t.ppf((1 + confidence) / 2, degrees) * np.sqrt(total / values.size)
+    return Interval(float(mean - reach), float(mean + reach))
+
+
+def seed_means(runs: Sequence[Run]) -> tuple[SeedMean, ...]:
+    """The recipes of which there are several training seeds, in the order of their first runs."""
+    groups: dict[tuple[object, ...], dict[int, Run]] = {}
+    for run in runs:
+        said = run.description
+        if said.training_seed is not None and said.training_recipe is not None:
+            alike = (said.name, said.training_recipe, said.memory, said.chunk_rule, said.observation_keys, said.seed)
+            groups.setdefault((*alike, said.batch_size), {}).setdefault(said.training_seed, run)
+    return tuple(
+        _seed_mean(tuple(group[seed] for seed in sorted(group))) for group in groups.values() if len(group) > 1
+    )
+
+
+def _seed_mean(runs: tuple[Run, ...]) -> SeedMean:
+    numbers = sorted(set.intersection(*({record.chain for record in run.records} for run in runs)))
+    chosen = set(numbers)
+    completed = np.array(
+        [[record.completed for record in run.records if record.chain in chosen] for run in runs], dtype=np.int64
+    )
+    num_rates = runs[0].chain_length
+    label = runs[0].description.name + (f" {PRIVILEGED_MARK}" if runs[0].description.privileged else "")
+    return SeedMean(
+        label,
+        runs,
+        len(numbers),
+        tuple(_rate(completed >= k) for k in range(1, num_rates + 1)),
+        _length(completed, num_rates),
+    )
+
+
+def _rate(successes: np.ndarray) -> Mean:
+    """Of columns that hardly vary in any row, the widest of the rows' own intervals."""
+    singles = [statistics.proportion(int(row.sum()), len(row)) for row in successes]
+    fewest = min(min(single.num_successes, single.num_trials - single.num_successes) for single in singles)
+    return _mean(successes.astype(float), [single.interval for single in singles], fewest, 1.0)
+
+
+def _length(completed: Int64[np.ndarray, "seeds chains"], highest: int) -> Mean:
+    generator = np.random.default_rng(_BOOTSTRAP_SEED)
+    singles = [statistics.average_length(row, generator, chain_length=highest).interval for row in completed]
+    fewest = min(len(row) - int(np.bincount(row).max(initial=0)) for row in completed)
+    return _mean(completed.astype(float), singles, fewest, float(highest))
+
+
+def _mean(values: np.ndarray, singles: Sequence[Interval], num_odd: int, highest: float) -> Mean:
+    value = float(values.mean()) if values.size else float("nan")
+    if num_odd < statistics.EXACT_NEAR_EDGE:
+        bound = Interval(min(single.low for single in singles), max(single.high for single in singles))
+        return Mean(value, bound, "widest of the seeds'")
+    found = crossed_interval(values)
+    return Mean(value, Interval(max(found.low, 0.0), min(found.high, highest)), METHOD)
+
+
+def seed_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a recipe with several training seeds: rates, average length and their intervals, for programs."""
+    rows = []
+    for group in seed_means(runs):
+        seeds = [str(run.description.training_seed) for run in group.runs]
+        row: dict[str, object] = {"Method": group.label, "seeds": " ".join(seeds), "chains": group.num_chains}
+        columns = {str(k): rate for k, rate in enumerate(group.success, start=1)} | {"Avg. Len.": group.average_length}
+        for name, mean in columns.items():
+            row |= {name: mean.value, f"{name}_low": mean.interval.low, f"{name}_high": mean.interval.high}
+        rows.append(row | {"method": group.average_length.method})
+    return pd.DataFrame(rows)

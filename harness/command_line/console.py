@@ -1,0 +1,91 @@
+"""How verbs speak: the result on standard output, under `--json` as one object; all else on standard error."""
+
+import json
+import math
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from calvinbench.harness.analysis.statistics import Intervals
+    from calvinbench.harness.records.runs import Run
+    from calvinbench.harness.report.report import Report
+
+DONE, FAILED, WRONG_CALL = 0, 1, 2
+"""Exit statuses: done; ran and failed; not a call that can be done."""
+
+
+def tell(words: str) -> None:
+    """Says something that is not the result."""
+    print(words, file=sys.stderr)
+
+
+@contextmanager
+def standard_output_for_results() -> Iterator[None]:
+    """Sends what policies print while they run to standard error, C code's words included."""
+    sys.stdout.flush()
+    saved = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(saved, 1)
+        os.close(saved)
+
+
+def report_as_json(report: "Report") -> dict[str, Any]:
+    """What is said of a report."""
+    files = [str(file) for file in report.files]
+    return {
+        "report": str(report.directory),
+        "files": files,
+        "runs": [run_as_json(run, part.intervals) for part in report.parts for run in part.runs],
+    }
+
+
+def run_as_json(run: "Run", intervals: "Intervals" = "wilson") -> dict[str, Any]:
+    """What is said of a run."""
+    from calvinbench.harness.analysis.action_watch import findings_of_run
+    from calvinbench.harness.analysis.summaries import summarize  # takes a second, which not every verb needs
+
+    summary, description = summarize(run, intervals), run.description
+    return {
+        "policy": description.policy,
+        "label": description.label,
+        "train": description.train,
+        "privileged": description.privileged,
+        "official": asdict(description.official),
+        "directory": str(run.directory),
+        "scene": description.scene,
+        "calvin_env": description.calvin_env,
+        "simulation": description.simulation,
+        "renderer": description.renderer,
+        "max_steps": description.max_steps,
+        "instructions": description.instructions,
+        "chains": description.chains,
+        "finished": len(run.records),
+        "errored": run.num_errored,
+        "actions_look_wrong": list(findings_of_run(run)),
+        "success": [{"rate": rate.rate, **asdict(rate)} for rate in summary.success],
+        "average_length": asdict(summary.average_length),
+        "clustered_average_length": asdict(summary.clustered),
+        "initial_states": summary.num_states,
+    }
+
+
+def print_json(content: dict[str, Any]) -> None:
+    """Prints one object on standard output."""
+    print(json.dumps(_without_nan(content), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _without_nan(content: Any) -> Any:
+    """JSON has no NaN, which is the rate of a run without chains: null stands for it."""
+    if isinstance(content, dict):
+        return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and math.isnan(content) else content

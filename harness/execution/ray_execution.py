@@ -1,0 +1,190 @@
+"""Chains on the machines of a Ray cluster: replicas of the policy with their worlds are actors, and the driver writes.
+
+A replica takes a few chains at a time and sends back each record as it is made. Where a replica is lost, with its
+process or with its machine, the chains that it has not sent back go to the others; finished ones are on the driver's
+disk already.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from calvinbench.harness.errors import RunFailedError
+from calvinbench.harness.execution.batched_execution import BatchedWorlds
+from calvinbench.harness.execution.executors import WorkerDiedError, run_in_process
+from calvinbench.harness.execution.ray_cluster import RayOptions, connect, require_ray, require_room, warn_of_waiting
+from calvinbench.harness.records.records import ChainRecord
+from calvinbench.harness.rollout.diary import errored_record
+from calvinbench.harness.rollout.jobs import ChainJob
+from calvinbench.harness.rollout.workers import Worker, WorkerSetup
+
+MAX_LOSSES = 3
+"""A chain that is lost so often with its replica is at fault itself, and is recorded as errored."""
+_CHAINS_PER_WORLD = 4
+"""Chains that a batched replica takes at a time, for each of its worlds: few are left to one replica at the end."""
+WARN_SECONDS = 60.0
+"""How often it is said that no replica has sent anything yet."""
+_logger = logging.getLogger(__name__)
+
+
+def run_on_ray(
+    setup: WorkerSetup, jobs: Sequence[ChainJob], num_worlds: int, options: RayOptions
+) -> Iterator[ChainRecord]:
+    """Runs chains; records come as chains end.
+
+    Args:
+        setup: What replicas are made from; it is sent to them.
+        jobs: The chains.
+        num_worlds: Worlds in the whole cluster: one a replica, or `batch_size` of them where the policy is batched.
+        options: What a replica takes.
+
+    Raises:
+        RunFailedError: There is no cluster, no node of it has what a replica takes, or no replica can be made.
+    """
+    ray = require_ray()
+    connect(ray, options)
+    sizes = replica_sizes(num_worlds, setup.settings.batch_size, len(jobs))
+    require_room(ray, options, len(sizes))
+    crew = _Crew(ray, setup, options, deque(_Waiting(job) for job in jobs))
+    try:
+        yield from crew.work(sizes)
+    finally:
+        crew.dismiss()
+
+
+def replica_sizes(num_worlds: int, batch_size: int, num_chains: int) -> tuple[int, ...]:
+    """Worlds of each replica: together all that were asked for, as evenly as may be, and `batch_size` at most."""
+    num_replicas = max(1, min(-(-num_worlds // batch_size), num_chains))
+    num_worlds = min(num_worlds, num_replicas * batch_size)
+    return tuple((num_worlds + place) // num_replicas for place in reversed(range(num_replicas)))
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A chain that waits, and how often it was lost."""
+
+    job: ChainJob
+    num_losses: int = 0
+
+
+@dataclass(slots=True)
+class _Replica:
+    """An actor, how many worlds it has, and the chains that it has and has not sent back."""
+
+    actor: Any
+    num_worlds: int
+    chains: dict[int, _Waiting] = field(default_factory=dict)
+
+
+class _Crew:
+    """The replicas of one run."""
+
+    def __init__(self, ray: Any, setup: WorkerSetup, options: RayOptions, queue: deque[_Waiting]) -> None:
+        self._ray, self._setup, self._options, self._queue = ray, setup, options, queue
+        self._working: dict[Any, _Replica] = {}
+        self._has_record = False
+        self._num_losses = 0
+
+    def work(self, sizes: Sequence[int]) -> Iterator[ChainRecord]:
+        """Keeps replicas of so many worlds at work until no chain is left."""
+        for size in sizes:
+            self._give(self._hire(size))
+        while self._working:
+            ready, _ = self._ray.wait(list(self._working), num_returns=1, timeout=WARN_SECONDS)
+            if not ready and not self._has_record:
+                warn_of_waiting(self._ray, self._options)
+            for stream in ready:
+                yield from self._take(stream)
+
+    def _hire(self, num_worlds: int) -> _Replica:
+        remote = self._ray.remote(max_restarts=0, max_task_retries=0)(_ReplicaActor)
+        placed = remote.options(
+            num_cpus=self._options.cpus_per_replica,
+            num_gpus=self._options.gpus_per_replica,
+            scheduling_strategy="SPREAD",
+        )
+        return _Replica(placed.remote(self._setup, num_worlds), num_worlds)
+
+    def _give(self, replica: _Replica) -> None:
+        """Gives a replica its next chains; one that gets none is let go.
+
+        A chain that was lost goes alone, so that it takes no other with it if it is at fault.
+        """
+        was_lost = bool(self._queue) and self._queue[0].num_losses > 0
+        is_single = was_lost or self._setup.settings.batch_size == 1
+        most = 1 if is_single else _CHAINS_PER_WORLD * replica.num_worlds
+        waiting = [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+        if not waiting:
+            self._ray.kill(replica.actor)
+            return
+        replica.chains = {each.job.number: each for each in waiting}
+        stream = replica.actor.run.options(num_returns="streaming").remote([each.job for each in waiting])
+        self._working[stream] = replica
+
+    def _take(self, stream: Any) -> Iterator[ChainRecord]:
+        """The next record of a replica; at the end of its chains it gets others."""
+        replica = self._working[stream]
+        try:
+            record: ChainRecord = self._ray.get(next(stream))
+        except StopIteration:
+            del self._working[stream]
+            self._give(replica)
+            return
+        except self._ray.exceptions.RayActorError as error:
+            del self._working[stream]
+            yield from self._replace(replica, error)
+            return
+        except self._ray.exceptions.RayTaskError as error:
+            raise RunFailedError(f"a replica on the cluster could not be made or failed: {error}") from error
+        replica.chains.pop(record.chain)
+        self._has_record = True
+        yield record
+
+    def _replace(self, replica: _Replica, error: Exception) -> Iterator[ChainRecord]:
+        """A replica is lost: its chains wait again, those lost too often end, and another replica takes its place."""
+        self._num_losses += 1
+        if not self._has_record and self._num_losses > MAX_LOSSES:
+            raise WorkerDiedError(f"the replicas on the cluster die as they start: {error}") from error
+        _logger.warning("a replica was lost; its %d chains go to others.", len(replica.chains))
+        for each in sorted(replica.chains.values(), key=lambda waiting: waiting.job.number, reverse=True):
+            each.num_losses += 1
+            if each.num_losses >= MAX_LOSSES:
+                message = f"the replica that ran this chain was lost {MAX_LOSSES} times, on whichever machine."
+                yield errored_record(each.job, WorkerDiedError(message))
+            else:
+                self._queue.appendleft(each)
+        if self._queue:
+            self._give(self._hire(replica.num_worlds))
+
+    def dismiss(self) -> None:
+        """Lets all replicas go."""
+        for replica in self._working.values():
+            self._ray.kill(replica.actor)
+        self._working = {}
+
+
+class _ReplicaActor:
+    """On a machine of the cluster: a policy, and its worlds, which live as long as it does."""
+
+    def __init__(self, setup: WorkerSetup, num_worlds: int) -> None:
+        self._setup, self._num_worlds = setup, num_worlds
+        self._worker = Worker(setup, owns_process=True)
+        self._worlds: BatchedWorlds | None = None
+
+    def run(self, jobs: Sequence[ChainJob]) -> Iterator[ChainRecord]:
+        """Runs chains and sends each record when it is there."""
+        batch_size = self._setup.settings.batch_size
+        if batch_size == 1:
+            yield from run_in_process(self._worker, jobs)
+            return
+        if self._worlds is None:
+            self._worlds = BatchedWorlds(self._setup, self._worker, self._num_worlds, batch_size)
+        yield from self._worlds.run(jobs)
+
+    def close(self) -> None:
+        """Ends the worlds."""
+        self._worker.close()
+        if self._worlds is not None:
+            self._worlds.close()

@@ -1,0 +1,279 @@
+"""The worlds of one batch: they step together, and the policy answers all of them at once."""
+
+import logging
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Space
+from jaxtyping import Float64
+
+from calvinbench.envs.chain_env import SOLVED
+from calvinbench.envs.observation import Observation, require_finite_action
+from calvinbench.harness import clock
+from calvinbench.harness.execution.executors import WorkerDiedError
+from calvinbench.harness.execution.world_process import Reply, SharedObservations, WorldDiedError, WorldProcess
+from calvinbench.harness.records.records import ChainRecord
+from calvinbench.harness.rollout.diary import Diary, ErrorText
+from calvinbench.harness.rollout.jobs import ChainJob
+from calvinbench.harness.rollout.positions import Marker, Positions
+from calvinbench.harness.rollout.time_limit import StepLimit
+from calvinbench.harness.rollout.workers import WorkerSetup
+from calvinbench.policies.adapters.absolute_pose import with_euler_angles
+from calvinbench.policies.policy import BatchedPolicy, State
+
+_MAX_TRIES = 2
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """A chain that waits, and how often its world has died or raised an error."""
+
+    job: ChainJob
+    num_failures: int = 0
+
+
+@dataclass(slots=True)
+class _Running:
+    """A chain under way.
+
+    Attributes:
+        attempt: The chain.
+        diary: What is noted of it.
+        reply: What its world answered last.
+        action: What it was told last; None before the first step.
+        policy_seconds: How long the policy took for that.
+    """
+
+    attempt: Attempt
+    diary: Diary
+    reply: Reply = field(default_factory=Reply)
+    action: Float64[np.ndarray, " action_dim"] | None = None
+    policy_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Slot:
+    """A row of the batch with a world.
+
+    Attributes:
+        row: Its place.
+        world: The world's process.
+        running: The chain under way, None without one.
+        is_stepping: Whether the world has been told something and has not answered yet.
+    """
+
+    row: int
+    world: WorldProcess
+    running: _Running | None = None
+    is_stepping: bool = False
+
+
+class WorldBatch:
+    """A fixed number of rows; one without a chain is filled with what counts for nothing. A context manager."""
+
+    def __init__(
+        self,
+        setup: WorkerSetup,
+        policy: BatchedPolicy,
+        spaces: Mapping[str, Space[Any]],
+        batch_size: int,
+        num_worlds: int,
+        queue: deque[Attempt],
+        limit: StepLimit,
+        positions: Positions | None = None,
+        first_place: int = 0,
+    ) -> None:
+        """Starts the worlds.
+
+        Args:
+            setup: What worlds are made from.
+            policy: The policy.
+            spaces: One world's observations, those alone that the policy reads.
+            batch_size: Rows.
+            num_worlds: Rows that have a world, the first ones.
+            queue: Chains that wait, shared with other batches.
+            limit: How long the policy may take for a step in this process; worlds' processes see to their own.
+            positions: Where it is noted how far chains are; None for nowhere.
+            first_place: The place there of the batch's first world.
+        """
+        self._policy, self._queue, self._batch_size = policy, queue, batch_size
+        self._alone: deque[Attempt] = deque()
+        self._observations = SharedObservations(spaces, batch_size)
+        self._slots = [
+            Slot(row, WorldProcess(setup, policy.traits, self._observations, row)) for row in range(num_worlds)
+        ]
+        self._state: State = policy.initial_state(batch_size, seeds=[0] * batch_size)
+        self._forget = np.zeros(batch_size, dtype=bool)
+        self._has_heard = False
+        self._limit = limit
+        self._positions, self._first_place = positions, first_place
+
+    def __enter__(self) -> "WorldBatch":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for slot in self._slots:
+            slot.world.close(at_once=kind is not None)
+
+    @property
+    def stepping(self) -> list[Slot]:
+        """Slots whose world has not answered yet."""
+        return [slot for slot in self._slots if slot.is_stepping]
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the policy can be asked: a chain is under way, and every world has answered."""
+        return bool(self._running()) and not self.stepping
+
+    def _running(self) -> dict[int, _Running]:
+        return {slot.row: slot.running for slot in self._slots if slot.running is not None}
+
+    def take_jobs(self) -> None:
+        """Gives chains to worlds that have none; one that must be alone waits until all have none."""
+        if self._alone:
+            if not self._running():
+                self._begin(self._slots[0], self._alone.popleft())
+            return
+        for slot in self._slots:
+            if slot.running is None and self._queue:
+                self._begin(slot, self._queue.popleft())
+
+    def _begin(self, slot: Slot, attempt: Attempt) -> None:
+        marker = None if self._positions is None else Marker(self._positions, self._first_place + slot.row)
+        diary = Diary(attempt.job, self._policy.traits.action_convention, marker=marker)
+        slot.running = _Running(attempt, diary)
+        fresh = self._policy.initial_state(1, seeds=[attempt.job.seed])
+        self._state = self._policy.put_state(self._state, np.arange(self._batch_size) == slot.row, fresh)
+        self._forget[slot.row] = False
+        slot.world.reset(attempt.job)
+        slot.is_stepping = True
+
+    def act(self) -> Iterator[ChainRecord]:
+        """Asks the policy and sends its actions to the worlds; gives the records of chains that ended by it."""
+        running = self._running()
+        began = clock.seconds()
+        try:
+            with self._limit.of_policy():
+                actions = self._ask(running)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  what a policy raises is a record, not the end of the run
+            yield from self._blame(running, error)
+            return
+        took = clock.seconds() - began
+        for row, chain in running.items():
+            try:
+                convention = self._policy.traits.action_convention
+                chain.action = with_euler_angles(require_finite_action(actions[row], convention), convention)
+            except (ValueError, TypeError) as error:
+                yield self._end(self._slots[row], chain, error)
+                continue
+            chain.policy_seconds = took
+            self._slots[row].world.step(chain.action)
+            self._slots[row].is_stepping = True
+
+    def _ask(self, running: dict[int, _Running]) -> Float64[np.ndarray, "B action_dim"]:
+        """An action for every row."""
+        traits = self._policy.traits
+        if self._forget.any():
+            self._state = self._policy.reset_state(self._state, self._forget)
+            self._forget = np.zeros(self._batch_size, dtype=bool)
+        filler = next(iter(running.values()))
+        replies = [running.get(row, filler).reply for row in range(self._batch_size)]
+        decision = self._policy.act(
+            Observation(**self._observations.read()),
+            [reply.instruction for reply in replies],
+            self._state,
+            [reply.privileged for reply in replies if reply.privileged is not None] if traits.privileged else None,
+        )
+        actions = np.asarray(decision.actions)
+        expected = [(self._batch_size, dim) for dim in traits.action_convention.dims]
+        if actions.shape not in expected:
+            raise ValueError(
+                f"expected act to return actions of shape {expected[0]} for {self._batch_size} worlds and "
+                f"'{traits.action_convention}', got {actions.shape}. Return one action for each world."
+            )
+        self._state = decision.state
+        return actions
+
+    def _blame(self, running: dict[int, _Running], error: BaseException) -> Iterator[ChainRecord]:
+        """The policy could not answer: of one chain that is the end, of several each is tried alone."""
+        for row, chain in running.items():
+            if len(running) == 1:
+                yield self._end(self._slots[row], chain, error)
+                return
+            _logger.warning("the policy raised an error; chain %d is tried alone.", chain.attempt.job.number)
+            self._alone.append(chain.attempt)
+            chain.diary.leave()
+            self._slots[row].running = None
+
+    def hear(self, slot: Slot) -> Iterator[ChainRecord]:
+        """Takes a world's answer; gives the record of its chain if that ended.
+
+        Raises:
+            WorkerDiedError: No world lives long enough to begin a chain.
+        """
+        chain, slot.is_stepping = slot.running, False
+        if chain is None:
+            return
+        try:
+            chain.reply = slot.world.receive()
+        except WorldDiedError as error:
+            yield from self._revive(slot, chain, error)
+            return
+        self._has_heard = True
+        if chain.reply.error is not None:
+            if not self._try_again(slot, chain, f"raised an error ({chain.reply.error.line})"):
+                yield self._end(slot, chain, chain.reply.error)
+        elif chain.action is None:
+            chain.diary.begin_subtask(chain.reply.instruction)
+        else:
+            chain.diary.note_step(chain.action, chain.policy_seconds, chain.reply.seconds)
+            yield from self._turn_page(slot, chain)
+
+    def _turn_page(self, slot: Slot, chain: _Running) -> Iterator[ChainRecord]:
+        """After a step: the subtask may be over, and the chain with it."""
+        reply = chain.reply
+        if reply.outcome is not None:
+            chain.diary.end_subtask(reply.outcome)
+        if reply.is_over:
+            yield self._end(slot, chain)
+        elif reply.outcome == SOLVED:
+            chain.diary.begin_subtask(reply.instruction)
+            self._forget[slot.row] = self._policy.traits.memory.reset == "subtask"
+
+    def _revive(self, slot: Slot, chain: _Running, error: WorldDiedError) -> Iterator[ChainRecord]:
+        """A world died: another takes its place, and its chain begins once more, or is given up."""
+        slot.world.restart()
+        if self._try_again(slot, chain, "died"):
+            return
+        if not self._has_heard:
+            raise WorkerDiedError(
+                "the processes that step worlds die as they start; what they wrote above may say why. A script "
+                "that evaluates with several worlds must do so under: if __name__ == '__main__'."
+            ) from error
+        yield self._end(slot, chain, error)
+
+    def _try_again(self, slot: Slot, chain: _Running, what_happened: str) -> bool:
+        """Lets a chain whose world failed wait for another try; False if it has had all of them."""
+        chain.attempt.num_failures += 1
+        if chain.attempt.num_failures >= _MAX_TRIES:
+            return False
+        _logger.warning("a world %s; chain %d is tried once more.", what_happened, chain.attempt.job.number)
+        chain.diary.leave()
+        slot.running = None
+        self._queue.appendleft(chain.attempt)
+        return True
+
+    def _end(self, slot: Slot, chain: _Running, error: BaseException | ErrorText | None = None) -> ChainRecord:
+        """The record of a slot's chain; the slot is free then."""
+        slot.running = None
+        if error is not None:
+            chain.diary.note_error(error)
+            _logger.warning("chain %d errored: %s", chain.attempt.job.number, chain.diary.error)
+        return chain.diary.record()

@@ -1,0 +1,209 @@
+"""A world in a process of its own, whose observations land in memory that both processes see."""
+
+import contextlib
+import multiprocessing
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Dict, Space
+from gymnasium.vector.utils import create_shared_memory, read_from_shared_memory, write_to_shared_memory
+from jaxtyping import Float64
+
+from calvinbench.envs.instructions import load_instructions
+from calvinbench.envs.world_info import PrivilegedState, privileged_state
+from calvinbench.harness import clock
+from calvinbench.harness.execution.executors import start_process
+from calvinbench.harness.rollout.diary import ErrorText
+from calvinbench.harness.rollout.jobs import ChainJob
+from calvinbench.harness.rollout.time_limit import StepLimit
+from calvinbench.harness.rollout.workers import WorkerSetup, World, make_policy_by_spec, open_chain_env, traits_of_world
+from calvinbench.policies.policy import PolicyTraits
+
+_SPAWN = multiprocessing.get_context("spawn")
+_PATIENCE_SECONDS = 5.0
+"""How long a process that was asked to end may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a world says after a reset or a step; its observation is in the shared memory.
+
+    Attributes:
+        instruction: For the next action.
+        outcome: `"solved"` or `"timed_out"` if the step ended a subtask, else None.
+        is_over: Whether the chain is over.
+        privileged: What privileged policies see, None for others.
+        seconds: That the world took.
+        error: What the world raised; nothing else counts then.
+    """
+
+    instruction: str = ""
+    outcome: str | None = None
+    is_over: bool = False
+    privileged: PrivilegedState | None = None
+    seconds: float = 0.0
+    error: ErrorText | None = None
+
+
+class SharedObservations:
+    """The observations of several worlds, batched: each world's process writes its row, the policy reads all."""
+
+    def __init__(self, spaces: Mapping[str, Space[Any]], num_worlds: int) -> None:
+        """Takes memory for them.
+
+        Args:
+            spaces: One world's observations, those alone that the policy reads.
+            num_worlds: Rows.
+        """
+        space = Dict(dict(spaces))
+        self.space = space
+        self.num_worlds = num_worlds
+        self.memory: Any = create_shared_memory(space, n=num_worlds, ctx=_SPAWN)  # type: ignore[arg-type]
+
+    def read(self) -> dict[str, np.ndarray]:
+        """A copy of what is there now: worlds may write again while it is read."""
+        views: Any = read_from_shared_memory(self.space, self.memory, n=self.num_worlds)
+        return {key: value.copy() for key, value in views.items()}
+
+    def write(self, row: int, observation: Mapping[str, np.ndarray]) -> None:
+        """Writes one world's row."""
+        values: Any = {key: observation[key] for key in self.space.spaces}
+        write_to_shared_memory(self.space, row, values, self.memory)
+
+
+class WorldDiedError(RuntimeError):
+    """A world's process ended: killed, out of memory, or crashed in native code."""
+
+
+class WorldProcess:
+    """One world's process, as its driver sees it: it is told something, and answers when it is done."""
+
+    def __init__(self, setup: WorkerSetup, traits: PolicyTraits, observations: SharedObservations, row: int) -> None:
+        """Starts the process; the world itself is made with the first reset.
+
+        Args:
+            setup: What the world is made from; the policy's part is not used.
+            traits: Of the policy that will step it.
+            observations: Where its observations go.
+            row: Its row there.
+        """
+        # The policy's factory may be one that cannot be sent, and is not needed.
+        self._made_of = replace(setup, make_policy=make_policy_by_spec), traits, observations, row
+        self._start()
+
+    def _start(self) -> None:
+        ours, theirs = _SPAWN.Pipe()
+        self._connection: Connection = ours
+        self._process = _SPAWN.Process(target=_serve, args=(theirs, *self._made_of), daemon=True)
+        self._process.start()
+        theirs.close()  # with the process gone nobody holds the other end, and reading says so
+
+    @property
+    def connection(self) -> Connection:
+        """What becomes readable when an answer is there, or the process is gone."""
+        return self._connection
+
+    def reset(self, job: ChainJob) -> None:
+        """Begins a chain."""
+        self._send(job)
+
+    def step(self, action: Float64[np.ndarray, " action_dim"]) -> None:
+        """Takes an action."""
+        self._send(action)
+
+    def _send(self, message: Any) -> None:
+        with contextlib.suppress(OSError):  # the process is gone: receiving says so
+            self._connection.send(message)
+
+    def receive(self) -> Reply:
+        """The answer to what was told last.
+
+        Raises:
+            WorldDiedError: The process is gone.
+        """
+        try:
+            reply: Reply = self._connection.recv()
+        except (EOFError, OSError) as error:
+            self._process.join(_PATIENCE_SECONDS)
+            raise WorldDiedError(
+                f"the process of a world died (exit code {self._process.exitcode}): a crash in native code, or a lack "
+                "of memory. Look into the system's log."
+            ) from error
+        return reply
+
+    def restart(self) -> None:
+        """Starts another process in the place of this one."""
+        self.close()
+        self._start()
+
+    def close(self, at_once: bool = False) -> None:
+        """Ends the process: when it has answered, or at once, in the middle of a step."""
+        if at_once:
+            self._process.kill()
+        self._send(None)
+        self._process.join(_PATIENCE_SECONDS)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._connection.close()
+
+
+def _serve(
+    connection: Connection, setup: WorkerSetup, traits: PolicyTraits, observations: SharedObservations, row: int
+) -> None:
+    """In the world's process: does what it is told until it is told None; it ends if the world hangs in native code."""
+    start_process()
+    settings = setup.settings
+    limit = StepLimit(settings.step_timeout, ends_process=True)
+    instructions = load_instructions(settings.instructions, settings.scene, settings.calvin, settings.calvin_env)
+    env: World | None = None
+    while (message := _next(connection)) is not None:
+        try:
+            with limit.of_reset() if isinstance(message, ChainJob) else limit.of_world():
+                if env is None:
+                    world = setup.make_world(settings, traits_of_world(setup, traits))
+                    env = open_chain_env(setup, world, instructions)
+                reply = _answer(env, message, traits, observations, row)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  it goes into the record of the chain
+            reply = Reply(error=ErrorText.of(error))
+            _close(env)  # it may be broken: the next chain gets a new one
+            env = None
+        connection.send(reply)
+    _close(env)
+
+
+def _next(connection: Connection) -> Any:
+    """What the driver tells; None once it is gone."""
+    try:
+        return connection.recv()
+    except (EOFError, OSError):
+        return None
+
+
+def _answer(env: World, message: Any, traits: PolicyTraits, observations: SharedObservations, row: int) -> Reply:
+    began = clock.seconds()
+    terminated = truncated = False
+    if isinstance(message, ChainJob):
+        options = {"chain": message.chain, "number": message.number}
+        observation, info = env.reset(seed=message.seed, options=options)
+    else:
+        observation, _, terminated, truncated, info = env.step(message)
+    took = clock.seconds() - began
+    observations.write(row, observation)
+    return Reply(
+        instruction=info["instruction"],
+        outcome=info["outcome"],
+        is_over=terminated or truncated,
+        privileged=privileged_state(observation, info) if traits.privileged else None,
+        seconds=took,
+    )
+
+
+def _close(world: World | None) -> None:
+    """Closes a world, if there is one; a broken one may not even close."""
+    if world is not None:
+        with contextlib.suppress(Exception):
+            world.close()

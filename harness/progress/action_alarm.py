@@ -1,0 +1,48 @@
+"""Says while a run is under way that its policy's actions look wrong: nobody should wait a day for a 0%."""
+
+import logging
+from collections.abc import Sequence
+
+from calvinbench.harness.analysis.action_watch import findings_of_records
+from calvinbench.harness.records.description import RunDescription
+from calvinbench.harness.records.records import ChainRecord
+
+MIN_CHAINS, MAX_CHAINS = 3, 20
+"""Between so many chains the actions are looked at; the notes of the table judge all of them at the end."""
+_logger = logging.getLogger(__name__)
+
+
+class ActionAlarm:
+    """A subscriber that logs one warning a run, once a few chains have ended."""
+
+    def __init__(self) -> None:
+        """Waits for a run."""
+        self._description: RunDescription | None = None
+        self._records: list[ChainRecord] = []
+
+    def run_began(self, description: RunDescription, finished: Sequence[ChainRecord]) -> None:
+        """Begins to watch."""
+        self._description, self._records = description, list(finished)
+
+    def chain_finished(self, record: ChainRecord) -> None:
+        """Looks at the first chains, until something is found."""
+        described = self._description
+        if described is None:
+            return
+        self._records.append(record)
+        if len(self._records) < MIN_CHAINS:
+            return
+        found = findings_of_records(self._records, described.policy, described.action_convention)
+        if found or len(self._records) >= MAX_CHAINS:
+            self._description = None
+        if found:
+            _logger.warning(
+                "The actions of %s look wrong: %s. calvinbench check '%s' looks closer.",
+                described.name,
+                "; ".join(found),
+                described.policy,
+            )
+
+    def run_ended(self) -> None:
+        """Stops watching."""
+        self._description = None

@@ -1,0 +1,186 @@
+"""How an evaluation is going, on a terminal or in a log."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from calvinbench.envs.task_chains import single_task_chains
+from calvinbench.harness import clock
+from calvinbench.harness.progress.progress_table import ProgressRow, Total, progress_table
+from calvinbench.harness.progress.running_count import RunningCount, in_words
+from calvinbench.harness.records.description import RunDescription
+from calvinbench.harness.records.records import ChainRecord
+from calvinbench.harness.records.shards import Shard
+from calvinbench.harness.rollout.positions import ChainPosition, Positions, listed
+from calvinbench.harness.suite.suite import RunSettings, Suite
+
+_LOG_SHARE = 10
+"""Without a terminal, a line each time that so many percent more are done."""
+_REFRESHES_PER_SECOND = 2
+_MAX_UNDER_WAY = 4
+"""Lines below the table for chains under way."""
+QUIET_SECONDS, LATER_QUIET_SECONDS = 60.0, 600.0
+"""Without a terminal, how long nothing is said at most: before the first chain of a run ended, and after."""
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """A run that will begin.
+
+    Attributes:
+        policy: The policy's spec, which stands for its label until that is known.
+        value: What tells it from other runs of the policy, such as `seed 7`; empty where there is but one.
+        num_chains: Its chains.
+    """
+
+    policy: str
+    value: str
+    num_chains: int
+
+    def name(self, label: str) -> str:
+        """What the run is called, with its policy's label."""
+        return f"{self.value}: {label}" if self.value else label
+
+
+def planned_runs(suite: Suite) -> tuple[PlannedRun, ...]:
+    """The runs of a suite, in the order in which they are run; of a shard, with its chains alone."""
+    return tuple(PlannedRun(run.policy, _value(suite, run), _num_chains(suite, run)) for run in suite.runs)
+
+
+def _value(suite: Suite, run: RunSettings) -> str:
+    names = [name for name in suite.varied if len(suite.values(name)) > 1]
+    return ", ".join(f"{name.replace('_', ' ')} {getattr(run, name)}" for name in names)
+
+
+def _num_chains(suite: Suite, run: RunSettings) -> int:
+    whole = len(single_task_chains(run.tasks, run.chains)) if run.tasks else run.chains
+    shard = None if suite.shard is None else Shard.parse(suite.shard)
+    return whole if shard is None else sum(shard.holds(number) for number in range(whole))
+
+
+class LiveProgress:
+    """A table with a row for each run on a terminal; a few log lines elsewhere. A subscriber and a context manager."""
+
+    def __init__(self, console: Console | None = None, planned: Sequence[PlannedRun] = ()) -> None:
+        """Shows itself on standard error, unless another console is given.
+
+        Args:
+            console: Where to.
+            planned: Runs that will begin, in their order; others get a row when they begin.
+        """
+        self._console = console or Console(stderr=True)
+        self._planned = tuple(planned)
+        self._rows = [ProgressRow(run.name(run.policy), run.num_chains) for run in self._planned]
+        self._num_begun = 0
+        self._is_over = False
+        self._positions: Positions | None = None
+        self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=_REFRESHES_PER_SECOND)
+        self._label = ""
+        self._logged_share = 0
+        self._logged_at = self._began_at = clock.seconds()
+        self._ended = threading.Event()
+
+    def __enter__(self) -> "LiveProgress":
+        if self._console.is_terminal:
+            self._live.start()
+        else:
+            threading.Thread(target=self._speak_now_and_then, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_over = True
+        self._ended.set()
+        self._live.stop()
+
+    def _speak_now_and_then(self) -> None:
+        """In a thread: a slow policy is no silent one."""
+        while not self._ended.wait(1.0):
+            self.speak_if_quiet()
+
+    def speak_if_quiet(self) -> None:
+        """Without a terminal: says how far the chains under way are, if nothing was said for long."""
+        row = self._rows[self._num_begun - 1] if self._num_begun else None
+        if row is None or row.count is None or row.is_over or not row.count.num_missing:
+            return
+        quiet = LATER_QUIET_SECONDS if row.count.num_of_session else QUIET_SECONDS
+        if clock.seconds() - self._logged_at < quiet:
+            return
+        lines = listed(self._under_way(), _MAX_UNDER_WAY) or ["no step taken yet"]
+        done = f"{row.count.num_finished}/{row.count.num_planned} chains"
+        self._log(f"{done} after {in_words(clock.seconds() - self._began_at)}; {'; '.join(lines)}")
+
+    def positions_known(self, positions: Positions) -> None:
+        """Of the run that begins next."""
+        self._positions = positions
+
+    def _under_way(self) -> tuple[ChainPosition, ...]:
+        return () if self._positions is None or self._is_over else self._positions.under_way()
+
+    def run_began(self, description: RunDescription, finished: Sequence[ChainRecord]) -> None:
+        """The run's row begins to count."""
+        self._label = description.name
+        if self._num_begun == len(self._rows):
+            self._rows.append(ProgressRow(description.name, description.chains))
+        row = self._rows[self._num_begun]
+        if self._num_begun < len(self._planned):
+            row.label = self._planned[self._num_begun].name(description.name)
+        row.count = RunningCount(row.num_planned, finished, self._positions, description.num_subtasks)
+        self._num_begun += 1
+        self._began_at = clock.seconds()
+        self._logged_share = self._share(row.count)
+        if not row.count.num_missing:  # on a terminal too: a row that is full at once may be a new run's
+            self._say(f"all {row.num_planned} chains are there already")
+        elif finished:
+            self._log(f"going on after {len(finished)} of {row.num_planned} chains")
+        else:
+            self._log(f"{row.num_planned} chains")
+
+    def chain_finished(self, record: ChainRecord) -> None:
+        """Counts the chain."""
+        count = self._rows[self._num_begun - 1].count
+        if count is None:
+            return
+        count.add(record)
+        if self._share(count) >= self._logged_share + _LOG_SHARE:
+            self._logged_share = self._share(count)
+            self._log(f"{count.num_finished}/{count.num_planned} chains, {count}{self._suite_left()}")
+
+    def run_ended(self) -> None:
+        """Leaves the row as it is."""
+        self._rows[self._num_begun - 1].is_over = True
+        self._positions = None
+
+    def _table(self) -> RenderableType:
+        under_way = [Text(f"  {line}", style="dim") for line in listed(self._under_way(), _MAX_UNDER_WAY)]
+        height = None if self._is_over else self._console.height - len(under_way)
+        return Group(progress_table(self._rows, self._console.width, height), *under_way)
+
+    @staticmethod
+    def _share(count: RunningCount) -> int:
+        return 100 * count.num_finished // max(count.num_planned, 1)
+
+    def _suite_left(self) -> str:
+        """The time left for all runs, where others will follow."""
+        total = Total(self._rows)
+        left = total.seconds_left
+        if self._num_begun == len(self._rows) or left is None:
+            return ""
+        return f", all runs {'about ' if total.is_rough else ''}{in_words(left)}"
+
+    def _log(self, words: str) -> None:
+        self._logged_at = clock.seconds()
+        if not self._console.is_terminal:
+            self._say(words)
+
+    def _say(self, words: str) -> None:
+        place = f"run {self._num_begun} of {len(self._rows)}, " if len(self._rows) > 1 else ""
+        _logger.info("%s%s: %s", place, self._label, words)

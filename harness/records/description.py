@@ -1,0 +1,303 @@
+"""What `run.json` says of a run: all that its numbers depend on, and whether they are CALVIN's official ones."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from calvinbench.envs.chains import CHAIN_LENGTH
+from calvinbench.envs.scenes.calvin_scene import ASSET_DIGESTS
+from calvinbench.envs.scenes.scene import CALVIN_SCENES
+from calvinbench.envs.simulation import REPRODUCIBLE
+from calvinbench.harness.records.provenance import Session
+from calvinbench.harness.records.typed_reading import NOTHING, Count, InvalidFieldError, Name, Size, read_as
+from calvinbench.policies.policy import Memory, PolicyTraits, TrainedOn
+from calvinbench.policies.spec import kind_of
+
+SCHEMA_VERSION = 1
+OFFICIAL_SCENE = "D"
+OFFICIAL_NUM_CHAINS = 1000
+OFFICIAL_MAX_STEPS = 360
+OFFICIAL_INSTRUCTIONS = "calvin"
+OFFICIAL_RENDERERS = ("opengl-look", "bullet-egl", "calvin_env")
+"""Those with the look of CALVIN's data; the last is calvin_env's own, however it draws."""
+
+
+_ALWAYS_THERE = ("schema_version", "sessions", "memory.span", "memory.reset", "official.because")
+"""Every file has them, though the classes have defaults."""
+
+
+@dataclass(frozen=True, slots=True)
+class Official:
+    """Whether a run keeps to CALVIN's protocol, and where it does not."""
+
+    official: bool
+    because: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "yes" if self.official else f"no, because {'; '.join(self.because)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDescription:
+    """The content of `run.json`.
+
+    Attributes:
+        policy: The policy's spec.
+        label: What the policy is called.
+        variant: What sets it apart in tables from policies of the same label, as a suite says; None for nothing.
+        train: Scene or split that the policy was trained on, as it says; None if it says nothing.
+        training_seed: Seed of its training; None where it does not say.
+        training_recipe: Digest of its training but for the seed; None where it does not say.
+        unlike_training: In what this world's pictures and scene are not those that the policy was trained on.
+        action_convention: Of the policy and the world.
+        observation_keys: What the policy reads.
+        may_read: Those of `observation_keys` that the policy is given, and may or may not use.
+        chunk_length: Actions that the policy predicts at once.
+        chunk_rule: How they become actions.
+        weights_digest: SHA-256 of the policy's file of weights; None where there is none.
+        source_digest: SHA-256 of the file of a user's own policy, or of what a policy's server says of itself; None for
+            other policies, and where it was not kept.
+        privileged: Whether the policy reads the world's state.
+        memory: What the policy remembers, and when it forgets.
+        official: Whether this is CALVIN's protocol.
+        world: Class of the world.
+        scene: Name of the scene.
+        asset_digest: Of the scene and its assets.
+        calvin_env: Revision of the calvin_env that the scene is read from, `"unknown"` if its folder does not tell;
+            None for a scene of our own.
+        simulation: How physics is run, see `envs.simulation`.
+        renderer: Who draws the pictures.
+        depth_bits: Of the renderer's depth buffer; None where it does not say.
+        reference_frame: Digest of both cameras' pictures of the first published chain's initial state (of the policy's
+            cameras alone in a world that has no others); None without pictures.
+        chains: Planned number of chains: the first ones of the list.
+        chain_digest: Of these chains.
+        chain_length: Subtasks in each of them; None in files of before it was kept, see `num_subtasks`.
+        tasks: Tasks that are run each alone, one a chain; empty for chains of several.
+        max_steps: Steps for each subtask.
+        instructions: Name of the instruction set.
+        instruction_digest: Of the sentences that it may give.
+        seed: Where random draws start from.
+        batch_size: Worlds that the policy answered at once, whose last digits depend on it.
+        suite: The suite's name, None outside one.
+        created: Date and time, UTC.
+        sessions: Each time that somebody worked on the run, with versions and machine.
+        schema_version: Of this file and of `chains.jsonl`.
+    """
+
+    policy: Name
+    label: Name
+    action_convention: Name
+    observation_keys: tuple[Name, ...]
+    chunk_length: Size
+    chunk_rule: Name
+    privileged: bool
+    memory: Memory
+    official: Official
+    world: Name
+    scene: Name
+    asset_digest: Name
+    renderer: Name
+    chains: Count
+    chain_digest: Name
+    max_steps: Size
+    instructions: Name
+    instruction_digest: Name
+    seed: int
+    may_read: tuple[str, ...] = ()
+    chain_length: Size | None = None
+    batch_size: Size = 1
+    variant: str | None = None
+    tasks: tuple[Name, ...] = ()
+    weights_digest: str | None = None
+    source_digest: str | None = None
+    depth_bits: Size | None = None
+    reference_frame: str | None = None
+    suite: str | None = None
+    train: str | None = None
+    training_seed: int | None = None
+    training_recipe: str | None = None
+    unlike_training: tuple[Name, ...] = ()
+    calvin_env: str | None = None
+    simulation: Name = REPRODUCIBLE
+    created: str = ""
+    sessions: tuple[Session, ...] = ()
+    schema_version: Size = SCHEMA_VERSION
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return f"{self.label}, {self.variant}" if self.variant else self.label
+
+    @property
+    def num_subtasks(self) -> int:
+        """Subtasks in each chain: one where tasks are run alone; CALVIN's five where the file does not say."""
+        return self.chain_length or (1 if self.tasks else CHAIN_LENGTH)
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether the policy has random weights."""
+        return kind_of(self.policy) == "untrained"
+
+    def to_json(self) -> dict[str, Any]:
+        """A mapping that `json` can write."""
+        values = {"schema_version": self.schema_version} | asdict(self)
+        if self.chain_length is None:
+            del values["chain_length"]
+        return values
+
+    @classmethod
+    def from_json(cls, values: Any) -> "RunDescription":
+        """Reads what `to_json` made; keys that a later version may add are passed over.
+
+        Raises:
+            InvalidFieldError: A field is missing, of another type or out of its range, or contradicts another.
+            ValueError: The file is of a later schema.
+        """
+        version = values.get("schema_version") if isinstance(values, Mapping) else None
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise ValueError(
+                f"expected schema version {SCHEMA_VERSION} or older, got {version}. "
+                "A later calvinbench wrote this; install that one to read it."
+            )
+        for path in _ALWAYS_THERE:
+            *outer, name = path.split(".")
+            holder = values.get(outer[0]) if outer and isinstance(values, Mapping) else values
+            if isinstance(holder, Mapping) and name not in holder:
+                raise InvalidFieldError(path, "a value", NOTHING)
+        read = read_as(cls, values)
+        if read.official.official == bool(read.official.because):
+            expected = "reasons in 'because' where it is false, and none where it is true"
+            raise InvalidFieldError("official", expected, values["official"])
+        return read if "may_read" in values else replace(read, may_read=_may_have_read(read))
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A field in which two descriptions differ."""
+
+    name: str
+    old: Any
+    new: Any
+
+    def __str__(self) -> str:
+        meaning = f" ({_MEANINGS[self.name]})" if self.name in _MEANINGS else ""
+        return f"{self.name} was {_shown(self.old)} and is now {_shown(self.new)}{meaning}"
+
+
+def _shown(value: Any) -> str:
+    """A value in a message; of a digest its first digits, which are enough to tell two apart."""
+    if isinstance(value, str) and _DIGEST.fullmatch(value):
+        return f"'{value[:_SHOWN_DIGITS]}...'"
+    return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_SHOWN_DIGITS = 12
+
+
+def _may_have_read(read: RunDescription) -> tuple[str, ...]:
+    """Runs of earlier versions do not say it: models of `calvin:` and servers of `ws:` were given what they read."""
+    is_from_outside = kind_of(read.policy) in ("calvin", "ws")
+    return ("robot_obs",) if is_from_outside and "robot_obs" in read.observation_keys else ()
+
+
+_MEANINGS = {"source_digest": "the file of the policy's code changed, or what its server says of itself"}
+_MAY_BE_UNKNOWN = frozenset({"source_digest"})
+"""Kept of later runs only: one that does not say it agrees with any."""
+_MAY_DIFFER = frozenset(
+    {
+        *("suite", "variant", "official", "chains", "chain_digest", "chain_length", "created", "sessions"),
+        *("schema_version", "may_read"),
+    }
+)
+
+
+def differences(old: RunDescription, new: RunDescription) -> tuple[Difference, ...]:
+    """The fields that must agree for records to belong to one run, and do not. Chains are compared elsewhere."""
+    return tuple(
+        Difference(field.name, getattr(old, field.name), getattr(new, field.name))
+        for field in fields(RunDescription)
+        if field.name not in _MAY_DIFFER and not _agree(field.name, getattr(old, field.name), getattr(new, field.name))
+    )
+
+
+def _agree(name: str, old: Any, new: Any) -> bool:
+    return old == new or (name in _MAY_BE_UNKNOWN and None in (old, new))
+
+
+def with_session(description: RunDescription, session: Session) -> RunDescription:
+    """The description with one more session."""
+    return replace(
+        description,
+        created=description.created or session.started,
+        sessions=(*description.sessions, session),
+    )
+
+
+def unlike_training(
+    trained_on: TrainedOn | None,
+    *,
+    scene: str,
+    asset_digest: str,
+    renderer: str,
+    depth_bits: int | None,
+    reference_frame: str | None,
+) -> tuple[str, ...]:
+    """In what a world is not the one that a policy was trained on, in words; what is not known is passed over."""
+    if trained_on is None:
+        return ()
+    pairs = {
+        "scene": (trained_on.scene, scene),
+        "assets": (trained_on.asset_digest, asset_digest),
+        "renderer": (trained_on.renderer, renderer),
+        "depth bits": (trained_on.depth_bits, depth_bits),
+        "reference picture": (trained_on.reference_frame, reference_frame),
+    }
+    if trained_on.scene is not None and is_among(scene, trained_on.scene):
+        del pairs["scene"]
+    return tuple(
+        f"{name} {str(before)[:12]} in training, {str(now)[:12]} here"
+        for name, (before, now) in pairs.items()
+        if before is not None and now is not None and before != now
+    )
+
+
+def is_among(scene: str, trained_on: str) -> bool:
+    """Whether a scene is one that a policy was trained on, which may be several of CALVIN's, such as `"ABC"`."""
+    return scene == trained_on or (
+        scene in CALVIN_SCENES and set(trained_on) <= set(CALVIN_SCENES) and scene in trained_on
+    )
+
+
+def judge_official(
+    traits: PolicyTraits,
+    *,
+    scene: str,
+    asset_digest: str,
+    is_published_list: bool,
+    num_chains: int,
+    max_steps: int,
+    instructions: str,
+    renderer: str,
+) -> Official:
+    """Whether a run keeps to CALVIN's protocol, and all the reasons why not.
+
+    Either simulation will do: `reproducible` parts from calvin_env as calvin_env parts from itself when the order of
+    its episodes changes, which its protocol leaves open.
+    """
+    reasons = {
+        f"the scene is {scene}, not {OFFICIAL_SCENE}": scene != OFFICIAL_SCENE,
+        "the scene's files are not those of calvin_env 797142c": scene == OFFICIAL_SCENE
+        and asset_digest != ASSET_DIGESTS[OFFICIAL_SCENE],
+        f"{num_chains} chains, not the published {OFFICIAL_NUM_CHAINS}": num_chains != OFFICIAL_NUM_CHAINS,
+        "the chains are not the published ones": not is_published_list,
+        f"{max_steps} steps a subtask, not {OFFICIAL_MAX_STEPS}": max_steps != OFFICIAL_MAX_STEPS,
+        f"the sentences are {instructions}'s, not CALVIN's": instructions != OFFICIAL_INSTRUCTIONS,
+        f"the renderer {renderer} does not have CALVIN's look": not renderer.startswith(OFFICIAL_RENDERERS),
+        "memory is kept across subtasks": traits.memory.reset != "subtask",
+        "the policy reads privileged state": traits.privileged,
+    }
+    because = tuple(reason for reason, holds in reasons.items() if holds)
+    return Official(not because, because)

@@ -1,0 +1,423 @@
+"""A run's folder: `run.json` says what the run is, `chains.jsonl` keeps each chain as soon as it is finished.
+
+A process may be killed at any moment: `run.json` is replaced as a whole, a line of `chains.jsonl` is written, flushed
+and synced before the next chain begins, and a last line that was torn is dropped.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from calvinbench.envs.chain_env import SOLVED
+from calvinbench.harness.records.description import Difference, RunDescription, differences, with_session
+from calvinbench.harness.records.errored_chains import replace_line
+from calvinbench.harness.records.provenance import Session
+from calvinbench.harness.records.records import ERRORED, ChainRecord
+from calvinbench.harness.records.typed_reading import InvalidFieldError
+
+RUN_FILE = "run.json"
+CHAINS_FILE = "chains.jsonl"
+REPLACED_FILE = "replaced.jsonl"
+"""Lines of errored chains that were run again."""
+LOCK_FILE = ".lock"
+SHARDS_FOLDER = "shards"
+"""In a run's folder: its parts, each a run's folder of its own; see `shards`."""
+_PROBE_BYTES = 1 << 16
+_APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+
+
+class RunMismatchError(ValueError):
+    """The folder holds another run than the one asked for."""
+
+
+class RunLockedError(OSError):
+    """Another process is writing to the folder."""
+
+
+class StoredChains(NamedTuple):
+    """What `chains.jsonl` holds.
+
+    Attributes:
+        records: One a chain, by number.
+        valid_bytes: Length of the file without a torn last line.
+    """
+
+    records: tuple[ChainRecord, ...]
+    valid_bytes: int
+
+
+def read_chains(path: Path, description: RunDescription | None = None) -> StoredChains:
+    """Reads finished chains; a torn last line is left out. A chain that is there twice counts as it was first.
+
+    Args:
+        path: The file.
+        description: The run's, with which the chains must agree; None where it is not known.
+
+    Raises:
+        ValueError: A line before the last is no JSON, or a line is not the record of a chain, or not of this run.
+    """
+    if not path.exists():
+        return StoredChains((), 0)
+    records: dict[int, ChainRecord] = {}
+    lines = path.read_bytes().splitlines(keepends=True)
+    valid_bytes = 0
+    for number, line in enumerate(lines, start=1):
+        try:
+            if not line.endswith(b"\n"):
+                raise ValueError("the line has no end")
+            values = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            if number == len(lines):
+                break
+            raise _not_a_chain(number, path, f"got {line[:80]!r} ({error})") from error
+        if not _is_again(values, records):
+            try:
+                record = ChainRecord.from_json(values)
+                if description is not None:
+                    _require_of_run(record, description)
+            except ValueError as error:
+                raise _not_a_chain(number, path, f"got something invalid: {error}") from error
+            records[record.chain] = record
+        valid_bytes += len(line)
+    return StoredChains(tuple(records[number] for number in sorted(records)), valid_bytes)
+
+
+def _is_again(values: Any, records: Mapping[int, ChainRecord]) -> bool:
+    """Whether a line is of a chain that was there before, and so is passed over."""
+    number = values.get("chain") if isinstance(values, dict) else None
+    return isinstance(number, int) and not isinstance(number, bool) and number in records
+
+
+def _not_a_chain(number: int, path: Path, found: str) -> ValueError:
+    return ValueError(
+        f"expected a finished chain in line {number} of '{path}', {found}. "
+        "The file was changed by something else; repair the line, or remove it and run the chain again."
+    )
+
+
+def _require_of_run(record: ChainRecord, description: RunDescription) -> None:
+    """Refuses a chain that a run cannot have.
+
+    Raises:
+        InvalidFieldError: Its number or its length is not one of the run's.
+    """
+    if record.chain >= description.chains:
+        raise InvalidFieldError(
+            "chain", f"a number below {description.chains}, the run's number of chains", record.chain
+        )
+    length = description.chain_length
+    if length is None:  # a run of before lengths were kept, whose chains may have had any
+        return
+    if len(record.subtasks) > length:
+        raise InvalidFieldError("subtasks", f"at most {length}, the length of the run's chains", len(record.subtasks))
+    if record.outcome == SOLVED and record.completed < length:
+        raise InvalidFieldError("outcome", f"another than '{SOLVED}' below {length} solved subtasks", record.outcome)
+
+
+def read_description(directory: Path) -> RunDescription:
+    """Reads a folder's `run.json`.
+
+    Raises:
+        ValueError: There is none, or it is not one.
+    """
+    path = directory / RUN_FILE
+    try:
+        return RunDescription.from_json(json.loads(path.read_text("utf-8")))
+    except FileNotFoundError as error:
+        raise ValueError(f"expected a run's folder with {RUN_FILE}, found none at '{directory}'.") from error
+    except InvalidFieldError as error:
+        raise ValueError(
+            f"expected the description of a run in '{path}', got something invalid: {error}. "
+            "The file was changed by something else; repair the field, or run again into another folder."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"expected the description of a run in '{path}', got something else: {error}") from error
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and its parents, where they are not there yet.
+
+    Raises:
+        OSError: It cannot be made; the message names it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"cannot make the folder '{path}': {error.strerror}. Choose another --out."
+        ) from error
+
+
+def require_writable(folder: Path) -> None:
+    """Refuses a folder in which nothing can be written, before anything slow is done for what goes into it.
+
+    A file of some KB is written and removed, there or in the folder above it that exists.
+
+    Raises:
+        OSError: Nothing can be written: a file is in the way, rights are missing, the disk is full or read-only.
+    """
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    try:
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"'{there}' is not a folder")
+        with tempfile.TemporaryFile(dir=there) as probe:
+            probe.write(bytes(_PROBE_BYTES))
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"cannot write to '{folder}': {error.strerror}. Free space, get the rights, or choose another folder with "
+            "--out.",
+        ) from error
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Replaces a file as a whole: readers see the old text or the new, whenever the process is killed."""
+    write_atomically(path, text.encode())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """As `write_text_atomically`, for bytes."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(
+            error.errno, f"cannot write '{path}': {error.strerror}. Free space or choose another --out."
+        ) from error
+
+
+@contextmanager
+def locked_folder(directory: Path) -> Iterator[None]:
+    """Keeps other processes that ask for the same from writing to a folder, as long as the block lasts.
+
+    Raises:
+        RunLockedError: Another process writes to it.
+        OSError: It cannot be written.
+    """
+    lock = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        take_lock(lock, directory)
+        yield
+    finally:
+        os.close(lock)
+
+
+def take_lock(lock: int, directory: Path) -> None:
+    """Locks a folder's lock file, which is open, for this process.
+
+    Raises:
+        RunLockedError: Another process has it.
+    """
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise RunLockedError(
+            errno.EWOULDBLOCK,
+            f"another process is writing to '{directory}'. Wait until it is done, or choose another --out.",
+        ) from error
+
+
+def _write_all(file: int, line: bytes) -> None:
+    """Writes to an open file and waits until the disk has it."""
+    written = 0
+    while written < len(line):
+        written += os.write(file, line[written:])
+    os.fsync(file)
+
+
+class RunWriter:
+    """The one writer of a run's folder; a context manager.
+
+    Entering makes the folder or continues the run in it, and locks it against other processes.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        description: RunDescription,
+        session: Session,
+        digest_of_first: Callable[[int], str],
+    ) -> None:
+        """Says what is to be written where; entering does the work.
+
+        Args:
+            directory: The run's folder; made if need be.
+            description: What the run is.
+            session: Who works on it now.
+            digest_of_first: The digest of the first N chains of the list, to tell an extension from another list.
+        """
+        self._directory = directory
+        self._description = description
+        self._session = session
+        self._digest_of_first = digest_of_first
+        self._lock: int | None = None
+        self._chains: int | None = None
+        self._num_bytes = 0
+        self.records: tuple[ChainRecord, ...] = ()
+
+    def __enter__(self) -> "RunWriter":
+        """Opens the folder.
+
+        Raises:
+            RunMismatchError: It holds another run.
+            RunLockedError: Another process writes to it.
+            OSError: It cannot be written.
+        """
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self._directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+            take_lock(self._lock, self._directory)
+            self._open_records()
+        except RunLockedError:
+            self._close()
+            raise
+        except OSError as error:
+            self._close()
+            path = error.filename or self._directory
+            raise OSError(
+                error.errno, f"cannot write to '{path}': {error.strerror}. Choose another folder with --out."
+            ) from error
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def begin(self) -> None:
+        """Notes in `run.json` that this session works on the run. Before the first `append`."""
+        self._write(with_session(self._description, self._session))
+
+    def _write(self, description: RunDescription) -> None:
+        text = json.dumps(description.to_json(), indent=2, ensure_ascii=False) + "\n"
+        write_text_atomically(self._directory / RUN_FILE, text)
+
+    def append(self, record: ChainRecord) -> None:
+        """Keeps a finished chain, for good once this returns; it takes the place of the same one where that errored.
+
+        Raises:
+            OSError: The disk is full or the like; what was kept before is not touched.
+        """
+        if self._chains is None:
+            raise RuntimeError("expected append inside the writer's with block, got it outside.")
+        # In ASCII: errors may quote file names that are no Unicode.
+        line = json.dumps(record.to_json()).encode() + b"\n"
+        errored = (kept for kept in self.records if kept.chain == record.chain and kept.outcome == ERRORED)
+        earlier = next(errored, None)
+        try:
+            if earlier is None:
+                _write_all(self._chains, line)
+                self._num_bytes += len(line)
+            else:
+                self._replace(record.chain, line)
+        except OSError as error:
+            self._truncate()
+            raise OSError(
+                error.errno,
+                f"cannot write chain {record.chain} to '{self._directory / CHAINS_FILE}': {error.strerror}. All chains "
+                f"finished before are kept ({len(self.records)}); make room and give the same command again.",
+            ) from error
+        self.records = (*(kept for kept in self.records if kept is not earlier), record)
+
+    def _replace(self, number: int, line: bytes) -> None:
+        """The old line goes to another file first; then the lines are replaced as a whole."""
+        path = self._directory / CHAINS_FILE
+        content, replaced = replace_line(path.read_bytes()[: self._num_bytes], number, line)
+        trail = os.open(self._directory / REPLACED_FILE, _APPENDING, 0o644)
+        try:
+            _write_all(trail, replaced)
+        finally:
+            os.close(trail)
+        write_atomically(path, content)
+        reopened = os.open(path, _APPENDING, 0o644)
+        if self._chains is not None:
+            os.close(self._chains)
+        self._chains, self._num_bytes = reopened, len(content)
+
+    def _open_records(self) -> None:
+        if (self._directory / RUN_FILE).exists():
+            old = read_description(self._directory)
+            self._description = continued(old, self._description, self._digest_of_first, self._directory)
+            if self._description.variant != old.variant:  # a name for tables, which a finished run may get too
+                self._write(replace(old, variant=self._description.variant))
+        elif (self._directory / CHAINS_FILE).exists() and read_chains(self._directory / CHAINS_FILE).records:
+            raise RunMismatchError(
+                f"'{self._directory}' has finished chains but no {RUN_FILE} to say what they are of. "
+                f"{_remedies(self._directory)}"
+            )
+        stored = read_chains(self._directory / CHAINS_FILE, self._description)
+        self._chains = os.open(self._directory / CHAINS_FILE, _APPENDING, 0o644)
+        self.records, self._num_bytes = stored
+        self._truncate()
+
+    def _truncate(self) -> None:
+        """Cuts a torn last line off, where the file has one."""
+        if self._chains is not None and os.fstat(self._chains).st_size > self._num_bytes:
+            os.ftruncate(self._chains, self._num_bytes)
+
+    def _close(self) -> None:
+        for descriptor in (self._chains, self._lock):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._chains = self._lock = None
+
+
+def _remedies(directory: Path) -> str:
+    """What to do about another run in a folder."""
+    run = directory.parents[1] if directory.parent.name == SHARDS_FOLDER else directory
+    names = (f"{run.name}-{number}" for number in range(2, 1000))
+    free = next(name for name in names if not run.with_name(name).exists())
+    return (
+        f"To keep both, add --name {free} (where one policy is run) or --out DIR, another folder. To begin anew, add "
+        f"--overwrite: the old run is moved to '{directory.name}.old-<time>'."
+    )
+
+
+def continued(
+    old: RunDescription, new: RunDescription, digest_of_first: Callable[[int], str], directory: Path
+) -> RunDescription:
+    """The description with which a stored run goes on: the old one, perhaps with more chains of the same list.
+
+    Raises:
+        RunMismatchError: The two are not the same run; the message says which fields differ.
+    """
+    unlike: Sequence[Difference] = differences(old, new)
+    if new.chains < old.chains:
+        unlike = (*unlike, Difference("chains", old.chains, new.chains))
+    elif digest_of_first(old.chains) != old.chain_digest:
+        unlike = (*unlike, Difference("chain_digest", old.chain_digest, digest_of_first(old.chains)))
+    if unlike:
+        listed = "\n".join(f"  {difference}" for difference in unlike)
+        raise RunMismatchError(
+            f"'{directory}' holds another run than the one asked for:\n{listed}\n"
+            f"{_remedies(directory)} (More chains than before would go on with it.)"
+        )
+    return replace(
+        old,
+        suite=new.suite or old.suite,
+        variant=new.variant or old.variant,
+        chains=new.chains,
+        chain_digest=new.chain_digest,
+        chain_length=new.chain_length,
+        official=new.official,
+    )

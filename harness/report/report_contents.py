@@ -1,0 +1,73 @@
+"""What a report was made of: kept beside it, so that it is known whether it still tells all, and can be made again."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from calvinbench.harness.analysis.statistics import Intervals
+from calvinbench.harness.records.run_directory import CHAINS_FILE, RUN_FILE, write_text_atomically
+from calvinbench.harness.records.runs import Run
+from calvinbench.harness.report.published_results import PublishedResult
+
+CONTENTS_FILE = "report.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportContents:
+    """What went into a report.
+
+    Attributes:
+        runs: The runs' folders, as they are found from the report's.
+        any_renderer: Whether runs of unlike pictures may stand in one table.
+        published: The split of the published rows; None without any.
+        second_hand: Whether rows that were read at second hand are among them.
+        intervals: Of rates.
+        reference: The run that each other was held against; None for none.
+    """
+
+    runs: tuple[str, ...]
+    any_renderer: bool = False
+    published: str | None = None
+    second_hand: bool = False
+    intervals: Intervals = "wilson"
+    reference: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        runs: Iterable[Run],
+        report: Path,
+        any_renderer: bool,
+        published: Sequence[PublishedResult],
+        intervals: Intervals,
+        reference: str | None,
+    ) -> "ReportContents":
+        """What a report in the folder `report` would be made of."""
+        folders = [Path(os.path.relpath(run.directory.resolve(), report.resolve())).as_posix() for run in runs]
+        split = published[0].split if published else None
+        second_hand = any(result.is_second_hand for result in published)
+        return cls(tuple(sorted(folders)), any_renderer, split, second_hand, intervals, reference)
+
+    def write(self, report: Path) -> Path:
+        """Keeps it in the report's folder; returns the file."""
+        path = report / CONTENTS_FILE
+        write_text_atomically(path, json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
+        return path
+
+
+def read_contents(report: Path) -> ReportContents | None:
+    """What a report was made of; None where there is none, or none that tells."""
+    try:
+        said = json.loads((report / CONTENTS_FILE).read_text("utf-8"))
+        return ReportContents(**said | {"runs": tuple(said["runs"])})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def is_newer_than(report: Path, runs: Iterable[Run]) -> bool:
+    """Whether a report was written after the last chain of some runs."""
+    written = (report / CONTENTS_FILE).stat().st_mtime_ns
+    files = [run.directory / name for run in runs for name in (RUN_FILE, CHAINS_FILE)]
+    return all(file.stat().st_mtime_ns < written for file in files if file.exists())

@@ -1,0 +1,271 @@
+"""Videos of chains: both cameras, the instruction, the subtask and how it ended, encoded as a chain runs."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import wrap
+from typing import Any, SupportsFloat
+
+import gymnasium
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from calvinbench.envs.chain_env import SOLVED, ChainEnv
+from calvinbench.envs.chains import CHAIN_LENGTH, Chain
+from calvinbench.envs.observation import CONTROL_HZ
+from calvinbench.harness.records.records import ERRORED
+
+VIDEOS_FOLDER = "videos"
+ALL, FAILURES = "all", "failures"
+_WIDTH, _HEIGHT, _HEADER = 640, 464, 64
+_STATIC_SIDE, _GRIPPER_SIDE = 400, 240
+_MARGIN = 8
+_BANNER_FRAMES = CONTROL_HZ // 2
+"""How long it is shown how a subtask ended: half a second."""
+_LAST_FRAMES = CONTROL_HZ
+"""How long the last picture stays, with how the chain ended: a second."""
+_ONE_LINE_SIZES, _TWO_LINE_SIZES = range(22, 14, -1), range(14, 7, -1)
+"""Sizes of letters, in pixels, among which the largest is taken that a sentence fits in."""
+_COLOURS = {SOLVED: (0, 158, 115)}
+_OTHER_COLOUR = (213, 94, 0)
+_PARTIAL = ".part.mp4"
+_CODEC = "libx264"
+_OPTIONS = {"preset": "veryfast", "crf": "23"}
+_logger = logging.getLogger(__name__)
+
+
+class VideoError(ValueError):
+    """Videos that cannot be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoSettings:
+    """Which chains are filmed.
+
+    Attributes:
+        folder: Where videos go, `chain_0012.mp4` each.
+        which: `"all"`, `"failures"`, or a number N in digits: the first N chains.
+    """
+
+    folder: Path
+    which: str
+
+    def __post_init__(self) -> None:
+        if self.which not in (ALL, FAILURES) and not (self.which.isascii() and self.which.isdigit()):
+            raise VideoError(f"expected videos to be all, failures or a number of chains, got '{self.which}'.")
+
+    def path(self, number: int) -> Path:
+        """Where the video of a chain goes."""
+        return self.folder / f"chain_{number:04d}.mp4"
+
+    def films(self, number: int) -> bool:
+        """Whether a chain is filmed."""
+        return self.which in (ALL, FAILURES) or number < int(self.which)
+
+    def keeps(self, is_solved: bool) -> bool:
+        """Whether a chain's video is kept once it is known how the chain ended."""
+        return self.which != FAILURES or not is_solved
+
+
+def require_encoder() -> None:
+    """Refuses to film without the package that encodes.
+
+    Raises:
+        VideoError: It is not installed.
+    """
+    try:
+        import av  # noqa: F401
+    except ImportError as error:
+        raise VideoError("expected PyAV to encode videos, found none: pip install 'calvinbench[video]'.") from error
+
+
+def remove_torn_films(folder: Path) -> None:
+    """Removes what films left that nobody ended, of a process that was killed. Not while somebody films into it."""
+    for path in folder.glob(f"*{_PARTIAL}"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+class FilmedChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray], np.ndarray]):
+    """A `ChainEnv` whose chains are filmed; what it returns is untouched.
+
+    A chain that nobody ends, because the policy or the world raised an error, is kept as errored when the next one
+    begins. A film that cannot be written, on a full disk or for the encoder's sake, is dropped with a warning, and its
+    chain goes on.
+    """
+
+    def __init__(self, env: ChainEnv, settings: VideoSettings) -> None:
+        """Takes the environment.
+
+        Args:
+            env: A chain's environment, whose world shows both cameras.
+            settings: Which chains, and where to.
+        """
+        super().__init__(env)
+        self._settings = settings
+        self._film: _Film | None = None
+        self._num_subtasks = 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Begins a chain, and its film."""
+        self._end(ERRORED)
+        observation, info = self.env.reset(seed=seed, options=options)
+        number = (options or {}).get("number", 0)
+        chain = (options or {}).get("chain")
+        self._num_subtasks = len(chain.subtasks) if isinstance(chain, Chain) else CHAIN_LENGTH
+        if self._settings.films(number):
+            self._film = film = _Film(self._settings.path(number), number, self._num_subtasks)
+            with self._dropped_if_it_fails():
+                film.begin()
+                film.add(observation, info)
+        return observation, info
+
+    def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], SupportsFloat, bool, bool, dict[str, Any]]:
+        """Steps and films."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        if self._film is not None:
+            with self._dropped_if_it_fails():
+                self._film.add(observation, info)
+            if terminated or truncated:
+                self._end(SOLVED if info["completed"] == self._num_subtasks else info["outcome"] or ERRORED)
+        return observation, reward, terminated, truncated, info
+
+    def close(self) -> None:
+        """Ends the film and the world."""
+        self._end(ERRORED)
+        super().close()
+
+    def _end(self, outcome: str) -> None:
+        if self._film is not None:
+            with self._dropped_if_it_fails():
+                self._film.end(outcome, is_kept=self._settings.keeps(outcome == SOLVED))
+        self._film = None
+
+    @contextlib.contextmanager
+    def _dropped_if_it_fails(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  a film is no part of the chain's result
+            film, self._film = self._film, None
+            if film is not None:
+                film.drop()
+                _logger.warning("a film cannot be written and is dropped; its chain goes on. %s: %s", film.path, error)
+
+
+class _Film:
+    """One video that is being written, under another name until it is whole."""
+
+    def __init__(self, path: Path, number: int, num_subtasks: int) -> None:
+        self.path, self._number, self._num_subtasks = path, number, num_subtasks
+        self._partial = path.with_suffix(_PARTIAL)
+        self._container: Any = None
+
+    def begin(self) -> None:
+        """Opens the file."""
+        import av
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._container = av.open(str(self._partial), "w")
+        stream: Any = self._container.add_stream(_CODEC, rate=CONTROL_HZ, options=_OPTIONS)
+        stream.width, stream.height, stream.pix_fmt = _WIDTH, _HEIGHT, "yuv420p"
+        self._stream: Any = stream
+        self._banner, self._banner_frames = "", 0
+        self._last: tuple[dict[str, np.ndarray], dict[str, Any]] | None = None
+
+    def add(self, observation: dict[str, np.ndarray], info: dict[str, Any]) -> None:
+        """One frame."""
+        if info["outcome"] is not None:
+            self._banner, self._banner_frames = info["outcome"], _BANNER_FRAMES
+        self._encode(self._draw(observation, info, self._banner if self._banner_frames else ""))
+        self._banner_frames = max(0, self._banner_frames - 1)
+        self._last = observation, info
+
+    def end(self, outcome: str, is_kept: bool) -> None:
+        """The last picture stays for a second, with how the chain ended; the file gets its name, or goes."""
+        if is_kept and self._last is not None:
+            picture = self._draw(*self._last, outcome)
+            for _ in range(_LAST_FRAMES):
+                self._encode(picture)
+        for packet in self._stream.encode():
+            self._container.mux(packet)
+        self._container.close()
+        if is_kept:
+            self._partial.replace(self.path)
+        else:
+            self._partial.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)  # of an earlier try of the chain, which ended otherwise
+
+    def drop(self) -> None:
+        """Closes the file as it is and removes it."""
+        with contextlib.suppress(Exception):  # what could not be written cannot be written now
+            if self._container is not None:
+                self._container.close()
+        with contextlib.suppress(OSError):
+            self._partial.unlink(missing_ok=True)
+
+    def _draw(
+        self, observation: dict[str, np.ndarray], info: dict[str, Any], outcome: str
+    ) -> UInt8[np.ndarray, "464 640 3"]:
+        return draw_frame(observation, info, self._number, outcome, self._num_subtasks)
+
+    def _encode(self, picture: UInt8[np.ndarray, "464 640 3"]) -> None:
+        import av
+
+        for packet in self._stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
+            self._container.mux(packet)
+
+
+def draw_frame(
+    observation: dict[str, np.ndarray],
+    info: dict[str, Any],
+    number: int,
+    outcome: str,
+    num_subtasks: int = CHAIN_LENGTH,
+) -> UInt8[np.ndarray, "464 640 3"]:
+    """A frame of the video: words above, the static camera at the left, the gripper camera at the right.
+
+    Args:
+        observation: With `rgb_static` and `rgb_gripper`.
+        info: As `ChainEnv` returns it.
+        number: The chain's.
+        outcome: How the last subtask ended, if that is to be shown; else empty.
+        num_subtasks: How many the chain has.
+    """
+    canvas = Image.new("RGB", (_WIDTH, _HEIGHT), "white")
+    for name, side, corner in (
+        ("rgb_static", _STATIC_SIDE, (0, _HEADER)),
+        ("rgb_gripper", _GRIPPER_SIDE, (_STATIC_SIDE, _HEADER)),
+    ):
+        picture = Image.fromarray(observation[name])
+        canvas.paste(picture.resize((side, side), Image.Resampling.BILINEAR), corner)
+    pen = ImageDraw.Draw(canvas)
+    sentence, font = _fitted(info["instruction"])
+    pen.multiline_text((_MARGIN, 6), sentence, fill="black", font=font, spacing=1)
+    place = f"chain {number}   subtask {info['subtask'] + 1} of {num_subtasks}: {info['task']}   "
+    pen.text((_MARGIN, 40), f"{place}step {info['subtask_steps']}", fill=(90, 90, 90), font=ImageFont.load_default(16))
+    if outcome:
+        corner = (_STATIC_SIDE + 16, _HEADER + _GRIPPER_SIDE + 24)
+        words = outcome.replace("_", " ")
+        pen.text(corner, words, fill=_COLOURS.get(outcome, _OTHER_COLOUR), font=ImageFont.load_default(36))
+    return np.asarray(canvas)
+
+
+def _fitted(sentence: str) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
+    """A sentence in as large letters as fit above the pictures, in two lines where one would be too small to read."""
+    width = _WIDTH - 2 * _MARGIN
+    for size in _ONE_LINE_SIZES:
+        font = ImageFont.load_default(size)
+        if font.getlength(sentence) <= width:
+            return sentence, font
+    lines: list[str] = []
+    for size in _TWO_LINE_SIZES:
+        font = ImageFont.load_default(size)
+        lines = wrap(sentence, int(len(sentence) * width / font.getlength(sentence)))
+        if len(lines) <= 2 and all(font.getlength(line) <= width for line in lines):
+            break
+    return "\n".join(lines[:2]), font

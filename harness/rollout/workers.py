@@ -1,0 +1,248 @@
+"""Who runs chains: a policy and a world, made from settings that can be sent to another process."""
+
+import gc
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gymnasium
+
+from calvinbench.envs.chain_env import ChainEnv
+from calvinbench.envs.instructions import InstructionSet, load_instructions
+from calvinbench.envs.observation import CAMERA_SIZES
+from calvinbench.envs.simulation import UPSTREAM
+from calvinbench.harness.errors import RunFailedError
+from calvinbench.harness.records.records import ERRORED, ChainRecord
+from calvinbench.harness.rollout.jobs import ChainJob
+from calvinbench.harness.rollout.positions import Marker
+from calvinbench.harness.rollout.rollout import run_chain
+from calvinbench.harness.rollout.time_limit import StepLimit
+from calvinbench.harness.rollout.videos import FilmedChainEnv, VideoSettings
+from calvinbench.harness.suite.suite import RunSettings
+from calvinbench.policies.policy import Policy, PolicyTraits
+
+_logger = logging.getLogger(__name__)
+
+World = gymnasium.Env[Any, Any]
+WorldFactory = Callable[[RunSettings, PolicyTraits], World]
+"""Makes a world from what the run is and the traits of the policy that will step it."""
+PolicyFactory = Callable[[str, str | None], Policy]
+"""Makes a policy from its spec and from when its memory is cleared (None: as the policy has it)."""
+
+
+def make_play_table(settings: RunSettings, traits: PolicyTraits) -> World:
+    """A PyBullet world that renders what the policy reads and nothing else.
+
+    Raises:
+        UnknownNameError: There is no such scene or simulation.
+        CheckoutError: The scene is CALVIN's, and its checkout is missing, not whole or damaged.
+        RunFailedError: The renderer does not work on this machine.
+        WorldNotMadeError: calvin_env's own simulator was asked for and cannot be used.
+    """
+    depth = any(key.startswith("depth_") for key in traits.observation_keys)
+    if settings.simulation == UPSTREAM:
+        return _make_upstream(settings, traits, depth)
+    from calvinbench.envs.cameras.renderers import OPENGL_LOOK
+    from calvinbench.envs.play_table import PlayTableEnv
+
+    renderer = settings.renderer or OPENGL_LOOK
+    require_working_renderer(renderer)
+    return PlayTableEnv(
+        scene=settings.scene,
+        calvin_env=settings.calvin_env,
+        simulation=settings.simulation,
+        renderer=renderer,
+        depth_bits=settings.depth_bits,
+        cameras=traits.cameras,
+        depth=depth,
+        action_convention=traits.action_convention,
+    )
+
+
+def require_working_renderer(renderer: str) -> None:
+    """Refuses a renderer that does not work on this machine.
+
+    Raises:
+        UnknownNameError: There is no such renderer.
+        RunFailedError: It does not work.
+    """
+    from calvinbench.envs.cameras.renderers import RendererError, require_works
+
+    try:
+        require_works(renderer)
+    except RendererError as error:
+        raise RunFailedError(str(error)) from error
+
+
+def _make_upstream(settings: RunSettings, traits: PolicyTraits, depth: bool) -> World:
+    from calvinbench.envs.cameras.renderers import BULLET_TINY
+    from calvinbench.envs.upstream.simulator import UpstreamError
+    from calvinbench.envs.upstream.upstream import UpstreamPlayTableEnv
+
+    try:
+        return UpstreamPlayTableEnv(
+            scene=settings.scene,
+            calvin_env=settings.calvin_env,
+            cameras=traits.cameras,
+            depth=depth,
+            action_convention=traits.action_convention,
+            renderer=require_upstream_renderer(settings.renderer or BULLET_TINY),
+        )
+    except UpstreamError as error:
+        raise WorldNotMadeError(str(error)) from error
+
+
+def require_upstream_renderer(renderer: str) -> str:
+    """Returns a renderer that calvin_env's own simulator has, or refuses it.
+
+    Raises:
+        ValueError: It has not.
+        RunFailedError: It does not work on this machine.
+    """
+    from calvinbench.envs.cameras.renderers import BULLET_EGL, BULLET_TINY
+
+    if renderer not in (BULLET_TINY, BULLET_EGL):
+        raise ValueError(
+            f"expected a renderer of calvin_env's own simulator, {BULLET_TINY} (its default) or {BULLET_EGL}, got "
+            f"{renderer}. Leave --renderer out."
+        )
+    require_working_renderer(renderer)
+    return renderer
+
+
+class WorldNotMadeError(RunFailedError):
+    """calvin_env's own simulator cannot be used; the message says why."""
+
+
+def make_policy_by_spec(spec: str, memory_reset: str | None) -> Policy:
+    """A policy from the registry.
+
+    Raises:
+        UnknownNameError: There is no such kind of policy.
+        ValueError: The spec cannot be used.
+        PolicyNotMadeError: Anything else was raised when the policy was made.
+    """
+    from calvinbench.policies.registry import make_policy
+
+    try:
+        return make_policy(spec, memory_reset=memory_reset)
+    except ValueError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PolicyNotMadeError(
+            f"could not make the policy '{spec}': {type(error).__name__}: {error}. "
+            "CALVINBENCH_DEBUG=1 shows the traceback."
+        ) from error
+
+
+class PolicyNotMadeError(RunFailedError):
+    """A policy's own code raised an error when the policy was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetup:
+    """All that a worker is made from; it can be pickled if its factories are functions of a module.
+
+    Attributes:
+        settings: What the run is.
+        make_world: Makes the world.
+        make_policy: Makes the policy.
+        videos: Which chains are filmed; None for none.
+    """
+
+    settings: RunSettings
+    make_world: WorldFactory = make_play_table
+    make_policy: PolicyFactory = make_policy_by_spec
+    videos: VideoSettings | None = None
+
+
+def open_chain_env(setup: WorkerSetup, world: World, instructions: InstructionSet) -> World:
+    """The environment of chains around a world, filmed where that is wanted."""
+    env = ChainEnv(world, instructions, setup.settings.max_steps)
+    return env if setup.videos is None else FilmedChainEnv(env, setup.videos)
+
+
+def traits_of_world(setup: WorkerSetup, traits: PolicyTraits) -> PolicyTraits:
+    """What a world must show: what the policy reads, and both cameras where chains are filmed."""
+    if setup.videos is None:
+        return traits
+    filmed = tuple(f"rgb_{camera}" for camera in CAMERA_SIZES)
+    return replace(traits, observation_keys=tuple(dict.fromkeys((*traits.observation_keys, *filmed))))
+
+
+class Worker:
+    """A policy and a world, ready to run one chain after another."""
+
+    def __init__(self, setup: WorkerSetup, owns_process: bool = False) -> None:
+        """Makes the policy and reads the instructions at once; makes the world when it is first needed.
+
+        Args:
+            setup: What it is made from.
+            owns_process: Whether this process is there for the worker alone, and may end if it hangs in native code.
+        """
+        self._setup = setup
+        self.limit = StepLimit(setup.settings.step_timeout, owns_process)
+        self.policy = setup.make_policy(setup.settings.policy, setup.settings.memory_reset)
+        settings = setup.settings
+        self.instructions: InstructionSet = load_instructions(
+            settings.instructions, settings.scene, settings.calvin, settings.calvin_env
+        )
+        self._world: World | None = None
+        self._env: World | None = None
+
+    @property
+    def world(self) -> World:
+        """The world, made if there is none."""
+        if self._world is None:
+            self._world = self._setup.make_world(self._setup.settings, traits_of_world(self._setup, self.policy.traits))
+        return self._world
+
+    def run(self, job: ChainJob, marker: Marker | None = None) -> ChainRecord:
+        """Runs a chain. After an error the world is made anew, for it may be broken."""
+        record = run_chain(self._chain_env, self.policy, job, self.limit, self.close, marker)
+        if record.outcome == ERRORED:
+            self.close()
+        return record
+
+    def close(self) -> None:
+        """Closes the world."""
+        opened = self._env or self._world
+        self._world = self._env = None
+        if opened is not None:
+            try:
+                opened.close()
+            except Exception as error:  # noqa: BLE001  a broken world may not even close
+                _logger.warning("a world did not close: %s", error)
+
+    def release(self) -> None:
+        """Closes the world and lets go of the policy, and of its memory on a GPU, for other processes to have."""
+        self.close()
+        del self.policy
+        torch = sys.modules.get("torch")
+        if torch is not None:
+            gc.collect()
+            if torch.cuda.is_initialized():
+                torch.cuda.empty_cache()
+
+    def _chain_env(self) -> World:
+        if self._env is None:
+            self._env = open_chain_env(self._setup, self.world, self.instructions)
+        return self._env
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Sums in torch depend on the number of threads; with one, records are the same for any number of worlds."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(num_threads)

@@ -1,0 +1,137 @@
+"""What changed since a training was stopped, in words for a person."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from calvinbench.harness.records.provenance import this_session
+from calvinbench.policies.demonstrations.fingerprint import Fingerprint
+from calvinbench.policies.training.history import Stretch
+from calvinbench.policies.training.optimizer import rate_scale
+from calvinbench.policies.training.preparation import Training
+
+_TRAINING, _VALIDATION = "training", "validation"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedData:
+    """What changed of the data.
+
+    Attributes:
+        refused: What a training may not go on with unasked; empty for nothing.
+        said: Sentences.
+        forgets_best: Whether the lowest validation loss so far is of other windows.
+    """
+
+    refused: str
+    said: tuple[str, ...]
+    forgets_best: bool
+
+
+def changed_data(before: Mapping[str, Any], now: Mapping[str, Any]) -> ChangedData:
+    """Compares the data of two times.
+
+    Args:
+        before: What `training.json` says.
+        now: The same, as it is now.
+    """
+    said = []
+    known = before.get("fingerprints")
+    if known is None:
+        counts = [
+            f"{before[key]} {key} then, {now[key]} now"
+            for key in ("demonstrations", "frames")
+            if before[key] != now[key]
+        ]
+        said.append(
+            "The training is older than the digest of its data: only the numbers of demonstrations and frames were "
+            "compared. From here on the data is known by its digest."
+        )
+        return ChangedData("; ".join(counts), tuple(said), forgets_best=False)
+    changes = {}
+    for split in (_TRAINING, _VALIDATION):
+        if known[split] is not None and now["fingerprints"][split] is not None:
+            was, is_now = (Fingerprint.from_json(each[split]) for each in (known, now["fingerprints"]))
+            if was.digest != is_now.digest:
+                changes[split] = (
+                    f"the {split} split changed ({is_now.changes_since(was)}{_windows(before, now, split)})"
+                )
+    windows = [each["settings"]["validation_windows"] for each in (before, now)]
+    forgets = _VALIDATION in changes or windows[0] != windows[1]
+    if changes:
+        said.append(f"Going on with changed data: {' and '.join(changes.values())}.")
+    if _TRAINING in changes:
+        said.append("Checkpoints from here on are of another recipe than those of an unbroken training.")
+    if forgets and now["settings"]["validate_every"]:
+        said.append(
+            "Validation losses from here on are of other windows than those so far: best/ is chosen among the new ones."
+        )
+    return ChangedData(" and ".join(changes.values()), tuple(said), forgets)
+
+
+def _windows(before: Mapping[str, Any], now: Mapping[str, Any], split: str) -> str:
+    if split != _TRAINING or before["windows"] == now["windows"]:
+        return ""
+    return f"; {before['windows']} windows then, {now['windows']} now"
+
+
+def changed_schedule(
+    before: Sequence[Stretch], now: Sequence[Stretch], step: int, training: Training
+) -> tuple[str, ...]:
+    """Says how the learning rate goes on, where the schedule that it followed so far ends elsewhere now."""
+    was, is_now = before[-1].schedule_steps, now[-1].schedule_steps
+    if was == is_now or len(now) == 1:
+        return ()
+    optimization, steps_per_epoch = training.settings.optimization, training.plan.steps_per_epoch
+    rates = [optimization.learning_rate * rate_scale(optimization, steps_per_epoch, end)(step) for end in (was, is_now)]
+    return (
+        f"The {optimization.schedule} schedule ended at step {was} and now ends at step {is_now}: at step {step + 1} "
+        f"the learning rate is {rates[1]:.3g}, instead of {rates[0]:.3g}. A training of {is_now} steps from the start "
+        "takes other rates: checkpoints from here on are of another recipe than its own, and say so.",
+    )
+
+
+def changed_place(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
+    """Says that the policy's weights or files lie elsewhere."""
+    was, is_now = before["settings"]["policy"], now["settings"]["policy"]
+    if was == is_now:
+        return ()
+    if now["knows_origin"]:
+        return (f"The policy was '{was}' and is now '{is_now}': what lies there is the same.",)
+    return (
+        f"The policy was '{was}' and is now '{is_now}'. The training is older than the digest of what lies there, "
+        "which was not compared; its weights come from its own state.",
+    )
+
+
+def changed_split(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
+    """Says that the windows of a step are split up in another way."""
+    factors = []
+    for each in (before, now):
+        optimization = each["settings"]["optimization"]
+        per_process = optimization["batch_size"] * optimization["gradient_accumulation_steps"]
+        processes = each.get("processes", each["effective_batch_size"] // per_process)
+        factors.append((optimization["batch_size"], optimization["gradient_accumulation_steps"], processes))
+    if factors[0] == factors[1]:
+        return ()
+    was, is_now = (" x ".join(map(str, each)) for each in factors)
+    return (
+        f"A step's windows (batch size x accumulation x processes) were {was} and are now {is_now}: the same windows, "
+        "but other rounding and dropout than in an unbroken training.",
+    )
+
+
+def changed_code(before: Mapping[str, Any]) -> tuple[str, ...]:
+    """Says that other versions go on than those that began."""
+    sessions = before["sessions"]
+    if not sessions:
+        return ()
+    last, now = sessions[-1], this_session(1)
+    changes = [
+        f"{package} {last['versions'].get(package)} then, {version} now"
+        for package, version in now.versions.items()
+        if last["versions"].get(package) != version
+    ]
+    if last["commit"] != now.commit:
+        changes.append(f"commit {last['commit']} then, {now.commit} now")
+    return (f"Other code goes on with this training: {'; '.join(changes)}.",) if changes else ()

@@ -1,0 +1,243 @@
+"""CALVIN users' own models, unchanged: a class with `reset()` and `step(obs, goal)` as a policy.
+
+The protocol is that of `calvin_agent/evaluation/evaluate_policy.py` (`CustomModel`); `calvin_action` reads its actions.
+"""
+
+import random
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool
+
+from calvinbench.envs.names import require_name
+from calvinbench.envs.observation import ActionConvention, Observation
+from calvinbench.envs.world_info import PrivilegedState
+from calvinbench.policies.adapters.calvin_action import read_action
+from calvinbench.policies.adapters.gripper import GripperReader, GripperRule
+from calvinbench.policies.adapters.user_factory import call_user_factory, named_parameters
+from calvinbench.policies.batch import require_batch, require_rows
+from calvinbench.policies.policy import Decision, Memory, PolicyTraits
+from calvinbench.policies.spec import NotAPolicyError, parse_switch, require_argument
+
+_ADD_DEPTH = "Add ',depth=true' to the policy spec to have depth rendered."
+_NOT_SHOWN: Mapping[str, str] = MappingProxyType(
+    {
+        "scene_obs": "Learned policies see cameras and proprioception alone; 'scene_obs', the true state of the scene, "
+        "is withheld.",
+        "depth_static": _ADD_DEPTH,
+        "depth_gripper": _ADD_DEPTH,
+        "robot_obs": "Proprioception is withheld. Remove 'proprioception=false' from the policy spec, or "
+        "'uses_proprioception = False' from the model.",
+    }
+)
+"""Why a key that calvin_env's observations have may be missing in ours."""
+
+
+@runtime_checkable
+class CustomModel(Protocol):
+    """What CALVIN asks of a model."""
+
+    def reset(self) -> None:
+        """Called when a subtask begins."""
+        ...
+
+    def step(self, obs: Mapping[str, Any], goal: str) -> Any:
+        """One action for one observation and sentence."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CalvinModelState:
+    """A token. The memory itself is inside the user's model, where CALVIN's interface keeps it.
+
+    So only the newest state is good, only one world can be served, and a state cannot be used twice.
+    """
+
+
+class CalvinModelPolicy:
+    """One CALVIN model, serving one world."""
+
+    def __init__(
+        self,
+        model: object,
+        label: str,
+        action_convention: ActionConvention = ActionConvention.REL_ACTIONS,
+        with_depth: bool = False,
+        memory_reset: str = "subtask",
+        gripper: GripperRule | None = None,
+        proprioception: bool | None = None,
+    ) -> None:
+        """Takes the model.
+
+        Args:
+            model: An object with `reset()` and `step(obs, goal)`; see `CustomModel`.
+            label: What tables print.
+            action_convention: What the model's actions are; others are refused.
+            with_depth: Whether depth is rendered and shown to the model.
+            memory_reset: When `reset()` is called: `"subtask"`, as CALVIN does, or `"chain"`.
+            gripper: How the action's last number is read; None for -1 and +1 alone, as calvin_env.
+            proprioception: Whether the model uses `robot_obs`; False withholds it. None takes the model's attribute
+                `uses_proprioception`, and without one the model is given `robot_obs` and may use it.
+
+        Raises:
+            NotAPolicyError: The model lacks one of the two methods.
+        """
+        if not isinstance(model, CustomModel):
+            raise NotAPolicyError(
+                f"expected a CALVIN model with methods reset() and step(obs, goal), got {type(model).__name__}. "
+                "For a calvinbench Policy write 'python:package.module:factory' instead."
+            )
+        self._model: CustomModel = model
+        self._gripper = GripperReader(gripper or GripperRule())
+        depth_keys = ("depth_static", "depth_gripper") if with_depth else ()
+        said = getattr(model, "uses_proprioception", None) if proprioception is None else proprioception
+        robot_keys = () if said is False else ("robot_obs",)
+        self._traits = PolicyTraits(
+            label=label,
+            action_convention=action_convention,
+            observation_keys=("rgb_static", "rgb_gripper", *depth_keys, *robot_keys),
+            may_read=() if said is True else robot_keys,
+            memory=Memory(span="unbounded", reset=memory_reset),
+            max_batch_size=1,
+        )
+
+    @property
+    def traits(self) -> PolicyTraits:
+        """It serves one world. What it remembers is its own affair, so its memory counts as unbounded."""
+        return self._traits
+
+    def initial_state(self, batch_size: int, seeds: Sequence[int] | None = None) -> CalvinModelState:
+        """Calls the model's `reset()`, with the global random generators seeded if there is a seed.
+
+        Raises:
+            ValueError: More than one world is asked for, or there is not one seed for it.
+        """
+        self._require_one_world(batch_size)
+        if seeds is not None:
+            require_batch("seeds", len(seeds), batch_size)
+            _seed_global_generators(int(seeds[0]))
+        self._model.reset()
+        return CalvinModelState()
+
+    def reset_state(self, state: CalvinModelState, rows: Bool[np.ndarray, " B"]) -> CalvinModelState:
+        """Calls the model's `reset()` if the one row is marked."""
+        require_rows(rows, 1)
+        if rows[0]:
+            self._model.reset()
+        return state
+
+    def act(
+        self,
+        observations: Observation,
+        instructions: Sequence[str],
+        state: CalvinModelState,
+        privileged: Sequence[PrivilegedState] | None = None,
+    ) -> Decision:
+        """Calls the model's `step(obs, goal)`.
+
+        Raises:
+            ValueError: The action is of another kind than declared, has another shape, is not finite, or its gripper
+                is none that the gripper rule reads.
+            KeyError: The model asks for an observation that it is not shown.
+        """
+        self._require_one_world(len(instructions))
+        try:
+            action = self._model.step(_calvin_observation(observations), instructions[0])
+        except KeyError as error:
+            key = str(error.args[0]) if error.args else ""
+            if key not in _NOT_SHOWN or key in self._traits.observation_keys:
+                raise
+            raise KeyError(f"the observation has no '{key}'. {_NOT_SHOWN[key]}") from error
+        return Decision(read_action(action, self._traits.action_convention, self._gripper)[np.newaxis], state)
+
+    def _require_one_world(self, batch_size: int) -> None:
+        if batch_size != 1:
+            raise ValueError(
+                f"expected one world for a CALVIN model (its memory is inside the model), got {batch_size}. "
+                "Make one policy a world."
+            )
+
+
+def _calvin_observation(observations: Observation) -> dict[str, Any]:
+    """The dictionary that calvin_env's `get_obs()` returns, less `scene_obs`, for the one world of a batch.
+
+    The dictionaries are plain, for torch and jax take apart those alone.
+    """
+
+    def shown(*keys: str) -> dict[str, Any]:
+        values = {key: getattr(observations, key) for key in keys}
+        return {key: value[0] for key, value in values.items() if value is not None}
+
+    return {
+        "rgb_obs": shown("rgb_static", "rgb_gripper"),
+        "depth_obs": shown("depth_static", "depth_gripper"),
+        **shown("robot_obs"),
+    }
+
+
+def _seed_global_generators(seed: int) -> None:
+    """Seeds what a model may draw from.
+
+    CALVIN's interface passes no generator, so that its models draw from the global ones, which CALVIN's evaluation
+    seeds once at its start (`seed_everything(0)`). Seeded for each chain, a chain's record does not depend on which
+    chains ran before it.
+    """
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    # A model that draws from torch has imported it by now; for the others it would be a slow import for nothing.
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
+
+
+def make_calvin_policy(
+    argument: str | None,
+    *,
+    actions: str = "rel_actions",
+    depth: str = "false",
+    memory_reset: str = "subtask",
+    gripper: str | None = None,
+    proprioception: str | None = None,
+    label: str | None = None,
+    **settings: str,
+) -> CalvinModelPolicy:
+    """Makes `calvin:package.module:Class`.
+
+    Args:
+        argument: Import string of the class.
+        actions: What the model's actions are: `rel_actions`, `abs_actions`, `rel_joints` or `abs_joints`.
+        depth: `true` to render depth.
+        memory_reset: When `reset()` is called.
+        gripper: How the action's last number is read, see `gripper.GripperRule`; by default `exact`.
+        proprioception: `false` withholds `robot_obs`; `true` says that the model uses it; by default it may.
+        label: What tables call it; by default the import string.
+        settings: Given to the class as keyword arguments; see `spec.parse_literal`.
+
+    Raises:
+        PolicySpecError: The class does not take these settings, or one of those above is misspelt.
+        NotAPolicyError: What the import string names makes no model.
+        UnknownNameError: `actions` is no action convention, or `gripper` no rule.
+
+    A class that names a parameter `gripper` or `proprioception` gets that setting instead, and one that names `label`
+    gets it too.
+    """
+    import_string = require_argument("calvin", argument, "an import string package.module:Class")
+    convention = ActionConvention(require_name(actions, list(ActionConvention), "action convention"))
+    later = {"gripper": gripper, "proprioception": proprioception, "label": label}
+    theirs = named_parameters(import_string, later)
+    ours = {key: value for key, value in later.items() if value is not None and key not in theirs}
+    settings |= {key: value for key, value in later.items() if value is not None and key in theirs}
+    rule = GripperRule.parse(ours["gripper"]) if "gripper" in ours else None
+    uses_robot = parse_switch("proprioception", ours["proprioception"]) if "proprioception" in ours else None
+    return CalvinModelPolicy(
+        call_user_factory(import_string, settings, own_settings=("actions", "depth", "memory_reset", *later)),
+        label=label or import_string,
+        action_convention=convention,
+        with_depth=parse_switch("depth", depth),
+        memory_reset=memory_reset,
+        gripper=rule,
+        proprioception=uses_robot,
+    )

@@ -1,0 +1,1 @@
+"""Flamingo: a language model with gated cross-attention to a perceiver's image latents."""

@@ -1,0 +1,104 @@
+"""Names of published OpenFlamingo weights, and ours for the same tensors.
+
+The published names are those of the modules in OpenFlamingo's flamingo.py, flamingo_lm.py and helpers.py; which of
+them its training saves, `filter_state_dict_to_trainable` of its train_utils.py says (all at 655f693).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor
+
+from calvinbench.policies.backbones.weights.sources import BackboneSourceError
+
+CHECKPOINT = "checkpoint.pt"
+"""The file that OpenFlamingo published."""
+MPT_REASON = (
+    "OpenFlamingo on MPT is not made here: MPT-1B normalises queries and keys (`qk_ln`), which transformers' MptConfig "
+    "takes and its model leaves out, so that the weights would load and be wrong. Take OpenFlamingo-4B-vitl-rpj3b."
+)
+
+_LAYER = r"lang_encoder\.gpt_neox\.layers\.(\d+)\."
+_OURS = (
+    (r"^perceiver\.layers\.(\d+)\.0\.", r"resampler.blocks.\1.attention."),
+    (r"^perceiver\.layers\.(\d+)\.1\.", r"resampler.blocks.\1.feed_forward."),
+    (r"^perceiver\.", "resampler."),
+    (rf"^{_LAYER}gated_cross_attn_layer\.", r"cross_attention.\1."),
+    (r"^lang_encoder\.gpt_neox\.embed_in\.", "language_model.embed_in."),
+    (r"\.norm_media\.", ".patch_norm."),
+    (r"\.norm_latents\.", ".latent_norm."),
+    (r"\.to_q\.", ".query."),
+    (r"\.to_kv\.", ".key_value."),
+    (r"\.to_out\.", ".output."),
+    (r"^(cross_attention\.\d+\.)attn\.", r"\1attention."),
+    (r"^(cross_attention\.\d+\.)ff\.", r"\1feed_forward."),
+    (r"\.attn_gate$", ".attention_gate"),
+    (r"\.ff_gate$", ".feed_forward_gate"),
+)
+"""Published names, then ours; one after the other."""
+_TRAINED = re.compile(r"(resampler|cross_attention)\.|language_model\.embed_in\.weight$")
+_NEEDLESS = re.compile(
+    r"lang_encoder\.(embed_out|lm_head)\.weight"
+    rf"|{_LAYER}(decoder_layer\.)?attention\.(bias|masked_bias|rotary_emb\.inv_freq)"
+    r"|lang_encoder\.gpt_neox\.rotary_emb\.inv_freq"
+)
+"""The language-modelling head, which no policy needs, and tables that are computed."""
+
+
+def our_names(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What OpenFlamingo trained, under this project's names.
+
+    Args:
+        published: By published names, which may begin with `module.`.
+
+    Raises:
+        BackboneSourceError: A name is none that OpenFlamingo on GPT-NeoX has.
+    """
+    ours: dict[str, Tensor] = {}
+    unknown = []
+    for published_name, tensor in published.items():
+        name = published_name.removeprefix("module.")
+        if _NEEDLESS.fullmatch(name):
+            continue
+        for pattern, replacement in _OURS:
+            name = re.sub(pattern, replacement, name)
+        if _TRAINED.match(name):
+            ours[name] = tensor
+        else:
+            unknown.append(published_name)
+    if unknown:
+        is_mpt = any("lang_encoder.transformer." in name for name in unknown)
+        raise BackboneSourceError(
+            f"expected in {CHECKPOINT} resampler, cross-attention and tokens of OpenFlamingo on GPT-NeoX, got also "
+            f"{few_of(unknown)}. "
+            + (MPT_REASON if is_mpt else "It is another model's, or holds more than was trained.")
+        )
+    return ours
+
+
+def require_same_names(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Refuses weights that do not fit a model to a tensor.
+
+    Args:
+        weights: Under our names.
+        expected: Of the model that is to have them.
+    """
+    missing = [name for name in expected if name not in weights]
+    left = [name for name in weights if name not in expected]
+    misshapen = [
+        f"{name} {tuple(tensor.shape)} for {tuple(expected[name].shape)}"
+        for name, tensor in weights.items()
+        if name in expected and tensor.shape != expected[name].shape
+    ]
+    if missing or left or misshapen:
+        raise BackboneSourceError(
+            f"expected {CHECKPOINT} to fit the language model and the vision tower beside it, but there are missing "
+            f"{few_of(missing)}, left over {few_of(left)}, of another shape {few_of(misshapen)}. Take parts that were "
+            "published together."
+        )
+
+
+def few_of(names: Iterable[object]) -> str:
+    """Names for a message, a few of many."""
+    shown = sorted(str(name) for name in names)
+    return (", ".join(shown[:5]) + (f" and {len(shown) - 5} more" if len(shown) > 5 else "")) or "none"

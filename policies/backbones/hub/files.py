@@ -1,0 +1,63 @@
+"""What a VLM's folder on the hub says beside its weights: how pictures were prepared, and its chat template."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from calvinbench.policies.backbones.images.normalisation import HALF
+from calvinbench.policies.backbones.weights.sources import BackboneSourceError
+
+_PIL_FILTERS = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
+"""PIL's numbers, which preprocessors' files use."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFormat:
+    """How a vision tower was fed.
+
+    Attributes:
+        image_mean: Mean of each channel, of 0..1.
+        image_std: Deviation of each channel.
+        image_size: Pixels a side; None for what the configuration says.
+        resample: How pictures are resized, one of `resize.FILTERS`.
+    """
+
+    image_mean: tuple[float, ...] = HALF
+    image_std: tuple[float, ...] = HALF
+    image_size: int | None = None
+    resample: str = "bicubic"
+
+
+def read_chat_template(folder: Path) -> str | None:
+    """The processor's chat template, where it has a file of its own; a tokenizer reads the other places itself."""
+    file = folder / "chat_template.json"
+    if not file.is_file():
+        return None
+    template: str = json.loads(file.read_text("utf-8"))["chat_template"]
+    return template
+
+
+def read_picture_format(folder: Path) -> PictureFormat:
+    """How a model's vision tower was fed, from its preprocessor's file.
+
+    Raises:
+        BackboneSourceError: No file says it, or it names a filter that is not here.
+    """
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        file = folder / name
+        if not file.is_file():
+            continue
+        numbers = json.loads(file.read_text("utf-8"))
+        numbers = numbers.get("image_processor", numbers)
+        if "image_mean" in numbers and "image_std" in numbers:
+            number = numbers.get("resample") or 3
+            if number not in _PIL_FILTERS:
+                raise BackboneSourceError(
+                    f"expected resample 1 (Lanczos), 2 (bilinear) or 3 (bicubic) in '{file}', got {number}."
+                )
+            levels = tuple(numbers["image_mean"]), tuple(numbers["image_std"])
+            return PictureFormat(*levels, resample=_PIL_FILTERS[number])
+    raise BackboneSourceError(
+        f"expected image_mean and image_std in '{folder}/preprocessor_config.json', found none. Copy the model's "
+        "preprocessor file there: pictures of another normalisation would be wrong without a word."
+    )

@@ -1,0 +1,106 @@
+"""Resizing uint8 pictures exactly as PIL does, on any device: pretrained vision towers were fed so.
+
+PIL (`Resample.c` of Pillow) filters along rows, rounds to whole levels, filters along columns, and rounds again, with
+weights in fixed point of 22 bits. Whole numbers give the same picture on every machine.
+"""
+
+import math
+from collections.abc import Callable
+from functools import cache
+
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from calvinbench.policies.backbones.images.pil_resize import resize_with_pil
+
+_PRECISION_BITS = 22
+
+
+def _bicubic(x: float) -> float:
+    """Keys' cubic with a = -0.5."""
+    x = abs(x)
+    if x < 1:
+        return (1.5 * x - 2.5) * x * x + 1
+    return ((-0.5 * x + 2.5) * x - 4) * x + 2 if x < 2 else 0.0
+
+
+def _bilinear(x: float) -> float:
+    return max(1 - abs(x), 0.0)
+
+
+def _lanczos(x: float) -> float:
+    if x == 0:
+        return 1.0
+    turn = math.pi * x
+    return 3 * math.sin(turn) * math.sin(turn / 3) / turn**2 if abs(x) < 3 else 0.0
+
+
+FILTERS: dict[str, tuple[Callable[[float], float], float]] = {
+    "bicubic": (_bicubic, 2.0),
+    "bilinear": (_bilinear, 1.0),
+    "lanczos": (_lanczos, 3.0),
+}
+"""Each filter and how far it reaches, in pixels of the smaller picture."""
+
+
+def resize(pictures: UInt8[Tensor, "*batch H W C"], size: int, filter_name: str = "bicubic") -> UInt8[Tensor, "..."]:
+    """Pictures of `(*batch, size, size, C)`; those that are not square are squeezed.
+
+    On a CPU it is PIL that resizes, twice as fast for one picture, seven times for hundreds; the numbers are the same.
+
+    Args:
+        pictures: Channels last.
+        size: Pixels a side.
+        filter_name: One of `FILTERS`.
+    """
+    if pictures.shape[-3:-1] == (size, size):
+        return pictures
+    if pictures.device.type != "cpu" or pictures.shape[-1] != 3:
+        return resize_in_torch(pictures, size, filter_name)
+    many = pictures.flatten(0, -4) if pictures.ndim > 3 else pictures[None]
+    resized = torch.from_numpy(resize_with_pil(many.numpy(), size, filter_name))
+    return resized.reshape(*pictures.shape[:-3], size, size, 3)
+
+
+def resize_in_torch(
+    pictures: UInt8[Tensor, "*batch H W C"], size: int, filter_name: str = "bicubic"
+) -> UInt8[Tensor, "..."]:
+    """See `resize`; on any device."""
+    squeezed = _shrink_rows(pictures.transpose(-3, -2), size, filter_name)  # along each row first, as PIL does
+    return _shrink_rows(squeezed.transpose(-3, -2), size, filter_name)
+
+
+def _shrink_rows(pictures: Tensor, size: int, filter_name: str) -> Tensor:
+    """One pass along the first axis of `(*batch, H, W, C)`, whose rows lie together in memory."""
+    num_rows = pictures.shape[-3]
+    if num_rows == size:
+        return pictures
+    first, weights = (part.to(pictures.device) for part in _taps(num_rows, size, filter_name))
+    rows = pictures.contiguous().int()
+    total = torch.full((), 1 << (_PRECISION_BITS - 1), dtype=torch.int32, device=rows.device)
+    total = total.expand(*rows.shape[:-3], size, *rows.shape[-2:]).clone()
+    for tap in range(weights.shape[1]):
+        place = (first + tap).clamp(max=num_rows - 1)
+        total.addcmul_(rows.index_select(-3, place), weights[:, tap, None, None])
+    return (total >> _PRECISION_BITS).clamp_(0, 255).to(torch.uint8)
+
+
+@cache
+def _taps(old_size: int, size: int, filter_name: str) -> tuple[Int[Tensor, " size"], Int[Tensor, "size taps"]]:
+    """For each new pixel, the first old one that it is made of, and the weights of it and those after it."""
+    weigh, reach = FILTERS[filter_name]
+    scale = old_size / size
+    stretch = max(scale, 1.0)
+    reach *= stretch
+    num_taps = math.ceil(reach) * 2 + 1
+    first, rows = [], []
+    for new in range(size):
+        centre = (new + 0.5) * scale
+        low, high = max(int(centre - reach + 0.5), 0), min(int(centre + reach + 0.5), old_size)
+        weights = [weigh((old - centre + 0.5) / stretch) for old in range(low, high)]
+        total = sum(weights)
+        fixed = [weight / total * (1 << _PRECISION_BITS) for weight in weights]
+        rows.append([int(weight + math.copysign(0.5, weight)) for weight in fixed] + [0] * (num_taps - len(fixed)))
+        first.append(low)
+    return torch.tensor(first), torch.tensor(rows, dtype=torch.int32)

@@ -1,0 +1,1 @@
+"""A MiniLM sentence encoder and an EfficientNet with published weights, joined by a small transformer."""

@@ -1,0 +1,1 @@
+"""Moondream: a SigLIP-like vision encoder, an MLP and a Phi decoder."""

@@ -1,0 +1,226 @@
+"""Moondream 2 (vikhyatk/moondream2, revision 2024-08-26), 1.87B: a SigLIP-like ViT, a two-layer MLP, a Phi-1.5 decoder.
+
+Composed here of transformers' `SiglipVisionModel` and `PhiModel` and a projection of our own. The facts are from the
+public code at github.com/vikhyat/moondream, commit 211cc2f ("release 2024-08-26"), which a test runs beside this one.
+
+Why that revision: it is the last release with the names `vision_encoder.*` and `text_model.*`, and by its date
+probably the one that RoboVLMs used, which names none (its README asks for transformers 4.44, of August 2024). By the
+code's history the releases 2024-05-20 to 2024-08-26 are one architecture. Earlier ones project one copy of the
+features, not two. Later ones, from January 2025 on, are not this architecture, though their tensors have the same
+shapes under new names (`vision.*`, `text.*`): they attend both ways over BOS and picture, and change tokenizer and
+prompt. They are refused in words.
+
+What is particular to it, with the relative error that the mistake makes in the feature of the tiny random model:
+
+- 378 pixels, patches of 14, 729 tokens a picture, no resampler; mean and deviation .5 (CLIP's: .1). Upstream squeezes
+  any picture with sides below 512 into that one square, and cuts larger ones in pieces beside it; here it is always
+  the one square.
+- The projection takes each token's features twice, [whole picture; pieces put together]; with one square both are the
+  same. [features; 0] instead: .3.
+- The ViT ends in a layer norm (without it: .08). All its norms have eps 1e-5 where SigLIP has 1e-6 (4e-6). Its GELU is
+  the tanh one, and so is the decoder's (exact ones: 3e-5 and 2e-4).
+- RoPE turns the first half of a head's numbers, 32 of 64 (all of them: .1).
+- `module.to(bfloat16)` rounds the table of rotary frequencies with the weights: .1 in a sequence of 1,500 tokens with
+  heads of 64, everything else kept in 32 bits. `pretrained` makes the model in its dtype, which leaves the table as it
+  is; who calls `.to` later rounds it.
+- Attention is causal throughout, positions count from BOS. The mask of 2025, both ways over BOS and the first of two
+  pictures, changes the last position by .06 on a small model with 729 tokens a picture, all positions by .2.
+- In upstream's code the decoder's last layer norm belongs to the language-modelling head (`lm_head.ln`). Here the
+  feature is read after it, as of every other backbone; in the layout `robovlms` before it, as RoboVLMs does (.8).
+- Upstream's own code, loaded by transformers 5, makes its table of cosines wrong without an error; no remote code is
+  run here.
+
+RoboVLMs' configuration for it also puts a perceiver between projection and decoder (`use_vision_resampler`: 64 latents,
+trained from nothing, no part of Moondream). It is not here; the layout `robovlms` is its order of tokens only.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from calvinbench.policies.backbones.backbone import Backbone, Parts
+from calvinbench.policies.backbones.images.normalisation import HALF
+from calvinbench.policies.backbones.moondream.modules import (
+    TwiceProjection,
+    make_decoder,
+    make_vision_tower,
+    require_numbers,
+)
+from calvinbench.policies.backbones.moondream.weights import pretrained_parts
+from calvinbench.policies.backbones.prompts.prompt import Layout, Prompt, TokenBatch, words
+from calvinbench.policies.backbones.prompts.prompt_composer import seed_prompt
+from calvinbench.policies.backbones.settings import BackboneSettings
+from calvinbench.policies.backbones.weights.published import unmade_weights
+
+BEGIN = "<|endoftext|>"
+"""Both the first and the last token of Phi's tokenizer."""
+QUESTION, ANSWER = "\n\nQuestion: ", "\n\nAnswer:"
+"""Around the sentence, behind the picture (`answer_question` of upstream's moondream.py)."""
+
+
+class MoondreamBackbone(Backbone):
+    """Moondream 2 as it was in 2024, of any size."""
+
+    name = "moondream"
+    model_name = "Moondream 2 of 2024-08-26 (vikhyatk)"
+    hub_name = "vikhyatk/moondream2@2024-08-26"
+    unchecked = "published weights and tokenizer: not downloaded here; their names are those of the public code"
+    special_tokens = (BEGIN,)
+    image_mean, image_std = HALF, HALF
+
+    def __init__(
+        self, config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings
+    ) -> None:
+        """Makes the model with random weights; see `from_config`."""
+        super().__init__(tokenizer, settings)
+        require_numbers(config, self.full_config())
+        vision, text = config["vision"], config["text"]
+        self._config = {part: dict(numbers) for part, numbers in config.items()}
+        self.vision = make_vision_tower(vision)
+        self.connector = TwiceProjection(vision["hidden_size"], config["connector"]["hidden_size"], text["hidden_size"])
+        self.language = make_decoder(text)
+        if settings.layout is Layout.ROBOVLMS:
+            self.language.final_layernorm = nn.Identity()  # type: ignore[assignment]
+        self.image_size = self.only_image_size(int(vision["image_size"]))
+        self.num_image_tokens = (self.image_size // int(vision["patch_size"])) ** 2
+        self.width = int(text["hidden_size"])
+        self.image_token_id = self.special_id(BEGIN)  # any will do: places are marked by their kind
+
+    @classmethod
+    def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+        """Two layers of width 128 in each part, 16 tokens a picture of 56 pixels.
+
+        The published standard deviation of 0.02 fits a width of 2048; at 128 it would leave [LRN] nearly as it came.
+        """
+        full = cls.full_config()
+        vision = {
+            "hidden_size": 128,
+            "intermediate_size": 512,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "image_size": 56,
+        }
+        text = {
+            "vocab_size": len(tokenizer),
+            "hidden_size": 128,
+            "intermediate_size": 512,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "initializer_range": 0.08,
+        }
+        return {
+            "vision": full["vision"] | vision,
+            "connector": {"hidden_size": 512},
+            "text": full["text"] | text,
+        }
+
+    @classmethod
+    def full_config(cls) -> dict[str, Any]:
+        """Those in vision_encoder.py and configuration_moondream.py of the public code."""
+        vision = {
+            "hidden_size": 1152,
+            "intermediate_size": 4304,
+            "num_hidden_layers": 27,
+            "num_attention_heads": 16,
+            "image_size": 378,
+            "patch_size": 14,
+            "layer_norm_eps": 1e-5,
+        }
+        text = {
+            "vocab_size": 51200,
+            "hidden_size": 2048,
+            "intermediate_size": 8192,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 32,
+            "max_position_embeddings": 2048,
+            "initializer_range": 0.02,
+            "layer_norm_eps": 1e-5,
+            "rope_theta": 10000.0,
+            "partial_rotary_factor": 0.5,
+            "resid_pdrop": 0.0,
+            "embd_pdrop": 0.0,
+            "attention_dropout": 0.0,
+        }
+        return {"vision": vision, "connector": {"hidden_size": 8192}, "text": text}
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings
+    ) -> "MoondreamBackbone":
+        """See `Backbone.from_config`."""
+        return cls(config, tokenizer, settings)
+
+    @classmethod
+    def pretrained(cls, source: str | Path, settings: BackboneSettings, dtype: torch.dtype) -> "MoondreamBackbone":
+        """See `Backbone.pretrained`; a folder holds config.json, safetensors and tokenizer.json as the hub's does.
+
+        `vikhyatk/moondream2` without a revision means the one of `hub_name`.
+        """
+        published = pretrained_parts(source, cls.full_config(), cls.hub_name)
+        with unmade_weights(dtype):
+            backbone = cls(published.config, published.tokenizer, settings)
+        published.load_into(backbone)
+        return backbone
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """See `Backbone.config`."""
+        return {part: dict(numbers) for part, numbers in self._config.items()}
+
+    @property
+    def parts(self) -> Parts:
+        """See `Backbone.parts`."""
+        return Parts(
+            vision=(self.vision,),
+            connector=(self.connector,),
+            language=(self.language,),
+            text_embedding=self.language.embed_tokens,
+        )
+
+    def compose(self, instruction: str) -> Prompt:
+        """See `Backbone.compose`.
+
+        - seed: `<|endoftext|>`, text, static, gripper, [LRN].
+        - native: `<|endoftext|>`, static, gripper, the text as a question to be answered, [LRN].
+        - robovlms: `<|endoftext|>`, gripper, static, text but for its last token, [LRN], that token. RoboVLMs puts
+          [LRN] before the last token because it expects `</s>` there, and its text for Moondream has none: [LRN], being
+          causal, does not see the last token of the sentence.
+        """
+        begin = words((self.special_id(BEGIN),))
+        match self.settings.layout:
+            case Layout.SEED:
+                return seed_prompt(self, instruction, begin)
+            case Layout.NATIVE:
+                text = self.words(f"{QUESTION}{instruction}{ANSWER}")
+                return begin + self.picture("static") + self.picture("gripper") + text + self.lrn_place()
+            case Layout.ROBOVLMS:
+                ids = self.text_ids(instruction.strip())
+                before, last = words(ids[:-1]), words(ids[-1:])
+                vision = self.picture("gripper") + self.picture("static")
+                return begin + vision + before + self.lrn_place() + last
+
+    def image_features(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N num_image_tokens width"]:
+        """Tokens for the decoder: the ViT's features after its last norm, projected."""
+        features: Tensor = self.vision(pixel_values=pixels).last_hidden_state
+        projected: Tensor = self.connector(features)
+        return projected
+
+    def decode(
+        self,
+        tokens: TokenBatch,
+        vision_tokens: Float[Tensor, "B num_vision width"],
+        lrn: Float[Tensor, " width"],
+    ) -> Float[Tensor, "B L width"]:
+        """See `Backbone.decode`."""
+        hidden: Tensor = self.language(
+            inputs_embeds=self.embed(tokens, vision_tokens, lrn),
+            attention_mask=tokens.attended,
+            position_ids=tokens.positions,
+            use_cache=False,
+        ).last_hidden_state
+        return hidden

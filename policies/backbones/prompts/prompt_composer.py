@@ -1,0 +1,115 @@
+"""From a sentence to the sequence of tokens that a VLM sees: the half of a backbone that knows words."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from transformers import PreTrainedTokenizerBase
+
+from calvinbench.policies.backbones.prompts.prompt import Prompt, lrn_token, picture, words
+from calvinbench.policies.backbones.settings import MAX_POOLING, BackboneSettings
+
+
+class PromptComposer(ABC):
+    """What composes a backbone's sequences; a family says how in `compose`, with the words of its own tokenizer."""
+
+    name: ClassVar[str]
+    """What tables and specs call it."""
+    num_image_tokens: int
+    """Vision tokens of one picture."""
+    image_token_id: int
+    """The placeholder of a vision token in the sequence of ids."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings) -> None:
+        self.tokenizer = tokenizer
+        self.settings = settings
+        self._prompts: dict[str, Prompt] = {}
+
+    @abstractmethod
+    def compose(self, instruction: str) -> Prompt:
+        """The sequence of a sentence in the layout of the settings, without [LRN]'s read-out being considered."""
+
+    def prompt(self, instruction: str) -> Prompt:
+        """The sequence of a sentence, remembered: a sentence is composed once. Space around it does not count.
+
+        Raises:
+            ValueError: The sentence is empty.
+        """
+        sentence = instruction.strip()
+        if not sentence:
+            raise ValueError("expected an instruction such as 'open the drawer', got an empty one.")
+        if sentence not in self._prompts:
+            self._prompts[sentence] = self.compose(sentence)
+        return self._prompts[sentence]
+
+    def text_ids(self, text: str, *, special: bool = False) -> tuple[int, ...]:
+        """Token ids of a piece of text.
+
+        Args:
+            text: The text.
+            special: Whether names of special tokens in it mean those tokens. Not so in a user's sentence: `<image>`
+                written there is six letters and two brackets.
+        """
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not special))
+
+    def special_id(self, token: str) -> int:
+        """The id of a special token.
+
+        Raises:
+            ValueError: The tokenizer does not have it.
+        """
+        number = self.tokenizer.get_vocab().get(token)
+        if number is None:
+            raise ValueError(
+                f"expected a tokenizer of {self.name} with the token '{token}', got one without it. "
+                "The folder's tokenizer is not this model's; take both from one place."
+            )
+        return int(number)
+
+    @property
+    def bos_id(self) -> int:
+        """The token that begins a sequence."""
+        return self._required_id("bos_token_id")
+
+    @property
+    def eos_id(self) -> int:
+        """The token that ends a sequence."""
+        return self._required_id("eos_token_id")
+
+    def _required_id(self, which: str) -> int:
+        number = getattr(self.tokenizer, which)
+        if number is None:
+            raise ValueError(f"expected a tokenizer of {self.name} with a {which}, got one without it.")
+        return int(number)
+
+    @property
+    def pad_id(self) -> int:
+        """What stands where nothing is; nobody attends to it."""
+        for number in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0):
+            if number is not None:
+                return int(number)
+        raise AssertionError
+
+    def picture(self, camera: str) -> Prompt:
+        """The tokens of one camera's picture; none if the settings leave that camera out."""
+        if camera not in self.settings.cameras:
+            return Prompt()
+        return picture(camera, self.image_token_id, self.num_image_tokens)
+
+    def words(self, text: str, *, special: bool = False) -> Prompt:
+        """Tokens of a piece of text; see `text_ids`."""
+        return words(self.text_ids(text, special=special))
+
+    def lrn_place(self) -> Prompt:
+        """The place of [LRN]; nothing where it is not read."""
+        return Prompt() if self.settings.readout == MAX_POOLING else lrn_token(self.pad_id)
+
+
+def seed_prompt(backbone: PromptComposer, instruction: str, begin: Prompt) -> Prompt:
+    """The seed's sequence: [begin] [text] [static camera] [gripper camera] [LRN]."""
+    vision = backbone.picture("static") + backbone.picture("gripper")
+    return begin + backbone.words(instruction) + vision + backbone.lrn_place()
+
+
+def refuse_layout(backbone: PromptComposer, reason: str) -> ValueError:
+    """The error for a layout that a family does not have."""
+    return ValueError(f"expected another layout than '{backbone.settings.layout}' for {backbone.name}: {reason}")

@@ -1,0 +1,1 @@
+"""UForm-Gen: a vision transformer, a one-layer latent pooler and a Qwen decoder."""

@@ -1,0 +1,156 @@
+"""UForm-Gen2's published folder: its configuration, its decoder's, its tokenizer, and its weights' names as ours."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from calvinbench.policies.backbones.weights.published import fill_weights, published_weights
+from calvinbench.policies.backbones.weights.sources import BackboneSourceError, local_folder
+
+IMAGE_TOKEN = "<image>"  # noqa: S105 (a token of text)
+DECODER_NAME = "Qwen/Qwen1.5-0.5B-Chat"
+"""Whose sizes and tokenizer the published configuration points to."""
+LEFT_OUT = "text_decoder.lm_head.weight"
+"""The language-modelling head: the text embedding again."""
+PUBLISHED_NUMBERS: Mapping[str, tuple[str, ...]] = {
+    "image_size": ("image_size",),
+    "image_encoder_hidden_size": ("vision", "width"),
+    "image_encoder_num_layers": ("vision", "num_layers"),
+    "image_encoder_num_heads": ("vision", "num_heads"),
+    "image_encoder_patch_size": ("vision", "patch_size"),
+    "num_image_latents": ("pooler", "num_latents"),
+    "image_pooler_num_attn_heads": ("pooler", "num_heads"),
+    "image_pooler_intermediate_size": ("pooler", "intermediate_size"),
+}
+"""Names of the published configuration, and where ours has them. What is not said there has the published default."""
+
+
+def our_name(published: str) -> str:
+    """A published weight's name as ours: the decoder is here without its head, all else is named the same."""
+    return published.replace("text_decoder.model.", "text_decoder.", 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A published folder.
+
+    Attributes:
+        folder: Where it is.
+        config: As `UFormBackbone.from_config` takes it.
+        tokenizer: Of the model.
+        weights: By our names.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    tokenizer: PreTrainedTokenizerBase
+    weights: dict[str, Tensor]
+
+    def load_into(self, backbone: nn.Module) -> None:
+        """Fills the backbone's weights.
+
+        Raises:
+            BackboneSourceError: A name is missing or left over, or a shape is another.
+        """
+        fill_weights(
+            backbone,
+            self.weights,
+            f"UForm-Gen2 in '{self.folder}'",
+            "They do not belong to the config.json there, or are the first UForm-Gen's, which pools in the decoder's "
+            "width.",
+        )
+
+
+def published_folder(source: str | Path, hub_name: str, full: Mapping[str, Any]) -> Published:
+    """Reads a folder as the hub has it: `config.json` and `*.safetensors`.
+
+    The tokenizer may lie in it (`tokenizer.json`); if not, it is looked for where the configuration says
+    (`text_decoder_name_or_path`: a name on the hub, or a folder), as are the decoder's sizes if that is not
+    Qwen1.5-0.5B-Chat.
+
+    Args:
+        source: See `Backbone.pretrained`.
+        hub_name: What could be named instead, for errors.
+        full: The published model's numbers, for what the folder does not say.
+
+    Raises:
+        BackboneSourceError: There is no such folder, or it is another model's.
+    """
+    folder = local_folder(source, hub_name)
+    if not (folder / "config.json").is_file():
+        raise BackboneSourceError(
+            f"expected the files of UForm-Gen2 in '{folder}', got none of the name config.json. Name the folder of the "
+            f"hub's snapshot of {hub_name}."
+        )
+    published = json.loads((folder / "config.json").read_text())
+    if published.get("model_type") != "vlm":
+        raise BackboneSourceError(
+            f"expected a config.json of model type 'vlm' (as UForm calls itself) in '{folder}', got "
+            f"'{published.get('model_type')}'. Name the backbone that it is, or the folder of {hub_name}."
+        )
+    weights = _read_weights(folder)
+    config = {key: dict(value) if isinstance(value, Mapping) else value for key, value in full.items()}
+    for name, (*part, number) in PUBLISHED_NUMBERS.items():
+        if name in published:
+            (config[part[0]] if part else config)[number] = published[name]
+    if (positions := weights.get("image_encoder.pos_embed")) is not None:
+        config["vision"]["positions_size"] = config["vision"]["patch_size"] * round(positions.shape[1] ** 0.5)
+    decoder = str(published.get("text_decoder_name_or_path") or DECODER_NAME)
+    if decoder != DECODER_NAME:
+        config["text"] = _decoder_numbers(decoder, config["text"])
+    tokenizer = _read_tokenizer(folder if (folder / "tokenizer.json").is_file() else decoder, folder)
+    _require_image_token(tokenizer, published.get("image_token_id"), folder)
+    return Published(folder, config, tokenizer, weights)
+
+
+def _read_weights(folder: Path) -> dict[str, Tensor]:
+    """All weights by our names."""
+    return {our_name(name): tensor for name, tensor in published_weights(folder, "UForm-Gen2") if name != LEFT_OUT}
+
+
+def _decoder_numbers(decoder: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """A decoder's sizes, from its own configuration."""
+    file = Path(decoder) / "config.json"
+    if not file.is_file():
+        raise BackboneSourceError(
+            f"expected the decoder {DECODER_NAME} or a folder with its config.json in text_decoder_name_or_path, got "
+            f"'{decoder}'. Only UForm-Gen2 with a Qwen1.5 decoder is known here."
+        )
+    said = json.loads(file.read_text())
+    if said.get("model_type") != "qwen2":
+        raise BackboneSourceError(
+            f"expected a decoder of model type 'qwen2', got '{said.get('model_type')}' in {file}."
+        )
+    if "rope_theta" not in said:  # transformers 5 writes it one level down
+        said["rope_theta"] = said.get("rope_parameters", {}).get("rope_theta", numbers["rope_theta"])
+    return {name: said.get(name, number) for name, number in numbers.items()}
+
+
+def _read_tokenizer(place: str | Path, folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer, with the token that stands for a picture."""
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BackboneSourceError(
+            f"expected the tokenizer of {DECODER_NAME} at '{place}', but: {first_line} Copy its tokenizer.json and "
+            f"tokenizer_config.json into '{folder}', or let the hub be reached."
+        ) from error
+    if IMAGE_TOKEN not in tokenizer.get_vocab():
+        tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]})
+    return tokenizer
+
+
+def _require_image_token(tokenizer: PreTrainedTokenizerBase, published: int | None, folder: Path) -> None:
+    """Refuses a tokenizer that has another id for a picture's token than the model was trained with."""
+    ours = tokenizer.get_vocab()[IMAGE_TOKEN]
+    if published not in (None, ours):
+        raise BackboneSourceError(
+            f"expected '{IMAGE_TOKEN}' to be token {published}, as '{folder}/config.json' says, but the tokenizer has "
+            f"it as {ours}. Take both from one place."
+        )

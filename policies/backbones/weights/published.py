@@ -1,0 +1,82 @@
+"""Weights that others published, for architectures composed here: read from safetensors, each accounted for."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from transformers.initialization import no_init_weights
+
+from calvinbench.policies.backbones.weights.sources import BackboneSourceError
+
+
+@contextmanager
+def unmade_weights(dtype: torch.dtype) -> Iterator[None]:
+    """Within this context, modules are made with weights of this dtype that nobody has drawn.
+
+    (`module.to(bfloat16)` would round the table of rotary frequencies with the weights.)
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with no_init_weights():
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def published_weights(folder: Path, model: str) -> Iterator[tuple[str, Tensor]]:
+    """All weights of a folder's safetensors files, by their published names, one after the other.
+
+    Args:
+        folder: Of the hub's snapshot.
+        model: Whose weights they should be, for messages.
+
+    Raises:
+        BackboneSourceError: There is no such file, or one is damaged.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise BackboneSourceError(
+            f"expected weights of {model} in '{folder}/*.safetensors', got none. Name the folder of the hub's "
+            "snapshot; files of other kinds (.bin, .pt, .gguf, .onnx) are not read."
+        )
+    for file in files:
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                for name in tensors.keys():  # noqa: SIM118  it is no mapping
+                    yield name, tensors.get_tensor(name)
+        except SafetensorError as error:
+            raise BackboneSourceError(f"expected a safetensors file, got '{file}': {error}") from error
+
+
+def fill_weights(
+    module: nn.Module, weights: Mapping[str, Tensor], what: str, advice: str, unknown: Sequence[str] = ()
+) -> None:
+    """Gives a module its weights, every one.
+
+    Args:
+        module: What to fill.
+        weights: By the module's own names.
+        what: Whose weights they should be, and where they are from, for the message.
+        advice: What to do if they do not fit.
+        unknown: Published names that nobody knows.
+
+    Raises:
+        BackboneSourceError: A name is missing, left over or unknown, or a shape is another.
+    """
+    expected = module.state_dict()
+    missing, left_over = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
+    shapes = [
+        f"{name} {tuple(weights[name].shape)} for {tuple(expected[name].shape)}"
+        for name in sorted(expected.keys() & weights.keys())
+        if weights[name].shape != expected[name].shape
+    ]
+    if missing or left_over or shapes or unknown:
+        raise BackboneSourceError(
+            f"expected the weights of {what}, but of our names are missing {missing}, left over {left_over}, of "
+            f"another shape {shapes}; unknown published names: {list(unknown)}. {advice}"
+        )
+    module.load_state_dict(dict(weights))

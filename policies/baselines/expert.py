@@ -1,0 +1,95 @@
+"""The scripted expert of `calvinbench.envs.expert` as a policy: the ceiling of every table, marked as privileged."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from calvinbench.envs.observation import ActionConvention, Observation
+from calvinbench.envs.world_info import PrivilegedState
+from calvinbench.policies.batch import put_rows, require_rows
+from calvinbench.policies.policy import Decision, Memory, PolicyTraits
+from calvinbench.policies.spec import refuse_argument
+
+
+@runtime_checkable
+class ScriptedExpert(Protocol):
+    """What the adapter needs of an expert for one world."""
+
+    def act(self, state: PrivilegedState) -> Float64[np.ndarray, "7"]:
+        """One relative action; a task other than the last one is begun without being told."""
+        ...
+
+
+ExpertState = tuple[ScriptedExpert, ...]
+"""One expert a world. Experts work by changing themselves: unlike a learned policy's state, this one cannot be used
+twice to try two futures."""
+
+
+class ExpertPolicy:
+    """One scripted expert a world; each reads the true state of its world and the name of its task."""
+
+    def __init__(self, make_expert: Callable[[], ScriptedExpert], memory_reset: str = "subtask") -> None:
+        """Takes the expert's class.
+
+        Args:
+            make_expert: Makes an expert for one world.
+            memory_reset: `"subtask"`, or `"chain"`; at a new task the expert makes a new plan either way.
+        """
+        self._make_expert = make_expert
+        self._traits = PolicyTraits(
+            label="expert",
+            action_convention=ActionConvention.REL_ACTIONS,
+            memory=Memory(span="unbounded", reset=memory_reset),
+            privileged=True,
+        )
+
+    @property
+    def traits(self) -> PolicyTraits:
+        """It is privileged: it reads no observation, but the world itself."""
+        return self._traits
+
+    def initial_state(self, batch_size: int, seeds: Sequence[int] | None = None) -> ExpertState:
+        """A new expert for each world."""
+        return tuple(self._make_expert() for _ in range(batch_size))
+
+    def reset_state(self, state: ExpertState, rows: Bool[np.ndarray, " B"]) -> ExpertState:
+        """A new expert for each marked world."""
+        require_rows(rows, len(state))
+        return tuple(self._make_expert() if forget else expert for expert, forget in zip(state, rows, strict=True))
+
+    def put_state(self, state: ExpertState, rows: Bool[np.ndarray, " B"], part: ExpertState) -> ExpertState:
+        """See `BatchedPolicy.put_state`."""
+        return put_rows(state, rows, part)
+
+    def expect(self, instructions: Sequence[str]) -> None:
+        """No number of its depends on the sentences of other worlds."""
+
+    def act(
+        self,
+        observations: Observation,
+        instructions: Sequence[str],
+        state: ExpertState,
+        privileged: Sequence[PrivilegedState] | None = None,
+    ) -> Decision:
+        """Each expert's next action.
+
+        Raises:
+            ValueError: There is not one `PrivilegedState` a world.
+        """
+        if privileged is None or len(privileged) != len(state):
+            given = "None" if privileged is None else len(privileged)
+            raise ValueError(
+                f"expected one PrivilegedState for each of {len(state)} worlds, got {given}. "
+                "A policy with traits.privileged is given the true state: see envs.chain_env.privileged_state."
+            )
+        return Decision(np.stack([expert.act(truth) for expert, truth in zip(state, privileged, strict=True)]), state)
+
+
+def make_expert_policy(argument: str | None, *, memory_reset: str = "subtask") -> ExpertPolicy:
+    """Makes `expert`."""
+    refuse_argument("expert", argument)
+    from calvinbench.envs.expert.expert import Expert
+
+    return ExpertPolicy(Expert, memory_reset)

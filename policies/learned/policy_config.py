@@ -1,0 +1,101 @@
+"""All that a learned policy is but its weights: frozen settings, as a checkpoint's readable file has them."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from calvinbench.envs.names import require_name
+from calvinbench.policies.backbones.settings import BackboneSettings, layout_by_name
+from calvinbench.policies.chunk_rule import ChunkRule
+from calvinbench.policies.heads.config import HeadConfig
+from calvinbench.policies.learned.trainable import TrainableParts
+from calvinbench.policies.policy import Memory
+
+
+@dataclass(frozen=True, slots=True)
+class PoseRange:
+    """What the pose outputs -1 and 1 stand for, in numbers of the action (`norm_min`, `norm_max` of RoboVLMs).
+
+    The gripper is not among them.
+    """
+
+    low: float = -1.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not -math.inf < self.low < self.high < math.inf:
+            raise ValueError(f"expected a range of the pose with low below high, got {self.low} and {self.high}.")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyConfig:
+    """A learned policy's settings.
+
+    Attributes:
+        backbone: A backbone's name, `hf:ORG/NAME` and `package.module:Class` included.
+        backbone_settings: How the backbone is used.
+        head: Settings of the head.
+        memory: Span and reset; what it was trained with.
+        chunk_rule: How chunks become actions, as `chunks.ChunkRule` spells it.
+        pose_range: What the pose outputs stand for.
+        proprioception: Whether the head is told the robot's state.
+        trainable: What was trained; adapters are made again from it.
+        origin: Where the weights come from, for the label: `"untrained"`, `"trained here"`.
+    """
+
+    backbone: str
+    backbone_settings: BackboneSettings = field(default_factory=BackboneSettings)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    memory: Memory = field(default_factory=lambda: Memory(span="unbounded"))
+    chunk_rule: str = "first"
+    pose_range: PoseRange = field(default_factory=PoseRange)
+    proprioception: bool = False
+    trainable: TrainableParts = field(default_factory=TrainableParts)
+    origin: str = "untrained"
+
+    def __post_init__(self) -> None:
+        ChunkRule.parse(self.chunk_rule)
+
+    def to_json(self) -> dict[str, Any]:
+        """A mapping that `json` can write."""
+        values = asdict(self)
+        if not self.backbone_settings.scale_lrn:
+            del values["backbone_settings"]["scale_lrn"]  # files are older than it, and stay what they were
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "PolicyConfig":
+        """Reads what `to_json` made.
+
+        Raises:
+            UnknownNameError: A key is not known.
+            ValueError: A value is out of its range.
+        """
+        parts: dict[str, Any] = {
+            "backbone_settings": BackboneSettings,
+            "head": HeadConfig,
+            "memory": Memory,
+            "pose_range": PoseRange,
+            "trainable": TrainableParts,
+        }
+        _require_keys(cls, values, "policy")
+        read = dict(values)
+        for name, kind in parts.items():
+            if name in read:
+                _require_keys(kind, read[name], name)
+                read[name] = kind(**_as_settings(read[name]))
+        return cls(**read)
+
+
+def _require_keys(kind: type, values: Mapping[str, Any], name: str) -> None:
+    for key in values:
+        require_name(key, [entry.name for entry in fields(kind)], f"setting of '{name}'")
+
+
+def _as_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has lists where the settings have tuples, and names where they have a `Layout`."""
+    read: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    if "layout" in read:
+        read["layout"] = layout_by_name(read["layout"])
+    return read

@@ -1,0 +1,154 @@
+"""Which parameters are trained: settings that do what their names say, and the numbers to prove it."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from calvinbench.policies.backbones.settings import LRN_READOUT
+from calvinbench.policies.learned.trainable_parts import TrainableParts
+from calvinbench.policies.learned.vlm_lstm import VLMLSTM
+
+__all__ = [
+    "GROUPS",
+    "GroupCount",
+    "MissingPackageError",
+    "TrainableParts",
+    "apply_trainable_parts",
+    "count_parameters",
+    "grouped_parameters",
+]
+
+GROUPS = ("text embedding", "connector", "vision", "language", "[LRN]", "proprioception", "head")
+"""Groups of parameters; one that two parts share counts to the first."""
+_LORA_MARK = "lora_"
+_log = logging.getLogger(__name__)
+
+
+class MissingPackageError(ImportError, ValueError):
+    """A package that a setting needs and that is not installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCount:
+    """How many parameters a group has."""
+
+    total: int
+    trained: int
+
+
+def apply_trainable_parts(model: VLMLSTM, parts: TrainableParts) -> None:
+    """Freezes, adapts and checkpoints the model as the settings say.
+
+    Args:
+        model: The model; adapters are put into its backbone.
+        parts: The settings.
+
+    Raises:
+        MissingPackageError: Adapters are wanted and peft is not installed.
+    """
+    follows = not parts.freeze_backbone and not parts.lora_enable
+    is_trained = {
+        "text embedding": follows if parts.train_text_embedding is None else parts.train_text_embedding,
+        "vision": follows if parts.train_vision is None else parts.train_vision,
+        "connector": follows if parts.train_connector is None else parts.train_connector,
+        "language": follows,
+        "[LRN]": model.backbone.settings.readout == LRN_READOUT,
+        "proprioception": True,
+        "head": True,
+    }
+    if parts.lora_enable:
+        _add_adapters(model, parts)
+    for name, parameters in grouped_parameters(model).items():
+        for parameter_name, parameter in parameters.items():
+            adapts = _LORA_MARK in parameter_name
+            parameter.requires_grad_(is_trained[name] or adapts or _is_trained_bias(name, parameter_name, parts))
+    model.train(model.training)  # frozen parts stay in eval mode
+    if parts.gradient_checkpointing:
+        model.backbone.enable_gradient_checkpointing()
+        if not checkpointing_saves_memory(model):
+            _log.warning(
+                "gradient_checkpointing has no effect: no gradient passes through the layers of %s in this setup, so "
+                "they keep nothing for the backward pass. Leave it out.",
+                model.backbone.name,
+            )
+
+
+def checkpointing_saves_memory(model: VLMLSTM) -> bool:
+    """Whether gradient checkpointing can save memory with the parts that are trained now.
+
+    It can where a gradient passes through layers of the VLM: to their own weights, or to what enters the first of
+    them. A frozen VLM still passes [LRN]'s gradient through its language model.
+    """
+    if next(iter(model.backbone.recomputable_layers()), None) is None:
+        return False
+    trained = {name for name, count in count_parameters(model).items() if count.trained}
+    enters = {"text embedding"} | ({"[LRN]", "connector"} if model.backbone.lrn_passes_layers else set())
+    return bool(trained & ({"vision", "language"} | enters))
+
+
+def grouped_parameters(model: VLMLSTM) -> dict[str, dict[str, nn.Parameter]]:
+    """Every parameter of the model, once, by group and name."""
+    parts = model.backbone.parts
+    modules: Mapping[str, Iterable[nn.Module]] = {
+        "text embedding": (parts.text_embedding,),
+        "connector": parts.connector,
+        "vision": parts.vision,
+        "language": parts.language,
+        "[LRN]": (model.lrn,),
+        "proprioception": () if model.robot_encoder is None else (model.robot_encoder,),
+        "head": (model.head,),
+    }
+    group_of = {
+        id(parameter): name
+        for name in reversed(GROUPS)
+        for module in modules[name]
+        for parameter in module.parameters()
+    }
+    grouped: dict[str, dict[str, nn.Parameter]] = {name: {} for name in GROUPS}
+    for name, parameter in model.named_parameters():
+        if id(parameter) not in group_of:
+            raise ValueError(f"expected every parameter to be of a part of {model.backbone.name}, but '{name}' is not.")
+        grouped[group_of[id(parameter)]][name] = parameter
+    return grouped
+
+
+def count_parameters(model: VLMLSTM) -> dict[str, GroupCount]:
+    """How many parameters each group has, and how many of them are trained."""
+    return {
+        name: GroupCount(
+            sum(parameter.numel() for parameter in parameters.values()),
+            sum(parameter.numel() for parameter in parameters.values() if parameter.requires_grad),
+        )
+        for name, parameters in grouped_parameters(model).items()
+    }
+
+
+def _add_adapters(model: VLMLSTM, parts: TrainableParts) -> None:
+    """Puts low-rank adapters beside every linear layer of the language model."""
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise MissingPackageError(
+            "expected peft for lora_enable, found none. Install it: pip install 'peft>=0.17'."
+        ) from error
+    for module in model.backbone.parts.language:
+        if any(_LORA_MARK in name for name, _ in module.named_parameters()):
+            continue
+        linear = [name for name, inner in module.named_modules() if isinstance(inner, nn.Linear) and name]
+        config = LoraConfig(
+            r=parts.lora_r,
+            lora_alpha=parts.lora_alpha,
+            lora_dropout=parts.lora_dropout,
+            bias=parts.lora_bias,  # type: ignore[arg-type]
+            target_modules=linear,
+        )
+        inject_adapter_in_model(config, module)
+
+
+def _is_trained_bias(group: str, name: str, parts: TrainableParts) -> bool:
+    """Whether this is a bias of the language model that goes along with the adapters."""
+    if not parts.lora_enable or group != "language" or not name.endswith("bias"):
+        return False
+    return parts.lora_bias == "all" or (parts.lora_bias == "lora_only" and "base_layer" in name)

@@ -1,0 +1,224 @@
+"""A `VLMLSTM` as a policy: numpy in and out, eval mode, one frame a step through the VLM."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from calvinbench.envs.observation import ActionConvention, Observation
+from calvinbench.envs.world_info import PrivilegedState
+from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.names import HUB_PREFIX
+from calvinbench.policies.batch import require_batch, require_rows
+from calvinbench.policies.chunk_rule import ChunkRule
+from calvinbench.policies.heads.actions import POSE_DIM
+from calvinbench.policies.heads.head import HeadState
+from calvinbench.policies.learned.chunks import ChunkExecutor, ChunkState
+from calvinbench.policies.learned.memory import make_memory
+from calvinbench.policies.learned.policy_config import PolicyConfig
+from calvinbench.policies.learned.sizes import size_in_words
+from calvinbench.policies.learned.usage import Usage
+from calvinbench.policies.learned.vlm_lstm import VLMLSTM
+from calvinbench.policies.policy import Decision, PolicyTraits, TrainedOn
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedState:
+    """What is remembered of B worlds: features or the head's state, and predicted actions not yet executed."""
+
+    memory: HeadState
+    chunks: ChunkState
+
+    @property
+    def batch_size(self) -> int:
+        """Number of worlds."""
+        return self.chunks.batch_size
+
+
+class VLMLSTMPolicy:
+    """Sees one or both cameras and the instruction; the robot's state only if the model has proprioception.
+
+    Every action is one that the world accepts as it is: the pose in [-1, 1], the gripper exactly -1 or +1.
+    """
+
+    def __init__(
+        self,
+        model: VLMLSTM,
+        config: PolicyConfig,
+        usage: Usage | None = None,
+        digest: str | None = None,
+        trained_on: TrainedOn | None = None,
+    ) -> None:
+        """Takes the model and puts it into eval mode, where and how the usage says.
+
+        Args:
+            model: The model.
+            config: Its settings.
+            usage: Where and how it runs; as it stands if None.
+            digest: Of the weights, for the record.
+            trained_on: Where its training pictures are from, for the record.
+
+        Raises:
+            ValueError: The head cannot have this memory, or the rule executes more than a chunk has.
+        """
+        if usage is not None:
+            model.place(usage.device, usage.dtype)
+        self._model = model.eval()
+        self._config = config
+        self._memory = make_memory(config.memory.span, model.head)
+        self._executor = ChunkExecutor(ChunkRule.parse(config.chunk_rule), model.head.config.chunk_length)
+        if usage is not None and usage.compiled:
+            model.backbone.compile_parts()
+            model.head.compile()
+        self._traits = PolicyTraits(
+            label=f"{_name(model, config)} ({size_in_words(model.num_parameters)}, {config.origin})",
+            action_convention=ActionConvention.REL_ACTIONS,
+            observation_keys=(
+                *(f"rgb_{camera}" for camera in config.backbone_settings.cameras),
+                *(("robot_obs",) if config.proprioception else ()),
+            ),
+            chunk_length=model.head.config.chunk_length,
+            chunk_rule=config.chunk_rule,
+            memory=config.memory,
+            weights_digest=digest,
+            trained_on=trained_on,
+        )
+
+    @property
+    def model(self) -> VLMLSTM:
+        """The model, in eval mode."""
+        return self._model
+
+    @property
+    def config(self) -> PolicyConfig:
+        """Its settings."""
+        return self._config
+
+    @property
+    def traits(self) -> PolicyTraits:
+        """Cameras in, relative actions out."""
+        return self._traits
+
+    def initial_state(self, batch_size: int, seeds: Sequence[int] | None = None) -> LearnedState:
+        """Nothing seen and nothing pending; nothing here is drawn at random."""
+        return LearnedState(self._memory.initial_state(batch_size), self._executor.initial_state(batch_size))
+
+    def reset_state(self, state: LearnedState, rows: Bool[np.ndarray, " B"]) -> LearnedState:
+        """The state with the marked worlds as if they had seen nothing; what they were about to do is dropped."""
+        require_rows(rows, state.batch_size)
+        marks = torch.as_tensor(rows)
+        return LearnedState(self._memory.forget(state.memory, marks), self._executor.forget(state.chunks, marks))
+
+    def put_state(self, state: LearnedState, rows: Bool[np.ndarray, " B"], part: LearnedState) -> LearnedState:
+        """See `BatchedPolicy.put_state`."""
+        require_rows(rows, state.batch_size)
+        marks = torch.as_tensor(rows)
+        return LearnedState(state.memory.put(marks, part.memory), state.chunks.put(marks, part.chunks))
+
+    def expect(self, instructions: Sequence[str]) -> None:
+        """Every batch of text will be as long as the longest of these sentences."""
+        self._model.backbone.expect(instructions)
+
+    @torch.inference_mode()
+    def act(
+        self,
+        observations: Observation,
+        instructions: Sequence[str],
+        state: LearnedState,
+        privileged: Sequence[PrivilegedState] | None = None,
+    ) -> Decision:
+        """One frame of each world that needs a prediction through the VLM, one step of the head, one action a world.
+
+        Raises:
+            ValueError: A camera's pictures are missing or have a wrong shape, an instruction is empty, or pictures,
+                instructions and state are not of the same number of worlds.
+            TypeError: Pictures are not uint8.
+        """
+        self._require_keys(observations)
+        pictures, robot_obs = self._pictures(observations), self._robot_obs(observations)
+        require_batch("a state", state.batch_size, pictures.batch_shape[0])
+        asked = self._executor.needs_prediction(state.chunks)
+        chunks, memory = self._predict(pictures, instructions, state.memory, asked, robot_obs)
+        actions, pending = self._executor.advance(state.chunks, chunks)
+        return Decision(actions.double().cpu().numpy(), LearnedState(memory, pending))
+
+    def predict(
+        self,
+        pictures: Pictures,
+        instructions: Sequence[str],
+        memory: HeadState,
+        robot_obs: Float[Tensor, "B 15"] | None = None,
+    ) -> tuple[Float[Tensor, "B chunk_length 7"], HeadState]:
+        """The chunks of one frame a world, in numbers of the action, and what is remembered next.
+
+        Args:
+            pictures: With one leading axis (B).
+            instructions: One sentence a world.
+            memory: Of the last step.
+            robot_obs: State of the robot, for a model with proprioception.
+        """
+        output = self._memory.step(self._model.encode(pictures, instructions, robot_obs), memory)
+        return self._in_action_numbers(output.chunks), output.state
+
+    def _predict(
+        self,
+        pictures: Pictures,
+        instructions: Sequence[str],
+        memory: HeadState,
+        asked: Bool[Tensor, " B"],
+        robot_obs: Float[Tensor, "B 15"] | None,
+    ) -> tuple[Float[Tensor, "num_asked chunk_length 7"], HeadState]:
+        """Chunks of the rows that are asked; the memory of the others stays as it is."""
+        if bool(asked.all()):
+            return self.predict(pictures, instructions, memory, robot_obs)
+        if self._model.backbone.expected_length and bool(asked.any()):  # of one shape, whoever is asked
+            chunks, predicted = self.predict(pictures, instructions, memory, robot_obs)
+            return chunks[asked.to(chunks.device)], memory.put(asked, predicted.take(asked))
+        if not bool(asked.any()):
+            return torch.empty(0, *self._chunk_shape), memory
+        rows = asked.nonzero().flatten()
+        sentences = [instructions[int(row)] for row in rows]
+        states = None if robot_obs is None else robot_obs[rows]
+        chunks, part = self.predict(pictures.take(rows), sentences, memory.take(asked), states)
+        return chunks, memory.put(asked, part)
+
+    @property
+    def _chunk_shape(self) -> tuple[int, int]:
+        return self._model.head.config.chunk_length, POSE_DIM + 1
+
+    def _in_action_numbers(self, chunks: Float[Tensor, "B K 7"]) -> Float[Tensor, "B K 7"]:
+        """Pose outputs -1 and 1 become the ends of the pose's range; the gripper's logit stays."""
+        low, high = self._config.pose_range.low, self._config.pose_range.high
+        exact = chunks.cpu().double()  # in this order: not every device has 64 bits
+        pose = low + (exact[..., :POSE_DIM] + 1) / 2 * (high - low)
+        return torch.cat([pose, exact[..., POSE_DIM:]], dim=-1)
+
+    def _require_keys(self, observations: Observation) -> None:
+        """Refuses an observation that lacks what the model reads."""
+        wanted = self._traits.observation_keys
+        missing = [key for key in wanted if getattr(observations, key) is None]
+        if missing:
+            raise ValueError(
+                f"expected an observation with {' and '.join(map(repr, wanted))}, got none of {missing}. "
+                "Give what traits.observation_keys names."
+            )
+
+    def _pictures(self, observations: Observation) -> Pictures:
+        """The cameras' pictures as tensors."""
+        cameras = self._config.backbone_settings.cameras
+        return Pictures(**{camera: torch.tensor(getattr(observations, f"rgb_{camera}")) for camera in cameras})
+
+    def _robot_obs(self, observations: Observation) -> Float[Tensor, "B 15"] | None:
+        """The robot's state as the model takes it, where it does."""
+        if not self._config.proprioception:
+            return None
+        return torch.as_tensor(observations.robot_obs).to(self._model.lrn.embedding)
+
+
+def _name(model: VLMLSTM, config: PolicyConfig) -> str:
+    """The backbone's name; that of a backbone of one's own is its class's, not its import string."""
+    is_own = ":" in config.backbone and not config.backbone.startswith(HUB_PREFIX)
+    return model.backbone.name if is_own else config.backbone
