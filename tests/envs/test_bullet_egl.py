@@ -10,6 +10,7 @@ import pytest
 from calvinbench.envs.cameras.renderers import BULLET_EGL, RendererError, require_works
 from calvinbench.envs.chains import initial_observation, published
 from calvinbench.envs.play_table import PlayTableEnv
+from support import REPOSITORY
 
 _ACTIONS = [np.array([0.3, 0.5, -0.8, 0.0, 0.1, 0.2, gripper]) for gripper in (1.0,) * 8 + (-1.0,) * 4]
 
@@ -42,7 +43,7 @@ def drawn_by_egl(scene: str, calvin_env: str | None, folder: Path) -> dict[str, 
         "from tests.envs.test_bullet_egl import drawn\n"
         f"np.savez({str(file)!r}, **drawn({scene!r}, {calvin_env!r}, renderer='bullet-egl'))"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, cwd=Path(__file__).parents[2])
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, cwd=REPOSITORY)
     return dict(np.load(file))
 
 

@@ -9,7 +9,7 @@ from calvinbench.envs.instructions import embedded_instructions, load_instructio
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.scenes.calvin_checkout import CheckoutError, CheckoutNotFoundError
 from calvinbench.envs.tasks import TASKS
-from tests.envs.checkouts import hollow_calvin_env, small_calvin
+from support.checkouts import hollow_calvin_env, small_calvin
 
 
 @pytest.fixture

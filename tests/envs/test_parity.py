@@ -14,9 +14,10 @@ from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.envs.rendering.renderer import Renderer
 from calvinbench.envs.simulation import PARITY
 from calvinbench.envs.world_info import BLOCKS, ROBOT, TABLE, WorldInfo
+from support import REPOSITORY
 
 pytestmark = pytest.mark.recorded
-_DATA = Path(os.environ.get("CALVINBENCH_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+_DATA = Path(os.environ.get("CALVINBENCH_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
 _FILES = sorted((_DATA / "calvin_parity" / "traj").glob("traj*.npz"))
 
 

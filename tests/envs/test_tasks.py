@@ -9,7 +9,7 @@ import pytest
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.tasks import TASKS, is_solved, solved
 from calvinbench.envs.world_info import BlockInfo, Contact, WorldInfo
-from tests.envs.worlds import (
+from support.worlds import (
     BASE,
     DRAWER,
     FINGERS,

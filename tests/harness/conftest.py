@@ -1,17 +1,11 @@
 """A small world to evaluate in: chains that the fake play table can do, and policies that do them or go wrong."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from fakes import CHAINS, make_fake_world, make_scripted
 
 from calvinbench.harness.evaluation.evaluation import evaluate
 from calvinbench.harness.rollout.workers import WorkerSetup
 from calvinbench.harness.suite.suite import RunSettings
+from support.fakes import CHAINS, make_fake_world, make_scripted
 
 
 @pytest.fixture

@@ -1,16 +1,9 @@
 """On a GPU, where there is one: the same actions as on the CPU, every precision, and training."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState
-
-sys.path.insert(0, str(Path(__file__).parent / "training"))
-
-from small import make_training, write_data
 
 from calvinbench.envs.observation import Observation
 from calvinbench.policies.backbones.check import check_backbone, made_up_pictures
@@ -24,6 +17,7 @@ from calvinbench.policies.registry import make_policy
 from calvinbench.policies.training.acceleration import make_accelerator
 from calvinbench.policies.training.log import read_log
 from calvinbench.policies.training.trainer import Trainer
+from support.small_training import make_training, write_data
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch has no CUDA device here")
 SENTENCES = ["open the drawer", "take the blue block and rotate it to the right"]

@@ -8,7 +8,7 @@ from calvinbench.envs.rendering.blocks import Triangles, make_blocks
 from calvinbench.envs.rendering.drawing import BLOCK
 from calvinbench.envs.rendering.mesh_files import Mesh
 from calvinbench.envs.rendering.primitives import box, sphere
-from tests.envs.rendering.small_worlds import mesh_of
+from support.small_worlds import mesh_of
 
 _SIZES = (1, 63, 64, 65, 200, 1000)
 

@@ -8,7 +8,7 @@ from calvinbench.envs.chains import initial_observation, published
 from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.envs.rendering import renderer as renderer_module
 from calvinbench.envs.rendering.renderer import Renderer
-from tests.envs.rendering.small_worlds import view_from
+from support.small_worlds import view_from
 
 VIEWS = {
     "static": view_from((2.87, -2.17, 2.56), (-0.03, -0.03, 0.39), size=120, fov_degrees=10, up=(0, 0, 1)),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial import Delaunay
 
-from tests.envs.rendering.ray_caster import cast
-from tests.envs.rendering.small_worlds import (
+from support.ray_caster import cast
+from support.small_worlds import (
     AWAY_FROM_LIGHT,
     Thing,
     depth_m,

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from calvinbench.envs.rendering.shading import BACKGROUND
-from tests.envs.rendering.small_worlds import Thing, mesh_of, renderer_of, square, view_from
+from support.small_worlds import Thing, mesh_of, renderer_of, square, view_from
 
 TO_LIGHT = np.array([-5.0, -40.0, 200.0]) / np.linalg.norm([-5.0, -40.0, 200.0])
 _COLOUR = (0.8, 0.5, 0.2)

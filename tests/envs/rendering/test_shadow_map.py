@@ -8,7 +8,7 @@ import pytest
 from calvinbench.envs.rendering.primitives import box
 from calvinbench.envs.rendering.renderer import Renderer
 from calvinbench.envs.rendering.shadow_map import light_direction
-from tests.envs.rendering.small_worlds import (
+from support.small_worlds import (
     Thing,
     frames_at,
     geometry_of_things,

@@ -12,7 +12,7 @@ from calvinbench.envs.rendering.primitives import box, sphere
 from calvinbench.envs.rendering.rendered import View
 from calvinbench.envs.rendering.renderer import Renderer
 from calvinbench.envs.rendering.still_layer import StillLayer
-from tests.envs.rendering.small_worlds import Thing, frames_at, geometry_of_things, square, view_from
+from support.small_worlds import Thing, frames_at, geometry_of_things, square, view_from
 
 _VIEWS = (
     view_from((0.5, -1.5, 1.2), (0.0, 0.0, 0.2), size=90, up=(0, 0, 1)),

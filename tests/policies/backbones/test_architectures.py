@@ -6,7 +6,7 @@ these, as for Qwen-VL, which `test_hub` makes whole; what counts is that no othe
 
 import pytest
 
-from tests.policies.backbones.tiny_architectures import NOT_MADE, WORKS, architectures, verdict
+from support.tiny_architectures import NOT_MADE, WORKS, architectures, verdict
 
 FEW = {
     "llava": WORKS,

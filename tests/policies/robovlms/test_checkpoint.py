@@ -21,7 +21,7 @@ from calvinbench.policies.robovlms.checkpoint import (
 from calvinbench.policies.robovlms.plan import plan_import
 from calvinbench.policies.robovlms.weights import RoboVLMsError, plain_name, read_weights
 from calvinbench.policies.spec import PolicySpecError
-from tests.policies.robovlms.files import write_files
+from support.robovlms_files import write_files
 
 SENTENCE = "open the drawer"
 

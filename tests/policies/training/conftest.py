@@ -1,18 +1,13 @@
 """Small data, and accelerate's global state forgotten between tests."""
 
 import itertools
-import sys
-from pathlib import Path
 
 import pytest
 from accelerate.state import AcceleratorState, GradientState
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from small import make_training, write_data
-
 from calvinbench.policies.training.acceleration import make_accelerator
 from calvinbench.policies.training.trainer import Trainer
+from support.small_training import make_training, write_data
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,9 @@ from itertools import islice
 
 import pytest
 import torch
-from small import make_training
 
 from calvinbench.policies.training.data_loader import BatchPlan, _MicroBatches, make_loader, validation_batches
+from support.small_training import make_training
 
 NUM_WINDOWS = 15
 

@@ -6,7 +6,6 @@ import math
 import pytest
 import torch
 from safetensors import safe_open
-from small import settings_of
 
 from calvinbench.policies.backbones.registry import backbone_class
 from calvinbench.policies.heads.config import HeadConfig
@@ -14,6 +13,7 @@ from calvinbench.policies.learned.trainable import TrainableParts, apply_trainab
 from calvinbench.policies.learned.vlm_lstm import VLMLSTM
 from calvinbench.policies.training.failures import NotFiniteError, OutOfMemoryError, memory_told_in_words
 from calvinbench.policies.training.log import read_log
+from support.small_training import settings_of
 
 ALLOCATOR = (
     "[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small import make_training
 
 from calvinbench.policies.demonstrations.opening import TRAINING, open_data
 from calvinbench.policies.learned.trainable import TrainableParts
 from calvinbench.policies.training.preparation import prepare
+from support.small_training import make_training
 
 
 def test_a_memory_of_a_window_is_trained_on_windows_of_its_size_that_begin_anywhere(data, tmp_path):

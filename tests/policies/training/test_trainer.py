@@ -7,7 +7,6 @@ from itertools import pairwise
 import pytest
 import torch
 from safetensors.torch import load_file
-from small import make_training, write_data
 
 from calvinbench.envs.observation import Observation
 from calvinbench.policies.learned.checkpoint import load_checkpoint
@@ -16,6 +15,7 @@ from calvinbench.policies.learned_policies import make_checkpoint_policy
 from calvinbench.policies.training.acceleration import make_accelerator
 from calvinbench.policies.training.log import read_log
 from calvinbench.policies.training.trainer import Trainer, find_checkpoint
+from support.small_training import make_training, write_data
 
 ONE_LAYER = {"num_layers": "1"}
 """No dropout: it acts between layers."""

@@ -1,0 +1,190 @@
+"""`calvinbench check`: the expert with a defect is named by what is wrong with it, and healthy policies are not."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from calvinbench.harness.cli import main
+from calvinbench.harness.policy_check import checking
+from calvinbench.harness.policy_check.agreement import agreement
+from calvinbench.harness.policy_check.checking import check_by_stepping
+from calvinbench.harness.rollout.workers import WorkerSetup, make_policy_by_spec
+from calvinbench.harness.suite.suite import RunSettings
+from support.defective_policies import Defective
+
+SPEC = "python:defective_policies:make,defect="
+MODEL = "calvin:defective_policies:"
+LONG = 600.0
+"""Seconds: the chains are over first, on a slow machine too."""
+
+
+@pytest.fixture(autouse=True)
+def one_driven_task(monkeypatch):
+    monkeypatch.setattr(checking, "DRIVEN_TASKS", ("open_drawer",))
+
+
+def check(policy, make_policy=make_policy_by_spec, max_chains=1):
+    return check_by_stepping(WorkerSetup(RunSettings(policy, max_steps=100), make_policy=make_policy), LONG, max_chains)
+
+
+def words_of(found, status="wrong"):
+    return {finding.topic: finding.words for finding in found.findings if finding.status == status}
+
+
+@pytest.mark.parametrize(
+    ("defect", "topic", "words"),
+    [
+        ("forty_times", "size of translation", "about 40 times too large"),
+        ("fiftieth", "size of translation", "about 50 times too small, as metres would be: multiply by 50"),
+        ("metres", "size of translation", "about 50 times too small, as metres would be: multiply by 50"),
+        ("radians", "size of rotation", "about 20 times too small, as radians would be: multiply by 20"),
+        ("degrees", "size of rotation", "about 2.9 times too large, as degrees would be: divide by 2.865"),
+        ("inverted", "gripper", "the wrong way round"),
+        ("never_closes", "gripper", "never closes (open in 100% of steps"),
+        ("never_opens", "gripper", "never opens (open in 0% of steps"),
+        ("toggles", "gripper", "turns in 9"),
+        ("constant", "actions", "the same action at all"),
+        ("tool_frame", "direction of translation", "1.00 if they are turned from the tool's frame"),
+        ("tool_frame", "direction of rotation", "these look like end-effector-frame actions"),
+        ("swapped", "direction of translation", "1.00 with the axes read as (y, x, z)"),
+        ("mirrored", "direction of translation", "1.00 with the axes read as (x, -y, z)"),
+        ("absolute_millimetres", "absolute position", "100% of steps out of the arm's reach"),
+        ("absolute_degrees", "absolute rotation", "100% of steps with an angle beyond a full turn"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_defect_is_named(defect, topic, words):
+    found = check(SPEC + defect)
+    assert found.looks_wrong
+    assert words in words_of(found)[topic]
+
+
+@pytest.mark.parametrize("policy", ["expert", SPEC + "none", SPEC + "absolute"])
+def test_a_healthy_policy_raises_no_alarm(policy):
+    found = check(policy)
+    assert words_of(found) == {}
+    assert found.solved == ("open_drawer",)
+    assert "direction of translation" in words_of(found, "right")
+    assert "gripper" in words_of(found, "right")
+
+
+def test_a_trained_policy_raises_no_alarm_and_is_said_to_look_and_listen():
+    found = check("checkpoint:cnn")
+    assert words_of(found) == {}
+    assert {"images", "instruction", "asked twice", "batch"} < set(words_of(found, "right"))
+    assert {"robot's state", "speed"} < set(words_of(found, "note"))
+
+
+def test_the_table_holds_the_policys_numbers_beside_the_experts():
+    rows = {row.name: row for row in check(SPEC + "forty_times").numbers}
+    assert list(rows) == ["x", "y", "z", "rotation x", "rotation y", "rotation z", "gripper"]
+    assert rows["x"].mean == pytest.approx(40 * rows["x"].expert_mean)
+    assert (rows["x"].largest, rows["x"].expert_largest) == (40.0, 1.0)
+    assert rows["gripper"].beyond == 0.0
+
+
+@pytest.mark.parametrize(
+    ("model", "topic", "words"),
+    [
+        ("FloatImagesModel", "images", "the model seems to expect those"),
+        ("BlindModel", "images", "the actions do not depend on what the images show"),
+        ("DeafModel", "instruction", "the sentence is not heeded"),
+        ("ForgetfulModel", "asked twice", "memory is not cleared at the start"),
+    ],
+)
+def test_what_a_model_does_not_look_at_or_forget_is_named(model, topic, words):
+    assert words in words_of(check(MODEL + model))[topic]
+
+
+def test_remedy_images_divided_by_255():
+    found = check(MODEL + "FloatImagesModel")
+    assert "divide by 255 in the policy" in words_of(found)["images"]
+    mended = check(MODEL + "MendedImagesModel")
+    assert {"images", "instruction", "asked twice"} <= set(words_of(mended, "right"))
+
+
+@pytest.mark.parametrize("defect", ["metres", "radians", "degrees"])
+def test_remedy_numbers_in_another_unit_are_multiplied_or_divided(defect):
+    ((topic, words),) = words_of(check(SPEC + defect)).items()
+    how, number = re.findall("(multiply|divide) by ([0-9.]+)", words)[0]
+    factor = float(number) if how == "multiply" else 1 / float(number)
+    factors = np.repeat([factor if topic == "size of translation" else 1.0, 1.0, 1.0], [3, 3, 1])
+    if topic == "size of rotation":
+        factors[3:6] = factor
+    mended = check("python:mended", lambda spec, reset: Defective(defect, lambda action, truth: action * factors))
+    assert words_of(mended) == {}
+
+
+def test_remedy_end_effector_actions_are_rotated_by_the_tools_orientation():
+    found = words_of(check(SPEC + "tool_frame"))["direction of translation"]
+    assert "Rotate them by the tool's orientation (robot_obs[3:6], euler xyz)" in found
+
+    def mend(action, truth):
+        tool = Rotation.from_euler("xyz", truth.robot_obs[3:6])
+        return np.array([*tool.apply(action[:3]), *tool.apply(action[3:6]), action[6]])
+
+    assert words_of(check("python:mended", lambda spec, reset: Defective("tool_frame", mend))) == {}
+
+
+def test_remedy_the_gripper_is_minus_one_to_close_and_one_to_open():
+    assert "-1 to close and 1 to open" in words_of(check(SPEC + "inverted"))["gripper"]
+    turned = np.array([1.0] * 6 + [-1.0])
+    mended = check("python:mended", lambda spec, reset: Defective("inverted", lambda action, truth: action * turned))
+    assert words_of(mended) == {}
+
+
+def test_remedy_more_seconds():
+    short = check_by_stepping(WorkerSetup(RunSettings("expert")), 0.001, 1)
+    assert "give more --seconds" in words_of(short, "unknown")["actions"]
+    assert "give more --seconds" in words_of(short, "unknown")["acting itself"]
+    assert words_of(check("expert"), "unknown") == {}
+
+
+def test_an_error_shows_the_users_own_line_and_what_was_seen_before_it():
+    found = check(MODEL + "RaisingModel")
+    assert found.num_steps == 2
+    error = words_of(found)["error"]
+    assert error.startswith("RuntimeError: the model fell over\n")
+    assert re.search(r'defective_policies\.py:\d+, in step: raise RuntimeError\("the model fell over"\)', error)
+    assert "rollout.py" not in error
+    assert "expected finite numbers in an action" in words_of(check(SPEC + "nan"))["error"]
+
+
+def test_random_actions_agree_in_no_frame():
+    found = check("random")
+    assert "hardly agrees with the expert in any frame" in words_of(found, "unknown")["direction of translation"]
+
+
+def test_a_frame_is_not_guessed_from_few_steps_or_from_noise():
+    generator = np.random.default_rng(0)
+    expert, tool = generator.normal(size=(200, 3)), generator.uniform(-3, 3, (200, 3))
+    in_tool = Rotation.from_euler("xyz", tool).inv().apply(expert)
+    assert agreement(in_tool, expert, tool, generator).is_misread
+    assert not agreement(in_tool[:50], expert[:50], tool[:50], generator).is_misread
+    assert not agreement(generator.normal(size=(200, 3)), expert, tool, generator).is_misread
+    noisy = expert + 1.5 * generator.normal(size=(200, 3))
+    assert agreement(noisy, expert, tool, generator).is_good
+
+
+def test_the_verb_fails_where_something_looks_wrong(capsys):
+    assert main(["check", SPEC + "toggles", "--chains", "1", "--seconds", "20"]) == 1
+    out = capsys.readouterr().out
+    assert "WRONG  gripper: turns in" in out
+    assert out.endswith("Looks wrong: 1.\n")
+
+
+def test_the_verb_prints_one_json_object(capsys):
+    assert main(["check", "expert", "--chains", "1", "--seconds", "20", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert (content["looks_wrong"], content["label"], len(content["numbers"])) == (False, "expert", 7)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["expertt"], ["expert", "--scene", "Z"], ["expert", "--seconds", "0"], ["expert", "--chains", "0"]]
+)
+def test_a_wrong_call_is_refused(arguments, capsys):
+    assert main(["check", *arguments]) == 2
+    assert capsys.readouterr().err.startswith("calvinbench: ")

@@ -1,0 +1,199 @@
+"""Films of chains: what is in them, which are kept, and that nothing else changes."""
+
+import errno
+from dataclasses import replace
+
+import av
+import numpy as np
+import pytest
+
+from calvinbench.harness import cli
+from calvinbench.harness.evaluation.evaluation import evaluate
+from calvinbench.harness.rollout import videos
+from calvinbench.harness.rollout.videos import VideoError, VideoSettings, draw_frame
+from support.fakes import CHAINS, SOLVER_COMPLETES, make_broken_world
+
+A_SECOND = 30
+"""Frames for which the last picture stays."""
+
+
+@pytest.fixture
+def film(fake_setup, tmp_path):
+    def run(which, policy="solver", worlds=1, **settings):
+        setup = replace(fake_setup(policy, **settings), videos=VideoSettings(tmp_path / "videos", which))
+        made = evaluate(setup, tmp_path / "run", chains=CHAINS, worlds=worlds)
+        return made, sorted(path.name for path in (tmp_path / "videos").glob("*"))
+
+    return run
+
+
+def names(*numbers):
+    return [f"chain_{number:04d}.mp4" for number in numbers]
+
+
+def test_all_chains_are_filmed_from_their_first_frame_to_their_last(film, tmp_path, run_fake):
+    run, found = film("all")
+    assert found == names(0, 1, 2, 3, 4, 5)
+    for record in run.records:
+        with av.open(str(tmp_path / "videos" / f"chain_{record.chain:04d}.mp4")) as video:
+            frames = list(video.decode(video=0))
+        assert len(frames) == 1 + sum(subtask.steps for subtask in record.subtasks) + A_SECOND
+        assert (frames[0].width, frames[0].height) == (640, 464)
+    plain = run_fake("solver", directory=tmp_path / "plain")
+    assert [a.without_times() for a in run.records] == [b.without_times() for b in plain.records]
+
+
+def test_failures_alone_are_kept_where_that_is_wanted(film):
+    _, found = film("failures")
+    assert found == names(*[chain for chain, done in enumerate(SOLVER_COMPLETES) if done < 5])
+
+
+def test_the_first_ones_alone_are_filmed_where_that_is_wanted(film):
+    assert film("2")[1] == names(0, 1)
+
+
+@pytest.mark.parametrize(("policy", "settings"), [("solver", {}), ("crowded", {"batch_size": 2})])
+def test_worlds_in_processes_film_too(film, policy, settings):
+    assert film("all", policy, worlds=2, **settings)[1] == names(0, 1, 2, 3, 4, 5)
+
+
+def test_a_chain_that_errored_is_kept_as_far_as_it_came(film):
+    run, found = film("failures", "raises")
+    assert run.num_errored == 3
+    assert set(names(1, 3, 5)) <= set(found)
+    assert not [name for name in found if "part" in name]
+
+
+def test_a_world_that_breaks_leaves_no_torn_file(film, fake_setup):
+    run, found = film("failures", "crowded", make_world=make_broken_world, batch_size=2)
+    assert run.num_errored == 4
+    assert found == names(1, 2, 3, 5)
+
+
+def test_a_film_that_cannot_be_written_is_dropped_and_its_chain_goes_on(film, tmp_path, run_fake, monkeypatch, caplog):
+    draw, num_frames = videos.draw_frame, []
+
+    def draw_until_the_disk_is_full(observation, info, number, outcome, num_subtasks):
+        num_frames.append(number)
+        if number == 1 and num_frames.count(1) >= 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return draw(observation, info, number, outcome, num_subtasks)
+
+    monkeypatch.setattr(videos, "draw_frame", draw_until_the_disk_is_full)
+    run, found = film("3")
+    assert num_frames.count(1) == 4
+    assert found == names(0, 2)
+    sound = run_fake("solver", directory=tmp_path / "sound")
+    assert [a.without_times() for a in run.records] == [b.without_times() for b in sound.records]
+    told = [record.message for record in caplog.records if "film" in record.message]
+    assert len(told) == 1
+    assert "chain_0001.mp4" in told[0]
+    assert "No space left on device" in told[0]
+
+
+def test_a_folder_for_films_that_cannot_be_made_costs_no_chain(film, tmp_path):
+    (tmp_path / "videos").write_text("")
+    run, _ = film("all")
+    assert run.completed.tolist() == SOLVER_COMPLETES
+    assert run.num_errored == 0
+
+
+def test_what_a_killed_run_left_half_filmed_is_removed(film, tmp_path):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "chain_0004.part.mp4").write_bytes(b"torn")
+    assert film("1")[1] == names(0)
+
+
+def test_what_dies_while_it_is_filmed_leaves_no_part(film):
+    run, found = film("all", "killer", worlds=2)
+    assert run.num_errored == 2
+    assert found == names(0, 1, 2, 4)
+
+
+def test_the_film_of_a_failed_try_goes_when_the_next_one_succeeds(film, tmp_path):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "chain_0000.mp4").write_bytes(b"of an earlier try, which failed")
+    _, found = film("failures")
+    assert found == names(1, 2, 3, 5)
+
+
+def test_of_single_tasks_the_failures_alone_are_kept_too(film):
+    run, found = film("failures", tasks=("open_drawer", "rotate_red_block_left"), chains=2)
+    assert run.completed.tolist() == [1, 1, 0, 0]
+    assert found == names(2, 3)
+
+
+def banner_of(path):
+    """The corner in which it stands how a chain ended, in the last second of a film: one picture a frame."""
+    with av.open(str(path)) as video:
+        return [frame.to_ndarray(format="rgb24")[304:, 400:] for frame in video.decode(video=0)][-A_SECOND:]
+
+
+@pytest.mark.parametrize(("policy", "chain"), [("solver", 1), ("raises", 1)])
+def test_how_a_chain_failed_is_shown_for_a_second(film, tmp_path, policy, chain):
+    run, _ = film("failures", policy)
+    assert run.records[chain].outcome == ("errored" if policy == "raises" else "timed_out")
+    shown = banner_of(tmp_path / "videos" / f"chain_{chain:04d}.mp4")
+    inked = [(picture[..., 0].astype(int) - picture[..., 2] > 120).sum() for picture in shown]  # vermilion on white
+    assert len(inked) == A_SECOND
+    assert min(inked) > 50
+
+
+def info(**changes):
+    return {"instruction": "open the drawer", "task": "open_drawer", "subtask": 1, "subtask_steps": 7} | changes
+
+
+def test_a_frame_has_both_pictures_and_words():
+    red, blue = (np.full((200, 200, 3), c, np.uint8) for c in ((255, 0, 0), (0, 0, 255)))
+    frame = draw_frame({"rgb_static": red, "rgb_gripper": blue[:84, :84]}, info(), 12, "")
+    assert frame.shape == (464, 640, 3)
+    assert frame[264, 200].tolist() == [255, 0, 0]
+    assert frame[180, 520].tolist() == [0, 0, 255]
+    header = frame[:64]
+    assert (header < 128).any()
+    other = draw_frame({"rgb_static": red, "rgb_gripper": blue[:84, :84]}, info(instruction="close it"), 12, "")
+    assert (other[:64] != header).any()
+
+
+@pytest.mark.parametrize("times", [1, 3, 5, 8, 40])
+def test_a_sentence_of_any_length_stays_above_the_pictures(times):
+    white = np.full((200, 200, 3), 255, np.uint8)
+    sentence = " ".join(["push the pink block"] * times)
+    frame = draw_frame({"rgb_static": white, "rgb_gripper": white}, info(instruction=sentence), 12, "")
+    assert (frame[:, -4:] == 255).all()  # nothing runs off the frame
+    assert (frame[40:42] == 255).all()  # nor into the line below
+    assert (frame[:40] < 128).any()
+
+
+def test_a_frame_says_which_of_how_many_subtasks_it_is_of():
+    white = np.full((200, 200, 3), 255, np.uint8)
+    observation = {"rgb_static": white, "rgb_gripper": white}
+    of_five, of_one = (draw_frame(observation, info(subtask=0), 0, "", count) for count in (5, 1))
+    assert (of_five[40:64] != of_one[40:64]).any()
+    assert (of_five[:40] == of_one[:40]).all()
+
+
+@pytest.mark.parametrize(("outcome", "channel"), [("solved", 1), ("timed_out", 0)])
+def test_how_a_subtask_ended_is_shown_in_a_colour_of_its_own(outcome, channel):
+    grey = np.full((200, 200, 3), 255, np.uint8)
+    frame = draw_frame({"rgb_static": grey, "rgb_gripper": grey}, info(), 0, outcome)
+    banner = frame[304:, 400:].reshape(-1, 3)
+    inked = banner[banner.min(axis=1) < 40]
+    assert len(inked) > 50
+    assert (inked.argmax(axis=1) == channel).all()
+    assert (draw_frame({"rgb_static": grey, "rgb_gripper": grey}, info(), 0, "")[304:, 400:] == 255).all()
+
+
+def test_what_is_no_choice_of_chains_is_refused(tmp_path):
+    for which in ("some", "-1", ""):
+        with pytest.raises(VideoError, match="all, failures or a number of chains"):
+            VideoSettings(tmp_path, which)
+
+
+def test_the_command_films(tmp_path, capsys):
+    words = ["run", "--policy", "random", "--chains", "1", "--max-steps", "3", "--out", str(tmp_path), "--videos"]
+    assert cli.main([*words, "some"]) == 2
+    assert "all, failures or a number" in capsys.readouterr().err
+    assert cli.main([*words, "all"]) == 0
+    with av.open(str(tmp_path / "random" / "videos" / "chain_0000.mp4")) as video:
+        assert len(list(video.decode(video=0))) == 4 + A_SECOND
