@@ -1,0 +1,71 @@
+"""A Sphinx extension with one directive, `fields`: a table of a dataclass's fields, from its own docstring.
+
+    ```{fields} calvinbench.harness.records.records:ChainRecord
+    ```
+"""
+
+import dataclasses
+import types
+import typing
+from importlib import import_module
+from typing import Any, ClassVar
+
+import docstring_parser
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+
+def type_in_words(annotation: Any) -> str:
+    """A field's type as a reader of JSON or YAML knows it."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return type_in_words(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(type_in_words(argument) for argument in arguments)
+    if origin is typing.Literal:
+        return " or ".join(f'"{argument}"' for argument in arguments)
+    if origin in (tuple, list) or str(origin).endswith("Sequence"):
+        inner = [argument for argument in arguments if argument is not Ellipsis]
+        return f"list of {type_in_words(inner[0])}" if inner else "list"
+    if origin is not None:
+        return "mapping"
+    known = {str: "text", int: "whole number", float: "number", bool: "true or false", type(None): "null"}
+    return known.get(annotation, "mapping" if dataclasses.is_dataclass(annotation) else annotation.__name__)
+
+
+def rows(cls: type[Any]) -> list[tuple[str, str, str]]:
+    """Name, type and meaning of each field.
+
+    Raises:
+        ValueError: A field has no line in the class's docstring.
+    """
+    said = {entry.arg_name: entry.description or "" for entry in docstring_parser.parse(cls.__doc__ or "").params}
+    hints = typing.get_type_hints(cls, include_extras=True)
+    found = []
+    for field in dataclasses.fields(cls):
+        if field.name not in said:
+            raise ValueError(f"expected a line for {field.name} in the docstring of {cls.__name__}, found none.")
+        found.append((field.name, type_in_words(hints[field.name]), " ".join(said[field.name].split())))
+    return found
+
+
+class Fields(SphinxDirective):
+    """The directive; its argument is `module:Class`."""
+
+    required_arguments: ClassVar[int] = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Makes the table by way of Markdown, so that backquotes in docstrings become code."""
+        module, _, name = self.arguments[0].partition(":")
+        lines = ["| field | type | meaning |", "|---|---|---|"]
+        for field, kind, meaning in rows(getattr(import_module(module), name)):
+            cells = [f"`{field}`", kind, meaning]
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        return self.parse_text_to_nodes("\n".join(lines) + "\n")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """What Sphinx calls."""
+    app.add_directive("fields", Fields)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

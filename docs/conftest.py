@@ -1,0 +1,61 @@
+"""Runs the code blocks of the pages: ```` ```bash ```` and ```` ```python ````, page by page, in the page's order.
+
+Each page has an empty folder of its own, in which its commands run and its Python blocks find their files. A block that
+cannot run in a test is marked above it with the reason: `% skip: next "needs a GPU"`. Blocks that only show text have
+the language `text`, `yaml` or `console`.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from sybil import Example, Sybil
+from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
+
+_TIMEOUT_SECONDS = 300
+
+
+def _run_shell(example: Example) -> None:
+    """Runs a block of shell commands; any command that fails, fails the test with what was printed."""
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", str(example.parsed)],
+        cwd=example.namespace["folder"],
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_SECONDS,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise AssertionError(f"exit status {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+
+
+def _enter_folder(namespace: dict[str, object]) -> None:
+    namespace["before"] = Path.cwd()
+    namespace["folder"] = tempfile.mkdtemp(prefix="calvinbench-docs-")
+    os.chdir(str(namespace["folder"]))
+
+
+def _leave_folder(namespace: dict[str, object]) -> None:
+    os.chdir(str(namespace["before"]))
+
+
+pytest_collect_file = Sybil(
+    parsers=[CodeBlockParser("bash", _run_shell), PythonCodeBlockParser(), SkipParser()],
+    patterns=["*.md"],
+    excludes=["_build/**", "reference/commands/**", "study/**"],
+    setup=_enter_folder,
+    teardown=_leave_folder,
+).pytest()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A page's blocks build on each other: pytest-xdist must give them to one process."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(here))))
