@@ -1,4 +1,4 @@
-"""Remedies that errors name, beside those that the rooms' own tests try: each is provoked, read, followed, and works."""
+"""Remedies that errors name, beside those that the rooms' own tests try: each is provoked, followed, and works."""
 
 import copy
 import json
