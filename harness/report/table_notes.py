@@ -198,11 +198,10 @@ def _cautions(runs: Sequence[Run]) -> list[str]:
             f"Warning: untrained, with random weights: {', '.join(untrained)}. Such a policy scores near zero; "
             "it shows the machinery, not what the architecture can do."
         )
+    lines += _of_actions(named)
     for run, label in named:
         if run.description.unlike_training:
             lines.append(f"Note: {label} was trained on another world: {'; '.join(run.description.unlike_training)}.")
-        if found := findings_of_run(run):
-            lines.append(f"Warning: the actions of {label} look wrong: {'; '.join(found)}.")
         if run.num_missing:
             lines.append(f"Warning: {label} is not complete: {len(run.records)} of {run.description.chains} chains.")
         if has_too_many_errors(run):
@@ -211,6 +210,19 @@ def _cautions(runs: Sequence[Run]) -> list[str]:
                 "count as failures, and no verdict is given. `error` in chains.jsonl says why."
             )
     return lines
+
+
+def _of_actions(named: Sequence[tuple[Run, str]]) -> list[str]:
+    """What looks wrong with the actions; runs of which the same is to be said share a line."""
+    found: dict[str, list[str]] = {}
+    for run, label in named:
+        if sentences := findings_of_run(run):
+            found.setdefault("; ".join(sentences), []).append(label)
+    return [
+        f"Warning: the actions of {_all_but(who, [label for _, label in named], 'all runs') or ', '.join(who)} look "
+        f"wrong: {sentences}."
+        for sentences, who in found.items()
+    ]
 
 
 def _official_note(runs: Sequence[Run]) -> str:

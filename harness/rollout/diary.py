@@ -15,6 +15,8 @@ from calvinbench.harness.records.records import ERRORED, ChainRecord, SubtaskRec
 from calvinbench.harness.rollout.jobs import ChainJob
 from calvinbench.harness.rollout.positions import Marker
 
+_MAX_CHANGE = 1e9
+"""Of an action from one step to the next: a larger one, whose square may overflow, counts as this."""
 _MAX_ERROR_LENGTH = 500
 
 
@@ -76,7 +78,7 @@ class Diary:
         self._world_seconds.append(world_seconds)
         if self._actions:
             last = self._actions[-1]
-            self._changes.append(float(np.linalg.norm((action - last)[:-1])))
+            self._changes.append(min(float(np.linalg.norm((action - last)[:-1])), _MAX_CHANGE))
             self._gripper_changes += int((action[-1] > 0) != (last[-1] > 0))
         self._actions.append(action.copy())  # the policy may write the next one into it
         self._mark()

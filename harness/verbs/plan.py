@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, NoReturn
 
 import tyro
 
@@ -107,10 +107,13 @@ class Plan:
                     f"{len(run.records)} chains in '{run.directory}'. Fix what raised and run them again, or give "
                     "--standard-deviation and --correlation without a pilot."
                 )
-            for run in runs:
-                _require_spread(run)
+            alike = [run for run in runs if len(set(run.completed.tolist())) < 2]
+            unfinished = [run for run in runs if not len(run.records)]
+            is_known = self.standard_deviation is not None or len(alike) < len(runs)
+            if unfinished or (alike and (self.correlation is None or not is_known)):
+                _refuse_without_spread((unfinished or alike)[0])
             (pair,) = compare(runs).pairs
-            spread = float(sum(run.completed.var(ddof=1) for run in runs) / 2) ** 0.5
+            spread = float(sum(run.completed.var(ddof=1) for run in runs if len(run.records) > 1) / 2) ** 0.5
             correlation = pair.correlation
         return (
             spread if self.standard_deviation is None else self.standard_deviation,
@@ -118,15 +121,12 @@ class Plan:
         )
 
 
-def _require_spread(run: "Run") -> None:
+def _refuse_without_spread(run: "Run") -> NoReturn:
     """Refuses a pilot whose chains are all alike: it says nothing of spread and correlation."""
     lengths = set(run.completed.tolist())
-    if len(lengths) < 2:
-        each = (
-            f"all {len(run.records)} chains completed {lengths.pop()} subtasks" if lengths else "no chain is finished"
-        )
-        raise ValueError(
-            f"expected a pilot whose chains differ in length, but in '{run.directory}' {each}, which says nothing of "
-            "the spread. Take runs of other policies or more chains as the pilot, or leave --pilot out and give "
-            "--standard-deviation and --correlation, or neither for the usual values."
-        )
+    each = f"all {len(run.records)} chains completed {lengths.pop()} subtasks" if lengths else "no chain is finished"
+    raise ValueError(
+        f"expected a pilot whose chains differ in length, but in '{run.directory}' {each}, which says nothing of "
+        "the spread. Take runs of other policies or more chains as the pilot, or leave --pilot out and give "
+        "--standard-deviation and --correlation, or neither for the usual values."
+    )

@@ -1,4 +1,4 @@
-"""The expert with one defect each, as users meet them; made by `python:defective_policies:make,defect=NAME`.
+"""The expert with one defect each, as users meet them; made by `python:support.defective_policies:make,defect=NAME`.
 
 Imported by its bare name: `conftest` of the tests puts this folder on the path.
 """

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from calvinbench.envs.chains import CHAIN_LENGTH
 from calvinbench.harness.analysis.comparable import require_one_length
 from calvinbench.harness.analysis.labels import labels
 from calvinbench.harness.analysis.statistics import survival_curve
@@ -28,7 +29,7 @@ def survival(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
         ax: Where to draw; None for a new figure.
     """
     require_one_length(runs)
-    numbers = np.arange(1, runs[0].chain_length + 1)
+    numbers = np.arange(1, (runs[0].chain_length if runs else CHAIN_LENGTH) + 1)
     are_filled = len(runs) <= _MOST_FILLED
     with axes(ax, height_in=2.6 if are_filled else 3.2, names=labels(runs)) as ax:  # noqa: PLR1704
         for number, (run, label, look) in enumerate(zip(runs, labels(runs), looks(len(runs)), strict=True)):

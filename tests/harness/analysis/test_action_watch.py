@@ -19,7 +19,7 @@ from support import REPOSITORY
 from support.defective_policies import Defective
 
 TASKS = ("lift_red_block_table", "open_drawer", "rotate_blue_block_left", "lift_blue_block_slider")
-SPEC = "python:defective_policies:make,defect="
+SPEC = "python:support.defective_policies:make,defect="
 
 
 def run_of(policy, directory, make_policy=make_policy_by_spec, subscribers=(), **settings):

@@ -132,7 +132,7 @@ def test_calvin_s_file_and_progress_are_of_as_many_subtasks(run_chains, tmp_path
     assert cli.main(["export", str(run.directory), "--form", "calvin", "--out", str(tmp_path / "results.json")]) == 0
     (result,) = json.loads((tmp_path / "results.json").read_text()).values()
     assert result["chain_sr"] == {"1": 5 / 6, "2": 4 / 6, "3": 4 / 6}
-    count = RunningCount(6, run.records, run.chain_length)
+    count = RunningCount(6, run.records, chain_length=run.chain_length)
     assert str(count).startswith("83 67 67 % at 1-3, average 2.17")
     console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     console.print(progress_table([ProgressRow("solver", 6, count)], 120))
@@ -238,7 +238,7 @@ def test_a_pilot_that_tells_no_correlation_is_refused_in_words(run_fake, tmp_pat
     run_fake("idle", directory=tmp_path / "idle")
     pilot = ["--pilot", str(tmp_path / "solver"), str(tmp_path / "idle")]
     assert cli.main(["plan", "--difference", "0.5", *pilot]) == 2
-    assert "a run that solved nothing" in capsys.readouterr().err
+    assert "which says nothing of the spread" in capsys.readouterr().err
     # The remedy: what it says may be assumed.
     assumed = ["--correlation", "0.5", "--standard-deviation", "1.75"]
     assert cli.main(["plan", "--difference", "0.5", *pilot, *assumed]) == 0

@@ -74,7 +74,7 @@ def test_a_checkpoint_that_is_not_there_is_refused_before_torch_is_imported(in_t
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "expected a checkpoint's folder at 'trained/checkpoint', found none." in done.stderr
+    assert "got 'trained/checkpoint': there is no such folder." in done.stderr
     assert "cnn" in done.stderr
 
 
@@ -96,7 +96,8 @@ def test_remedy_a_suite_of_the_study_is_named_with_its_file(in_tmp, capsys, name
     assert load_suite(str(repository / path)).name == name
     assert cli.main(["run", str(repository / path)]) == 2
     said = capsys.readouterr().err
-    assert "expected a checkpoint's folder at 'comparison/" in said
+    assert "got 'comparison/" in said
+    assert "there is no such folder" in said
     assert "docs/backbones.sh there trains it" in said
 
 

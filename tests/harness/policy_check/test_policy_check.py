@@ -15,8 +15,8 @@ from calvinbench.harness.rollout.workers import WorkerSetup, make_policy_by_spec
 from calvinbench.harness.suite.suite import RunSettings
 from support.defective_policies import Defective
 
-SPEC = "python:defective_policies:make,defect="
-MODEL = "calvin:defective_policies:"
+SPEC = "python:support.defective_policies:make,defect="
+MODEL = "calvin:support.defective_policies:"
 LONG = 600.0
 """Seconds: the chains are over first, on a slow machine too."""
 

@@ -120,7 +120,7 @@ def test_remedy_chains_without_a_run_file_are_moved_aside(run_fake, fake_setup, 
 
 def test_digests_are_shown_by_their_first_digits():
     difference = Difference("weights_digest", "0123456789abcdef" * 4, "f" * 64)
-    assert str(difference) == "weights_digest was 0123456789ab... and is now ffffffffffff..."
+    assert str(difference) == "weights_digest was '0123456789ab...' and is now 'ffffffffffff...'"
 
 
 @pytest.mark.parametrize(

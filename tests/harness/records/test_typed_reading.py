@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from calvinbench.harness.records.action_summary import ActionSummary
 from calvinbench.harness.records.description import RunDescription
 from calvinbench.harness.records.records import ChainRecord, SubtaskRecord
 from calvinbench.harness.records.run_directory import read_chains
@@ -45,6 +46,10 @@ def is_amount(value):
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
+def is_share(value):
+    return is_amount(value) and value <= 1
+
+
 def or_none(is_legal):
     return lambda value: value is None or is_legal(value)
 
@@ -74,6 +79,8 @@ LEGAL = {
         "tasks.*": is_name,
         "observation_keys": list_of(is_name),
         "observation_keys.*": is_name,
+        "may_read": list_of(is_text),
+        "may_read.*": is_text,
         "unlike_training": list_of(is_name),
         "unlike_training.*": is_name,
         "official": never,
@@ -120,6 +127,13 @@ LEGAL = {
         "subtasks.*.seconds": is_amount,
         "subtasks.*.policy_ms_counts": lambda value: value in (None, {}),
         "subtasks.*.policy_ms_counts.*": is_count,
+        "subtasks.*.actions": lambda value: value is None,
+        "subtasks.*.actions.closed": is_share,
+        **{
+            f"subtasks.*.actions.{name}": or_none(is_share)
+            for name in ("translation_beyond", "rotation_beyond", "still")
+        },
+        "subtasks.*.actions.*": or_none(is_amount),
         "subtasks.*.*": or_none(is_amount),
         "subtasks.*": never,
         "completed": is_count,
@@ -131,7 +145,18 @@ LEGAL = {
     },
 }
 MAY_BE_MISSING = {
-    *("error", "traceback", "lead_in", "policy_ms_counts", "gripper_changes", "chain_length", "batch_size", "variant"),
+    *(
+        "error",
+        "traceback",
+        "lead_in",
+        "policy_ms_counts",
+        "gripper_changes",
+        "actions",
+        "may_read",
+        "chain_length",
+        "batch_size",
+        "variant",
+    ),
     *("tasks", "weights_digest", "source_digest", "depth_bits", "reference_frame", "suite", "train", "training_seed"),
     *("training_recipe", "unlike_training", "calvin_env", "simulation", "created"),
 }
@@ -145,7 +170,10 @@ def matches(path, pattern):
 def is_legal(file, path, value):
     pattern = next(pattern for pattern in LEGAL[file] if matches(path, pattern))
     if value is MISSING:
-        is_entry = pattern.endswith((".*", ".versions.*")) and path[-1] not in SubtaskRecord.__slots__
+        is_entry = pattern.endswith((".*", ".versions.*")) and path[-1] not in {
+            *SubtaskRecord.__slots__,
+            *ActionSummary.__slots__,
+        }
         return path[-1] in MAY_BE_MISSING or is_entry
     return LEGAL[file][pattern](value)
 

@@ -304,7 +304,7 @@ def test_what_is_so_of_all_of_many_runs_is_said_once(runs):
     all_but_one = "\n".join(notes([*some, blind]))
     assert "Use the robot's state (proprioception): all policies that see images but moondream." in all_but_one
     three = "\n".join(notes(some[:3]))
-    assert all(three.count(f"{name} (2.0M, trained here)") == 3 for name in ("cnn", "llava", "uform"))
+    assert all(three.count(f"{name} (2.0M, trained here)") == 4 for name in ("cnn", "llava", "uform"))
 
 
 def test_intervals_over_states_that_differ_are_listed_however_many_runs_there_are(runs):

@@ -407,14 +407,15 @@ def test_a_checkpoint_says_on_which_of_calvins_scenes_it_was_trained(folder, cal
 
 
 def test_data_of_several_scenes_must_be_told_where_to_be_evaluated(folder, calvins, tmp_path):
-    keys = said(folder, tmp_path / "out", data=str(calvins), save_every=1, evaluate_every=1)
+    keys = said(folder, tmp_path / "out", data=str(calvins), save_every=1, evaluate_every=1, warmup_epochs=0)
     with pytest.raises(TrainingCallError, match=r"the data are of ABC\. Say --evaluate-scene"):
         again(keys)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_world_to_evaluate_in_that_is_not_there_is_told_before_the_first_step(folder, calvins, tmp_path):
-    keys = said(folder, tmp_path / "out", data=str(calvins), save_every=1, evaluate_every=1, evaluate_scene="D")
+    keys = said(folder, tmp_path / "out", data=str(calvins), save_every=1, evaluate_every=1, warmup_epochs=0)
+    keys |= {"evaluate_scene": "D"}
     with pytest.raises(CheckoutError, match="calvin_env"):
         again(keys | {"calvin_env": str(tmp_path / "nowhere")})
     assert not (tmp_path / "out").exists()

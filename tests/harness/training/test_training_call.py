@@ -18,7 +18,7 @@ def call(policy="untrained:cnn", **said):
 
 
 def test_every_key_is_a_flag_and_the_other_way_round():
-    assert set(Train.__dataclass_fields__) - {"configuration", "smoke", "json"} == set(KEYS)
+    assert set(Train.__dataclass_fields__) - {"USAGE", "configuration", "smoke", "json"} == set(KEYS)
     assert len(KEYS) == len(set(KEYS))
 
 
