@@ -91,7 +91,7 @@ def serve(scene: str, renderer: str, calvin_env: str | None) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     from calvinbench.envs.chains import initial_observation, published
-    from calvinbench.envs.scenes.scene import load_scene
+    from calvinbench.envs.scenes.loading import load_scene
     from calvinbench.envs.upstream.simulator import close_simulator, import_upstream, make_simulator
 
     def answer(**content: float | str) -> None:

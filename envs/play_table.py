@@ -10,14 +10,7 @@ from gymnasium import spaces
 from jaxtyping import Float64
 
 from calvinbench.envs.bodies.bullet import BulletClient
-from calvinbench.envs.bodies.robot import (
-    BASE_POSITION,
-    FINGER_OPEN_M,
-    LOWER_JOINT_LIMITS,
-    OPEN,
-    UPPER_JOINT_LIMITS,
-    Robot,
-)
+from calvinbench.envs.bodies.robot import FINGER_OPEN_M, OPEN, Robot
 from calvinbench.envs.bodies.table import Table
 from calvinbench.envs.cameras.cameras import Camera, Picture, require_camera_sizes
 from calvinbench.envs.cameras.renderers import OPENGL_LOOK, make_renderer
@@ -31,7 +24,9 @@ from calvinbench.envs.observation import (
     ActionConvention,
     require_finite_state,
 )
-from calvinbench.envs.scenes.scene import FLOOR_COLOUR, FLOOR_POSITION, FLOOR_SIZE_M, Pose, load_scene
+from calvinbench.envs.scenes.loading import load_scene
+from calvinbench.envs.scenes.panda import BASE_POSITION, LOWER_JOINT_LIMITS, UPPER_JOINT_LIMITS
+from calvinbench.envs.scenes.scene import FLOOR_COLOUR, FLOOR_POSITION, FLOOR_SIZE_M, Pose
 from calvinbench.envs.scenes.scene_files import without_visuals
 from calvinbench.envs.simulation import PARITY, REPRODUCIBLE, SIMULATIONS
 from calvinbench.envs.world_info import ROBOT, TABLE, BlockInfo, Contact, WorldInfo

@@ -8,7 +8,7 @@ import pytest
 
 from calvinbench.envs import chains
 from calvinbench.envs.scenes.calvin_scene import ASSET_DIGESTS
-from calvinbench.envs.scenes.scene import load_scene
+from calvinbench.envs.scenes.loading import load_scene
 from calvinbench.envs.task_chains import single_task_chains
 from calvinbench.harness.records.runs import find_runs
 from calvinbench.harness.report.report import gather

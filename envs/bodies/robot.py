@@ -18,15 +18,17 @@ from calvinbench.envs.observation import (
     ActionConvention,
     require_finite_action,
 )
+from calvinbench.envs.scenes.panda import (
+    BASE_POSITION,
+    INITIAL_JOINTS,
+    LOWER_JOINT_LIMITS,
+    NUM_ARM_JOINTS,
+    UPPER_JOINT_LIMITS,
+)
 
-BASE_POSITION = (-0.34, -0.46, 0.24)
 PEDESTAL_RADIUS_M, PEDESTAL_LENGTH_M = 0.13, BASE_POSITION[2]
 PEDESTAL_POSITION = (BASE_POSITION[0] - 0.05, BASE_POSITION[1], BASE_POSITION[2] / 2)
 """Of the cylinder's middle."""
-INITIAL_JOINTS = (-1.21779206, 1.03987646, 2.11978261, -2.34205014, -0.87015947, 1.64119353, 0.55344866)
-LOWER_JOINT_LIMITS = (-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973)
-UPPER_JOINT_LIMITS = (2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973)
-NUM_ARM_JOINTS = 7
 FINGER_OPEN_M = 0.04
 """A finger's joint where the gripper is open; closed it is 0."""
 MAX_JOINT_FORCE_N = 200.0

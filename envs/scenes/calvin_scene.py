@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from calvinbench.envs.bodies.robot import BASE_POSITION, INITIAL_JOINTS
 from calvinbench.envs.scenes.calvin_checkout import INSTALL, CalvinEnv, CheckoutError
+from calvinbench.envs.scenes.panda import BASE_POSITION, INITIAL_JOINTS
 from calvinbench.envs.scenes.scene import Pose, Scene, Surface
 from calvinbench.envs.scenes.scene_files import material_files, mesh_names, require_whole
 from calvinbench.envs.world_info import BLOCKS

@@ -21,7 +21,7 @@ from calvinbench.envs.observation import (
     require_finite_state,
 )
 from calvinbench.envs.scenes.calvin_checkout import SUBMODULE_REVISION
-from calvinbench.envs.scenes.scene import load_scene
+from calvinbench.envs.scenes.loading import load_scene
 from calvinbench.envs.simulation import UPSTREAM
 from calvinbench.envs.upstream.simulator import (
     UpstreamError,

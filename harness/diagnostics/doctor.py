@@ -122,7 +122,7 @@ def _egl() -> Finding:
 def _look_at_assets() -> str:
     from calvinbench.envs.chains import published
     from calvinbench.envs.instructions import embedded_instructions
-    from calvinbench.envs.scenes.scene import load_scene
+    from calvinbench.envs.scenes.loading import load_scene
 
     return (
         f"embedded scene (sha256 {load_scene('embedded').digest()[:12]}), {len(published())} published chains, "

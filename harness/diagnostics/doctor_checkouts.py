@@ -12,7 +12,8 @@ from calvinbench.envs.scenes.calvin_checkout import (
     find_calvin_env,
 )
 from calvinbench.envs.scenes.calvin_scene import ASSET_DIGESTS
-from calvinbench.envs.scenes.scene import CALVIN_SCENES, load_scene
+from calvinbench.envs.scenes.loading import load_scene
+from calvinbench.envs.scenes.scene import CALVIN_SCENES
 from calvinbench.harness.diagnostics.doctor import FAILED, MISSING, OK, Finding
 
 

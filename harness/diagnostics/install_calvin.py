@@ -168,7 +168,7 @@ def _remove_if_empty(folder: Path) -> None:
 
 def _require_calvin_env(root: Path) -> None:
     """Looks at every file of every scene."""
-    from calvinbench.envs.scenes.scene import load_scene
+    from calvinbench.envs.scenes.loading import load_scene
 
     for scene in "ABCD":
         load_scene(scene, find_calvin_env(root).root)

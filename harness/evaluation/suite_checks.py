@@ -99,7 +99,8 @@ def _num_chains(suite: Suite, problems: Problems) -> int | None:
 
 def _require_worlds(suite: Suite, num_chains: int | None, problems: Problems) -> None:
     """Scenes, renderer and sentences."""
-    from calvinbench.envs.scenes.scene import SCENES, load_scene
+    from calvinbench.envs.scenes.loading import load_scene
+    from calvinbench.envs.scenes.scene import SCENES
 
     if suite.renderer is not None:
         with problems.collected():

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from calvinbench.envs.bodies.robot import BASE_POSITION
 from calvinbench.envs.observation import MAX_RELATIVE_EULER_RAD, MAX_RELATIVE_POSITION_M, ActionConvention
+from calvinbench.envs.scenes.panda import BASE_POSITION
 from calvinbench.harness.records.typed_reading import Amount, Share
 
 REACH_M = 1.2

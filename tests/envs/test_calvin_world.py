@@ -14,7 +14,8 @@ from calvinbench.envs.expert.expert import Expert
 from calvinbench.envs.instructions import embedded_instructions
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.play_table import PlayTableEnv
-from calvinbench.envs.scenes.scene import CALVIN_SCENES, load_scene
+from calvinbench.envs.scenes.loading import load_scene
+from calvinbench.envs.scenes.scene import CALVIN_SCENES
 from calvinbench.envs.simulation import PARITY, SIMULATIONS
 from calvinbench.envs.world_info import privileged_state
 from tests.envs.test_play_table import REST, digest_of_episode

@@ -9,7 +9,7 @@ import pytest
 
 from calvinbench.envs.chains import initial_observation, initial_states, next_states
 from calvinbench.envs.play_table import PlayTableEnv
-from calvinbench.envs.scenes.scene import load_scene
+from calvinbench.envs.scenes.loading import load_scene
 from calvinbench.envs.start_states import (
     MIN_BLOCK_DISTANCE_M,
     YAW_RANGE,

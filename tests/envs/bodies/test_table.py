@@ -7,7 +7,7 @@ import pytest
 
 from calvinbench.envs.bodies.bullet import BulletClient
 from calvinbench.envs.bodies.table import Table
-from calvinbench.envs.scenes.scene import load_scene
+from calvinbench.envs.scenes.loading import load_scene
 
 
 class Workbench:

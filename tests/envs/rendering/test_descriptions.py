@@ -8,7 +8,8 @@ import pytest
 
 from calvinbench.envs.bodies.bullet import BulletClient
 from calvinbench.envs.rendering.descriptions import FIXED, PRISMATIC, REVOLUTE, read_description
-from calvinbench.envs.scenes.scene import Scene, load_scene
+from calvinbench.envs.scenes.loading import load_scene
+from calvinbench.envs.scenes.scene import Scene
 
 _BOX = "<geometry><box size='0.2 0.4 0.6'/></geometry>"
 

@@ -7,7 +7,8 @@ import pytest
 
 from calvinbench.envs.scenes.calvin_checkout import CheckoutError
 from calvinbench.envs.scenes.calvin_scene import ASSET_DIGESTS
-from calvinbench.envs.scenes.scene import CALVIN_SCENES, load_scene
+from calvinbench.envs.scenes.loading import load_scene
+from calvinbench.envs.scenes.scene import CALVIN_SCENES
 from support.checkouts import linked_calvin_env, replace_file
 
 pytestmark = pytest.mark.recorded

@@ -9,8 +9,9 @@ import pytest
 
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.scenes.assets import draw
+from calvinbench.envs.scenes.loading import load_scene
 from calvinbench.envs.scenes.panda import panda_urdf
-from calvinbench.envs.scenes.scene import Scene, load_scene
+from calvinbench.envs.scenes.scene import Scene
 
 
 def test_the_shipped_drawings_are_what_the_script_draws(tmp_path: Path):

@@ -9,7 +9,7 @@ import pytest
 from calvinbench.envs.chains import initial_states, next_states
 from calvinbench.envs.instructions import embedded_instructions
 from calvinbench.envs.play_table import PlayTableEnv
-from calvinbench.envs.scenes.scene import load_scene
+from calvinbench.envs.scenes.loading import load_scene
 from calvinbench.envs.start_states import StartState, draw_start_state
 from calvinbench.envs.tasks import TASKS, is_solved
 from calvinbench.harness.recording import episode

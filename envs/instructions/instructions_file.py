@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from calvinbench.envs.instructions import InstructionSet
+from calvinbench.envs.instructions.instruction_set import InstructionSet
 from calvinbench.envs.names import require_name
 from calvinbench.envs.tasks import TASKS
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from calvinbench.envs.instructions import embedded_instructions, load_instructions
-from calvinbench.envs.instructions_file import InstructionsFileError, read_instructions_file
+from calvinbench.envs.instructions.instructions_file import InstructionsFileError, read_instructions_file
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.tasks import TASKS
 
