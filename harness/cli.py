@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol, Union, runtime_checkable
 
 from calvinbench.envs.names import guess
+from calvinbench.envs.system.redirection import STDOUT, redirect
 from calvinbench.harness.command_line.console import DONE, FAILED, WRONG_CALL, tell
 from calvinbench.harness.command_line.help import top_level_help, verb_help
 from calvinbench.harness.command_line.registry import VERBS
@@ -82,7 +83,7 @@ def _call(name: str, words: Sequence[str]) -> int:
         return _fail(FAILED, "Stopped. What is finished is kept; the same command goes on with the rest.")
     except BrokenPipeError:
         # Whoever read the output has enough of it, as `head` has. Nothing more is written, at the exit neither.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        redirect(STDOUT, None)
         return FAILED
     except Exception as error:  # noqa: BLE001 # the last resort; the traceback is one variable away
         _raise_when_debugging()

@@ -1,32 +1,12 @@
 """A headless Bullet simulation of its own, with pybullet's functions as methods."""
 
 import functools
-import os
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NoReturn, SupportsIndex
 
+from calvinbench.envs.system.redirection import STDERR, redirected
 
-@contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Keeps C code from writing to standard error: pybullet prints its build time there when it is imported."""
-    try:
-        saved = os.dup(2)
-    except OSError:  # a process without standard error has nothing to be kept quiet
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
-
-
-with _quiet_stderr():
+with redirected(STDERR, None):  # pybullet writes when it was built
     import pybullet
 
 

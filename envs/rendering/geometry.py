@@ -2,7 +2,6 @@
 
 import logging
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,6 +15,7 @@ from platformdirs import user_cache_path
 from calvinbench.envs.rendering.blocks import Triangles, make_blocks
 from calvinbench.envs.rendering.descriptions import FIXED, Description
 from calvinbench.envs.rendering.textures import Textures, pack_textures
+from calvinbench.envs.system.atomic_write import whole_file
 
 LAYOUT = 3
 """Counts the changes of what is kept on the disk or of how it is made."""
@@ -130,15 +130,8 @@ def keep_geometry(digest: str, geometry: Geometry) -> None:
     file = _file(digest)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        # Other processes may read or write the same: each writes its own file, and the last one stays.
-        handle, name = tempfile.mkstemp(dir=file.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                np.savez(stream, allow_pickle=False, **_to_arrays(geometry))
-            Path(name).replace(file)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with whole_file(file) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, allow_pickle=False, **_to_arrays(geometry))
     except OSError as error:
         _logger.info("prepared meshes cannot be kept in %s: %s", file.parent, error)
 

@@ -4,11 +4,9 @@ Its configuration is composed here by hand: hydra, which calvin_env needs anyway
 """
 
 import hashlib
-import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -25,6 +23,7 @@ from calvinbench.envs.scenes.calvin_checkout import (
     find_calvin_env,
 )
 from calvinbench.envs.scenes.git_revision import head_commit
+from calvinbench.envs.system.redirection import STDOUT, redirected
 
 SOURCE_DIGESTS: Mapping[str, str] = MappingProxyType(
     {
@@ -119,7 +118,7 @@ def import_upstream(calvin_env: str | Path | None = None) -> UpstreamPackage:
             )
         sys.path.insert(0, str(root))
     try:
-        with _quiet_stdout(), warnings.catch_warnings():
+        with redirected(STDOUT, None), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             entry = import_module(_ENTRY)
     except ImportError as error:
@@ -149,7 +148,7 @@ def make_simulator(upstream: UpstreamPackage, scene: str, cameras: Sequence[str]
     from hydra.utils import instantiate
 
     try:
-        with _quiet_stdout():
+        with redirected(STDOUT, None):
             return instantiate(configuration.env, show_gui=False, use_egl=use_egl, use_scene_info=True)
     except InstantiationException as error:
         raise UpstreamError(
@@ -168,7 +167,7 @@ def close_simulator(simulator: Any) -> None:
 
     Its own `__del__` would close it again, when its number may be another simulation's.
     """
-    with _quiet_stdout():
+    with redirected(STDOUT, None):
         simulator.close()
     simulator.close = _nothing
 
@@ -217,26 +216,6 @@ def _configuration(upstream: UpstreamPackage, scene: str, cameras: Sequence[str]
             "env": read("env/play_table_env"),
         }
     )
-
-
-@contextmanager
-def _quiet_stdout() -> Iterator[None]:
-    """Keeps calvin_env and Bullet from writing to standard output, where `--json` puts its one object."""
-    sys.stdout.flush()
-    try:
-        saved = os.dup(1)
-    except OSError:  # a process without standard output has nothing to be kept quiet
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 1)
-        yield
-        sys.stdout.flush()
-    finally:
-        os.dup2(saved, 1)
-        os.close(saved)
-        os.close(nowhere)
 
 
 def _nothing() -> None:

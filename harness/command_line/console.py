@@ -2,12 +2,13 @@
 
 import json
 import math
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+from calvinbench.envs.system.redirection import STDERR, STDOUT, redirected
 
 if TYPE_CHECKING:
     from calvinbench.harness.analysis.statistics import Intervals
@@ -25,16 +26,9 @@ def tell(words: str) -> None:
 
 @contextmanager
 def standard_output_for_results() -> Iterator[None]:
-    """Sends what policies print while they run to standard error, C code's words included."""
-    sys.stdout.flush()
-    saved = os.dup(1)
-    os.dup2(2, 1)
-    try:
+    """Sends what policies print while they run to standard error, the output of native code too."""
+    with redirected(STDOUT, STDERR):
         yield
-    finally:
-        sys.stdout.flush()
-        os.dup2(saved, 1)
-        os.close(saved)
 
 
 def report_as_json(report: "Report") -> dict[str, Any]:

@@ -20,6 +20,7 @@ from calvinbench.envs.scenes.calvin_checkout import (
     find_calvin_env,
 )
 from calvinbench.envs.scenes.git_revision import head_commit
+from calvinbench.envs.system.atomic_write import move_into_place
 from calvinbench.envs.upstream.simulator import REQUIREMENTS
 from calvinbench.harness.errors import RunFailedError
 
@@ -129,7 +130,7 @@ def _provide(path: Path, url: str, commit: str, flag: str, require_whole: Callab
                 require_whole(clone)
             except ValueError as error:
                 raise InstallError(f"The clone of {url} at {commit[:7]} was thrown away: {error}") from error
-            clone.replace(path)
+            move_into_place(clone, path)
     except OSError as error:
         raise InstallError(
             f"expected to write to '{path}', got: {error.strerror or error}. Name another folder."

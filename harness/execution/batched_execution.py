@@ -6,7 +6,6 @@ first. With more worlds than rows there are several batches: while the policy an
 step. A world that ends a chain takes the next one.
 """
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from multiprocessing.connection import wait
@@ -14,8 +13,9 @@ from types import TracebackType
 
 from gymnasium.spaces import Dict
 
-from calvinbench.harness.execution.world_batch import Attempt, WorldBatch
+from calvinbench.harness.execution.world_batch import WorldBatch
 from calvinbench.harness.records.records import ChainRecord
+from calvinbench.harness.rollout.attempts import ChainQueue
 from calvinbench.harness.rollout.jobs import ChainJob
 from calvinbench.harness.rollout.positions import Positions
 from calvinbench.harness.rollout.workers import Worker, WorkerSetup, one_torch_thread
@@ -57,9 +57,8 @@ def run_batched(
 ) -> Iterator[ChainRecord]:
     """Runs chains; records come as chains end.
 
-    A world that dies, hangs or raises an error is started again, and its chain is tried once more from its beginning;
-    if that happens again, the chain is recorded as errored. If the policy raises an error for a batch, each of its
-    chains is tried once more with no other beside it, so that the one which it cannot answer is known.
+    A world that dies, hangs or raises an error is started again, and its chain is tried again, see
+    `attempts.WORLD_FAILED`. If the policy raises an error for a batch, each of its chains is tried alone.
 
     Args:
         setup: What worlds are made from.
@@ -94,7 +93,7 @@ class BatchedWorlds:
         shown = worker.world.observation_space
         spaces = {key: shown[key] for key in policy.traits.observation_keys} if isinstance(shown, Dict) else {}
         worker.close()
-        self._queue: deque[Attempt] = deque()
+        self._queue = ChainQueue()
         with ExitStack() as opened:
             self._batches = [
                 opened.enter_context(
@@ -128,7 +127,7 @@ class BatchedWorlds:
         Raises:
             WorkerDiedError: No world lives long enough to begin a chain.
         """
-        self._queue.extend(Attempt(job) for job in jobs)
+        self._queue.add(jobs)
         with one_torch_thread():
             yield from _drive(self._batches)
 

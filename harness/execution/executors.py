@@ -1,6 +1,5 @@
 """Where chains run: in this process, or in several at once."""
 
-import logging
 import multiprocessing
 import os
 import signal
@@ -12,18 +11,26 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import cache
 
+from calvinbench.envs.system.redirection import STDERR, STDOUT, redirect
 from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.records.records import ChainRecord
+from calvinbench.harness.rollout.attempts import WORKER_DIED, Attempt, ChainQueue
 from calvinbench.harness.rollout.diary import errored_record
 from calvinbench.harness.rollout.jobs import ChainJob
 from calvinbench.harness.rollout.positions import Marker, Positions
 from calvinbench.harness.rollout.workers import Worker, WorkerSetup, one_torch_thread
 
-_logger = logging.getLogger(__name__)
-
 
 class WorkerDiedError(RunFailedError):
     """A process died: killed, out of memory, or crashed in native code."""
+
+    @classmethod
+    def at_start(cls) -> "WorkerDiedError":
+        """No process lives long enough to begin a chain."""
+        return cls(
+            "the processes that step worlds die as they start; their output above may say why. A script that evaluates "
+            "with several worlds must do so under: if __name__ == '__main__'."
+        )
 
 
 def run_in_process(
@@ -41,8 +48,8 @@ def run_in_processes(
 ) -> Iterator[ChainRecord]:
     """Runs chains in processes, each with its own world and copy of the policy; records come as chains end.
 
-    When a process dies, every chain then under way is suspect. Each is tried once more, alone in a fresh process, so
-    that an innocent one finishes and the culprit is known: it is recorded as errored. Then the rest go on.
+    When a process dies, every chain that is under way is suspect and is tried again, see `attempts.WORKER_DIED`. Then
+    the other chains go on.
 
     Args:
         setup: What each worker is made from.
@@ -53,69 +60,69 @@ def run_in_processes(
     Raises:
         WorkerDiedError: No process lives long enough to make a policy and a world.
     """
-    waiting = deque(jobs)
-    while waiting:
-        suspects: list[ChainJob] = []
-        yield from _run_until_broken(setup, waiting, num_worlds, suspects, positions)
-        for job in suspects:
-            _logger.warning("a worker died; chain %d is tried once more, alone.", job.number)
-            yield _run_alone(setup, job, positions)
+    queue = ChainQueue(jobs)
+    while queue:
+        if queue.next_is_suspect:
+            yield _run_alone(setup, queue.take(), positions)
+        else:
+            yield from _run_until_broken(setup, queue, num_worlds, positions)
 
 
 def _run_until_broken(
     setup: WorkerSetup,
-    waiting: deque[ChainJob],
+    queue: ChainQueue,
     num_worlds: int,
-    suspects: list[ChainJob],
     positions: Positions | None,
 ) -> Iterator[ChainRecord]:
-    """Runs what waits until nothing is left or a process died; the chains then under way go to `suspects`."""
-    num_worlds = min(num_worlds, len(waiting))
+    """Runs what waits until nothing is left or a process died; the chains then under way wait to be tried again."""
+    num_worlds = min(num_worlds, len(queue))
     with process_pool(num_worlds, positions) as pool:
         ready = pool.submit(_make_worker, setup)
-        running: dict[Future[ChainRecord], ChainJob] = {}
+        running: dict[Future[ChainRecord], Attempt] = {}
         places: dict[Future[ChainRecord], int] = {}
         free = deque(range(num_worlds))
-        while (waiting or running) and not suspects:
-            while waiting and len(running) < num_worlds:
+        while (queue or running) and not queue.next_is_suspect:
+            while queue and len(running) < num_worlds:
+                attempt = queue.take()
                 try:
-                    future = pool.submit(_run_job, setup, waiting[0], free[0])
+                    future = pool.submit(_run_job, setup, attempt.job, free[0])
                 except BrokenProcessPool:
+                    queue.put_back(attempt)
                     break
-                running[future], places[future] = waiting.popleft(), free.popleft()
+                running[future], places[future] = attempt, free.popleft()
             if not running:
                 return
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
                 if isinstance(ready.exception(), BrokenProcessPool):
-                    raise WorkerDiedError(
-                        "the processes that step worlds die as they start; what they wrote above may say why. A script "
-                        "that evaluates with several worlds must do so under: if __name__ == '__main__'."
-                    )
+                    raise WorkerDiedError.at_start()
                 done = set(running)
             for future in done:
-                job, place = running.pop(future), places.pop(future)
+                attempt, place = running.pop(future), places.pop(future)
                 free.append(place)
                 if positions is not None:
                     positions.end(place)
                 if isinstance(future.exception(), BrokenProcessPool):
-                    suspects.append(job)
+                    queue.retry(attempt, WORKER_DIED, "a worker died")
                 else:
                     yield future.result()
 
 
-def _run_alone(setup: WorkerSetup, job: ChainJob, positions: Positions | None) -> ChainRecord:
-    with process_pool(1, positions) as pool:
-        try:
-            return pool.submit(_run_job, setup, job, 0).result()
-        except BrokenProcessPool:
-            if positions is not None:
-                positions.end(0)
+def _run_alone(setup: WorkerSetup, attempt: Attempt, positions: Positions | None) -> ChainRecord:
+    """Runs a chain with no other chain beside it, until it ends or has had all its tries."""
+    while True:
+        with process_pool(1, positions) as pool:
+            try:
+                return pool.submit(_run_job, setup, attempt.job, 0).result()
+            except BrokenProcessPool:
+                if positions is not None:
+                    positions.end(0)
+        if not attempt.may_try_again(WORKER_DIED, "a worker died"):
             message = (
-                "the process that ran this chain died twice, the second time with nothing beside it. "
-                "Look for a crash in native code, or for a lack of memory, in the system's log."
+                f"the process that ran this chain died {attempt.num_failures} times, the last time with no other chain "
+                "beside it. Look in the system's log for a crash in native code, or for a lack of memory."
             )
-            return errored_record(job, WorkerDiedError(message))
+            return errored_record(attempt.job, WorkerDiedError(message))
 
 
 @contextmanager
@@ -153,7 +160,7 @@ _POSITIONS: list[Positions] = []
 def start_process() -> None:
     """Leaves Ctrl-C and standard output to the driver, and ends this process should the driver be killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.dup2(2, 1)
+    redirect(STDOUT, STDERR)
     driver = multiprocessing.parent_process()
     if driver is not None:
 

@@ -6,7 +6,6 @@ disk already.
 """
 
 import logging
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,12 +15,13 @@ from calvinbench.harness.execution.batched_execution import BatchedWorlds
 from calvinbench.harness.execution.executors import WorkerDiedError, run_in_process
 from calvinbench.harness.execution.ray_cluster import RayOptions, connect, require_ray, require_room, warn_of_waiting
 from calvinbench.harness.records.records import ChainRecord
+from calvinbench.harness.rollout.attempts import REPLICA_LOST, Attempt, ChainQueue
 from calvinbench.harness.rollout.diary import errored_record
 from calvinbench.harness.rollout.jobs import ChainJob
 from calvinbench.harness.rollout.workers import Worker, WorkerSetup
 
-MAX_LOSSES = 3
-"""A chain that is lost so often with its replica is at fault itself, and is recorded as errored."""
+_MAX_LOSSES_AT_START = 3
+"""If more replicas are lost before the first record, the run ends."""
 _CHAINS_PER_WORLD = 4
 """Chains that a batched replica takes at a time, for each of its worlds: few are left to one replica at the end."""
 WARN_SECONDS = 60.0
@@ -47,7 +47,7 @@ def run_on_ray(
     connect(ray, options)
     sizes = replica_sizes(num_worlds, setup.settings.batch_size, len(jobs))
     require_room(ray, options, len(sizes))
-    crew = _Crew(ray, setup, options, deque(_Waiting(job) for job in jobs))
+    crew = _Crew(ray, setup, options, ChainQueue(jobs))
     try:
         yield from crew.work(sizes)
     finally:
@@ -62,26 +62,18 @@ def replica_sizes(num_worlds: int, batch_size: int, num_chains: int) -> tuple[in
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """A chain that waits, and how often it was lost."""
-
-    job: ChainJob
-    num_losses: int = 0
-
-
-@dataclass(slots=True)
 class _Replica:
     """An actor, how many worlds it has, and the chains that it has and has not sent back."""
 
     actor: Any
     num_worlds: int
-    chains: dict[int, _Waiting] = field(default_factory=dict)
+    chains: dict[int, Attempt] = field(default_factory=dict)
 
 
 class _Crew:
     """The replicas of one run."""
 
-    def __init__(self, ray: Any, setup: WorkerSetup, options: RayOptions, queue: deque[_Waiting]) -> None:
+    def __init__(self, ray: Any, setup: WorkerSetup, options: RayOptions, queue: ChainQueue) -> None:
         self._ray, self._setup, self._options, self._queue = ray, setup, options, queue
         self._working: dict[Any, _Replica] = {}
         self._has_record = False
@@ -112,10 +104,9 @@ class _Crew:
 
         A chain that was lost goes alone, so that it takes no other with it if it is at fault.
         """
-        was_lost = bool(self._queue) and self._queue[0].num_losses > 0
-        is_single = was_lost or self._setup.settings.batch_size == 1
+        is_single = self._queue.next_is_suspect or self._setup.settings.batch_size == 1
         most = 1 if is_single else _CHAINS_PER_WORLD * replica.num_worlds
-        waiting = [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+        waiting = [self._queue.take() for _ in range(min(most, len(self._queue)))]
         if not waiting:
             self._ray.kill(replica.actor)
             return
@@ -145,16 +136,13 @@ class _Crew:
     def _replace(self, replica: _Replica, error: Exception) -> Iterator[ChainRecord]:
         """A replica is lost: its chains wait again, those lost too often end, and another replica takes its place."""
         self._num_losses += 1
-        if not self._has_record and self._num_losses > MAX_LOSSES:
+        if not self._has_record and self._num_losses > _MAX_LOSSES_AT_START:
             raise WorkerDiedError(f"the replicas on the cluster die as they start: {error}") from error
-        _logger.warning("a replica was lost; its %d chains go to others.", len(replica.chains))
-        for each in sorted(replica.chains.values(), key=lambda waiting: waiting.job.number, reverse=True):
-            each.num_losses += 1
-            if each.num_losses >= MAX_LOSSES:
-                message = f"the replica that ran this chain was lost {MAX_LOSSES} times, on whichever machine."
+        _logger.warning("a replica was lost; its %d chains go to other replicas.", len(replica.chains))
+        for each in sorted(replica.chains.values(), key=lambda attempt: attempt.job.number, reverse=True):
+            if not self._queue.retry(each, REPLICA_LOST, "a replica was lost"):
+                message = f"the replica that ran this chain was lost {each.num_failures} times, on whichever machine."
                 yield errored_record(each.job, WorkerDiedError(message))
-            else:
-                self._queue.appendleft(each)
         if self._queue:
             self._give(self._hire(replica.num_worlds))
 

@@ -1,7 +1,6 @@
 """The worlds of one batch: they step together, and the policy answers all of them at once."""
 
 import logging
-from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -11,30 +10,20 @@ import numpy as np
 from gymnasium.spaces import Space
 from jaxtyping import Float64
 
-from calvinbench.envs.chain_env import SOLVED
-from calvinbench.envs.observation import Observation, require_finite_action
+from calvinbench.envs.observation import Observation
 from calvinbench.harness import clock
 from calvinbench.harness.execution.executors import WorkerDiedError
 from calvinbench.harness.execution.world_process import Reply, SharedObservations, WorldDiedError, WorldProcess
 from calvinbench.harness.records.records import ChainRecord
+from calvinbench.harness.rollout.attempts import WORLD_FAILED, Attempt, ChainQueue
 from calvinbench.harness.rollout.diary import Diary, ErrorText
-from calvinbench.harness.rollout.jobs import ChainJob
 from calvinbench.harness.rollout.positions import Marker, Positions
+from calvinbench.harness.rollout.step_rule import decide, executable_action, finish_step
 from calvinbench.harness.rollout.time_limit import StepLimit
 from calvinbench.harness.rollout.workers import WorkerSetup
-from calvinbench.policies.adapters.absolute_pose import with_euler_angles
 from calvinbench.policies.policy import BatchedPolicy, State
 
-_MAX_TRIES = 2
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Attempt:
-    """A chain that waits, and how often its world has died or raised an error."""
-
-    job: ChainJob
-    num_failures: int = 0
 
 
 @dataclass(slots=True)
@@ -83,7 +72,7 @@ class WorldBatch:
         spaces: Mapping[str, Space[Any]],
         batch_size: int,
         num_worlds: int,
-        queue: deque[Attempt],
+        queue: ChainQueue,
         limit: StepLimit,
         positions: Positions | None = None,
         first_place: int = 0,
@@ -102,7 +91,7 @@ class WorldBatch:
             first_place: The place there of the batch's first world.
         """
         self._policy, self._queue, self._batch_size = policy, queue, batch_size
-        self._alone: deque[Attempt] = deque()
+        self._alone = ChainQueue()
         self._observations = SharedObservations(spaces, batch_size)
         self._slots = [
             Slot(row, WorldProcess(setup, policy.traits, self._observations, row)) for row in range(num_worlds)
@@ -139,11 +128,11 @@ class WorldBatch:
         """Gives chains to worlds that have none; one that must be alone waits until all have none."""
         if self._alone:
             if not self._running():
-                self._begin(self._slots[0], self._alone.popleft())
+                self._begin(self._slots[0], self._alone.take())
             return
         for slot in self._slots:
             if slot.running is None and self._queue:
-                self._begin(slot, self._queue.popleft())
+                self._begin(slot, self._queue.take())
 
     def _begin(self, slot: Slot, attempt: Attempt) -> None:
         marker = None if self._positions is None else Marker(self._positions, self._first_place + slot.row)
@@ -168,8 +157,7 @@ class WorldBatch:
         took = clock.seconds() - began
         for row, chain in running.items():
             try:
-                convention = self._policy.traits.action_convention
-                chain.action = with_euler_angles(require_finite_action(actions[row], convention), convention)
+                chain.action = executable_action(actions[row], self._policy.traits.action_convention)
             except (ValueError, TypeError) as error:
                 yield self._end(self._slots[row], chain, error)
                 continue
@@ -185,21 +173,15 @@ class WorldBatch:
             self._forget = np.zeros(self._batch_size, dtype=bool)
         filler = next(iter(running.values()))
         replies = [running.get(row, filler).reply for row in range(self._batch_size)]
-        decision = self._policy.act(
+        decision = decide(
+            self._policy,
             Observation(**self._observations.read()),
-            [reply.instruction for reply in replies],
+            [reply.status.instruction for reply in replies],
             self._state,
             [reply.privileged for reply in replies if reply.privileged is not None] if traits.privileged else None,
         )
-        actions = np.asarray(decision.actions)
-        expected = [(self._batch_size, dim) for dim in traits.action_convention.dims]
-        if actions.shape not in expected:
-            raise ValueError(
-                f"expected act to return actions of shape {expected[0]} for {self._batch_size} worlds and "
-                f"'{traits.action_convention}', got {actions.shape}. Return one action for each world."
-            )
         self._state = decision.state
-        return actions
+        return decision.actions
 
     def _blame(self, running: dict[int, _Running], error: BaseException) -> Iterator[ChainRecord]:
         """The policy could not answer: of one chain that is the end, of several each is tried alone."""
@@ -207,8 +189,7 @@ class WorldBatch:
             if len(running) == 1:
                 yield self._end(self._slots[row], chain, error)
                 return
-            _logger.warning("the policy raised an error; chain %d is tried alone.", chain.attempt.job.number)
-            self._alone.append(chain.attempt)
+            self._alone.set_apart(chain.attempt, "the policy raised an error for several chains")
             chain.diary.leave()
             self._slots[row].running = None
 
@@ -228,46 +209,31 @@ class WorldBatch:
             return
         self._has_heard = True
         if chain.reply.error is not None:
-            if not self._try_again(slot, chain, f"raised an error ({chain.reply.error.line})"):
+            if not self._try_again(slot, chain, f"a world raised an error ({chain.reply.error.line})"):
                 yield self._end(slot, chain, chain.reply.error)
         elif chain.action is None:
-            chain.diary.begin_subtask(chain.reply.instruction)
+            chain.diary.begin_subtask(chain.reply.status.instruction)
         else:
             chain.diary.note_step(chain.action, chain.policy_seconds, chain.reply.seconds)
-            yield from self._turn_page(slot, chain)
-
-    def _turn_page(self, slot: Slot, chain: _Running) -> Iterator[ChainRecord]:
-        """After a step: the subtask may be over, and the chain with it."""
-        reply = chain.reply
-        if reply.outcome is not None:
-            chain.diary.end_subtask(reply.outcome)
-        if reply.is_over:
-            yield self._end(slot, chain)
-        elif reply.outcome == SOLVED:
-            chain.diary.begin_subtask(reply.instruction)
-            self._forget[slot.row] = self._policy.traits.memory.reset == "subtask"
+            self._forget[slot.row] = finish_step(chain.diary, chain.reply.status, self._policy.traits.memory)
+            if chain.reply.status.is_over:
+                yield self._end(slot, chain)
 
     def _revive(self, slot: Slot, chain: _Running, error: WorldDiedError) -> Iterator[ChainRecord]:
         """A world died: another takes its place, and its chain begins once more, or is given up."""
         slot.world.restart()
-        if self._try_again(slot, chain, "died"):
+        if self._try_again(slot, chain, "a world died"):
             return
         if not self._has_heard:
-            raise WorkerDiedError(
-                "the processes that step worlds die as they start; what they wrote above may say why. A script "
-                "that evaluates with several worlds must do so under: if __name__ == '__main__'."
-            ) from error
+            raise WorkerDiedError.at_start() from error
         yield self._end(slot, chain, error)
 
     def _try_again(self, slot: Slot, chain: _Running, what_happened: str) -> bool:
-        """Lets a chain whose world failed wait for another try; False if it has had all of them."""
-        chain.attempt.num_failures += 1
-        if chain.attempt.num_failures >= _MAX_TRIES:
+        """Lets a chain whose world failed wait for another try; False if it has had all its tries."""
+        if not self._queue.retry(chain.attempt, WORLD_FAILED, what_happened):
             return False
-        _logger.warning("a world %s; chain %d is tried once more.", what_happened, chain.attempt.job.number)
         chain.diary.leave()
         slot.running = None
-        self._queue.appendleft(chain.attempt)
         return True
 
     def _end(self, slot: Slot, chain: _Running, error: BaseException | ErrorText | None = None) -> ChainRecord:

@@ -18,6 +18,7 @@ from calvinbench.harness import clock
 from calvinbench.harness.execution.executors import start_process
 from calvinbench.harness.rollout.diary import ErrorText
 from calvinbench.harness.rollout.jobs import ChainJob
+from calvinbench.harness.rollout.step_rule import ChainStatus
 from calvinbench.harness.rollout.time_limit import StepLimit
 from calvinbench.harness.rollout.workers import WorkerSetup, World, make_policy_by_spec, open_chain_env, traits_of_world
 from calvinbench.policies.policy import PolicyTraits
@@ -25,6 +26,7 @@ from calvinbench.policies.policy import PolicyTraits
 _SPAWN = multiprocessing.get_context("spawn")
 _PATIENCE_SECONDS = 5.0
 """How long a process that was asked to end may take."""
+_NO_CHAIN = ChainStatus("", None, is_over=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +34,13 @@ class Reply:
     """What a world says after a reset or a step; its observation is in the shared memory.
 
     Attributes:
-        instruction: For the next action.
-        outcome: `"solved"` or `"timed_out"` if the step ended a subtask, else None.
-        is_over: Whether the chain is over.
+        status: Where the chain stands.
         privileged: What privileged policies see, None for others.
         seconds: That the world took.
         error: What the world raised; nothing else counts then.
     """
 
-    instruction: str = ""
-    outcome: str | None = None
-    is_over: bool = False
+    status: ChainStatus = _NO_CHAIN
     privileged: PrivilegedState | None = None
     seconds: float = 0.0
     error: ErrorText | None = None
@@ -194,9 +192,7 @@ def _answer(env: World, message: Any, traits: PolicyTraits, observations: Shared
     took = clock.seconds() - began
     observations.write(row, observation)
     return Reply(
-        instruction=info["instruction"],
-        outcome=info["outcome"],
-        is_over=terminated or truncated,
+        status=ChainStatus.of(info, terminated or truncated),
         privileged=privileged_state(observation, info) if traits.privileged else None,
         seconds=took,
     )

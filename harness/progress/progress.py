@@ -12,8 +12,9 @@ from rich.text import Text
 
 from calvinbench.envs.task_chains import single_task_chains
 from calvinbench.harness import clock
+from calvinbench.harness.durations import duration_text
 from calvinbench.harness.progress.progress_table import ProgressRow, Total, progress_table
-from calvinbench.harness.progress.running_count import RunningCount, in_words
+from calvinbench.harness.progress.running_count import RunningCount
 from calvinbench.harness.records.description import RunDescription
 from calvinbench.harness.records.records import ChainRecord
 from calvinbench.harness.records.shards import Shard
@@ -116,7 +117,7 @@ class LiveProgress:
             return
         lines = listed(self._under_way(), _MAX_UNDER_WAY) or ["no step taken yet"]
         done = f"{row.count.num_finished}/{row.count.num_planned} chains"
-        self._log(f"{done} after {in_words(clock.seconds() - self._began_at)}; {'; '.join(lines)}")
+        self._log(f"{done} after {duration_text(clock.seconds() - self._began_at)}; {'; '.join(lines)}")
 
     def positions_known(self, positions: Positions) -> None:
         """Of the run that begins next."""
@@ -174,7 +175,7 @@ class LiveProgress:
         left = total.seconds_left
         if self._num_begun == len(self._rows) or left is None:
             return ""
-        return f", all runs {'about ' if total.is_rough else ''}{in_words(left)}"
+        return f", all runs {'about ' if total.is_rough else ''}{duration_text(left)}"
 
     def _log(self, words: str) -> None:
         self._logged_at = clock.seconds()

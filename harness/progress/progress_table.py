@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
-from calvinbench.harness.progress.running_count import RunningCount, in_words, speed_in_words, time_left
+from calvinbench.harness.durations import duration_text, speed_text
+from calvinbench.harness.progress.running_count import RunningCount, time_left
 from calvinbench.harness.records.records import NUM_SUBTASKS
 
 _LEAST_LABEL_WIDTH = 12
@@ -127,7 +128,7 @@ def _cells(row: ProgressRow, chain_length: int) -> list[str]:
     rates = [f"{100 * rate:.0f}" for rate in count.rates]
     rates += [""] * (chain_length - len(rates))
     average = "" if count.average_length is None else f"{count.average_length:.2f}"
-    speed = speed_in_words(count.chains_per_hour) if count.chains_per_hour else ""
+    speed = speed_text(count.chains_per_hour) if count.chains_per_hour else ""
     left = "" if count.seconds_left is None else _about(count.seconds_left, count.is_rough)
     if row.is_over:
         left = "stopped" if count.num_missing else "done"
@@ -136,7 +137,7 @@ def _cells(row: ProgressRow, chain_length: int) -> list[str]:
 
 def _total_cells(rows: Sequence[ProgressRow], chain_length: int) -> list[str]:
     total = Total(rows)
-    speed = speed_in_words(total.chains_per_hour) if total.chains_per_hour else ""
+    speed = speed_text(total.chains_per_hour) if total.chains_per_hour else ""
     left = "" if total.seconds_left is None else _about(total.seconds_left, total.is_rough)
     rates = [""] * (chain_length + 1)
     name = f"{total.num_over} of {len(rows)} runs"
@@ -145,7 +146,7 @@ def _total_cells(rows: Sequence[ProgressRow], chain_length: int) -> list[str]:
 
 def _about(seconds: float, is_rough: bool) -> str:
     """A duration; `~` stands before a guess."""
-    return f"~{in_words(seconds)}" if is_rough else in_words(seconds)
+    return f"~{duration_text(seconds)}" if is_rough else duration_text(seconds)
 
 
 def _errors(count: int) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from calvinbench.harness import clock
+from calvinbench.harness.durations import duration_text, speed_text
 from calvinbench.harness.records.records import ERRORED, NUM_SUBTASKS, ChainRecord
 from calvinbench.harness.rollout.positions import Positions
 
@@ -144,8 +145,8 @@ class RunningCount:
         errors = f", {self.num_errored} errored" if self.num_errored else ""
         about = "about " if self.is_rough else ""
         known = self.num_missing > 0 and self.seconds_left is not None
-        left = f", {about}{in_words(self.seconds_left or 0.0)} left" if known else ""
-        speed = f", {speed_in_words(self.chains_per_hour)} chains/h" if self.chains_per_hour else ""
+        left = f", {about}{duration_text(self.seconds_left or 0.0)} left" if known else ""
+        speed = f", {speed_text(self.chains_per_hour)} chains/h" if self.chains_per_hour else ""
         at = "1" if self.chain_length == 1 else f"1-{self.chain_length}"
         return f"{rates} % at {at}, average {self.average_length:.2f}{errors}{speed}{left}"
 
@@ -161,16 +162,3 @@ def time_left(num_missing: int, seconds_per_chain: float | None, seconds_since: 
     if num_missing == 0:
         return 0.0
     return None if seconds_per_chain is None else max(0.0, num_missing * seconds_per_chain - seconds_since)
-
-
-def in_words(seconds: float) -> str:
-    """A duration as `2:05:09`; in days from 100 hours on."""
-    whole = round(seconds)
-    if whole >= 100 * 3600:
-        return f"{whole / 86400:.1f} days"
-    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
-
-
-def speed_in_words(chains_per_hour: float) -> str:
-    """Chains an hour, with a decimal where there are few."""
-    return f"{chains_per_hour:.0f}" if chains_per_hour >= 10 else f"{chains_per_hour:.1f}"

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from calvinbench.envs.chain_env import SOLVED
+from calvinbench.envs.system.atomic_write import write_whole
 from calvinbench.harness.records.description import Difference, RunDescription, differences, with_session
 from calvinbench.harness.records.errored_chains import replace_line
 from calvinbench.harness.records.provenance import Session
@@ -189,15 +190,9 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """As `write_text_atomically`, for bytes."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_whole(path, content, is_synced=True)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OSError(
             error.errno, f"cannot write '{path}': {error.strerror}. Free space or choose another --out."
         ) from error

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from calvinbench.envs.system.atomic_write import whole_file
 from calvinbench.harness.analysis.comparable import are_of_tasks
 from calvinbench.harness.analysis.labels import labels
 from calvinbench.harness.analysis.statistics import survivors, task_success
@@ -87,14 +88,13 @@ def _write_csv(runs: Sequence[Run], path: Path) -> None:
 
 
 def _write_parquet(runs: Sequence[Run], path: Path) -> None:
-    temporary = path.with_name(f"{path.name}.tmp")
     try:
-        subtask_frame(runs).to_parquet(temporary, index=False)
+        with whole_file(path) as temporary:
+            subtask_frame(runs).to_parquet(temporary, index=False)
     except ImportError as error:
         raise ValueError(
             "expected pyarrow, with which pandas writes Parquet, found none: pip install 'calvinbench[export]'."
         ) from error
-    temporary.replace(path)
 
 
 def _write_calvin(runs: Sequence[Run], path: Path) -> None:

@@ -6,6 +6,7 @@ from multiprocessing.sharedctypes import RawArray
 from typing import Any, Protocol, runtime_checkable
 
 from calvinbench.harness import clock
+from calvinbench.harness.durations import duration_text
 from calvinbench.harness.rollout.jobs import ChainJob
 
 _NUM_FIELDS = 5
@@ -31,7 +32,7 @@ class ChainPosition:
     seconds: float
 
     @property
-    def in_words(self) -> str:
+    def text(self) -> str:
         """Such as `subtask 2 of 5, step 143`."""
         if not self.subtask:
             return "world being reset"
@@ -103,7 +104,5 @@ class PositionSubscriber(Protocol):
 
 def listed(positions: Sequence[ChainPosition], most: int) -> list[str]:
     """A line for each chain under way; of more than `most`, the last line says how many are left out."""
-    from calvinbench.harness.progress.running_count import in_words
-
-    lines = [f"chain {each.chain}: {each.in_words}, {in_words(each.seconds)}" for each in positions]
+    lines = [f"chain {each.chain}: {each.text}, {duration_text(each.seconds)}" for each in positions]
     return lines if len(lines) <= most else [*lines[: most - 1], f"and {len(lines) - most + 1} more chains"]

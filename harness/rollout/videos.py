@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from calvinbench.envs.chain_env import SOLVED, ChainEnv
 from calvinbench.envs.chains import CHAIN_LENGTH, Chain
 from calvinbench.envs.observation import CONTROL_HZ
+from calvinbench.envs.system.atomic_write import move_into_place
 from calvinbench.harness.records.records import ERRORED
 
 VIDEOS_FOLDER = "videos"
@@ -195,7 +196,7 @@ class _Film:
             self._container.mux(packet)
         self._container.close()
         if is_kept:
-            self._partial.replace(self.path)
+            move_into_place(self._partial, self.path)
         else:
             self._partial.unlink(missing_ok=True)
             self.path.unlink(missing_ok=True)  # of an earlier try of the chain, which ended otherwise

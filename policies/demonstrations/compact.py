@@ -10,7 +10,6 @@ cache of files as long as there is room for it.
 
 import errno
 import json
-import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from calvinbench.envs.system.atomic_write import whole_file
 from calvinbench.policies.demonstrations.demonstrations import (
     FRAME_KEYS,
     PICTURE_KEYS,
@@ -33,6 +33,8 @@ COMPACT = "compact"
 DATASET_FILE = "dataset.json"
 SCHEMA_VERSION = 1
 _OPEN_FILES = 64
+_MODE = 0o644
+"""Permissions of an episode's file; safetensors would let the owner alone read it."""
 
 
 def episode_file(folder: Path, number: int) -> Path:
@@ -60,15 +62,11 @@ def write_episode(
         ),
         "notes": json.dumps(dict(notes)),
     }
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, beside, metadata=header)
-        beside.chmod(0o644)  # safetensors writes for the owner alone
-        beside.replace(path)
+        with whole_file(path, mode=_MODE) as temporary:
+            save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, temporary, metadata=header)
     except SafetensorError as error:
         raise OSError(errno.EIO, f"cannot write '{path}': {error}. Free space or choose another folder.") from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 class CompactDemonstrations:

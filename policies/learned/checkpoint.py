@@ -19,6 +19,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.initialization import no_init_weights
 
 from calvinbench.envs.names import UnknownNameError
+from calvinbench.envs.system.atomic_write import whole_file
 from calvinbench.policies.backbones.registry import BackboneNameError, backbone_class, name_of
 from calvinbench.policies.backbones.weights.sources import BUILD_ERRORS
 from calvinbench.policies.import_string import ImportStringError
@@ -49,6 +50,7 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 _NAMES_SHOWN = 8
+_READ_AND_WRITE = 0o666
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,9 @@ def save_checkpoint(
     weights = _own_weights(model)
     if dtype is not None:
         weights = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
-    _replace(folder / WEIGHTS_FILE, lambda path: save_file(weights, path, metadata={"format": "pt"}))
+    mode = folder.stat().st_mode & _READ_AND_WRITE  # safetensors would let the owner alone read the file
+    with whole_file(folder / WEIGHTS_FILE, mode=mode) as temporary:
+        save_file(weights, temporary, metadata={"format": "pt"})
     tokenizer = folder / TOKENIZER_FOLDER
     shutil.rmtree(tokenizer, ignore_errors=True)  # files of another tokenizer would be read with it
     model.backbone.tokenizer.save_pretrained(tokenizer)
@@ -109,7 +113,8 @@ def save_checkpoint(
         "notes": dict(notes or {}),
     }
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    _replace(folder / CONFIG_FILE, lambda path: path.write_text(text, "utf-8"))
+    with whole_file(folder / CONFIG_FILE, mode=mode) as temporary:
+        temporary.write_text(text, "utf-8")
     return folder
 
 
@@ -257,14 +262,6 @@ def _read_config(folder: Path) -> dict[str, Any]:
             "A later calvinbench wrote it; install that one to read it."
         )
     return content
-
-
-def _replace(path: Path, write: Any) -> None:
-    """Writes beside and moves into place, so that no half-written file has the name."""
-    beside = path.with_name(path.name + ".part")
-    write(beside)
-    beside.chmod(path.parent.stat().st_mode & 0o666)  # safetensors writes for the owner alone
-    beside.replace(path)
 
 
 def _some(names: list[str]) -> str:

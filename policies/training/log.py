@@ -2,10 +2,11 @@
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+
+from calvinbench.envs.system.atomic_write import write_whole
 
 LOSSES_FILE = "losses.csv"
 
@@ -78,9 +79,7 @@ class TrainingLog:
 
     def _write_anew(self) -> None:
         """Replaces the file as a whole."""
-        beside = self._file.with_name(f"{self._file.name}.{os.getpid()}.tmp")
-        beside.write_text(",".join(_NAMES) + "\n" + _as_text(self.lines), "utf-8", newline="")
-        beside.replace(self._file)
+        write_whole(self._file, ",".join(_NAMES) + "\n" + _as_text(self.lines))
 
 
 def _as_text(lines: Sequence[LogLine]) -> str:

@@ -14,6 +14,8 @@ from accelerate import Accelerator
 from accelerate.utils import RNG_STATE_NAME
 from safetensors import SafetensorError
 
+from calvinbench.envs.system.atomic_write import move_into_place
+
 STATE_FOLDER = "state"
 _PROGRESS_FILE = "progress.json"
 _UNREADABLE = (
@@ -63,7 +65,7 @@ def save_state(accelerator: Accelerator, folder: Path, progress: Progress) -> No
         (beside / _PROGRESS_FILE).write_text(json.dumps(asdict(progress)) + "\n", "utf-8")
         place = states / f"step_{progress.step:08d}"
         shutil.rmtree(place, ignore_errors=True)
-        beside.rename(place)
+        move_into_place(beside, place)
         for older in states.glob("step_*"):
             if older != place:
                 shutil.rmtree(older, ignore_errors=True)

@@ -6,10 +6,11 @@ import torch
 
 from calvinbench.envs.chain_env import ChainEnv
 from calvinbench.envs.instructions import embedded_instructions
-from calvinbench.envs.observation import ActionConvention
+from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.harness import clock
 from calvinbench.harness.rollout.jobs import make_job
-from calvinbench.harness.rollout.rollout import _only_action, run_chain
+from calvinbench.harness.rollout.rollout import run_chain
+from calvinbench.harness.rollout.step_rule import decide, executable_action
 from calvinbench.policies.chunk_rule import ChunkRule
 from calvinbench.policies.learned.chunks import ChunkExecutor
 from calvinbench.policies.policy import Decision, PolicyTraits
@@ -72,13 +73,13 @@ class Poses(Solver):
 def test_absolute_actions_with_a_quaternion_are_executed_as_those_with_euler_angles():
     half = 0.5**0.5
     actions = [
-        _only_action(policy.act(None, ["x"], None), policy.traits)
+        executable_action(decide(policy, Observation(), ["x"], None, None).actions[0], ActionConvention.ABS_ACTIONS)
         for policy in (Poses([half, 0.0, 0.0, half]), Poses([np.pi / 2, 0.0, 0.0]))
     ]
     np.testing.assert_allclose(actions[0], actions[1], atol=1e-12)
     assert actions[0].shape == (7,)
     with pytest.raises(ValueError, match=r"shape \(1, 7\) for one world"):
-        _only_action(Poses([0.0] * 5).act(None, ["x"], None), Poses.traits)
+        decide(Poses([0.0] * 5), Observation(), ["x"], None, None)
 
 
 def test_times_are_means_in_milliseconds(monkeypatch):

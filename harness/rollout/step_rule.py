@@ -1,0 +1,105 @@
+"""What one step of a chain means. One world (`rollout`) and a batch of worlds (`execution.world_batch`) both use this.
+
+A step has three parts: the policy is asked (`decide`), each world's action is checked (`executable_action`), and the
+world's answer is noted (`finish_step`). The last part decides when a subtask ends and when the memory is cleared.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float64
+
+from calvinbench.envs.chain_env import SOLVED
+from calvinbench.envs.observation import ActionConvention, Observation, require_finite_action
+from calvinbench.envs.world_info import PrivilegedState
+from calvinbench.harness.rollout.diary import Diary
+from calvinbench.policies.adapters.absolute_pose import with_euler_angles
+from calvinbench.policies.policy import Decision, Memory, Policy, PolicyTraits, State
+
+
+class ChainStatus(NamedTuple):
+    """Where a chain stands after a reset or a step.
+
+    Attributes:
+        instruction: For the next action.
+        outcome: `"solved"` or `"timed_out"` if the step ended a subtask, else None.
+        is_over: Whether the chain is over.
+    """
+
+    instruction: str
+    outcome: str | None
+    is_over: bool
+
+    @classmethod
+    def of(cls, info: Mapping[str, Any], is_over: bool) -> "ChainStatus":
+        """Reads the `info` of a `ChainEnv`."""
+        return cls(info["instruction"], info["outcome"], is_over)
+
+
+def decide(
+    policy: Policy,
+    observations: Observation,
+    instructions: Sequence[str],
+    state: State,
+    privileged: Sequence[PrivilegedState] | None,
+) -> Decision:
+    """Asks the policy for one action for each world.
+
+    Args:
+        policy: The policy.
+        observations: Of all worlds, batched.
+        instructions: One for each world.
+        state: The policy's memory.
+        privileged: One for each world if the policy is privileged, else None.
+
+    Raises:
+        ValueError: The actions have the wrong shape.
+        Exception: Whatever the policy raises.
+    """
+    decision = policy.act(observations, instructions, state, privileged)
+    actions = np.asarray(decision.actions)
+    _require_shape(actions, len(instructions), policy.traits)
+    return Decision(actions, decision.state)
+
+
+def _require_shape(actions: np.ndarray, num_worlds: int, traits: PolicyTraits) -> None:
+    convention = traits.action_convention
+    expected = [(num_worlds, dim) for dim in convention.dims]
+    if actions.shape not in expected:
+        worlds = "one world" if num_worlds == 1 else f"{num_worlds} worlds"
+        raise ValueError(
+            f"expected act to return actions of shape {expected[0]} for {worlds} and '{convention}', "
+            f"got {actions.shape}. Return one action for each world: no chunk axis, no missing batch axis."
+        )
+
+
+def executable_action(action: np.ndarray, convention: ActionConvention) -> Float64[np.ndarray, " action_dim"]:
+    """One world's action as the world takes it: finite float64 numbers, with euler angles instead of a quaternion.
+
+    Raises:
+        ValueError: A number is NaN or infinite, or a quaternion has no length.
+        TypeError: The action is not made of numbers.
+    """
+    return with_euler_angles(require_finite_action(action, convention), convention)
+
+
+def finish_step(diary: Diary, status: ChainStatus, memory: Memory) -> bool:
+    """Notes what a step did to its chain. Call it after `Diary.note_step`.
+
+    A subtask ends when the world reports its outcome. If it was solved and the chain goes on, the next subtask begins.
+
+    Args:
+        diary: Of the chain.
+        status: Where the chain stands after the step.
+        memory: Of the policy.
+
+    Returns:
+        Whether the policy's memory must be cleared before the next action.
+    """
+    if status.outcome is not None:
+        diary.end_subtask(status.outcome)
+    if status.is_over or status.outcome != SOLVED:
+        return False
+    diary.begin_subtask(status.instruction)
+    return memory.reset == "subtask"

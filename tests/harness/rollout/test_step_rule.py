@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from calvinbench.envs.observation import ActionConvention, Observation
+from calvinbench.harness.rollout.diary import Diary
+from calvinbench.harness.rollout.jobs import make_job
+from calvinbench.harness.rollout.step_rule import ChainStatus, decide, executable_action, finish_step
+from calvinbench.policies.policy import Decision, Memory
+from support.fakes import CHAINS, Idle
+
+
+@pytest.fixture
+def diary():
+    diary = Diary(make_job(0, CHAINS[0], run_seed=0))
+    diary.begin_subtask("first")
+    return diary
+
+
+@pytest.mark.parametrize("reset", ["subtask", "chain"])
+@pytest.mark.parametrize(
+    ("status", "ended", "begins_another"),
+    [
+        (ChainStatus("first", None, is_over=False), [], False),
+        (ChainStatus("second", "solved", is_over=False), ["solved"], True),
+        (ChainStatus("first", "solved", is_over=True), ["solved"], False),
+        (ChainStatus("first", "timed_out", is_over=True), ["timed_out"], False),
+    ],
+)
+def test_a_solved_subtask_begins_the_next_one_and_may_clear_the_memory(diary, status, ended, begins_another, reset):
+    clears = finish_step(diary, status, Memory(span="unbounded", reset=reset))
+    assert [subtask.outcome for subtask in diary.subtasks] == ended
+    assert clears == (begins_another and reset == "subtask")
+    diary.end_subtask("errored")
+    assert diary.subtasks[-1].instruction == ("second" if begins_another else "first")
+
+
+@pytest.mark.parametrize(("num_worlds", "words"), [(1, "for one world"), (3, "for 3 worlds")])
+def test_actions_of_another_shape_are_an_error_for_one_world_and_for_several(num_worlds, words):
+    policy = Idle()
+    policy.act = lambda *given: Decision(np.zeros((num_worlds, 6)), None)
+    with pytest.raises(ValueError, match=rf"actions of shape \({num_worlds}, 7\) {words} and 'rel_actions'"):
+        decide(policy, Observation(), ["x"] * num_worlds, None, None)
+
+
+def test_an_action_is_finite_float64_for_the_world():
+    action = executable_action(np.zeros(7, dtype=np.float32), ActionConvention.REL_ACTIONS)
+    assert action.dtype == np.float64
+    with pytest.raises(ValueError, match="finite numbers"):
+        executable_action(np.full(7, np.nan), ActionConvention.REL_ACTIONS)
