@@ -1,13 +1,15 @@
 """A Sphinx extension with one directive, `fields`: a table of a dataclass's fields, from its own docstring.
 
-    ```{fields} calvinbench.harness.records.records:ChainRecord
-    ```
+```{fields} calvinbench.harness.records.records:ChainRecord
+```
 """
 
 import dataclasses
+import enum
 import types
 import typing
 from importlib import import_module
+from pathlib import Path
 from typing import Any, ClassVar
 
 import docstring_parser
@@ -25,6 +27,10 @@ def type_in_words(annotation: Any) -> str:
         return " or ".join(type_in_words(argument) for argument in arguments)
     if origin is typing.Literal:
         return " or ".join(f'"{argument}"' for argument in arguments)
+    if isinstance(annotation, type) and issubclass(annotation, enum.StrEnum):
+        return " or ".join(f'"{choice}"' for choice in annotation)
+    if annotation is Path or hasattr(annotation, "parse"):
+        return "text"
     if origin in (tuple, list) or str(origin).endswith("Sequence"):
         inner = [argument for argument in arguments if argument is not Ellipsis]
         return f"list of {type_in_words(inner[0])}" if inner else "list"
@@ -35,12 +41,17 @@ def type_in_words(annotation: Any) -> str:
 
 
 def rows(cls: type[Any]) -> list[tuple[str, str, str]]:
-    """Name, type and meaning of each field.
+    """Name, type and meaning of each field, of base classes too.
 
     Raises:
         ValueError: A field has no line in the class's docstring.
     """
-    said = {entry.arg_name: entry.description or "" for entry in docstring_parser.parse(cls.__doc__ or "").params}
+    said = {
+        entry.arg_name: entry.description or ""
+        for base in cls.__mro__
+        if dataclasses.is_dataclass(base)
+        for entry in docstring_parser.parse(base.__doc__ or "").params
+    }
     hints = typing.get_type_hints(cls, include_extras=True)
     found = []
     for field in dataclasses.fields(cls):

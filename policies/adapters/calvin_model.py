@@ -13,15 +13,16 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool
 
-from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
 from calvinbench.policies.adapters.calvin_action import read_action
+from calvinbench.policies.adapters.calvin_settings import CalvinSettings
 from calvinbench.policies.adapters.gripper import GripperReader, GripperRule
 from calvinbench.policies.adapters.user_factory import call_user_factory, named_parameters
 from calvinbench.policies.batch import require_batch, require_rows
 from calvinbench.policies.policy import Decision, Memory, PolicyTraits
-from calvinbench.policies.spec import NotAPolicyError, parse_switch, require_argument
+from calvinbench.policies.spec import NotAPolicyError, require_argument
+from calvinbench.policies.spec_settings import read_settings, setting_names
 
 _ADD_DEPTH = "Add ',depth=true' to the policy spec to have depth rendered."
 _NOT_SHOWN: Mapping[str, str] = MappingProxyType(
@@ -193,51 +194,32 @@ def _seed_global_generators(seed: int) -> None:
         sys.modules["torch"].manual_seed(seed)
 
 
-def make_calvin_policy(
-    argument: str | None,
-    *,
-    actions: str = "rel_actions",
-    depth: str = "false",
-    memory_reset: str = "subtask",
-    gripper: str | None = None,
-    proprioception: str | None = None,
-    label: str | None = None,
-    **settings: str,
-) -> CalvinModelPolicy:
+def make_calvin_policy(argument: str | None, texts: Mapping[str, str]) -> CalvinModelPolicy:
     """Makes `calvin:package.module:Class`.
 
     Args:
         argument: Import string of the class.
-        actions: What the model's actions are: `rel_actions`, `abs_actions`, `rel_joints` or `abs_joints`.
-        depth: `true` to render depth.
-        memory_reset: When `reset()` is called.
-        gripper: How the action's last number is read, see `gripper.GripperRule`; by default `exact`.
-        proprioception: `false` withholds `robot_obs`; `true` says that the model uses it; by default it may.
-        label: What tables call it; by default the import string.
-        settings: Given to the class as keyword arguments; see `spec.parse_literal`.
+        texts: The spec's settings: those of `CalvinSettings`, and those of the class, which are given to it as keyword
+            arguments (`spec_values.parse_literal`).
 
     Raises:
-        PolicySpecError: The class does not take these settings, or one of those above is misspelt.
-        NotAPolicyError: What the import string names makes no model.
-        UnknownNameError: `actions` is no action convention, or `gripper` no rule.
-
-    A class that names a parameter `gripper` or `proprioception` gets that setting instead, and one that names `label`
-    gets it too.
+        PolicySpecError: The class does not take these settings, or one of ours is misspelt or cannot be used.
+        NotAPolicyError: What the import string names does not make a model.
+        UnknownNameError: There is no such action convention or gripper rule.
     """
     import_string = require_argument("calvin", argument, "an import string package.module:Class")
-    convention = ActionConvention(require_name(actions, list(ActionConvention), "action convention"))
-    later = {"gripper": gripper, "proprioception": proprioception, "label": label}
-    theirs = named_parameters(import_string, later)
-    ours = {key: value for key, value in later.items() if value is not None and key not in theirs}
-    settings |= {key: value for key, value in later.items() if value is not None and key in theirs}
-    rule = GripperRule.parse(ours["gripper"]) if "gripper" in ours else None
-    uses_robot = parse_switch("proprioception", ours["proprioception"]) if "proprioception" in ours else None
+    names = setting_names(CalvinSettings)
+    # Settings that we added later stay those of a class that has a parameter of the same name.
+    theirs = named_parameters(import_string, ("gripper", "proprioception", "label"))
+    own = {key: text for key, text in texts.items() if key in names and key not in theirs}
+    settings = read_settings(CalvinSettings, own, "calvin")
+    passed_on = {key: text for key, text in texts.items() if key not in own}
     return CalvinModelPolicy(
-        call_user_factory(import_string, settings, own_settings=("actions", "depth", "memory_reset", *later)),
-        label=label or import_string,
-        action_convention=convention,
-        with_depth=parse_switch("depth", depth),
-        memory_reset=memory_reset,
-        gripper=rule,
-        proprioception=uses_robot,
+        call_user_factory(import_string, passed_on, own_settings=names),
+        label=texts.get("label") or import_string,
+        action_convention=settings.actions,
+        with_depth=settings.depth,
+        memory_reset=settings.memory_reset,
+        gripper=settings.gripper,
+        proprioception=settings.proprioception,
     )

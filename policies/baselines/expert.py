@@ -1,7 +1,8 @@
 """The scripted expert of `calvinbench.envs.expert` as a policy: the ceiling of every table, marked as privileged."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -87,9 +88,24 @@ class ExpertPolicy:
         return Decision(np.stack([expert.act(truth) for expert, truth in zip(state, privileged, strict=True)]), state)
 
 
-def make_expert_policy(argument: str | None, *, memory_reset: str = "subtask") -> ExpertPolicy:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpertSettings:
+    """Settings of the scripted expert.
+
+    Attributes:
+        memory_reset: When the memory is reset: at each new `subtask` or at each new `chain`. The expert makes a new
+            plan for each task either way.
+    """
+
+    memory_reset: Literal["subtask", "chain"] = "subtask"
+
+
+def make_expert_policy(
+    argument: str | None,
+    settings: ExpertSettings = ExpertSettings(),
+) -> ExpertPolicy:
     """Makes `expert`."""
     refuse_argument("expert", argument)
     from calvinbench.envs.expert.expert import Expert
 
-    return ExpertPolicy(Expert, memory_reset)
+    return ExpertPolicy(Expert, settings.memory_reset)

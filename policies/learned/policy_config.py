@@ -1,6 +1,5 @@
-"""All that a learned policy is but its weights: frozen settings, as a checkpoint's readable file has them."""
+"""Everything of a learned policy except its weights: frozen settings, as a checkpoint's `policy.json` has them."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -9,23 +8,9 @@ from calvinbench.envs.names import require_name
 from calvinbench.policies.backbones.settings import BackboneSettings, layout_by_name
 from calvinbench.policies.chunk_rule import ChunkRule
 from calvinbench.policies.heads.config import HeadConfig
-from calvinbench.policies.learned.trainable import TrainableParts
+from calvinbench.policies.learned.pose_range import PoseRange
+from calvinbench.policies.learned.trainable_parts import TrainableParts
 from calvinbench.policies.policy import Memory
-
-
-@dataclass(frozen=True, slots=True)
-class PoseRange:
-    """What the pose outputs -1 and 1 stand for, in numbers of the action (`norm_min`, `norm_max` of RoboVLMs).
-
-    The gripper is not among them.
-    """
-
-    low: float = -1.0
-    high: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not -math.inf < self.low < self.high < math.inf:
-            raise ValueError(f"expected a range of the pose with low below high, got {self.low} and {self.high}.")
 
 
 @dataclass(frozen=True, slots=True)

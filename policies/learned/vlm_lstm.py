@@ -13,7 +13,7 @@ from calvinbench.policies.backbones.backbone import Backbone
 from calvinbench.policies.backbones.images.preprocessing import Pictures
 from calvinbench.policies.backbones.settings import LRN_READOUT
 from calvinbench.policies.heads.config import HeadConfig
-from calvinbench.policies.heads.head import Head, HeadOutput, HeadState, StepOutput
+from calvinbench.policies.heads.head import Head, HeadOutput, HeadState
 from calvinbench.policies.heads.registry import make_head
 from calvinbench.policies.learned.lrn import LearnableToken
 from calvinbench.policies.learned.proprioception import RobotEncoder
@@ -109,8 +109,8 @@ class VLMLSTM(nn.Module):
         """
         if len(pictures.batch_shape) != 2:
             raise ValueError(
-                f"expected pictures with leading axes (worlds, time), got {pictures.batch_shape}. "
-                "For a single step call step()."
+                f"expected images with leading axes (worlds, time), got {pictures.batch_shape}. "
+                "For a single frame call encode()."
             )
         batch_size, num_frames = pictures.batch_shape
         if len(instructions) != batch_size:
@@ -127,23 +127,6 @@ class VLMLSTM(nn.Module):
             features = seen.new_zeros(batch_size * num_frames, seen.shape[1]).index_put((rows,), seen)
         output: HeadOutput = self.head(features.unflatten(0, (batch_size, num_frames)), state)
         return output
-
-    def step(
-        self,
-        pictures: Pictures,
-        instructions: Sequence[str],
-        state: HeadState | None = None,
-        robot_obs: Float[Tensor, "B 15"] | None = None,
-    ) -> StepOutput:
-        """Runs one step of time with the head's own state.
-
-        Args:
-            pictures: With one leading axis (B).
-            instructions: One sentence a row.
-            state: What the last step returned; None for nothing.
-            robot_obs: State of the robot, for a model with proprioception.
-        """
-        return self.head.step(self.encode(pictures, instructions, robot_obs), state)
 
     def place(self, device: torch.device | str, dtype: torch.dtype) -> "VLMLSTM":
         """Moves the model; the VLM gets the precision, [LRN] and head keep 32 bits, for they carry state over time."""

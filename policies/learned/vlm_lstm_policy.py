@@ -191,9 +191,8 @@ class VLMLSTMPolicy:
 
     def _in_action_numbers(self, chunks: Float[Tensor, "B K 7"]) -> Float[Tensor, "B K 7"]:
         """Pose outputs -1 and 1 become the ends of the pose's range; the gripper's logit stays."""
-        low, high = self._config.pose_range.low, self._config.pose_range.high
         exact = chunks.cpu().double()  # in this order: not every device has 64 bits
-        pose = low + (exact[..., :POSE_DIM] + 1) / 2 * (high - low)
+        pose = self._config.pose_range.to_action(exact[..., :POSE_DIM])
         return torch.cat([pose, exact[..., POSE_DIM:]], dim=-1)
 
     def _require_keys(self, observations: Observation) -> None:
