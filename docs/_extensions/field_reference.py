@@ -25,18 +25,18 @@ def type_in_words(annotation: Any) -> str:
         return type_in_words(arguments[0])
     if origin in (typing.Union, types.UnionType):
         return " or ".join(type_in_words(argument) for argument in arguments)
-    if origin is typing.Literal:
+    is_choice = isinstance(annotation, type) and issubclass(annotation, enum.StrEnum)
+    if origin is typing.Literal or is_choice:
+        arguments = tuple(annotation) if is_choice else arguments
         return " or ".join(f'"{argument}"' for argument in arguments)
-    if isinstance(annotation, type) and issubclass(annotation, enum.StrEnum):
-        return " or ".join(f'"{choice}"' for choice in annotation)
-    if annotation is Path or hasattr(annotation, "parse"):
-        return "text"
     if origin in (tuple, list) or str(origin).endswith("Sequence"):
         inner = [argument for argument in arguments if argument is not Ellipsis]
         return f"list of {type_in_words(inner[0])}" if inner else "list"
     if origin is not None:
         return "mapping"
-    known = {str: "text", int: "whole number", float: "number", bool: "true or false", type(None): "null"}
+    known = {str: "text", Path: "text", int: "whole number", float: "number", bool: "true or false", type(None): "null"}
+    if hasattr(annotation, "parse"):
+        return "text"
     return known.get(annotation, "mapping" if dataclasses.is_dataclass(annotation) else annotation.__name__)
 
 

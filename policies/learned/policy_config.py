@@ -21,12 +21,12 @@ class PolicyConfig:
         backbone: A backbone's name, `hf:ORG/NAME` and `package.module:Class` included.
         backbone_settings: How the backbone is used.
         head: Settings of the head.
-        memory: Span and reset; what it was trained with.
-        chunk_rule: How chunks become actions, as `chunks.ChunkRule` spells it.
+        memory: Span and reset that it was trained with.
+        chunk_rule: How chunks become actions, as `ChunkRule` writes it.
         pose_range: What the pose outputs stand for.
-        proprioception: Whether the head is told the robot's state.
-        trainable: What was trained; adapters are made again from it.
-        origin: Where the weights come from, for the label: `"untrained"`, `"trained here"`.
+        proprioception: Whether the head uses the robot's state.
+        trainable: Which parts were trained. Reading a checkpoint makes its adapters again from this.
+        origin: Where the weights come from, for the label, such as `"untrained"` or `"trained here"`.
     """
 
     backbone: str
@@ -46,7 +46,7 @@ class PolicyConfig:
         """A mapping that `json` can write."""
         values = asdict(self)
         if not self.backbone_settings.scale_lrn:
-            del values["backbone_settings"]["scale_lrn"]  # files are older than it, and stay what they were
+            del values["backbone_settings"]["scale_lrn"]  # older files do not have it, and stay the same
         return values
 
     @classmethod
@@ -55,7 +55,7 @@ class PolicyConfig:
 
         Raises:
             UnknownNameError: A key is not known.
-            ValueError: A value is out of its range.
+            ValueError: A value is outside its limits.
         """
         parts: dict[str, Any] = {
             "backbone_settings": BackboneSettings,
@@ -79,7 +79,7 @@ def _require_keys(kind: type, values: Mapping[str, Any], name: str) -> None:
 
 
 def _as_settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has lists where the settings have tuples, and names where they have a `Layout`."""
+    """Lists of JSON become tuples, and the name of a layout becomes a `Layout`."""
     read: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     if "layout" in read:
         read["layout"] = layout_by_name(read["layout"])
