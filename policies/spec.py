@@ -1,6 +1,5 @@
 """Policy specs: one line of text that says which policy to make, `KIND[:ARGUMENT][,key=value...]`."""
 
-import ast
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,38 +114,3 @@ def require_argument(kind: str, argument: str | None, what: str) -> str:
     if argument is None:
         raise PolicySpecError(f"expected '{kind}:ARGUMENT' with {what} as the argument, got '{kind}' alone.")
     return argument
-
-
-def parse_integer(key: str, text: str, minimum: int, maximum: int | None = None) -> int:
-    """Reads a setting that is a whole number of at least `minimum` and at most `maximum` (None: no limit)."""
-    try:
-        number = int(text)
-    except ValueError:
-        raise PolicySpecError(f"expected a whole number for setting '{key}', got '{text}'.") from None
-    if number < minimum:
-        raise PolicySpecError(f"expected at least {minimum} for setting '{key}', got {number}.")
-    if maximum is not None and number > maximum:
-        raise PolicySpecError(f"expected at most {maximum} for setting '{key}', got {number}.")
-    return number
-
-
-def parse_switch(key: str, text: str) -> bool:
-    """Reads a setting that is `true` or `false`."""
-    if text not in ("true", "false"):
-        raise PolicySpecError(f"expected 'true' or 'false' for setting '{key}', got '{text}'.")
-    return text == "true"
-
-
-def parse_literal(text: str) -> int | float | bool | str | None:
-    """Reads a setting that goes to a user's own class, which knows best what it should be.
-
-    What Python reads as a number or `None` is given as that, and so are `true` and `false` in whatever case; all else
-    stays text (`007`, `/a/b`).
-    """
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return text
-    return value if value is None or isinstance(value, (int, float)) else text

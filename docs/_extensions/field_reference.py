@@ -5,9 +5,11 @@
 """
 
 import dataclasses
+import enum
 import types
 import typing
 from importlib import import_module
+from pathlib import Path
 from typing import Any, ClassVar
 
 import docstring_parser
@@ -23,24 +25,33 @@ def type_in_words(annotation: Any) -> str:
         return type_in_words(arguments[0])
     if origin in (typing.Union, types.UnionType):
         return " or ".join(type_in_words(argument) for argument in arguments)
-    if origin is typing.Literal:
+    is_choice = isinstance(annotation, type) and issubclass(annotation, enum.StrEnum)
+    if origin is typing.Literal or is_choice:
+        arguments = tuple(annotation) if is_choice else arguments
         return " or ".join(f'"{argument}"' for argument in arguments)
     if origin in (tuple, list) or str(origin).endswith("Sequence"):
         inner = [argument for argument in arguments if argument is not Ellipsis]
         return f"list of {type_in_words(inner[0])}" if inner else "list"
     if origin is not None:
         return "mapping"
-    known = {str: "text", int: "whole number", float: "number", bool: "true or false", type(None): "null"}
+    known = {str: "text", Path: "text", int: "whole number", float: "number", bool: "true or false", type(None): "null"}
+    if hasattr(annotation, "parse"):
+        return "text"
     return known.get(annotation, "mapping" if dataclasses.is_dataclass(annotation) else annotation.__name__)
 
 
 def rows(cls: type[Any]) -> list[tuple[str, str, str]]:
-    """Name, type and meaning of each field.
+    """Name, type and meaning of each field, of base classes too.
 
     Raises:
         ValueError: A field has no line in the class's docstring.
     """
-    said = {entry.arg_name: entry.description or "" for entry in docstring_parser.parse(cls.__doc__ or "").params}
+    said = {
+        entry.arg_name: entry.description or ""
+        for base in cls.__mro__
+        if dataclasses.is_dataclass(base)
+        for entry in docstring_parser.parse(base.__doc__ or "").params
+    }
     hints = typing.get_type_hints(cls, include_extras=True)
     found = []
     for field in dataclasses.fields(cls):

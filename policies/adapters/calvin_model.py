@@ -1,4 +1,4 @@
-"""CALVIN users' own models, unchanged: a class with `reset()` and `step(obs, goal)` as a policy.
+"""A user's own CALVIN model, unchanged, as a policy: a class with `reset()` and `step(obs, goal)`.
 
 The protocol is that of `calvin_agent/evaluation/evaluate_policy.py` (`CustomModel`); `calvin_action` reads its actions.
 """
@@ -12,21 +12,23 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool
+from typing_extensions import override
 
-from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
 from calvinbench.policies.adapters.calvin_action import read_action
+from calvinbench.policies.adapters.calvin_settings import CalvinSettings
 from calvinbench.policies.adapters.gripper import GripperReader, GripperRule
 from calvinbench.policies.adapters.user_factory import call_user_factory, named_parameters
 from calvinbench.policies.batch import require_batch, require_rows
-from calvinbench.policies.policy import Decision, Memory, PolicyTraits
-from calvinbench.policies.spec import NotAPolicyError, parse_switch, require_argument
+from calvinbench.policies.policy import Decision, Memory, Policy, PolicyTraits
+from calvinbench.policies.spec import NotAPolicyError, require_argument
+from calvinbench.policies.spec_settings import read_settings, setting_names
 
 _ADD_DEPTH = "Add ',depth=true' to the policy spec to have depth rendered."
 _NOT_SHOWN: Mapping[str, str] = MappingProxyType(
     {
-        "scene_obs": "Learned policies see cameras and proprioception alone; 'scene_obs', the true state of the scene, "
+        "scene_obs": "Learned policies see only cameras and proprioception. The true state of the scene, 'scene_obs', "
         "is withheld.",
         "depth_static": _ADD_DEPTH,
         "depth_gripper": _ADD_DEPTH,
@@ -34,12 +36,12 @@ _NOT_SHOWN: Mapping[str, str] = MappingProxyType(
         "'uses_proprioception = False' from the model.",
     }
 )
-"""Why a key that calvin_env's observations have may be missing in ours."""
+"""Why a key of calvin_env's observations may be missing in ours."""
 
 
 @runtime_checkable
 class CustomModel(Protocol):
-    """What CALVIN asks of a model."""
+    """The interface of CALVIN's models."""
 
     def reset(self) -> None:
         """Called when a subtask begins."""
@@ -52,13 +54,13 @@ class CustomModel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CalvinModelState:
-    """A token. The memory itself is inside the user's model, where CALVIN's interface keeps it.
+    """A placeholder, because CALVIN's interface keeps the memory inside the model.
 
-    So only the newest state is good, only one world can be served, and a state cannot be used twice.
+    So only the newest state is valid, only one world can be served, and a state cannot be used twice.
     """
 
 
-class CalvinModelPolicy:
+class CalvinModelPolicy(Policy):
     """One CALVIN model, serving one world."""
 
     def __init__(
@@ -75,13 +77,13 @@ class CalvinModelPolicy:
 
         Args:
             model: An object with `reset()` and `step(obs, goal)`; see `CustomModel`.
-            label: What tables print.
-            action_convention: What the model's actions are; others are refused.
-            with_depth: Whether depth is rendered and shown to the model.
+            label: The policy's name in tables.
+            action_convention: What the model's actions mean. Other actions raise an error.
+            with_depth: Whether depth is rendered and given to the model.
             memory_reset: When `reset()` is called: `"subtask"`, as CALVIN does, or `"chain"`.
-            gripper: How the action's last number is read; None for -1 and +1 alone, as calvin_env.
-            proprioception: Whether the model uses `robot_obs`; False withholds it. None takes the model's attribute
-                `uses_proprioception`, and without one the model is given `robot_obs` and may use it.
+            gripper: How the action's last number is read; None for exactly -1 and +1, as in calvin_env.
+            proprioception: Whether the model uses `robot_obs`. False withholds it. None takes the model's attribute
+                `uses_proprioception`; without that attribute the model is given `robot_obs` and may use it.
 
         Raises:
             NotAPolicyError: The model lacks one of the two methods.
@@ -106,12 +108,14 @@ class CalvinModelPolicy:
         )
 
     @property
+    @override
     def traits(self) -> PolicyTraits:
-        """It serves one world. What it remembers is its own affair, so its memory counts as unbounded."""
+        """It serves one world. What it remembers is not known, so that its memory counts as unbounded."""
         return self._traits
 
+    @override
     def initial_state(self, batch_size: int, seeds: Sequence[int] | None = None) -> CalvinModelState:
-        """Calls the model's `reset()`, with the global random generators seeded if there is a seed.
+        """Calls the model's `reset()`. A seed sets the global random generators first.
 
         Raises:
             ValueError: More than one world is asked for, or there is not one seed for it.
@@ -123,6 +127,7 @@ class CalvinModelPolicy:
         self._model.reset()
         return CalvinModelState()
 
+    @override
     def reset_state(self, state: CalvinModelState, rows: Bool[np.ndarray, " B"]) -> CalvinModelState:
         """Calls the model's `reset()` if the one row is marked."""
         require_rows(rows, 1)
@@ -130,6 +135,7 @@ class CalvinModelPolicy:
             self._model.reset()
         return state
 
+    @override
     def act(
         self,
         observations: Observation,
@@ -140,9 +146,9 @@ class CalvinModelPolicy:
         """Calls the model's `step(obs, goal)`.
 
         Raises:
-            ValueError: The action is of another kind than declared, has another shape, is not finite, or its gripper
-                is none that the gripper rule reads.
-            KeyError: The model asks for an observation that it is not shown.
+            ValueError: The action has another convention or shape, is not finite, or the gripper rule cannot read its
+                gripper.
+            KeyError: The model asks for an observation that it is not given.
         """
         self._require_one_world(len(instructions))
         try:
@@ -158,14 +164,14 @@ class CalvinModelPolicy:
         if batch_size != 1:
             raise ValueError(
                 f"expected one world for a CALVIN model (its memory is inside the model), got {batch_size}. "
-                "Make one policy a world."
+                "Make one policy for each world."
             )
 
 
 def _calvin_observation(observations: Observation) -> dict[str, Any]:
-    """The dictionary that calvin_env's `get_obs()` returns, less `scene_obs`, for the one world of a batch.
+    """The dictionary of calvin_env's `get_obs()` without `scene_obs`, for the one world of a batch.
 
-    The dictionaries are plain, for torch and jax take apart those alone.
+    The dictionaries are plain ones, because torch and jax do not take others apart.
     """
 
     def shown(*keys: str) -> dict[str, Any]:
@@ -180,64 +186,45 @@ def _calvin_observation(observations: Observation) -> dict[str, Any]:
 
 
 def _seed_global_generators(seed: int) -> None:
-    """Seeds what a model may draw from.
+    """Seeds the global random generators.
 
-    CALVIN's interface passes no generator, so that its models draw from the global ones, which CALVIN's evaluation
-    seeds once at its start (`seed_everything(0)`). Seeded for each chain, a chain's record does not depend on which
-    chains ran before it.
+    CALVIN's interface passes no generator, so its models draw from the global ones. CALVIN's evaluation seeds them
+    once, at its start (`seed_everything(0)`). We seed them for each chain, so that a chain's record does not depend on
+    the chains that ran before it.
     """
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    # A model that draws from torch has imported it by now; for the others it would be a slow import for nothing.
+    # A model that draws from torch has imported it by now. For other models the import would only cost time.
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(seed)
 
 
-def make_calvin_policy(
-    argument: str | None,
-    *,
-    actions: str = "rel_actions",
-    depth: str = "false",
-    memory_reset: str = "subtask",
-    gripper: str | None = None,
-    proprioception: str | None = None,
-    label: str | None = None,
-    **settings: str,
-) -> CalvinModelPolicy:
+def make_calvin_policy(argument: str | None, texts: Mapping[str, str]) -> CalvinModelPolicy:
     """Makes `calvin:package.module:Class`.
 
     Args:
         argument: Import string of the class.
-        actions: What the model's actions are: `rel_actions`, `abs_actions`, `rel_joints` or `abs_joints`.
-        depth: `true` to render depth.
-        memory_reset: When `reset()` is called.
-        gripper: How the action's last number is read, see `gripper.GripperRule`; by default `exact`.
-        proprioception: `false` withholds `robot_obs`; `true` says that the model uses it; by default it may.
-        label: What tables call it; by default the import string.
-        settings: Given to the class as keyword arguments; see `spec.parse_literal`.
+        texts: The spec's settings: those of `CalvinSettings`, and those of the class, which are given to it as keyword
+            arguments (`spec_values.parse_literal`).
 
     Raises:
-        PolicySpecError: The class does not take these settings, or one of those above is misspelt.
-        NotAPolicyError: What the import string names makes no model.
-        UnknownNameError: `actions` is no action convention, or `gripper` no rule.
-
-    A class that names a parameter `gripper` or `proprioception` gets that setting instead, and one that names `label`
-    gets it too.
+        PolicySpecError: The class does not take these settings, or one of ours is misspelt or cannot be used.
+        NotAPolicyError: What the import string names does not make a model.
+        UnknownNameError: There is no such action convention or gripper rule.
     """
     import_string = require_argument("calvin", argument, "an import string package.module:Class")
-    convention = ActionConvention(require_name(actions, list(ActionConvention), "action convention"))
-    later = {"gripper": gripper, "proprioception": proprioception, "label": label}
-    theirs = named_parameters(import_string, later)
-    ours = {key: value for key, value in later.items() if value is not None and key not in theirs}
-    settings |= {key: value for key, value in later.items() if value is not None and key in theirs}
-    rule = GripperRule.parse(ours["gripper"]) if "gripper" in ours else None
-    uses_robot = parse_switch("proprioception", ours["proprioception"]) if "proprioception" in ours else None
+    names = setting_names(CalvinSettings)
+    # Settings that we added later stay those of a class that has a parameter of the same name.
+    theirs = named_parameters(import_string, ("gripper", "proprioception", "label"))
+    own = {key: text for key, text in texts.items() if key in names and key not in theirs}
+    settings = read_settings(CalvinSettings, own, "calvin")
+    passed_on = {key: text for key, text in texts.items() if key not in own}
     return CalvinModelPolicy(
-        call_user_factory(import_string, settings, own_settings=("actions", "depth", "memory_reset", *later)),
-        label=label or import_string,
-        action_convention=convention,
-        with_depth=parse_switch("depth", depth),
-        memory_reset=memory_reset,
-        gripper=rule,
-        proprioception=uses_robot,
+        call_user_factory(import_string, passed_on, own_settings=names),
+        label=texts.get("label") or import_string,
+        action_convention=settings.actions,
+        with_depth=settings.depth,
+        memory_reset=settings.memory_reset,
+        gripper=settings.gripper,
+        proprioception=settings.proprioception,
     )

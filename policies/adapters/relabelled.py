@@ -1,4 +1,4 @@
-"""Another policy under a label of the user's: what tables and figures call it."""
+"""A policy under a label that the user chose for tables and figures."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,21 +6,22 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
+from typing_extensions import override
 
 from calvinbench.envs.observation import Observation
 from calvinbench.envs.world_info import PrivilegedState
 from calvinbench.policies.policy import BatchedPolicy, Decision, Policy, PolicyTraits, State
 
 
-class RelabelledPolicy:
-    """A policy whose traits have another label; all else is the policy's own."""
+class RelabelledPolicy(Policy):
+    """A policy with another label in its traits. Everything else is unchanged."""
 
     def __init__(self, policy: Policy, label: str) -> None:
         """Wraps a policy.
 
         Args:
             policy: The policy.
-            label: What tables call it.
+            label: The policy's name in tables.
 
         Raises:
             ValueError: The label is blank.
@@ -29,24 +30,26 @@ class RelabelledPolicy:
         self._traits = replace(policy.traits, label=label)
 
     def __getattr__(self, name: str) -> Any:
-        """What the policy has beyond the interface, such as a server's metadata."""
+        """Attributes of the policy beyond the interface, such as the metadata of its server."""
         if name.startswith("__") or name == "_policy":
             raise AttributeError(name)
         return getattr(self._policy, name)
 
     @property
+    @override
     def traits(self) -> PolicyTraits:
-        """Those of the policy, under the label."""
+        """Those of the policy, with the new label."""
         return self._traits
 
+    @override
     def initial_state(self, batch_size: int, seeds: Sequence[int] | None = None) -> State:
-        """See `Policy.initial_state`."""
         return self._policy.initial_state(batch_size, seeds)
 
+    @override
     def reset_state(self, state: State, rows: Bool[np.ndarray, " B"]) -> State:
-        """See `Policy.reset_state`."""
         return self._policy.reset_state(state, rows)
 
+    @override
     def act(
         self,
         observations: Observation,
@@ -54,26 +57,25 @@ class RelabelledPolicy:
         state: State,
         privileged: Sequence[PrivilegedState] | None = None,
     ) -> Decision:
-        """See `Policy.act`."""
         return self._policy.act(observations, instructions, state, privileged)
 
 
-class RelabelledBatchedPolicy(RelabelledPolicy):
-    """The same for a policy of which one object serves worlds that begin at different times."""
+class RelabelledBatchedPolicy(RelabelledPolicy, BatchedPolicy):
+    """The same for a policy that serves worlds that begin at different times."""
 
     _policy: BatchedPolicy
 
+    @override
     def put_state(self, state: State, rows: Bool[np.ndarray, " B"], part: State) -> State:
-        """See `BatchedPolicy.put_state`."""
         return self._policy.put_state(state, rows, part)
 
+    @override
     def expect(self, instructions: Sequence[str]) -> None:
-        """See `BatchedPolicy.expect`."""
         self._policy.expect(instructions)
 
 
 def relabelled(policy: Policy, label: str) -> Policy:
-    """The policy under a label; itself where it has that label.
+    """The policy under a label; the policy itself if it has that label already.
 
     Raises:
         ValueError: The label is blank.

@@ -6,7 +6,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from calvinbench.policies.import_string import import_object
-from calvinbench.policies.spec import NotAPolicyError, PolicySpecError, parse_literal
+from calvinbench.policies.spec import NotAPolicyError, PolicySpecError
+from calvinbench.policies.spec_values import parse_literal
 
 _MISSPELT = 0.8
 """From which likeness (`difflib`'s ratio) on a key counts as one of our own settings misspelt."""
@@ -39,9 +40,9 @@ def call_user_factory(
 
     Args:
         import_string: A class or a function.
-        settings: What the spec says beyond our own settings; see `spec.parse_literal` for what becomes of the text.
-        own_settings: The settings that we read ourselves.
-        offered: Given too where there is a parameter of that name, or where any keyword is taken.
+        settings: The spec's settings that are not our own, as texts. `spec_values.parse_literal` reads them.
+        own_settings: Names of our own settings.
+        offered: Keyword arguments for a parameter of that name, or for `**keywords`; left out without such a parameter.
 
     Raises:
         ImportStringError: The import string leads nowhere.

@@ -1,41 +1,42 @@
-"""The scripted expert of `calvinbench.envs.expert` as a policy: the ceiling of every table, marked as privileged."""
+"""The scripted expert of `calvinbench.envs.expert` as a policy: an upper bound in tables, marked as privileged."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64
+from typing_extensions import override
 
 from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
 from calvinbench.policies.batch import put_rows, require_rows
-from calvinbench.policies.policy import Decision, Memory, PolicyTraits
+from calvinbench.policies.policy import BatchedPolicy, Decision, Memory, PolicyTraits
 from calvinbench.policies.spec import refuse_argument
 
 
 @runtime_checkable
 class ScriptedExpert(Protocol):
-    """What the adapter needs of an expert for one world."""
+    """What the policy needs of an expert for one world."""
 
     def act(self, state: PrivilegedState) -> Float64[np.ndarray, "7"]:
-        """One relative action; a task other than the last one is begun without being told."""
+        """One relative action. A new task begins when `state` names another task than before."""
         ...
 
 
 ExpertState = tuple[ScriptedExpert, ...]
-"""One expert a world. Experts work by changing themselves: unlike a learned policy's state, this one cannot be used
-twice to try two futures."""
+"""One expert a world. Experts change while they act, so that a state cannot be used twice."""
 
 
-class ExpertPolicy:
-    """One scripted expert a world; each reads the true state of its world and the name of its task."""
+class ExpertPolicy(BatchedPolicy):
+    """One scripted expert a world. Each reads the true state of its world and the name of its task."""
 
     def __init__(self, make_expert: Callable[[], ScriptedExpert], memory_reset: str = "subtask") -> None:
         """Takes the expert's class.
 
         Args:
             make_expert: Makes an expert for one world.
-            memory_reset: `"subtask"`, or `"chain"`; at a new task the expert makes a new plan either way.
+            memory_reset: `"subtask"` or `"chain"`. The expert makes a new plan for each task either way.
         """
         self._make_expert = make_expert
         self._traits = PolicyTraits(
@@ -46,26 +47,31 @@ class ExpertPolicy:
         )
 
     @property
+    @override
     def traits(self) -> PolicyTraits:
-        """It is privileged: it reads no observation, but the world itself."""
+        """It is privileged: it reads no observation, but the true state of the world."""
         return self._traits
 
+    @override
     def initial_state(self, batch_size: int, seeds: Sequence[int] | None = None) -> ExpertState:
         """A new expert for each world."""
         return tuple(self._make_expert() for _ in range(batch_size))
 
+    @override
     def reset_state(self, state: ExpertState, rows: Bool[np.ndarray, " B"]) -> ExpertState:
         """A new expert for each marked world."""
         require_rows(rows, len(state))
         return tuple(self._make_expert() if forget else expert for expert, forget in zip(state, rows, strict=True))
 
+    @override
     def put_state(self, state: ExpertState, rows: Bool[np.ndarray, " B"], part: ExpertState) -> ExpertState:
-        """See `BatchedPolicy.put_state`."""
         return put_rows(state, rows, part)
 
+    @override
     def expect(self, instructions: Sequence[str]) -> None:
-        """No number of its depends on the sentences of other worlds."""
+        """Actions do not depend on the sentences of other worlds."""
 
+    @override
     def act(
         self,
         observations: Observation,
@@ -82,14 +88,29 @@ class ExpertPolicy:
             given = "None" if privileged is None else len(privileged)
             raise ValueError(
                 f"expected one PrivilegedState for each of {len(state)} worlds, got {given}. "
-                "A policy with traits.privileged is given the true state: see envs.chain_env.privileged_state."
+                "A policy with traits.privileged needs the true state: see envs.chain_env.privileged_state."
             )
         return Decision(np.stack([expert.act(truth) for expert, truth in zip(state, privileged, strict=True)]), state)
 
 
-def make_expert_policy(argument: str | None, *, memory_reset: str = "subtask") -> ExpertPolicy:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpertSettings:
+    """Settings of the scripted expert.
+
+    Attributes:
+        memory_reset: When the memory is reset: at each new `subtask` or at each new `chain`. The expert makes a new
+            plan for each task either way.
+    """
+
+    memory_reset: Literal["subtask", "chain"] = "subtask"
+
+
+def make_expert_policy(
+    argument: str | None,
+    settings: ExpertSettings = ExpertSettings(),
+) -> ExpertPolicy:
     """Makes `expert`."""
     refuse_argument("expert", argument)
     from calvinbench.envs.expert.expert import Expert
 
-    return ExpertPolicy(Expert, memory_reset)
+    return ExpertPolicy(Expert, settings.memory_reset)

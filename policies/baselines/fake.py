@@ -1,21 +1,22 @@
-"""A policy without torch, for tests of whatever runs policies: it replays a list of actions."""
+"""A policy for tests, without torch: it replays a list of actions."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float64
+from typing_extensions import override
 
 from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
 from calvinbench.policies.batch import put_rows, require_batch, require_rows
-from calvinbench.policies.policy import Decision, Memory, PolicyTraits
+from calvinbench.policies.policy import BatchedPolicy, Decision, Memory, PolicyTraits
 
 FakeState = tuple[int, ...]
-"""Which action each world gets next."""
+"""The number of each world's next action."""
 
 
-class FakePolicy:
-    """Gives each world the same actions in turn, from the first again after the last and after a reset."""
+class FakePolicy(BatchedPolicy):
+    """Gives each world the same actions in turn. It begins again after the last action and after a reset."""
 
     def __init__(
         self,
@@ -29,11 +30,11 @@ class FakePolicy:
         Args:
             actions: One action a row, at least one.
             action_convention: What they mean.
-            observation_keys: What the policy says that it reads.
-            memory_reset: When its place in the list is forgotten.
+            observation_keys: The observations that the policy declares.
+            memory_reset: When it begins again with the first action.
 
         Raises:
-            ValueError: There is no action, or its length is not that of the convention.
+            ValueError: There is no action, or actions do not have the length of the convention.
         """
         if actions.shape[0] < 1 or actions.shape[1] != action_convention.action_dim:
             raise ValueError(
@@ -49,26 +50,31 @@ class FakePolicy:
         )
 
     @property
+    @override
     def traits(self) -> PolicyTraits:
-        """It remembers its place in the list."""
+        """Its memory is its place in the list."""
         return self._traits
 
+    @override
     def initial_state(self, batch_size: int, seeds: Sequence[int] | None = None) -> FakeState:
         """Every world begins with the first action."""
         return (0,) * batch_size
 
+    @override
     def reset_state(self, state: FakeState, rows: Bool[np.ndarray, " B"]) -> FakeState:
         """The marked worlds begin with the first action again."""
         require_rows(rows, len(state))
         return tuple(0 if forget else place for place, forget in zip(state, rows, strict=True))
 
+    @override
     def put_state(self, state: FakeState, rows: Bool[np.ndarray, " B"], part: FakeState) -> FakeState:
-        """See `BatchedPolicy.put_state`."""
         return put_rows(state, rows, part)
 
+    @override
     def expect(self, instructions: Sequence[str]) -> None:
-        """No number of its depends on the sentences of other worlds."""
+        """Actions do not depend on the sentences of other worlds."""
 
+    @override
     def act(
         self,
         observations: Observation,
@@ -79,7 +85,7 @@ class FakePolicy:
         """The action at each world's place in the list.
 
         Raises:
-            ValueError: Instructions and state are not of the same number of worlds.
+            ValueError: Instructions and state are for different numbers of worlds.
         """
         require_batch("a state", len(state), len(instructions))
         places = [place % len(self._actions) for place in state]

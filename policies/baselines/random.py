@@ -1,31 +1,34 @@
-"""The policy that knows nothing: seeded random actions, the floor of every table."""
+"""Random actions from a random seed: a lower bound in tables."""
 
 from collections.abc import Sequence
 from copy import deepcopy
 
 import numpy as np
 from jaxtyping import Bool
+from typing_extensions import override
 
 from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
 from calvinbench.policies.batch import put_rows, require_batch, require_rows
-from calvinbench.policies.policy import Decision, PolicyTraits
+from calvinbench.policies.policy import BatchedPolicy, Decision, PolicyTraits
 from calvinbench.policies.spec import refuse_argument
 
 RandomState = tuple[np.random.Generator, ...]
-"""One random stream a world; `act` draws from copies, so that a state can be used again."""
+"""One random stream a world. `act` draws from copies, so that a state can be used again."""
 
 
-class RandomPolicy:
+class RandomPolicy(BatchedPolicy):
     """Uniform relative actions in [-1, 1], the gripper open or closed with equal chance."""
 
     @property
+    @override
     def traits(self) -> PolicyTraits:
-        """It reads nothing and remembers nothing."""
+        """It reads no observation and has no memory."""
         return PolicyTraits(label="random", action_convention=ActionConvention.REL_ACTIONS)
 
+    @override
     def initial_state(self, batch_size: int, seeds: Sequence[int] | None = None) -> RandomState:
-        """One random stream a world, from its seed; without seeds, world number i gets seed i.
+        """One random stream a world, from its seed. Without seeds, world number i gets seed i.
 
         Raises:
             ValueError: The number of seeds is not the number of worlds.
@@ -35,18 +38,21 @@ class RandomPolicy:
             raise ValueError(f"expected one seed for each of {batch_size} worlds, got {len(seeds)} seeds.")
         return tuple(np.random.default_rng(seed) for seed in seeds)
 
+    @override
     def reset_state(self, state: RandomState, rows: Bool[np.ndarray, " B"]) -> RandomState:
-        """Nothing was seen, so nothing is forgotten; the streams go on."""
+        """There is nothing to forget. The random streams continue."""
         require_rows(rows, len(state))
         return state
 
+    @override
     def put_state(self, state: RandomState, rows: Bool[np.ndarray, " B"], part: RandomState) -> RandomState:
-        """See `BatchedPolicy.put_state`."""
         return put_rows(state, rows, part)
 
+    @override
     def expect(self, instructions: Sequence[str]) -> None:
-        """No number of its depends on the sentences of other worlds."""
+        """Actions do not depend on the sentences of other worlds."""
 
+    @override
     def act(
         self,
         observations: Observation,
@@ -54,10 +60,10 @@ class RandomPolicy:
         state: RandomState,
         privileged: Sequence[PrivilegedState] | None = None,
     ) -> Decision:
-        """Draws seven numbers a world from that world's own stream.
+        """Draws seven numbers for each world from its own random stream.
 
         Raises:
-            ValueError: Instructions and state are not of the same number of worlds.
+            ValueError: Instructions and state are for different numbers of worlds.
         """
         require_batch("a state", len(state), len(instructions))
         streams = tuple(deepcopy(stream) for stream in state)
@@ -67,6 +73,6 @@ class RandomPolicy:
 
 
 def make_random_policy(argument: str | None) -> RandomPolicy:
-    """Makes `random`; the seeds come with the worlds."""
+    """Makes `random`. Its random seeds are those of the worlds."""
     refuse_argument("random", argument)
     return RandomPolicy()

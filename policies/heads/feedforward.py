@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from typing_extensions import override
 
 from calvinbench.policies.batch import require_batch, require_rows
 from calvinbench.policies.heads.config import HeadConfig
@@ -62,10 +63,12 @@ class FeedforwardHead(Head):
         self.layers = nn.Sequential(*layers)
         self.decoder = make_decoder(config)
 
+    @override
     def initial_state(self, batch_size: int) -> NoState:
         """Nothing, of so many worlds."""
         return NoState(batch_size)
 
+    @override
     def forward(self, features: Float[Tensor, "B T feature_dim"], state: HeadState | None = None) -> HeadOutput:
         """Runs over a window of time, each frame for itself (`Head.forward`)."""
         before = self.initial_state(features.shape[0]) if state is None else require_state(state, NoState)

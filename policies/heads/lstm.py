@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from typing_extensions import override
 
 from calvinbench.policies.batch import require_batch, require_rows
 from calvinbench.policies.heads.config import HeadConfig
@@ -77,12 +78,14 @@ class LSTMHead(Head):
         )
         self.decoder = make_decoder(config)
 
+    @override
     def initial_state(self, batch_size: int) -> LSTMState:
         """Zeros: nothing seen yet."""
         shape = (self.config.num_layers, batch_size, self.config.hidden_dim)
         weight = next(self.lstm.parameters())
         return LSTMState(weight.new_zeros(shape), weight.new_zeros(shape))
 
+    @override
     def forward(self, features: Float[Tensor, "B T feature_dim"], state: HeadState | None = None) -> HeadOutput:
         """Runs over a window of time (`Head.forward`)."""
         before = self.initial_state(features.shape[0]) if state is None else require_state(state, LSTMState)

@@ -3,6 +3,7 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from typing_extensions import override
 
 from calvinbench.policies.batch import require_batch
 from calvinbench.policies.heads.config import HeadConfig
@@ -36,14 +37,17 @@ class TransformerHead(Head):
         self.decoder = make_decoder(config)
 
     @property
+    @override
     def max_window(self) -> int:
         """Most frames that it attends to, the present one included."""
         return self.config.max_window
 
+    @override
     def initial_state(self, batch_size: int) -> FrameBuffer:
         """No frames yet."""
         return FrameBuffer.empty(batch_size, self.max_window, self.positions, self.feature_dim)
 
+    @override
     def forward(self, features: Float[Tensor, "B T feature_dim"], state: HeadState | None = None) -> HeadOutput:
         """Runs over a window of time (`Head.forward`).
 
@@ -61,6 +65,7 @@ class TransformerHead(Head):
         times = before.lengths.to(features.device)[:, None] + torch.arange(features.shape[1], device=features.device)
         return HeadOutput(self.decoder(hidden[rows, times]), buffer)
 
+    @override
     def step(self, features: Float[Tensor, "B feature_dim"], state: HeadState | None = None) -> StepOutput:
         """Runs one step of time, over the frames that are remembered."""
         before = self.initial_state(features.shape[0]) if state is None else require_state(state, FrameBuffer)

@@ -1,9 +1,9 @@
-"""How predicted chunks become actions: execute one, execute several, or average what was predicted for now.
+"""How predicted chunks become actions: execute one, execute several, or average all predictions for this step.
 
-Rows of one batch may stand at different places of their chunks. A step of B worlds is
+Rows of one batch may be at different places of their chunks. A step of B worlds is
 
     rows = executor.needs_prediction(state)
-    chunks = ... the model, for the marked rows alone ...
+    chunks = ... the model, only for the marked rows ...
     actions, state = executor.advance(state, chunks)
 """
 
@@ -22,12 +22,12 @@ from calvinbench.policies.heads.actions import ACTION_DIM, POSE_DIM, executed_ac
 
 @dataclass(frozen=True, slots=True)
 class ChunkState:
-    """The predictions that B worlds may still execute, newest first; on the CPU, where worlds read actions.
+    """The predictions that B worlds may still execute, newest first, on the CPU.
 
     Attributes:
-        chunks: As the head predicted them; zeros where there is none.
-        ages: How many steps before the coming one each was predicted, so which of its actions is next; chunk_length
-            where none of it is left.
+        chunks: As the head predicted them; zeros if there is none.
+        ages: How many steps before the next step each chunk was predicted, which is also the number of its next
+            action; chunk_length if none of its actions is left.
     """
 
     chunks: Float64[Tensor, "B num_kept chunk_length 7"]
@@ -48,7 +48,7 @@ class ChunkState:
 
 
 class ExecutedStep(NamedTuple):
-    """What B worlds execute, and the state after it."""
+    """The actions that B worlds execute, and the next state."""
 
     actions: Float64[Tensor, "B 7"]
     state: ChunkState
@@ -58,7 +58,7 @@ class ChunkExecutor:
     """Applies a rule to chunks of one length."""
 
     def __init__(self, rule: ChunkRule, chunk_length: int) -> None:
-        """Compares the rule with the chunks.
+        """Checks that the rule fits the chunks.
 
         Args:
             rule: The rule.
@@ -82,11 +82,11 @@ class ChunkExecutor:
         return ChunkState(chunks, torch.full((batch_size, num_kept), self.chunk_length))
 
     def forget(self, state: ChunkState, rows: Bool[Tensor, " B"]) -> ChunkState:
-        """The state with nothing pending in the marked rows; the others are untouched.
+        """The state with nothing pending in the marked rows. The other rows are unchanged.
 
         Raises:
             TypeError: The marks are not boolean.
-            ValueError: There is not one mark a world.
+            ValueError: There is not exactly one mark a world.
         """
         require_rows(rows, state.batch_size)
         marks = rows.to(state.ages.device)
@@ -96,25 +96,25 @@ class ChunkExecutor:
         )
 
     def needs_prediction(self, state: ChunkState) -> Bool[Tensor, " B"]:
-        """Which rows the model is asked for at the coming step."""
+        """Which rows need a prediction of the model at the next step."""
         return state.ages[:, 0] >= self.rule.num_executed
 
     def advance(self, state: ChunkState, chunks: Float[Tensor, "num_asked chunk_length 7"]) -> ExecutedStep:
         """One step.
 
         Args:
-            state: What the last step returned, or `initial_state`.
+            state: What the previous step returned, or `initial_state`.
             chunks: What the head predicted for the rows that `needs_prediction` marks, in their order.
 
         Raises:
-            ValueError: The chunks are not of the rows that need one, or of another length.
+            ValueError: The chunks are not those of the rows that need one, or have another length.
         """
         asked = self.needs_prediction(state)
         wanted = (int(asked.sum()), self.chunk_length, ACTION_DIM)
         if tuple(chunks.shape) != wanted:
             raise ValueError(
                 f"expected chunks of shape {wanted}, got {tuple(chunks.shape)}. "
-                "Pass one chunk for each row that needs_prediction marks, and for no other."
+                "Pass one chunk for each row that needs_prediction marks, and none for other rows."
             )
         kept, ages = state.chunks.clone(), state.ages.clone()
         new = chunks.detach().to(kept)[:, None]
@@ -126,12 +126,12 @@ class ChunkExecutor:
     def _mean(
         self, chunks: Float64[Tensor, "B num_kept chunk_length 7"], ages: Int64[Tensor, "B num_kept"]
     ) -> Float64[Tensor, "B 7"]:
-        """The weighted mean of all predictions for the present step; the gripper's sign says which side of one half."""
+        """The weighted mean of all predictions for this step. The gripper is above 0 if it opens."""
         valid = ages < self.chunk_length
         entry = ages.clamp(max=self.chunk_length - 1)[..., None, None].expand(-1, -1, 1, ACTION_DIM)
-        candidates = chunks.gather(2, entry)[:, :, 0]  # (B, num_kept, 7), zeros where none is valid
-        # tanh(x / 2) = 2 sigmoid(x) - 1: its mean is above 0 where that of the probability is above one half, and
-        # that of one prediction alone keeps the logit's sign even where the probability rounds to one half.
+        candidates = chunks.gather(2, entry)[:, :, 0]  # (B, num_kept, 7)
+        # tanh(x / 2) = 2 sigmoid(x) - 1: its mean is above 0 if the mean probability is above 0.5. With one prediction
+        # alone it keeps the logit's sign even if the probability rounds to 0.5.
         votes = torch.cat([candidates[..., :POSE_DIM], (candidates[..., POSE_DIM:] / 2).tanh()], dim=-1)
         weights = torch.softmax((-self.rule.decay * ages.double()).masked_fill(~valid, -math.inf), dim=1)
         return (weights[..., None] * votes).sum(dim=1)

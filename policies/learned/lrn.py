@@ -1,4 +1,4 @@
-"""The learnable token [LRN]: what the VLM fuses text and pictures into."""
+"""The learnable token [LRN], in which the VLM fuses text and images."""
 
 import torch
 from jaxtyping import Float
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class LearnableToken(nn.Module):
-    """One embedding, zero at first and always trained; it stands behind text and pictures in the VLM's sequence."""
+    """One embedding, zero at first and always trained. It comes after text and images in the VLM's sequence."""
 
     def __init__(self, width: int) -> None:
         """Makes the token.
@@ -18,5 +18,5 @@ class LearnableToken(nn.Module):
         self.embedding: nn.Parameter = nn.Parameter(torch.zeros(width))
 
     def forward(self) -> Float[Tensor, " width"]:
-        """The embedding, before any scaling that the VLM does to embeddings."""
+        """The embedding, before the VLM scales embeddings."""
         return self.embedding

@@ -1,6 +1,5 @@
-"""All that a learned policy is but its weights: frozen settings, as a checkpoint's readable file has them."""
+"""Everything of a learned policy except its weights: frozen settings, as a checkpoint's `policy.json` has them."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -9,23 +8,9 @@ from calvinbench.envs.names import require_name
 from calvinbench.policies.backbones.settings import BackboneSettings, layout_by_name
 from calvinbench.policies.chunk_rule import ChunkRule
 from calvinbench.policies.heads.config import HeadConfig
-from calvinbench.policies.learned.trainable import TrainableParts
+from calvinbench.policies.learned.pose_range import PoseRange
+from calvinbench.policies.learned.trainable_parts import TrainableParts
 from calvinbench.policies.policy import Memory
-
-
-@dataclass(frozen=True, slots=True)
-class PoseRange:
-    """What the pose outputs -1 and 1 stand for, in numbers of the action (`norm_min`, `norm_max` of RoboVLMs).
-
-    The gripper is not among them.
-    """
-
-    low: float = -1.0
-    high: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not -math.inf < self.low < self.high < math.inf:
-            raise ValueError(f"expected a range of the pose with low below high, got {self.low} and {self.high}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +21,12 @@ class PolicyConfig:
         backbone: A backbone's name, `hf:ORG/NAME` and `package.module:Class` included.
         backbone_settings: How the backbone is used.
         head: Settings of the head.
-        memory: Span and reset; what it was trained with.
-        chunk_rule: How chunks become actions, as `chunks.ChunkRule` spells it.
+        memory: Span and reset that it was trained with.
+        chunk_rule: How chunks become actions, as `ChunkRule` writes it.
         pose_range: What the pose outputs stand for.
-        proprioception: Whether the head is told the robot's state.
-        trainable: What was trained; adapters are made again from it.
-        origin: Where the weights come from, for the label: `"untrained"`, `"trained here"`.
+        proprioception: Whether the head uses the robot's state.
+        trainable: Which parts were trained. Reading a checkpoint makes its adapters again from this.
+        origin: Where the weights come from, for the label, such as `"untrained"` or `"trained here"`.
     """
 
     backbone: str
@@ -61,7 +46,7 @@ class PolicyConfig:
         """A mapping that `json` can write."""
         values = asdict(self)
         if not self.backbone_settings.scale_lrn:
-            del values["backbone_settings"]["scale_lrn"]  # files are older than it, and stay what they were
+            del values["backbone_settings"]["scale_lrn"]  # older files do not have it, and stay the same
         return values
 
     @classmethod
@@ -70,7 +55,7 @@ class PolicyConfig:
 
         Raises:
             UnknownNameError: A key is not known.
-            ValueError: A value is out of its range.
+            ValueError: A value is outside its limits.
         """
         parts: dict[str, Any] = {
             "backbone_settings": BackboneSettings,
@@ -94,7 +79,7 @@ def _require_keys(kind: type, values: Mapping[str, Any], name: str) -> None:
 
 
 def _as_settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has lists where the settings have tuples, and names where they have a `Layout`."""
+    """Lists of JSON become tuples, and the name of a layout becomes a `Layout`."""
     read: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     if "layout" in read:
         read["layout"] = layout_by_name(read["layout"])

@@ -1,4 +1,4 @@
-"""The robot's state as the head may be told it, beside what the VLM saw. A setting; without it nothing is read."""
+"""Proprioception: the robot's state as a further input of the head. Only used if a setting says so."""
 
 import torch
 from jaxtyping import Float
@@ -7,22 +7,22 @@ from torch import Tensor, nn
 NUMBERS_READ = 11
 _CENTRE = (0.05, -0.1, 0.5)
 _REACH = (0.25, 0.15, 0.1)
-"""Where the tool mostly is over the play table, and how far from there, metres: what is read is about -2..2 then."""
+"""Usual position of the tool over the play table and its spread, in metres, which scale the input to about -2..2."""
 _HALF_OPEN_M = 0.04
 
 
 class RobotEncoder(nn.Module):
     """From `robot_obs` to numbers that are added to the fused [LRN] feature.
 
-    Read are the tool's position, sine and cosine of its euler angles (they wrap), the gripper's width and its last
-    action; joints are not.
+    It reads the tool's position, sine and cosine of its euler angles (because angles wrap), the gripper's width and its
+    last action. It does not read the joints.
     """
 
     def __init__(self, width: int) -> None:
         """Makes the layers.
 
         Args:
-            width: Of the fused feature.
+            width: Width of the fused feature.
         """
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(NUMBERS_READ, width), nn.ReLU(), nn.Linear(width, width))

@@ -1,4 +1,4 @@
-"""How a model's size is written."""
+"""A model's size as text."""
 
 
 def size_in_words(num_parameters: int) -> str:

@@ -1,14 +1,14 @@
-"""How a learned policy is used, whatever its weights: memory, chunk rule, device, precision. Read from policy specs."""
+"""How a learned policy is used, whatever its weights: device, precision, memory, chunk rule."""
 
 from dataclasses import dataclass, replace
 
 import torch
 
-from calvinbench.envs.names import require_name
 from calvinbench.policies.chunk_rule import ChunkRule
 from calvinbench.policies.learned.policy_config import PolicyConfig
+from calvinbench.policies.learned.use_settings import UseSettings
 from calvinbench.policies.policy import Memory
-from calvinbench.policies.spec import PolicySpecError, parse_switch
+from calvinbench.policies.spec import PolicySpecError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Precisions of the VLM by name."""
@@ -19,9 +19,9 @@ class Usage:
     """Where and how the model runs.
 
     Attributes:
-        device: As torch spells it.
-        dtype: Precision of the VLM; [LRN] and head keep 32 bits.
-        compiled: Whether the VLM's parts are compiled with `torch.compile`; the first steps then take minutes.
+        device: The torch device.
+        dtype: Precision of the VLM. [LRN] and head keep 32 bits.
+        compiled: Whether the VLM's parts are compiled with `torch.compile`. The first steps then take minutes.
     """
 
     device: torch.device
@@ -29,26 +29,20 @@ class Usage:
     compiled: bool = False
 
     @classmethod
-    def parse(cls, device: str = "auto", dtype: str = "float32", compiled: str = "false") -> "Usage":
-        """Reads the settings of a policy spec.
-
-        Args:
-            device: `auto` (a GPU where torch has one), `cpu`, `cuda`, `cuda:1`, `mps`.
-            dtype: One of `DTYPES`.
-            compiled: `true` or `false`.
+    def of(cls, settings: UseSettings) -> "Usage":
+        """The usage that a policy spec asks for.
 
         Raises:
             PolicySpecError: torch does not have the device, or not that precision on it.
-            UnknownNameError: There is no such precision.
         """
-        chosen = _device(device)
-        precision = DTYPES[require_name(dtype, DTYPES, "dtype")]
+        chosen = _device(settings.device)
+        precision = DTYPES[settings.dtype]
         if precision == torch.float16 and chosen.type == "cpu":
             raise PolicySpecError(
                 "expected dtype float32 or bfloat16 on a CPU, got float16: its range is too small without a GPU's "
                 "kernels. Write dtype=bfloat16."
             )
-        return cls(chosen, precision, parse_switch("compile", compiled))
+        return cls(chosen, precision, settings.compile)
 
 
 def _device(name: str) -> torch.device:
@@ -67,17 +61,15 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def with_memory(
-    config: PolicyConfig, memory_span: str | None, memory_reset: str | None, chunk_rule: str | None
-) -> PolicyConfig:
-    """The settings with another memory or chunk rule; None leaves what the model was trained with.
+def with_memory(config: PolicyConfig, settings: UseSettings) -> PolicyConfig:
+    """The policy's settings with the memory and the chunk rule of a spec; None keeps those of the policy.
 
     Raises:
         ValueError: There is no such span, reset or rule.
     """
     memory = Memory(
-        span=config.memory.span if memory_span is None else memory_span,
-        reset=config.memory.reset if memory_reset is None else memory_reset,
+        span=config.memory.span if settings.memory_span is None else settings.memory_span,
+        reset=config.memory.reset if settings.memory_reset is None else settings.memory_reset,
     )
-    rule = config.chunk_rule if chunk_rule is None else str(ChunkRule.parse(chunk_rule))
+    rule = config.chunk_rule if settings.chunk_rule is None else str(ChunkRule.parse(settings.chunk_rule))
     return replace(config, memory=memory, chunk_rule=rule)

@@ -1,6 +1,6 @@
-"""The architecture whole: [text] + [two cameras] + [LRN] -> VLM -> fused [LRN] feature -> head over time -> chunk.
+"""The whole architecture: [text] + [two cameras] + [LRN] -> VLM -> fused [LRN] feature -> head over time -> chunk.
 
-The VLM sees one frame a step; what came before lives in the head's state, or in a window of features (`memory`).
+The VLM sees one frame a step. Earlier frames are remembered in the head's state, or in a window of features (`memory`).
 """
 
 from collections.abc import Sequence
@@ -8,30 +8,31 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from typing_extensions import override
 
 from calvinbench.policies.backbones.backbone import Backbone
 from calvinbench.policies.backbones.images.preprocessing import Pictures
 from calvinbench.policies.backbones.settings import LRN_READOUT
 from calvinbench.policies.heads.config import HeadConfig
-from calvinbench.policies.heads.head import Head, HeadOutput, HeadState, StepOutput
+from calvinbench.policies.heads.head import Head, HeadOutput, HeadState
 from calvinbench.policies.heads.registry import make_head
 from calvinbench.policies.learned.lrn import LearnableToken
 from calvinbench.policies.learned.proprioception import RobotEncoder
 
 _ANY_SENTENCE = "open the drawer"
-"""Composed when a model is made, so that a layout that is not there is told then, not at the first step."""
+"""Composed when a model is made, so that a missing layout raises an error then and not at the first step."""
 
 
 class VLMLSTM(nn.Module):
     """Backbone, [LRN] and head, composed."""
 
     def __init__(self, backbone: Backbone, head_config: HeadConfig, *, proprioception: bool = False) -> None:
-        """Composes the three; the head's weights come from torch's global stream.
+        """Composes the three. The head's weights come from torch's global random stream.
 
         Args:
             backbone: The VLM.
             head_config: Settings of the head.
-            proprioception: Whether the head is told the robot's state too, see `proprioception`.
+            proprioception: Whether the head also uses the robot's state (`proprioception.RobotEncoder`).
 
         Raises:
             ValueError: The backbone does not have its settings' layout, or its tokenizer lacks tokens that it needs.
@@ -40,14 +41,15 @@ class VLMLSTM(nn.Module):
         backbone.prompt(_ANY_SENTENCE)
         self.backbone = backbone
         self.lrn = LearnableToken(backbone.width)
-        self.lrn.requires_grad_(backbone.settings.readout == LRN_READOUT)  # pooled features know no [LRN]
+        self.lrn.requires_grad_(backbone.settings.readout == LRN_READOUT)  # pooled features do not depend on [LRN]
         self.head: Head = make_head(backbone.width, head_config)
         self.robot_encoder = RobotEncoder(backbone.width) if proprioception else None
 
+    @override
     def train(self, mode: bool = True) -> "VLMLSTM":
-        """Train or eval mode; parts of the VLM that are frozen stay in eval mode.
+        """Train or eval mode. Frozen parts of the VLM stay in eval mode.
 
-        Their dropout would make features noisy in training that are clean in evaluation.
+        Otherwise their dropout would add noise to features in training that evaluation does not have.
         """
         super().train(mode)
         parts = self.backbone.parts
@@ -58,7 +60,7 @@ class VLMLSTM(nn.Module):
 
     @property
     def num_parameters(self) -> int:
-        """Parameters of backbone, [LRN] and head together."""
+        """Number of parameters of backbone, [LRN] and head together."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     def encode(
@@ -67,15 +69,15 @@ class VLMLSTM(nn.Module):
         instructions: Sequence[str],
         robot_obs: Float[Tensor, "B 15"] | None = None,
     ) -> Float[Tensor, "B width"]:
-        """The fused feature of one frame a row, in the head's precision.
+        """The fused [LRN] feature of one frame a row, in the head's precision.
 
         Args:
             pictures: With one leading axis (B).
             instructions: One sentence a row.
-            robot_obs: State of the robot; for a model with proprioception, and for no other.
+            robot_obs: State of the robot, for a model with proprioception; otherwise None.
 
         Raises:
-            ValueError: A shape does not fit, a sentence is empty, or the robot's state is missing or not wanted.
+            ValueError: A shape does not fit, a sentence is empty, or the robot's state is missing or not used.
         """
         if (robot_obs is None) != (self.robot_encoder is None):
             wanted = "without" if self.robot_encoder is None else "with"
@@ -86,6 +88,7 @@ class VLMLSTM(nn.Module):
             features = features + self.robot_encoder(robot_obs)
         return features
 
+    @override
     def forward(
         self,
         pictures: Pictures,
@@ -101,16 +104,16 @@ class VLMLSTM(nn.Module):
             instructions: One sentence for each of the B rows.
             state: What was seen before the window; None for nothing.
             robot_obs: State of the robot, for a model with proprioception.
-            is_frame: Where there is a frame; others do not pass the VLM, and their features are zeros. None for
-                everywhere.
+            is_frame: Which places hold a frame. Other places do not pass the VLM, and their features are zeros. None
+                if all places hold one.
 
         Raises:
             ValueError: A shape does not fit, or a sentence is empty.
         """
         if len(pictures.batch_shape) != 2:
             raise ValueError(
-                f"expected pictures with leading axes (worlds, time), got {pictures.batch_shape}. "
-                "For a single step call step()."
+                f"expected images with leading axes (worlds, time), got {pictures.batch_shape}. "
+                "For a single frame call encode()."
             )
         batch_size, num_frames = pictures.batch_shape
         if len(instructions) != batch_size:
@@ -128,25 +131,8 @@ class VLMLSTM(nn.Module):
         output: HeadOutput = self.head(features.unflatten(0, (batch_size, num_frames)), state)
         return output
 
-    def step(
-        self,
-        pictures: Pictures,
-        instructions: Sequence[str],
-        state: HeadState | None = None,
-        robot_obs: Float[Tensor, "B 15"] | None = None,
-    ) -> StepOutput:
-        """Runs one step of time with the head's own state.
-
-        Args:
-            pictures: With one leading axis (B).
-            instructions: One sentence a row.
-            state: What the last step returned; None for nothing.
-            robot_obs: State of the robot, for a model with proprioception.
-        """
-        return self.head.step(self.encode(pictures, instructions, robot_obs), state)
-
     def place(self, device: torch.device | str, dtype: torch.dtype) -> "VLMLSTM":
-        """Moves the model; the VLM gets the precision, [LRN] and head keep 32 bits, for they carry state over time."""
+        """Moves the model. The VLM gets the precision. [LRN] and head keep 32 bits, as they carry state over time."""
         self.to(device)
         self.backbone.cast(dtype)
         return self

@@ -1,4 +1,4 @@
-"""A `VLMLSTM` as a policy: numpy in and out, eval mode, one frame a step through the VLM."""
+"""A `VLMLSTM` as a policy: numpy in and out, eval mode, one frame a step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from typing_extensions import override
 
 from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
@@ -22,12 +23,12 @@ from calvinbench.policies.learned.policy_config import PolicyConfig
 from calvinbench.policies.learned.sizes import size_in_words
 from calvinbench.policies.learned.usage import Usage
 from calvinbench.policies.learned.vlm_lstm import VLMLSTM
-from calvinbench.policies.policy import Decision, PolicyTraits, TrainedOn
+from calvinbench.policies.policy import BatchedPolicy, Decision, PolicyTraits, TrainedOn
 
 
 @dataclass(frozen=True, slots=True)
 class LearnedState:
-    """What is remembered of B worlds: features or the head's state, and predicted actions not yet executed."""
+    """The memory of B worlds: features or the head's state, and predicted actions that are not executed yet."""
 
     memory: HeadState
     chunks: ChunkState
@@ -38,10 +39,10 @@ class LearnedState:
         return self.chunks.batch_size
 
 
-class VLMLSTMPolicy:
-    """Sees one or both cameras and the instruction; the robot's state only if the model has proprioception.
+class VLMLSTMPolicy(BatchedPolicy):
+    """Sees one or both cameras and the instruction, and the robot's state if the model uses proprioception.
 
-    Every action is one that the world accepts as it is: the pose in [-1, 1], the gripper exactly -1 or +1.
+    The world accepts every action as it is: the pose is in [-1, 1], the gripper exactly -1 or +1.
     """
 
     def __init__(
@@ -52,17 +53,17 @@ class VLMLSTMPolicy:
         digest: str | None = None,
         trained_on: TrainedOn | None = None,
     ) -> None:
-        """Takes the model and puts it into eval mode, where and how the usage says.
+        """Places the model as the usage says and puts it into eval mode.
 
         Args:
             model: The model.
             config: Its settings.
-            usage: Where and how it runs; as it stands if None.
-            digest: Of the weights, for the record.
-            trained_on: Where its training pictures are from, for the record.
+            usage: Where and how it runs; None leaves it where it is.
+            digest: SHA-256 of the weights, for the record.
+            trained_on: What it was trained on, for the record.
 
         Raises:
-            ValueError: The head cannot have this memory, or the rule executes more than a chunk has.
+            ValueError: The head cannot have this memory, or the chunk rule executes more actions than a chunk has.
         """
         if usage is not None:
             model.place(usage.device, usage.dtype)
@@ -98,30 +99,35 @@ class VLMLSTMPolicy:
         return self._config
 
     @property
+    @override
     def traits(self) -> PolicyTraits:
         """Cameras in, relative actions out."""
         return self._traits
 
+    @override
     def initial_state(self, batch_size: int, seeds: Sequence[int] | None = None) -> LearnedState:
-        """Nothing seen and nothing pending; nothing here is drawn at random."""
+        """Nothing is seen and nothing is pending. The policy draws nothing at random."""
         return LearnedState(self._memory.initial_state(batch_size), self._executor.initial_state(batch_size))
 
+    @override
     def reset_state(self, state: LearnedState, rows: Bool[np.ndarray, " B"]) -> LearnedState:
-        """The state with the marked worlds as if they had seen nothing; what they were about to do is dropped."""
+        """The state in which the marked worlds have seen nothing. Their pending actions are dropped."""
         require_rows(rows, state.batch_size)
         marks = torch.as_tensor(rows)
         return LearnedState(self._memory.forget(state.memory, marks), self._executor.forget(state.chunks, marks))
 
+    @override
     def put_state(self, state: LearnedState, rows: Bool[np.ndarray, " B"], part: LearnedState) -> LearnedState:
-        """See `BatchedPolicy.put_state`."""
         require_rows(rows, state.batch_size)
         marks = torch.as_tensor(rows)
         return LearnedState(state.memory.put(marks, part.memory), state.chunks.put(marks, part.chunks))
 
+    @override
     def expect(self, instructions: Sequence[str]) -> None:
-        """Every batch of text will be as long as the longest of these sentences."""
+        """From now on every batch of text is as long as the longest of these sentences."""
         self._model.backbone.expect(instructions)
 
+    @override
     @torch.inference_mode()
     def act(
         self,
@@ -130,12 +136,12 @@ class VLMLSTMPolicy:
         state: LearnedState,
         privileged: Sequence[PrivilegedState] | None = None,
     ) -> Decision:
-        """One frame of each world that needs a prediction through the VLM, one step of the head, one action a world.
+        """One action a world. A world that needs a prediction passes its frame through the VLM and the head.
 
         Raises:
-            ValueError: A camera's pictures are missing or have a wrong shape, an instruction is empty, or pictures,
-                instructions and state are not of the same number of worlds.
-            TypeError: Pictures are not uint8.
+            ValueError: A camera's images are missing or have a wrong shape, an instruction is empty, or images,
+                instructions and state are for different numbers of worlds.
+            TypeError: Images are not uint8.
         """
         self._require_keys(observations)
         pictures, robot_obs = self._pictures(observations), self._robot_obs(observations)
@@ -152,12 +158,12 @@ class VLMLSTMPolicy:
         memory: HeadState,
         robot_obs: Float[Tensor, "B 15"] | None = None,
     ) -> tuple[Float[Tensor, "B chunk_length 7"], HeadState]:
-        """The chunks of one frame a world, in numbers of the action, and what is remembered next.
+        """The chunks for one frame a world, in numbers of the action, and the next memory.
 
         Args:
             pictures: With one leading axis (B).
             instructions: One sentence a world.
-            memory: Of the last step.
+            memory: The memory after the previous step.
             robot_obs: State of the robot, for a model with proprioception.
         """
         output = self._memory.step(self._model.encode(pictures, instructions, robot_obs), memory)
@@ -171,10 +177,10 @@ class VLMLSTMPolicy:
         asked: Bool[Tensor, " B"],
         robot_obs: Float[Tensor, "B 15"] | None,
     ) -> tuple[Float[Tensor, "num_asked chunk_length 7"], HeadState]:
-        """Chunks of the rows that are asked; the memory of the others stays as it is."""
+        """Chunks for the rows that need one. The memory of the other rows does not change."""
         if bool(asked.all()):
             return self.predict(pictures, instructions, memory, robot_obs)
-        if self._model.backbone.expected_length and bool(asked.any()):  # of one shape, whoever is asked
+        if self._model.backbone.expected_length and bool(asked.any()):  # the same shape, whichever rows need one
             chunks, predicted = self.predict(pictures, instructions, memory, robot_obs)
             return chunks[asked.to(chunks.device)], memory.put(asked, predicted.take(asked))
         if not bool(asked.any()):
@@ -190,35 +196,34 @@ class VLMLSTMPolicy:
         return self._model.head.config.chunk_length, POSE_DIM + 1
 
     def _in_action_numbers(self, chunks: Float[Tensor, "B K 7"]) -> Float[Tensor, "B K 7"]:
-        """Pose outputs -1 and 1 become the ends of the pose's range; the gripper's logit stays."""
-        low, high = self._config.pose_range.low, self._config.pose_range.high
+        """The chunks with their poses scaled to the pose's range. The gripper's logit stays."""
         exact = chunks.cpu().double()  # in this order: not every device has 64 bits
-        pose = low + (exact[..., :POSE_DIM] + 1) / 2 * (high - low)
+        pose = self._config.pose_range.to_action(exact[..., :POSE_DIM])
         return torch.cat([pose, exact[..., POSE_DIM:]], dim=-1)
 
     def _require_keys(self, observations: Observation) -> None:
-        """Refuses an observation that lacks what the model reads."""
+        """Raises an error for an observation that lacks what the model reads."""
         wanted = self._traits.observation_keys
         missing = [key for key in wanted if getattr(observations, key) is None]
         if missing:
             raise ValueError(
                 f"expected an observation with {' and '.join(map(repr, wanted))}, got none of {missing}. "
-                "Give what traits.observation_keys names."
+                "Pass everything that traits.observation_keys names."
             )
 
     def _pictures(self, observations: Observation) -> Pictures:
-        """The cameras' pictures as tensors."""
+        """The cameras' images as tensors."""
         cameras = self._config.backbone_settings.cameras
         return Pictures(**{camera: torch.tensor(getattr(observations, f"rgb_{camera}")) for camera in cameras})
 
     def _robot_obs(self, observations: Observation) -> Float[Tensor, "B 15"] | None:
-        """The robot's state as the model takes it, where it does."""
+        """The robot's state for a model with proprioception, otherwise None."""
         if not self._config.proprioception:
             return None
         return torch.as_tensor(observations.robot_obs).to(self._model.lrn.embedding)
 
 
 def _name(model: VLMLSTM, config: PolicyConfig) -> str:
-    """The backbone's name; that of a backbone of one's own is its class's, not its import string."""
+    """The backbone's name. A user's own backbone has the name of its class, not its import string."""
     is_own = ":" in config.backbone and not config.backbone.startswith(HUB_PREFIX)
     return model.backbone.name if is_own else config.backbone

@@ -23,6 +23,7 @@ from calvinbench.policies.learned.usage import Usage, with_memory
 from calvinbench.policies.learned.vlm_lstm import VLMLSTM
 from calvinbench.policies.learned.vlm_lstm_policy import VLMLSTMPolicy
 from calvinbench.policies.robovlms.plan import ImportPlan, plan_import
+from calvinbench.policies.robovlms.settings import RoboVLMsSettings
 from calvinbench.policies.robovlms.weights import RoboVLMsError, weights_digest
 from calvinbench.policies.spec import PolicySpecError, require_argument
 
@@ -32,40 +33,23 @@ _NAMES_SHOWN = 8
 
 def make_robovlms_policy(
     argument: str | None,
-    *,
-    config: str | None = None,
-    vlm: str | None = None,
-    memory_span: str | None = None,
-    memory_reset: str | None = None,
-    chunk_rule: str | None = None,
-    device: str = "auto",
-    dtype: str = "float32",
-    compile: str = "false",  # noqa: A002  a setting of the spec, named as torch names it
+    settings: RoboVLMsSettings = RoboVLMsSettings(),  # noqa: B008  frozen
 ) -> VLMLSTMPolicy:
     """Makes `robovlms:FILE.pt,config=FILE.json,vlm=DIR`.
 
     Args:
         argument: The checkpoint.
-        config: Its configuration; by default FILE.json or FILE_config.json beside it, or, as RoboVLMs releases them,
-            `configs/FILE.json` beside its folder.
-        vlm: Folder with the VLM's config.json and tokenizer; by default where the configuration says.
-        memory_span: See `learned_policies.make_untrained_policy`, as all that follows; by default RoboVLMs' own.
-        memory_reset: See there.
-        chunk_rule: See there.
-        device: See there.
-        dtype: See there.
-        compile: See there.
+        settings: Where its configuration and its VLM are, and how it is used.
 
     Raises:
         RoboVLMsError: A file cannot be read, or does not fit.
         PolicySpecError: A setting cannot be used.
     """
     file = require_argument("robovlms", argument, "a RoboVLMs checkpoint FILE.pt")
-    usage = Usage.parse(device, dtype, compile)
-    plan = plan_import(file, config or _config_beside(Path(file).expanduser()), vlm)
+    usage = Usage.of(settings)
+    plan = plan_import(file, settings.config or _config_beside(Path(file).expanduser()), settings.vlm)
     model = load_planned(plan)
-    settings = with_memory(plan.config, memory_span, memory_reset, chunk_rule)
-    return VLMLSTMPolicy(model, settings, usage, weights_digest(plan.file))
+    return VLMLSTMPolicy(model, with_memory(plan.config, settings), usage, weights_digest(plan.file))
 
 
 def load_planned(plan: ImportPlan) -> VLMLSTM:

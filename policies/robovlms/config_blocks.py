@@ -23,8 +23,9 @@ from calvinbench.policies.backbones.prompts.prompt import Layout
 from calvinbench.policies.backbones.registry import BACKBONES, backbone_class
 from calvinbench.policies.backbones.settings import LRN_READOUT, MAX_POOLING, BackboneSettings
 from calvinbench.policies.heads.config import HEADS, HeadConfig, head_preset
-from calvinbench.policies.learned.policy_config import PolicyConfig, PoseRange
-from calvinbench.policies.learned.trainable import TrainableParts
+from calvinbench.policies.learned.policy_config import PolicyConfig
+from calvinbench.policies.learned.pose_range import PoseRange
+from calvinbench.policies.learned.trainable_parts import TrainableParts
 from calvinbench.policies.policy import Memory
 from calvinbench.policies.robovlms.config_file import read_blocks
 from calvinbench.policies.robovlms.config_keys import ConfigBlockError, ConfigKeys, IdleKey

@@ -11,7 +11,7 @@ from torch import Tensor
 from calvinbench.policies.backbones.images.preprocessing import Pictures
 from calvinbench.policies.demonstrations.windows import Window
 from calvinbench.policies.heads.actions import POSE_DIM
-from calvinbench.policies.learned.policy_config import PoseRange
+from calvinbench.policies.learned.pose_range import PoseRange
 from calvinbench.policies.training.losses import ChunkLabels
 
 
@@ -69,8 +69,7 @@ class WindowBatch:
             pose_range: What the pose outputs -1 and 1 stand for; actions beyond it are clipped to it.
             gripper_change_weight: Weight of the gripper's loss where its label changes; 1 elsewhere.
         """
-        low, high = pose_range.low, pose_range.high
-        pose = (self.actions[..., :POSE_DIM].clamp(low, high) - low) / (high - low) * 2 - 1
+        pose = pose_range.to_output(self.actions[..., :POSE_DIM])
         weight = None
         if gripper_change_weight != 1.0:
             weight = torch.where(self.changes_gripper, gripper_change_weight, 1.0)

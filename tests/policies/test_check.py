@@ -10,7 +10,8 @@ from calvinbench.envs.observation import ActionConvention
 from calvinbench.policies.backbones.kosmos2 import Kosmos2Backbone
 from calvinbench.policies.backbones.prompts.prompt import Kind
 from calvinbench.policies.baselines.fake import FakePolicy
-from calvinbench.policies.check import PolicyCheckError, _made_up_scenes, check_policy, made_up_observation
+from calvinbench.policies.check import PolicyCheckError, check_policy, made_up_observation
+from calvinbench.policies.check_scenes import made_up_scenes
 from calvinbench.policies.policy import Decision, Memory, PolicyTraits
 from calvinbench.policies.registry import make_policy
 
@@ -203,12 +204,10 @@ def test_a_state_that_is_changed_in_place_is_found_unless_allowed():
 
 def test_the_worlds_sentences_differ_in_length_and_tasks_lie_apart():
     backbone = Kosmos2Backbone.tiny(torch.Generator().manual_seed(0))
-    first_three = [
-        backbone.prompt(_made_up_scenes(number)[0].instruction).kinds.count(Kind.TEXT) for number in range(3)
-    ]
+    first_three = [backbone.prompt(made_up_scenes(number)[0].instruction).kinds.count(Kind.TEXT) for number in range(3)]
     assert len(set(first_three)) == 3
     assert max(first_three) >= 2 * min(first_three)
-    tasks = [_made_up_scenes(number)[0].privileged.task for number in range(5)]
+    tasks = [made_up_scenes(number)[0].privileged.task for number in range(5)]
     assert len({task.split("_")[0] for task in tasks}) == 5
 
 

@@ -4,15 +4,17 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import fields, is_dataclass
 from types import MappingProxyType
 
+import docstring_parser
 import pytest
 
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.observation import Observation
 from calvinbench.policies.import_string import ImportStringError, import_object
 from calvinbench.policies.policy import Policy
-from calvinbench.policies.registry import POLICY_KINDS, PolicySpec, make_policy
+from calvinbench.policies.registry import POLICY_KINDS, PolicySpec, make_policy, settings_of
 from calvinbench.policies.spec import PolicySpecError
 
 USER_MODULE = """
@@ -50,7 +52,7 @@ def user_module(tmp_path, monkeypatch):
 
 def test_every_listed_kind_resolves_to_a_function_and_the_list_cannot_be_changed():
     assert set(POLICY_KINDS) == {"calvin", "checkpoint", "expert", "python", "random", "robovlms", "untrained", "ws"}
-    assert all(callable(import_object(factory)) for factory in POLICY_KINDS.values())
+    assert all(callable(import_object(kind.factory)) for kind in POLICY_KINDS.values())
     assert isinstance(POLICY_KINDS, MappingProxyType)
 
 
@@ -87,7 +89,10 @@ def test_unknown_names_get_a_guess(spec, complaint):
     [
         ("random:5", "expected 'random' without an argument, got 'random:5'"),
         ("random,seed=5", "expected no settings for 'random', got 'seed=5'"),
-        ("untrained", r"with a backbone \(kosmos2, paligemma, .*, hf:ORG/NAME\) as the argument"),
+        (
+            "untrained",
+            r"with a backbone \(kosmos2, paligemma, .*, package\.module:Class\) as the argument",
+        ),
         ("untrained:kosmos2,seed=x", "whole number for setting 'seed', got 'x'"),
         (f"untrained:kosmos2,seed={2**63}", f"at most {2**63 - 1} for setting 'seed', got {2**63}"),
         ("untrained:kosmos2,hidden_dim=0", "at least 1 for setting 'hidden_dim', got 0"),
@@ -220,8 +225,26 @@ def test_a_misspelt_memory_reset_is_not_swallowed_by_a_factory_that_takes_anythi
         make_policy("python:user_policies:takes_any,memory_rest=chain")
 
 
-def test_the_registry_imports_nothing_heavy():
-    heavy = "{'torch', 'transformers', 'pybullet', 'matplotlib', 'ray'}"
-    code = f"import sys, calvinbench.policies.registry as r; r.make_policy('random'); print({heavy} & set(sys.modules))"
+def test_every_kind_has_a_frozen_dataclass_of_settings_with_a_line_for_each_or_none_at_all():
+    assert [kind for kind in POLICY_KINDS if settings_of(kind) is None] == ["random"]
+    for kind in POLICY_KINDS:
+        settings = settings_of(kind)
+        if settings is None:
+            continue
+        assert settings.__dataclass_params__.frozen
+        documents = [docstring_parser.parse(base.__doc__) for base in settings.__mro__ if is_dataclass(base)]
+        assert {field.name for field in fields(settings)} == {
+            entry.arg_name for document in documents for entry in document.params if entry.description
+        }
+    with pytest.raises(UnknownNameError, match="Did you mean 'untrained'"):
+        settings_of("untraind")
+
+
+def test_the_registry_and_the_settings_of_all_kinds_import_nothing_heavy():
+    heavy = "{'torch', 'transformers', 'pybullet', 'matplotlib', 'ray', 'websockets'}"
+    code = (
+        "import sys, calvinbench.policies.registry as r; r.make_policy('random'); "
+        f"[r.settings_of(kind) for kind in r.POLICY_KINDS]; print({heavy} & set(sys.modules))"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "set()"

@@ -14,7 +14,9 @@ from calvinbench.policies.backbones.prompts.tiny_tokenizer import tiny_tokenizer
 from calvinbench.policies.demonstrations.compact import DATASET_FILE, episode_file, write_episode
 from calvinbench.policies.demonstrations.demonstrations import Annotation
 from calvinbench.policies.demonstrations.opening import TRAINING, VALIDATION, open_data
-from calvinbench.policies.learned_policies import make_untrained_policy
+from calvinbench.policies.factories.untrained import make_untrained_policy
+from calvinbench.policies.factories.untrained_settings import UntrainedSettings
+from calvinbench.policies.spec_settings import read_settings
 from calvinbench.policies.training.preparation import prepare
 from calvinbench.policies.training.settings import TrainingSettings
 
@@ -100,7 +102,7 @@ def make_training(data: Path, out: Path, spec=None, num_processes=1, backbone="c
     out.mkdir(parents=True, exist_ok=True)
     chosen = {"memory_span": "window:3", "hidden_dim": "16", "chunk_length": "4", "device": "cpu"} | (spec or {})
     size = str(write_numbers(data.parent)) if backbone == "cnn" else "tiny"
-    policy = make_untrained_policy(backbone, size=size, **chosen)
+    policy = make_untrained_policy(backbone, read_settings(UntrainedSettings, {"size": size, **chosen}, "untrained"))
     settings = settings_of(data, out, **changes)
     validation = open_data(data, VALIDATION) if settings.validate_every else None
     return prepare(

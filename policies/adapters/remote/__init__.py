@@ -1,6 +1,9 @@
-"""Policies that another process serves, on this machine or elsewhere, pinned to whatever versions it likes.
+"""A policy that a server answers for: in another process, on this machine or another one, with its own packages.
 
-The protocol is that of openpi's client (Physical-Intelligence/openpi, `openpi_client` at its main branch of 2026): a
-websocket over which each message is one msgpack object with numpy arrays in it. On connecting the server sends its
-metadata; then each observation that it gets is answered by a mapping with `actions`, or by text, which is an error.
+The protocol is that of openpi's client (Physical-Intelligence/openpi, `openpi_client` at its main branch of 2026). Each
+message over a websocket is one msgpack object with numpy arrays in it. The server sends its metadata when a client
+connects. It answers each observation with a mapping that has `actions`, or with text, which is an error.
+
+Read in this order: `settings`, `keys` (what a server calls its observations), `answer` (its actions, read and checked),
+`policy` (the `Policy`), `arrays` and `connection` (the protocol), `factory` (`ws://host:port`).
 """

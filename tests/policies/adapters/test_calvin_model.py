@@ -197,7 +197,7 @@ def test_a_step_without_return_is_named():
 
 
 def test_the_scene_is_withheld_with_a_reason():
-    with pytest.raises(KeyError, match="'scene_obs', the true state of the scene, is withheld"):
+    with pytest.raises(KeyError, match="The true state of the scene, 'scene_obs', is withheld"):
         act_once(make_policy("calvin:user_calvin:Peeker"))
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from calvinbench.envs.observation import Observation
-from calvinbench.policies import check
 from calvinbench.policies.baselines.expert import ExpertPolicy
 from calvinbench.policies.check import check_policy
+from calvinbench.policies.check_scenes import made_up_truth
 from calvinbench.policies.registry import make_policy
 
 
@@ -23,7 +23,7 @@ class CountingExpert:
 
 @pytest.fixture
 def truth():
-    return check._made_up_truth("open_drawer")
+    return made_up_truth("open_drawer")
 
 
 def test_it_keeps_to_the_interface():

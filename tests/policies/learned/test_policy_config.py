@@ -8,7 +8,8 @@ from calvinbench.envs.names import UnknownNameError
 from calvinbench.policies.backbones.prompts.prompt import Layout
 from calvinbench.policies.backbones.settings import BackboneSettings
 from calvinbench.policies.heads.config import HEAD_PRESETS
-from calvinbench.policies.learned.policy_config import PolicyConfig, PoseRange
+from calvinbench.policies.learned.policy_config import PolicyConfig
+from calvinbench.policies.learned.pose_range import PoseRange
 from calvinbench.policies.learned.trainable import TrainableParts
 from calvinbench.policies.policy import Memory
 

@@ -7,6 +7,7 @@ from calvinbench.policies.backbones.images.preprocessing import Pictures
 from calvinbench.policies.backbones.kosmos2 import Kosmos2Backbone
 from calvinbench.policies.heads.config import HEAD_PRESETS, HeadConfig
 from calvinbench.policies.learned.vlm_lstm import VLMLSTM
+from support.model_step import model_step
 
 SENTENCES = ["open the drawer", "take the blue block and rotate it to the right"]
 SMALL = HeadConfig(hidden_dim=32)
@@ -40,7 +41,7 @@ def test_stepwise_forward_with_carried_state_equals_the_whole_window(model):
     assert chunks.shape == (2, 4, 10, 7)
     carried = None
     for time in range(4):
-        step_chunks, carried = model.step(frame(pictures, time), SENTENCES, carried)
+        step_chunks, carried = model_step(model, frame(pictures, time), SENTENCES, carried)
         torch.testing.assert_close(step_chunks, chunks[:, time], atol=1e-5, rtol=0)
     torch.testing.assert_close(carried.hidden, state.hidden, atol=1e-5, rtol=0)
 
@@ -49,11 +50,11 @@ def test_stepwise_forward_with_carried_state_equals_the_whole_window(model):
 def test_the_past_matters_and_only_through_the_state(model):
     pictures = window(2)
     with_past = model(pictures, SENTENCES).chunks[:, 1]
-    _, state = model.step(frame(pictures, 0), SENTENCES)
-    model.step(frame(window(3), 2), SENTENCES[::-1])  # another world in between, whose state is dropped
-    by_state = model.step(frame(pictures, 1), SENTENCES, state).chunks
+    _, state = model_step(model, frame(pictures, 0), SENTENCES)
+    model_step(model, frame(window(3), 2), SENTENCES[::-1])  # another world in between, whose state is dropped
+    by_state = model_step(model, frame(pictures, 1), SENTENCES, state).chunks
     torch.testing.assert_close(by_state, with_past, atol=1e-5, rtol=0)
-    without = model.step(frame(pictures, 1), SENTENCES).chunks
+    without = model_step(model, frame(pictures, 1), SENTENCES).chunks
     assert (with_past - without).abs().max() > 1e-4
 
 
@@ -79,7 +80,7 @@ def test_lrn_begins_at_zero_and_gradients_reach_it_vision_language_and_head():
 
 
 def test_a_step_too_little_or_too_many_axes_is_refused(model):
-    with pytest.raises(ValueError, match=r"leading axes \(worlds, time\), got \(2,\). For a single step call step"):
+    with pytest.raises(ValueError, match=r"leading axes \(worlds, time\), got \(2,\). For a single frame call encode"):
         model(frame(window(1), 0), SENTENCES)
     with pytest.raises(ValueError, match="one instruction for each of 2 rows, got 1"):
         model(window(1), SENTENCES[:1])

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from calvinbench.policies.demonstrations.windows import Window
-from calvinbench.policies.learned.policy_config import PoseRange
+from calvinbench.policies.learned.pose_range import PoseRange
 from calvinbench.policies.training.batches import collate_windows
 
 

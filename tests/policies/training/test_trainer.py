@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from calvinbench.envs.observation import Observation
+from calvinbench.policies.factories.checkpoint import make_checkpoint_policy
+from calvinbench.policies.factories.checkpoint_settings import CheckpointSettings
 from calvinbench.policies.learned.checkpoint import load_checkpoint
 from calvinbench.policies.learned.trainable import TrainableParts, grouped_parameters
-from calvinbench.policies.learned_policies import make_checkpoint_policy
 from calvinbench.policies.training.acceleration import make_accelerator
 from calvinbench.policies.training.log import read_log
 from calvinbench.policies.training.trainer import Trainer, find_checkpoint
@@ -224,7 +225,7 @@ def test_the_robots_state_is_read_where_proprioception_is_on_and_comes_back_with
     made.run()
     assert "proprioception" in changed_groups(made, before)
     folder = find_checkpoint(made.training.settings.out)
-    policy = make_checkpoint_policy(str(folder), device="cpu")
+    policy = make_checkpoint_policy(str(folder), CheckpointSettings(device="cpu"))
     assert policy.traits.observation_keys == ("rgb_static", "rgb_gripper", "robot_obs")
     assert {"robot_encoder.layers.0.weight", "robot_encoder.layers.2.bias"} <= set(
         load_file(folder / "model.safetensors")

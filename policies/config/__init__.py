@@ -1,1 +1,0 @@
-"""Configuration files as the seed and RoboVLMs write them; read `blocks` first."""
