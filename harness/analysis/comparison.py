@@ -17,13 +17,11 @@ from calvinbench.harness.analysis.comparable import (
 from calvinbench.harness.analysis.labels import labels
 from calvinbench.harness.analysis.multiple_comparisons import CochransQ, cochrans_q, not_told_from_best
 from calvinbench.harness.analysis.run_pairs import RunPair, run_pairs
-from calvinbench.harness.analysis.statistics import Mean
+from calvinbench.harness.analysis.statistics import Mean, bootstrap_generator
 from calvinbench.harness.analysis.summaries import clusters, summarize
 from calvinbench.harness.analysis.verdict import verdict, verdict_against
 from calvinbench.harness.records.runs import Run
 
-_BOOTSTRAP_SEED = 0
-"""Comparisons of the same records are the same."""
 _MOST_PAIRS = 15
 """More do not stand in a figure or a table that is to be read: those of six runs."""
 
@@ -119,7 +117,7 @@ def compare(runs: Sequence[Run], any_renderer: bool = False, reference: str | No
     names, held_against = labels(runs), None if reference is None else _label_of(reference, runs)
     rivals = _rivals(runs, held_against)
     num_rates = runs[0].chain_length
-    generator = np.random.default_rng(_BOOTSTRAP_SEED)
+    generator = bootstrap_generator()
     pairs = run_pairs(completed, names, clusters(runs[0], numbers), rivals, num_rates, generator, held_against)
     among = [pair for pair in pairs if pair.labels <= set(rivals)]
     of_rivals = {name: lengths for name, lengths in zip(names, completed, strict=True) if name in rivals}

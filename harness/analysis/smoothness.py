@@ -21,6 +21,7 @@ from calvinbench.harness.analysis.statistics import (
     EXACT_NEAR_EDGE,
     NUM_RESAMPLES,
     Interval,
+    bootstrap_generator,
     resampled_cluster_means,
 )
 from calvinbench.harness.records.records import SubtaskRecord
@@ -34,7 +35,6 @@ MEASURES: Mapping[str, Callable[[SubtaskRecord], float | int | None]] = MappingP
     }
 )
 """What is measured of a solved subtask; None where its record does not tell."""
-_BOOTSTRAP_SEED = 0
 MEASURE_NAMES: Mapping[str, str] = MappingProxyType(
     {
         "steps": "Steps to success",
@@ -117,7 +117,7 @@ def smoothness_table(runs: Sequence[Run]) -> pd.DataFrame:
     rows = []
     for (first, first_label), (second, second_label) in combinations(zip(runs, labels(runs), strict=True), 2):
         for measure in MEASURES:
-            found = mean_difference(first, second, measure, np.random.default_rng(_BOOTSTRAP_SEED))
+            found = mean_difference(first, second, measure, bootstrap_generator())
             if found is not None:
                 rows.append(
                     {"first": first_label, "second": second_label, "measure": measure}
@@ -134,10 +134,7 @@ def smoothness_in_words(comparison: Comparison) -> pd.DataFrame:
     rows = []
     for pair in comparison.shown_pairs:
         first, second = runs[pair.first], runs[pair.second]
-        found = {
-            measure: mean_difference(first, second, measure, np.random.default_rng(_BOOTSTRAP_SEED))
-            for measure in MEASURES
-        }
+        found = {measure: mean_difference(first, second, measure, bootstrap_generator()) for measure in MEASURES}
         if (steps := found["steps"]) is not None:
             rows.append(
                 {"first": pair.first, "second": pair.second, "both solved": str(steps.num_subtasks)}

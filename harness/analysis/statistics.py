@@ -21,10 +21,17 @@ EXACT_BELOW = 200
 EXACT_NEAR_EDGE = 5
 """... unless there are fewer successes or failures than this."""
 NUM_RESAMPLES = 10_000
+BOOTSTRAP_SEED = 0
+"""Random seed of every bootstrap. It is fixed, so that the same records give the same tables and figures."""
 
 
 Intervals = Literal["wilson", "exact"]
 """Of rates: Wilson's, but where those are no good; or Clopper-Pearson's everywhere."""
+
+
+def bootstrap_generator() -> np.random.Generator:
+    """A new generator for bootstrap samples, always with `BOOTSTRAP_SEED`."""
+    return np.random.default_rng(BOOTSTRAP_SEED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,8 @@ import numpy as np
 from jaxtyping import Int64
 
 from calvinbench.harness.analysis import statistics
-from calvinbench.harness.analysis.statistics import Intervals, Mean, Proportion
+from calvinbench.harness.analysis.statistics import Intervals, Mean, Proportion, bootstrap_generator
 from calvinbench.harness.records.runs import Run
-
-_BOOTSTRAP_SEED = 0
-"""Tables of the same records are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,7 @@ def summarize(run: Run, intervals: Intervals = "wilson") -> Summary:
         run: The run.
         intervals: Of the rates.
     """
-    generator = np.random.default_rng(_BOOTSTRAP_SEED)
+    generator = bootstrap_generator()
     length = run.chain_length
     states = clusters(run, [record.chain for record in run.records])
     return Summary(

@@ -15,11 +15,10 @@ from scipy.stats import t
 
 from calvinbench.harness.analysis import statistics
 from calvinbench.harness.analysis.labels import PRIVILEGED_MARK
-from calvinbench.harness.analysis.statistics import CONFIDENCE, Interval, Mean
+from calvinbench.harness.analysis.statistics import CONFIDENCE, Interval, Mean, bootstrap_generator
 from calvinbench.harness.records.runs import Run
 
 METHOD = "seeds and chains crossed"
-_BOOTSTRAP_SEED = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,7 @@ def _rate(successes: np.ndarray) -> Mean:
 
 
 def _length(completed: Int64[np.ndarray, "seeds chains"], highest: int) -> Mean:
-    generator = np.random.default_rng(_BOOTSTRAP_SEED)
+    generator = bootstrap_generator()
     singles = [statistics.average_length(row, generator, chain_length=highest).interval for row in completed]
     fewest = min(len(row) - int(np.bincount(row).max(initial=0)) for row in completed)
     return _mean(completed.astype(float), singles, fewest, float(highest))

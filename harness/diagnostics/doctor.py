@@ -1,9 +1,10 @@
 """What works on this machine, and what to do about the rest."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from calvinbench.harness.diagnostics.doctor_checkouts import look_at_checkouts
+from calvinbench.harness.diagnostics.finding import FAILED, MISSING, OK, Finding
 from calvinbench.harness.records.provenance import PACKAGES, package_version
 
 _BUILD_PYBULLET = (
@@ -11,31 +12,6 @@ _BUILD_PYBULLET = (
     "pip install --force-reinstall --no-deps --no-cache-dir --no-build-isolation 'pybullet>=3.2.5,<3.3'"
 )
 """Where there is no wheel this compiles it, with numpy, which is left out where it is not installed beforehand."""
-OK, MISSING, FAILED = "ok", "missing", "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        name: What.
-        status: `ok`, `missing` or `failed`.
-        detail: What was found.
-        remedy: What to do about it; empty where nothing need be done.
-        is_needed: Whether calvinbench cannot do its main job without it.
-    """
-
-    name: str
-    status: str
-    detail: str
-    remedy: str = ""
-    is_needed: bool = True
-
-    @property
-    def is_trouble(self) -> bool:
-        """Whether something needed does not work."""
-        return self.is_needed and self.status != OK
 
 
 def examine(calvin_env: Path | None = None) -> Iterator[Finding]:
@@ -55,8 +31,6 @@ def examine(calvin_env: Path | None = None) -> Iterator[Finding]:
     for name, look, remedy in _LOOKS:
         yield _finding(name, look, remedy)
     yield _egl()
-    from calvinbench.harness.diagnostics.doctor_checkouts import look_at_checkouts
-
     yield from look_at_checkouts(calvin_env)
 
 

@@ -14,7 +14,7 @@ from calvinbench.envs.scenes.calvin_checkout import (
 from calvinbench.envs.scenes.calvin_scene import ASSET_DIGESTS
 from calvinbench.envs.scenes.loading import load_scene
 from calvinbench.envs.scenes.scene import CALVIN_SCENES
-from calvinbench.harness.diagnostics.doctor import FAILED, MISSING, OK, Finding
+from calvinbench.harness.diagnostics.finding import FAILED, MISSING, OK, Finding
 
 
 def look_at_checkouts(calvin_env: Path | None = None) -> Iterator[Finding]:

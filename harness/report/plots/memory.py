@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from matplotlib.axes import Axes
 
 from calvinbench.harness.analysis.comparable import are_of_tasks
 from calvinbench.harness.analysis.labels import memory_in_words
-from calvinbench.harness.analysis.statistics import Mean, average_length
+from calvinbench.harness.analysis.statistics import Mean, average_length, bootstrap_generator
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.report.plots.style import aside, axes, legend, looks, marks
 
-_BOOTSTRAP_SEED = 0
 _WIDTH = 0.5
 """Over which marks of one setting are spread, in units of the distance to the next."""
 _MOST_LEVEL_NAMES = 4
@@ -88,4 +86,4 @@ def _order(setting: tuple[str, Run]) -> tuple[float, str]:
 
 
 def _mean(run: Run) -> Mean:
-    return average_length(run.completed, np.random.default_rng(_BOOTSTRAP_SEED), chain_length=run.chain_length)
+    return average_length(run.completed, bootstrap_generator(), chain_length=run.chain_length)

@@ -8,11 +8,10 @@ from matplotlib.axes import Axes
 from calvinbench.envs.chains import CHAIN_LENGTH
 from calvinbench.harness.analysis.comparable import require_one_length
 from calvinbench.harness.analysis.labels import labels
-from calvinbench.harness.analysis.statistics import survival_curve
+from calvinbench.harness.analysis.statistics import bootstrap_generator, survival_curve
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.report.plots.style import aside, axes, legend, looks
 
-_BOOTSTRAP_SEED = 0
 _MOST_FILLED = 4
 """Runs whose bands are filled; those of more would hide each other, and are bars side by side."""
 _WIDTH = 0.76
@@ -35,7 +34,7 @@ def survival(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
         for number, (run, label, look) in enumerate(zip(runs, labels(runs), looks(len(runs)), strict=True)):
             if not run.records:
                 continue
-            curve = survival_curve(run.completed, np.random.default_rng(_BOOTSTRAP_SEED), chain_length=run.chain_length)
+            curve = survival_curve(run.completed, bootstrap_generator(), chain_length=run.chain_length)
             positions = numbers + (0.0 if are_filled else aside(number, len(runs), _WIDTH))
             if are_filled:
                 ax.fill_between(

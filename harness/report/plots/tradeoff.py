@@ -7,11 +7,9 @@ from matplotlib.axes import Axes
 
 from calvinbench.harness.analysis.labels import labels
 from calvinbench.harness.analysis.speed import speed
-from calvinbench.harness.analysis.statistics import Mean, average_length
+from calvinbench.harness.analysis.statistics import Mean, average_length, bootstrap_generator
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.report.plots.style import axes, legend, logarithmic, looks, marks
-
-_BOOTSTRAP_SEED = 0
 
 
 def tradeoff(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
@@ -36,4 +34,4 @@ def tradeoff(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
 
 
 def _mean(run: Run) -> Mean:
-    return average_length(run.completed, np.random.default_rng(_BOOTSTRAP_SEED), chain_length=run.chain_length)
+    return average_length(run.completed, bootstrap_generator(), chain_length=run.chain_length)
