@@ -1,4 +1,4 @@
-"""Puts a trained policy into the package, weights in 16 bits: `python docs/ship_policy.py CHECKPOINT NAME`.
+"""Puts a trained policy into the package, weights in 16 bits: `python docs/study/ship_policy.py CHECKPOINT NAME`.
 
 Scores are to be taken with the shipped form: `calvinbench run --policy checkpoint:NAME`.
 """
