@@ -1,7 +1,7 @@
 """A Sphinx extension with one directive, `fields`: a table of a dataclass's fields, from its own docstring.
 
-    ```{fields} calvinbench.harness.records.records:ChainRecord
-    ```
+```{fields} calvinbench.harness.records.records:ChainRecord
+```
 """
 
 import dataclasses

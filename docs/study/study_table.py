@@ -42,7 +42,7 @@ def main() -> None:
         for name, runs in by_name.items()
         if (said.trainings / name / "training.json").is_file()
     ]
-    print(pd.DataFrame(rows).fillna("-").to_markdown(index=False, disable_numparse=True))  # noqa: T201
+    print(pd.DataFrame(rows).fillna("-").to_markdown(index=False, disable_numparse=True))
 
 
 def _minutes(path: Path | None) -> dict[str, str]:
