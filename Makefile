@@ -3,13 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint typecheck check install clean
+.PHONY: demo test lint typecheck check docs linkcheck install clean
 
 demo: $(VENV)/.installed
 	$(BIN)/calvinbench demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -19,6 +19,13 @@ typecheck: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 check: lint typecheck test
+
+# The site, with warnings as errors; it needs no network. `make linkcheck` also follows the links to other sites.
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -j auto -b html docs docs/_build/html
+
+linkcheck: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -b linkcheck docs docs/_build/linkcheck
 
 install: $(VENV)/.installed
 
@@ -38,5 +45,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	  efficientnet-lite-pytorch
 	touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build docs/_build docs/reference/commands dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,10 +1,10 @@
 """What the trainings of the comparison take on this machine: `python benchmarks/training.py DEMONSTRATIONS [NAME ...]`.
 
-    python benchmarks/training.py demonstrations                    all of docs/backbones.sh but further seeds
+    python benchmarks/training.py demonstrations                    all of docs/study/backbones.sh but further seeds
     python benchmarks/training.py demonstrations cnn paligemma      these
     python benchmarks/training.py demonstrations --csv minutes.csv  keeps the table
 
-Each is `docs/backbones.sh` itself, on two processes, for a few steps: data, model, optimiser and exchange of gradients
+Each is `docs/study/backbones.sh` itself, on two processes, for a few steps: data, model, optimiser and exchange of gradients
 as in the whole training, without its validation. In every round all take turns; the first steps, in which files are
 read for the first time and memory is asked for, are left out. The last column is what all steps of the configuration
 would take at that speed: reckoned, not measured.
@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-SCRIPT = Path(__file__).parents[1] / "docs" / "backbones.sh"
+SCRIPT = Path(__file__).parents[1] / "docs" / "study" / "backbones.sh"
 NAMES = (
     "cnn",
     "paligemma",

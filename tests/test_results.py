@@ -60,7 +60,7 @@ def test_the_readme_s_table_is_the_shipped_one():
 
 def test_the_readme_s_comparison_is_what_the_study_s_table_says():
     shipped = ROOT / "results" / "backbones"
-    command = [sys.executable, str(ROOT / "docs" / "study_table.py"), str(shipped / "training"), str(shipped)]
+    command = [sys.executable, str(ROOT / "docs" / "study" / "study_table.py"), str(shipped / "training"), str(shipped)]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert printed.count("\n") > len(list((shipped / "training").iterdir()))
     assert printed in (ROOT / "README.md").read_text("utf-8")

@@ -53,7 +53,7 @@ def suite_lines() -> dict[str, str]:
         scenes = ", ".join(dict.fromkeys(run.scene for run in runs))
         needs = any(run.policy.startswith("checkpoint:comparison/") for run in runs)
         lines[name] = f"{len(runs)} runs of {runs[0].chains} chains, scene {scenes}, about {_duration(minutes)}" + (
-            "; needs checkpoints that docs/backbones.sh trains" if needs else ""
+            "; needs checkpoints that docs/study/backbones.sh trains" if needs else ""
         )
     return lines
 

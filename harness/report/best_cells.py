@@ -9,6 +9,8 @@ from calvinbench.harness.analysis.comparable import are_of_tasks, has_too_many_e
 from calvinbench.harness.analysis.comparison import Comparison
 from calvinbench.harness.analysis.labels import labels
 from calvinbench.harness.records.runs import Run
+from calvinbench.harness.suite.declared_policy import NOT_TRAINED
+from calvinbench.policies.spec import kind_of
 
 LENGTH_COLUMN, ALL_TASKS_COLUMN = "Avg. Len.", "all"
 
@@ -17,17 +19,20 @@ def best_cells(runs: Sequence[Run]) -> pd.DataFrame:
     """Which numbers are the highest of their column, among sound runs of policies that are not privileged.
 
     One row a run, one column for each number of subtasks and one for the average length, or `ALL_TASKS_COLUMN` where
-    tasks are run alone. Nothing is the best where there is nothing to compare it with, or where it is zero.
+    tasks are run alone. A random or untrained policy takes part in the comparison but is never the best: where it has
+    the highest number alone, the column has no best. There is no best either where nothing can be compared, or where
+    the highest number is zero.
     """
     columns = [ALL_TASKS_COLUMN] if are_of_tasks(runs) else _columns(runs[0].chain_length)
     best = pd.DataFrame(False, index=range(len(runs)), columns=columns)
     fair = np.array([not run.description.privileged and _is_sound(run) for run in runs], dtype=bool)
     if fair.sum() < 2:
         return best
+    trained = np.array([kind_of(run.description.policy) not in NOT_TRAINED for run in runs], dtype=bool)
     for column in columns:
         values = np.array([_value(run, column) if is_fair else -1.0 for run, is_fair in zip(runs, fair, strict=True)])
         highest = values.max()
-        best[column] = fair & (values == highest) & (highest > 0)
+        best[column] = fair & trained & (values == highest) & (highest > 0)
     return best
 
 

@@ -90,19 +90,19 @@ def test_remedy_a_suite_of_the_study_is_named_with_its_file(in_tmp, capsys, name
     said = capsys.readouterr().err
     path = f"docs/study/{name}.yaml"
     assert path in said
-    assert "docs/backbones.sh" in said
-    assert (repository / "docs/backbones.sh").is_file()
+    assert "docs/study/backbones.sh" in said
+    assert (repository / "docs/study/backbones.sh").is_file()
     # The file is a suite, with the name that its results have; without the checkpoints the script is named again.
     assert load_suite(str(repository / path)).name == name
     assert cli.main(["run", str(repository / path)]) == 2
     said = capsys.readouterr().err
     assert "got 'comparison/" in said
     assert "there is no such folder" in said
-    assert "docs/backbones.sh there trains it" in said
+    assert "docs/study/backbones.sh there trains it" in said
 
 
 def test_the_script_that_is_named_trains_what_the_suites_of_the_study_run(request):
-    script = (request.config.rootpath / "docs/backbones.sh").read_text()
+    script = (request.config.rootpath / "docs/study/backbones.sh").read_text()
     for name in STUDY_SUITES:
         for policy in load_suite(str(request.config.rootpath / f"docs/study/{name}.yaml")).policy:
             trained = policy.split(",")[0].removeprefix("checkpoint:comparison/").removesuffix("/checkpoint")

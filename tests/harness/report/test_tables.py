@@ -59,6 +59,16 @@ def test_the_best_of_the_others_is_bold(runs):
     assert tables.is_best(fair)["5"].tolist() == [True, False, False]
 
 
+@pytest.mark.parametrize("policy", ["random", "untrained:kosmos2,seed=1"])
+def test_a_random_or_untrained_policy_is_never_the_best(runs, policy):
+    trained, idle = (renamed(run, privileged=False, label=name) for run, name in zip(runs[:2], "ab", strict=True))
+    untrained = renamed(idle, policy=policy, label="c")
+    assert tables.is_best([untrained, trained])["5"].tolist() == [False, True]
+    lucky = renamed(trained, policy=policy, label="c")
+    assert not tables.is_best([lucky, idle]).to_numpy().any()
+    assert tables.is_best([lucky, trained])["5"].tolist() == [False, True]
+
+
 def test_an_incomplete_run_is_not_the_best(runs):
     fair = [renamed(run, privileged=False, label=name) for run, name in zip(runs[:2], "ab", strict=True)]
     lucky = replace(renamed(runs[0], privileged=False, label="c"), records=runs[0].records[:1])

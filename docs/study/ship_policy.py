@@ -1,4 +1,4 @@
-"""Puts a trained policy into the package, weights in 16 bits: `python docs/ship_policy.py CHECKPOINT NAME`.
+"""Puts a trained policy into the package, weights in 16 bits: `python docs/study/ship_policy.py CHECKPOINT NAME`.
 
 Scores are to be taken with the shipped form: `calvinbench run --policy checkpoint:NAME`.
 """
@@ -25,7 +25,7 @@ def main() -> None:
     config = replace(read.config, origin="shipped with calvinbench", chunk_rule=rule)
     folder = save_checkpoint(shipped_folder(said.name), read.model, config, read.notes, torch.float16)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    print(f"{folder}: {size / 1e6:.1f} MB")  # noqa: T201
+    print(f"{folder}: {size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

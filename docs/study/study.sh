@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # The comparison that results/ shows, from nothing: demonstrations, trainings, runs, reports, in the folder OUT.
 #
-#     docs/study.sh OUT
+#     docs/study/study.sh OUT
 #
 # It takes many hours of two cores, and tens of GB for pictures. Given again, it goes on where it was stopped.
 set -euo pipefail
-docs=$(cd "$(dirname "$0")" && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1" && cd "$1"
 
 record() { # record FOLDER EPISODES [flags]
@@ -17,13 +17,13 @@ record demonstrations 750
 record demonstrations-half 375
 record demonstrations-quarter 188
 record demonstrations-clean 188 --noise 0 --kicks 0
-"$docs/backbones.sh" demonstrations comparison
+"$here/backbones.sh" demonstrations comparison
 
-calvinbench run "$docs/study/backbones.yaml"
-calvinbench run "$docs/study/seeds.yaml" --out runs/backbones
-calvinbench run "$docs/study/history.yaml"
-calvinbench run "$docs/study/ablations.yaml"
+calvinbench run "$here/backbones.yaml"
+calvinbench run "$here/seeds.yaml" --out runs/backbones
+calvinbench run "$here/history.yaml"
+calvinbench run "$here/ablations.yaml"
 calvinbench report runs/backbones
 calvinbench report runs/history --reference checkpoint:comparison/history-none/checkpoint
 calvinbench report runs/ablations --reference checkpoint:comparison/paligemma/checkpoint
-"${PYTHON:-$(dirname "$(command -v calvinbench)")/python}" "$docs/study_table.py" comparison runs/backbones runs/history runs/ablations
+"${PYTHON:-$(dirname "$(command -v calvinbench)")/python}" "$here/study_table.py" comparison runs/backbones runs/history runs/ablations

@@ -1,7 +1,7 @@
-"""What each policy of a study cost and reached, in Markdown: `python docs/study_table.py TRAININGS RUNS`.
+"""What each policy of a study cost and reached, in Markdown: `python docs/study/study_table.py TRAININGS RUNS`.
 
 TRAININGS holds a folder NAME for each training, with `training.json` and `losses.csv` as `calvinbench train` left them
-(what `docs/backbones.sh` calls OUT). RUNS holds the runs of `checkpoint:.../NAME/checkpoint`. A second set of
+(what `docs/study/backbones.sh` calls OUT). RUNS holds the runs of `checkpoint:.../NAME/checkpoint`. A second set of
 instructions, which holds sentences back, stands beside the first, with the paired difference on the same chains and its
 interval over initial states. `--minutes FILE` is what `benchmarks/training.py --csv` wrote.
 """
@@ -42,7 +42,7 @@ def main() -> None:
         for name, runs in by_name.items()
         if (said.trainings / name / "training.json").is_file()
     ]
-    print(pd.DataFrame(rows).fillna("-").to_markdown(index=False, disable_numparse=True))  # noqa: T201
+    print(pd.DataFrame(rows).fillna("-").to_markdown(index=False, disable_numparse=True))
 
 
 def _minutes(path: Path | None) -> dict[str, str]:

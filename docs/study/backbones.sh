@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Trains the policies that the suites backbones, seeds, history and ablations compare, one after another.
 #
-#     docs/backbones.sh DEMONSTRATIONS OUT [NAME ...]     all of them, or those that a NAME is, or matches: 'history-*'
+#     docs/study/backbones.sh DEMONSTRATIONS OUT [NAME ...]     all of them, or those that a NAME is, or matches: 'history-*'
 #
 # Each goes on where it was stopped, and is passed over once it is done. OUT/NAME/checkpoint is what suites call
 # checkpoint:OUT/NAME/checkpoint. DEMONSTRATIONS is what `calvinbench record` made, see the head of the configuration
 # `comparison`; DEMONSTRATIONS-quarter and DEMONSTRATIONS-half (its first 188 and 375 episodes) and DEMONSTRATIONS-clean (188
-# without noise and kicks) are needed for `data-...` alone; docs/study.sh records them.
+# without noise and kicks) are needed for `data-...` alone; docs/study/study.sh records them.
 #
 # PROCESSES is 2, for two cores; 1 is for one core or one GPU. PYTHON is the interpreter, by default that of `calvinbench`.
 # FLAGS go to every training: FLAGS='--max-steps 40 --warmup-steps 10'.
