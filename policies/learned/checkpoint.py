@@ -1,6 +1,6 @@
-"""A learned policy in a folder: a readable `policy.json`, weights in safetensors, the tokenizer. Nothing is pickled.
+"""A checkpoint: a folder with a readable `policy.json`, weights in safetensors and the tokenizer. Nothing is pickled.
 
-Reading is strict: a weight that is missing, left over or of another shape is an error that names it.
+Reading is strict: a weight that is missing, left over or has another shape raises an error that names it.
 """
 
 import json
@@ -53,13 +53,13 @@ _NAMES_SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What was read.
+    """A checkpoint that was read.
 
     Attributes:
-        model: With its weights, in eval mode.
+        model: The model with its weights, in eval mode.
         config: Its settings.
         digest: SHA-256 of the file of weights.
-        notes: What whoever wrote it wanted to say: how it was trained, what it was imported from.
+        notes: Notes of its writer, such as how it was trained or what it was imported from.
     """
 
     model: VLMLSTM
@@ -75,15 +75,17 @@ def save_checkpoint(
     notes: Mapping[str, Any] | None = None,
     dtype: torch.dtype | None = None,
 ) -> Path:
-    """Writes a checkpoint over one that may be there; killed on the way, it leaves the old one, or one that is refused.
+    """Writes a checkpoint, over an old one if there is one.
+
+    If it is killed while writing, it leaves the old checkpoint, or one that raises an error when it is read.
 
     Args:
-        folder: Where to; it is made.
+        folder: The folder, which is created.
         model: The model.
-        config: Its settings. A backbone of one's own is recorded by its import string.
+        config: Its settings. A user's own backbone is recorded by its import string.
         notes: Anything that JSON can write.
-        dtype: Of the weights in the file, such as float16 for one of half the size; what is read has the model's own
-            again. None for that which they have.
+        dtype: Precision of the weights in the file, such as float16 for a file of half the size. Reading converts them
+            back. None keeps their precision.
 
     Returns:
         The folder.
@@ -98,7 +100,7 @@ def save_checkpoint(
         weights = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
     _replace(folder / WEIGHTS_FILE, lambda path: save_file(weights, path, metadata={"format": "pt"}))
     tokenizer = folder / TOKENIZER_FOLDER
-    shutil.rmtree(tokenizer, ignore_errors=True)  # files of another tokenizer would be read with it
+    shutil.rmtree(tokenizer, ignore_errors=True)  # otherwise files of another tokenizer would be read too
     model.backbone.tokenizer.save_pretrained(tokenizer)
     content = {
         "schema_version": SCHEMA_VERSION,
@@ -117,7 +119,7 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
     """Reads what `save_checkpoint` wrote.
 
     Raises:
-        CheckpointError: There is no checkpoint, it is damaged, or weights and settings do not belong together.
+        CheckpointError: There is no checkpoint, it is damaged, or its weights do not belong to its settings.
     """
     place = Path(folder).expanduser()
     content = _read_config(place)
@@ -144,10 +146,10 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
 
 
 def _require_backbone(name: str, folder: Path) -> None:
-    """Refuses a backbone whose class is not found.
+    """Raises an error for a backbone if its class cannot be found.
 
     Raises:
-        CheckpointError: There is none of this name, or its import string leads nowhere.
+        CheckpointError: There is no backbone of this name, or its import string cannot be resolved.
     """
     try:
         backbone_class(name)
@@ -164,7 +166,7 @@ def _require_backbone(name: str, folder: Path) -> None:
 def build_model(
     config: PolicyConfig, backbone_config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase
 ) -> VLMLSTM:
-    """The model of given settings, its weights not yet those of anybody.
+    """Makes a model from settings. Its weights are not initialised.
 
     Args:
         config: The policy's settings.
@@ -180,15 +182,15 @@ def build_model(
 
 
 def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], origin: str) -> None:
-    """Gives a model its weights, every one.
+    """Gives a model all its weights.
 
     Args:
         model: The model.
-        weights: By the model's own names; weights that the model shares with others may be left out.
+        weights: Weights by the model's own names. A shared weight is needed under only one of its names.
         origin: Where they are from, for the message.
 
     Raises:
-        CheckpointError: A weight is missing, left over or of another shape.
+        CheckpointError: A weight is missing, left over or has another shape.
     """
     own = model.state_dict()
     shapes = [
@@ -208,7 +210,7 @@ def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], origin: str) 
 
 
 def digest_of(file: Path) -> str:
-    """SHA-256 of a file, read piece by piece.
+    """SHA-256 of a file.
 
     Raises:
         OSError: It cannot be read.
@@ -218,7 +220,7 @@ def digest_of(file: Path) -> str:
 
 
 def _digest_of_folder(folder: Path) -> str:
-    """SHA-256 of a folder's files and their names."""
+    """SHA-256 of the files in a folder and their names."""
     whole = sha256()
     for file in sorted(folder.iterdir()):
         whole.update(f"{file.name} {digest_of(file)}\n".encode())
@@ -231,7 +233,7 @@ def _require_digest(what: str, found: str, said: str) -> None:
 
 
 def _own_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The state, weights that have several names under the first of them."""
+    """The weights. A weight with several names has the first of them."""
     seen: set[tuple[int, int]] = set()
     weights = {}
     for name, tensor in model.state_dict().items():
@@ -260,10 +262,10 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _replace(path: Path, write: Any) -> None:
-    """Writes beside and moves into place, so that no half-written file has the name."""
+    """Writes to another name and renames, so that a half-written file never has this name."""
     beside = path.with_name(path.name + ".part")
     write(beside)
-    beside.chmod(path.parent.stat().st_mode & 0o666)  # safetensors writes for the owner alone
+    beside.chmod(path.parent.stat().st_mode & 0o666)  # safetensors gives permissions only to the owner
     beside.replace(path)
 
 
