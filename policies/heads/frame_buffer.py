@@ -1,4 +1,4 @@
-"""The last N features of B worlds, as a value. It holds a memory window whose rows begin at different times."""
+"""The last N features of B worlds, as a value. Its rows may begin at different times."""
 
 from dataclasses import dataclass
 

@@ -2,8 +2,8 @@
 
 A checkpoint is FILE.pt with its FILE.json, and the folder of the VLM that it was trained from. Only config.json and
 tokenizer of that folder are read. Tests compare a tiny checkpoint, saved by RoboVLMs' own code, with that code's
-outputs. We could not read the released files, so we do not know what they hold beyond the public code. Every weight of a
-file is accounted for, and `calvinbench import robovlms --dry-run` lists which weight goes where.
+outputs. We could not read the released files, so we do not know what they hold beyond the public code. Every weight of
+a file is accounted for, and `calvinbench import robovlms --dry-run` lists which weight goes where.
 
 These follow RoboVLMs: the order of tokens (layout `robovlms`), a memory of exactly the last `window_size` features, the
 first action of each chunk, poses mapped from [-1, 1] to `norm_min`..`norm_max`. One thing does not: RoboVLMs also maps

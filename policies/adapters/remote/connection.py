@@ -68,8 +68,8 @@ class PolicyConnection:
                 ) from error
             except ssl.SSLCertVerificationError as error:
                 raise RemotePolicyError(
-                    f"expected a policy server at {self._address} whose certificate is trusted here, got: {error}. Set "
-                    "the environment variable SSL_CERT_FILE to a file with the certificate of its authority."
+                    f"expected a policy server at {self._address} with a certificate that is trusted here, got: {error}. "
+                    "Set the environment variable SSL_CERT_FILE to a file with the certificate of its authority."
                 ) from error
             except ssl.SSLError as error:
                 raise RemotePolicyError(
