@@ -155,10 +155,10 @@ def _require_backbone(name: str, folder: Path) -> None:
         backbone_class(name)
     except (UnknownNameError, ImportStringError, BackboneNameError) as error:
         advice = (
-            f"If it is a backbone of your own, write its import string into '{folder / CONFIG_FILE}': under "
+            f"If it is your own backbone, write its import string into '{folder / CONFIG_FILE}': under "
             '"policy", "backbone": "package.module:Class".'
             if ":" not in name
-            else "The checkpoint was saved with a backbone of somebody's own; its code is needed to read it."
+            else "The checkpoint was saved with a user's own backbone. Its code is needed to read it."
         )
         raise CheckpointError(f"expected a backbone that can be found for '{folder}', but: {error} {advice}") from error
 
@@ -204,7 +204,7 @@ def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], origin: str) 
         raise CheckpointError(
             f"expected in {origin} the weights of this architecture, but {len(missing)} are missing{_some(missing)}, "
             f"{len(left)} left over{_some(left)}, {len(shapes)} of another shape{_some(shapes)}. "
-            "The weights are another model's than the settings beside them say."
+            "The weights belong to another model than the settings beside them."
         )
     model.load_state_dict(dict(weights), strict=False)
 
@@ -229,7 +229,7 @@ def _digest_of_folder(folder: Path) -> str:
 
 def _require_digest(what: str, found: str, said: str) -> None:
     if found != said:
-        raise ValueError(f"its {what} have SHA-256 {found}, and {CONFIG_FILE} says {said}: a write was cut in two")
+        raise ValueError(f"its {what} have SHA-256 {found}, and {CONFIG_FILE} says {said}: a write was interrupted")
 
 
 def _own_weights(model: nn.Module) -> dict[str, Tensor]:
@@ -256,7 +256,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if version > SCHEMA_VERSION:
         raise CheckpointError(
             f"expected schema version {SCHEMA_VERSION} or older in '{file}', got {version}. "
-            "A later calvinbench wrote it; install that one to read it."
+            "A later version of calvinbench wrote it. Install that version to read it."
         )
     return content
 

@@ -55,11 +55,11 @@ def _what_to_do(folder: Path) -> str:
     inside = [folder / name for name in _OF_TRAINING if (folder / name / CONFIG_FILE).is_file()]
     if inside:
         kept = " or ".join(f"checkpoint:{place}" for place in inside)
-        return f", which is the folder of a training. Its checkpoint lies one level deeper: {kept}."
+        return f", which is the folder of a training. Its checkpoint is one level deeper: {kept}."
     if (folder / "training.json").is_file():
         return (
-            ", which is the folder of a training that has saved no checkpoint yet. Go on with the same `calvinbench "
-            "train`; --save-every says how often one is saved."
+            ", which is the folder of a training that has saved no checkpoint yet. Run the same `calvinbench "
+            "train` again to resume it; --save-every sets how often a checkpoint is saved."
         )
     return (
         ". A RoboVLMs file is read by robovlms:FILE.pt,config=FILE.json, or imported first: calvinbench import "

@@ -63,13 +63,13 @@ class PolicyConnection:
                 raise RemotePolicyError(f"expected an address ws://host:port, got '{self._address}'.") from error
             except InvalidHandshake as error:
                 raise RemotePolicyError(
-                    f"expected a policy server at {self._address}, but what answers there is none: {error}. "
+                    f"expected a policy server at {self._address}, but something else answers there: {error}. "
                     f"{self._handshake_advice(error)}"
                 ) from error
             except ssl.SSLCertVerificationError as error:
                 raise RemotePolicyError(
-                    f"expected a policy server at {self._address} with a certificate that is trusted here, got: {error}. "
-                    "Set the environment variable SSL_CERT_FILE to a file with the certificate of its authority."
+                    f"expected a policy server at {self._address} with a trusted certificate, got: {error}. Set "
+                    "the environment variable SSL_CERT_FILE to a file with the certificate of its authority."
                 ) from error
             except ssl.SSLError as error:
                 raise RemotePolicyError(

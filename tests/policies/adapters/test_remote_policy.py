@@ -259,7 +259,7 @@ def test_what_is_no_policy_server_is_told():
             connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 
         threading.Thread(target=speak_http, daemon=True).start()
-        with pytest.raises(RemotePolicyError, match=r"but what answers there is none: .*404"):
+        with pytest.raises(RemotePolicyError, match=r"but something else answers there: .*404"):
             make_policy(f"ws://localhost:{port},connect_timeout=0.1")
 
 
