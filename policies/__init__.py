@@ -2,15 +2,13 @@
 
 Read in this order:
 
-- `policy`, the interface; `check` tells whether a policy keeps to it.
-- The model: `backbones` (with a check of their own), `lrn`, `heads`, `vlm_lstm`.
-- How it acts: `memory`, `chunks`, `usage`, `vlm_lstm_policy`.
-- What is kept of it: `policy_config`, `checkpoint`; and what is read of others: `robovlms`.
-- How it is trained: `config`, `trainable`, `losses`, `optimizer`.
-- From a line of text to a policy: `spec`, `registry`, `learned_policies`.
-
-Beside the learned policy stand `expert_policy`, `random_policy`, `fake_policy` and what users bring: `calvin_model`,
-whose actions `calvin_action` reads, and `python_policy`.
+- `policy`, the interface; `check`, which checks that a policy keeps to it; `batch` and `chunk_rule`, which policies
+  share.
+- The learned policy: `backbones/` (the VLMs), `heads/`, `learned/` (the model, its memory, its checkpoints).
+- Its training: `demonstrations/` and `training/`. RoboVLMs' checkpoints and configurations: `robovlms/`.
+- Other policies: `baselines/`, `adapters/` (policies that users bring), `shipped/` (checkpoints of this package).
+- From a line of text to a policy: `spec` (the text), `spec_settings` and `spec_values` (its settings), `registry` (the
+  kinds of policies), `factories/` (learned policies).
 """
 
 if __name__ != "calvinbench.policies":

@@ -1,4 +1,4 @@
-"""The number of worlds, checked: numpy and torch would stretch one row over many in silence."""
+"""Checks of the number of worlds, because numpy and torch would silently broadcast one row over many."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -10,12 +10,12 @@ RowT = TypeVar("RowT")
 
 
 def require_batch(what: str, num_given: int, batch_size: int) -> None:
-    """Refuses what is meant for another number of worlds.
+    """Raises an error for data of another number of worlds.
 
     Args:
-        what: What came, for the message: `"a state"`.
-        num_given: For how many worlds it is.
-        batch_size: For how many worlds it should be.
+        what: What the data is, for the message, such as `"a state"`.
+        num_given: Its number of worlds.
+        batch_size: The expected number of worlds.
 
     Raises:
         ValueError: The numbers differ.
@@ -28,7 +28,7 @@ def require_batch(what: str, num_given: int, batch_size: int) -> None:
 
 
 def require_rows(rows: Any, batch_size: int) -> None:
-    """Refuses marks of rows that are not one boolean a world.
+    """Raises an error if the marks of rows are not one boolean a world.
 
     Args:
         rows: A numpy array or a torch tensor.
@@ -36,9 +36,9 @@ def require_rows(rows: Any, batch_size: int) -> None:
 
     Raises:
         TypeError: The marks are not boolean.
-        ValueError: There is not one mark a world.
+        ValueError: There is not exactly one mark a world.
     """
-    # Plain annotations: whatever comes here is checked below, with an error in words.
+    # The annotation is `Any`, because the checks below raise errors that are easier to understand.
     kind = str(getattr(rows, "dtype", type(rows).__name__)).removeprefix("torch.")
     if kind != "bool":
         raise TypeError(f"expected rows as a boolean array, got {kind}. Mark each world with True or False.")
@@ -48,11 +48,11 @@ def require_rows(rows: Any, batch_size: int) -> None:
 
 
 def put_rows(state: Sequence[RowT], rows: Bool[np.ndarray, " B"], part: Sequence[RowT]) -> tuple[RowT, ...]:
-    """A state of one value a world, with the marked ones replaced by those of `part`, in their order.
+    """A state with one value a world, with the marked values replaced by those of `part`, in their order.
 
     Raises:
         TypeError: The marks are not boolean.
-        ValueError: There is not one mark a world, or not one of `part` for each that is marked.
+        ValueError: There is not exactly one mark a world, or not one value of `part` for each mark.
     """
     require_rows(rows, len(state))
     require_batch("a state", len(part), int(rows.sum()))

@@ -1,4 +1,4 @@
-"""Which of the predicted actions are executed: the rule, as specs and records spell it."""
+"""The chunk rule: which of the predicted actions are executed, as specs and records write it."""
 
 import math
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from calvinbench.envs.names import require_name
 
 MAX_DECAY = 100.0
-"""Beyond it one prediction alone counts, and larger numbers would overflow."""
+"""With a larger decay only one prediction would count, and numbers would overflow."""
 DEFAULT_DECAY = 0.01
-"""ACT's number (arXiv:2304.13705), though ACT gives the oldest prediction the most weight: that is -0.01 here."""
+"""ACT's number (arXiv:2304.13705). ACT gives the oldest prediction the most weight, which is -0.01 here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +17,15 @@ class ChunkRule:
 
     Attributes:
         kind: `"first"` or `"ensemble"`.
-        num_executed: Of `"first"`: how many actions of a chunk are executed before the model is asked again. The model
-            does not see the frames between, so that its memory holds only the frames at which it was asked.
-        decay: Of `"ensemble"`, which asks the model at every step and executes the mean of all predictions for it: a
+        num_executed: For `"first"`: how many actions of a chunk are executed before the model predicts again. The model
+            does not see the frames in between, so its memory holds only the frames at which it predicted.
+        decay: For `"ensemble"`, which predicts at every step and executes the mean of all predictions for that step. A
             prediction made `age` steps ago has weight exp(-decay x age). 0 is a plain mean; below 0 the oldest counts
-            most, as in ACT. The gripper's probabilities are averaged, and it opens above one half.
+            most, as in ACT. The gripper's probabilities are averaged, and it opens above 0.5.
 
     Raises:
         UnknownNameError: There is no such kind.
-        ValueError: A number is out of its range.
+        ValueError: A number is outside its limits.
     """
 
     kind: str = "first"
@@ -51,7 +51,7 @@ class ChunkRule:
 
         Raises:
             UnknownNameError: There is no such rule.
-            ValueError: What stands after the colon is not a number that the rule can use.
+            ValueError: The text after the colon is not a number that the rule can use.
         """
         kind, colon, number = text.strip().partition(":")
         require_name(kind, ("first", "ensemble"), "chunk rule")

@@ -1,4 +1,4 @@
-"""Import strings, `"package.module:Name"`, resolved when they are needed and not before."""
+"""Import strings, `"package.module:Name"`, resolved only when they are needed."""
 
 import importlib
 from typing import Any
@@ -7,7 +7,7 @@ from calvinbench.envs.names import require_name
 
 
 class ImportStringError(ImportError, ValueError):
-    """An import string that leads nowhere; the message says which part of it, and what to do."""
+    """An import string that cannot be resolved. The message says which part is wrong, and what to do."""
 
 
 def import_object(import_string: str) -> Any:
@@ -17,7 +17,7 @@ def import_object(import_string: str) -> Any:
         import_string: `"package.module:Name"`, `"package.module:Class.method"` included.
 
     Raises:
-        ImportStringError: The string has no module and name, the module is not found, or it raises while imported.
+        ImportStringError: The string has no module or no name, or the module is not found or raises an error.
         UnknownNameError: The module has no such name.
     """
     module_name, _, path = import_string.partition(":")
@@ -33,7 +33,7 @@ def import_object(import_string: str) -> Any:
     except Exception as error:
         raise ImportStringError(
             f"expected '{import_string}' to import, but importing '{module_name}' failed: "
-            f"{type(error).__name__}: {error}. Mend the module, or name another."
+            f"{type(error).__name__}: {error}. Fix the module, or name another one."
         ) from error
     for name in path.split("."):
         if not hasattr(found, name):
@@ -44,7 +44,7 @@ def import_object(import_string: str) -> Any:
 
 
 def _import_advice(module_name: str, import_string: str, error: ImportError) -> str:
-    """What to do about a module that does not import: it is missing, or something that it imports is."""
+    """What to do if a module cannot be imported, because it or one of its own imports is missing."""
     missing = error.name or ""
     if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{missing}."):
         return (

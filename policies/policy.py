@@ -1,8 +1,8 @@
-"""The interface that every policy speaks.
+"""The interface of every policy.
 
-A policy is a function with memory, and the memory is a value: `initial_state` makes it, `act` takes it and returns the
-next one, `reset_state` clears some rows of it. Nothing is hidden in the policy, so that one policy object serves many
-worlds at once.
+A policy is a function with memory, and the memory is a value. `initial_state` makes it, `act` takes it and returns the
+next one, `reset_state` clears some rows of it. The policy object itself remembers nothing, so that one object serves
+many worlds at once.
 """
 
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ from calvinbench.envs.observation import CAMERA_SIZES, ActionConvention, Observa
 from calvinbench.envs.world_info import PrivilegedState
 
 State = Any
-"""A policy's memory for B worlds: a value of the policy's own kind, opaque to everyone else."""
+"""A policy's memory for B worlds. Only the policy itself knows what is in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a policy remembers, and when it forgets.
+    """What a policy remembers, and when its memory is reset.
 
     Attributes:
-        span: `"unbounded"` (a recurrent state is kept), `"window:N"` (exactly the last N frames count), or `"none"`.
-        reset: `"subtask"` (CALVIN's protocol: forget at each new subtask) or `"chain"` (kept across the five).
+        span: `"unbounded"` (a recurrent state is kept), `"window:N"` (exactly the last N frames), or `"none"`.
+        reset: `"subtask"` (reset at each new subtask, CALVIN's protocol) or `"chain"` (kept across the subtasks).
     """
 
     span: str = "none"
@@ -43,16 +43,16 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class TrainedOn:
-    """What a policy was trained on and how, as recorder and trainer wrote it down; None for what is not known.
+    """What a policy was trained on and how, as recorder and trainer noted it; None for what is not known.
 
     Attributes:
-        scene: The scene's name; of several of CALVIN's their letters, such as `"ABC"`.
+        scene: The scene's name. Several scenes of CALVIN are named by their letters, such as `"ABC"`.
         asset_digest: SHA-256 of what the scene was loaded from.
-        renderer: Who drew the pictures.
-        depth_bits: Of the renderer's depth buffer.
-        reference_frame: SHA-256 of the pictures of a fixed state: machines that draw differently have different ones.
-        seed: Of the training.
-        recipe: Digest of the training but for its seed: policies of one recipe differ by luck alone.
+        renderer: The renderer of the images.
+        depth_bits: Bits of the renderer's depth buffer.
+        reference_frame: SHA-256 of the images of a fixed state. Machines that render differently have different ones.
+        seed: Random seed of the training.
+        recipe: Digest of the training without its seed. Policies of one recipe differ only by training-seed variance.
     """
 
     scene: str | None = None
@@ -66,26 +66,26 @@ class TrainedOn:
 
 @dataclass(frozen=True, slots=True)
 class PolicyTraits:
-    """What a policy says of itself, before anything runs; the harness compares it with the world.
+    """What a policy declares before anything runs. The harness compares it with the world.
 
     Attributes:
-        label: What tables print. Says size and origin for a model that is not a released one.
-        action_convention: What its actions mean; its name as text is taken too.
-        observation_keys: Which attributes of `Observation` it reads, such as `rgb_static` or `robot_obs`; no camera is
-            rendered that is not named here.
-        may_read: Those of `observation_keys` that it is given without having said that it reads them, such as the
-            `robot_obs` of a model from outside; tables say "may use".
+        label: The policy's name in tables, with size and origin for a model that is not a released one.
+        action_convention: What its actions mean. The name of a convention is accepted too.
+        observation_keys: Which attributes of `Observation` it reads, such as `rgb_static` or `robot_obs`. Only
+            cameras that are named here are rendered.
+        may_read: Those of `observation_keys` that it is given although nobody knows if it reads them, such as the
+            `robot_obs` of a user's model. Tables say "may use".
         chunk_length: Actions predicted at once.
-        chunk_rule: How chunks become actions: `"first"` executes the first and predicts again.
+        chunk_rule: How chunks become actions. `"first"` executes the first action and predicts again.
         memory: What it remembers.
-        privileged: Whether `act` is also given `PrivilegedState`; tables mark such policies.
+        privileged: Whether `act` is also given `PrivilegedState`. Tables mark such policies.
         max_batch_size: The most worlds that one object can serve, None for any number.
-        weights_digest: SHA-256 of the file of weights, None where there is none.
-        trained_on: Where its training pictures are from, None where that is not known.
+        weights_digest: SHA-256 of the file of weights; None without such a file.
+        trained_on: What it was trained on; None if that is not known.
 
     Raises:
-        UnknownNameError: There is no such action convention or observation key, or `may_read` has one that is not
-            among `observation_keys`.
+        UnknownNameError: There is no such action convention or observation key, or `may_read` has a key that is not
+            in `observation_keys`.
         ValueError: The label or the chunk rule is empty, or a number is below 1.
     """
 
@@ -134,24 +134,24 @@ class Decision(NamedTuple):
 
 @runtime_checkable
 class Policy(Protocol):
-    """Observation to action, with explicit memory."""
+    """From observations to actions, with explicit memory."""
 
     @property
     def traits(self) -> PolicyTraits:
-        """What the policy says of itself."""
+        """What the policy declares."""
         ...
 
     def initial_state(self, batch_size: int, seeds: Sequence[int] | None = None) -> State:
-        """The memory of `batch_size` worlds that have seen nothing yet.
+        """The memory of `batch_size` new worlds.
 
         Args:
             batch_size: Number of worlds.
-            seeds: One seed a world for policies that draw at random; the same seed gives the same actions.
+            seeds: One random seed a world, for policies that draw at random. The same seed gives the same actions.
         """
         ...
 
     def reset_state(self, state: State, rows: Bool[np.ndarray, " B"]) -> State:
-        """The state with the marked rows forgetting what they saw; random streams go on."""
+        """The state in which the marked rows have seen nothing. Random streams continue."""
         ...
 
     def act(
@@ -166,32 +166,33 @@ class Policy(Protocol):
         Args:
             observations: Batched over worlds, with at least `traits.observation_keys`.
             instructions: One sentence a world.
-            state: What the last call returned, or `initial_state`.
-            privileged: One a world for policies that declare themselves privileged, else None.
+            state: What the previous call returned, or `initial_state`.
+            privileged: One a world for policies that declare themselves privileged, otherwise None.
         """
         ...
 
 
 @runtime_checkable
 class BatchedPolicy(Policy, Protocol):
-    """A policy of which one object serves worlds that begin at different times."""
+    """A policy that serves worlds that begin at different times with one object."""
 
     def put_state(self, state: State, rows: Bool[np.ndarray, " B"], part: State) -> State:
-        """The state with the marked rows replaced by those of `part`, in their order: worlds that begin anew.
+        """The state with the marked rows replaced by those of `part`, in their order, for worlds that begin anew.
 
         Args:
-            state: Of B worlds.
-            rows: Marks.
-            part: Of as many worlds as are marked, such as `initial_state` gives.
+            state: The state of B worlds.
+            rows: The marked worlds.
+            part: The state of as many worlds as are marked, such as `initial_state` returns.
         """
         ...
 
     def expect(self, instructions: Sequence[str]) -> None:
-        """Told before the first step which sentences may come, so that no shape of its numbers depends on which do.
+        """Called before the first step with all sentences that may come.
 
-        From then on, in batches of one size, what a policy answers to a world does not depend on the worlds beside it.
+        The policy pads all of them to one length. In batches of one size, a world's actions then do not depend on the
+        other worlds.
 
         Args:
-            instructions: All of them.
+            instructions: All sentences.
         """
         ...

@@ -1,4 +1,4 @@
-"""Policy specs: one line of text that says which policy to make, `KIND[:ARGUMENT][,key=value...]`."""
+"""Policy specs: a line of text that says which policy to make, `KIND[:ARGUMENT][,key=value...]`."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class PolicySpecError(ValueError):
 
 
 class NotAPolicyError(PolicySpecError, TypeError):
-    """What a policy spec names can be imported, but is no policy or model."""
+    """What a policy spec names can be imported, but is not a policy or model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class PolicySpec:
 
     Attributes:
         kind: One of `registry.POLICY_KINDS`.
-        argument: What stands after the colon: a backbone's name, an import string; None where nothing does.
+        argument: The text after the colon, such as a backbone's name or an import string; None without a colon.
         settings: Pairs of key and value, in the order written.
     """
 
@@ -40,7 +40,7 @@ class PolicySpec:
             if not key.isidentifier() or not value.strip():
                 raise PolicySpecError(
                     f"expected settings key=value in a policy spec, got '{key}={value}'. Write a name before '=' and "
-                    "a value behind it, or remove the setting."
+                    "a value after it, or remove the setting."
                 )
         for text in (self.argument or "", *(value for _, value in self.settings)):
             if "," in text:
@@ -82,7 +82,7 @@ class PolicySpec:
 
 
 def kind_hint(kind: str, argument: str | None) -> str:
-    """What was probably meant by a spec of no known kind, as a sentence to add; empty if that cannot be told."""
+    """What a spec of an unknown kind probably means, as a sentence for the message; empty if that is not known."""
     if argument is None:
         return f" For a checkpoint's folder write 'checkpoint:{kind}'." if kind and Path(kind).is_dir() else ""
     if argument.startswith("//"):
@@ -99,18 +99,18 @@ def kind_hint(kind: str, argument: str | None) -> str:
 
 
 def kind_of(spec: str) -> str:
-    """The kind of a spec that is still text, such as `"random"` of `"random,label=floor"`."""
+    """The kind of a spec that is not parsed yet, such as `"random"` for `"random,label=floor"`."""
     return spec.partition(":")[0].partition(",")[0].strip()
 
 
 def refuse_argument(kind: str, argument: str | None) -> None:
-    """Raises PolicySpecError if a kind that takes no argument got one."""
+    """Raises PolicySpecError for an argument of a kind that takes none."""
     if argument is not None:
         raise PolicySpecError(f"expected '{kind}' without an argument, got '{kind}:{argument}'. Write '{kind}'.")
 
 
 def require_argument(kind: str, argument: str | None, what: str) -> str:
-    """Returns the argument, or raises PolicySpecError saying what it should be."""
+    """Returns the argument. Without one, raises a PolicySpecError that says what it should be."""
     if argument is None:
         raise PolicySpecError(f"expected '{kind}:ARGUMENT' with {what} as the argument, got '{kind}' alone.")
     return argument

@@ -1,4 +1,4 @@
-"""Absolute actions whose orientation is a quaternion, brought to euler angles."""
+"""Absolute actions with a quaternion, converted to euler angles."""
 
 import numpy as np
 from jaxtyping import Float64
@@ -12,11 +12,11 @@ _SHORTEST = 1e-6
 def with_euler_angles(
     action: Float64[np.ndarray, " n"], convention: ActionConvention = ActionConvention.ABS_ACTIONS
 ) -> Float64[np.ndarray, " m"]:
-    """An absolute action of 7 numbers: xyz, euler xyz, gripper.
+    """The absolute action as 7 numbers: xyz, euler xyz, gripper.
 
     Args:
-        action: 8 numbers, xyz, quaternion in the order x, y, z, w (as PyBullet and calvin_env have it) and gripper.
-            The quaternion is normalised. An action of another size, or of another convention, is returned as it is.
+        action: 8 numbers: xyz, a quaternion in the order x, y, z, w (as in PyBullet and calvin_env) and gripper. The
+            quaternion is normalised. An action of another size or convention is returned unchanged.
         convention: What the numbers mean.
 
     Raises:

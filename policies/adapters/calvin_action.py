@@ -1,4 +1,4 @@
-"""The actions of CALVIN users' own models, read: those that `Robot.apply_action` of calvin_env takes."""
+"""Reads the actions of a user's CALVIN model, in all forms that `Robot.apply_action` of calvin_env takes."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -17,11 +17,11 @@ _TYPES = {
     "joint_rel": ActionConvention.REL_JOINTS,
     "joint_abs": ActionConvention.ABS_JOINTS,
 }
-"""The `type` of an action dictionary, as calvin_env names them."""
+"""Values of `type` in an action dictionary of calvin_env."""
 
 
 class _Reading(NamedTuple):
-    """Which convention an action is in, and its numbers in one row."""
+    """The convention of an action, and its numbers in one row."""
 
     convention: ActionConvention
     numbers: Float64[np.ndarray, " n"]
@@ -30,25 +30,25 @@ class _Reading(NamedTuple):
 def read_action(
     action: Any, declared: ActionConvention, gripper: GripperReader | None = None
 ) -> Float64[np.ndarray, " action_dim"]:
-    """Turns what a CALVIN model returned into one action of the declared convention.
+    """The action that a CALVIN model returned, in the declared convention.
 
     Args:
         action: Seven numbers (relative; axes of length 1 are dropped); a tuple of position, orientation (euler xyz or
             quaternion xyzw) and gripper (absolute); or a dictionary with `type` and `action`.
         declared: The convention that the policy declares.
-        gripper: Reads the last number; None for one that takes -1 and +1 alone, as calvin_env does.
+        gripper: Reads the last number; None accepts only -1 and +1, as calvin_env does.
 
     Raises:
-        ValueError: The action is None or of another kind, has a wrong shape, is not finite, or its gripper is none that
-            can be read.
-        UnknownNameError: The dictionary's `type` is none of calvin_env's.
+        ValueError: The action is None or has another convention, has a wrong shape, is not finite, or its gripper
+            cannot be read.
+        UnknownNameError: calvin_env does not know the dictionary's `type`.
     """
     if action is None:
         raise ValueError("expected step() to return an action, got None: does it end without return?")
     convention, numbers = _read(action)
     if convention is not declared:
-        # Whoever declares metres and returns seven flat numbers must not be told to declare them relative: the world
-        # would take his metres as units of 0.02 m.
+        # A user who declares metres and returns seven flat numbers must not be advised to declare them relative,
+        # because the world would read the metres as units of 0.02 m.
         if declared is ActionConvention.ABS_ACTIONS and not isinstance(action, Mapping):
             raise ValueError(
                 f"expected an action of convention '{declared}', got seven flat numbers: {action!r}. calvin_env reads "
@@ -66,7 +66,7 @@ def read_action(
 
 
 def _read(action: Any) -> _Reading:
-    """Tells the conventions apart by their forms, as calvin_env does."""
+    """The convention follows from the form of the action, as in calvin_env."""
     if isinstance(action, Mapping):
         if "type" not in action or "action" not in action:
             raise ValueError(f"expected an action dictionary with 'type' and 'action', got keys {sorted(action)}.")
@@ -95,7 +95,7 @@ def _absolute(action: Any) -> Float64[np.ndarray, " n"]:
 
 
 def _flat(values: Any) -> Float64[np.ndarray, " n"]:
-    """Numbers in one row: torch tensors taken to numpy, axes of length 1 dropped."""
+    """Numbers in one row. Torch tensors become numpy arrays, and axes of length 1 are dropped."""
     if hasattr(values, "detach"):
         values = values.detach().cpu().double().numpy()
     try:

@@ -1,4 +1,4 @@
-"""How a model's gripper number becomes "open" or "close": the rule, as specs spell it, and advice for choosing one."""
+"""The gripper rule: how a model's gripper number becomes "open" or "close", with advice for choosing one."""
 
 import logging
 import math
@@ -11,12 +11,12 @@ OPEN: Final = 1.0
 CLOSE: Final = -1.0
 RULES = ("exact", "sign", "unit", "threshold")
 _UNIT_SLACK = 0.5
-"""Regression heads leave 0..1 by a little; numbers of -1..1 or of 0..255 leave it by more."""
+"""Regression heads go a little outside 0..1. Numbers of -1..1 or 0..255 go further outside."""
 _MAX_WIDTH_M = 0.1
-"""The widest that CALVIN's fingers stand apart is 0.08 m; numbers this small may be metres, or a closed gripper."""
+"""CALVIN's gripper opens up to 0.08 m. Numbers this small may be metres, or a closed gripper."""
 _HALF_OPEN_M = 0.04
 _WARN_AFTER = 360
-"""Numbers that `sign` reads before it warns that none of them closed the gripper: one subtask's steps."""
+"""After this many numbers, the steps of one subtask, `sign` warns if none of them closed the gripper."""
 _logger = logging.getLogger(__name__)
 
 
@@ -25,10 +25,10 @@ class GripperRule:
     """When a number opens the gripper. `str(rule)` is the text that `parse` reads.
 
     Attributes:
-        kind: `"exact"`: +1 opens, -1 closes, anything else is an error. `"sign"`: above 0 opens. `"unit"`: of numbers
-            in 0..1, above 0.5 opens; numbers far outside are an error. `"threshold"`: above `threshold` opens.
-        threshold: Of `"threshold"`.
-        is_inverted: Whether the numbers that would open close, and the other way round. Written as `-` in front.
+        kind: `"exact"`: +1 opens, -1 closes, other numbers are an error. `"sign"`: above 0 opens. `"unit"`: above 0.5
+            opens, for numbers of 0..1; numbers far outside are an error. `"threshold"`: above `threshold` opens.
+        threshold: For `"threshold"`.
+        is_inverted: Whether open and close are swapped. Written as `-` in front.
     """
 
     kind: str = "exact"
@@ -41,7 +41,7 @@ class GripperRule:
 
         Raises:
             UnknownNameError: There is no such rule.
-            ValueError: The threshold is missing, is no finite number, or the rule takes none.
+            ValueError: The threshold is missing or is not a finite number, or the rule takes no threshold.
         """
         kind, colon, number = text.strip().removeprefix("-").partition(":")
         require_name(kind, RULES, "setting gripper")
@@ -70,27 +70,27 @@ class GripperRule:
 
 
 class GripperReader:
-    """Applies a rule, and remembers the lowest and the highest number that it saw, for its advice."""
+    """Applies a rule. For its advice, it remembers the lowest and the highest number that it saw."""
 
     def __init__(self, rule: GripperRule, where: str = "the policy spec") -> None:
-        """Nothing is seen yet.
+        """Keeps the rule.
 
         Args:
             rule: The rule.
-            where: What the advised setting is added to, for messages.
+            where: Where the user sets the rule, for messages.
         """
         self._rule, self._where = rule, where
         self._low, self._high, self._num_seen = math.inf, -math.inf, 0
 
     def see(self, *numbers: float) -> None:
-        """Takes note of numbers that are not read yet, such as those of a whole chunk."""
+        """Notes numbers that are not read yet, such as those of a whole chunk."""
         self._low, self._high = min(self._low, *numbers), max(self._high, *numbers)
 
     def read(self, number: float) -> float:
         """`OPEN` or `CLOSE`.
 
         Raises:
-            ValueError: The number is none that the rule can read; the message advises one, from all numbers seen.
+            ValueError: The rule cannot read the number. The message advises a rule for all numbers seen.
         """
         self.see(number)
         self._num_seen += 1
@@ -128,12 +128,12 @@ class GripperReader:
 
 
 def advice(low: float, high: float, where: str = "the policy spec") -> str:
-    """Which rule suits the numbers seen, as far as they tell.
+    """Advice on which rule suits the numbers seen.
 
     Args:
         low: The lowest number seen.
         high: The highest number seen.
-        where: What the setting is added to.
+        where: Where the user sets the rule.
     """
     seen = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
     inverse = "Put '-' before the rule, as in 'gripper=-{}', if high numbers close."

@@ -1,4 +1,4 @@
-"""What tells one policy from another of the same spec, where there is no file of weights: its code, or its server."""
+"""A digest of a policy without a file of weights: of its code, or of what its server says about itself."""
 
 import sys
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ from calvinbench.policies.spec import PolicySpec, kind_of
 
 
 def source_digest(spec: str, policy: Policy) -> str | None:
-    """SHA-256 of the file that a user's own policy is in, or of what a policy's server says of itself.
+    """SHA-256 of the file with a user's own policy, or of the metadata of a policy's server.
 
-    Of a user's code the one file that the spec names is looked at, not what that imports.
+    For a user's code it covers the file that the spec names, not what that file imports.
 
     Args:
         spec: What the policy was made from.
         policy: The policy.
 
     Returns:
-        64 hexadecimal digits; None for policies of other kinds, without a file, or whose server says nothing.
+        64 hexadecimal digits; None for other kinds of policies, or if there is no file or no metadata.
     """
     kind = kind_of(spec)
     if kind in ("calvin", "python"):
@@ -42,7 +42,7 @@ def _digest_of_file(file: str | None) -> str | None:
 
 
 def _in_order(value: Any) -> str:
-    """A value as text that does not depend on the order of mappings."""
+    """A value as text. It does not depend on the order of mappings."""
     if isinstance(value, Mapping):
         return f"{{{', '.join(sorted(f'{key!r}: {_in_order(entry)}' for key, entry in value.items()))}}}"
     if isinstance(value, np.ndarray):

@@ -10,21 +10,21 @@ from calvinbench.policies.spec import NotAPolicyError, PolicySpecError
 from calvinbench.policies.spec_values import parse_literal
 
 _MISSPELT = 0.8
-"""From which likeness (`difflib`'s ratio) on a key counts as one of our own settings misspelt."""
+"""A key this similar (`difflib`'s ratio) to one of our own settings counts as misspelt."""
 
 
 def named_parameters(import_string: str, keys: Collection[str]) -> frozenset[str]:
-    """Which of these keys a user's class or function has parameters for, by name; `**settings` does not count.
+    """Which of these keys are parameters of a user's class or function; `**keywords` does not count.
 
-    Settings of ours that came later than a user's class of the same parameter stay that class's own.
+    A setting that we added later may already be a parameter of a user's class. It then goes to that class.
 
     Raises:
-        ImportStringError: The import string leads nowhere.
+        ImportStringError: The import string cannot be resolved.
         UnknownNameError: The module has no such name.
     """
     try:
         parameters = inspect.signature(import_object(import_string)).parameters.values()
-    except (TypeError, ValueError):  # nothing that can be called, or nothing that says its parameters
+    except (TypeError, ValueError):  # it cannot be called, or its parameters are not known
         return frozenset()
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return frozenset(parameter.name for parameter in parameters if parameter.kind in kinds) & frozenset(keys)
@@ -36,7 +36,7 @@ def call_user_factory(
     own_settings: Collection[str],
     offered: Mapping[str, str] | None = None,
 ) -> Any:
-    """Calls what an import string names, with settings as keyword arguments.
+    """Calls what an import string names, with the settings as keyword arguments.
 
     Args:
         import_string: A class or a function.
@@ -45,7 +45,7 @@ def call_user_factory(
         offered: Keyword arguments for a parameter of that name, or for `**keywords`; left out without such a parameter.
 
     Raises:
-        ImportStringError: The import string leads nowhere.
+        ImportStringError: The import string cannot be resolved.
         UnknownNameError: The module has no such name.
         NotAPolicyError: What it names cannot be called.
         PolicySpecError: It does not take these settings, or one of ours is misspelt.
@@ -54,7 +54,7 @@ def call_user_factory(
     if not callable(factory):
         raise NotAPolicyError(
             f"expected '{import_string}' to be a class or a function, got an object of {type(factory).__name__}. "
-            "Name what makes the policy, not what was made."
+            "Name the class or function that makes the policy, not the policy itself."
         )
     keywords: dict[str, Any] = {key: parse_literal(value) for key, value in settings.items()}
     try:
@@ -71,7 +71,7 @@ def call_user_factory(
 
 
 def _takes(signature: inspect.Signature, key: str) -> bool:
-    """Whether there is a parameter of this name, or any keyword is taken."""
+    """Whether there is a parameter of this name, or `**keywords`."""
     parameters = signature.parameters.values()
     return key in signature.parameters or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
 
@@ -79,7 +79,7 @@ def _takes(signature: inspect.Signature, key: str) -> bool:
 def _refuse_misspelt(
     settings: Collection[str], own_settings: Collection[str], signature: inspect.Signature, import_string: str
 ) -> None:
-    """Refuses a key that is nearly one of ours: a class with `**kwargs` would swallow it."""
+    """Raises an error for a key that is nearly one of ours, because a class with `**kwargs` would accept it."""
     for key in settings:
         guesses = get_close_matches(key, own_settings, n=1, cutoff=_MISSPELT)
         if guesses and key not in signature.parameters:

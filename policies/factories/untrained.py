@@ -1,4 +1,4 @@
-"""`untrained:BACKBONE`: a policy whose [LRN] and head have random weights."""
+"""`untrained:BACKBONE`: a policy with random weights of [LRN] and head."""
 
 from dataclasses import replace
 from typing import Any
@@ -78,8 +78,8 @@ def _require_agreement(settings: UntrainedSettings, source: str | None) -> None:
         )
     if source is not None and settings.size is not None:
         raise PolicySpecError(
-            f"expected 'size' or pretrained weights, got size={settings.size} beside '{source}', whose numbers are its "
-            "own. Remove size."
+            f"expected 'size' or pretrained weights, got size={settings.size} beside '{source}', which has its own "
+            "numbers. Remove size."
         )
 
 

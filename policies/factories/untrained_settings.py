@@ -16,7 +16,7 @@ Count = Annotated[int, Ge(1)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UntrainedSettings(UseSettings):
-    """Settings of a policy whose [LRN] and head have random weights.
+    """Settings of a policy with random weights of [LRN] and head.
 
     Attributes:
         seed: Random seed of the weights. The policy's label names it if it is not the default.

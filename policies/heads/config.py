@@ -1,4 +1,4 @@
-"""What a policy head is made of, as settings, and the heads that have a name. Imports no torch."""
+"""Settings of a policy head, and the presets. Imports no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,31 +13,31 @@ HEADS: Mapping[str, str] = MappingProxyType(
         "transformer": "calvinbench.policies.heads.transformer:TransformerHead",
     }
 )
-"""Type of head to its class. A new one is one file and one line here."""
+"""The class of each type of head. A new type is one file and one line here."""
 DECODERS = ("linear", "mlp")
 POSE_ACTIVATIONS = ("tanh", "none")
 
 
 @dataclass(frozen=True, slots=True)
 class HeadConfig:
-    """Settings of a head; the defaults are the seed's.
+    """Settings of a head. The defaults are the seed's.
 
     Attributes:
         type: One of `HEADS`.
-        hidden_dim: Width of the layers, or of the LSTM.
-        num_layers: Layers before the decoder.
-        dropout: Between layers, in train mode.
-        chunk_length: Actions predicted at each step (`fwd_pred_next_n`).
-        decoder: From the hidden numbers to a chunk: `"linear"`, one layer; or `"mlp"`, RoboVLMs' two branches, one for
-            the pose and one for the gripper.
-        pose_activation: What bounds the pose: `"tanh"`, or `"none"` for raw numbers, clipped when they are executed.
+        hidden_dim: Width of the layers or of the LSTM.
+        num_layers: Number of layers before the decoder.
+        dropout: Dropout between layers, in train mode.
+        chunk_length: Number of actions predicted at each step (`fwd_pred_next_n`).
+        decoder: From the hidden numbers to a chunk: `"linear"` (one layer) or `"mlp"` (RoboVLMs' two branches, one for
+            the pose and one for the gripper).
+        pose_activation: What bounds the pose: `"tanh"`, or `"none"` for raw numbers that are clipped when executed.
         mlp_widths: Hidden widths of each branch of the decoder `"mlp"`.
-        num_heads: Attention heads of the type `"transformer"`.
-        max_window: Most frames that the type `"transformer"` attends to, the present one included.
+        num_heads: Number of attention heads of the type `"transformer"`.
+        max_window: Maximal number of frames that the type `"transformer"` attends to, the current one included.
 
     Raises:
         UnknownNameError: There is no such type, decoder or activation.
-        ValueError: A number is out of its range.
+        ValueError: A number is outside its limits.
     """
 
     type: str = "lstm"
@@ -77,11 +77,11 @@ HEAD_PRESETS: Mapping[str, HeadConfig] = MappingProxyType(
         "transformer": HeadConfig(type="transformer"),
     }
 )
-"""Heads by name: the seed's LSTM, RoboVLMs' LSTM, and the seed's head without memory and with attention instead."""
+"""Heads by name: the seed's LSTM, RoboVLMs' LSTM, and the seed's head without memory or with attention instead."""
 
 
 def head_preset(name: str) -> HeadConfig:
-    """The settings of a head that has a name; `dataclasses.replace` changes some of them.
+    """The settings of a preset. `dataclasses.replace` changes some of them.
 
     Raises:
         UnknownNameError: There is no such head.

@@ -12,7 +12,7 @@ from calvinbench.policies.heads.config import HeadConfig
 
 
 class LinearDecoder(nn.Module):
-    """One linear layer to all numbers of a chunk, torch's own first weights."""
+    """One linear layer to all numbers of a chunk, with torch's default initial weights."""
 
     def __init__(self, config: HeadConfig) -> None:
         """Makes the layer."""
@@ -28,9 +28,9 @@ class LinearDecoder(nn.Module):
 
 
 class MLPDecoder(nn.Module):
-    """Two branches of linear layers with ReLU between: one to the pose, one to the gripper, as in RoboVLMs.
+    """Two branches of linear layers with ReLU, one for the pose and one for the gripper, as in RoboVLMs.
 
-    Its first weights are RoboVLMs' too: Xavier-uniform, biases at zero.
+    Its initial weights are also RoboVLMs': Xavier-uniform, with biases at zero.
     """
 
     def __init__(self, config: HeadConfig) -> None:
@@ -57,7 +57,7 @@ def _bounded(pose: Tensor, config: HeadConfig) -> Tensor:
 
 
 def _branch(widths: Sequence[int]) -> nn.Sequential:
-    """Linear layers with ReLU between, at the places 0, 2, 4, ... of the sequence."""
+    """Linear layers at the places 0, 2, 4, ... of the sequence, with ReLU between them."""
     layers: list[nn.Module] = []
     for width, next_width in pairwise(widths):
         linear = nn.Linear(width, next_width)

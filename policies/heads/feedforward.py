@@ -1,4 +1,4 @@
-"""A head that remembers nothing: layers on each frame's feature alone. What a history is worth shows against it."""
+"""A head without memory, with layers on each frame's feature alone. It shows what a history is worth."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from calvinbench.policies.heads.head import Head, HeadOutput, HeadState, require
 
 @dataclass(frozen=True, slots=True)
 class NoState:
-    """Nothing is remembered of B worlds.
+    """The empty memory of B worlds.
 
     Attributes:
         batch_size: Number of worlds.
@@ -23,11 +23,11 @@ class NoState:
     batch_size: int
 
     def forget(self, rows: Bool[Tensor, " B"]) -> "NoState":
-        """This state: there is nothing to forget.
+        """The same state, because there is nothing to forget.
 
         Raises:
             TypeError: The marks are not boolean.
-            ValueError: There is not one mark a world.
+            ValueError: There is not exactly one mark a world.
         """
         require_rows(rows, self.batch_size)
         return self
@@ -38,7 +38,7 @@ class NoState:
         return NoState(int(rows.sum()))
 
     def put(self, rows: Bool[Tensor, " B"], part: HeadState) -> "NoState":
-        """This state, for `part` remembers nothing either."""
+        """The same state, because `part` has no memory either."""
         require_batch("a state", require_state(part, NoState).batch_size, self.take(rows).batch_size)
         return self
 
@@ -65,12 +65,12 @@ class FeedforwardHead(Head):
 
     @override
     def initial_state(self, batch_size: int) -> NoState:
-        """Nothing, of so many worlds."""
+        """The empty memory."""
         return NoState(batch_size)
 
     @override
     def forward(self, features: Float[Tensor, "B T feature_dim"], state: HeadState | None = None) -> HeadOutput:
-        """Runs over a window of time, each frame for itself (`Head.forward`)."""
+        """Runs over a window of time, each frame on its own."""
         before = self.initial_state(features.shape[0]) if state is None else require_state(state, NoState)
         require_batch("a state", before.batch_size, features.shape[0])
         return HeadOutput(self.decoder(self.layers(features)), before)

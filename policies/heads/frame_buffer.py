@@ -1,4 +1,4 @@
-"""The last N features of B worlds, as a value: how a window of memory is kept when rows begin at different times."""
+"""The last N features of B worlds, as a value. Its rows may begin at different times."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,13 @@ from calvinbench.policies.heads.head import HeadState, require_state
 
 @dataclass(frozen=True, slots=True)
 class FrameBuffer:
-    """Features of the newest frames, oldest first, each row from the left.
+    """Features of the newest frames, oldest first. Each row begins at place 0.
 
-    A causal head that runs over `frames` is right up to a row's own last frame: what stands behind it comes later.
+    Unused places come after a row's last frame, so that they do not affect the output of a causal head at that frame.
 
     Attributes:
-        frames: Features; zeros behind a row's last frame.
-        lengths: How many frames each row holds, 0..N.
+        frames: Features; zeros after a row's last frame.
+        lengths: Number of frames that each row holds, 0..N.
     """
 
     frames: Float[Tensor, "B N feature_dim"]
@@ -26,12 +26,12 @@ class FrameBuffer:
 
     @classmethod
     def empty(cls, batch_size: int, num_frames: int, like: Float[Tensor, "..."], feature_dim: int) -> "FrameBuffer":
-        """A buffer in which nothing was seen.
+        """A buffer without frames.
 
         Args:
             batch_size: Number of worlds.
-            num_frames: How many frames it can hold.
-            like: A tensor whose device and kind of float to take.
+            num_frames: Number of frames that it can hold.
+            like: A tensor with the device and the dtype of the buffer.
             feature_dim: Width of the features.
         """
         frames = like.new_zeros((batch_size, num_frames, feature_dim))
@@ -44,19 +44,19 @@ class FrameBuffer:
 
     @property
     def num_frames(self) -> int:
-        """How many frames it can hold."""
+        """Number of frames that it can hold."""
         return self.frames.shape[1]
 
     @property
     def longest(self) -> int:
-        """Frames that the fullest row holds."""
+        """Number of frames in the fullest row."""
         return int(self.lengths.max())
 
     def extend(self, features: Float[Tensor, "B T feature_dim"]) -> "FrameBuffer":
-        """The buffer after T frames more, on their device and of their kind of float; a full row drops its oldest.
+        """The buffer after T more frames, on their device and with their dtype. A full row drops its oldest frames.
 
         Raises:
-            ValueError: The features are of another number of worlds.
+            ValueError: The features are for another number of worlds.
         """
         require_batch("a state", self.batch_size, features.shape[0])
         num_new = features.shape[1]
@@ -65,27 +65,27 @@ class FrameBuffer:
         total = held + num_new
         dropped = (total - self.num_frames).clamp(min=0)
         order = torch.arange(self.num_frames, device=features.device) + dropped  # (B, N), counted from the oldest
-        # The new frames stand behind all N places of the old ones, used or not.
+        # The new frames come after all N places of the old ones, used or not.
         place = torch.where(order < held, order, order - held + self.num_frames).clamp(max=everything.shape[1] - 1)
         chosen = everything.gather(1, place[..., None].expand(-1, -1, features.shape[-1]))
         frames = torch.where((order < total)[..., None], chosen, 0.0)
         return FrameBuffer(frames, (total - dropped)[:, 0])
 
     def append(self, features: Float[Tensor, "B feature_dim"]) -> "FrameBuffer":
-        """The buffer after one frame more."""
+        """The buffer after one more frame."""
         return self.extend(features[:, None])
 
     def newest(self, values: Float[Tensor, "B M *value"]) -> Float[Tensor, " B *value"]:
-        """Of one value a frame, oldest first, that of each row's last frame; every row must hold one."""
+        """From one value a frame, oldest first, the value of each row's last frame. Every row must hold a frame."""
         rows = torch.arange(self.batch_size, device=values.device)
         return values[rows, self.lengths.to(values.device) - 1]
 
     def forget(self, rows: Bool[Tensor, " B"]) -> "FrameBuffer":
-        """The buffer with the marked rows empty; this one stays as it is.
+        """The buffer with the marked rows empty. This buffer does not change.
 
         Raises:
             TypeError: The marks are not boolean.
-            ValueError: There is not one mark a world.
+            ValueError: There is not exactly one mark a world.
         """
         keep = ~self._marks(rows)
         return FrameBuffer(torch.where(keep[:, None, None], self.frames, 0.0), torch.where(keep, self.lengths, 0))
@@ -96,7 +96,7 @@ class FrameBuffer:
         return FrameBuffer(self.frames[marks], self.lengths[marks])
 
     def put(self, rows: Bool[Tensor, " B"], part: HeadState) -> "FrameBuffer":
-        """The buffer with the marked rows replaced by those of `part`, on the device and of the kind of float of it."""
+        """The buffer with the marked rows replaced by those of `part`, with the device and the dtype of `part`."""
         part = require_state(part, FrameBuffer)
         marks = self._marks(rows).to(part.frames.device)
         require_batch("a state", part.batch_size, int(marks.sum()))
@@ -105,6 +105,6 @@ class FrameBuffer:
         return FrameBuffer(frames, lengths)
 
     def _marks(self, rows: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
-        """The marks, checked, where the buffer is."""
+        """The checked marks, on the device of the buffer."""
         require_rows(rows, self.batch_size)
         return rows.to(self.frames.device)

@@ -1,4 +1,4 @@
-"""The interface of policy heads: features of B worlds and a state in, action chunks and the next state out."""
+"""The interface of policy heads: from features of B worlds and a state to action chunks and the next state."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
@@ -11,7 +11,7 @@ from calvinbench.policies.heads.config import HeadConfig
 
 @runtime_checkable
 class HeadState(Protocol):
-    """What a head remembers of B worlds: a value, never changed in place."""
+    """What a head remembers of B worlds. It is a value and never changed in place."""
 
     @property
     def batch_size(self) -> int:
@@ -19,7 +19,7 @@ class HeadState(Protocol):
         ...
 
     def forget(self, rows: Bool[Tensor, " B"]) -> "HeadState":
-        """The state with the marked rows as if nothing had been seen; the others are untouched."""
+        """The state in which the marked rows have seen nothing. The other rows are unchanged."""
         ...
 
     def take(self, rows: Bool[Tensor, " B"]) -> "HeadState":
@@ -27,15 +27,15 @@ class HeadState(Protocol):
         ...
 
     def put(self, rows: Bool[Tensor, " B"], part: "HeadState") -> "HeadState":
-        """The state with the marked rows replaced by those of `part`: the way back from `take`."""
+        """The state with the marked rows replaced by those of `part`. The inverse of `take`."""
         ...
 
 
 class HeadOutput(NamedTuple):
-    """Chunks over a window of time, and the state after it.
+    """Chunks over a window of time, and the next state.
 
-    The last axis holds six numbers of pose, in [-1, 1] with the activation tanh, and the gripper's logit
-    (`actions.executed_actions` makes actions of them).
+    The last axis holds six numbers of the pose, in [-1, 1] with the activation tanh, and the gripper's logit.
+    `actions.executed_actions` makes actions of them.
     """
 
     chunks: Float[Tensor, "B T chunk_length 7"]
@@ -43,20 +43,20 @@ class HeadOutput(NamedTuple):
 
 
 class StepOutput(NamedTuple):
-    """Chunks of one step, and the state after it."""
+    """Chunks of one step, and the next state."""
 
     chunks: Float[Tensor, "B chunk_length 7"]
     state: HeadState
 
 
 class Head(nn.Module, ABC):
-    """Base of all heads. Running over a window and stepping through it give the same chunks."""
+    """Base class of all heads. Running over a window and stepping through it give the same chunks."""
 
     span_kinds: ClassVar[tuple[str, ...]]
-    """Which memory spans it can serve (`memory.make_memory`): some of `"none"`, `"unbounded"` and `"window"`."""
+    """The memory spans that it can have (`memory.make_memory`): some of `"none"`, `"unbounded"` and `"window"`."""
 
     def __init__(self, feature_dim: int, config: HeadConfig) -> None:
-        """Keeps what the head is made of.
+        """Keeps the settings.
 
         Args:
             feature_dim: Width of the features, that of the VLM.
@@ -68,18 +68,18 @@ class Head(nn.Module, ABC):
 
     @property
     def max_window(self) -> int | None:
-        """Most frames that it can look at together, None for any number."""
+        """Maximal number of frames that it can look at together; None for any number."""
         return None
 
     @property
     def default_span(self) -> str:
-        """The memory span that suits it best, as `policy.Memory` spells it."""
+        """The memory span that suits it best, as `policy.Memory` writes it."""
         longest = self.span_kinds[0]
         return f"window:{self.max_window}" if longest == "window" else longest
 
     @abstractmethod
     def initial_state(self, batch_size: int) -> HeadState:
-        """The state of `batch_size` worlds of which nothing was seen yet."""
+        """The state of `batch_size` new worlds."""
 
     @abstractmethod
     def forward(self, features: Float[Tensor, "B T feature_dim"], state: HeadState | None = None) -> HeadOutput:
@@ -87,11 +87,11 @@ class Head(nn.Module, ABC):
 
         Args:
             features: Fused [LRN] features.
-            state: What was seen before the window; None for nothing.
+            state: The state before the window; None for new worlds.
 
         Raises:
-            TypeError: The state is that of another kind of head.
-            ValueError: The state is of another number of worlds.
+            TypeError: The state belongs to another kind of head.
+            ValueError: The state is for another number of worlds.
         """
 
     def step(self, features: Float[Tensor, "B feature_dim"], state: HeadState | None = None) -> StepOutput:
@@ -104,10 +104,10 @@ StateT = TypeVar("StateT")
 
 
 def require_state(state: object, kind: type[StateT]) -> StateT:
-    """Returns the state if it is of the kind that is needed.
+    """Returns the state if it has the expected type.
 
     Raises:
-        TypeError: It is of another kind.
+        TypeError: It has another type.
     """
     if not isinstance(state, kind):
         raise TypeError(

@@ -1,4 +1,4 @@
-"""The head of the seed and of RoboVLMs: an LSTM over time, then a decoder."""
+"""The head of the seed and of RoboVLMs: an LSTM over time and a decoder."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from calvinbench.policies.heads.head import Head, HeadOutput, HeadState, require
 
 @dataclass(frozen=True, slots=True)
 class LSTMState:
-    """What the LSTM remembers of B worlds."""
+    """The hidden state of the LSTM for B worlds."""
 
     hidden: Float[Tensor, "num_layers B hidden_dim"]
     cell: Float[Tensor, "num_layers B hidden_dim"]
@@ -26,11 +26,11 @@ class LSTMState:
         return self.hidden.shape[1]
 
     def forget(self, rows: Bool[Tensor, " B"]) -> "LSTMState":
-        """The state with the marked rows at zero, as if nothing had been seen; this one stays as it is.
+        """The state with the marked rows at zero, as for new worlds. This state does not change.
 
         Raises:
             TypeError: The marks are not boolean.
-            ValueError: There is not one mark a world.
+            ValueError: There is not exactly one mark a world.
         """
         keep = ~self._marks(rows)[None, :, None]
         return LSTMState(torch.where(keep, self.hidden, 0.0), torch.where(keep, self.cell, 0.0))
@@ -50,13 +50,13 @@ class LSTMState:
         return LSTMState(hidden, cell)
 
     def _marks(self, rows: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
-        """The marks, checked, where the state is."""
+        """The checked marks, on the device of the state."""
         require_rows(rows, self.batch_size)
         return rows.to(self.hidden.device)
 
 
 class LSTMHead(Head):
-    """LSTM over time, then a decoder. Its state can be carried on for ever."""
+    """LSTM over time and a decoder. Its state can be carried through any number of steps."""
 
     span_kinds = ("unbounded", "window")
 
@@ -72,7 +72,7 @@ class LSTMHead(Head):
             feature_dim,
             config.hidden_dim,
             num_layers=config.num_layers,
-            # torch warns of a dropout that has no place to act.
+            # torch warns if dropout has no effect because there is only one layer.
             dropout=config.dropout if config.num_layers > 1 else 0.0,
             batch_first=True,
         )
@@ -80,14 +80,13 @@ class LSTMHead(Head):
 
     @override
     def initial_state(self, batch_size: int) -> LSTMState:
-        """Zeros: nothing seen yet."""
+        """Zeros."""
         shape = (self.config.num_layers, batch_size, self.config.hidden_dim)
         weight = next(self.lstm.parameters())
         return LSTMState(weight.new_zeros(shape), weight.new_zeros(shape))
 
     @override
     def forward(self, features: Float[Tensor, "B T feature_dim"], state: HeadState | None = None) -> HeadOutput:
-        """Runs over a window of time (`Head.forward`)."""
         before = self.initial_state(features.shape[0]) if state is None else require_state(state, LSTMState)
         require_batch("a state", before.batch_size, features.shape[0])
         outputs, (hidden, cell) = self.lstm(features, (before.hidden, before.cell))  # (B, T, hidden_dim)

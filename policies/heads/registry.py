@@ -8,7 +8,7 @@ __all__ = ["HEADS", "make_head"]
 
 
 def make_head(feature_dim: int, config: HeadConfig) -> Head:
-    """Makes the head that the settings name; its weights come from torch's global stream.
+    """Makes the head that the settings name. Its weights come from torch's global random stream.
 
     Args:
         feature_dim: Width of the features, that of the VLM.

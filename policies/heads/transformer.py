@@ -1,4 +1,4 @@
-"""A head that attends to the last frames instead of carrying a state: a small causal transformer over time."""
+"""A small causal transformer over time, which attends to the last frames instead of carrying a state."""
 
 import torch
 from jaxtyping import Float
@@ -15,8 +15,8 @@ from calvinbench.policies.heads.head import Head, HeadOutput, HeadState, StepOut
 class TransformerHead(Head):
     """Causal attention over at most `max_window` frames, then a decoder.
 
-    Positions are learned and counted from the window's start. What is remembered is the frames themselves; when there
-    are more than `max_window`, the oldest no longer counts and all positions move by one.
+    Positions are learned and counted from the start of the window. The memory is the frames themselves. When there are
+    more than `max_window`, the oldest one is dropped and all positions move by one.
     """
 
     span_kinds = ("window",)
@@ -31,7 +31,7 @@ class TransformerHead(Head):
         super().__init__(feature_dim, config)
         self.input = nn.Linear(feature_dim, config.hidden_dim)
         self.positions = nn.Parameter(0.02 * torch.randn(config.max_window, config.hidden_dim))
-        # Not nn.TransformerEncoder, which starts all layers from copies of one layer's weights.
+        # Not nn.TransformerEncoder, because it initialises all layers with the same weights.
         self.layers = nn.ModuleList(_layer(config) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(config.hidden_dim)
         self.decoder = make_decoder(config)
@@ -39,7 +39,7 @@ class TransformerHead(Head):
     @property
     @override
     def max_window(self) -> int:
-        """Most frames that it attends to, the present one included."""
+        """Maximal number of frames that it attends to, the current one included."""
         return self.config.max_window
 
     @override
@@ -49,10 +49,10 @@ class TransformerHead(Head):
 
     @override
     def forward(self, features: Float[Tensor, "B T feature_dim"], state: HeadState | None = None) -> HeadOutput:
-        """Runs over a window of time (`Head.forward`).
+        """Runs over a window of time.
 
-        One pass where all frames fit into `max_window`. Where they do not, each frame has a window of its own and a
-        pass of its own, which is slow but the same as stepping.
+        It takes one pass if all frames fit into `max_window`. Otherwise each frame has its own window and its own pass,
+        which is slow but the same as stepping.
         """
         before = self.initial_state(features.shape[0]) if state is None else require_state(state, FrameBuffer)
         require_batch("a state", before.batch_size, features.shape[0])
@@ -67,7 +67,7 @@ class TransformerHead(Head):
 
     @override
     def step(self, features: Float[Tensor, "B feature_dim"], state: HeadState | None = None) -> StepOutput:
-        """Runs one step of time, over the frames that are remembered."""
+        """Runs one step of time, over the remembered frames."""
         before = self.initial_state(features.shape[0]) if state is None else require_state(state, FrameBuffer)
         buffer = before.append(features)
         hidden = self._encoded(buffer.frames[:, : buffer.longest])
@@ -84,7 +84,7 @@ class TransformerHead(Head):
         return HeadOutput(torch.stack(chunks, dim=1), now)
 
     def _encoded(self, frames: Float[Tensor, "B M feature_dim"]) -> Float[Tensor, "B M hidden_dim"]:
-        """What each frame knows of itself and those before it."""
+        """The output at each frame, which depends on that frame and those before it."""
         num_frames = frames.shape[1]
         hidden = self.input(frames) + self.positions[:num_frames]
         later = torch.ones(num_frames, num_frames, dtype=torch.bool, device=frames.device).triu(diagonal=1)

@@ -1,6 +1,6 @@
-"""A learned policy in a folder: a readable `policy.json`, weights in safetensors, the tokenizer. Nothing is pickled.
+"""A checkpoint: a folder with a readable `policy.json`, weights in safetensors and the tokenizer. Nothing is pickled.
 
-Reading is strict: a weight that is missing, left over or of another shape is an error that names it.
+Reading is strict: a weight that is missing, left over or has another shape raises an error that names it.
 """
 
 import json
@@ -55,13 +55,13 @@ _READ_AND_WRITE = 0o666
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What was read.
+    """A checkpoint that was read.
 
     Attributes:
-        model: With its weights, in eval mode.
+        model: The model with its weights, in eval mode.
         config: Its settings.
         digest: SHA-256 of the file of weights.
-        notes: What whoever wrote it wanted to say: how it was trained, what it was imported from.
+        notes: Notes of its writer, such as how it was trained or what it was imported from.
     """
 
     model: VLMLSTM
@@ -77,15 +77,17 @@ def save_checkpoint(
     notes: Mapping[str, Any] | None = None,
     dtype: torch.dtype | None = None,
 ) -> Path:
-    """Writes a checkpoint over one that may be there; killed on the way, it leaves the old one, or one that is refused.
+    """Writes a checkpoint, over an old one if there is one.
+
+    If it is killed while writing, it leaves the old checkpoint, or one that raises an error when it is read.
 
     Args:
-        folder: Where to; it is made.
+        folder: The folder, which is created.
         model: The model.
-        config: Its settings. A backbone of one's own is recorded by its import string.
+        config: Its settings. A user's own backbone is recorded by its import string.
         notes: Anything that JSON can write.
-        dtype: Of the weights in the file, such as float16 for one of half the size; what is read has the model's own
-            again. None for that which they have.
+        dtype: Precision of the weights in the file, such as float16 for a file of half the size. Reading converts them
+            back. None keeps their precision.
 
     Returns:
         The folder.
@@ -102,7 +104,7 @@ def save_checkpoint(
     with whole_file(folder / WEIGHTS_FILE, mode=mode) as temporary:
         save_file(weights, temporary, metadata={"format": "pt"})
     tokenizer = folder / TOKENIZER_FOLDER
-    shutil.rmtree(tokenizer, ignore_errors=True)  # files of another tokenizer would be read with it
+    shutil.rmtree(tokenizer, ignore_errors=True)  # otherwise files of another tokenizer would be read too
     model.backbone.tokenizer.save_pretrained(tokenizer)
     content = {
         "schema_version": SCHEMA_VERSION,
@@ -122,7 +124,7 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
     """Reads what `save_checkpoint` wrote.
 
     Raises:
-        CheckpointError: There is no checkpoint, it is damaged, or weights and settings do not belong together.
+        CheckpointError: There is no checkpoint, it is damaged, or its weights do not belong to its settings.
     """
     place = Path(folder).expanduser()
     content = _read_config(place)
@@ -149,19 +151,19 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
 
 
 def _require_backbone(name: str, folder: Path) -> None:
-    """Refuses a backbone whose class is not found.
+    """Raises an error for a backbone if its class cannot be found.
 
     Raises:
-        CheckpointError: There is none of this name, or its import string leads nowhere.
+        CheckpointError: There is no backbone of this name, or its import string cannot be resolved.
     """
     try:
         backbone_class(name)
     except (UnknownNameError, ImportStringError, BackboneNameError) as error:
         advice = (
-            f"If it is a backbone of your own, write its import string into '{folder / CONFIG_FILE}': under "
+            f"If it is your own backbone, write its import string into '{folder / CONFIG_FILE}': under "
             '"policy", "backbone": "package.module:Class".'
             if ":" not in name
-            else "The checkpoint was saved with a backbone of somebody's own; its code is needed to read it."
+            else "The checkpoint was saved with a user's own backbone. Its code is needed to read it."
         )
         raise CheckpointError(f"expected a backbone that can be found for '{folder}', but: {error} {advice}") from error
 
@@ -169,7 +171,7 @@ def _require_backbone(name: str, folder: Path) -> None:
 def build_model(
     config: PolicyConfig, backbone_config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase
 ) -> VLMLSTM:
-    """The model of given settings, its weights not yet those of anybody.
+    """Makes a model from settings. Its weights are not initialised.
 
     Args:
         config: The policy's settings.
@@ -185,15 +187,15 @@ def build_model(
 
 
 def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], origin: str) -> None:
-    """Gives a model its weights, every one.
+    """Gives a model all its weights.
 
     Args:
         model: The model.
-        weights: By the model's own names; weights that the model shares with others may be left out.
+        weights: Weights by the model's own names. A shared weight is needed under only one of its names.
         origin: Where they are from, for the message.
 
     Raises:
-        CheckpointError: A weight is missing, left over or of another shape.
+        CheckpointError: A weight is missing, left over or has another shape.
     """
     own = model.state_dict()
     shapes = [
@@ -207,13 +209,13 @@ def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], origin: str) 
         raise CheckpointError(
             f"expected in {origin} the weights of this architecture, but {len(missing)} are missing{_some(missing)}, "
             f"{len(left)} left over{_some(left)}, {len(shapes)} of another shape{_some(shapes)}. "
-            "The weights are another model's than the settings beside them say."
+            "The weights belong to another model than the settings beside them."
         )
     model.load_state_dict(dict(weights), strict=False)
 
 
 def digest_of(file: Path) -> str:
-    """SHA-256 of a file, read piece by piece.
+    """SHA-256 of a file.
 
     Raises:
         OSError: It cannot be read.
@@ -223,7 +225,7 @@ def digest_of(file: Path) -> str:
 
 
 def _digest_of_folder(folder: Path) -> str:
-    """SHA-256 of a folder's files and their names."""
+    """SHA-256 of the files in a folder and their names."""
     whole = sha256()
     for file in sorted(folder.iterdir()):
         whole.update(f"{file.name} {digest_of(file)}\n".encode())
@@ -232,11 +234,11 @@ def _digest_of_folder(folder: Path) -> str:
 
 def _require_digest(what: str, found: str, said: str) -> None:
     if found != said:
-        raise ValueError(f"its {what} have SHA-256 {found}, and {CONFIG_FILE} says {said}: a write was cut in two")
+        raise ValueError(f"its {what} have SHA-256 {found}, and {CONFIG_FILE} says {said}: a write was interrupted")
 
 
 def _own_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The state, weights that have several names under the first of them."""
+    """The weights. A weight with several names has the first of them."""
     seen: set[tuple[int, int]] = set()
     weights = {}
     for name, tensor in model.state_dict().items():
@@ -259,7 +261,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if version > SCHEMA_VERSION:
         raise CheckpointError(
             f"expected schema version {SCHEMA_VERSION} or older in '{file}', got {version}. "
-            "A later calvinbench wrote it; install that one to read it."
+            "A later version of calvinbench wrote it. Install that version to read it."
         )
     return content
 

@@ -1,4 +1,4 @@
-"""Which folder `checkpoint:ARGUMENT` names: found without torch, so that a wrong one is refused at once."""
+"""The folder that `checkpoint:ARGUMENT` names. It is found without torch, so that an error is reported at once."""
 
 from difflib import get_close_matches
 from pathlib import Path
@@ -7,21 +7,21 @@ from calvinbench.policies.shipped import shipped_folder, shipped_policies
 
 CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FOLDER = "policy.json", "model.safetensors", "tokenizer"
 _OF_TRAINING = ("checkpoint", "best")
-"""Folders with checkpoints in that of a training."""
+"""Folders with checkpoints inside the folder of a training."""
 
 
 class CheckpointError(ValueError):
-    """A folder that holds no checkpoint, or one that does not fit."""
+    """A folder that holds no checkpoint, or a checkpoint that does not fit."""
 
 
 def checkpoint_folder(argument: str) -> Path:
     """The folder of a checkpoint.
 
     Args:
-        argument: The folder, or the name of one of `shipped_policies`; a folder of that name takes precedence.
+        argument: The folder, or the name of one of `shipped_policies`. A folder of that name takes precedence.
 
     Raises:
-        CheckpointError: There is no checkpoint; the message says where one is, or which name was probably meant.
+        CheckpointError: There is no checkpoint. The message says where one is, or which name was probably meant.
     """
     folder = Path(argument).expanduser()
     if not folder.exists() and argument in shipped_policies():
@@ -31,7 +31,7 @@ def checkpoint_folder(argument: str) -> Path:
 
 
 def require_checkpoint(folder: Path) -> None:
-    """Refuses a folder without a checkpoint's settings.
+    """Raises an error for a folder without the settings of a checkpoint.
 
     Raises:
         CheckpointError: There are none.
@@ -55,11 +55,11 @@ def _what_to_do(folder: Path) -> str:
     inside = [folder / name for name in _OF_TRAINING if (folder / name / CONFIG_FILE).is_file()]
     if inside:
         kept = " or ".join(f"checkpoint:{place}" for place in inside)
-        return f", which is the folder of a training. Its checkpoint lies one level deeper: {kept}."
+        return f", which is the folder of a training. Its checkpoint is one level deeper: {kept}."
     if (folder / "training.json").is_file():
         return (
-            ", which is the folder of a training that has saved no checkpoint yet. Go on with the same `calvinbench "
-            "train`; --save-every says how often one is saved."
+            ", which is the folder of a training that has saved no checkpoint yet. Run the same `calvinbench "
+            "train` again to resume it; --save-every sets how often a checkpoint is saved."
         )
     return (
         ". A RoboVLMs file is read by robovlms:FILE.pt,config=FILE.json, or imported first: calvinbench import "

@@ -1,4 +1,4 @@
-"""Which parameters are trained: settings that do what their names say, and the numbers to prove it."""
+"""Which parameters are trained: applies the settings, and counts the parameters."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -21,32 +21,32 @@ __all__ = [
 ]
 
 GROUPS = ("text embedding", "connector", "vision", "language", "[LRN]", "proprioception", "head")
-"""Groups of parameters; one that two parts share counts to the first."""
+"""Groups of parameters. A parameter that two parts share belongs to the first of them."""
 _LORA_MARK = "lora_"
 _log = logging.getLogger(__name__)
 
 
 class MissingPackageError(ImportError, ValueError):
-    """A package that a setting needs and that is not installed."""
+    """A setting needs a package that is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupCount:
-    """How many parameters a group has."""
+    """Number of parameters of a group."""
 
     total: int
     trained: int
 
 
 def apply_trainable_parts(model: VLMLSTM, parts: TrainableParts) -> None:
-    """Freezes, adapts and checkpoints the model as the settings say.
+    """Freezes parts of the model, adds adapters and turns on gradient checkpointing, as the settings say.
 
     Args:
-        model: The model; adapters are put into its backbone.
+        model: The model. Adapters are added to its backbone.
         parts: The settings.
 
     Raises:
-        MissingPackageError: Adapters are wanted and peft is not installed.
+        MissingPackageError: The settings ask for adapters, and peft is not installed.
     """
     follows = not parts.freeze_backbone and not parts.lora_enable
     is_trained = {
@@ -70,16 +70,16 @@ def apply_trainable_parts(model: VLMLSTM, parts: TrainableParts) -> None:
         if not checkpointing_saves_memory(model):
             _log.warning(
                 "gradient_checkpointing has no effect: no gradient passes through the layers of %s in this setup, so "
-                "they keep nothing for the backward pass. Leave it out.",
+                "they keep nothing for the backward pass. Remove it.",
                 model.backbone.name,
             )
 
 
 def checkpointing_saves_memory(model: VLMLSTM) -> bool:
-    """Whether gradient checkpointing can save memory with the parts that are trained now.
+    """Whether gradient checkpointing can save memory with the parts that are trained.
 
-    It can where a gradient passes through layers of the VLM: to their own weights, or to what enters the first of
-    them. A frozen VLM still passes [LRN]'s gradient through its language model.
+    It can if a gradient passes through layers of the VLM, either to their own weights or to the input of the first
+    layer. A frozen VLM still passes [LRN]'s gradient through its language model.
     """
     if next(iter(model.backbone.recomputable_layers()), None) is None:
         return False
@@ -89,7 +89,7 @@ def checkpointing_saves_memory(model: VLMLSTM) -> bool:
 
 
 def grouped_parameters(model: VLMLSTM) -> dict[str, dict[str, nn.Parameter]]:
-    """Every parameter of the model, once, by group and name."""
+    """Each parameter of the model once, by group and name."""
     parts = model.backbone.parts
     modules: Mapping[str, Iterable[nn.Module]] = {
         "text embedding": (parts.text_embedding,),
@@ -115,7 +115,7 @@ def grouped_parameters(model: VLMLSTM) -> dict[str, dict[str, nn.Parameter]]:
 
 
 def count_parameters(model: VLMLSTM) -> dict[str, GroupCount]:
-    """How many parameters each group has, and how many of them are trained."""
+    """Number of parameters of each group, and how many of them are trained."""
     return {
         name: GroupCount(
             sum(parameter.numel() for parameter in parameters.values()),
@@ -126,7 +126,7 @@ def count_parameters(model: VLMLSTM) -> dict[str, GroupCount]:
 
 
 def _add_adapters(model: VLMLSTM, parts: TrainableParts) -> None:
-    """Puts low-rank adapters beside every linear layer of the language model."""
+    """Adds low-rank adapters to every linear layer of the language model."""
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
@@ -148,7 +148,7 @@ def _add_adapters(model: VLMLSTM, parts: TrainableParts) -> None:
 
 
 def _is_trained_bias(group: str, name: str, parts: TrainableParts) -> bool:
-    """Whether this is a bias of the language model that goes along with the adapters."""
+    """Whether this is a bias of the language model that is trained with the adapters."""
     if not parts.lora_enable or group != "language" or not name.endswith("bias"):
         return False
     return parts.lora_bias == "all" or (parts.lora_bias == "lora_only" and "base_layer" in name)

@@ -1,29 +1,29 @@
-"""Which parts of a policy are trained, as settings. Imports no torch, so that a command can be checked at once."""
+"""Which parts of a policy are trained, as settings. Imports no torch, so that an error is reported at once."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class TrainableParts:
-    """What of the model is trained. [LRN], where it is read, and the head always are.
+    """Which parts of the model are trained. The head is always trained, and so is [LRN] if it is read.
 
-    The names are those of RoboVLMs' `train_setup`, and `train_connector` beside them.
+    The names are those of RoboVLMs' `train_setup`, with `train_connector` in addition.
 
     Attributes:
-        freeze_backbone: Whether the VLM keeps its weights; what follows takes precedence for its own part.
-        train_vision: Whether the vision tower is trained; None: as the rest of the VLM.
-        train_connector: Whether what lies between vision and language is trained; None: as the rest of the VLM.
-        train_text_embedding: Whether the table of tokens is trained; None: as the rest of the VLM.
-        lora_enable: Whether the language model is trained by low-rank adapters (peft) beside its frozen weights. The
-            other parts follow their own settings, and are frozen where those are None.
+        freeze_backbone: Whether the VLM is frozen. The next three settings take precedence for their own part.
+        train_vision: Whether the vision tower is trained; None for the same as the rest of the VLM.
+        train_connector: Whether the layers between vision and language are trained; None for the same as the rest.
+        train_text_embedding: Whether the token embeddings are trained; None for the same as the rest of the VLM.
+        lora_enable: Whether the language model is frozen and low-rank adapters (peft) are trained. The other parts
+            follow their own settings, and are frozen if those are None.
         lora_r: Rank of the adapters.
-        lora_alpha: Their scale times the rank.
-        lora_dropout: Before them, in train mode.
-        lora_bias: `"none"`, or `"all"` or `"lora_only"` to train biases of the language model too.
-        gradient_checkpointing: Whether layers are computed again in the backward pass instead of kept.
+        lora_alpha: Scale of the adapters, times the rank.
+        lora_dropout: Dropout before the adapters, in train mode.
+        lora_bias: Which biases of the language model are trained too: `"none"`, `"all"` or `"lora_only"`.
+        gradient_checkpointing: Whether layers are computed again in the backward pass, which saves memory.
 
     Raises:
-        ValueError: A number is out of its range.
+        ValueError: A number is outside its limits.
     """
 
     freeze_backbone: bool = False

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from calvinbench.policies.chunk_rule import ChunkRule
 from calvinbench.policies.learned.policy_config import PolicyConfig
 from calvinbench.policies.learned.use_settings import UseSettings
 from calvinbench.policies.policy import Memory
@@ -65,11 +64,11 @@ def with_memory(config: PolicyConfig, settings: UseSettings) -> PolicyConfig:
     """The policy's settings with the memory and the chunk rule of a spec; None keeps those of the policy.
 
     Raises:
-        ValueError: There is no such span, reset or rule.
+        ValueError: There is no such memory span.
     """
     memory = Memory(
         span=config.memory.span if settings.memory_span is None else settings.memory_span,
         reset=config.memory.reset if settings.memory_reset is None else settings.memory_reset,
     )
-    rule = config.chunk_rule if settings.chunk_rule is None else str(ChunkRule.parse(settings.chunk_rule))
+    rule = config.chunk_rule if settings.chunk_rule is None else str(settings.chunk_rule)
     return replace(config, memory=memory, chunk_rule=rule)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from calvinbench.policies.chunk_rule import ChunkRule
+
 MemoryReset = Literal["subtask", "chain"]
 """When a policy's memory is reset."""
 
@@ -28,7 +30,7 @@ class UseSettings:
 
     memory_span: str | None = None
     memory_reset: MemoryReset | None = None
-    chunk_rule: str | None = None
+    chunk_rule: ChunkRule | None = None
     device: str = "auto"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     compile: bool = False

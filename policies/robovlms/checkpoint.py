@@ -1,13 +1,13 @@
 """Checkpoints of RoboVLMs (arXiv:2412.14058, github.com/Robot-VLAs/RoboVLMs at 8adc1d2) as policies of this project.
 
-A checkpoint is FILE.pt with its FILE.json, and the folder of the VLM it was trained from, of which only config.json and
-tokenizer are read. Tests hold a tiny one, saved by RoboVLMs' own code, against that code's outputs. The released files
-could not be read where this was written, so that what they hold beyond the public code is not known; every weight is
-accounted for, and `calvinbench import robovlms --dry-run` lists what would go where.
+A checkpoint is FILE.pt with its FILE.json, and the folder of the VLM that it was trained from. Only config.json and
+tokenizer of that folder are read. Tests compare a tiny checkpoint, saved by RoboVLMs' own code, with that code's
+outputs. We could not read the released files, so we do not know what they hold beyond the public code. Every weight of
+a file is accounted for, and `calvinbench import robovlms --dry-run` lists which weight goes where.
 
-Done as RoboVLMs does it, for agreement: the order of tokens (layout `robovlms`), a memory of exactly the last
-`window_size` features, the first action of each chunk, poses mapped from [-1, 1] to `norm_min`..`norm_max`. Not copied:
-it maps the gripper into that range too before comparing it with one half, which fails where `norm_max` is below .5.
+These follow RoboVLMs: the order of tokens (layout `robovlms`), a memory of exactly the last `window_size` features, the
+first action of each chunk, poses mapped from [-1, 1] to `norm_min`..`norm_max`. One thing does not: RoboVLMs also maps
+the gripper to that range before it compares it with 0.5, which never opens the gripper if `norm_max` is below 0.5.
 """
 
 import json
@@ -42,7 +42,7 @@ def make_robovlms_policy(
         settings: Where its configuration and its VLM are, and how it is used.
 
     Raises:
-        RoboVLMsError: A file cannot be read, or does not fit.
+        RoboVLMsError: A file cannot be read, or the files do not fit together.
         PolicySpecError: A setting cannot be used.
     """
     file = require_argument("robovlms", argument, "a RoboVLMs checkpoint FILE.pt")
@@ -56,7 +56,7 @@ def load_planned(plan: ImportPlan) -> VLMLSTM:
     """The model with the file's weights, in eval mode.
 
     Raises:
-        RoboVLMsError: A weight is missing, left over or of another shape.
+        RoboVLMsError: A weight is missing, left over or has another shape.
     """
     if not plan.fits:
         raise RoboVLMsError(
@@ -76,14 +76,14 @@ def load_planned(plan: ImportPlan) -> VLMLSTM:
 
 
 def save_imported(plan: ImportPlan, folder: Path) -> Path:
-    """Writes the checkpoint as one of this project's (`checkpoint:FOLDER`), which says where it came from.
+    """Writes the checkpoint as one of this project (`checkpoint:FOLDER`). Its notes say where it came from.
 
     Args:
         plan: What `plan_import` found.
-        folder: Where to.
+        folder: The folder, which is created.
 
     Raises:
-        RoboVLMsError: A weight is missing, left over or of another shape.
+        RoboVLMsError: A weight is missing, left over or has another shape.
     """
     dropped = {row.theirs: row.note for row in plan.rows if not row.ours}
     notes: dict[str, Any] = {
@@ -98,18 +98,18 @@ def save_imported(plan: ImportPlan, folder: Path) -> Path:
             "unchecked": unchecked(plan),
         }
     }
-    json.dumps(notes)  # before the weights are moved
+    json.dumps(notes)  # raises an error before the weights are moved
     return save_checkpoint(folder, load_planned(plan), plan.config, notes)
 
 
 def unchecked(plan: ImportPlan) -> str:
-    """What could not be checked of such an import."""
+    """What could not be checked about this import."""
     backbone = backbone_class(plan.config.backbone).unchecked
     return UNCHECKED if not backbone else f"{UNCHECKED}. {backbone[0].upper()}{backbone[1:]}"
 
 
 def plan_as_json(plan: ImportPlan) -> dict[str, Any]:
-    """The plan as JSON can write it."""
+    """The plan, for a JSON file."""
     return {
         "file": str(plan.file),
         "config": str(plan.config_file),
@@ -126,12 +126,12 @@ def plan_as_json(plan: ImportPlan) -> dict[str, Any]:
 
 
 def _is_finite(weight: Tensor) -> bool:
-    """Whether a weight is of floating point, and every number of it finite."""
+    """Whether a weight is of floating point and all its numbers are finite."""
     return weight.is_floating_point() and bool(weight.isfinite().all())
 
 
 def _config_beside(file: Path) -> Path:
-    """The configuration that goes with a checkpoint by its name."""
+    """The configuration that belongs to a checkpoint by its name."""
     places = (
         file.with_suffix(".json"),
         file.with_name(f"{file.stem}_config.json"),
@@ -158,7 +158,7 @@ def _advice(plan: ImportPlan) -> str:
         return "The configuration or the VLM's folder is another checkpoint's."
     if plan.missing and not plan.left:
         return (
-            "RoboVLMs can save without the parts that it froze; such a file is not enough, for a policy is made from "
-            "one file alone. Save it again with all weights."
+            "RoboVLMs can save without the parts that it froze. Such a file is not enough, because a policy is made "
+            "from one file alone. Save it again with all weights."
         )
-    return "It is another model's file, or of another version of RoboVLMs' code."
+    return "The file belongs to another model, or to another version of RoboVLMs' code."

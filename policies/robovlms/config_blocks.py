@@ -1,15 +1,15 @@
-"""Configurations as the seed and RoboVLMs write them, read into frozen settings. Every key acts or is refused.
+"""Reads configurations of the seed and of RoboVLMs into frozen settings. Every key has an effect or raises an error.
 
     {"act_head": {...}}, {"window_size": 8, "fwd_pred_next_n": 10}, {"train_setup": {...}}, {"mixed_precision": true},
     {"batch_size": 8, ...}
 
-A block may come alone or with others. What is not said is the seed's: an LSTM of 2 layers over windows of 8 frames,
-chunks of 10, both cameras, all parts trained. In a whole file of RoboVLMs (one with `robovlm_name`), or with its words
-in `act_head` (`down_sample`, `latent`) and no `num_layers`, it is RoboVLMs': its head, its order of tokens, and vision
-and text embedding trained only where the file says so.
+A block may come alone or with others. Defaults are the seed's: an LSTM of 2 layers over windows of 8 frames, chunks of
+10, both cameras, all parts trained. Defaults are RoboVLMs' in a whole file of RoboVLMs (one with `robovlm_name`), or if
+`act_head` has RoboVLMs' keys (`down_sample`, `latent`) and no `num_layers`: its head, its order of tokens, and vision
+and text embedding trained only if the file says so.
 
-Where RoboVLMs' own keys do nothing there, they do here what their name says (gradient clipping and checkpointing,
-LoRA), or are refused (means and deviations of pictures that are not the backbone's, optimisers that are not AdamW).
+Some keys have no effect in RoboVLMs' own code. Here they do what their name says (gradient clipping and checkpointing,
+LoRA), or raise an error (mean and deviation of images that are not the backbone's, optimisers other than AdamW).
 """
 
 from collections.abc import Mapping
@@ -45,18 +45,18 @@ _REFUSED_HEADS = {
 
 @dataclass(frozen=True, slots=True)
 class ConfigBlocks:
-    """What a configuration says.
+    """The settings of a configuration.
 
     Attributes:
-        backbone: Its name here; None where the configuration does not name one.
-        is_robovlms: Whether what is not said is RoboVLMs', not the seed's.
+        backbone: The backbone's name here; None if the configuration does not name one.
+        is_robovlms: Whether defaults are RoboVLMs' and not the seed's.
         backbone_settings: How the backbone is used.
         head: Settings of the head.
         memory: Span and reset.
         pose_range: What the pose outputs stand for.
         trainable: Which parts are trained.
         optimization: How they are trained.
-        idle: Keys without effect.
+        idle: Keys that have no effect.
     """
 
     backbone: str | None
@@ -73,11 +73,11 @@ class ConfigBlocks:
         """The policy's settings.
 
         Args:
-            backbone: The backbone's name, where the configuration names none.
+            backbone: The backbone's name, if the configuration names none.
             origin: Where the weights come from, for the label.
 
         Raises:
-            ConfigBlockError: No backbone is named, or two.
+            ConfigBlockError: No backbone is named, or two are.
         """
         if backbone is not None and self.backbone not in (None, backbone):
             raise ConfigBlockError(f"expected one backbone, got '{backbone}', and '{self.backbone}' as 'model'.")
@@ -103,7 +103,7 @@ def read_config_file(path: str | Path, *, strict: bool = True) -> ConfigBlocks:
         strict: See `config_from_blocks`.
 
     Raises:
-        ConfigBlockError: The file is no JSON, or a key cannot be followed.
+        ConfigBlockError: The file is not JSON, or a key cannot be followed.
         OSError: The file cannot be read.
     """
     return config_from_blocks(read_blocks(Path(path)), strict=strict)
@@ -113,14 +113,14 @@ def config_from_blocks(mapping: Mapping[str, Any], *, strict: bool = True) -> Co
     """Reads blocks that were merged into one mapping.
 
     Args:
-        mapping: Blocks by their names.
-        strict: Whether a key without effect is an error, as it should be in a file that somebody wrote for this
-            project; else such keys are listed, as for files of RoboVLMs.
+        mapping: The blocks.
+        strict: Whether a key without effect is an error, as in files that are written for this project. Otherwise
+            such keys are listed, as for files of RoboVLMs.
 
     Raises:
-        ConfigBlockError: A key asks for what is not done here, contradicts another, or has no effect.
-        UnknownNameError: A key or a name is not known; the message says which was probably meant.
-        ValueError: A number is out of its range.
+        ConfigBlockError: A key asks for something that is not supported, contradicts another key, or has no effect.
+        UnknownNameError: A key or a name is not known. The message says which was probably meant.
+        ValueError: A number is outside its limits.
     """
     keys = ConfigKeys(mapping, SECTIONS, strict=strict)
     is_robovlms = _is_robovlms(keys)
@@ -165,7 +165,7 @@ def _read_backbone(keys: ConfigKeys) -> str | None:
 
 
 def _read_head(keys: ConfigKeys, is_robovlms: bool, window_size: int) -> tuple[HeadConfig, str]:
-    """The head, and how its feature is read from the VLM."""
+    """The head, and the readout of its feature from the VLM."""
     kind = _read_head_type(keys)
     readout = _read_readout(keys)
     chunk_length = keys.count("fwd_pred_next_n", SEED_CHUNK) or SEED_CHUNK
@@ -227,7 +227,7 @@ def _read_readout(keys: ConfigKeys) -> str:
 
 
 def _check_normalisation(keys: ConfigKeys, backbone: str | None) -> None:
-    """Pictures are normalised as the backbone was trained; a file may say so, and nothing else."""
+    """Images are normalised as in the backbone's own training. A file may only repeat that."""
     for key in ("image_mean", "image_std"):
         if not keys.strict:
             keys.let_idle(key, "the backbone's own is used; RoboVLMs does not read it either")
@@ -236,7 +236,7 @@ def _check_normalisation(keys: ConfigKeys, backbone: str | None) -> None:
 
 
 def _require_own(key: str, said: tuple[float, ...], backbone: str | None) -> None:
-    """Refuses a mean or deviation that is not the backbone's own; `key` is the attribute's name too."""
+    """Raises an error for a mean or deviation that is not the backbone's own. `key` also names its attribute."""
     if backbone is None:
         raise ConfigBlockError(f"expected a 'model' beside '{key}': each backbone has its own. Leave '{key}' out.")
     own: tuple[float, ...] | None = getattr(backbone_class(backbone), key, None)
@@ -257,7 +257,7 @@ def _read_pose_range(keys: ConfigKeys) -> PoseRange:
 
 
 def _read_trainable(keys: ConfigKeys, is_robovlms: bool) -> TrainableParts:
-    """What is trained. RoboVLMs freezes vision and text embedding where its files do not name them."""
+    """Which parts are trained. RoboVLMs freezes vision and text embedding if its files do not name them."""
     flags = {
         "freeze_backbone": False,
         "train_vision": False if is_robovlms else None,

@@ -1,4 +1,8 @@
-"""Reading configuration files: JSON with `//` comments, in one block or several, over the files that they name."""
+"""Reads configuration files: JSON with `//` comments, in one or several blocks, on top of the parents that they name.
+
+The package json5 does not fit here. It reads one value and not several blocks, and it accepts forms that RoboVLMs' own
+reader refuses (single quotes, names without quotes, trailing commas), so that a mistake would pass unnoticed.
+"""
 
 import json
 from collections.abc import Mapping
@@ -9,9 +13,10 @@ from calvinbench.policies.robovlms.config_keys import ConfigBlockError, shown
 
 
 def read_blocks(path: Path) -> dict[str, Any]:
-    """Reads a file of JSON, in which `//` begins a comment; several blocks one after the other are merged.
+    """Reads a file of JSON with `//` comments. Several blocks in a row are merged.
 
-    A key `parent` names a file whose keys these are laid over, as in RoboVLMs; relative to this file's folder.
+    A key `parent` names a file, relative to this file's folder, that gives all keys that are not in this file, as in
+    RoboVLMs.
 
     Raises:
         ConfigBlockError: It is not such a file.
@@ -42,7 +47,7 @@ def parse_blocks(text: str, origin: str) -> dict[str, Any]:
         origin: Where it is from, for messages.
 
     Raises:
-        ConfigBlockError: The text is no JSON, or two blocks contradict each other.
+        ConfigBlockError: The text is not JSON, or two blocks contradict each other.
     """
     plain, decoder = without_comments(text), json.JSONDecoder(object_pairs_hook=_without_repeats)
     mapping: dict[str, Any] = {}
@@ -62,7 +67,7 @@ def parse_blocks(text: str, origin: str) -> dict[str, Any]:
 
 
 def without_comments(text: str) -> str:
-    """The text with what stands behind `//` as spaces; inside of strings, `//` is no comment."""
+    """The text without `//` comments. Inside a string, `//` is not a comment."""
     lines = []
     for line in text.split("\n"):
         inside = escaped = False
@@ -79,7 +84,7 @@ def without_comments(text: str) -> str:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A block; JSON lets a key stand twice, which is a mistake in a configuration."""
+    """A block without repeated keys. JSON allows them, but in a configuration they are a mistake."""
     block: dict[str, Any] = {}
     for key, value in pairs:
         if key in block and block[key] != value:
@@ -89,7 +94,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _merged(first: dict[str, Any], second: dict[str, Any], origin: str) -> dict[str, Any]:
-    """Both together; the same key may not say two things."""
+    """Both blocks together. A key must not have two values."""
     merged = dict(first)
     for key, value in second.items():
         if isinstance(value, dict) and isinstance(merged.get(key), dict):

@@ -1,4 +1,4 @@
-"""Reading a configuration key by key, so that none is passed over: each acts, is idle for a reason, or is refused."""
+"""Reads a configuration key by key: each key has an effect, is listed as idle with a reason, or raises an error."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -9,7 +9,7 @@ from calvinbench.envs.names import require_name
 
 
 class ConfigBlockError(ValueError):
-    """A configuration that cannot be read, or a key of it that asks for what is not done here."""
+    """A configuration that cannot be read, or one of its keys asks for something that is not supported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,21 +25,21 @@ _MISSING = object()
 
 
 class ConfigKeys:
-    """The keys of a configuration, those of its sections as `section.key`, each to be taken once.
+    """The keys of a configuration, each to be taken once. Keys of sections are called `section.key`.
 
-    Null is the same as a key that is not there.
+    Null means the same as a missing key.
     """
 
     def __init__(self, mapping: Mapping[str, Any], sections: Collection[str], *, strict: bool) -> None:
-        """Spreads the sections.
+        """Collects the keys of all sections.
 
         Args:
-            mapping: What the file says.
-            sections: Names whose values are mappings of keys.
+            mapping: The content of the file.
+            sections: Names of the sections, which are mappings of keys.
             strict: Whether an idle key is an error.
 
         Raises:
-            ConfigBlockError: A section is no mapping.
+            ConfigBlockError: A section is not a mapping.
         """
         self.strict = strict
         self.idle: list[IdleKey] = []
@@ -79,14 +79,14 @@ class ConfigKeys:
         return value
 
     def text(self, key: str, default: str | None = None) -> str | None:
-        """Takes a key that is text, or a number written instead of it (`16` for `"16"`)."""
+        """Takes a key that is text. A number is accepted too (`16` for `"16"`)."""
         value = self._take(key, default)
         if value is not None and (isinstance(value, bool) or not isinstance(value, str | int)):
             raise self.refused(key, value, "it is a name in quotes")
         return None if value is None else str(value)
 
     def numbers(self, key: str, length: int) -> tuple[float, ...] | None:
-        """Takes a key that is a list of so many numbers."""
+        """Takes a key that is a list of `length` numbers."""
         value = self._take(key, None)
         if value is None:
             return None
@@ -96,10 +96,10 @@ class ConfigKeys:
         return tuple(float(each) for each in value)
 
     def require(self, key: str, accepted: Collection[Any], reason: str) -> None:
-        """Takes a key that may only say what is done anyway.
+        """Takes a key that may only have the value that is used anyway.
 
         Raises:
-            ConfigBlockError: It says something else; the message gives the reason.
+            ConfigBlockError: It has another value. The message gives the reason.
         """
         value = self._take(key, _MISSING)
         if value is _MISSING:
@@ -114,7 +114,7 @@ class ConfigKeys:
         """Takes a key that has no effect here.
 
         Raises:
-            ConfigBlockError: It is there, and idle keys are errors.
+            ConfigBlockError: The key is present, and idle keys are errors.
         """
         value = self._take(key, _MISSING)
         if value is _MISSING:
@@ -127,15 +127,15 @@ class ConfigKeys:
         self.idle.append(IdleKey(key, value, reason))
 
     def let_section_idle(self, name: str, reason: str) -> None:
-        """Takes all keys of a section that nobody has taken."""
+        """Takes all keys of a section that were not taken yet."""
         for key in [key for key in self._left if key == name or key.startswith(f"{name}.")]:
             self.let_idle(key, reason)
 
     def finish(self) -> None:
-        """Refuses keys that nobody knows.
+        """Raises an error for keys that were not taken.
 
         Raises:
-            UnknownNameError: There is such a key; the message says which was probably meant.
+            UnknownNameError: There is such a key. The message says which was probably meant.
         """
         for key in self._left:
             section, dot, name = key.rpartition(".")
@@ -147,7 +147,7 @@ class ConfigKeys:
         return ConfigBlockError(f"expected another value of '{key}' than {shown(value)}: {reason}.")
 
     def agreed(self, values: Mapping[str, Any], what: str) -> Any:
-        """The one value that several keys for the same thing have; None if none is there.
+        """The common value of several keys for the same thing; None if all are missing.
 
         Raises:
             ConfigBlockError: Two of them differ.
@@ -164,6 +164,6 @@ class ConfigKeys:
 
 
 def shown(value: Any) -> str:
-    """A value for a message, a long one cut."""
+    """A value for a message. A long one is cut."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,4 +1,4 @@
-"""The part of a configuration that says how to train: rates, precision, batches, schedule, augmentation."""
+"""The training part of a configuration: rates, precision, batches, schedule, augmentation."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _ROBOVLMS = OptimizationSettings(
     gripper_shift=0,
     same_shift_in_window=True,
 )
-"""What RoboVLMs does where its file does not say."""
+"""RoboVLMs' defaults."""
 _PRECISIONS_THERE = {
     **dict.fromkeys(("32", "32-true", "float32"), "fp32"),
     **dict.fromkeys(("bf16-mixed", "bfloat16"), "bf16"),
@@ -26,14 +26,14 @@ _SCHEDULES_THERE = {"constant": "constant", "cosine": "cosine", "half-cosine": "
 
 
 def read_optimization(keys: ConfigKeys, *, is_robovlms: bool) -> OptimizationSettings:
-    """Takes all keys of it, but for the window.
+    """Takes all keys about training, except the window.
 
     Args:
         keys: The configuration.
-        is_robovlms: Whether what is not said is RoboVLMs', not the seed's.
+        is_robovlms: Whether defaults are RoboVLMs' and not the seed's.
 
     Raises:
-        ConfigBlockError: Keys contradict each other, or ask for what is not done.
+        ConfigBlockError: Keys contradict each other, or ask for something that is not supported.
     """
     default = _ROBOVLMS if is_robovlms else OptimizationSettings()
     said: dict[str, Any] = {
@@ -66,18 +66,18 @@ def read_optimization(keys: ConfigKeys, *, is_robovlms: bool) -> OptimizationSet
 
 
 def _read_shift(keys: ConfigKeys, key: str) -> int | None:
-    """Pixels; -1 is RoboVLMs' word for none."""
+    """Pixels. RoboVLMs writes -1 for none."""
     pixels = keys.count(key, minimum=-1)
     return None if pixels is None else max(pixels, 0)
 
 
 def _one_of(keys: ConfigKeys, kind: str, what: str, *names: str) -> Any:
-    """A value that may stand under several names."""
+    """A value that may have several names."""
     return keys.agreed({name: getattr(keys, kind)(name) for name in names}, what)
 
 
 def _read_batches(keys: ConfigKeys, default: OptimizationSettings) -> dict[str, int | None]:
-    """Batches and their accumulation, whose product is the effective batch size."""
+    """Batch size and accumulation steps. Their product is the effective batch size."""
     batch_size = keys.count("batch_size")
     accumulated = _one_of(
         keys, "count", "gradient accumulation", "gradient_accumulation_steps", "trainer.accumulate_grad_batches"
@@ -147,7 +147,7 @@ def _read_schedule(keys: ConfigKeys) -> dict[str, Any]:
 
 
 def _read_optimizer(keys: ConfigKeys, weight_decay: float) -> None:
-    """AdamW; Adam is the same where nothing decays."""
+    """Checks that the optimiser is AdamW, or Adam without weight decay, which is the same."""
     reason = "the optimiser is AdamW, which is Adam where weight_decay is 0"
     if keys.strict:
         keys.require("optimizer", ("adamw", "adam") if not weight_decay else ("adamw",), reason)

@@ -1,6 +1,6 @@
-"""Keys of RoboVLMs' files (github.com/Robot-VLAs/RoboVLMs at 8adc1d2) that set nothing here, each with the reason.
+"""Keys of RoboVLMs' files (github.com/Robot-VLAs/RoboVLMs at 8adc1d2) that have no effect here, each with the reason.
 
-Some may say only what is done anyway, and are refused when they say something else; the rest are idle.
+Some may only have the value that is used anyway, and raise an error for another value. The others are idle.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ BACKBONES_THERE: Mapping[str, str] = MappingProxyType(
         "flamingo": "flamingo",
     }
 )
-"""RoboVLMs' `model`, and the backbone's name here."""
+"""Values of RoboVLMs' `model`, with the backbone's name here."""
 _FORWARD = "no pictures are predicted here, only actions"
 _DISCRETE = "actions are numbers here, not tokens of the language model"
 _RESAMPLER = (
@@ -66,7 +66,7 @@ _FIXED: tuple[tuple[str, tuple[Any, ...], str], ...] = (
     ("discrete_action_history", (False,), _DISCRETE),
     ("warmup_ratio", (), "warm-up is warmup_epochs and warmup_steps; nothing in RoboVLMs reads the ratio"),
 )
-"""Key, what it may say, and why nothing else."""
+"""Key, its possible values, and the reason."""
 _IDLE: tuple[tuple[str, str], ...] = (
     ("act_head.n_bin", _DISCRETE),
     ("act_head.min_action", _DISCRETE),
@@ -126,14 +126,14 @@ _IDLE_SECTIONS: tuple[tuple[str, str], ...] = (
     ("tokenizer", "the tokenizer is the VLM folder's own, and no sentence is cut"),
     ("vlm", "the VLM is built from its own folder and the backbone's name"),
 )
-"""Whatever is left of these sections, once what acts has been taken."""
+"""Sections whose other keys have no effect."""
 
 
 def pass_over(keys: ConfigKeys) -> None:
-    """Takes all keys that set nothing.
+    """Takes all keys that have no effect.
 
     Raises:
-        ConfigBlockError: One asks for what is not done here, or, where idle keys are errors, is there at all.
+        ConfigBlockError: A key asks for something that is not supported, or is present although idle keys are errors.
     """
     for key, accepted, reason in _FIXED:
         keys.require(key, accepted, reason)

@@ -1,4 +1,4 @@
-"""The VLMs of RoboVLMs' checkpoints: how their weights are named, their numbers found, and which cannot be read."""
+"""The VLMs of RoboVLMs' checkpoints: names of their weights, their numbers, and which cannot be read."""
 
 import json
 import re
@@ -26,11 +26,11 @@ _TABLES = re.compile(r".*(\.position_ids|rotary_emb\.inv_freq|embed_positions\.w
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """What a VLM's folder says of it: all but the weights.
+    """What a VLM's folder says about it, without the weights.
 
     Attributes:
-        config: As the backbone's `from_config` takes it.
-        tokenizer: Of the VLM.
+        config: The numbers, for the backbone's `from_config`.
+        tokenizer: The VLM's tokenizer.
     """
 
     config: Mapping[str, Any]
@@ -39,16 +39,17 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A VLM whose RoboVLMs checkpoints can be read.
+    """A VLM with RoboVLMs checkpoints that can be read.
 
     Attributes:
-        readout: How they read the feature from it.
-        rename: From a weight's name behind `backbone.` to those of this project's backbone, with their tensors; or the
-            reason in words for which it is dropped. KeyError for a name that the VLM does not have.
-        read_numbers: From the VLM's folder and the checkpoint's weights.
-        scales_embeddings: Whether [LRN] is multiplied by sqrt(width) with the text embeddings there; see
-            `BackboneSettings.scale_lrn`.
-        takes_image_size: Whether the configuration's `image_size` counts there; some bring their own preprocessing.
+        readout: How RoboVLMs reads the feature from it.
+        rename: From a weight's name after `backbone.` to the names of this project's backbone, with their tensors; or
+            to the reason why the weight is dropped. It raises KeyError for a name that the VLM does not have.
+        read_numbers: Reads the VLM's folder and the checkpoint's weights.
+        scales_embeddings: Whether RoboVLMs multiplies [LRN] by sqrt(width), like the text embeddings
+            (`BackboneSettings.scale_lrn`).
+        takes_image_size: Whether the configuration's `image_size` has an effect in RoboVLMs. Some VLMs have their own
+            preprocessing.
     """
 
     readout: str
@@ -59,7 +60,7 @@ class Family:
 
 
 def _rename_kosmos2(name: str, tensor: Tensor) -> dict[str, Tensor] | str:
-    """As they are; transformers' class without the head is called `model` here."""
+    """The same names. The class of transformers without the head is called `model` here."""
     if name == "text_model.lm_head.weight":
         return HEAD
     return TABLE if _TABLES.fullmatch(name) else {f"model.{name}": tensor}
@@ -77,7 +78,7 @@ def _rename_paligemma(name: str, tensor: Tensor) -> dict[str, Tensor] | str:
 
 
 def _rename_moondream(name: str, tensor: Tensor) -> dict[str, Tensor] | str:
-    """As published; the last norm there is the head's, which RoboVLMs reads before."""
+    """As published. Its last norm belongs to the head, and RoboVLMs reads the feature before it."""
     if name.startswith("text_model.lm_head."):
         return HEAD if ".ln." not in name else "the norm of the language-modelling head: features are read before it"
     if name.startswith("region_model."):
@@ -86,14 +87,14 @@ def _rename_moondream(name: str, tensor: Tensor) -> dict[str, Tensor] | str:
 
 
 def _rename_uform(name: str, tensor: Tensor) -> dict[str, Tensor] | str:
-    """As published, the decoder without its head."""
+    """As published, without the decoder's head."""
     if name == "text_decoder.lm_head.weight":
         return HEAD
     return TABLE if _TABLES.fullmatch(name) else {our_name(name): tensor}
 
 
 def _transformers_numbers(model_type: str) -> Callable[[Path, Mapping[str, Tensor]], Numbers]:
-    """Of a model that transformers has whole."""
+    """The numbers of a model that is part of transformers."""
 
     def read(folder: Path, weights: Mapping[str, Tensor]) -> Numbers:
         _require_files(folder, "config.json")
@@ -122,7 +123,7 @@ def _moondream_numbers(folder: Path, weights: Mapping[str, Tensor]) -> Numbers:
 
 
 def _uform_numbers(folder: Path, weights: Mapping[str, Tensor]) -> Numbers:
-    """Sizes of the published configuration; that of the positions is read from the weights themselves."""
+    """Sizes of the published configuration. The size of the positions is read from the weights."""
     _require_files(folder, "config.json", "tokenizer.json")
     published = json.loads((folder / "config.json").read_text("utf-8"))
     if published.get("model_type") != "vlm":
@@ -173,18 +174,18 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         "another architecture",
     }
 )
-"""Backbones whose RoboVLMs checkpoints cannot be read, and why."""
+"""Backbones with RoboVLMs checkpoints that cannot be read, and why."""
 
 
 def family_of(backbone: str, readout: str) -> Family:
     """How checkpoints of a VLM are read.
 
     Args:
-        backbone: Its name here.
-        readout: As the checkpoint's configuration says.
+        backbone: The backbone's name here.
+        readout: The readout in the checkpoint's configuration.
 
     Raises:
-        RoboVLMsError: They cannot be read; the message says why.
+        RoboVLMsError: They cannot be read. The message says why.
     """
     if backbone not in FAMILIES:
         reason = REFUSED.get(backbone, "RoboVLMs has no such VLM")

@@ -1,4 +1,4 @@
-"""What of a RoboVLMs file goes where: names and shapes are compared before any weight is moved."""
+"""Which weight of a RoboVLMs file goes where. Names and shapes are compared before any weight is moved."""
 
 import re
 from collections.abc import Mapping
@@ -33,10 +33,10 @@ class WeightRow:
     """One weight of the file.
 
     Attributes:
-        theirs: Its name there, without prefixes; empty for one that is made here.
+        theirs: Its name in the file, without prefixes; empty for a weight that is made here.
         shape: Its shape.
-        ours: Its names here: one, three where a matrix is split, none where it is dropped or has no place.
-        note: Why it is dropped, or what is done to it.
+        ours: Its names here: one, three if a matrix is split, none if it is dropped or has no place.
+        note: Why it is dropped, or how it is changed.
     """
 
     theirs: str
@@ -46,26 +46,26 @@ class WeightRow:
 
     @property
     def is_left(self) -> bool:
-        """Whether it has no place here, and nobody knows why."""
+        """Whether it has no place here, for no known reason."""
         return not self.ours and not self.note
 
 
 @dataclass(frozen=True, slots=True)
 class ImportPlan:
-    """A file of RoboVLMs, understood.
+    """How a checkpoint of RoboVLMs is imported.
 
     Attributes:
         file: The checkpoint.
         config_file: Its configuration.
         vlm_folder: Where the VLM's configuration and tokenizer are.
         config: The policy's settings.
-        numbers: The backbone's, and its tokenizer.
-        rows: What becomes of each weight.
-        missing: Names of this project's model for which the file has nothing.
-        misshapen: Names whose shapes differ, with both.
+        numbers: The backbone's numbers and tokenizer.
+        rows: Where each weight goes.
+        missing: Names of weights of this project's model that are not in the file.
+        misshapen: Names of weights with different shapes, with both shapes.
         idle: Keys of the configuration that have no effect.
         written: The configuration as it was written.
-        weights: By this project's names.
+        weights: The weights by this project's names.
     """
 
     file: Path
@@ -87,21 +87,22 @@ class ImportPlan:
 
     @property
     def fits(self) -> bool:
-        """Whether every weight has its place, and every place its weight."""
+        """Whether every weight has a place and every place has a weight."""
         return not (self.missing or self.misshapen or self.left)
 
 
 def plan_import(file: str | Path, config_file: str | Path, vlm: str | Path | None = None) -> ImportPlan:
-    """Reads a checkpoint and says what goes where; the model is made without memory for its weights.
+    """Reads a checkpoint and says which weight goes where. The model is made without memory for its weights.
 
     Args:
         file: FILE.pt.
         config_file: Its FILE.json.
-        vlm: Folder with the VLM's config.json and tokenizer; by default where the configuration says, relative to it.
+        vlm: Folder with the VLM's config.json and tokenizer. By default the one that the configuration names, relative
+            to the configuration.
 
     Raises:
-        RoboVLMsError: A file cannot be read, or is of what is not made here.
-        ConfigBlockError: The configuration asks for what is not done here.
+        RoboVLMsError: A file cannot be read, or holds something that is not supported.
+        ConfigBlockError: The configuration asks for something that is not supported.
         OSError: The configuration cannot be read.
     """
     place, config_place = Path(file).expanduser(), Path(config_file).expanduser()
@@ -145,7 +146,7 @@ def plan_import(file: str | Path, config_file: str | Path, vlm: str | Path | Non
 
 
 def _require_readable(blocks: ConfigBlocks, written: Mapping[str, Any], config_file: Path) -> Family:
-    """Refuses configurations that are not of a checkpoint that can be read."""
+    """Raises an error if the configuration does not belong to a checkpoint that can be read."""
     missing = [key for key in _REQUIRED if written.get(key) is None]
     if missing:
         raise RoboVLMsError(
@@ -163,7 +164,7 @@ def _require_readable(blocks: ConfigBlocks, written: Mapping[str, Any], config_f
 
 
 def _vlm_folder(written: Mapping[str, Any], beside: Path, vlm: str | Path | None) -> Path:
-    """Where the VLM's files are."""
+    """The folder with the VLM's files."""
     if vlm is not None:
         folder = Path(vlm).expanduser()
         if folder.is_dir():
@@ -182,7 +183,7 @@ def _vlm_folder(written: Mapping[str, Any], beside: Path, vlm: str | Path | None
 def _expected(
     config: PolicyConfig, numbers: Numbers, blocks: ConfigBlocks, family: Family
 ) -> tuple[dict[str, tuple[int, ...]], int]:
-    """Names and shapes of the model, and its width."""
+    """Names and shapes of the model's weights, and its width."""
     with torch.device("meta"):
         model = build_model(config, numbers.config, numbers.tokenizer)
     wanted = blocks.backbone_settings.image_size
@@ -197,7 +198,7 @@ def _expected(
 def _renamed(
     weights: Mapping[str, Tensor], family: Family, width: int, readout: str
 ) -> tuple[list[WeightRow], dict[str, Tensor]]:
-    """What becomes of each weight, and the weights by this project's names."""
+    """Where each weight goes, and the weights by this project's names."""
     rows: list[WeightRow] = []
     ours: dict[str, Tensor] = {}
     for name, tensor in weights.items():
@@ -239,7 +240,7 @@ def _rename(name: str, tensor: Tensor, family: Family) -> dict[str, Tensor] | st
 
 
 def _with_unknown_left(rows: list[WeightRow], expected: Mapping[str, tuple[int, ...]]) -> tuple[WeightRow, ...]:
-    """Rows whose names the model does not have are left over."""
+    """The rows, with weights marked as left over if the model does not have their names."""
     return tuple(
         replace(row, ours=(), note="") if row.ours and not set(row.ours) <= expected.keys() else row for row in rows
     )

@@ -1,4 +1,4 @@
-"""The weights of a RoboVLMs file, read without running anything that is in it."""
+"""Reads the weights of a RoboVLMs file without running code from it."""
 
 import pickle
 import shlex
@@ -15,26 +15,26 @@ from torch import Tensor
 from calvinbench.policies.learned.checkpoint import CheckpointError, digest_of
 
 WEIGHTS_KEYS = ("state_dict", "model_state_dict")
-"""Where RoboVLMs' trainers put the weights."""
+"""The keys under which RoboVLMs' trainers save the weights."""
 _DEEPSPEED_STATES = "*mp_rank_*_model_states.pt"
 _JOINING_SCRIPT, _JOINING_MODULE = "zero_to_fp32.py", "deepspeed.utils.zero_to_fp32"
 
 
 class RoboVLMsError(CheckpointError):
-    """A RoboVLMs file that cannot be read, or that holds what is not made here."""
+    """A RoboVLMs file that cannot be read, or holds something that is not supported."""
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
     """Reads the weights by their names in the file, without its prefixes.
 
     Args:
-        file: As RoboVLMs' trainers save it, with Lightning or without; or what DeepSpeed's `zero_to_fp32.py` makes of
-            a folder that it left: the weights alone, in one file or in a folder of pieces. Nothing of it is run: only
-            tensors and plain values are read (`weights_only`).
+        file: A file that RoboVLMs' trainers saved, with or without Lightning; or the output of DeepSpeed's
+            `zero_to_fp32.py`, which is only the weights, in one file or in a folder of pieces. No code from it is run:
+            only tensors and plain values are read (`weights_only`).
 
     Returns:
-        Weights whose names begin with `action_token`, `backbone.`, `act_head.`. They stay on disk until they are used,
-        where the file's form allows it.
+        Weights with names that begin with `action_token`, `backbone.` or `act_head.`. They stay on disk until they are
+        used, if the format of the file allows it.
 
     Raises:
         RoboVLMsError: There is no such file, it is damaged, needs pickled classes, or holds no weights.
@@ -69,7 +69,7 @@ def weight_files(place: Path) -> tuple[Path, ...]:
     """The files that hold a checkpoint's weights: the file itself, or the pieces in a folder.
 
     Raises:
-        RoboVLMsError: It is a folder without weights, or one of DeepSpeed, whose weights are to be joined first.
+        RoboVLMsError: The folder has no weights, or is a folder of DeepSpeed with weights that must be joined first.
     """
     if place.is_file():
         return (place,)
@@ -93,7 +93,7 @@ def weight_files(place: Path) -> tuple[Path, ...]:
 
 
 def weights_digest(place: Path) -> str:
-    """SHA-256 of a checkpoint's file; of a folder of pieces, that of their names and digests.
+    """SHA-256 of a checkpoint's file, or of the names and digests of its pieces.
 
     Raises:
         OSError: It cannot be read.
@@ -105,7 +105,7 @@ def weights_digest(place: Path) -> str:
 
 
 def plain_name(name: str) -> str:
-    """A weight's name without what trainers put before it: `module.` (several GPUs, DeepSpeed) and `model.`."""
+    """A weight's name without the prefixes of trainers: `module.` (several GPUs, DeepSpeed) and `model.`."""
     name = name.removeprefix("_forward_module.")  # Lightning's wrapper for DeepSpeed
     while name.startswith("module."):
         name = name.removeprefix("module.")
@@ -120,7 +120,7 @@ def _load_safetensors(file: Path) -> dict[str, Tensor]:
 
 
 def _load(file: Path) -> Any:
-    """What is in the file; tensors are mapped from disk where it is a zip, as torch writes since 1.6."""
+    """The content of the file. Tensors are mapped from disk if it is a zip, as torch writes since 1.6."""
     is_zip = file.open("rb").read(2) == b"PK"
     try:
         return torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
@@ -135,7 +135,7 @@ def _load(file: Path) -> Any:
 
 
 def _unpickling_words(file: Path, error: Exception, *, is_zip: bool) -> str:
-    """Which classes the file would have had made, if it is that."""
+    """The message for a file that cannot be unpickled. It names the classes that the file asks for."""
     wanted: list[str] = []
     if is_zip:
         try:
@@ -145,8 +145,8 @@ def _unpickling_words(file: Path, error: Exception, *, is_zip: bool) -> str:
     if wanted:
         return (
             f"expected tensors and plain values alone in '{file}', but it asks for {', '.join(sorted(wanted))}. "
-            "Classes of a file are not made, for that can run anything. Whoever trusts it reads it with RoboVLMs' own "
-            "code and saves torch.save({'state_dict': weights}, NEW_FILE)."
+            "Classes of a file are not loaded, because that can run any code. If you trust the file, read it with "
+            "RoboVLMs' own code and save torch.save({'state_dict': weights}, NEW_FILE)."
         )
     first = str(error).splitlines()[0] if str(error) else type(error).__name__
     return f"expected a checkpoint as torch.save writes it in '{file}', but: {first} Is it damaged, or another file?"

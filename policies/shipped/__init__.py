@@ -1,4 +1,4 @@
-"""Learned policies that come with the package: each is a checkpoint's folder, `checkpoint:NAME`."""
+"""Learned policies that come with the package. Each is the folder of a checkpoint, `checkpoint:NAME`."""
 
 from importlib.resources import files
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""numpy arrays in msgpack, as openpi's client and server write them; nothing that is read can run anything."""
+"""numpy arrays in msgpack, as openpi's client and server write them. Reading a message never runs code from it."""
 
 from typing import Any
 
@@ -6,18 +6,18 @@ import msgpack
 import numpy as np
 
 _REFUSED_KINDS = "VOc"
-"""Records, Python objects and complex numbers have no place in an observation or an action."""
+"""Records, Python objects and complex numbers do not belong into an observation or an action."""
 
 
 class MessageError(ValueError):
-    """A message that is not what the protocol says."""
+    """A message that does not follow the protocol."""
 
 
 def pack(content: Any) -> bytes:
     """Writes mappings, lists, numbers, text and arrays.
 
     Raises:
-        MessageError: Something has no form in the protocol.
+        MessageError: The protocol cannot express a value.
     """
     try:
         packed: bytes = msgpack.packb(content, default=_pack_array)
@@ -30,13 +30,13 @@ def unpack(message: bytes) -> Any:
     """Reads what `pack` wrote.
 
     Raises:
-        MessageError: The message is no msgpack, or an array in it contradicts itself.
+        MessageError: The message is not msgpack, or the size of an array in it does not fit its shape.
     """
     try:
         return msgpack.unpackb(message, object_hook=_unpack_array, strict_map_key=False)
     except MessageError:
         raise
-    except Exception as error:  # msgpack raises many kinds
+    except Exception as error:  # msgpack raises many kinds of errors
         raise MessageError(f"expected a msgpack message, got {len(message)} bytes that are none: {error!r}.") from error
 
 
@@ -59,7 +59,7 @@ def _unpack_array(content: dict[Any, Any]) -> Any:
 
 
 def _read_array(content: dict[Any, Any]) -> np.ndarray:
-    """An array, if its bytes are as many as its shape and kind say."""
+    """An array. The number of bytes must fit its shape and type."""
     dtype, shape, data = _read_dtype(content.get(b"dtype")), content.get(b"shape"), content.get(b"data")
     if not isinstance(shape, list | tuple) or not isinstance(data, bytes) or not all(map(_is_size, shape)):
         raise MessageError(f"expected an array with bytes and a shape, got shape {shape!r} and {type(data).__name__}.")

@@ -1,4 +1,4 @@
-"""The connection to a policy server: waits for the server to start, has time-outs, reconnects when it is lost."""
+"""The connection to a policy server: it waits for the server to start, has time-outs, and reconnects once."""
 
 import contextlib
 import logging
@@ -18,32 +18,32 @@ _logger = logging.getLogger(__name__)
 
 
 class RemotePolicyError(RuntimeError):
-    """A server that cannot be reached, does not answer in time, or answers with an error."""
+    """A server cannot be reached, does not answer in time, or answers with an error."""
 
 
 class PolicyConnection:
-    """One websocket to a server; a question and its answer at a time."""
+    """One websocket to a server, with one question and its answer at a time."""
 
     def __init__(self, address: str, timeout_s: float, connect_timeout_s: float, api_key: str | None = None) -> None:
-        """Nothing is opened yet.
+        """Keeps the settings. `open` connects.
 
         Args:
             address: `ws://host:port`.
             timeout_s: Seconds that an answer may take.
-            connect_timeout_s: Seconds that a server may take to start, and to come back.
-            api_key: For servers that want one.
+            connect_timeout_s: Seconds that the server may take to start, and to come back after a lost connection.
+            api_key: The key, for servers that need one.
         """
         self._address, self._timeout_s, self._connect_timeout_s = address, timeout_s, connect_timeout_s
         self._headers = None if api_key is None else {"Authorization": f"Api-Key {api_key}"}
         self._socket: ClientConnection | None = None
-        self._opened = contextlib.ExitStack()  # what closes it
+        self._opened = contextlib.ExitStack()  # closes the socket
 
     def open(self) -> dict[str, Any]:
         """Connects anew and returns the server's metadata, waiting for the server to start.
 
         Raises:
-            RemotePolicyError: There is none in time, or it speaks another protocol.
-            MessageError: Its first message is no msgpack.
+            RemotePolicyError: The server cannot be reached in time, or speaks another protocol.
+            MessageError: Its first message is not msgpack.
         """
         self.close()
         deadline = time.monotonic() + self._connect_timeout_s
@@ -63,12 +63,12 @@ class PolicyConnection:
                 raise RemotePolicyError(f"expected an address ws://host:port, got '{self._address}'.") from error
             except InvalidHandshake as error:
                 raise RemotePolicyError(
-                    f"expected a policy server at {self._address}, but what answers there is none: {error}. "
+                    f"expected a policy server at {self._address}, but something else answers there: {error}. "
                     f"{self._handshake_advice(error)}"
                 ) from error
             except ssl.SSLCertVerificationError as error:
                 raise RemotePolicyError(
-                    f"expected a policy server at {self._address} whose certificate is trusted here, got: {error}. Set "
+                    f"expected a policy server at {self._address} with a trusted certificate, got: {error}. Set "
                     "the environment variable SSL_CERT_FILE to a file with the certificate of its authority."
                 ) from error
             except ssl.SSLError as error:
@@ -89,22 +89,22 @@ class PolicyConnection:
         return metadata if isinstance(metadata, dict) else {}
 
     def _handshake_advice(self, error: InvalidHandshake) -> str:
-        """What to do about something that answers, and is no policy server that lets us in."""
+        """What to do if the answer is not that of a policy server that accepts the connection."""
         if isinstance(error, InvalidStatus) and error.response.status_code in _REFUSED_STATUSES:
             return (
-                "Look whether the key is right."
+                "Check the key."
                 if self._headers
-                else "It wants a key: put it into an environment "
+                else "The server needs a key: put it into an environment "
                 "variable and add ',api_key_env=VARIABLE' to the policy spec."
             )
         return "Check host, port and path; if the server speaks TLS, add ',secure=true' to the policy spec."
 
     def ask(self, question: Any) -> Any:
-        """Sends a question and returns the answer; if the connection is lost, connects once more and asks again.
+        """Sends a question and returns the answer. If the connection is lost, it connects once more and asks again.
 
         Raises:
-            RemotePolicyError: The server answers with an error, not in time, or not at all.
-            MessageError: The answer is no msgpack.
+            RemotePolicyError: The server answers with an error, too late, or not at all.
+            MessageError: The answer is not msgpack.
         """
         packed = pack(question)
         for is_last in (False, True):
@@ -122,11 +122,11 @@ class PolicyConnection:
         raise AssertionError("unreachable")
 
     def first_open(self) -> dict[str, Any]:
-        """`open`, for a server that was not asked anything yet.
+        """`open`, for the first connection to a server.
 
         Raises:
-            RemotePolicyError: There is none in time, or it speaks another protocol, or ends the connection.
-            MessageError: Its first message is no msgpack.
+            RemotePolicyError: The server cannot be reached in time, speaks another protocol, or closes the connection.
+            MessageError: Its first message is not msgpack.
         """
         try:
             return self.open()
@@ -137,7 +137,7 @@ class PolicyConnection:
     def _closed(self, error: Exception) -> str:
         return (
             f"the policy server at {self._address} closed the connection before it answered: {error}. Its own log "
-            "says why; once it is fixed and started, run the same command again."
+            "says why. After fixing and starting it, run the same command again."
         )
 
     def _exchange(self, packed: bytes) -> Any:
@@ -151,7 +151,7 @@ class PolicyConnection:
         try:
             message = self._socket.recv(timeout=self._timeout_s)
         except TimeoutError as error:
-            self.close()  # an answer that comes later would be taken for that to the next question
+            self.close()  # a late answer would be taken for the answer to the next question
             raise RemotePolicyError(
                 f"expected an answer of the policy server at {self._address} within {self._timeout_s:g} s, got none. "
                 "Give it more with ',timeout=SECONDS' in the policy spec."
@@ -164,14 +164,14 @@ class PolicyConnection:
         return unpack(message)
 
     def close(self) -> None:
-        """Ends the connection, if there is one."""
+        """Closes the connection, if there is one."""
         self._socket = None
         with contextlib.suppress(WebSocketException, OSError):
             self._opened.close()
 
 
 def _keys_advice(message: str) -> str:
-    """A server that looks for an observation by another name raises a KeyError."""
+    """Advice for a KeyError of the server, which probably looks for an observation under another name."""
     if "KeyError" not in message:
         return ""
     return (

@@ -102,7 +102,7 @@ def test_a_relabelled_batched_policy_puts_states():
 def test_labels_that_cannot_be_printed_or_are_said_twice_are_refused():
     with pytest.raises(PolicySpecError, match=r"'label' 2 times\. Remove all but one"):
         make_policy("random,label=a,label=b")
-    with pytest.raises(PolicySpecError, match="a value behind it"):
+    with pytest.raises(PolicySpecError, match="a value after it"):
         make_policy("random,label= ")
     with pytest.raises(ValueError, match="expected a label to print"):
         relabelled(make_policy("random"), " ")

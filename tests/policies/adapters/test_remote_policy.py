@@ -124,9 +124,10 @@ def test_a_chunk_shorter_than_asked_for_is_asked_for_again_when_it_ends():
 
 def test_servers_have_names_and_sizes_of_their_own(tmp_path):
     with served(constant) as (place, seen):
-        actions_of(make_policy(f"ws://{place},keys=openpi,picture_size=32"), 1)
-        assert set(seen[0]) == {"observation/image", "observation/wrist_image", "observation/state", "prompt"}
-        assert seen[0]["observation/image"].shape == seen[0]["observation/wrist_image"].shape == (32, 32, 3)
+        for key in ("image_size", "picture_size"):  # the second is its old name
+            actions_of(make_policy(f"ws://{place},keys=openpi,{key}=32"), 1)
+            assert set(seen[-1]) == {"observation/image", "observation/wrist_image", "observation/state", "prompt"}
+            assert seen[-1]["observation/image"].shape == seen[-1]["observation/wrist_image"].shape == (32, 32, 3)
         (tmp_path / "keys.json").write_text(json.dumps({"top": "rgb_static", "text": "instruction"}))
         policy = make_policy(f"ws://{place},keys={tmp_path / 'keys.json'},label=mine")
         assert policy.traits.observation_keys == ("rgb_static",)
@@ -258,7 +259,7 @@ def test_what_is_no_policy_server_is_told():
             connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 
         threading.Thread(target=speak_http, daemon=True).start()
-        with pytest.raises(RemotePolicyError, match=r"but what answers there is none: .*404"):
+        with pytest.raises(RemotePolicyError, match=r"but something else answers there: .*404"):
             make_policy(f"ws://localhost:{port},connect_timeout=0.1")
 
 

@@ -137,7 +137,7 @@ def test_remedy_a_server_that_wants_a_key_gets_it_from_the_environment(monkeypat
     with served(answering(chunk_of([1.0])), key="secret") as (place, _):
         with pytest.raises(RemotePolicyError, match="',api_key_env=VARIABLE' to the policy spec"):
             make_policy(f"ws://{place}")
-        with pytest.raises(RemotePolicyError, match="Look whether the key is right"):
+        with pytest.raises(RemotePolicyError, match="Check the key"):
             make_policy(f"ws://{place},api_key_env=OTHER_KEY")
         assert act(make_policy(f"ws://{place},api_key_env=MY_KEY")).shape == (1, 7)
         monkeypatch.delenv("MY_KEY")

@@ -72,7 +72,7 @@ def test_remedy_a_setting_that_resembles_ours_may_be_made_a_named_parameter():
 
 
 def test_remedy_what_makes_the_policy_is_named_with_its_own_settings():
-    with pytest.raises(NotAPolicyError, match="Name what makes the policy, not what was made"):
+    with pytest.raises(NotAPolicyError, match="Name the class or function that makes the policy"):
         call_user_factory("user_factories:made", {}, OWN)
     with pytest.raises(PolicySpecError, match="Give exactly the keyword arguments that it takes"):
         call_user_factory("user_factories:takes_two", {"size": "1"}, OWN)

@@ -122,7 +122,7 @@ def test_weights_of_another_architecture_are_named_not_skipped(tmp_path):
     weights["head.strange"] = weights.pop("lrn.embedding")
     save_file(weights, folder / "model.safetensors")
     with pytest.raises(
-        CheckpointError, match=r"its weights have SHA-256 .*, and policy\.json says .*: a write was cut in two"
+        CheckpointError, match=r"its weights have SHA-256 .*, and policy\.json says .*: a write was interrupted"
     ):
         load_checkpoint(folder)
     digest = digest_of(folder / "model.safetensors")

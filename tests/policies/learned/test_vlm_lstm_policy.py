@@ -146,7 +146,7 @@ def test_the_robots_state_moves_actions_where_the_head_is_told_of_it():
 def test_what_cannot_be_used_is_refused_in_words(model):
     policy = policy_of(model)
     state = policy.initial_state(1)
-    with pytest.raises(ValueError, match=r"with 'rgb_static' and 'rgb_gripper', but \['rgb_gripper'\]"):
+    with pytest.raises(ValueError, match=r"with 'rgb_static' and 'rgb_gripper', got none of \['rgb_gripper'\]"):
         policy.act(Observation(rgb_static=observations(1).rgb_static), [SENTENCE], state)
     with pytest.raises(ValueError, match="got an empty one"):
         policy.act(observations(1), [" "], state)
