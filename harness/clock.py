@@ -1,4 +1,4 @@
-"""The one place where the harness reads time."""
+"""The only place where the harness reads the time."""
 
 import time
 from datetime import UTC, datetime

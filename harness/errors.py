@@ -1,5 +1,5 @@
-"""Errors of a run that a user can do something about."""
+"""Errors of a run that the user can fix."""
 
 
 class RunFailedError(RuntimeError):
-    """A run cannot go on; the message says why and what to do, and the traceback adds nothing."""
+    """A run cannot go on. The message says why and what to do, so that no traceback is needed."""

@@ -1,4 +1,4 @@
-"""A policy on a list of chains: what is missing is run, and kept as it ends."""
+"""Runs a policy on a list of chains: the chains that are missing are run, and each is kept as it ends."""
 
 import json
 import logging
@@ -36,7 +36,7 @@ from calvinbench.harness.records.runs import Run, load_run
 from calvinbench.harness.records.shards import Shard
 from calvinbench.harness.rollout.jobs import ChainJob, make_job
 from calvinbench.harness.rollout.positions import Positions
-from calvinbench.harness.rollout.videos import VIDEOS_FOLDER, VideoSettings, remove_torn_films
+from calvinbench.harness.rollout.videos import VIDEOS_FOLDER, VideoSettings, remove_partial_videos
 from calvinbench.harness.rollout.workers import Worker, WorkerSetup, World
 from calvinbench.harness.suite.declared_policy import NOT_TRAINED
 from calvinbench.harness.suite.suite import RunSettings, Suite
@@ -48,7 +48,7 @@ _logger = logging.getLogger(__name__)
 
 
 class ConventionMismatchError(ValueError):
-    """A policy and a world do not speak alike."""
+    """A policy and a world do not fit together."""
 
 
 def evaluate(
@@ -66,36 +66,37 @@ def evaluate(
     overwrite: bool = False,
     subscribers: Sequence[Subscriber] = (),
 ) -> Run:
-    """Runs the chains of a run that are not finished yet.
+    """Runs the unfinished chains of a run.
 
     Args:
-        setup: What the run is, and how world and policy are made.
-        directory: The run's folder; a run that is there already goes on.
-        chains: The list whose first `setup.settings.chains` are run, all of one length, which need not be five; None
-            for the published 1000.
-        worlds: Worlds stepped at once, each in a process of its own if there are several, with a copy of the policy.
+        setup: The run's settings, and how its world and policy are made.
+        directory: The run's folder. A run that is there is continued.
+        chains: The list of chains, of which the first `setup.settings.chains` are run. They must have one length, not
+            necessarily five. None for the published 1000 chains.
+        worlds: Worlds that are stepped at once. Several worlds run in processes of their own, each with a copy of the
+            policy.
         suite: Name of the suite that the run belongs to.
-        shard: The part of the chains that is run; None for all.
-        ray: What replicas on a Ray cluster take; None to run on this machine.
-        isolated: Whether a single world, too, gets a process of its own, as the command line has it. Else it and the
-            policy are stepped in this one: native code that crashes ends it, and such code that hangs cannot be
-            stopped. A script that asks for processes must do so under `if __name__ == "__main__"`.
-        retry_errored: Whether chains that errored are run again, each new line in the place of the old one.
-        fail_fast: Whether the first chain that errors stops the run; what ended before is kept.
-        overwrite: Whether the run begins anew: one that is in the folder already is moved aside first, see `old_runs`.
-        subscribers: Told of each chain.
+        shard: The part of the chains to run; None for all.
+        ray: The resources of replicas on a Ray cluster; None to run on this machine.
+        isolated: Whether a single world also gets a process of its own, as on the command line. Otherwise it runs in
+            this process: a crash in native code ends this process, and native code that hangs cannot be stopped. A
+            script that starts processes must do so under `if __name__ == "__main__"`.
+        retry_errored: Whether errored chains are run again. Each new record replaces the old one.
+        fail_fast: Whether the first errored chain stops the run. Chains that ended before are kept.
+        overwrite: Whether to start a new run. A run that is in the folder is moved aside first, see `old_runs`.
+        subscribers: Informed of each chain.
 
     Returns:
-        The run as kept: complete, but for the chains of other shards.
+        The run: complete, except for the chains of other shards.
 
     Raises:
         UnknownNameError: No such scene or policy.
-        ConventionMismatchError: Policy and world do not speak alike.
+        ConventionMismatchError: Policy and world do not fit together.
         RunMismatchError: The folder holds another run.
-        ValueError: The list has too few chains, or chains of unlike lengths.
-        OnlyErrorsError: `MAX_ERRORS_IN_A_ROW` chains one after the other errored with the same reason.
+        ValueError: The list has too few chains, or chains of different lengths.
+        OnlyErrorsError: `MAX_ERRORS_IN_A_ROW` chains in a row errored for the same reason.
         FirstErrorError: A chain errored, and `fail_fast` is set.
-        TypeError: `setup` is something else, such as a policy.
+        TypeError: `setup` is not a `WorkerSetup`, but for example a policy.
         OSError: The folder cannot be written.
     """
     _require_setup(setup)
@@ -103,7 +104,7 @@ def evaluate(
     settings = setup.settings
     all_chains = _all_chains(settings, chains)
     num_chains = _num_chains(settings, all_chains)
-    chain_length = _chain_length(all_chains[:num_chains])  # refused before anything slow is made
+    chain_length = _chain_length(all_chains[:num_chains])  # an error here comes before anything slow is made
     require_writable(directory)
     worker = Worker(setup)
     try:
@@ -124,14 +125,14 @@ def evaluate(
             ]
             if jobs or not writer.records:
                 writer.begin()
-            for words in without_effect(setup.videos, tuple(finished.values()), len(jobs), retry_errored):
-                _logger.warning("%s: %s", description.name, words)
+            for sentence in without_effect(setup.videos, tuple(finished.values()), len(jobs), retry_errored):
+                _logger.warning("%s: %s", description.name, sentence)
             positions = Positions(max(1, min(worlds, len(jobs)))) if ray is None else None
-            told = KeptRun(
+            kept = KeptRun(
                 description, tuple(finished.values()), len(jobs), directory, subscribers, fail_fast, positions
             )
-            with _no_torn_films(setup):
-                keep(writer, told, _execute(setup, worker, jobs, worlds, ray, isolated, positions))
+            with _no_partial_videos(setup):
+                keep(writer, kept, _execute(setup, worker, jobs, worlds, ray, isolated, positions))
     finally:
         worker.close()
     return load_run(directory)
@@ -141,21 +142,21 @@ def _require_setup(setup: Any) -> None:
     if isinstance(setup, WorkerSetup):
         return
     raise TypeError(
-        f"expected a WorkerSetup, got {type(setup).__name__}. A policy is named by its spec, for each process makes "
-        "its own: evaluate(WorkerSetup(RunSettings('python:my_module:make_policy')), Path('runs/mine')), where "
+        f"expected a WorkerSetup, got {type(setup).__name__}. Name the policy by its spec, because each process makes "
+        "its own policy: evaluate(WorkerSetup(RunSettings('python:my_module:make_policy')), Path('runs/mine')), where "
         "make_policy() in my_module.py returns the policy."
     )
 
 
 def _all_chains(settings: RunSettings, chains: Sequence[Chain] | None) -> tuple[Chain, ...]:
-    """The list whose first chains are run."""
+    """The list of which the first chains are run."""
     if settings.tasks:
         return single_task_chains(settings.tasks, settings.chains)
     return tuple(chain_lists.published() if chains is None else chains)
 
 
 def _num_chains(settings: RunSettings, all_chains: Sequence[Chain]) -> int:
-    """How many of them: all where tasks are run alone, for `chains` counts the states of each task then."""
+    """How many chains to run. With single tasks it is all of them, because `chains` counts the states of each task."""
     if settings.tasks:
         return len(all_chains)
     if settings.chains > len(all_chains):
@@ -166,17 +167,17 @@ def _num_chains(settings: RunSettings, all_chains: Sequence[Chain]) -> int:
 
 
 def _chain_length(chains: Sequence[Chain]) -> int | None:
-    """Subtasks in each of the chains; None of no chains.
+    """The number of subtasks in each chain; None without chains.
 
     Raises:
-        ValueError: They differ: rates and average lengths over such chains would have no meaning of their own.
+        ValueError: The chains differ in length, so that rates and average lengths over them would have no meaning.
     """
     lengths = {len(chain.subtasks): number for number, chain in reversed(tuple(enumerate(chains)))}
     if len(lengths) > 1:
         listed = ", ".join(f"{length} (first chain {number})" for length, number in sorted(lengths.items()))
         raise ValueError(
-            f"expected chains of one length, got chains of {listed} subtasks. Run those of each length as a run of "
-            "their own, in a folder of its own."
+            f"expected chains of one length, got chains of {listed} subtasks. Run the chains of each length as a "
+            "separate run, in a separate folder."
         )
     return next(iter(lengths), None)
 
@@ -210,16 +211,16 @@ def _execute(
 
 
 @contextmanager
-def _no_torn_films(setup: WorkerSetup) -> Iterator[None]:
-    """Before and after a run no film lies there half-made, whoever was killed."""
+def _no_partial_videos(setup: WorkerSetup) -> Iterator[None]:
+    """Deletes unfinished videos before and after a run; killed processes leave them."""
     if setup.videos is None:
         yield
         return
-    remove_torn_films(setup.videos.folder)
+    remove_partial_videos(setup.videos.folder)
     try:
         yield
     finally:
-        remove_torn_films(setup.videos.folder)
+        remove_partial_videos(setup.videos.folder)
 
 
 def _require_runnable_worker(worker: Worker, settings: RunSettings, num_chains: int, chain_length: int | None) -> None:
@@ -321,16 +322,16 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
 
 
 def _training(settings: RunSettings, traits: PolicyTraits) -> dict[str, Any]:
-    """What the policy was trained on and how: as it says, or as its user declares if it is one that is trained.
+    """The policy's training, from the policy itself or, for trained policies, as declared in the suite.
 
     Raises:
-        ConventionMismatchError: The two contradict each other.
+        ConventionMismatchError: Policy and suite contradict each other.
     """
     known = traits.trained_on or TrainedOn()
-    said = {"train": known.scene, "training_seed": known.seed, "training_recipe": known.recipe}
+    stated = {"train": known.scene, "training_seed": known.seed, "training_recipe": known.recipe}
     if traits.privileged or kind_of(settings.policy) in NOT_TRAINED:
-        return said
-    for name, value in said.items():
+        return stated
+    for name, value in stated.items():
         declared = getattr(settings, name)
         if declared is not None and value not in (None, declared):
             raise ConventionMismatchError(
@@ -340,14 +341,14 @@ def _training(settings: RunSettings, traits: PolicyTraits) -> dict[str, Any]:
                 if name == "train"
                 else f"expected {name} to be '{value}', as '{traits.label}' says, got '{declared}'. Leave it out."
             )
-    return {name: value if value is not None else getattr(settings, name) for name, value in said.items()}
+    return {name: value if value is not None else getattr(settings, name) for name, value in stated.items()}
 
 
 def _digest(instructions: InstructionSet) -> str:
-    """Of all that evaluation may say: a task's canonical sentence, or a list of all, as of a chain's own sentences."""
-    said = instructions.sentences()
+    """SHA-256 of all instructions that may occur: a task's canonical one, or a list where wordings are drawn."""
+    found = instructions.sentences()
     one = frozenset[str]() if instructions.draws_wordings else instructions.seen.keys()
-    sentences = {key: said[key][0] if key in one else list(said[key]) for key in sorted(said)}
+    sentences = {key: found[key][0] if key in one else list(found[key]) for key in sorted(found)}
     return sha256(json.dumps(sentences, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -359,15 +360,15 @@ def evaluate_suite(
     retry_errored: bool = False,
     overwrite: bool = False,
 ) -> tuple[Run, ...]:
-    """Runs all of a suite's policies, one after another; see `evaluate` for all but `suite`.
+    """Runs all policies of a suite, one after another. See `evaluate` for the arguments.
 
-    All are made once before the first chain of the first, so that what is wrong with any is said at once. One that is
-    stopped because all its chains err does not keep the others from being run; one that `fail_fast` stops does.
+    An error in any policy is reported before the first chain, because all policies are made once. If a run is stopped
+    because all its chains err, the other runs go on. If `fail_fast` stops a run, the suite ends.
 
     Raises:
-        OnlyErrorsError: Policies were stopped; the others have been run.
-        ProblemsError: Several policies cannot be run; the message says what is wrong with each.
-        Exception: Whatever else `evaluate` raises.
+        OnlyErrorsError: Some runs were stopped; the other runs are complete.
+        ProblemsError: Several policies cannot be run; the message explains each problem.
+        Exception: Anything else that `evaluate` raises.
     """
     shard = None if suite.shard is None else Shard.parse(suite.shard)
     setups = {suite.directory(run): WorkerSetup(run) for run in suite.runs}
@@ -410,15 +411,15 @@ def evaluate_suite(
 
 
 def require_runnable(setup: WorkerSetup, directory: Path, *, overwrite: bool = False) -> None:
-    """Makes policy and world and compares with what the folder holds, without running or writing anything.
+    """Makes policy and world and compares them with the run in the folder. It runs and writes nothing.
 
     Args:
         setup: What they are made from.
         directory: The run's folder.
-        overwrite: Whether what the folder holds is moved aside, so that it need not be the same run.
+        overwrite: Whether a run in the folder will be moved aside, so that it need not be the same run.
 
     Raises:
-        As `evaluate` does.
+        Exception: As `evaluate` does.
     """
     all_chains = _all_chains(setup.settings, None)
     worker = Worker(setup)

@@ -1,4 +1,4 @@
-"""What a run is asked for and cannot do any more, because its chains are finished."""
+"""Flags of `run` that have no effect, because the chains are finished."""
 
 from collections.abc import Sequence
 
@@ -9,29 +9,29 @@ from calvinbench.harness.rollout.videos import VideoSettings
 def without_effect(
     videos: VideoSettings | None, finished: Sequence[ChainRecord], num_jobs: int, retry_errored: bool
 ) -> tuple[str, ...]:
-    """Sentences about what has no effect, and what to do instead; none where all that is asked for is done.
+    """Sentences that say which flags have no effect, and what to do instead.
 
     Args:
-        videos: Which chains are to be filmed.
-        finished: Chains that are there and are not run again.
-        num_jobs: Chains that are run now.
-        retry_errored: Whether those that errored are run again.
+        videos: Which chains are recorded as videos; None for none.
+        finished: Finished chains that are not run again.
+        num_jobs: Number of chains to run now.
+        retry_errored: Whether errored chains are run again.
     """
-    said = []
+    sentences = []
     if retry_errored and finished and not num_jobs:
-        said.append("--retry-errored has no effect, because no finished chain errored.")
+        sentences.append("--retry-errored has no effect, because no finished chain errored.")
     missing = 0 if videos is None else sum(_lacks_video(videos, record) for record in finished)
     if missing:
-        said.append(
+        sentences.append(
             f"{missing} finished chains have no video, and get none: a video is made while its chain runs. To get "
-            "them, run the chains again: with --overwrite (the old run is moved aside), or in another folder with "
+            "videos, run the chains again: with --overwrite (the old run is moved aside), or in another folder with "
             "--out DIR."
         )
-    return tuple(said)
+    return tuple(sentences)
 
 
 def _lacks_video(videos: VideoSettings, record: ChainRecord) -> bool:
-    """Whether a finished chain would have a video, had it been run with these settings."""
-    if not (videos.films(record.chain) and videos.keeps(record.outcome == "solved")):
+    """Whether a finished chain has no video, but would have one if it had been run with these settings."""
+    if not (videos.includes(record.chain) and videos.keeps(record.outcome == "solved")):
         return False
     return not videos.path(record.chain).exists() and bool(record.subtasks) and record.outcome != ERRORED

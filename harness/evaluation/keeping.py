@@ -1,4 +1,4 @@
-"""Chains as they end: each is kept and told of, and a run that only errs is stopped."""
+"""Keeps each chain as it ends, informs subscribers, and stops a run in which all chains err."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -24,33 +24,33 @@ _logger = logging.getLogger(__name__)
 
 @runtime_checkable
 class Subscriber(Protocol):
-    """Is told how an evaluation goes."""
+    """Is informed while an evaluation runs."""
 
     def run_began(self, description: RunDescription, finished: Sequence[ChainRecord]) -> None:
-        """A run begins, or goes on with these chains already finished."""
+        """A run begins, or continues after these finished chains."""
         ...
 
     def chain_finished(self, record: ChainRecord) -> None:
-        """A chain of the run ended and is kept."""
+        """A chain of the run has ended, and its record is kept."""
         ...
 
     def run_ended(self) -> None:
-        """No more of this run will come, whether it is complete or was stopped."""
+        """The run is complete or was stopped."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class KeptRun:
-    """What is known of a run as it begins, and who is told how it goes.
+    """A run as it begins, and its subscribers.
 
     Attributes:
-        description: What it is.
-        finished: Chains that are there and are not run again.
-        num_jobs: Chains that are to be run.
-        directory: Its folder.
-        subscribers: Told of each chain.
-        fail_fast: Whether the first chain that errors stops the run.
-        positions: Tells how far the chains under way are; None where nobody notes it.
+        description: Of the run.
+        finished: Finished chains that are not run again.
+        num_jobs: Number of chains to run.
+        directory: The run's folder.
+        subscribers: Informed of each chain.
+        fail_fast: Whether the first errored chain stops the run.
+        positions: Progress of the running chains; None if it is not noted.
     """
 
     description: RunDescription
@@ -63,12 +63,11 @@ class KeptRun:
 
 
 def keep(writer: RunWriter, run: KeptRun, records: Iterator[ChainRecord]) -> None:
-    """Keeps each chain as it ends and tells of it.
+    """Keeps each chain as it ends, and informs the subscribers.
 
     Raises:
-        OnlyErrorsError: `MAX_ERRORS_IN_A_ROW` chains one after the other errored with the same reason, and more are to
-            come.
-        FirstErrorError: A chain errored, and that is to stop the run.
+        OnlyErrorsError: `MAX_ERRORS_IN_A_ROW` chains in a row errored for the same reason, and more chains are left.
+        FirstErrorError: A chain errored, and `fail_fast` is set.
         OSError: The folder cannot be written.
     """
     for subscriber in run.subscribers:
@@ -90,17 +89,17 @@ def keep(writer: RunWriter, run: KeptRun, records: Iterator[ChainRecord]) -> Non
                         _logger.warning("%s", shown)
                     if run.fail_fast:
                         raise FirstErrorError(
-                            f"stopped {run.description.name} at its first error, as fail_fast asks, in chain "
+                            f"stopped {run.description.name} at its first error, because of fail_fast, in chain "
                             f"{record.chain}: {record.error}\nThe {len(writer.records)} chains that ended are kept in "
-                            f"'{run.directory}'. The same command goes on with those that are missing; with "
-                            "--retry-errored it also runs again those that errored."
+                            f"'{run.directory}'. Run the same command again to resume; with --retry-errored it also "
+                            "runs the errored chains again."
                         )
                 if errors.add(record) and count < run.num_jobs:
                     raise OnlyErrorsError(
-                        f"stopped {run.description.name}, for {MAX_ERRORS_IN_A_ROW} chains in a row errored with the "
-                        f"same reason: {record.error}\nThe {len(writer.records)} chains that ended are kept in "
-                        f"'{run.directory}'. Mend the cause and give the same command again with --retry-errored; "
-                        "without it the chains that errored stay as they are."
+                        f"stopped {run.description.name}, because {MAX_ERRORS_IN_A_ROW} chains in a row errored for "
+                        f"the same reason: {record.error}\nThe {len(writer.records)} chains that ended are kept in "
+                        f"'{run.directory}'. Fix the cause and run the same command again with --retry-errored; "
+                        "without it the errored chains stay errored."
                     )
     finally:
         for subscriber in run.subscribers:

@@ -1,4 +1,4 @@
-"""All that is wrong with a call, collected and said at once."""
+"""Collects all problems of a call, to report them together."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,30 +7,30 @@ from calvinbench.harness.errors import RunFailedError
 
 
 class ProblemsError(ValueError):
-    """Several things are wrong with a call; each has a line of the message."""
+    """A call has several problems; the message has a line for each."""
 
 
 class FailedProblemsError(RunFailedError):
-    """Several things are wrong, none of them with the call: they lie with this machine."""
+    """There are several problems, all of them with this machine and none with the call."""
 
 
 class Problems:
-    """Errors that were raised while a call was looked at."""
+    """Errors that were raised while a call was checked."""
 
     def __init__(self) -> None:
         self._errors: list[tuple[str | None, Exception]] = []
 
     @property
     def count(self) -> int:
-        """How many were collected so far."""
+        """The number of errors so far."""
         return len(self._errors)
 
     @contextmanager
     def collected(self, about: str | None = None) -> Iterator[None]:
-        """Keeps an error that the block raises for later, if it is one that a user can do something about.
+        """Keeps an error of the block for later, if the user can do something about it.
 
         Args:
-            about: What the block looks at, which stands before its error among others.
+            about: What the block checks. It stands before the error if there are several.
         """
         try:
             yield
@@ -38,11 +38,11 @@ class Problems:
             self._errors.append((about, error))
 
     def require_none(self) -> None:
-        """Raises what was collected: a single error as it is, several as one.
+        """Raises the collected errors: a single one unchanged, several as one error.
 
         Raises:
-            ProblemsError: There are several, and at least one lies with the call.
-            FailedProblemsError: There are several, and all lie with the machine.
+            ProblemsError: There are several, and at least one is a problem of the call.
+            FailedProblemsError: There are several, and all are problems of the machine.
         """
         listed: dict[str, Exception] = {}
         for about, error in self._errors:

@@ -1,4 +1,4 @@
-"""Signals that end a command: all are taken as Ctrl-C is."""
+"""Handles all signals that end a command like Ctrl-C."""
 
 import gc
 import signal
@@ -13,8 +13,9 @@ _ENDING = (signal.SIGTERM, signal.SIGHUP)
 def stopped_as_by_ctrl_c() -> Iterator[None]:
     """Within the block, SIGTERM and SIGHUP raise KeyboardInterrupt, as SIGINT does.
 
-    Python ends at once by them else: worlds' processes are not ended, and what they share is not given back. A signal
-    that is ignored (by `nohup`, say) or has another handler is left as it is, and so are all outside the main thread.
+    Otherwise these signals would end Python at once, without ending the worlds' processes and freeing shared memory. A
+    signal that is ignored (for example by `nohup`) or has another handler is left unchanged. Nothing changes outside
+    the main thread.
     """
     is_main = threading.current_thread() is threading.main_thread()
     taken = [number for number in _ENDING if is_main and signal.getsignal(number) == signal.SIG_DFL]
@@ -23,7 +24,7 @@ def stopped_as_by_ctrl_c() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        gc.freeze()  # else torch's objects are looked through once more as Python ends: a second or more
+        gc.freeze()  # so that Python does not search torch's objects as it ends, which takes a second or more
         raise
     finally:
         for number in taken:

@@ -1,4 +1,4 @@
-"""Whether a suite can be run, looked at before anything heavy is made or written."""
+"""Checks whether a suite can be run, before anything is written and before models are loaded."""
 
 from pathlib import Path
 
@@ -17,18 +17,18 @@ from calvinbench.harness.suite.suite import EXECUTORS, LOCAL, STUDY_FOLDER, Suit
 
 
 def require_known_names(suite: Suite) -> None:
-    """Refuses unknown names, checkouts that cannot be used, and too many chains, before anything heavy is made.
+    """Raises an error for unknown names, unusable checkouts and too many chains.
 
-    All that is wrong is said at once.
+    All problems are reported together.
 
     Raises:
-        ProblemsError: Several things are wrong, and at least one lies with the call.
-        FailedProblemsError: Several things are wrong, and all lie with this machine.
+        ProblemsError: There are several problems, at least one of them with the call.
+        FailedProblemsError: There are several problems, all of them with this machine.
         UnknownNameError: There is no such scene, simulation, renderer, instruction set or policy.
         RunFailedError: The renderer does not work on this machine; Ray is not installed, or does not answer.
-        CheckoutError: A checkout of CALVIN is needed, and is missing, not whole or damaged.
-        ValueError: A policy's spec cannot be read, settings contradict each other, there are fewer chains, or a file of
-            sentences has none for some of them.
+        CheckoutError: A checkout of CALVIN is needed, and is missing, incomplete or damaged.
+        ValueError: A policy's spec cannot be read, settings contradict each other, there are not enough chains, or a
+            file of instructions lacks some chains.
     """
     problems = Problems()
     with problems.collected():
@@ -64,7 +64,7 @@ def _require_policy(policy: str) -> None:
 
 
 def require_checkpoint_folder(argument: str) -> None:
-    """Refuses a checkpoint that is neither a folder nor the name of one that ships, before torch is imported.
+    """Raises an error, without importing torch, if a checkpoint is neither a folder nor the name of a shipped one.
 
     Raises:
         CheckpointError: There is no such checkpoint.
@@ -83,7 +83,7 @@ def require_checkpoint_folder(argument: str) -> None:
 
 
 def _num_chains(suite: Suite, problems: Problems) -> int | None:
-    """How many chains are run; None where that cannot be known."""
+    """How many chains are run; None if that cannot be known."""
     num_before = problems.count
     for task in suite.tasks:
         with problems.collected():
@@ -98,7 +98,7 @@ def _num_chains(suite: Suite, problems: Problems) -> int | None:
 
 
 def _require_worlds(suite: Suite, num_chains: int | None, problems: Problems) -> None:
-    """Scenes, renderer and sentences."""
+    """Checks scenes, renderer and instructions."""
     from calvinbench.envs.scenes.loading import load_scene
     from calvinbench.envs.scenes.scene import SCENES
 
@@ -125,11 +125,11 @@ def _require_worlds(suite: Suite, num_chains: int | None, problems: Problems) ->
 
 
 def ray_options(suite: Suite) -> RayOptions | None:
-    """What a suite asks of a Ray cluster; None where it runs on this machine.
+    """What a suite asks of a Ray cluster; None if it runs on this machine.
 
     Raises:
         UnknownNameError: There is no such executor.
-        ValueError: The suite asks for something that its executor cannot do.
+        ValueError: The suite has settings that its executor cannot use.
     """
     asked = {
         name: getattr(suite, name)
@@ -138,8 +138,10 @@ def ray_options(suite: Suite) -> RayOptions | None:
     }
     if require_name(suite.executor, EXECUTORS, "executor") == LOCAL:
         if asked:
-            raise ValueError(f"expected executor ray beside {', '.join(asked)}, got {LOCAL}. Say --executor ray.")
+            raise ValueError(f"expected executor ray beside {', '.join(asked)}, got {LOCAL}. Add --executor ray.")
         return None
     if suite.videos is not None:
-        raise ValueError("expected no videos with executor ray: machines of a cluster write no files. Leave one out.")
+        raise ValueError(
+            "expected no videos with executor ray, because the machines of a cluster write no files. Remove either."
+        )
     return RayOptions(**{name.removeprefix("ray_"): value for name, value in asked.items()})

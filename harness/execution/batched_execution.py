@@ -1,9 +1,9 @@
-"""Many worlds, one policy: worlds step in processes of their own, and the policy answers a batch of them at a time.
+"""Many worlds, one policy. Worlds step in processes of their own, and the policy answers a batch of them at a time.
 
-A batch has a fixed number of rows, whatever is in it, and policies are told beforehand which sentences may come: then
-a row's answer does not depend on the other rows, and records are the same for any number of worlds, whichever ends
-first. With more worlds than rows there are several batches: while the policy answers one, the worlds of the others
-step. A world that ends a chain takes the next one.
+A batch always has the same number of rows, and policies know beforehand which instructions may come. Therefore a row's
+answer does not depend on the other rows, and records are the same for any number of worlds. With more worlds than rows
+there are several batches: while the policy answers one, the worlds of the others step. A world that ends a chain takes
+the next one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,17 +23,17 @@ from calvinbench.policies.policy import BatchedPolicy, Policy
 
 
 class NotBatchedError(ValueError):
-    """A policy that cannot answer several worlds at once."""
+    """A policy cannot answer several worlds at once."""
 
 
 def require_batched(policy: Policy, batch_size: int) -> BatchedPolicy:
-    """Returns the policy if one object of it can answer so many worlds.
+    """Returns the policy if it can answer a batch of this size.
 
     Raises:
         NotBatchedError: It cannot.
     """
     label, most = policy.traits.label, policy.traits.max_batch_size
-    instead = "Leave --batch-size out: each world then has a copy of the policy."
+    instead = "Leave --batch-size out: each world then has its own copy of the policy."
     if most is not None and most < batch_size:
         raise NotBatchedError(
             f"expected a policy that answers {batch_size} worlds at once, but '{label}' answers at most {most}. "
@@ -55,22 +55,22 @@ def run_batched(
     batch_size: int,
     positions: Positions | None = None,
 ) -> Iterator[ChainRecord]:
-    """Runs chains; records come as chains end.
+    """Runs chains. Yields each record as its chain ends.
 
     A world that dies, hangs or raises an error is started again, and its chain is tried again, see
     `attempts.WORLD_FAILED`. If the policy raises an error for a batch, each of its chains is tried alone.
 
     Args:
         setup: What worlds are made from.
-        worker: Whose policy is used, and whose world tells the observations' shapes.
+        worker: Its policy is used, and its world gives the observations' shapes.
         jobs: The chains.
         num_worlds: Worlds, each in a process of its own.
         batch_size: Rows of a batch.
-        positions: Where it is noted how far chains are, with a place for each world; None for nowhere.
+        positions: Where progress is noted, with a place for each world; None for nowhere.
 
     Raises:
-        NotBatchedError: The policy cannot answer so many worlds.
-        WorkerDiedError: No world lives long enough to begin a chain.
+        NotBatchedError: The policy cannot answer a batch of this size.
+        WorkerDiedError: Every world dies before it has begun a chain.
     """
     with BatchedWorlds(setup, worker, min(num_worlds, len(jobs)), batch_size, positions) as worlds:
         yield from worlds.run(jobs)
@@ -122,10 +122,10 @@ class BatchedWorlds:
         self._opened.__exit__(kind, error, trace)
 
     def run(self, jobs: Sequence[ChainJob]) -> Iterator[ChainRecord]:
-        """Runs chains to their end; one who stops listening before must close the worlds.
+        """Runs chains. If you stop iterating before the end, close the worlds.
 
         Raises:
-            WorkerDiedError: No world lives long enough to begin a chain.
+            WorkerDiedError: Every world dies before it has begun a chain.
         """
         self._queue.add(jobs)
         with one_torch_thread():
@@ -137,7 +137,7 @@ class BatchedWorlds:
 
 
 def _drive(batches: Sequence[WorldBatch]) -> Iterator[ChainRecord]:
-    """Asks the policy for whichever batch is ready, in turn, and listens to the worlds of the others."""
+    """Asks the policy for the next batch that is ready, or waits for answers of worlds."""
     turn = 0
     while True:
         for batch in batches:

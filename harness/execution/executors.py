@@ -36,7 +36,7 @@ class WorkerDiedError(RunFailedError):
 def run_in_process(
     worker: Worker, jobs: Sequence[ChainJob], positions: Positions | None = None
 ) -> Iterator[ChainRecord]:
-    """Runs chains one after another in this process, which native code that crashes ends."""
+    """Runs chains one after another in this process. A crash in native code ends it."""
     marker = None if positions is None else Marker(positions, 0)
     with one_torch_thread():
         for job in jobs:
@@ -46,7 +46,7 @@ def run_in_process(
 def run_in_processes(
     setup: WorkerSetup, jobs: Sequence[ChainJob], num_worlds: int, positions: Positions | None = None
 ) -> Iterator[ChainRecord]:
-    """Runs chains in processes, each with its own world and copy of the policy; records come as chains end.
+    """Runs chains in processes, each with its own world and copy of the policy. Yields each record as its chain ends.
 
     When a process dies, every chain that is under way is suspect and is tried again, see `attempts.WORKER_DIED`. Then
     the other chains go on.
@@ -55,10 +55,10 @@ def run_in_processes(
         setup: What each worker is made from.
         jobs: The chains.
         num_worlds: Number of processes.
-        positions: Where it is noted how far chains are, with a place for each process; None for nowhere.
+        positions: Where progress is noted, with a place for each process; None for nowhere.
 
     Raises:
-        WorkerDiedError: No process lives long enough to make a policy and a world.
+        WorkerDiedError: Every process dies before it has made a policy and a world.
     """
     queue = ChainQueue(jobs)
     while queue:
@@ -74,7 +74,7 @@ def _run_until_broken(
     num_worlds: int,
     positions: Positions | None,
 ) -> Iterator[ChainRecord]:
-    """Runs what waits until nothing is left or a process died; the chains then under way wait to be tried again."""
+    """Runs the queue until it is empty or a process died. Then the chains under way wait to be tried again."""
     num_worlds = min(num_worlds, len(queue))
     with process_pool(num_worlds, positions) as pool:
         ready = pool.submit(_make_worker, setup)
@@ -127,11 +127,11 @@ def _run_alone(setup: WorkerSetup, attempt: Attempt, positions: Positions | None
 
 @contextmanager
 def process_pool(num_processes: int, positions: Positions | None = None) -> Iterator[ProcessPoolExecutor]:
-    """Spawned processes that end with the block; at once if it is left by an exception.
+    """Spawned processes that end with the block: at once if it raises an error.
 
     Args:
         num_processes: How many.
-        positions: What `_run_job` notes how far a chain is in; None for nothing.
+        positions: Where `_run_job` notes progress; None for nowhere.
     """
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
@@ -148,17 +148,17 @@ def process_pool(num_processes: int, positions: Positions | None = None) -> Iter
 
 
 def _start_worker(positions: Positions | None) -> None:
-    """In a new process: memory that is shared can be handed over only now."""
+    """Runs in a new process. Shared memory can only be passed to it here."""
     start_process()
     _POSITIONS[:] = [] if positions is None else [positions]
 
 
 _POSITIONS: list[Positions] = []
-"""What this worker's process notes its chains' steps in, if anything."""
+"""Where this process notes progress; empty for nowhere."""
 
 
 def start_process() -> None:
-    """Leaves Ctrl-C and standard output to the driver, and ends this process should the driver be killed."""
+    """Leaves Ctrl-C and standard output to the driver, and ends this process when the driver ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     redirect(STDOUT, STDERR)
     driver = multiprocessing.parent_process()
@@ -172,7 +172,7 @@ def start_process() -> None:
 
 
 def _make_worker(setup: WorkerSetup) -> None:
-    """Makes this process's policy and world, before any chain depends on it."""
+    """Makes this process's policy and world before the first chain."""
     _worker(setup).world  # noqa: B018
 
 
@@ -185,5 +185,5 @@ def _run_job(setup: WorkerSetup, job: ChainJob, place: int) -> ChainRecord:
 
 @cache
 def _worker(setup: WorkerSetup) -> Worker:
-    """This process's worker: the world and the policy are made once."""
+    """This process's worker, made once."""
     return Worker(setup, owns_process=True)

@@ -1,4 +1,4 @@
-"""The Ray cluster: whether it answers, and whether it has what a replica of the policy takes."""
+"""The Ray cluster: whether it answers, and whether it has the resources for a replica of the policy."""
 
 import logging
 import os
@@ -11,18 +11,18 @@ from calvinbench.harness.errors import RunFailedError
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 _CONNECT_SECONDS = 5.0
-"""How long a machine may take to answer at its port, before Ray itself tries for a minute or more."""
+"""Time for a machine to answer at its port. Ray itself would try for a minute or more."""
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class RayOptions:
-    """What a cluster is asked for.
+    """What a run asks of a cluster.
 
     Attributes:
-        address: Of the cluster; None for the one that `RAY_ADDRESS` or this machine knows, else one is started here.
-        cpus_per_replica: Processors that a replica takes, its worlds' included.
-        gpus_per_replica: GPUs that it takes; a fraction shares one.
+        address: Of the cluster. None for the one in `RAY_ADDRESS` or on this machine; if there is none, one is started.
+        cpus_per_replica: Processors for a replica and its worlds.
+        gpus_per_replica: GPUs for a replica; a fraction shares a GPU.
     """
 
     address: str | None = None
@@ -41,7 +41,7 @@ class RayOptions:
 
 
 def require_ray() -> Any:
-    """The package.
+    """Imports Ray.
 
     Raises:
         RunFailedError: It is not installed.
@@ -54,14 +54,14 @@ def require_ray() -> Any:
 
 
 def require_answer(options: RayOptions) -> None:
-    """Refuses an address HOST:PORT at which nothing answers within seconds; Ray would try for minutes.
+    """Raises an error within seconds if nothing answers at an address HOST:PORT. Ray would try for minutes.
 
     Raises:
-        RunFailedError: Nothing does.
+        RunFailedError: Nothing answers.
     """
     address = options.address or os.environ.get(ADDRESS_VARIABLE) or ""
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():  # `auto` and the like, which Ray answers at once
+    if not host or not port.isdigit():  # such as `auto`, which Ray handles at once
         return
     try:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
@@ -86,43 +86,43 @@ def connect(ray: Any, options: RayOptions) -> None:
 
 def _no_cluster(address: str, error: Exception) -> RunFailedError:
     return RunFailedError(
-        f"expected a Ray cluster at '{address}', got: {error}. Look at the address, or start one by: ray start --head"
+        f"expected a Ray cluster at '{address}', got: {error}. Check the address, or start one with: ray start --head"
     )
 
 
 def require_room(ray: Any, options: RayOptions, num_replicas: int) -> None:
-    """Refuses what no node of the cluster has, and says so where not all replicas have room at once.
+    """Raises an error if no node can hold a replica, and warns if the cluster cannot hold all replicas at once.
 
     Raises:
-        RunFailedError: No node has what a replica takes: it would wait for ever.
+        RunFailedError: No node has the resources for a replica, so that it would wait forever.
     """
     nodes = [_Node.read(node["Resources"]) for node in ray.nodes() if node["Alive"]]
     num_places = sum(node.num_places(options) for node in nodes)
     if num_places == 0:
         raise RunFailedError(
-            f"expected a node with {options}, which a replica takes, got a cluster of {_in_words(nodes)}. Lower "
+            f"expected a node with {options} for a replica, got a cluster of {_listed(nodes)}. Lower "
             "--cpus-per-replica or --gpus-per-replica, or start such a node first."
         )
     if num_places < num_replicas:
         _logger.warning(
-            "%d replicas were asked for, and the cluster (%s) has room for %d of %s: the others wait for room.",
-            *(num_replicas, _in_words(nodes), num_places, options),
+            "%d replicas were asked for, and the cluster (%s) has room for %d of %s: the others wait.",
+            *(num_replicas, _listed(nodes), num_places, options),
         )
 
 
 def warn_of_waiting(ray: Any, options: RayOptions) -> None:
-    """Says that nothing has come yet, and what the cluster has free."""
+    """Warns that there is no record yet, and says what is free on the cluster."""
     free = _Node.read(ray.available_resources())
     _logger.warning(
-        "no replica has sent a chain yet: each takes %s, and the cluster has %s free. Others may use it, or the "
-        "policy takes long to load, or its first chain long to run.",
+        "no replica has sent a chain yet: each takes %s, and the cluster has %s free. Others may be using the cluster, "
+        "or the policy takes long to load, or its first chain takes long.",
         *(options, free),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """What a machine has for replicas."""
+    """The resources of a machine."""
 
     num_cpus: float
     num_gpus: float
@@ -135,13 +135,13 @@ class _Node:
         return f"{self.num_cpus:g} processors and {self.num_gpus:g} GPUs"
 
     def num_places(self, options: RayOptions) -> int:
-        """How many replicas it can have at once."""
+        """How many replicas it can hold at once."""
         places = self.num_cpus / options.cpus_per_replica
         if options.gpus_per_replica:
             places = min(places, self.num_gpus / options.gpus_per_replica)
-        return int(places + 1e-9)  # three times a third is one
+        return int(places + 1e-9)  # three times a third must give one
 
 
-def _in_words(nodes: Sequence[_Node]) -> str:
+def _listed(nodes: Sequence[_Node]) -> str:
     found = "; ".join(f"{nodes.count(node)} with {node}" for node in dict.fromkeys(nodes) if node.num_cpus)
     return found or "no node with processors"

@@ -1,8 +1,8 @@
-"""Chains on the machines of a Ray cluster: replicas of the policy with their worlds are actors, and the driver writes.
+"""Runs chains on the machines of a Ray cluster. Replicas of the policy, with their worlds, are actors.
 
-A replica takes a few chains at a time and sends back each record as it is made. Where a replica is lost, with its
-process or with its machine, the chains that it has not sent back go to the others; finished ones are on the driver's
-disk already.
+A replica takes a few chains at a time and sends back each record as its chain ends. The driver writes the records. If a
+replica is lost, with its process or its machine, its unfinished chains go to other replicas, see
+`attempts.REPLICA_LOST`.
 """
 
 import logging
@@ -23,25 +23,25 @@ from calvinbench.harness.rollout.workers import Worker, WorkerSetup
 _MAX_LOSSES_AT_START = 3
 """If more replicas are lost before the first record, the run ends."""
 _CHAINS_PER_WORLD = 4
-"""Chains that a batched replica takes at a time, for each of its worlds: few are left to one replica at the end."""
+"""Chains that a batched replica takes at a time, for each of its worlds. Few, so that all replicas end together."""
 WARN_SECONDS = 60.0
-"""How often it is said that no replica has sent anything yet."""
+"""Time between warnings that no replica has sent anything yet."""
 _logger = logging.getLogger(__name__)
 
 
 def run_on_ray(
     setup: WorkerSetup, jobs: Sequence[ChainJob], num_worlds: int, options: RayOptions
 ) -> Iterator[ChainRecord]:
-    """Runs chains; records come as chains end.
+    """Runs chains. Yields each record as its chain ends.
 
     Args:
-        setup: What replicas are made from; it is sent to them.
+        setup: What replicas are made from. It is sent to them.
         jobs: The chains.
-        num_worlds: Worlds in the whole cluster: one a replica, or `batch_size` of them where the policy is batched.
-        options: What a replica takes.
+        num_worlds: Worlds in the whole cluster: one per replica, or up to `batch_size` if the policy is batched.
+        options: The resources of a replica.
 
     Raises:
-        RunFailedError: There is no cluster, no node of it has what a replica takes, or no replica can be made.
+        RunFailedError: There is no cluster, no node can hold a replica, or no replica can be made.
     """
     ray = require_ray()
     connect(ray, options)
@@ -55,7 +55,7 @@ def run_on_ray(
 
 
 def replica_sizes(num_worlds: int, batch_size: int, num_chains: int) -> tuple[int, ...]:
-    """Worlds of each replica: together all that were asked for, as evenly as may be, and `batch_size` at most."""
+    """The number of worlds of each replica: at most `batch_size`, as even as possible, and `num_worlds` in total."""
     num_replicas = max(1, min(-(-num_worlds // batch_size), num_chains))
     num_worlds = min(num_worlds, num_replicas * batch_size)
     return tuple((num_worlds + place) // num_replicas for place in reversed(range(num_replicas)))
@@ -63,7 +63,7 @@ def replica_sizes(num_worlds: int, batch_size: int, num_chains: int) -> tuple[in
 
 @dataclass(slots=True)
 class _Replica:
-    """An actor, how many worlds it has, and the chains that it has and has not sent back."""
+    """An actor, its number of worlds, and its chains that have not ended."""
 
     actor: Any
     num_worlds: int
@@ -80,7 +80,7 @@ class _Crew:
         self._num_losses = 0
 
     def work(self, sizes: Sequence[int]) -> Iterator[ChainRecord]:
-        """Keeps replicas of so many worlds at work until no chain is left."""
+        """Runs replicas with these numbers of worlds until no chain is left."""
         for size in sizes:
             self._give(self._hire(size))
         while self._working:
@@ -100,9 +100,9 @@ class _Crew:
         return _Replica(placed.remote(self._setup, num_worlds), num_worlds)
 
     def _give(self, replica: _Replica) -> None:
-        """Gives a replica its next chains; one that gets none is let go.
+        """Gives a replica its next chains, or ends it if there are none.
 
-        A chain that was lost goes alone, so that it takes no other with it if it is at fault.
+        A chain that was lost before runs alone, so that it takes no other chain with it if it is at fault.
         """
         is_single = self._queue.next_is_suspect or self._setup.settings.batch_size == 1
         most = 1 if is_single else _CHAINS_PER_WORLD * replica.num_worlds
@@ -115,7 +115,7 @@ class _Crew:
         self._working[stream] = replica
 
     def _take(self, stream: Any) -> Iterator[ChainRecord]:
-        """The next record of a replica; at the end of its chains it gets others."""
+        """Takes a replica's next record, or gives it new chains if it has finished its own."""
         replica = self._working[stream]
         try:
             record: ChainRecord = self._ray.get(next(stream))
@@ -134,7 +134,7 @@ class _Crew:
         yield record
 
     def _replace(self, replica: _Replica, error: Exception) -> Iterator[ChainRecord]:
-        """A replica is lost: its chains wait again, those lost too often end, and another replica takes its place."""
+        """Replaces a lost replica. Its chains wait again, or end if they were lost too often."""
         self._num_losses += 1
         if not self._has_record and self._num_losses > _MAX_LOSSES_AT_START:
             raise WorkerDiedError(f"the replicas on the cluster die as they start: {error}") from error
@@ -147,14 +147,14 @@ class _Crew:
             self._give(self._hire(replica.num_worlds))
 
     def dismiss(self) -> None:
-        """Lets all replicas go."""
+        """Ends all replicas."""
         for replica in self._working.values():
             self._ray.kill(replica.actor)
         self._working = {}
 
 
 class _ReplicaActor:
-    """On a machine of the cluster: a policy, and its worlds, which live as long as it does."""
+    """Runs on a machine of the cluster: a policy and its worlds."""
 
     def __init__(self, setup: WorkerSetup, num_worlds: int) -> None:
         self._setup, self._num_worlds = setup, num_worlds
@@ -162,7 +162,7 @@ class _ReplicaActor:
         self._worlds: BatchedWorlds | None = None
 
     def run(self, jobs: Sequence[ChainJob]) -> Iterator[ChainRecord]:
-        """Runs chains and sends each record when it is there."""
+        """Runs chains and sends each record as its chain ends."""
         batch_size = self._setup.settings.batch_size
         if batch_size == 1:
             yield from run_in_process(self._worker, jobs)

@@ -1,4 +1,4 @@
-"""The worlds of one batch: they step together, and the policy answers all of them at once."""
+"""The worlds of one batch. They step together, and the policy answers all of them at once."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -28,14 +28,14 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Running:
-    """A chain under way.
+    """A running chain.
 
     Attributes:
         attempt: The chain.
-        diary: What is noted of it.
-        reply: What its world answered last.
-        action: What it was told last; None before the first step.
-        policy_seconds: How long the policy took for that.
+        diary: Its notes.
+        reply: Its world's last answer.
+        action: Its last action; None before the first step.
+        policy_seconds: Time that the policy took for the action.
     """
 
     attempt: Attempt
@@ -50,10 +50,10 @@ class Slot:
     """A row of the batch with a world.
 
     Attributes:
-        row: Its place.
+        row: Its number.
         world: The world's process.
-        running: The chain under way, None without one.
-        is_stepping: Whether the world has been told something and has not answered yet.
+        running: The running chain; None without one.
+        is_stepping: Whether the world still owes an answer.
     """
 
     row: int
@@ -63,7 +63,7 @@ class Slot:
 
 
 class WorldBatch:
-    """A fixed number of rows; one without a chain is filled with what counts for nothing. A context manager."""
+    """A fixed number of rows, as a context manager. The policy's answer to a row without a chain is ignored."""
 
     def __init__(
         self,
@@ -82,13 +82,13 @@ class WorldBatch:
         Args:
             setup: What worlds are made from.
             policy: The policy.
-            spaces: One world's observations, those alone that the policy reads.
+            spaces: Of one world's observations; only those that the policy reads.
             batch_size: Rows.
-            num_worlds: Rows that have a world, the first ones.
-            queue: Chains that wait, shared with other batches.
-            limit: How long the policy may take for a step in this process; worlds' processes see to their own.
-            positions: Where it is noted how far chains are; None for nowhere.
-            first_place: The place there of the batch's first world.
+            num_worlds: How many rows have a world: the first ones.
+            queue: Waiting chains, shared with other batches.
+            limit: Of the policy's steps, in this process. The worlds' processes have their own limit.
+            positions: Where progress is noted; None for nowhere.
+            first_place: The index there of the batch's first world.
         """
         self._policy, self._queue, self._batch_size = policy, queue, batch_size
         self._alone = ChainQueue()
@@ -118,14 +118,14 @@ class WorldBatch:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the policy can be asked: a chain is under way, and every world has answered."""
+        """Whether the policy can be asked: a chain is running, and every world has answered."""
         return bool(self._running()) and not self.stepping
 
     def _running(self) -> dict[int, _Running]:
         return {slot.row: slot.running for slot in self._slots if slot.running is not None}
 
     def take_jobs(self) -> None:
-        """Gives chains to worlds that have none; one that must be alone waits until all have none."""
+        """Gives waiting chains to idle worlds. A chain that must run alone waits until all worlds are idle."""
         if self._alone:
             if not self._running():
                 self._begin(self._slots[0], self._alone.take())
@@ -145,13 +145,13 @@ class WorldBatch:
         slot.is_stepping = True
 
     def act(self) -> Iterator[ChainRecord]:
-        """Asks the policy and sends its actions to the worlds; gives the records of chains that ended by it."""
+        """Asks the policy and sends its actions to the worlds. Yields the records of chains that this ended."""
         running = self._running()
         began = clock.seconds()
         try:
             with self._limit.of_policy():
                 actions = self._ask(running)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  what a policy raises is a record, not the end of the run
+        except (Exception, SystemExit) as error:  # noqa: BLE001  an error is the chain's record, not the end of the run
             yield from self._blame(running, error)
             return
         took = clock.seconds() - began
@@ -184,7 +184,7 @@ class WorldBatch:
         return decision.actions
 
     def _blame(self, running: dict[int, _Running], error: BaseException) -> Iterator[ChainRecord]:
-        """The policy could not answer: of one chain that is the end, of several each is tried alone."""
+        """The policy raised an error. It ends a single chain; of several, each is tried alone."""
         for row, chain in running.items():
             if len(running) == 1:
                 yield self._end(self._slots[row], chain, error)
@@ -194,10 +194,10 @@ class WorldBatch:
             self._slots[row].running = None
 
     def hear(self, slot: Slot) -> Iterator[ChainRecord]:
-        """Takes a world's answer; gives the record of its chain if that ended.
+        """Takes a world's answer. Yields the chain's record if the chain ended.
 
         Raises:
-            WorkerDiedError: No world lives long enough to begin a chain.
+            WorkerDiedError: Every world dies before it has begun a chain.
         """
         chain, slot.is_stepping = slot.running, False
         if chain is None:
@@ -220,7 +220,7 @@ class WorldBatch:
                 yield self._end(slot, chain)
 
     def _revive(self, slot: Slot, chain: _Running, error: WorldDiedError) -> Iterator[ChainRecord]:
-        """A world died: another takes its place, and its chain begins once more, or is given up."""
+        """Replaces a dead world. Its chain is tried again or ends."""
         slot.world.restart()
         if self._try_again(slot, chain, "a world died"):
             return
@@ -229,7 +229,7 @@ class WorldBatch:
         yield self._end(slot, chain, error)
 
     def _try_again(self, slot: Slot, chain: _Running, what_happened: str) -> bool:
-        """Lets a chain whose world failed wait for another try; False if it has had all its tries."""
+        """Queues a chain again after its world failed. False if it has had all its tries."""
         if not self._queue.retry(chain.attempt, WORLD_FAILED, what_happened):
             return False
         chain.diary.leave()
@@ -237,7 +237,7 @@ class WorldBatch:
         return True
 
     def _end(self, slot: Slot, chain: _Running, error: BaseException | ErrorText | None = None) -> ChainRecord:
-        """The record of a slot's chain; the slot is free then."""
+        """Frees the slot and returns the record of its chain."""
         slot.running = None
         if error is not None:
             chain.diary.note_error(error)

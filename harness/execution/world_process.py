@@ -1,4 +1,4 @@
-"""A world in a process of its own, whose observations land in memory that both processes see."""
+"""A world in a process of its own. Its observations are written to memory that both processes share."""
 
 import contextlib
 import multiprocessing
@@ -25,19 +25,19 @@ from calvinbench.policies.policy import PolicyTraits
 
 _SPAWN = multiprocessing.get_context("spawn")
 _PATIENCE_SECONDS = 5.0
-"""How long a process that was asked to end may take."""
+"""Time for a process to end after it was asked to."""
 _NO_CHAIN = ChainStatus("", None, is_over=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a world says after a reset or a step; its observation is in the shared memory.
+    """A world's answer to a reset or a step. The observation is in the shared memory.
 
     Attributes:
         status: Where the chain stands.
-        privileged: What privileged policies see, None for others.
-        seconds: That the world took.
-        error: What the world raised; nothing else counts then.
+        privileged: For a privileged policy; None for others.
+        seconds: Time that the world took.
+        error: What the world raised. The other fields mean nothing then.
     """
 
     status: ChainStatus = _NO_CHAIN
@@ -47,13 +47,13 @@ class Reply:
 
 
 class SharedObservations:
-    """The observations of several worlds, batched: each world's process writes its row, the policy reads all."""
+    """Observations of several worlds. Each world's process writes its row, and the policy reads all rows."""
 
     def __init__(self, spaces: Mapping[str, Space[Any]], num_worlds: int) -> None:
-        """Takes memory for them.
+        """Allocates the memory.
 
         Args:
-            spaces: One world's observations, those alone that the policy reads.
+            spaces: Of one world's observations; only those that the policy reads.
             num_worlds: Rows.
         """
         space = Dict(dict(spaces))
@@ -62,7 +62,7 @@ class SharedObservations:
         self.memory: Any = create_shared_memory(space, n=num_worlds, ctx=_SPAWN)  # type: ignore[arg-type]
 
     def read(self) -> dict[str, np.ndarray]:
-        """A copy of what is there now: worlds may write again while it is read."""
+        """A copy of all rows; worlds may write again while it is used."""
         views: Any = read_from_shared_memory(self.space, self.memory, n=self.num_worlds)
         return {key: value.copy() for key, value in views.items()}
 
@@ -73,22 +73,22 @@ class SharedObservations:
 
 
 class WorldDiedError(RuntimeError):
-    """A world's process ended: killed, out of memory, or crashed in native code."""
+    """A world's process died: killed, out of memory, or crashed in native code."""
 
 
 class WorldProcess:
-    """One world's process, as its driver sees it: it is told something, and answers when it is done."""
+    """The driver's side of a world's process: it sends a reset or a step, and receives the answer."""
 
     def __init__(self, setup: WorkerSetup, traits: PolicyTraits, observations: SharedObservations, row: int) -> None:
-        """Starts the process; the world itself is made with the first reset.
+        """Starts the process. The world is made at the first reset.
 
         Args:
-            setup: What the world is made from; the policy's part is not used.
-            traits: Of the policy that will step it.
-            observations: Where its observations go.
-            row: Its row there.
+            setup: What the world is made from. Its policy is not used.
+            traits: Of the policy that will step the world.
+            observations: Where the world writes its observations.
+            row: The world's row there.
         """
-        # The policy's factory may be one that cannot be sent, and is not needed.
+        # The process needs no policy, and the setup's factory may be one that cannot be sent.
         self._made_of = replace(setup, make_policy=make_policy_by_spec), traits, observations, row
         self._start()
 
@@ -97,11 +97,11 @@ class WorldProcess:
         self._connection: Connection = ours
         self._process = _SPAWN.Process(target=_serve, args=(theirs, *self._made_of), daemon=True)
         self._process.start()
-        theirs.close()  # with the process gone nobody holds the other end, and reading says so
+        theirs.close()  # so that reading fails once the process has ended
 
     @property
     def connection(self) -> Connection:
-        """What becomes readable when an answer is there, or the process is gone."""
+        """Becomes readable when there is an answer, or when the process has ended."""
         return self._connection
 
     def reset(self, job: ChainJob) -> None:
@@ -113,32 +113,32 @@ class WorldProcess:
         self._send(action)
 
     def _send(self, message: Any) -> None:
-        with contextlib.suppress(OSError):  # the process is gone: receiving says so
+        with contextlib.suppress(OSError):  # the process has ended: `receive` raises the error
             self._connection.send(message)
 
     def receive(self) -> Reply:
-        """The answer to what was told last.
+        """Waits for the answer to the last message.
 
         Raises:
-            WorldDiedError: The process is gone.
+            WorldDiedError: The process has ended.
         """
         try:
             reply: Reply = self._connection.recv()
         except (EOFError, OSError) as error:
             self._process.join(_PATIENCE_SECONDS)
             raise WorldDiedError(
-                f"the process of a world died (exit code {self._process.exitcode}): a crash in native code, or a lack "
-                "of memory. Look into the system's log."
+                f"the process of a world died (exit code {self._process.exitcode}). Look in the system's log for a "
+                "crash in native code, or for a lack of memory."
             ) from error
         return reply
 
     def restart(self) -> None:
-        """Starts another process in the place of this one."""
+        """Replaces the process with a new one."""
         self.close()
         self._start()
 
     def close(self, at_once: bool = False) -> None:
-        """Ends the process: when it has answered, or at once, in the middle of a step."""
+        """Ends the process: after its answer, or at once, in the middle of a step."""
         if at_once:
             self._process.kill()
         self._send(None)
@@ -152,7 +152,7 @@ class WorldProcess:
 def _serve(
     connection: Connection, setup: WorkerSetup, traits: PolicyTraits, observations: SharedObservations, row: int
 ) -> None:
-    """In the world's process: does what it is told until it is told None; it ends if the world hangs in native code."""
+    """Runs in the world's process: answers messages until None comes. The process ends if native code hangs."""
     start_process()
     settings = setup.settings
     limit = StepLimit(settings.step_timeout, ends_process=True)
@@ -165,16 +165,16 @@ def _serve(
                     world = setup.make_world(settings, traits_of_world(setup, traits))
                     env = open_chain_env(setup, world, instructions)
                 reply = _answer(env, message, traits, observations, row)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  it goes into the record of the chain
+        except (Exception, SystemExit) as error:  # noqa: BLE001  the error goes into the chain's record
             reply = Reply(error=ErrorText.of(error))
-            _close(env)  # it may be broken: the next chain gets a new one
+            _close(env)  # it may be broken: the next chain gets a new world
             env = None
         connection.send(reply)
     _close(env)
 
 
 def _next(connection: Connection) -> Any:
-    """What the driver tells; None once it is gone."""
+    """The driver's next message; None if the driver has ended."""
     try:
         return connection.recv()
     except (EOFError, OSError):
@@ -199,7 +199,7 @@ def _answer(env: World, message: Any, traits: PolicyTraits, observations: Shared
 
 
 def _close(world: World | None) -> None:
-    """Closes a world, if there is one; a broken one may not even close."""
+    """Closes a world, if there is one. A broken world may fail to close."""
     if world is not None:
         with contextlib.suppress(Exception):
             world.close()

@@ -1,4 +1,4 @@
-"""Progress on the terminal while a suite runs.
+"""The progress display while a suite runs.
 
 Read in this order: `running_count` (average length so far), `progress_table`, `progress`, `action_alarm`.
 

@@ -1,4 +1,4 @@
-"""Says while a run is under way that its policy's actions look wrong: nobody should wait a day for a 0%."""
+"""Warns during a run if the policy's actions look wrong, so that nobody waits a day for a success rate of 0%."""
 
 import logging
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ from calvinbench.harness.records.description import RunDescription
 from calvinbench.harness.records.records import ChainRecord
 
 MIN_CHAINS, MAX_CHAINS = 3, 20
-"""Between so many chains the actions are looked at; the notes of the table judge all of them at the end."""
+"""The actions are checked after each chain between these two. The notes below the table check all chains at the end."""
 _logger = logging.getLogger(__name__)
 
 
 class ActionAlarm:
-    """A subscriber that logs one warning a run, once a few chains have ended."""
+    """A subscriber that logs at most one warning for each run, after a few chains."""
 
     def __init__(self) -> None:
         """Waits for a run."""
@@ -21,11 +21,11 @@ class ActionAlarm:
         self._records: list[ChainRecord] = []
 
     def run_began(self, description: RunDescription, finished: Sequence[ChainRecord]) -> None:
-        """Begins to watch."""
+        """Starts to watch a run."""
         self._description, self._records = description, list(finished)
 
     def chain_finished(self, record: ChainRecord) -> None:
-        """Looks at the first chains, until something is found."""
+        """Checks the first chains, until something is found."""
         described = self._description
         if described is None:
             return
@@ -37,7 +37,7 @@ class ActionAlarm:
             self._description = None
         if found:
             _logger.warning(
-                "The actions of %s look wrong: %s. calvinbench check '%s' looks closer.",
+                "The actions of %s look wrong: %s. For details, run: calvinbench check '%s'",
                 described.name,
                 "; ".join(found),
                 described.policy,

@@ -1,4 +1,4 @@
-"""How an evaluation is going, on a terminal or in a log."""
+"""Shows the progress of an evaluation, on a terminal or in a log."""
 
 import logging
 import threading
@@ -22,12 +22,12 @@ from calvinbench.harness.rollout.positions import ChainPosition, Positions, list
 from calvinbench.harness.suite.suite import RunSettings, Suite
 
 _LOG_SHARE = 10
-"""Without a terminal, a line each time that so many percent more are done."""
+"""Without a terminal, one log line for each of these steps, in percent."""
 _REFRESHES_PER_SECOND = 2
 _MAX_UNDER_WAY = 4
-"""Lines below the table for chains under way."""
+"""The most lines below the table for running chains."""
 QUIET_SECONDS, LATER_QUIET_SECONDS = 60.0, 600.0
-"""Without a terminal, how long nothing is said at most: before the first chain of a run ended, and after."""
+"""Without a terminal, the longest time without a log line: before the first chain of a run has ended, and after."""
 _logger = logging.getLogger(__name__)
 
 
@@ -36,9 +36,9 @@ class PlannedRun:
     """A run that will begin.
 
     Attributes:
-        policy: The policy's spec, which stands for its label until that is known.
-        value: What tells it from other runs of the policy, such as `seed 7`; empty where there is but one.
-        num_chains: Its chains.
+        policy: The policy's spec, shown until its label is known.
+        value: What distinguishes it from other runs of the policy, such as `seed 7`; empty if there is only one.
+        num_chains: Number of its chains.
     """
 
     policy: str
@@ -46,12 +46,12 @@ class PlannedRun:
     num_chains: int
 
     def name(self, label: str) -> str:
-        """What the run is called, with its policy's label."""
+        """The run's name, given its policy's label."""
         return f"{self.value}: {label}" if self.value else label
 
 
 def planned_runs(suite: Suite) -> tuple[PlannedRun, ...]:
-    """The runs of a suite, in the order in which they are run; of a shard, with its chains alone."""
+    """The runs of a suite, in their order. With a shard, only its chains count."""
     return tuple(PlannedRun(run.policy, _value(suite, run), _num_chains(suite, run)) for run in suite.runs)
 
 
@@ -67,14 +67,14 @@ def _num_chains(suite: Suite, run: RunSettings) -> int:
 
 
 class LiveProgress:
-    """A table with a row for each run on a terminal; a few log lines elsewhere. A subscriber and a context manager."""
+    """Shows a table with a row for each run, or log lines without a terminal. A subscriber and a context manager."""
 
     def __init__(self, console: Console | None = None, planned: Sequence[PlannedRun] = ()) -> None:
-        """Shows itself on standard error, unless another console is given.
+        """Prepares the display.
 
         Args:
-            console: Where to.
-            planned: Runs that will begin, in their order; others get a row when they begin.
+            console: Where to show it; None for standard error.
+            planned: Runs that will begin, in their order. Other runs get a row when they begin.
         """
         self._console = console or Console(stderr=True)
         self._planned = tuple(planned)
@@ -92,7 +92,7 @@ class LiveProgress:
         if self._console.is_terminal:
             self._live.start()
         else:
-            threading.Thread(target=self._speak_now_and_then, daemon=True).start()
+            threading.Thread(target=self._log_now_and_then, daemon=True).start()
         return self
 
     def __exit__(
@@ -102,13 +102,13 @@ class LiveProgress:
         self._ended.set()
         self._live.stop()
 
-    def _speak_now_and_then(self) -> None:
-        """In a thread: a slow policy is no silent one."""
+    def _log_now_and_then(self) -> None:
+        """Runs in a thread, so that there is a log line now and then while a slow policy runs."""
         while not self._ended.wait(1.0):
-            self.speak_if_quiet()
+            self.log_if_quiet()
 
-    def speak_if_quiet(self) -> None:
-        """Without a terminal: says how far the chains under way are, if nothing was said for long."""
+    def log_if_quiet(self) -> None:
+        """Without a terminal: logs the progress of the running chains, if nothing was logged for some time."""
         row = self._rows[self._num_begun - 1] if self._num_begun else None
         if row is None or row.count is None or row.is_over or not row.count.num_missing:
             return
@@ -120,14 +120,14 @@ class LiveProgress:
         self._log(f"{done} after {duration_text(clock.seconds() - self._began_at)}; {'; '.join(lines)}")
 
     def positions_known(self, positions: Positions) -> None:
-        """Of the run that begins next."""
+        """Takes the positions of the next run."""
         self._positions = positions
 
     def _under_way(self) -> tuple[ChainPosition, ...]:
         return () if self._positions is None or self._is_over else self._positions.under_way()
 
     def run_began(self, description: RunDescription, finished: Sequence[ChainRecord]) -> None:
-        """The run's row begins to count."""
+        """Starts to count in the run's row."""
         self._label = description.name
         if self._num_begun == len(self._rows):
             self._rows.append(ProgressRow(description.name, description.chains))
@@ -138,7 +138,7 @@ class LiveProgress:
         self._num_begun += 1
         self._began_at = clock.seconds()
         self._logged_share = self._share(row.count)
-        if not row.count.num_missing:  # on a terminal too: a row that is full at once may be a new run's
+        if not row.count.num_missing:  # on a terminal too, because the row would look like that of a new run
             self._say(f"all {row.num_planned} chains are there already")
         elif finished:
             self._log(f"going on after {len(finished)} of {row.num_planned} chains")
@@ -146,7 +146,7 @@ class LiveProgress:
             self._log(f"{row.num_planned} chains")
 
     def chain_finished(self, record: ChainRecord) -> None:
-        """Counts the chain."""
+        """Counts a chain."""
         count = self._rows[self._num_begun - 1].count
         if count is None:
             return
@@ -156,7 +156,7 @@ class LiveProgress:
             self._log(f"{count.num_finished}/{count.num_planned} chains, {count}{self._suite_left()}")
 
     def run_ended(self) -> None:
-        """Leaves the row as it is."""
+        """Stops counting in the run's row."""
         self._rows[self._num_begun - 1].is_over = True
         self._positions = None
 
@@ -170,7 +170,7 @@ class LiveProgress:
         return 100 * count.num_finished // max(count.num_planned, 1)
 
     def _suite_left(self) -> str:
-        """The time left for all runs, where others will follow."""
+        """The time left for all runs, if more runs follow."""
         total = Total(self._rows)
         left = total.seconds_left
         if self._num_begun == len(self._rows) or left is None:

@@ -1,4 +1,4 @@
-"""The table that a terminal shows while policies run: a row a run, and one for all of them."""
+"""The table on a terminal while policies run: a row for each run, and one for all runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from calvinbench.harness.records.records import NUM_SUBTASKS
 
 _LEAST_LABEL_WIDTH = 12
 _NUM_OTHER_LINES = 4
-"""Heading, total, a line that says how many runs are not shown, and the cursor's."""
+"""The heading, the total, the line that counts hidden runs, and the cursor's line."""
 
 
 @dataclass(slots=True)
 class ProgressRow:
-    """One run of those that were asked for.
+    """A row of the table: one run.
 
     Attributes:
-        label: What it is called.
-        num_planned: Its chains.
-        count: How it goes; None before it begins.
-        is_over: Whether nothing more of it will come.
+        label: Its name.
+        num_planned: Number of its chains.
+        count: Its progress; None before it begins.
+        is_over: Whether it is complete or was stopped.
     """
 
     label: str
@@ -33,7 +33,7 @@ class ProgressRow:
 
     @property
     def num_missing(self) -> int:
-        """Chains still to be run."""
+        """Chains that are not finished."""
         return self.num_planned if self.count is None else self.count.num_missing
 
 
@@ -41,7 +41,7 @@ class Total:
     """All runs together, at this session's speed."""
 
     def __init__(self, rows: Sequence[ProgressRow]) -> None:
-        """Adds them up."""
+        """Adds up the rows."""
         counts = [row.count for row in rows if row.count is not None]
         self._rows = rows
         self.num_over = sum(row.is_over for row in rows)
@@ -55,17 +55,17 @@ class Total:
 
     @property
     def is_rough(self) -> bool:
-        """Whether the time left is a guess: so it is for runs that have not begun, whose policies may be slower."""
+        """Whether the time left is a guess. It is while a run has not begun, because its policy may be slower."""
         return any(row.num_missing > 0 and (row.count is None or row.count.is_rough) for row in self._rows)
 
     @property
     def chains_per_hour(self) -> float:
-        """Speed of this session over all runs; 0 where none is known yet."""
+        """Speed of this session over all runs; 0 if it is not known yet."""
         return 3600 / self._seconds_per_chain if self._seconds_per_chain else 0.0
 
     @property
     def seconds_left(self) -> float | None:
-        """Until all runs are complete: each at its own speed, at that of all where it has none yet."""
+        """Time until all runs are complete. A run without a speed of its own gets the speed of all runs."""
         lefts = [self._left(row) for row in self._rows if not row.is_over]
         known = [left for left in lefts if left is not None]
         return sum(known) if len(known) == len(lefts) else None
@@ -77,13 +77,13 @@ class Total:
 
 
 def progress_table(rows: Sequence[ProgressRow], width: int, height: int | None = None) -> Table:
-    """The table, for a terminal of so many columns; labels are shortened to what room is left.
+    """The table. Labels are shortened to the remaining width.
 
     Args:
-        rows: The runs, in the order in which they are run.
+        rows: The runs, in their order.
         width: Columns of the terminal.
-        height: Lines of the terminal; with fewer than there are runs, those next to the one under way are shown. None
-            shows all.
+        height: Lines of the terminal. If there are more runs, only those next to the current run are shown. None shows
+            all.
     """
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     length = _longest_chain(rows)
@@ -104,19 +104,19 @@ def progress_table(rows: Sequence[ProgressRow], width: int, height: int | None =
 
 
 def _shown(rows: Sequence[ProgressRow], most: int) -> slice:
-    """Which rows have room: the first that is not over with one before it, and what follows."""
+    """The rows to show: one finished run, the current run, and the runs after it."""
     current = next((place for place, row in enumerate(rows) if not row.is_over), len(rows))
     first = max(0, min(current - 1, len(rows) - most))
     return slice(first, first + most)
 
 
 def _longest_chain(rows: Sequence[ProgressRow]) -> int:
-    """Subtasks of the longest chains; CALVIN's five as long as no run has begun."""
+    """Number of subtasks of the longest chains; CALVIN's five before any run has begun."""
     return max((row.count.chain_length for row in rows if row.count is not None), default=NUM_SUBTASKS)
 
 
 def _widths(chain_length: int) -> dict[str, int]:
-    """Heading and width of what stands behind the label, of numbers as large as they get."""
+    """Heading and width of the columns after the label, wide enough for the largest numbers."""
     rates = {str(k): 3 for k in range(1, chain_length + 1)}
     return {"Chains": 9} | rates | {"Avg.": 4, "Err.": 4, "Ch./h": 5, "Left": 9}
 
@@ -145,7 +145,7 @@ def _total_cells(rows: Sequence[ProgressRow], chain_length: int) -> list[str]:
 
 
 def _about(seconds: float, is_rough: bool) -> str:
-    """A duration; `~` stands before a guess."""
+    """A duration, with `~` before a guess."""
     return f"~{duration_text(seconds)}" if is_rough else duration_text(seconds)
 
 
@@ -154,7 +154,7 @@ def _errors(count: int) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """A label that fits: its middle is left out, for beginning and end tell policies apart."""
+    """Shortens a label in the middle, because its beginning and end distinguish policies."""
     if len(text) <= width:
         return text
     head = (width - 1) // 2

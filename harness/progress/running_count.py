@@ -1,4 +1,4 @@
-"""What is known of a run while it goes on: success so far, speed, and the time that is left."""
+"""A run's progress: success so far, speed, and the time left."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,15 +9,15 @@ from calvinbench.harness.records.records import ERRORED, NUM_SUBTASKS, ChainReco
 from calvinbench.harness.rollout.positions import Positions
 
 _LEAST_CHAINS = 5
-"""With fewer, the time left is called a guess."""
+"""With fewer chains, the time left is called a guess."""
 
 
 class _Mark(NamedTuple):
     """The end of a chain.
 
     Attributes:
-        seconds: When.
-        num_chains: Chains that the session had done then, parts of those under way included.
+        seconds: Time of the end.
+        num_chains: Chains that the session had done by then, including parts of running chains.
     """
 
     seconds: float
@@ -34,12 +34,12 @@ class RunningCount:
         positions: Positions | None = None,
         chain_length: int = NUM_SUBTASKS,
     ) -> None:
-        """Begins with the chains that were finished before.
+        """Starts with the chains of earlier sessions.
 
         Args:
             num_planned: Chains of the whole run.
-            finished: What earlier sessions finished of it.
-            positions: Tells how many worlds there are, and how long their chains are under way; None for one world.
+            finished: Chains of earlier sessions.
+            positions: Of the running chains; None for one world whose progress is not noted.
             chain_length: Subtasks in each chain.
         """
         self.num_planned = num_planned
@@ -54,45 +54,45 @@ class RunningCount:
         self._marks: list[_Mark] = []
 
     def add(self, record: ChainRecord) -> None:
-        """Counts one more chain, which ended now."""
+        """Counts a chain that ends now."""
         self._completed.append(record.completed)
         self.num_errored += record.outcome == ERRORED
         self._last_end = clock.seconds()
         self._chain_seconds += sum(subtask.seconds for subtask in record.subtasks)
         under_way = () if self._positions is None else self._positions.under_way()
-        if not self._marks and self._positions is not None:  # what went before the first chain comes but once
+        if not self._marks and self._positions is not None:  # the time before the first chain is spent only once
             first = max((position.seconds for position in under_way), default=0.0)
             self._began = max(self._began, self._last_end - max(first, self._chain_seconds))
         parts = self._parts([position.seconds for position in under_way])
         self._marks.append(_Mark(self._last_end, self.num_of_session + parts))
 
     def _parts(self, seconds: Sequence[float]) -> float:
-        """How many chains those under way are worth: each its time, in lengths of a chain.
+        """The work done in running chains, in chains: the time of each, divided by the time of a chain.
 
-        A chain's length is the time of all, those under way too, over the number that ended: those that end first are
-        the short ones, and their mean alone would promise too much.
+        The time of a chain is the total time, of running chains too, divided by the number of ended chains. The mean of
+        ended chains alone would be too small, because short chains end first.
         """
         length = (self._chain_seconds + sum(seconds)) / self.num_of_session
         return sum((min(each / length, 1.0) for each in seconds), start=0.0) if length > 0 else 0.0
 
     @property
     def num_finished(self) -> int:
-        """Chains finished so far, earlier sessions included."""
+        """Finished chains, including earlier sessions."""
         return len(self._completed)
 
     @property
     def num_of_session(self) -> int:
-        """Chains that this session finished."""
+        """Chains finished in this session."""
         return self.num_finished - self._num_before
 
     @property
     def num_missing(self) -> int:
-        """Chains still to be run."""
+        """Chains that are not finished."""
         return max(0, self.num_planned - self.num_finished)
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """Shares of chains that completed at least 1, 2, ... subtasks, up to all; empty before the first chain."""
+        """Shares of chains that completed at least 1, 2, ... subtasks; empty before the first chain."""
         count = self.num_finished
         return tuple(
             sum(done >= k for done in self._completed) / count for k in range(1, self.chain_length + 1) if count
@@ -105,15 +105,15 @@ class RunningCount:
 
     @property
     def session_seconds(self) -> float:
-        """From this session's beginning to its last chain's end."""
+        """From the start of this session to the end of its last chain."""
         return self._last_end - self._began
 
     @property
     def seconds_per_chain(self) -> float | None:
         """Of this session, with all its worlds; None before half of the worlds ended a chain.
 
-        The work of chains that are under way counts. Once each world has ended two, what came before all had ended
-        their first one counts no more: first steps compile kernels and read weights.
+        The work of running chains counts. Once each world has ended two chains, the time before all worlds had ended
+        their first chain is left out: first steps compile kernels and read weights.
         """
         count, first = self.num_of_session, self._num_worlds
         if count == 0 or 2 * count < self._num_worlds:
@@ -125,17 +125,17 @@ class RunningCount:
 
     @property
     def is_rough(self) -> bool:
-        """Whether so few chains ended that the time left is a guess."""
+        """Whether the time left is a guess, because few chains have ended."""
         return self.num_missing > 0 and self.num_of_session < max(_LEAST_CHAINS, 2 * self._num_worlds)
 
     @property
     def seconds_left(self) -> float | None:
-        """Until the run is complete, at this session's speed; None where that is not known yet."""
+        """Time until the run is complete, at this session's speed; None if that is not known yet."""
         return time_left(self.num_missing, self.seconds_per_chain, clock.seconds() - self._last_end)
 
     @property
     def chains_per_hour(self) -> float:
-        """Speed of this session; 0 where it is not known yet."""
+        """Speed of this session; 0 if it is not known yet."""
         return 3600 / self.seconds_per_chain if self.seconds_per_chain else 0.0
 
     def __str__(self) -> str:
@@ -152,12 +152,12 @@ class RunningCount:
 
 
 def time_left(num_missing: int, seconds_per_chain: float | None, seconds_since: float) -> float | None:
-    """Seconds until so many chains are done; None where no speed is known and something is missing.
+    """Seconds until a number of chains are done; None if some are missing and no speed is known.
 
     Args:
-        num_missing: Chains.
+        num_missing: Number of chains.
         seconds_per_chain: The speed so far.
-        seconds_since: How long ago the last chain ended; the time left goes down with it, and never below 0.
+        seconds_since: Time since the last chain ended. It is subtracted; the result is never below 0.
     """
     if num_missing == 0:
         return 0.0

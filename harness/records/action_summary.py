@@ -1,4 +1,4 @@
-"""What is kept of the actions of a subtask, so that a table can say what looks wrong with them."""
+"""A summary of a subtask's actions, so that a table can say what looks wrong with them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from calvinbench.envs.scenes.panda import BASE_POSITION
 from calvinbench.harness.records.typed_reading import Amount, Share
 
 REACH_M = 1.2
-"""Farther from the foot of the arm no tool pose lies: 0.855 m to the flange, the hand and its longer fingers."""
+"""The largest distance of the tool from the foot of the arm: 0.855 m to the flange, then gripper and long fingers."""
 MAX_ANGLE_RAD = 2 * np.pi
-"""Angles of an absolute action beyond this are no radians that anybody means."""
+"""Larger angles of an absolute action cannot be meant as radians."""
 _QUATERNION_SLACK = 0.1
 _STILL = 0.05
-"""Numbers of relative actions below this, 1 mm and 0.0025 rad a step, hardly move the robot."""
+"""Relative actions below this, 1 mm and 0.0025 rad per step, hardly move the robot."""
 BEYOND_ONE = 1.005
-"""From which on a relative action's number counts as beyond 1: less may be rounding."""
+"""A larger number in a relative action counts as beyond 1; a smaller one may be a rounding error."""
 _LARGEST = 1e9
-"""Beyond this all numbers are alike: a sum of larger ones may overflow."""
+"""Larger numbers are cut to this, because their sum may overflow."""
 _DIGITS = 5
 
 
@@ -30,16 +30,16 @@ class ActionSummary:
     """The actions of a subtask. All but `closed` are None for joint actions.
 
     Attributes:
-        translation: Mean absolute number of x, y, z in units of 0.02 m; of absolute actions, of the change from one
-            step to the next, in the same units.
-        rotation: The same of the euler angles, in units of 0.05 rad.
-        largest_translation: The largest of the numbers that `translation` is the mean of.
-        largest_rotation: The largest of those of `rotation`.
-        translation_beyond: Share of steps with an x, y or z beyond [-1, 1]; of absolute actions, out of the arm's
+        translation: Mean absolute value of x, y, z in units of 0.02 m. For absolute actions, of the change from step to
+            step, in the same units.
+        rotation: The same for the euler angles, in units of 0.05 rad.
+        largest_translation: The largest of the values that `translation` averages.
+        largest_rotation: The largest of the values that `rotation` averages.
+        translation_beyond: Share of steps with an x, y or z beyond [-1, 1]. For absolute actions, out of the arm's
             reach.
-        rotation_beyond: Share of steps with an angle beyond [-1, 1]; of absolute actions, beyond a full turn, or with a
-            quaternion whose length is not 1.
-        still: Share of steps that hardly move the robot, by less than 1 mm and 0.0025 rad along each axis.
+        rotation_beyond: Share of steps with an angle beyond [-1, 1]. For absolute actions, beyond a full turn, or with
+            a quaternion of a length other than 1.
+        still: Share of steps that move the robot by less than 1 mm and 0.0025 rad along each axis.
         closed: Share of steps that close the gripper, or keep it closed.
     """
 
@@ -54,10 +54,10 @@ class ActionSummary:
 
     @classmethod
     def of(cls, actions: Sequence[Float64[np.ndarray, " action_dim"]], convention: ActionConvention) -> "ActionSummary":
-        """Sums up actions.
+        """Summarises actions.
 
         Args:
-            actions: At least one, in the order in which they were taken.
+            actions: At least one, in their order.
             convention: What their numbers mean.
 
         Raises:
@@ -93,9 +93,9 @@ class ActionSummary:
 def _changes(
     numbers: Float64[np.ndarray, "T action_dim"],
 ) -> tuple[Float64[np.ndarray, "S 3"], Float64[np.ndarray, "S n"]]:
-    """Changes of absolute poses from step to step in units of relative actions; none is a change of 0.
+    """Changes of absolute poses from step to step, in units of relative actions. A single pose is a change of 0.
 
-    Of quaternions, the change of their four numbers counts twice, which is the angle where it is small.
+    For quaternions, it is twice the change of their four numbers, which equals the angle if that is small.
     """
     changes = np.diff(numbers[:, :-1], axis=0) if len(numbers) > 1 else np.zeros((1, numbers.shape[1] - 1))
     turns = changes[:, 3:]
@@ -118,5 +118,5 @@ def _share(marks: Bool[np.ndarray, " T"]) -> float:
 
 
 def _rounded(number: float | np.floating[Any]) -> float:
-    """To five digits that count: metres taken for units of 0.02 m are small numbers."""
+    """Rounded to five significant digits, because metres that are taken for units of 0.02 m are small numbers."""
     return float(f"{number:.{_DIGITS}g}")

@@ -1,4 +1,4 @@
-"""What `run.json` says of a run: all that its numbers depend on, and whether they are CALVIN's official ones."""
+"""The content of `run.json`: everything that a run's numbers depend on, and whether they follow CALVIN's protocol."""
 
 import re
 from collections.abc import Mapping
@@ -20,16 +20,16 @@ OFFICIAL_NUM_CHAINS = 1000
 OFFICIAL_MAX_STEPS = 360
 OFFICIAL_INSTRUCTIONS = "calvin"
 OFFICIAL_RENDERERS = ("opengl-look", "bullet-egl", "calvin_env")
-"""Those with the look of CALVIN's data; the last is calvin_env's own, however it draws."""
+"""Renderers with the look of CALVIN's data. The last one is calvin_env's own renderer, in any of its variants."""
 
 
 _ALWAYS_THERE = ("schema_version", "sessions", "memory.span", "memory.reset", "official.because")
-"""Every file has them, though the classes have defaults."""
+"""Every file must have these keys, although the classes have defaults."""
 
 
 @dataclass(frozen=True, slots=True)
 class Official:
-    """Whether a run keeps to CALVIN's protocol, and where it does not."""
+    """Whether a run follows CALVIN's protocol, and the reasons if it does not."""
 
     official: bool
     because: tuple[str, ...] = ()
@@ -44,45 +44,45 @@ class RunDescription:
 
     Attributes:
         policy: The policy's spec.
-        label: What the policy is called.
-        variant: What sets it apart in tables from policies of the same label, as a suite says; None for nothing.
-        train: Scene or split that the policy was trained on, as it says; None if it says nothing.
-        training_seed: Seed of its training; None where it does not say.
-        training_recipe: Digest of its training but for the seed; None where it does not say.
-        unlike_training: In what this world's pictures and scene are not those that the policy was trained on.
+        label: The policy's name.
+        variant: Distinguishes it in tables from policies of the same label, as declared in a suite; None for nothing.
+        train: Scene or split that the policy was trained on; None if unknown.
+        training_seed: Random seed of its training; None if unknown.
+        training_recipe: Digest of its training without the seed; None if unknown.
+        unlike_training: How this world's images and scene differ from those that the policy was trained on.
         action_convention: Of the policy and the world.
         observation_keys: What the policy reads.
-        may_read: Those of `observation_keys` that the policy is given, and may or may not use.
-        chunk_length: Actions that the policy predicts at once.
-        chunk_rule: How they become actions.
-        weights_digest: SHA-256 of the policy's file of weights; None where there is none.
-        source_digest: SHA-256 of the file of a user's own policy, or of what a policy's server says of itself; None for
-            other policies, and where it was not kept.
+        may_read: The `observation_keys` that the policy gets, but may not use.
+        chunk_length: Number of actions that the policy predicts at once.
+        chunk_rule: How chunks become actions.
+        weights_digest: SHA-256 of the policy's file of weights; None if there is none.
+        source_digest: SHA-256 of the file of a user's own policy, or of the description that a policy's server sends.
+            None for other policies, and in older files.
         privileged: Whether the policy reads the world's state.
         memory: What the policy remembers, and when it forgets.
         official: Whether this is CALVIN's protocol.
         world: Class of the world.
         scene: Name of the scene.
         asset_digest: Of the scene and its assets.
-        calvin_env: Revision of the calvin_env that the scene is read from, `"unknown"` if its folder does not tell;
-            None for a scene of our own.
+        calvin_env: Revision of the calvin_env that the scene is read from, `"unknown"` if it cannot be found out. None
+            for our own scenes.
         simulation: How physics is run, see `envs.simulation`.
-        renderer: Who draws the pictures.
-        depth_bits: Of the renderer's depth buffer; None where it does not say.
-        reference_frame: Digest of both cameras' pictures of the first published chain's initial state (of the policy's
-            cameras alone in a world that has no others); None without pictures.
-        chains: Planned number of chains: the first ones of the list.
+        renderer: Name of the renderer.
+        depth_bits: Of the renderer's depth buffer; None if unknown.
+        reference_frame: Digest of both cameras' images of the first published chain's initial state. If the world has
+            no other cameras, of the policy's cameras only. None without images.
+        chains: Planned number of chains, from the start of the list.
         chain_digest: Of these chains.
-        chain_length: Subtasks in each of them; None in files of before it was kept, see `num_subtasks`.
-        tasks: Tasks that are run each alone, one a chain; empty for chains of several.
+        chain_length: Number of subtasks in each chain; None in older files, see `num_subtasks`.
+        tasks: Single tasks, each run as a chain of its own; empty for chains of several tasks.
         max_steps: Steps for each subtask.
         instructions: Name of the instruction set.
-        instruction_digest: Of the sentences that it may give.
-        seed: Where random draws start from.
-        batch_size: Worlds that the policy answered at once, whose last digits depend on it.
-        suite: The suite's name, None outside one.
+        instruction_digest: Of the instructions that it may give.
+        seed: Random seed.
+        batch_size: Number of worlds that the policy answers at once. The last digits of its actions depend on it.
+        suite: The suite's name; None without a suite.
         created: Date and time, UTC.
-        sessions: Each time that somebody worked on the run, with versions and machine.
+        sessions: Each call that worked on the run, with versions and machine.
         schema_version: Of this file and of `chains.jsonl`.
     """
 
@@ -127,12 +127,12 @@ class RunDescription:
 
     @property
     def name(self) -> str:
-        """What tables call it."""
+        """The run's name in tables."""
         return f"{self.label}, {self.variant}" if self.variant else self.label
 
     @property
     def num_subtasks(self) -> int:
-        """Subtasks in each chain: one where tasks are run alone; CALVIN's five where the file does not say."""
+        """Number of subtasks in each chain: one for single tasks, and CALVIN's five if the file does not say."""
         return self.chain_length or (1 if self.tasks else CHAIN_LENGTH)
 
     @property
@@ -149,17 +149,17 @@ class RunDescription:
 
     @classmethod
     def from_json(cls, values: Any) -> "RunDescription":
-        """Reads what `to_json` made; keys that a later version may add are passed over.
+        """Reads what `to_json` made. Unknown keys are ignored, because a later version may have added them.
 
         Raises:
             InvalidFieldError: A field is missing, of another type or out of its range, or contradicts another.
-            ValueError: The file is of a later schema.
+            ValueError: The file has a later schema version.
         """
         version = values.get("schema_version") if isinstance(values, Mapping) else None
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise ValueError(
                 f"expected schema version {SCHEMA_VERSION} or older, got {version}. "
-                "A later calvinbench wrote this; install that one to read it."
+                "A later version of calvinbench wrote this; install that version to read it."
             )
         for path in _ALWAYS_THERE:
             *outer, name = path.split(".")
@@ -187,7 +187,7 @@ class Difference:
 
 
 def _shown(value: Any) -> str:
-    """A value in a message; of a digest its first digits, which are enough to tell two apart."""
+    """A value as text for a message. A digest is shortened to its first digits."""
     if isinstance(value, str) and _DIGEST.fullmatch(value):
         return f"'{value[:_SHOWN_DIGITS]}...'"
     return f"'{value}'" if isinstance(value, str) else str(value)
@@ -198,14 +198,14 @@ _SHOWN_DIGITS = 12
 
 
 def _may_have_read(read: RunDescription) -> tuple[str, ...]:
-    """Runs of earlier versions do not say it: models of `calvin:` and servers of `ws:` were given what they read."""
+    """The `may_read` of older runs: `calvin:` models and `ws:` servers always got `robot_obs` if they could read it."""
     is_from_outside = kind_of(read.policy) in ("calvin", "ws")
     return ("robot_obs",) if is_from_outside and "robot_obs" in read.observation_keys else ()
 
 
-_MEANINGS = {"source_digest": "the file of the policy's code changed, or what its server says of itself"}
+_MEANINGS = {"source_digest": "the file of the policy's code changed, or the description that its server sends"}
 _MAY_BE_UNKNOWN = frozenset({"source_digest"})
-"""Kept of later runs only: one that does not say it agrees with any."""
+"""Older runs do not have these fields; a missing value agrees with any."""
 _MAY_DIFFER = frozenset(
     {
         *("suite", "variant", "official", "chains", "chain_digest", "chain_length", "created", "sessions"),
@@ -215,7 +215,7 @@ _MAY_DIFFER = frozenset(
 
 
 def differences(old: RunDescription, new: RunDescription) -> tuple[Difference, ...]:
-    """The fields that must agree for records to belong to one run, and do not. Chains are compared elsewhere."""
+    """The fields in which two descriptions differ, so that they cannot be one run. Chains are compared elsewhere."""
     return tuple(
         Difference(field.name, getattr(old, field.name), getattr(new, field.name))
         for field in fields(RunDescription)
@@ -245,7 +245,7 @@ def unlike_training(
     depth_bits: int | None,
     reference_frame: str | None,
 ) -> tuple[str, ...]:
-    """In what a world is not the one that a policy was trained on, in words; what is not known is passed over."""
+    """How a world differs from the one that a policy was trained on, as text. Unknown values are ignored."""
     if trained_on is None:
         return ()
     pairs = {
@@ -265,7 +265,7 @@ def unlike_training(
 
 
 def is_among(scene: str, trained_on: str) -> bool:
-    """Whether a scene is one that a policy was trained on, which may be several of CALVIN's, such as `"ABC"`."""
+    """Whether a policy was trained on a scene. It may be trained on several, such as `"ABC"`."""
     return scene == trained_on or (
         scene in CALVIN_SCENES and set(trained_on) <= set(CALVIN_SCENES) and scene in trained_on
     )
@@ -282,10 +282,10 @@ def judge_official(
     instructions: str,
     renderer: str,
 ) -> Official:
-    """Whether a run keeps to CALVIN's protocol, and all the reasons why not.
+    """Whether a run follows CALVIN's protocol, and all reasons if it does not.
 
-    Either simulation will do: `reproducible` parts from calvin_env as calvin_env parts from itself when the order of
-    its episodes changes, which its protocol leaves open.
+    Both simulations count as official: `reproducible` differs from calvin_env only as calvin_env differs from itself
+    when the order of episodes changes, and the protocol does not fix that order.
     """
     reasons = {
         f"the scene is {scene}, not {OFFICIAL_SCENE}": scene != OFFICIAL_SCENE,

@@ -1,4 +1,4 @@
-"""Chains that errored: when a run that only errs is stopped, and how a chain that is run again takes its line."""
+"""Errored chains: when a run with only errors is stopped, and how the record of a chain is replaced."""
 
 import json
 import re
@@ -8,28 +8,28 @@ from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.records.records import ERRORED, ChainRecord
 
 MAX_ERRORS_IN_A_ROW = 10
-"""Chains that error one after the other with the same reason, until the run is stopped: a server that is gone, a full
-disk or a mistake in a policy would make errored chains of all that are left."""
+"""The run stops after so many chains in a row errored for the same reason. Otherwise an unreachable server, a full disk
+or a mistake in a policy would make all remaining chains errored."""
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|\d+")
 
 
 class OnlyErrorsError(RunFailedError):
-    """Many chains in a row errored with the same reason."""
+    """Many chains in a row errored for the same reason."""
 
 
 class FirstErrorError(RunFailedError):
-    """A chain errored, and the run was to stop at that."""
+    """A chain errored, and the run stops at its first error."""
 
 
 class ErrorsInARow:
-    """Counts them as chains end."""
+    """Counts errored chains in a row."""
 
     def __init__(self) -> None:
         self._reason: str | None = None
         self._count = 0
 
     def add(self, record: ChainRecord) -> bool:
-        """Counts a chain; gives whether the run should be stopped. Numbers do not tell reasons apart."""
+        """Counts a chain and returns whether to stop the run. Reasons that differ only in numbers count as the same."""
         reason = _VARYING.sub("#", record.error or "") if record.outcome == ERRORED else None
         self._count = self._count + 1 if reason == self._reason else 1
         self._reason = reason
@@ -41,7 +41,7 @@ class ReplacedLine(NamedTuple):
 
     Attributes:
         content: All lines.
-        replaced: The one that was there.
+        replaced: The old line.
     """
 
     content: bytes
@@ -49,7 +49,7 @@ class ReplacedLine(NamedTuple):
 
 
 def replace_line(content: bytes, number: int, line: bytes) -> ReplacedLine:
-    """Puts a chain's new line in the place of its old one; all others stay byte for byte.
+    """Replaces the line of a chain. All other lines stay the same to the byte.
 
     Args:
         content: Whole lines of `chains.jsonl`.
@@ -63,6 +63,6 @@ def replace_line(content: bytes, number: int, line: bytes) -> ReplacedLine:
     places = [place for place, old in enumerate(lines) if json.loads(old)["chain"] == number]
     if not places:
         raise ValueError(f"expected a line of chain {number}, found none.")
-    first = places[0]  # the one that counts
+    first = places[0]  # the line that counts
     kept = [line if place == first else old for place, old in enumerate(lines) if place not in places[1:]]
     return ReplacedLine(b"".join(kept), lines[first])

@@ -1,4 +1,4 @@
-"""Runs that another one took the place of: they are moved aside, never deleted, and no report reads them."""
+"""Runs that were replaced by a new run. They are moved aside, never deleted, and reports ignore them."""
 
 import logging
 import re
@@ -12,10 +12,10 @@ _logger = logging.getLogger(__name__)
 
 
 def move_aside(directory: Path) -> Path | None:
-    """Renames a run's folder to `NAME.old-<date and time>`, beside it; what was there is returned as it is now.
+    """Renames a run's folder to `NAME.old-<date and time>`.
 
     Returns:
-        The new folder; None where there was no run.
+        The new name; None if there was no run.
 
     Raises:
         RunLockedError: Another process writes to it.
@@ -27,7 +27,7 @@ def move_aside(directory: Path) -> Path | None:
     with locked_folder(directory):
         directory.rename(moved)
     _logger.warning(
-        "The run that was in '%s' is now in '%s'. To go on with the new one after a stop, leave --overwrite out.",
+        "The run that was in '%s' is now in '%s'. To resume the new run after a stop, leave --overwrite out.",
         directory,
         moved,
     )
@@ -35,12 +35,12 @@ def move_aside(directory: Path) -> Path | None:
 
 
 def _free(directory: Path) -> Path:
-    """A name that nothing has yet."""
+    """A free name."""
     name = f"{directory.name}.old-{datetime.now(UTC):%Y%m%dT%H%M%S}"
     names = (name, *(f"{name}-{number}" for number in range(2, 1000)))
     return next(place for place in map(directory.with_name, names) if not place.exists())
 
 
 def is_moved_aside(folder: Path) -> bool:
-    """Whether a folder, or one above it, has the name of a run that was moved aside."""
+    """Whether the name of a folder, or of a folder above it, is that of a run that was moved aside."""
     return any(_MOVED_ASIDE.search(part) for part in folder.parts)

@@ -1,4 +1,4 @@
-"""Which code, which versions and which machine made a record."""
+"""The code, the versions and the machine that made a record."""
 
 import os
 import platform
@@ -17,16 +17,16 @@ PACKAGES = ("calvinbench", "torch", "transformers", "pybullet", "gymnasium", "nu
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One time that somebody worked on a run.
+    """One call that worked on a run.
 
     Attributes:
         started: Date and time, UTC.
-        worlds: Worlds stepped at once.
+        worlds: Number of worlds stepped at once.
         python: Python's version.
-        versions: Of the packages that matter; None for one that is not installed.
-        commit: Of the checkout that the code ran from, with `+changes` if files were changed; None outside a checkout.
+        versions: Of the relevant packages; None for a package that is not installed.
+        commit: Of the checkout that the code ran from, with `+changes` if files differ; None without a checkout.
         platform: Operating system and machine.
-        hardware: Processors and, where torch uses one, the accelerator.
+        hardware: Processors and, if torch uses one, the accelerator.
     """
 
     started: Name
@@ -39,7 +39,7 @@ class Session:
 
 
 def this_session(worlds: int) -> Session:
-    """Describes the session that is running now."""
+    """Describes the current session."""
     return Session(
         started=clock.timestamp(),
         worlds=worlds,
@@ -52,7 +52,7 @@ def this_session(worlds: int) -> Session:
 
 
 def package_version(package: str) -> str | None:
-    """The installed version of a distribution, None if there is none."""
+    """The installed version of a distribution; None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -60,12 +60,12 @@ def package_version(package: str) -> str | None:
 
 
 def checkout_commit() -> str | None:
-    """The commit of the checkout that this code runs from, `+changes` behind it if files were changed; else None."""
+    """The commit of the checkout that this code runs from, see `Session.commit`; None without a checkout."""
     return _commit(Path(__file__).resolve().parents[2])
 
 
 def _commit(root: Path) -> str | None:
-    """The commit of the checkout at `root`; None if `root` is not itself the top of one."""
+    """The commit of the checkout at `root`; None if `root` is not the top folder of a checkout."""
     git = shutil.which("git")
     if git is None or not (root / ".git").exists():
         return None

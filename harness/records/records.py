@@ -1,4 +1,4 @@
-"""What is kept of a chain: the lines of `chains.jsonl`."""
+"""The record of a chain: a line of `chains.jsonl`."""
 
 import re
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from calvinbench.harness.records.typed_reading import Amount, Count, InvalidFiel
 ERRORED = "errored"
 OUTCOMES = (SOLVED, TIMED_OUT, ERRORED)
 NUM_SUBTASKS = CHAIN_LENGTH
-"""Of CALVIN's chains, and so of published results; those of a run are `Run.chain_length`."""
+"""Of CALVIN's chains and published results. For the chains of a run, see `Run.chain_length`."""
 _FREE_TEXTS = ("error", "traceback")
-"""They may quote file names that are no Unicode."""
+"""These fields may quote file names that are not Unicode."""
 _MILLISECONDS = re.compile(r"\d+(\.\d+)?(e[+-]?\d{1,2})?", re.ASCII)
-"""As `policy_ms_counts` writes them."""
+"""The format of the keys of `policy_ms_counts`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +28,18 @@ class SubtaskRecord:
 
     Attributes:
         task: The task's name.
-        instruction: The sentence that the policy was given.
+        instruction: The instruction that the policy got.
         outcome: `solved`, `timed_out` or `errored`.
-        steps: Actions taken.
+        steps: Number of actions.
         seconds: Wall-clock time.
-        policy_ms: Mean milliseconds a step that the policy took; None without a step.
-        world_ms: Mean milliseconds a step that the world took; None without a step.
-        action_change: Mean Euclidean change of the action, gripper left out, from one step to the next; in the units of
-            the policy's action convention. None with fewer than two steps.
-        policy_ms_counts: How many steps took the policy so many milliseconds, rounded to two digits that count; None in
-            records of before it was kept.
-        gripper_changes: How often the gripper's command turned from open to close or back; None in records of before it
-            was kept.
-        actions: What the actions were like; None without a step, and in records of before it was kept.
+        policy_ms: Mean time of the policy per step, in milliseconds; None without a step.
+        world_ms: Mean time of the world per step, in milliseconds; None without a step.
+        action_change: Mean Euclidean change of the action from one step to the next, without the gripper, in the units
+            of the policy's action convention. None with fewer than two steps.
+        policy_ms_counts: The number of steps for each time of the policy, in milliseconds rounded to two significant
+            digits. None in older records.
+        gripper_changes: How often the gripper command changed from open to close or back; None in older records.
+        actions: Summary of the actions; None without a step, and in older records.
     """
 
     task: Name
@@ -57,7 +56,7 @@ class SubtaskRecord:
 
     @classmethod
     def from_json(cls, values: Any) -> "SubtaskRecord":
-        """Reads what `asdict` made; keys that a later version may add are passed over.
+        """Reads what `asdict` made. Unknown keys are ignored, because a later version may have added them.
 
         Raises:
             InvalidFieldError: A field is missing, of another type or out of its range.
@@ -67,14 +66,14 @@ class SubtaskRecord:
         return record
 
     def _require_known(self, path: str) -> None:
-        """Refuses what types do not say: outcomes that there are not, and times that are none."""
+        """Checks what types cannot express: known outcomes, and times in the right format."""
         _require_outcome(self.outcome, f"{path}outcome")
         for milliseconds in self.policy_ms_counts or {}:
             if not _MILLISECONDS.fullmatch(milliseconds):
                 raise InvalidFieldError(f"{path}policy_ms_counts", "milliseconds such as '1.5' as keys", milliseconds)
 
     def without_times(self) -> "SubtaskRecord":
-        """The same with its clock readings set to zero, for comparing runs."""
+        """The record with all times set to zero, to compare runs."""
         return replace(
             self,
             seconds=0.0,
@@ -91,12 +90,12 @@ class ChainRecord:
     Attributes:
         chain: Its number in the list of chains, from 0.
         initial_state: The symbolic state that the world started from.
-        subtasks: Those that were reached, in order.
-        completed: How many were solved, from 0 to all of the chain's.
-        outcome: `solved` where all were, else why it ended: `timed_out` or `errored`.
+        subtasks: The subtasks that were reached, in order.
+        completed: Number of solved subtasks, from 0 to the chain's length.
+        outcome: `solved` if all subtasks were solved, else why the chain ended: `timed_out` or `errored`.
         error: The last line of the traceback; None without an error.
         traceback: The whole traceback; None without an error.
-        lead_in: Tasks that the expert did before the first subtask began, to reach a state that allows it.
+        lead_in: Tasks that the expert did before the first subtask, to reach a state from which it is possible.
     """
 
     chain: Count
@@ -110,11 +109,11 @@ class ChainRecord:
 
     @property
     def printable_error(self) -> str | None:
-        """The error, with backslashes for bytes that are no Unicode, so that every file can hold it."""
+        """The error, with backslashes for bytes that are not Unicode, so that every file can hold it."""
         return None if self.error is None else self.error.encode("utf-8", "backslashreplace").decode()
 
     def without_times(self) -> "ChainRecord":
-        """The same with its clock readings set to zero, for comparing runs."""
+        """The record with all times set to zero, to compare runs."""
         return replace(self, subtasks=tuple(subtask.without_times() for subtask in self.subtasks))
 
     def to_json(self) -> dict[str, Any]:
@@ -123,7 +122,7 @@ class ChainRecord:
 
     @classmethod
     def from_json(cls, values: Any) -> "ChainRecord":
-        """Reads what `to_json` made; keys that a later version may add are passed over.
+        """Reads what `to_json` made. Unknown keys are ignored, because a later version may have added them.
 
         Raises:
             InvalidFieldError: A field is missing, of another type or out of its range, or contradicts another.
@@ -133,7 +132,7 @@ class ChainRecord:
         return record
 
     def _require_consistent(self) -> None:
-        """Refuses fields that contradict each other: a chain ends with the first subtask that is not solved."""
+        """Checks that fields agree: a chain ends with its first unsolved subtask."""
         _require_outcome(self.outcome, "outcome")
         *before, last = self.subtasks
         for place, subtask in enumerate(self.subtasks):
@@ -141,7 +140,7 @@ class ChainRecord:
         for place, subtask in enumerate(before):
             if subtask.outcome != SOLVED:
                 raise InvalidFieldError(
-                    f"subtasks.{place}.outcome", f"'{SOLVED}', for another follows", subtask.outcome
+                    f"subtasks.{place}.outcome", f"'{SOLVED}', because another follows", subtask.outcome
                 )
         if self.outcome != last.outcome:
             raise InvalidFieldError("outcome", f"'{last.outcome}', as of its last subtask", self.outcome)

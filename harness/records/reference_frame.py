@@ -1,4 +1,4 @@
-"""One picture of each camera, as a digest: machines that draw the same scene differently are told apart by it."""
+"""A digest of one image of each camera, which differs between machines that render the same scene differently."""
 
 from hashlib import sha256
 from typing import Any
@@ -11,13 +11,13 @@ from calvinbench.envs.chains import initial_observation, published
 
 
 def reference_frame(world: gymnasium.Env[Any, Any]) -> str | None:
-    """SHA-256 of the pictures of the first published chain's initial state, which the world is reset to.
+    """SHA-256 of the images of the first published chain's initial state. It resets the world to that state.
 
     Args:
-        world: A play table; of one that has no other cameras, the policy's own are taken.
+        world: A play table. If it has no other cameras, the policy's cameras are used.
 
     Returns:
-        The digest, or None for a world without pictures.
+        The digest; None for a world without images.
     """
     own = world.unwrapped
     first = published()[0]

@@ -1,7 +1,7 @@
-"""A run's folder: `run.json` says what the run is, `chains.jsonl` keeps each chain as soon as it is finished.
+"""A run's folder: `run.json` describes the run, and `chains.jsonl` keeps each chain as it ends.
 
-A process may be killed at any moment: `run.json` is replaced as a whole, a line of `chains.jsonl` is written, flushed
-and synced before the next chain begins, and a last line that was torn is dropped.
+A process may be killed at any moment. Therefore `run.json` is replaced as a whole, a line of `chains.jsonl` is written
+and synced before the next chain begins, and an incomplete last line is dropped.
 """
 
 import errno
@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -27,16 +27,16 @@ from calvinbench.harness.records.typed_reading import InvalidFieldError
 RUN_FILE = "run.json"
 CHAINS_FILE = "chains.jsonl"
 REPLACED_FILE = "replaced.jsonl"
-"""Lines of errored chains that were run again."""
+"""Keeps the old lines of errored chains that were run again."""
 LOCK_FILE = ".lock"
 SHARDS_FOLDER = "shards"
-"""In a run's folder: its parts, each a run's folder of its own; see `shards`."""
+"""In a run's folder, holds the folders of its shards; see `shards`."""
 _PROBE_BYTES = 1 << 16
 _APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 
 class RunMismatchError(ValueError):
-    """The folder holds another run than the one asked for."""
+    """The folder holds a different run."""
 
 
 class RunLockedError(OSError):
@@ -44,11 +44,11 @@ class RunLockedError(OSError):
 
 
 class StoredChains(NamedTuple):
-    """What `chains.jsonl` holds.
+    """The content of `chains.jsonl`.
 
     Attributes:
-        records: One a chain, by number.
-        valid_bytes: Length of the file without a torn last line.
+        records: One for each chain, by number.
+        valid_bytes: Length of the file without an incomplete last line.
     """
 
     records: tuple[ChainRecord, ...]
@@ -56,14 +56,14 @@ class StoredChains(NamedTuple):
 
 
 def read_chains(path: Path, description: RunDescription | None = None) -> StoredChains:
-    """Reads finished chains; a torn last line is left out. A chain that is there twice counts as it was first.
+    """Reads finished chains without an incomplete last line. If a chain has two lines, the first one counts.
 
     Args:
         path: The file.
-        description: The run's, with which the chains must agree; None where it is not known.
+        description: Of the run, with which the chains must agree; None if it is not known.
 
     Raises:
-        ValueError: A line before the last is no JSON, or a line is not the record of a chain, or not of this run.
+        ValueError: A line before the last is not JSON, or a line is not the record of a chain of this run.
     """
     if not path.exists():
         return StoredChains((), 0)
@@ -92,7 +92,7 @@ def read_chains(path: Path, description: RunDescription | None = None) -> Stored
 
 
 def _is_again(values: Any, records: Mapping[int, ChainRecord]) -> bool:
-    """Whether a line is of a chain that was there before, and so is passed over."""
+    """Whether a line is of a chain that had a line before, and so is ignored."""
     number = values.get("chain") if isinstance(values, dict) else None
     return isinstance(number, int) and not isinstance(number, bool) and number in records
 
@@ -100,34 +100,34 @@ def _is_again(values: Any, records: Mapping[int, ChainRecord]) -> bool:
 def _not_a_chain(number: int, path: Path, found: str) -> ValueError:
     return ValueError(
         f"expected a finished chain in line {number} of '{path}', {found}. "
-        "The file was changed by something else; repair the line, or remove it and run the chain again."
+        "Something else changed the file; repair the line, or remove it and run the chain again."
     )
 
 
 def _require_of_run(record: ChainRecord, description: RunDescription) -> None:
-    """Refuses a chain that a run cannot have.
+    """Raises an error for a chain that the run cannot have.
 
     Raises:
-        InvalidFieldError: Its number or its length is not one of the run's.
+        InvalidFieldError: Its number or its length does not fit the run.
     """
     if record.chain >= description.chains:
         raise InvalidFieldError(
             "chain", f"a number below {description.chains}, the run's number of chains", record.chain
         )
     length = description.chain_length
-    if length is None:  # a run of before lengths were kept, whose chains may have had any
+    if length is None:  # an older run; its chains may have any length
         return
     if len(record.subtasks) > length:
         raise InvalidFieldError("subtasks", f"at most {length}, the length of the run's chains", len(record.subtasks))
     if record.outcome == SOLVED and record.completed < length:
-        raise InvalidFieldError("outcome", f"another than '{SOLVED}' below {length} solved subtasks", record.outcome)
+        raise InvalidFieldError("outcome", f"not '{SOLVED}' below {length} solved subtasks", record.outcome)
 
 
 def read_description(directory: Path) -> RunDescription:
     """Reads a folder's `run.json`.
 
     Raises:
-        ValueError: There is none, or it is not one.
+        ValueError: There is none, or its content is invalid.
     """
     path = directory / RUN_FILE
     try:
@@ -137,17 +137,17 @@ def read_description(directory: Path) -> RunDescription:
     except InvalidFieldError as error:
         raise ValueError(
             f"expected the description of a run in '{path}', got something invalid: {error}. "
-            "The file was changed by something else; repair the field, or run again into another folder."
+            "Something else changed the file; repair the field, or run again into another folder."
         ) from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"expected the description of a run in '{path}', got something else: {error}") from error
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder and its parents, where they are not there yet.
+    """Makes a folder and its parents if they do not exist.
 
     Raises:
-        OSError: It cannot be made; the message names it.
+        OSError: It cannot be made; the message names the folder.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -158,12 +158,12 @@ def make_folder(path: Path) -> None:
 
 
 def require_writable(folder: Path) -> None:
-    """Refuses a folder in which nothing can be written, before anything slow is done for what goes into it.
+    """Raises an error if nothing can be written in a folder. Call it before anything slow.
 
-    A file of some KB is written and removed, there or in the folder above it that exists.
+    A file of some KB is written and deleted there, or in the nearest existing folder above.
 
     Raises:
-        OSError: Nothing can be written: a file is in the way, rights are missing, the disk is full or read-only.
+        OSError: A file is in the way, permissions are missing, or the disk is full or read-only.
     """
     there = folder.absolute()
     while not there.exists():
@@ -178,13 +178,13 @@ def require_writable(folder: Path) -> None:
     except OSError as error:
         raise OSError(
             error.errno,
-            f"cannot write to '{folder}': {error.strerror}. Free space, get the rights, or choose another folder with "
-            "--out.",
+            f"cannot write to '{folder}': {error.strerror}. Free space, get permission, or choose another folder "
+            "with --out.",
         ) from error
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Replaces a file as a whole: readers see the old text or the new, whenever the process is killed."""
+    """Replaces a file as a whole and waits until it is on the disk, see `envs.system.atomic_write`."""
     write_atomically(path, text.encode())
 
 
@@ -200,7 +200,11 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @contextmanager
 def locked_folder(directory: Path) -> Iterator[None]:
-    """Keeps other processes that ask for the same from writing to a folder, as long as the block lasts.
+    """Locks a folder against other writers, as long as the block lasts.
+
+    The operating system frees the lock when the process ends, even if it is killed. That is why this uses `flock`
+    itself: depending on its version, the `filelock` package deletes the lock's file when it is freed, although the
+    folder may have been moved by then, or uses a plain file that a killed process leaves behind.
 
     Raises:
         RunLockedError: Another process writes to it.
@@ -208,29 +212,20 @@ def locked_folder(directory: Path) -> Iterator[None]:
     """
     lock = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        take_lock(lock, directory)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunLockedError(
+                errno.EWOULDBLOCK,
+                f"another process is writing to '{directory}'. Wait until it is done, or choose another --out.",
+            ) from error
         yield
     finally:
         os.close(lock)
 
 
-def take_lock(lock: int, directory: Path) -> None:
-    """Locks a folder's lock file, which is open, for this process.
-
-    Raises:
-        RunLockedError: Another process has it.
-    """
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise RunLockedError(
-            errno.EWOULDBLOCK,
-            f"another process is writing to '{directory}'. Wait until it is done, or choose another --out.",
-        ) from error
-
-
 def _write_all(file: int, line: bytes) -> None:
-    """Writes to an open file and waits until the disk has it."""
+    """Writes to an open file and waits until the disk has the data."""
     written = 0
     while written < len(line):
         written += os.write(file, line[written:])
@@ -238,9 +233,9 @@ def _write_all(file: int, line: bytes) -> None:
 
 
 class RunWriter:
-    """The one writer of a run's folder; a context manager.
+    """The only writer of a run's folder. A context manager.
 
-    Entering makes the folder or continues the run in it, and locks it against other processes.
+    Entering it makes the folder or continues the run in it, and locks the folder against other processes.
     """
 
     def __init__(
@@ -250,19 +245,20 @@ class RunWriter:
         session: Session,
         digest_of_first: Callable[[int], str],
     ) -> None:
-        """Says what is to be written where; entering does the work.
+        """Takes the arguments; entering the context does the work.
 
         Args:
-            directory: The run's folder; made if need be.
-            description: What the run is.
-            session: Who works on it now.
-            digest_of_first: The digest of the first N chains of the list, to tell an extension from another list.
+            directory: The run's folder. It is made if it does not exist.
+            description: Of the run.
+            session: The current session.
+            digest_of_first: Returns the digest of the first N chains of the list, to distinguish a longer list from
+                another list.
         """
         self._directory = directory
         self._description = description
         self._session = session
         self._digest_of_first = digest_of_first
-        self._lock: int | None = None
+        self._held = ExitStack()
         self._chains: int | None = None
         self._num_bytes = 0
         self.records: tuple[ChainRecord, ...] = ()
@@ -271,14 +267,13 @@ class RunWriter:
         """Opens the folder.
 
         Raises:
-            RunMismatchError: It holds another run.
+            RunMismatchError: It holds a different run.
             RunLockedError: Another process writes to it.
             OSError: It cannot be written.
         """
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self._directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
-            take_lock(self._lock, self._directory)
+            self._held.enter_context(locked_folder(self._directory))
             self._open_records()
         except RunLockedError:
             self._close()
@@ -300,7 +295,7 @@ class RunWriter:
         self._close()
 
     def begin(self) -> None:
-        """Notes in `run.json` that this session works on the run. Before the first `append`."""
+        """Adds this session to `run.json`. Call it before the first `append`."""
         self._write(with_session(self._description, self._session))
 
     def _write(self, description: RunDescription) -> None:
@@ -308,14 +303,14 @@ class RunWriter:
         write_text_atomically(self._directory / RUN_FILE, text)
 
     def append(self, record: ChainRecord) -> None:
-        """Keeps a finished chain, for good once this returns; it takes the place of the same one where that errored.
+        """Keeps a finished chain: it is on the disk when this returns. It replaces an errored record of the same chain.
 
         Raises:
-            OSError: The disk is full or the like; what was kept before is not touched.
+            OSError: For example, the disk is full. What was kept before is unchanged.
         """
         if self._chains is None:
             raise RuntimeError("expected append inside the writer's with block, got it outside.")
-        # In ASCII: errors may quote file names that are no Unicode.
+        # In ASCII, because errors may quote file names that are not Unicode.
         line = json.dumps(record.to_json()).encode() + b"\n"
         errored = (kept for kept in self.records if kept.chain == record.chain and kept.outcome == ERRORED)
         earlier = next(errored, None)
@@ -330,12 +325,12 @@ class RunWriter:
             raise OSError(
                 error.errno,
                 f"cannot write chain {record.chain} to '{self._directory / CHAINS_FILE}': {error.strerror}. All chains "
-                f"finished before are kept ({len(self.records)}); make room and give the same command again.",
+                f"finished before are kept ({len(self.records)}); free space and run the same command again.",
             ) from error
         self.records = (*(kept for kept in self.records if kept is not earlier), record)
 
     def _replace(self, number: int, line: bytes) -> None:
-        """The old line goes to another file first; then the lines are replaced as a whole."""
+        """Saves the old line in another file, then replaces the file of lines as a whole."""
         path = self._directory / CHAINS_FILE
         content, replaced = replace_line(path.read_bytes()[: self._num_bytes], number, line)
         trail = os.open(self._directory / REPLACED_FILE, _APPENDING, 0o644)
@@ -353,7 +348,7 @@ class RunWriter:
         if (self._directory / RUN_FILE).exists():
             old = read_description(self._directory)
             self._description = continued(old, self._description, self._digest_of_first, self._directory)
-            if self._description.variant != old.variant:  # a name for tables, which a finished run may get too
+            if self._description.variant != old.variant:  # only a name for tables, so a finished run may get it too
                 self._write(replace(old, variant=self._description.variant))
         elif (self._directory / CHAINS_FILE).exists() and read_chains(self._directory / CHAINS_FILE).records:
             raise RunMismatchError(
@@ -366,24 +361,24 @@ class RunWriter:
         self._truncate()
 
     def _truncate(self) -> None:
-        """Cuts a torn last line off, where the file has one."""
+        """Cuts off an incomplete last line."""
         if self._chains is not None and os.fstat(self._chains).st_size > self._num_bytes:
             os.ftruncate(self._chains, self._num_bytes)
 
     def _close(self) -> None:
-        for descriptor in (self._chains, self._lock):
-            if descriptor is not None:
-                os.close(descriptor)
-        self._chains = self._lock = None
+        if self._chains is not None:
+            os.close(self._chains)
+        self._chains = None
+        self._held.close()
 
 
 def _remedies(directory: Path) -> str:
-    """What to do about another run in a folder."""
+    """What the user can do about a different run in the folder."""
     run = directory.parents[1] if directory.parent.name == SHARDS_FOLDER else directory
     names = (f"{run.name}-{number}" for number in range(2, 1000))
     free = next(name for name in names if not run.with_name(name).exists())
     return (
-        f"To keep both, add --name {free} (where one policy is run) or --out DIR, another folder. To begin anew, add "
+        f"To keep both, add --name {free} (for a single policy) or --out DIR, another folder. To start again, add "
         f"--overwrite: the old run is moved to '{directory.name}.old-<time>'."
     )
 
@@ -391,10 +386,10 @@ def _remedies(directory: Path) -> str:
 def continued(
     old: RunDescription, new: RunDescription, digest_of_first: Callable[[int], str], directory: Path
 ) -> RunDescription:
-    """The description with which a stored run goes on: the old one, perhaps with more chains of the same list.
+    """The description of a stored run that is continued, perhaps with more chains of the same list.
 
     Raises:
-        RunMismatchError: The two are not the same run; the message says which fields differ.
+        RunMismatchError: The two are different runs; the message lists the fields that differ.
     """
     unlike: Sequence[Difference] = differences(old, new)
     if new.chains < old.chains:
@@ -405,7 +400,7 @@ def continued(
         listed = "\n".join(f"  {difference}" for difference in unlike)
         raise RunMismatchError(
             f"'{directory}' holds another run than the one asked for:\n{listed}\n"
-            f"{_remedies(directory)} (More chains than before would go on with it.)"
+            f"{_remedies(directory)} (Only the number of chains may grow.)"
         )
     return replace(
         old,

@@ -1,4 +1,4 @@
-"""A run read back: its description and its chains, for tables, figures and notebooks."""
+"""A run that is read from its folder, for tables, figures and notebooks."""
 
 import json
 from collections.abc import Collection
@@ -31,11 +31,11 @@ FRAME_COLUMNS = (
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Run:
-    """One policy's chains.
+    """A run: one policy's chains.
 
     Attributes:
-        directory: Where it is kept.
-        description: What it is.
+        directory: The run's folder.
+        description: The content of `run.json`.
         records: The finished chains, by number.
     """
 
@@ -53,7 +53,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What tables call it, but for what tells runs of one name apart."""
+        """The run's name in tables, before runs of one name are distinguished."""
         return self.description.name
 
     @property
@@ -63,7 +63,7 @@ class Run:
 
     @property
     def chain_length(self) -> int:
-        """Subtasks in each chain: CALVIN's have five, tasks that are run alone one."""
+        """Number of subtasks in each chain: five in CALVIN's chains, one for single tasks."""
         return self.description.num_subtasks
 
     @property
@@ -73,31 +73,31 @@ class Run:
 
     @property
     def num_missing(self) -> int:
-        """Planned chains that are not finished."""
+        """Number of planned chains that are not finished."""
         return self.description.chains - len(self.records)
 
     def only(self, numbers: Collection[int]) -> "Run":
-        """The run as if it had finished these chains alone."""
+        """The run as if it had finished only these chains."""
         chosen = set(numbers)
         return replace(self, records=tuple(record for record in self.records if record.chain in chosen))
 
     def frame(self) -> pd.DataFrame:
-        """One row for each subtask that was reached, with its chain's number and result beside it.
+        """One row for each subtask that was reached, with the number and the result of its chain.
 
         The share of successes of each task is `run.frame().groupby("task").success.mean()`. Columns:
 
-        - `policy`, `label`: the policy's spec, and what tables call the run;
-        - `chain`, `position`: the chain's number from 0, and the subtask's place in it from 1;
-        - `task`, `instruction`: the task's name, and the sentence that the policy was given;
+        - `policy`, `label`: the policy's spec, and the run's name in tables;
+        - `chain`, `position`: the chain's number from 0, and the subtask's position in it from 1;
+        - `task`, `instruction`: the task's name, and the instruction that the policy got;
         - `outcome`, `success`: `solved`, `timed_out` or `errored`, and whether it is `solved` (boolean);
-        - `steps`, `seconds`: actions taken, and wall-clock time;
-        - `policy_ms`, `world_ms`: mean milliseconds a step that policy and world took;
-        - `action_change`, `gripper_changes`: see `SubtaskRecord`; missing where older records do not tell;
-        - `completed`, `chain_outcome`, `error`: of the whole chain; `error` is None without one;
-        - `initial_state`: as JSON, the same text for chains of one initial state;
-        - `lead_in`: the expert's tasks before the first subtask, separated by blanks.
+        - `steps`, `seconds`: number of actions, and wall-clock time;
+        - `policy_ms`, `world_ms`: mean milliseconds per step that policy and world took;
+        - `action_change`, `gripper_changes`: see `SubtaskRecord`; missing in older records;
+        - `completed`, `chain_outcome`, `error`: of the whole chain; `error` is None without an error;
+        - `initial_state`: as JSON; chains with the same initial state have the same text;
+        - `lead_in`: the expert's tasks before the first subtask, separated by spaces.
 
-        A run without a finished chain has these columns and no row.
+        A run without finished chains has these columns and no rows.
         """
         rows = [
             {"policy": self.description.policy, "label": self.description.name}
@@ -117,7 +117,7 @@ def load_run(path: str | Path) -> Run:
     """Reads a run's folder, finished or not.
 
     Raises:
-        ValueError: There is no run in it, or its files were changed by something else.
+        ValueError: There is no run in it, or something else changed its files.
     """
     directory = Path(path)
     description = read_description(directory)
@@ -126,7 +126,7 @@ def load_run(path: str | Path) -> Run:
 
 
 def _with_chain_length(description: RunDescription, records: Collection[ChainRecord]) -> RunDescription:
-    """The description of a run of before lengths were kept, of chains that were not CALVIN's: solved ones tell."""
+    """Adds the chain length to the description of an older run with chains of another length; solved chains show it."""
     lengths = {record.completed for record in records if record.outcome == SOLVED}
     if description.chain_length is not None or len(lengths) != 1 or lengths == {description.num_subtasks}:
         return description
@@ -134,11 +134,10 @@ def _with_chain_length(description: RunDescription, records: Collection[ChainRec
 
 
 def find_runs(*paths: str | Path) -> tuple[Run, ...]:
-    """Reads the runs in folders: a run's own folder, or one that holds several, in the order of their making.
+    """Reads the runs in folders, in the order of their creation. A folder is a run's own folder, or holds several runs.
 
-    A folder's own runs go before those deeper in it, such as a suite's, which are read only if it has none. Shards of a
-    run that were merged are in it, and are not read again; those of a run that was never merged are runs of their own,
-    each with chains missing.
+    Runs deeper in a folder, such as those of a suite, are read only if the folder has no runs directly. Shards of a
+    merged run are not read again. Shards of a run that was not merged are read as runs with missing chains.
 
     Raises:
         ValueError: A folder holds no run.
@@ -155,9 +154,9 @@ def find_runs(*paths: str | Path) -> tuple[Run, ...]:
 
 
 def _run_files(folder: Path, depth: str) -> list[Path]:
-    """The files that describe runs so deep in a folder, shards of those that were never merged among them.
+    """The `run.json` files at a depth of a folder, including those of shards that were not merged.
 
-    Runs that were moved aside are not among them; such a run's own folder may be given.
+    Runs that were moved aside are left out, unless the folder is such a run's own.
     """
     found = {*folder.glob(f"{depth}{RUN_FILE}"), *folder.glob(f"{depth}{SHARDS_FOLDER}/*/{RUN_FILE}")}
     current = (file for file in found if not is_moved_aside(file.relative_to(folder).parent))
@@ -165,6 +164,6 @@ def _run_files(folder: Path, depth: str) -> list[Path]:
 
 
 def _is_merged_shard(file: Path, folder: Path) -> bool:
-    """Whether a file is of a shard whose run lies in `folder` and was merged."""
+    """Whether a file is of a shard of a merged run in `folder`."""
     parts = file.relative_to(folder).parts
     return len(parts) > 2 and parts[-3] == SHARDS_FOLDER and (file.parents[2] / RUN_FILE).is_file()

@@ -1,7 +1,7 @@
-"""A run cut into parts for several machines without one in charge, and put together again.
+"""A run that is split into shards, for several machines that do not communicate, and merged again.
 
-Part i of n holds the chains whose number, divided by n, leaves i - 1. It is a run of its own, in `shards/` of the
-run's folder; merging reads all parts and writes the run's records. Parts may be merged while others still run.
+Shard i of n has the chains with number % n == i - 1. It is a run of its own, in the folder `shards/` of the run.
+Merging reads all shards and writes the run's records. Shards may be merged while other shards still run.
 """
 
 import json
@@ -27,11 +27,11 @@ from calvinbench.harness.records.runs import Run, load_run
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One part of several.
+    """One shard of a run.
 
     Attributes:
-        index: Which, from 1.
-        count: How many there are.
+        index: From 1.
+        count: Number of shards.
     """
 
     index: int
@@ -42,7 +42,7 @@ class Shard:
         """Reads `i/n`.
 
         Raises:
-            ValueError: It is not that, or i is not one of 1..n.
+            ValueError: The text has another form, or i is not in 1..n.
         """
         found = re.fullmatch(r"(\d+)/(\d+)", text.strip(), re.ASCII)
         if not found or not 1 <= int(found[1]) <= int(found[2]):
@@ -53,21 +53,21 @@ class Shard:
         return f"{self.index}/{self.count}"
 
     def holds(self, number: int) -> bool:
-        """Whether a chain is in this part."""
+        """Whether a chain is in this shard."""
         return number % self.count == self.index - 1
 
     def folder(self, run: Path) -> Path:
-        """Where this part of a run is kept."""
+        """The folder of this shard of a run."""
         return run / SHARDS_FOLDER / f"{self.index}-of-{self.count}"
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """A run put together.
+    """A merged run.
 
     Attributes:
         run: The run.
-        num_shards: How many parts there were.
+        num_shards: Number of its shards.
     """
 
     run: Run
@@ -75,11 +75,11 @@ class Merged:
 
 
 def merge(*folders: str | Path) -> tuple[Merged, ...]:
-    """Puts together every run below some folders that has parts; what was merged before stays.
+    """Merges every run below some folders that has shards. What was merged before stays.
 
     Raises:
-        ValueError: There is no part below a folder.
-        RunMismatchError: The parts are not of one run; the message says which fields differ.
+        ValueError: There is no shard below a folder.
+        RunMismatchError: The shards are of different runs; the message lists the fields that differ.
         RunLockedError: Another process writes to a run.
         OSError: A run cannot be written.
     """
@@ -104,7 +104,7 @@ def _merge(folder: Path) -> Merged:
         for run in (*whole, *parts):
             for record in run.records:
                 kept = records.setdefault(record.chain, record)
-                if kept.outcome == ERRORED and record.outcome != ERRORED:  # it was run again in its part
+                if kept.outcome == ERRORED and record.outcome != ERRORED:  # it was run again in its shard
                     records[record.chain] = record
         lines = [json.dumps(records[number].to_json()) + "\n" for number in sorted(records)]
         write_text_atomically(folder / CHAINS_FILE, "".join(lines))
@@ -114,7 +114,7 @@ def _merge(folder: Path) -> Merged:
 
 
 def _common(folder: Path, whole: Sequence[Run], parts: Sequence[Run]) -> RunDescription:
-    """What all parts say of themselves, with the sessions of all."""
+    """The description of all shards, with the sessions of all."""
     runs = [*whole, *parts]
     first = runs[0].description
     for run in runs[1:]:
@@ -124,9 +124,9 @@ def _common(folder: Path, whole: Sequence[Run], parts: Sequence[Run]) -> RunDesc
             listed.append(f"  chains were {first.chains} and are now {run.description.chains}, or of another list")
         if listed:
             raise RunMismatchError(
-                f"expected parts of one run in '{folder}', but '{runs[0].directory}' and '{run.directory}' differ in\n"
+                f"expected shards of one run in '{folder}', but '{runs[0].directory}' and '{run.directory}' differ in\n"
                 + "\n".join(listed)
-                + "\nRun the one that is wrong again."
+                + "\nRun the wrong one again."
             )
     sessions = [session for part in parts for session in part.description.sessions]
     merged_before = [session for run in whole for session in run.description.sessions if session not in sessions]

@@ -1,7 +1,7 @@
-"""JSON into frozen dataclasses, by their annotations: what is of another type or out of its range is refused by name.
+"""Reads JSON into frozen dataclasses by their annotations. An error names the field that is wrong.
 
-Types are taken strictly: no number from a text, no whole number from `true`. Keys that a class does not have are passed
-over, for a later version may have added them.
+Types are strict: a string is not read as a number, and `true` is not read as an integer. Unknown keys are ignored,
+because a later version may have added them.
 """
 
 import json
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 _Read = TypeVar("_Read")
 
 Name = Annotated[str, MinLen(1)]
-"""A text that is not empty."""
+"""A string that is not empty."""
 Count = Annotated[int, Ge(0), Le(2**53)]
-"""How many; as large as a float holds exactly."""
+"""A count, at most the largest integer that a float holds exactly."""
 Size = Annotated[int, Ge(1), Le(2**53)]
-"""How many, at least one."""
+"""A count of at least one."""
 Amount = Annotated[float, Ge(0), Lt(math.inf)]
-"""A time or a length, finite."""
+"""A finite time or length."""
 Share = Annotated[float, Ge(0), Le(1)]
-"""A part of a whole."""
+"""A fraction."""
 
 _WORDS = {
     "a valid integer": "a whole number",
@@ -37,23 +37,23 @@ _WORDS = {
     "greater than": "a number greater than",
     "less than": "a number less than",
 }
-"""Ours for pydantic's."""
+"""Our words for pydantic's."""
 NOTHING = type("Nothing", (), {"__repr__": lambda _: "nothing"})()
-"""What came where a field is missing, in the message of `InvalidFieldError`."""
+"""Stands for a missing value in the message of `InvalidFieldError`."""
 _MOST_SHOWN = 80
 _MOST_NAMED = 3
 
 
 class InvalidFieldError(ValueError):
-    """A field of a JSON object is not what it should be; the message says which, what was expected and what came."""
+    """A field of a JSON object is invalid. The message names the field, the expected value and the actual value."""
 
     def __init__(self, path: str, expected: str, got: Any) -> None:
         """Names the field.
 
         Args:
-            path: The field's names and places, parted by dots, such as `subtasks.0.steps`; empty for the whole.
-            expected: What should be there.
-            got: What is there.
+            path: Names and indices, separated by dots, such as `subtasks.0.steps`; empty for the whole object.
+            expected: The expected value.
+            got: The actual value.
         """
         where = f"field '{path}'" if path else "the whole"
         super().__init__(f"{where}: expected {expected}, got {shortened(got)}")
@@ -61,21 +61,21 @@ class InvalidFieldError(ValueError):
 
 
 def shortened(value: Any) -> str:
-    """A value as a short text, in ASCII."""
+    """A value as a short ASCII string."""
     text = ascii(value)
     return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
 
 
 def read_as(kind: type[_Read], values: Any, free_texts: Collection[str] = ()) -> _Read:
-    """Makes an instance of a dataclass from what `json.loads` gave.
+    """Makes an instance of a dataclass from the result of `json.loads`.
 
     Args:
         kind: The dataclass.
         values: A mapping of its fields.
-        free_texts: Fields that hold a text or None, which may quote bytes that are no Unicode.
+        free_texts: Fields that hold a string or None. The string may quote bytes that are not Unicode.
 
     Raises:
-        InvalidFieldError: A field is missing, of another type or out of its range; the first few are named.
+        InvalidFieldError: Fields are missing, of another type or out of range. The message names the first few.
     """
     from pydantic import ValidationError
 
@@ -85,7 +85,7 @@ def read_as(kind: type[_Read], values: Any, free_texts: Collection[str] = ()) ->
     for name, text in texts.items():
         if not isinstance(text, str):
             raise InvalidFieldError(name, "a text or null", text)
-    # Of lists and objects as JSON has them, tuples and dataclasses are made only when the text itself is read.
+    # pydantic makes tuples and dataclasses from JSON lists and objects only when it reads the text itself.
     rest = {name: "" if name in texts else value for name, value in values.items()}
     try:
         text = json.dumps(rest, allow_nan=False)
@@ -93,13 +93,13 @@ def read_as(kind: type[_Read], values: Any, free_texts: Collection[str] = ()) ->
         _require_json_values(rest)
         raise
     try:
-        # A class is hashable, whatever its instances are; mypy takes the latter for the former.
+        # mypy thinks that the class is not hashable, because its instances may not be.
         read: _Read = _adapter(cast(Hashable, kind)).validate_json(text, strict=True)
     except ValidationError as error:
         _require_json_values(rest)
         raise _as_invalid_field(error, values) from error
     for name, free in texts.items():
-        object.__setattr__(read, name, free)  # it was made here, and nobody has it yet
+        object.__setattr__(read, name, free)  # it was made here, and nothing else has it yet
     return read
 
 
@@ -111,16 +111,16 @@ def _adapter(kind: Hashable) -> "TypeAdapter[Any]":
 
 
 def _require_json_values(values: Any) -> None:
-    """Refuses numbers that are not finite and half characters, which JSON's standard does not have."""
+    """Raises an error for infinite numbers, NaN and lone surrogates, which standard JSON does not allow."""
     for path, value in _leaves(values, ()):
         if isinstance(value, float) and not math.isfinite(value):
             raise InvalidFieldError(".".join(path), "a finite number", value)
         if isinstance(value, str) and not _is_unicode(value):
-            raise InvalidFieldError(".".join(path), "text in Unicode, without half characters (surrogates)", value)
+            raise InvalidFieldError(".".join(path), "text in Unicode, without lone surrogates", value)
 
 
 def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """All texts and numbers, keys among them, each with the way to it."""
+    """All strings and numbers, including keys, each with its path."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield path, key
@@ -137,7 +137,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def _as_invalid_field(error: Any, values: Any) -> InvalidFieldError:
-    """The first field that pydantic refuses, in our words; of a union, all that it may be."""
+    """The first field that pydantic rejects, in our words. For a union, all allowed types."""
     found: dict[tuple[str, ...], tuple[list[str], Any]] = {}
     for each in error.errors(include_url=False, include_context=False):
         is_missing = each["type"] in ("missing", "missing_argument")
@@ -155,7 +155,7 @@ def _as_invalid_field(error: Any, values: Any) -> InvalidFieldError:
 
 
 def _existing(location: tuple[int | str, ...], values: Any) -> tuple[str, ...]:
-    """A way as far as it leads in the values: behind that pydantic says which kind of a union it tried."""
+    """The part of a location that exists in the values. Pydantic adds the member of a union that it tried."""
     path: list[str] = []
     for step in location:
         try:
@@ -167,7 +167,7 @@ def _existing(location: tuple[int | str, ...], values: Any) -> tuple[str, ...]:
 
 
 def _in_words(message: str) -> str:
-    """What pydantic says should be there, as it stands after "expected"."""
+    """Pydantic's message, in a form that fits after "expected"."""
     for before, after in (
         ("Value error, expected ", ""),
         ("Input should be ", ""),

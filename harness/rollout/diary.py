@@ -1,4 +1,4 @@
-"""What is noted while a chain runs, and the record that is made of it."""
+"""Takes notes while a chain runs, and makes its record."""
 
 import traceback
 from collections import Counter
@@ -22,11 +22,11 @@ _MAX_ERROR_LENGTH = 500
 
 @dataclass(frozen=True, slots=True)
 class ErrorText:
-    """An error as records keep it; it can be sent between processes, which not every exception can.
+    """An error as records keep it. Unlike some exceptions, it can be sent to another process.
 
     Attributes:
         line: The last line of its traceback.
-        traceback: The whole of it.
+        traceback: The whole traceback.
     """
 
     line: str
@@ -34,7 +34,7 @@ class ErrorText:
 
     @classmethod
     def of(cls, error: BaseException) -> "ErrorText":
-        """Of an exception."""
+        """The text of an exception."""
         last_lines = "".join(traceback.format_exception_only(error))
         line = " ".join(last_lines.split())[:_MAX_ERROR_LENGTH]
         return cls(line, "".join(traceback.format_exception(error)))
@@ -42,7 +42,7 @@ class ErrorText:
 
 @dataclass(slots=True)
 class Diary:
-    """Takes notes while a chain runs, and makes the record of them; what a marker is given for is seen at once."""
+    """Takes notes while a chain runs, and makes its record. With a marker, others see each step at once."""
 
     job: ChainJob
     convention: ActionConvention = ActionConvention.REL_ACTIONS
@@ -63,7 +63,7 @@ class Diary:
             self.marker.positions.begin(self.marker.place, self.job)
 
     def begin_subtask(self, instruction: str) -> None:
-        """A subtask begins with this sentence."""
+        """Notes that a subtask begins with this instruction."""
         self._instruction = instruction
         self._began = clock.seconds()
         self._policy_seconds, self._world_seconds, self._changes = [], [], []
@@ -73,14 +73,14 @@ class Diary:
     def note_step(
         self, action: Float64[np.ndarray, " action_dim"], policy_seconds: float, world_seconds: float
     ) -> None:
-        """An action was taken; how long the policy and the world took."""
+        """Notes an action, and the time that the policy and the world took."""
         self._policy_seconds.append(policy_seconds)
         self._world_seconds.append(world_seconds)
         if self._actions:
             last = self._actions[-1]
             self._changes.append(min(float(np.linalg.norm((action - last)[:-1])), _MAX_CHANGE))
             self._gripper_changes += int((action[-1] > 0) != (last[-1] > 0))
-        self._actions.append(action.copy())  # the policy may write the next one into it
+        self._actions.append(action.copy())  # the policy may reuse the array
         self._mark()
 
     def _mark(self) -> None:
@@ -88,7 +88,7 @@ class Diary:
             self.marker.positions.move(self.marker.place, len(self.subtasks) + 1, len(self._policy_seconds))
 
     def end_subtask(self, outcome: str) -> None:
-        """The subtask ended so."""
+        """Notes the outcome of the current subtask."""
         self.subtasks.append(
             SubtaskRecord(
                 task=self.job.chain.subtasks[len(self.subtasks)],
@@ -106,18 +106,18 @@ class Diary:
         )
 
     def note_error(self, error: "BaseException | ErrorText") -> None:
-        """Something raised an error, here or in another process; the subtask under way ends with it."""
-        told = error if isinstance(error, ErrorText) else ErrorText.of(error)
-        self.error, self.traceback = told.line, told.traceback
+        """Notes an error of this process or another one. It ends the current subtask."""
+        text = error if isinstance(error, ErrorText) else ErrorText.of(error)
+        self.error, self.traceback = text.line, text.traceback
         self.end_subtask(ERRORED)
 
     def leave(self) -> None:
-        """The chain is not under way any more, for it is over, or will be begun once more elsewhere."""
+        """Marks the chain as not running: it is over, or waits to be tried again."""
         if self.marker is not None:
             self.marker.positions.end(self.marker.place)
 
     def record(self) -> ChainRecord:
-        """What is kept of the chain, which is over."""
+        """The record of the chain, which must be over."""
         self.leave()
         return ChainRecord(
             chain=self.job.number,
@@ -132,7 +132,7 @@ class Diary:
 
 
 def errored_record(job: ChainJob, error: Exception) -> ChainRecord:
-    """The record of a chain that could not be run at all, such as one whose process died."""
+    """The record of a chain that could not be run, for example because its process died."""
     diary = Diary(job)
     diary.note_error(error)
     return diary.record()

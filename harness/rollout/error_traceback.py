@@ -1,4 +1,4 @@
-"""The traceback of a run's first error, as it is shown: the user's own part of it."""
+"""The traceback of a run's first error, shortened to the user's own code."""
 
 import re
 from functools import cache
@@ -11,15 +11,15 @@ _MAX_LINES = 40
 _HEADER = "Traceback (most recent call last):"
 _FILE = re.compile(r'  File "([^"]+)", line \d+')
 _OWN_PACKAGES = ("calvinbench.envs", "calvinbench.policies", "calvinbench.harness", "jaxtyping")
-"""The last checks the shapes of our own functions where that is switched on, and has a frame around each then."""
+"""jaxtyping adds a frame around each of our functions where shapes are checked, as in tests."""
 
 
 def first_error_in_words(record: ChainRecord, chains_file: Path) -> str | None:
-    """What is shown at the first chain of a run that errored; None where there is no traceback that adds anything.
+    """The text shown when the first chain of a run errors; None if the traceback has no frames.
 
     Args:
         record: Of the chain.
-        chains_file: Where the record is kept, with the whole traceback.
+        chains_file: The file that keeps the record, with the whole traceback.
     """
     trimmed = own_part(record.traceback or "")
     if trimmed is None:
@@ -27,15 +27,15 @@ def first_error_in_words(record: ChainRecord, chains_file: Path) -> str | None:
     place = f"chain {record.chain}, subtask {len(record.subtasks)}, after {record.subtasks[-1].steps} steps"
     return (
         f"The first error of this run, in {place}:\n{trimmed}\n"
-        f"The whole traceback is in '{chains_file}', in the line of chain {record.chain}, key traceback. Of further "
-        "errors only the message is shown."
+        f"The whole traceback is in '{chains_file}', in the line of chain {record.chain}, under the key traceback. "
+        "Only the message is shown for further errors."
     )
 
 
 def own_part(traceback: str) -> str | None:
-    """A traceback without the frames by which calvinbench calls what raised; None if it has no frames.
+    """A traceback without the frames in which calvinbench calls the user's code; None if it has no frames.
 
-    Frames that are all of calvinbench are kept: then the error is its own, or of what a user gave it.
+    If all frames are calvinbench's, they are kept.
     """
     if _HEADER not in traceback:
         return None
@@ -49,8 +49,8 @@ def own_part(traceback: str) -> str | None:
 
 
 def _trimmed(block: str) -> str:
-    """A block without its first frames, as far as they are calvinbench's."""
-    frames = re.split(r'(?m)^(?=  File ")', block)  # the last one has the error's own lines at its end
+    """A block without the calvinbench frames at its beginning."""
+    frames = re.split(r'(?m)^(?=  File ")', block)  # the last frame also holds the error's own lines
     head, frames = frames[0], frames[1:]
     first = next((place for place, frame in enumerate(frames) if not _is_own(frame)), 0)
     return head + "".join(frames[first:])
@@ -60,7 +60,7 @@ def _is_own(frame: str) -> bool:
     found = _FILE.match(frame)
     if found is None:
         return False
-    if found[1].startswith("<"):  # what a decorator made around a function
+    if found[1].startswith("<"):  # made by a decorator around a function
         return True
     return any(Path(found[1]).is_relative_to(folder) for folder in _own_folders())
 

@@ -1,4 +1,4 @@
-"""Chains that are still to be run."""
+"""Chains to run."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from calvinbench.envs.chains import Chain
 
 @dataclass(frozen=True, slots=True)
 class ChainJob:
-    """A chain to be run.
+    """A chain to run.
 
     Attributes:
         number: Its number in the list of chains.
         chain: The chain.
-        seed: For the policy's random draws in this chain.
+        seed: Random seed of the policy in this chain.
     """
 
     number: int
@@ -23,6 +23,6 @@ class ChainJob:
 
 
 def make_job(number: int, chain: Chain, run_seed: int) -> ChainJob:
-    """A job whose seed depends on the run's seed and the chain's number alone, not on the order of running."""
+    """A job. Its seed depends only on the run's seed and the chain's number, not on the order in which chains run."""
     seed = int(np.random.SeedSequence([run_seed, number]).generate_state(1)[0])
     return ChainJob(number, chain, seed)

@@ -1,4 +1,4 @@
-"""How far the chains under way are: whoever runs a chain notes each step, whoever shows progress reads."""
+"""The progress of running chains: whatever runs a chain writes each step here, and the progress display reads it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from calvinbench.harness.durations import duration_text
 from calvinbench.harness.rollout.jobs import ChainJob
 
 _NUM_FIELDS = 5
-"""Of a world: chain + 1 (0 without a chain), subtask, number of subtasks, step, second of the chain's beginning."""
+"""For each world: chain + 1 (0 without a chain), subtask, number of subtasks, step, start time in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChainPosition:
-    """How far one chain is.
+    """The progress of one chain.
 
     Attributes:
         chain: Its number.
-        subtask: The subtask under way, from 1; 0 while the world is reset.
+        subtask: The current subtask, from 1; 0 while the world is reset.
         num_subtasks: Subtasks of the chain.
         step: Steps taken in the subtask.
         seconds: Since the chain began.
@@ -40,14 +40,14 @@ class ChainPosition:
 
 
 class Positions:
-    """A place for each world, in memory that worlds' processes share.
+    """A place for each world, in memory shared by all processes.
 
-    There is no lock, so that a process that dies can block no other, and a step costs a microsecond: a reader may see
-    the numbers of two steps mixed, which half a second later are right.
+    There is no lock: a process that dies cannot block another one, and a write takes only a microsecond. A reader may
+    see numbers of two different steps together. The next read corrects that.
     """
 
     def __init__(self, num_worlds: int) -> None:
-        """Takes memory for so many worlds."""
+        """Allocates memory for a number of worlds."""
         self.num_worlds = num_worlds
         self._numbers: Any = RawArray("d", num_worlds * _NUM_FIELDS)
 
@@ -56,16 +56,16 @@ class Positions:
         self._numbers[_fields(place)] = [job.number + 1, 0, len(job.chain.subtasks), 0, clock.seconds()]
 
     def move(self, place: int, subtask: int, step: int) -> None:
-        """A world's chain has taken so many steps of a subtask."""
+        """Notes the subtask of a world's chain, and the number of steps taken in it."""
         first = place * _NUM_FIELDS
         self._numbers[first + 1], self._numbers[first + 3] = subtask, step
 
     def end(self, place: int) -> None:
-        """A world has no chain any more."""
+        """A world's chain has ended."""
         self._numbers[place * _NUM_FIELDS] = 0
 
     def under_way(self) -> tuple[ChainPosition, ...]:
-        """The chains that worlds are at, those that began first before others."""
+        """All running chains, ordered by their start."""
         now = clock.seconds()
         rows = [self._numbers[_fields(place)] for place in range(self.num_worlds)]
         found = [
@@ -86,7 +86,7 @@ class Marker:
 
     Attributes:
         positions: Of all worlds.
-        place: The world's.
+        place: The world's index there.
     """
 
     positions: Positions
@@ -95,14 +95,14 @@ class Marker:
 
 @runtime_checkable
 class PositionSubscriber(Protocol):
-    """A subscriber that also shows how far the chains under way are."""
+    """A subscriber that also shows the progress of running chains."""
 
     def positions_known(self, positions: Positions) -> None:
-        """Before a run begins: where to read how far its chains are."""
+        """Called before a run begins, with the positions of its chains."""
         ...
 
 
 def listed(positions: Sequence[ChainPosition], most: int) -> list[str]:
-    """A line for each chain under way; of more than `most`, the last line says how many are left out."""
+    """One line for each running chain. With more than `most` chains, the last line counts those left out."""
     lines = [f"chain {each.chain}: {each.text}, {duration_text(each.seconds)}" for each in positions]
     return lines if len(lines) <= most else [*lines[: most - 1], f"and {len(lines) - most + 1} more chains"]

@@ -24,7 +24,7 @@ _logger = logging.getLogger(__name__)
 
 
 class _WorldRaisedError(Exception):
-    """A world raised an error; a policy did not."""
+    """The world raised an error, not the policy."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(str(error))

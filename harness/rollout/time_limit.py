@@ -1,4 +1,4 @@
-"""How long a policy or a world may take for one step."""
+"""Limits the time that a policy or a world may take for one step."""
 
 import faulthandler
 import signal
@@ -11,9 +11,9 @@ from types import FrameType
 from calvinbench.harness import clock
 
 GRACE_SECONDS = 10.0
-"""How much longer code gets that does not come back to Python, before its process is ended."""
+"""Extra time, after the limit, for native code that does not return to Python. Then its process is ended."""
 RESET_SECONDS = 600.0
-"""A reset gets at least so long: it may make the world, compile its code, and let the expert play a lead-in."""
+"""The shortest limit of a reset, which may make the world, compile its code, and let the expert play a lead-in."""
 
 
 class StepTimeoutError(RuntimeError):
@@ -22,39 +22,39 @@ class StepTimeoutError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class StepLimit:
-    """How long a step may take in this process.
+    """The time limits of this process.
 
     Attributes:
-        seconds: For the policy's answer, and as long again for the world's; 0 for any number.
-        ends_process: Whether native code that never comes back is ended with its process, see `time_limit`.
+        seconds: For the policy's answer, and separately for the world's step; 0 for no limit.
+        ends_process: Whether to end the process if native code never returns, see `time_limit`.
     """
 
     seconds: float = 0.0
     ends_process: bool = False
 
     def of_policy(self) -> AbstractContextManager[None]:
-        """Around what a policy does for a step."""
+        """For the policy's part of a step."""
         return time_limit(self.seconds, "policy", self.ends_process)
 
     def of_world(self) -> AbstractContextManager[None]:
-        """Around a world's step."""
+        """For a world's step."""
         return time_limit(self.seconds, "world", self.ends_process)
 
     def of_reset(self) -> AbstractContextManager[None]:
-        """Around a world's reset, and the making of the world where that is due."""
+        """For a world's reset, which may include making the world."""
         return time_limit(self.seconds and max(self.seconds, RESET_SECONDS), "world", self.ends_process)
 
     def over_steps(self) -> AbstractContextManager[None]:
-        """Around many of these blocks in a row, which cost less within it, see `_Watchdog`."""
+        """For a loop of steps: inside it, each limit costs less, see `_Watchdog`."""
         return _WATCHDOG.kept()
 
 
 class _Watchdog:
-    """Ends this process where native code does not come back.
+    """Ends this process if native code does not return.
 
-    Setting it takes a thread, 60 microseconds, which at each step of a world and of a policy would be some percent of
-    both. While it is kept, it is set anew after half of `GRACE_SECONDS` at the earliest: code that hangs is then ended
-    between half of and all of that time after its limit.
+    Setting the watchdog starts a thread, which takes 60 microseconds: some percent of a step. While it is kept, it is
+    set again only after half of `GRACE_SECONDS`. Code that hangs is therefore ended between half of that time and all
+    of it after its limit.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class _Watchdog:
         self._is_set_for = self._set_at = 0.0
 
     def set(self, seconds: float) -> None:
-        """Gives what follows so long, and the grace."""
+        """Ends the process after this time and the grace period, unless it is set again or stopped."""
         now = clock.seconds()
         if self._is_kept and self._is_set_for == seconds and now - self._set_at < GRACE_SECONDS / 2:
             return
@@ -70,14 +70,14 @@ class _Watchdog:
         self._is_set_for, self._set_at = seconds, now
 
     def rest(self) -> None:
-        """Nothing hangs now."""
+        """Stops the watchdog, unless it is kept."""
         if not self._is_kept:
             faulthandler.cancel_dump_traceback_later()
             self._is_set_for = 0.0
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Within the block it is not stopped between one limit and the next."""
+        """Keeps it running between one limit and the next, while the block lasts."""
         self._is_kept = True
         try:
             yield
@@ -87,22 +87,21 @@ class _Watchdog:
 
 
 _WATCHDOG = _Watchdog()
-"""A process has but one."""
+"""A process can have only one."""
 
 
 @contextmanager
-def time_limit(seconds: float, whose: str = "policy", ends_process: bool = False) -> Iterator[None]:
-    """Raises inside the block once the time is up.
+def time_limit(seconds: float, owner: str = "policy", ends_process: bool = False) -> Iterator[None]:
+    """Raises an error inside the block when the time is up.
 
-    It reaches Python code, and native code that returns to Python or waits. Native code that does neither can only be
-    ended with its process, `GRACE_SECONDS` later: right for a worker's process, for its driver treats that as any death
-    of a worker, and wrong for the driver's own, where such code cannot be stopped. In threads but the main one there is
-    no limit.
+    This stops Python code, and native code that waits or returns to Python. Other native code can be stopped only by
+    ending its process, `GRACE_SECONDS` later. That is right in a worker's process, because the driver handles the death
+    of a worker. In the driver's own process such code cannot be stopped. There is no limit outside the main thread.
 
     Args:
-        seconds: The time; 0 for no limit.
-        whose: Who is to answer, for the message.
-        ends_process: Whether the process may be ended.
+        seconds: The limit; 0 for none.
+        owner: `"policy"` or `"world"`, for the error message.
+        ends_process: Whether to end the process if nothing else helps.
 
     Raises:
         StepTimeoutError: The time is up.
@@ -113,15 +112,15 @@ def time_limit(seconds: float, whose: str = "policy", ends_process: bool = False
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise StepTimeoutError(
-            f"expected the {whose} to answer within {seconds:g} s, and it did not. Give it more with --step-timeout, "
-            "or look for what it waits for in the traceback."
+            f"expected the {owner} to answer within {seconds:g} s, and it did not. Raise the limit with "
+            "--step-timeout, or see in the traceback what it waits for."
         )
 
     before = signal.signal(signal.SIGALRM, stop)
     if ends_process:
         _WATCHDOG.set(seconds)
     began = clock.seconds()
-    others_delay, others_interval = signal.setitimer(signal.ITIMER_REAL, seconds)  # whose alarm it was until now
+    others_delay, others_interval = signal.setitimer(signal.ITIMER_REAL, seconds)  # an alarm that somebody else set
     try:
         yield
     finally:

@@ -25,11 +25,11 @@ _WIDTH, _HEIGHT, _HEADER = 640, 464, 64
 _STATIC_SIDE, _GRIPPER_SIDE = 400, 240
 _MARGIN = 8
 _BANNER_FRAMES = CONTROL_HZ // 2
-"""How long it is shown how a subtask ended: half a second."""
+"""How long a subtask's outcome is shown: half a second."""
 _LAST_FRAMES = CONTROL_HZ
-"""How long the last picture stays, with how the chain ended: a second."""
+"""How long the last frame stays, with the chain's outcome: a second."""
 _ONE_LINE_SIZES, _TWO_LINE_SIZES = range(22, 14, -1), range(14, 7, -1)
-"""Sizes of letters, in pixels, among which the largest is taken that a sentence fits in."""
+"""Font sizes in pixels. The largest in which an instruction fits is used."""
 _COLOURS = {SOLVED: (0, 158, 115)}
 _OTHER_COLOUR = (213, 94, 0)
 _PARTIAL = ".part.mp4"
@@ -39,15 +39,15 @@ _logger = logging.getLogger(__name__)
 
 
 class VideoError(ValueError):
-    """Videos that cannot be made."""
+    """Videos cannot be made."""
 
 
 @dataclass(frozen=True, slots=True)
 class VideoSettings:
-    """Which chains are filmed.
+    """Which chains are recorded as videos.
 
     Attributes:
-        folder: Where videos go, `chain_0012.mp4` each.
+        folder: Where the videos are written, with names such as `chain_0012.mp4`.
         which: `"all"`, `"failures"`, or a number N in digits: the first N chains.
     """
 
@@ -59,20 +59,20 @@ class VideoSettings:
             raise VideoError(f"expected videos to be all, failures or a number of chains, got '{self.which}'.")
 
     def path(self, number: int) -> Path:
-        """Where the video of a chain goes."""
+        """The file of a chain's video."""
         return self.folder / f"chain_{number:04d}.mp4"
 
-    def films(self, number: int) -> bool:
-        """Whether a chain is filmed."""
+    def includes(self, number: int) -> bool:
+        """Whether a chain is recorded."""
         return self.which in (ALL, FAILURES) or number < int(self.which)
 
     def keeps(self, is_solved: bool) -> bool:
-        """Whether a chain's video is kept once it is known how the chain ended."""
+        """Whether a chain's video is kept, given how the chain ended."""
         return self.which != FAILURES or not is_solved
 
 
 def require_encoder() -> None:
-    """Refuses to film without the package that encodes.
+    """Raises an error if the package that encodes videos is missing.
 
     Raises:
         VideoError: It is not installed.
@@ -83,83 +83,84 @@ def require_encoder() -> None:
         raise VideoError("expected PyAV to encode videos, found none: pip install 'calvinbench[video]'.") from error
 
 
-def remove_torn_films(folder: Path) -> None:
-    """Removes what films left that nobody ended, of a process that was killed. Not while somebody films into it."""
+def remove_partial_videos(folder: Path) -> None:
+    """Deletes the unfinished videos of killed processes. Do not call it while a process writes videos there."""
     for path in folder.glob(f"*{_PARTIAL}"):
         with contextlib.suppress(OSError):
             path.unlink()
 
 
-class FilmedChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray], np.ndarray]):
-    """A `ChainEnv` whose chains are filmed; what it returns is untouched.
+class VideoChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray], np.ndarray]):
+    """Records the chains of a `ChainEnv` as videos. What the environment returns stays the same.
 
-    A chain that nobody ends, because the policy or the world raised an error, is kept as errored when the next one
-    begins. A film that cannot be written, on a full disk or for the encoder's sake, is dropped with a warning, and its
-    chain goes on.
+    If the policy or the world raises an error, the chain's video ends as errored when the next chain begins. A video
+    that cannot be written, because the disk is full or the encoder fails, is deleted with a warning. Its chain goes on.
     """
 
     def __init__(self, env: ChainEnv, settings: VideoSettings) -> None:
-        """Takes the environment.
+        """Wraps the environment.
 
         Args:
-            env: A chain's environment, whose world shows both cameras.
-            settings: Which chains, and where to.
+            env: The environment. Its world must show both cameras.
+            settings: Which chains, and the folder.
         """
         super().__init__(env)
         self._settings = settings
-        self._film: _Film | None = None
+        self._video: _Video | None = None
         self._num_subtasks = 0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Begins a chain, and its film."""
+        """Begins a chain and its video."""
         self._end(ERRORED)
         observation, info = self.env.reset(seed=seed, options=options)
         number = (options or {}).get("number", 0)
         chain = (options or {}).get("chain")
         self._num_subtasks = len(chain.subtasks) if isinstance(chain, Chain) else CHAIN_LENGTH
-        if self._settings.films(number):
-            self._film = film = _Film(self._settings.path(number), number, self._num_subtasks)
-            with self._dropped_if_it_fails():
-                film.begin()
-                film.add(observation, info)
+        if self._settings.includes(number):
+            self._video = video = _Video(self._settings.path(number), number, self._num_subtasks)
+            with self._dropped_on_error():
+                video.begin()
+                video.add(observation, info)
         return observation, info
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], SupportsFloat, bool, bool, dict[str, Any]]:
-        """Steps and films."""
+        """Steps, and adds a frame."""
         observation, reward, terminated, truncated, info = self.env.step(action)
-        if self._film is not None:
-            with self._dropped_if_it_fails():
-                self._film.add(observation, info)
+        if self._video is not None:
+            with self._dropped_on_error():
+                self._video.add(observation, info)
             if terminated or truncated:
                 self._end(SOLVED if info["completed"] == self._num_subtasks else info["outcome"] or ERRORED)
         return observation, reward, terminated, truncated, info
 
     def close(self) -> None:
-        """Ends the film and the world."""
+        """Ends the video and closes the world."""
         self._end(ERRORED)
         super().close()
 
     def _end(self, outcome: str) -> None:
-        if self._film is not None:
-            with self._dropped_if_it_fails():
-                self._film.end(outcome, is_kept=self._settings.keeps(outcome == SOLVED))
-        self._film = None
+        if self._video is not None:
+            with self._dropped_on_error():
+                self._video.end(outcome, is_kept=self._settings.keeps(outcome == SOLVED))
+        self._video = None
 
     @contextlib.contextmanager
-    def _dropped_if_it_fails(self) -> Iterator[None]:
+    def _dropped_on_error(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # noqa: BLE001  a film is no part of the chain's result
-            film, self._film = self._film, None
-            if film is not None:
-                film.drop()
-                _logger.warning("a film cannot be written and is dropped; its chain goes on. %s: %s", film.path, error)
+        except Exception as error:  # noqa: BLE001  a video is not part of the result
+            video, self._video = self._video, None
+            if video is not None:
+                video.drop()
+                _logger.warning(
+                    "a video cannot be written and is deleted; its chain goes on. %s: %s", video.path, error
+                )
 
 
-class _Film:
-    """One video that is being written, under another name until it is whole."""
+class _Video:
+    """A video that is being written. It has a temporary name until it is complete."""
 
     def __init__(self, path: Path, number: int, num_subtasks: int) -> None:
         self.path, self._number, self._num_subtasks = path, number, num_subtasks
@@ -179,7 +180,7 @@ class _Film:
         self._last: tuple[dict[str, np.ndarray], dict[str, Any]] | None = None
 
     def add(self, observation: dict[str, np.ndarray], info: dict[str, Any]) -> None:
-        """One frame."""
+        """Adds one frame."""
         if info["outcome"] is not None:
             self._banner, self._banner_frames = info["outcome"], _BANNER_FRAMES
         self._encode(self._draw(observation, info, self._banner if self._banner_frames else ""))
@@ -187,11 +188,11 @@ class _Film:
         self._last = observation, info
 
     def end(self, outcome: str, is_kept: bool) -> None:
-        """The last picture stays for a second, with how the chain ended; the file gets its name, or goes."""
+        """Shows the last frame for a second, with the chain's outcome. Then names the file, or deletes it."""
         if is_kept and self._last is not None:
-            picture = self._draw(*self._last, outcome)
+            frame = self._draw(*self._last, outcome)
             for _ in range(_LAST_FRAMES):
-                self._encode(picture)
+                self._encode(frame)
         for packet in self._stream.encode():
             self._container.mux(packet)
         self._container.close()
@@ -199,11 +200,11 @@ class _Film:
             move_into_place(self._partial, self.path)
         else:
             self._partial.unlink(missing_ok=True)
-            self.path.unlink(missing_ok=True)  # of an earlier try of the chain, which ended otherwise
+            self.path.unlink(missing_ok=True)  # an earlier try of the chain may have written one
 
     def drop(self) -> None:
-        """Closes the file as it is and removes it."""
-        with contextlib.suppress(Exception):  # what could not be written cannot be written now
+        """Closes the file and deletes it."""
+        with contextlib.suppress(Exception):  # closing may fail as writing did
             if self._container is not None:
                 self._container.close()
         with contextlib.suppress(OSError):
@@ -214,10 +215,10 @@ class _Film:
     ) -> UInt8[np.ndarray, "464 640 3"]:
         return draw_frame(observation, info, self._number, outcome, self._num_subtasks)
 
-    def _encode(self, picture: UInt8[np.ndarray, "464 640 3"]) -> None:
+    def _encode(self, frame: UInt8[np.ndarray, "464 640 3"]) -> None:
         import av
 
-        for packet in self._stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
+        for packet in self._stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")):
             self._container.mux(packet)
 
 
@@ -228,22 +229,22 @@ def draw_frame(
     outcome: str,
     num_subtasks: int = CHAIN_LENGTH,
 ) -> UInt8[np.ndarray, "464 640 3"]:
-    """A frame of the video: words above, the static camera at the left, the gripper camera at the right.
+    """A frame of the video: text at the top, the static camera on the left, the gripper camera on the right.
 
     Args:
         observation: With `rgb_static` and `rgb_gripper`.
-        info: As `ChainEnv` returns it.
-        number: The chain's.
-        outcome: How the last subtask ended, if that is to be shown; else empty.
-        num_subtasks: How many the chain has.
+        info: From `ChainEnv`.
+        number: Of the chain.
+        outcome: The outcome to show; empty for none.
+        num_subtasks: Of the chain.
     """
     canvas = Image.new("RGB", (_WIDTH, _HEIGHT), "white")
     for name, side, corner in (
         ("rgb_static", _STATIC_SIDE, (0, _HEADER)),
         ("rgb_gripper", _GRIPPER_SIDE, (_STATIC_SIDE, _HEADER)),
     ):
-        picture = Image.fromarray(observation[name])
-        canvas.paste(picture.resize((side, side), Image.Resampling.BILINEAR), corner)
+        image = Image.fromarray(observation[name])
+        canvas.paste(image.resize((side, side), Image.Resampling.BILINEAR), corner)
     pen = ImageDraw.Draw(canvas)
     sentence, font = _fitted(info["instruction"])
     pen.multiline_text((_MARGIN, 6), sentence, fill="black", font=font, spacing=1)
@@ -257,7 +258,7 @@ def draw_frame(
 
 
 def _fitted(sentence: str) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
-    """A sentence in as large letters as fit above the pictures, in two lines where one would be too small to read."""
+    """The instruction in the largest font that fits above the images; in two lines if one would be too small."""
     width = _WIDTH - 2 * _MARGIN
     for size in _ONE_LINE_SIZES:
         font = ImageFont.load_default(size)

@@ -1,4 +1,4 @@
-"""Who runs chains: a policy and a world, made from settings that can be sent to another process."""
+"""A policy with its world, made from settings that can be sent to another process."""
 
 import gc
 import logging
@@ -20,7 +20,7 @@ from calvinbench.harness.rollout.jobs import ChainJob
 from calvinbench.harness.rollout.positions import Marker
 from calvinbench.harness.rollout.rollout import run_chain
 from calvinbench.harness.rollout.time_limit import StepLimit
-from calvinbench.harness.rollout.videos import FilmedChainEnv, VideoSettings
+from calvinbench.harness.rollout.videos import VideoChainEnv, VideoSettings
 from calvinbench.harness.suite.suite import RunSettings
 from calvinbench.policies.policy import Policy, PolicyTraits
 
@@ -28,19 +28,19 @@ _logger = logging.getLogger(__name__)
 
 World = gymnasium.Env[Any, Any]
 WorldFactory = Callable[[RunSettings, PolicyTraits], World]
-"""Makes a world from what the run is and the traits of the policy that will step it."""
+"""Makes a world from the run's settings and the traits of its policy."""
 PolicyFactory = Callable[[str, str | None], Policy]
-"""Makes a policy from its spec and from when its memory is cleared (None: as the policy has it)."""
+"""Makes a policy from its spec and its memory reset (None for the policy's default)."""
 
 
 def make_play_table(settings: RunSettings, traits: PolicyTraits) -> World:
-    """A PyBullet world that renders what the policy reads and nothing else.
+    """A PyBullet world that renders only what the policy reads.
 
     Raises:
         UnknownNameError: There is no such scene or simulation.
-        CheckoutError: The scene is CALVIN's, and its checkout is missing, not whole or damaged.
+        CheckoutError: The scene is CALVIN's, and its checkout is missing, incomplete or damaged.
         RunFailedError: The renderer does not work on this machine.
-        WorldNotMadeError: calvin_env's own simulator was asked for and cannot be used.
+        WorldNotMadeError: calvin_env's own simulator is requested and cannot be used.
     """
     depth = any(key.startswith("depth_") for key in traits.observation_keys)
     if settings.simulation == UPSTREAM:
@@ -63,7 +63,7 @@ def make_play_table(settings: RunSettings, traits: PolicyTraits) -> World:
 
 
 def require_working_renderer(renderer: str) -> None:
-    """Refuses a renderer that does not work on this machine.
+    """Raises an error if a renderer does not work on this machine.
 
     Raises:
         UnknownNameError: There is no such renderer.
@@ -96,10 +96,10 @@ def _make_upstream(settings: RunSettings, traits: PolicyTraits, depth: bool) -> 
 
 
 def require_upstream_renderer(renderer: str) -> str:
-    """Returns a renderer that calvin_env's own simulator has, or refuses it.
+    """Returns the renderer if calvin_env's own simulator has it.
 
     Raises:
-        ValueError: It has not.
+        ValueError: The simulator does not have it.
         RunFailedError: It does not work on this machine.
     """
     from calvinbench.envs.cameras.renderers import BULLET_EGL, BULLET_TINY
@@ -107,7 +107,7 @@ def require_upstream_renderer(renderer: str) -> str:
     if renderer not in (BULLET_TINY, BULLET_EGL):
         raise ValueError(
             f"expected a renderer of calvin_env's own simulator, {BULLET_TINY} (its default) or {BULLET_EGL}, got "
-            f"{renderer}. Leave --renderer out."
+            f"{renderer}. Remove --renderer to use the default."
         )
     require_working_renderer(renderer)
     return renderer
@@ -123,7 +123,7 @@ def make_policy_by_spec(spec: str, memory_reset: str | None) -> Policy:
     Raises:
         UnknownNameError: There is no such kind of policy.
         ValueError: The spec cannot be used.
-        PolicyNotMadeError: Anything else was raised when the policy was made.
+        PolicyNotMadeError: The policy's own code raised another error.
     """
     from calvinbench.policies.registry import make_policy
 
@@ -134,23 +134,23 @@ def make_policy_by_spec(spec: str, memory_reset: str | None) -> Policy:
     except (Exception, SystemExit) as error:
         raise PolicyNotMadeError(
             f"could not make the policy '{spec}': {type(error).__name__}: {error}. "
-            "CALVINBENCH_DEBUG=1 shows the traceback."
+            "Set CALVINBENCH_DEBUG=1 to see the traceback."
         ) from error
 
 
 class PolicyNotMadeError(RunFailedError):
-    """A policy's own code raised an error when the policy was made."""
+    """A policy's own code raised an error while the policy was made."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """All that a worker is made from; it can be pickled if its factories are functions of a module.
+    """Everything that a worker is made from. It can be pickled if its factories are module-level functions.
 
     Attributes:
-        settings: What the run is.
+        settings: Of the run.
         make_world: Makes the world.
         make_policy: Makes the policy.
-        videos: Which chains are filmed; None for none.
+        videos: Which chains are recorded as videos; None for none.
     """
 
     settings: RunSettings
@@ -160,28 +160,28 @@ class WorkerSetup:
 
 
 def open_chain_env(setup: WorkerSetup, world: World, instructions: InstructionSet) -> World:
-    """The environment of chains around a world, filmed where that is wanted."""
+    """Wraps a world so that it runs chains, and records videos if the setup asks for them."""
     env = ChainEnv(world, instructions, setup.settings.max_steps)
-    return env if setup.videos is None else FilmedChainEnv(env, setup.videos)
+    return env if setup.videos is None else VideoChainEnv(env, setup.videos)
 
 
 def traits_of_world(setup: WorkerSetup, traits: PolicyTraits) -> PolicyTraits:
-    """What a world must show: what the policy reads, and both cameras where chains are filmed."""
+    """The policy's traits; with videos, both cameras are added to what the world must show."""
     if setup.videos is None:
         return traits
-    filmed = tuple(f"rgb_{camera}" for camera in CAMERA_SIZES)
-    return replace(traits, observation_keys=tuple(dict.fromkeys((*traits.observation_keys, *filmed))))
+    cameras = tuple(f"rgb_{camera}" for camera in CAMERA_SIZES)
+    return replace(traits, observation_keys=tuple(dict.fromkeys((*traits.observation_keys, *cameras))))
 
 
 class Worker:
     """A policy and a world, ready to run one chain after another."""
 
     def __init__(self, setup: WorkerSetup, owns_process: bool = False) -> None:
-        """Makes the policy and reads the instructions at once; makes the world when it is first needed.
+        """Makes the policy and reads the instructions. The world is made when it is first needed.
 
         Args:
             setup: What it is made from.
-            owns_process: Whether this process is there for the worker alone, and may end if it hangs in native code.
+            owns_process: Whether this process serves only this worker, so that it may be ended if native code hangs.
         """
         self._setup = setup
         self.limit = StepLimit(setup.settings.step_timeout, owns_process)
@@ -195,13 +195,13 @@ class Worker:
 
     @property
     def world(self) -> World:
-        """The world, made if there is none."""
+        """The world, made at the first access."""
         if self._world is None:
             self._world = self._setup.make_world(self._setup.settings, traits_of_world(self._setup, self.policy.traits))
         return self._world
 
     def run(self, job: ChainJob, marker: Marker | None = None) -> ChainRecord:
-        """Runs a chain. After an error the world is made anew, for it may be broken."""
+        """Runs a chain. After an error the world is closed and made again, because it may be broken."""
         record = run_chain(self._chain_env, self.policy, job, self.limit, self.close, marker)
         if record.outcome == ERRORED:
             self.close()
@@ -214,11 +214,11 @@ class Worker:
         if opened is not None:
             try:
                 opened.close()
-            except Exception as error:  # noqa: BLE001  a broken world may not even close
-                _logger.warning("a world did not close: %s", error)
+            except Exception as error:  # noqa: BLE001  a broken world may fail to close
+                _logger.warning("a world could not be closed: %s", error)
 
     def release(self) -> None:
-        """Closes the world and lets go of the policy, and of its memory on a GPU, for other processes to have."""
+        """Closes the world and frees the policy with its GPU memory, for other processes to use."""
         self.close()
         del self.policy
         torch = sys.modules.get("torch")
@@ -235,7 +235,7 @@ class Worker:
 
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """Sums in torch depend on the number of threads; with one, records are the same for any number of worlds."""
+    """Gives torch one thread: its sums depend on the number of threads, and records must not depend on it."""
     torch = sys.modules.get("torch")
     if torch is None:
         yield

@@ -108,7 +108,7 @@ def test_a_warning_comes_after_the_first_chains_and_once(tmp_path, caplog):
 def test_remedy_the_check_that_the_warning_names_looks_closer(tmp_path, caplog, capsys):
     with caplog.at_level(logging.WARNING, "calvinbench"):
         run_of(SPEC + "forty_times", tmp_path / "run", subscribers=[ActionAlarm()])
-    (spec,) = re.findall("calvinbench check '(.*)' looks closer", caplog.text)
+    (spec,) = re.findall("For details, run: calvinbench check '(.*)'", caplog.text)
     assert main(["check", spec, "--chains", "1", "--seconds", "20"]) == 1
     assert "size of translation: mean absolute number" in capsys.readouterr().out
 

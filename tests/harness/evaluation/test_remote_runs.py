@@ -55,5 +55,5 @@ def test_a_run_does_not_go_on_with_a_server_that_says_something_else_of_itself(t
     capsys.readouterr()
     for other in (said | {"checkpoint": "b"}, said | {"mean": np.arange(3.0) + 1}):
         assert run(other, "3")[0] == 2
-        assert "what its server says of itself" in capsys.readouterr().err
+        assert "the description that its server sends" in capsys.readouterr().err
     assert run(None, "3")[0] == 0  # nothing is known of it

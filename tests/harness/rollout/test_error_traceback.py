@@ -39,7 +39,7 @@ def test_the_first_error_of_a_run_shows_the_users_part_of_its_traceback_once(run
 def test_remedy_the_whole_traceback_is_where_the_message_says(run_fake, caplog):
     run = run_fake("raises")
     (message,) = shown(caplog)
-    assert f"'{run.directory / 'chains.jsonl'}', in the line of chain 1, key traceback" in message
+    assert f"'{run.directory / 'chains.jsonl'}', in the line of chain 1, under the key traceback" in message
     whole = run.records[1].traceback
     assert "rollout.py" in whole
     assert whole.endswith("RuntimeError: the arm fell off\n")

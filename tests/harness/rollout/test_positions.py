@@ -124,20 +124,20 @@ def test_without_a_terminal_a_line_comes_once_a_minute_while_no_chain_has_ended(
     progress.run_began(run.description, ())
     caplog.clear()
     at(QUIET_SECONDS - 1)
-    progress.speak_if_quiet()
+    progress.log_if_quiet()
     assert caplog.messages == []
     at(QUIET_SECONDS)
-    progress.speak_if_quiet()
-    progress.speak_if_quiet()
+    progress.log_if_quiet()
+    progress.log_if_quiet()
     assert caplog.messages == ["solver: 0/6 chains after 0:01:00; no step taken yet"]
     positions.begin(0, make_job(0, CHAINS[0], 0))
     positions.move(0, 1, 12)
     at(2 * QUIET_SECONDS)
-    progress.speak_if_quiet()
+    progress.log_if_quiet()
     assert caplog.messages[-1] == "solver: 0/6 chains after 0:02:00; chain 0: subtask 1 of 5, step 12, 0:01:00"
     progress.run_ended()
     at(10 * QUIET_SECONDS)
-    progress.speak_if_quiet()
+    progress.log_if_quiet()
     assert len(caplog.messages) == 2
 
 

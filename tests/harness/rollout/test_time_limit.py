@@ -43,7 +43,7 @@ def test_the_alarm_of_somebody_else_goes_on():
 
 @pytest.mark.parametrize("wait", [time.sleep, lambda seconds: _spin(seconds)])
 def test_what_waits_or_turns_in_circles_is_stopped(wait):
-    words = r"within 0\.1 s, and it did not\. Give it more with --step-timeout"
+    words = r"within 0\.1 s, and it did not\. Raise the limit with --step-timeout"
     with pytest.raises(StepTimeoutError, match=words), time_limit(0.1):
         wait(20)
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
