@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, SupportsFloat
+from typing import Any, SupportsFloat
 
 import gymnasium
 import numpy as np
@@ -34,13 +34,77 @@ class _Clock:
     subtask_steps: int = 0
 
 
-class _Ended(NamedTuple):
-    """How a step ended a subtask."""
+@dataclass(frozen=True, slots=True)
+class EndedSubtask:
+    """A subtask that the last step ended.
+
+    Attributes:
+        outcome: `SOLVED` or `TIMED_OUT`.
+        subtask: Its index in the chain.
+        task: Its task's name.
+        steps: Steps that it took.
+    """
 
     outcome: str
     subtask: int
     task: str
     steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChainStatus:
+    """Where an episode is in its chain: `info["chain_status"]` of `ChainEnv`.
+
+    Attributes:
+        task: The task that the *next* action works on; after the end of the episode, the last one worked on.
+        instruction: The sentence for that task.
+        subtask: Its index in the chain.
+        subtask_steps: Steps taken in it so far.
+        completed: Subtasks solved so far.
+        ended: The subtask that the last step ended; None if it ended none.
+    """
+
+    task: str
+    instruction: str
+    subtask: int
+    subtask_steps: int
+    completed: int
+    ended: EndedSubtask | None = None
+
+    @property
+    def outcome(self) -> str | None:
+        """`SOLVED` or `TIMED_OUT` if the last step ended a subtask, else None."""
+        return None if self.ended is None else self.ended.outcome
+
+    @classmethod
+    def of(cls, info: Mapping[str, Any]) -> "ChainStatus":
+        """Reads the status from the `info` of a `ChainEnv`.
+
+        Raises:
+            KeyError: The info is from another environment.
+        """
+        status = info.get("chain_status")
+        if not isinstance(status, cls):
+            raise KeyError(
+                f"expected the info of a ChainEnv, with 'chain_status', got keys {sorted(info)}. "
+                "Wrap the world: ChainEnv(world, instructions)."
+            )
+        return status
+
+    def as_info(self) -> dict[str, Any]:
+        """The entries of `info`: the status itself, and each of its parts under a key of its own."""
+        return {
+            "chain_status": self,
+            "task": self.task,
+            "instruction": self.instruction,
+            "subtask": self.subtask,
+            "subtask_steps": self.subtask_steps,
+            "completed": self.completed,
+            "outcome": self.outcome,
+            "ended_subtask": self.ended and self.ended.subtask,
+            "ended_task": self.ended and self.ended.task,
+            "ended_steps": self.ended and self.ended.steps,
+        }
 
 
 class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray], np.ndarray]):
@@ -51,13 +115,10 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
     the step that solves a subtask, else 0, so that an episode's return is the number of subtasks completed. The episode
     is `terminated` when the last subtask is solved and `truncated` when a subtask's steps run out.
 
-    `info` has, beside what the play table gives (`world`, `target_position`, `target_euler`):
-
-    - `task`, `instruction`: of the subtask that the *next* action works on (after the end, of the last one worked on);
-    - `subtask`: its index in the chain; `subtask_steps`: steps taken in it so far;
-    - `completed`: subtasks solved so far;
-    - `outcome`: `"solved"` or `"timed_out"` if the last step ended a subtask, else None;
-    - `ended_subtask`, `ended_task`, `ended_steps`: which subtask that was, and the steps that it took; else None.
+    `info` has what the play table gives (`world`, `target_position`, `target_euler`), and `chain_status`, a
+    `ChainStatus`. Its parts also have keys of their own: `task`, `instruction`, `subtask`, `subtask_steps`,
+    `completed`, `outcome`; and, if the last step ended a subtask, `ended_subtask`, `ended_task`, `ended_steps`, else
+    None.
     """
 
     def __init__(
@@ -144,13 +205,13 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
         clock.subtask_steps += 1
         ended = None
         if is_solved(chain.subtasks[clock.subtask], self._start, world):
-            ended = _Ended(SOLVED, clock.subtask, chain.subtasks[clock.subtask], clock.subtask_steps)
+            ended = EndedSubtask(SOLVED, clock.subtask, chain.subtasks[clock.subtask], clock.subtask_steps)
             clock.completed += 1
             if clock.completed < len(chain.subtasks):
                 clock.subtask, clock.subtask_steps = clock.completed, 0
                 self._start = world
         elif clock.subtask_steps >= self._max_steps:
-            ended = _Ended(TIMED_OUT, clock.subtask, chain.subtasks[clock.subtask], clock.subtask_steps)
+            ended = EndedSubtask(TIMED_OUT, clock.subtask, chain.subtasks[clock.subtask], clock.subtask_steps)
         terminated = bool(clock.completed == len(chain.subtasks) or world_ended)
         truncated = bool((ended is not None and ended.outcome == TIMED_OUT) or world_cut_short)
         if terminated or truncated:
@@ -158,20 +219,13 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
         reward = float(ended is not None and ended.outcome == SOLVED)
         return observation, reward, terminated, truncated, self._with_chain(info, chain, ended)
 
-    def _with_chain(self, info: Mapping[str, Any], chain: Chain, ended: "_Ended | None") -> dict[str, Any]:
+    def _with_chain(self, info: Mapping[str, Any], chain: Chain, ended: EndedSubtask | None) -> dict[str, Any]:
         """Adds where the chain stands to the world's info."""
-        task = chain.subtasks[self._clock.subtask]
-        return dict(info) | {
-            "task": task,
-            "instruction": self._instructions.sentence(task, self._number, self._clock.subtask),
-            "subtask": self._clock.subtask,
-            "subtask_steps": self._clock.subtask_steps,
-            "completed": self._clock.completed,
-            "outcome": ended and ended.outcome,
-            "ended_subtask": ended and ended.subtask,
-            "ended_task": ended and ended.task,
-            "ended_steps": ended and ended.steps,
-        }
+        clock = self._clock
+        task = chain.subtasks[clock.subtask]
+        instruction = self._instructions.sentence(task, self._number, clock.subtask)
+        status = ChainStatus(task, instruction, clock.subtask, clock.subtask_steps, clock.completed, ended)
+        return dict(info) | status.as_info()
 
 
 def _require_option(key: str) -> None:

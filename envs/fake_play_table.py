@@ -19,6 +19,7 @@ from calvinbench.envs.observation import (
     require_finite_action,
     require_finite_state,
 )
+from calvinbench.envs.world import WorldTraits, shown_keys
 from calvinbench.envs.world_info import BLOCKS, TABLE, BlockInfo, Contact, WorldInfo
 
 SLIDER_MAX_M = 0.28
@@ -63,6 +64,17 @@ class FakePlayTable(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._robot_obs = np.zeros(ROBOT_OBS_DIM)
         self._scene_obs = np.zeros(SCENE_OBS_DIM)
         self._target = np.zeros(6)
+
+    @property
+    def traits(self) -> WorldTraits:
+        """What the world says about itself."""
+        return WorldTraits(
+            scene="fake",
+            asset_digest=self.digest(),
+            action_convention=self.action_convention,
+            observation_keys=shown_keys(self._cameras),
+            renderer=self.renderer,
+        )
 
     def digest(self) -> str:
         """Stands for the digest of a scene's assets."""

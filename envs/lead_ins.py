@@ -12,6 +12,7 @@ import numpy as np
 from calvinbench.envs.chains import SymbolicState, next_states
 from calvinbench.envs.observation import ActionConvention
 from calvinbench.envs.tasks import TASKS, is_solved
+from calvinbench.envs.world import traits_of
 from calvinbench.envs.world_info import as_world_info, privileged_state
 
 _MAX_LEAD_IN = 4
@@ -66,7 +67,7 @@ def play_lead_in(
     """
     from calvinbench.envs.expert.expert import Expert
 
-    convention = getattr(env.unwrapped, "action_convention", ActionConvention.REL_ACTIONS)
+    convention = traits_of(env).action_convention
     if convention != ActionConvention.REL_ACTIONS:
         raise LeadInError(
             f"expected a world of '{ActionConvention.REL_ACTIONS}', by which the expert reaches states for this task, "

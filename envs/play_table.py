@@ -1,6 +1,7 @@
 """PlayTableEnv: the robot, the table, the blocks and the cameras as one Gymnasium environment."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, SupportsFloat, cast
 
@@ -29,6 +30,7 @@ from calvinbench.envs.scenes.panda import BASE_POSITION, LOWER_JOINT_LIMITS, UPP
 from calvinbench.envs.scenes.scene import FLOOR_COLOUR, FLOOR_POSITION, FLOOR_SIZE_M, Pose
 from calvinbench.envs.scenes.scene_files import without_visuals
 from calvinbench.envs.simulation import PARITY, REPRODUCIBLE, SIMULATIONS
+from calvinbench.envs.world import WorldTraits, shown_keys
 from calvinbench.envs.world_info import ROBOT, TABLE, BlockInfo, Contact, WorldInfo
 
 GRAVITY = -9.8
@@ -179,6 +181,20 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
                 self._client.getQuaternionFromEuler(pose.euler),
                 globalScaling=self.scene.global_scaling,
             )
+        )
+
+    @cached_property
+    def traits(self) -> WorldTraits:
+        """What the world says about itself."""
+        return WorldTraits(
+            scene=self.scene.name,
+            asset_digest=self.digest(),
+            action_convention=self.action_convention,
+            observation_keys=shown_keys(self._shown, self._depth),
+            renderer=self.renderer,
+            depth_bits=self.depth_bits,
+            simulation=self.simulation,
+            calvin_env=self.calvin_env_revision,
         )
 
     def digest(self) -> str:

@@ -1,49 +1,96 @@
-"""Pictures with the look of CALVIN's data, drawn on the CPU.
+"""The rasteriser: it draws the images of a world on the CPU, with the look of CALVIN's data.
 
-How a picture is made, and which file does what:
+Bullet's OpenGL renderer drew CALVIN's data. It needs a GPU driver, and draws differently with another driver. This one
+needs no driver. It gives the same image on every processor, and an image depends on the state of the world alone.
+`docs/images.md` shows what it must draw.
 
-    URDF, meshes, textures                                      once a scene, kept on the disk
-      `descriptions`   links, joints, and the shapes on them, as Bullet reads them
-      `mesh_files`     OBJ and STL into triangles
-      `primitives`     boxes, cylinders, spheres into triangles
-      `textures`       pictures with their mip maps
-      `blocks`         triangles in blocks of 64 neighbours that face one way
-      `geometry`       all of it as arrays
+# The pipeline, in order
 
-    places of the bodies, angles of the joints                  once a step
-      `kinematics`     where every link is now
-      `still_layer`    which shapes have not moved for a while: these are drawn once and kept
-      `shadow_map`     what the light sees: the depth of everything that casts a shadow
+Once for a scene. The result is a `Geometry` of plain arrays, kept on the disk:
 
-    a camera                                                    once a picture
-      `viewing`        matrices from each shape to the camera
-      `culling`        which blocks may be seen at all: half are beside the picture or turned away
-      `drawing`        which triangle is seen at each pixel, and how far away: a key for each pixel
-      `shading`        what colour it has there: surface, light, texture, shadow
+1. `descriptions` reads URDF files: links, joints, and the shapes on the links.
+2. `mesh_files` reads OBJ and STL files into triangles. `primitives` does it for boxes, cylinders and spheres.
+3. `textures` reads the images that meshes are covered with, and makes smaller copies of each (mip maps).
+4. `blocks` sorts the triangles of each shape into blocks of 64 neighbours that face about the same way.
+5. `geometry` puts all of this into arrays.
 
-`renderer` calls these in turn; `compiled` says how numba compiles the loops. Pictures of a moving arm cost some 3.5 ms
-in all, for both cameras, with 110,000 triangles (`benchmarks/README.md`).
+Once for a step of the world (`Renderer.update`):
 
-Why it is fast. Of a hundred thousand triangles only some seven thousand hold the centre of a pixel; two loops on
-vectors find these, and only they reach the loop that writes. What a pixel looks like is reckoned after the nearest
-triangle is known, so once. What does not move is kept with all that shading needs, so that a shadow that passes over it
-costs a lookup.
+6. `kinematics` finds where each link is, from the places of the bodies and the angles of the joints.
+7. `still_layer` finds which shapes have not moved for a while. These are drawn once and kept.
+8. `shadow_map` is what the light sees. `drawing.cast_blocks` draws it: the depth of everything that casts a shadow.
 
-What it must be like. Bullet's OpenGL renderer drew CALVIN's data, and its pictures are met to within rounding: light,
-highlights, texture filtering, 16 bits of depth, the order in which equally near things win. Each constant's docstring
-says where in Bullet's source it stands. The same picture comes out on every processor, because the loops are compiled
-without the liberties that differ between them; and whatever happened before, because what is kept is only used where
-it is still true.
+Once for an image (`Renderer.render`):
 
-To change a loop: keep `tests/envs/rendering` and, where recordings are at hand, `tests/envs/test_parity.py` green, and
-look at `benchmarks/world.py` before and after. Traps:
+9. `viewing` computes a matrix from each shape to the camera.
+10. `culling` drops blocks that are outside the image or face away. That is about half of them.
+11. `drawing.draw_blocks` finds the nearest triangle at each pixel, and its depth. It writes one number, the key.
+12. `shading` computes the colour of each pixel: surface, light, texture, shadow.
 
-- numba compiles a bare `0.5` as double precision and the whole expression after it, hence constants of type float32;
-- sums and `|` of 32-bit whole numbers are 64-bit ones in numba, and of these half as many fit a vector;
-- a loop that writes into many arrays does not run on vectors, for they might overlap: inside the hottest loops numbers
-  stand in one flat array, at places that the compiler knows, and loops have lengths that it knows;
-- a function that gets a bare `0` in one call and a count in another is compiled twice: `np.int64(0)`;
-- numba's cache does not see changes in other files, hence what is compiled calls only what stands in its own file.
+`renderer` calls these steps. Begin to read there. `rendered` has the input and the output of any renderer (`View`,
+`Rendered`), and `compiled` says how numba compiles the loops. `envs/cameras` decides which renderer is used.
 
-Whether a loop runs on vectors is told by its machine code: `vmulps` in `function.inspect_asm()`, not `vmulss`.
+# Data layouts
+
+- **Frames.** A frame is a 4 x 4 matrix from a link or a shape to the world, in metres, float64. The vertices of a shape
+  are relative to its link, float32.
+- **Numbers.** Links, shapes, blocks and triangles are counted over the whole world. Shape `s` owns the blocks
+  `first_blocks[s]` to `first_blocks[s + 1] - 1`. See `blocks.Triangles`.
+- **Block.** A row of 576 float32: 64 x of the first corners, then 64 y, then 64 z, then the same for the second and the
+  third corners. A processor handles several neighbouring numbers at once, so equal things are put side by side. A
+  block that is not full repeats a corner: a triangle without area is never seen.
+- **Attributes.** What shading needs of a triangle: 24 float32, by the triangle's number. See `blocks.Triangles`.
+- **Key.** An int64 for each pixel: 24 bits of depth, 19 bits of rank, 20 bits of the triangle's number, from the top.
+  The smallest key wins. So the nearest triangle wins; of two with the same depth, the one whose shape comes first.
+- **Surface.** 8 float32 for each pixel: all of its colour that does not depend on shadows. See `shading.SURFACE_DIM`.
+- **Textures.** All mip maps of all textures in one array of uint64, with 21 bits for each of three colours. See
+  `textures.Textures`.
+- **Rows** count from the bottom of an image upwards, as in OpenGL, until the finished image is turned over.
+- **Pixel coordinates** are in units of 1/256 pixel, as in OpenGL.
+
+# Where the constants come from
+
+From Bullet 3.2.7, whose images are the reference; each constant's docstring names its source.
+
+- Light, highlights, shadows (`shading`, `shadow_map`): Bullet's shader `useShadowMapInstancingPS` and the settings of
+  its EGL plugin. The point that highlights are computed for is the plugin's initial camera.
+- The depth buffer has 16 bits in CALVIN's scenes, as in Mesa's driver. Far surfaces then have the same depth over
+  centimetres, so the order in which equal depths win is visible.
+- Colours of links without one, the smoothing of cylinders, the order of joints: Bullet's URDF importer
+  (`descriptions`, `primitives`).
+- Block size, tile size, patience of the still layer: measured for speed. They do not change an image.
+
+# Why it is fast
+
+Two images of a moving arm with 110,000 triangles take about 3.5 ms (`benchmarks/README.md`). Only about 7,000 of the
+triangles cover the centre of a pixel. Two vectorised loops find these, and only they reach the loop that writes. A
+pixel is shaded once, after its nearest triangle is known. What stands still is kept with all that shading needs, so a
+shadow that moves over it costs a lookup.
+
+# How to test a change
+
+1. `pytest tests/envs/rendering tests/envs/cameras`: each step against a slow and simple computation, such as the ray
+   caster in `tests/support/ray_caster.py`.
+2. `python benchmarks/pictures.py DIR`: how far the images are from recorded ones of Bullet's OpenGL renderer, in units
+   of 1/255. The mean difference must not grow; before the change, run it once and keep the table. DIR is described in
+   `benchmarks/pictures.py`. With the same recordings, `pytest tests/envs/test_parity.py` compares single images.
+3. `python docs/draw_scene.py`: draws the gallery of `docs/images.md` again. `git diff --stat docs/images` then lists
+   the images that changed. No image may change unless that is the aim: `run.json` records the digest of a reference
+   image.
+4. `python benchmarks/world.py`: the time of a step, before and after.
+
+Traps in compiled code:
+
+- numba treats a bare `0.5` as double precision, and then the whole expression. So constants have the type float32.
+- In numba, sums and `|` of 32-bit integers have 64 bits. Half as many of these fit a vector register.
+- A loop that writes to many arrays is not vectorised, because the arrays might overlap. So the hottest loops keep their
+  numbers in one flat array, at offsets and with lengths that the compiler knows.
+- A function that gets a bare `0` in one call and a count in another is compiled twice. Write `np.int64(0)`.
+- numba's cache does not notice changes in other files. So compiled functions call only functions of their own file.
+
+To see whether a loop is vectorised, look at its machine code: `function.inspect_asm()` must contain `vmulps`, and not
+`vmulss`.
+
+Other rooms import `geometry`, `descriptions`, `primitives`, `kinematics`, `rendered` and `renderer`. This room
+imports no other room.
 """

@@ -1,6 +1,7 @@
 """UpstreamPlayTableEnv: calvin_env's own simulator behind the interface of `PlayTableEnv`."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, SupportsFloat, cast
 
@@ -29,6 +30,7 @@ from calvinbench.envs.upstream.simulator import (
     import_upstream,
     make_simulator,
 )
+from calvinbench.envs.world import WorldTraits, shown_keys
 from calvinbench.envs.world_info import WorldInfo
 
 SCENE_FILES: Mapping[str, str] = {
@@ -103,6 +105,7 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             require_name(camera, tuple(CAMERA_SIZES), "camera")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"expected render_mode None or 'rgb_array', got {render_mode!r}.")
+        self._scene_name = scene
         self._scene_file = SCENE_FILES[require_name(scene, tuple(SCENE_FILES), "scene")]
         self.renderer = require_name(renderer, RENDERERS, "renderer")
         require_works(renderer)
@@ -133,6 +136,19 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     def _make(self) -> Any:
         return make_simulator(self._upstream, self._scene_file, self._shown, use_egl=self.renderer == "bullet-egl")
+
+    @cached_property
+    def traits(self) -> WorldTraits:
+        """What the world says about itself."""
+        return WorldTraits(
+            scene=self._scene_name,
+            asset_digest=self.digest(),
+            action_convention=self.action_convention,
+            observation_keys=shown_keys(self._shown, self._depth),
+            renderer=self.renderer,
+            simulation=self.simulation,
+            calvin_env=self.calvin_env_revision,
+        )
 
     def digest(self) -> str:
         """SHA-256 of what the scene is loaded from, as `PlayTableEnv.digest` for the same files."""

@@ -10,13 +10,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from gymnasium.spaces import Dict
-
 from calvinbench.envs import chains as chain_lists
 from calvinbench.envs.chains import Chain
 from calvinbench.envs.instructions import InstructionSet
-from calvinbench.envs.observation import ActionConvention
 from calvinbench.envs.task_chains import single_task_chains
+from calvinbench.envs.world import traits_of
 from calvinbench.harness.evaluation.idle_flags import without_effect
 from calvinbench.harness.evaluation.keeping import KeptRun, Subscriber, keep
 from calvinbench.harness.evaluation.problems import Problems
@@ -235,18 +233,16 @@ def require_same_conventions(traits: PolicyTraits, world: World) -> None:
 
     Raises:
         ConventionMismatchError: Their actions mean different things, or the world does not show what the policy reads.
+        WorldTraitsError: The world has no traits to compare with.
     """
-    accepted = getattr(world.unwrapped, "action_convention", ActionConvention.REL_ACTIONS)
+    of_world = traits_of(world)
+    accepted = of_world.action_convention
     if traits.action_convention != accepted:
         raise ConventionMismatchError(
             f"The policy '{traits.label}' speaks '{traits.action_convention}', but the world accepts '{accepted}'. "
             "Choose a world or a policy so that both speak alike."
         )
-    if not isinstance(world.observation_space, Dict):
-        raise ConventionMismatchError(
-            f"expected a world whose observation is a mapping, got {type(world.observation_space).__name__}."
-        )
-    shown = set(world.observation_space.spaces) - {"scene_obs"}
+    shown = of_world.observation_keys
     unseen = [key for key in traits.observation_keys if key not in shown]
     if unseen:
         raise ConventionMismatchError(
@@ -258,19 +254,17 @@ def require_same_conventions(traits: PolicyTraits, world: World) -> None:
 def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain], suite: str | None) -> RunDescription:
     """What `run.json` will say of a run, but for its sessions."""
     traits = worker.policy.traits
-    world = worker.world.unwrapped
+    world, of_world = worker.world.unwrapped, traits_of(worker.world)
     instructions = worker.instructions
-    asset_digest = world.digest() if hasattr(world, "digest") else "unknown"
-    renderer = str(getattr(world, "renderer", "none"))
     num_chains = _num_chains(settings, all_chains)
     chain_digest = chain_lists.digest(all_chains[:num_chains])
-    depth_bits, pictured = getattr(world, "depth_bits", None), reference_frame(worker.world)
+    pictured = reference_frame(worker.world)
     unlike = unlike_training(
         traits.trained_on,
         scene=settings.scene,
-        asset_digest=asset_digest,
-        renderer=renderer,
-        depth_bits=depth_bits,
+        asset_digest=of_world.asset_digest,
+        renderer=of_world.renderer,
+        depth_bits=of_world.depth_bits,
         reference_frame=pictured,
     )
     if unlike:
@@ -292,20 +286,20 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
         official=judge_official(
             traits,
             scene=settings.scene,
-            asset_digest=asset_digest,
+            asset_digest=of_world.asset_digest,
             is_published_list=chain_digest == chain_lists.digest(chain_lists.published()[:num_chains]),
             num_chains=num_chains,
             max_steps=settings.max_steps,
             instructions=instructions.name,
-            renderer=renderer,
+            renderer=of_world.renderer,
         ),
         world=f"{type(world).__module__}:{type(world).__qualname__}",
         scene=settings.scene,
-        asset_digest=asset_digest,
-        calvin_env=getattr(world, "calvin_env_revision", None),
-        simulation=str(getattr(world, "simulation", settings.simulation)),
-        renderer=renderer,
-        depth_bits=depth_bits,
+        asset_digest=of_world.asset_digest,
+        calvin_env=of_world.calvin_env,
+        simulation=of_world.simulation or settings.simulation,
+        renderer=of_world.renderer,
+        depth_bits=of_world.depth_bits,
         reference_frame=pictured,
         **_training(settings, traits),
         unlike_training=unlike,

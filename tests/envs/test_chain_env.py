@@ -1,10 +1,12 @@
 """ChainEnv: one episode is one chain."""
 
+from dataclasses import replace
+
 import gymnasium
 import numpy as np
 import pytest
 
-from calvinbench.envs.chain_env import ChainEnv
+from calvinbench.envs.chain_env import ChainEnv, ChainStatus, EndedSubtask
 from calvinbench.envs.chains import Chain
 from calvinbench.envs.fake_play_table import FakePlayTable
 from calvinbench.envs.instructions import InstructionSet, embedded_instructions
@@ -69,7 +71,17 @@ def test_solving_a_subtask_gives_a_reward_and_the_next_instruction_and_a_new_clo
     assert (info["ended_subtask"], info["ended_task"], info["ended_steps"]) == (0, "turn_on_led", 2)
     assert info["task"] == "open_drawer"
     assert info["instruction"] == "open the drawer"
+    ended = EndedSubtask("solved", 0, "turn_on_led", 2)
+    status = ChainStatus("open_drawer", "open the drawer", subtask=1, subtask_steps=0, completed=1, ended=ended)
+    assert ChainStatus.of(info) == status
+    assert status.outcome == "solved"
+    assert replace(status, ended=None).outcome is None
     env.close()
+
+
+def test_a_status_is_only_in_the_info_of_chains():
+    with pytest.raises(KeyError, match="Wrap the world: ChainEnv"):
+        ChainStatus.of({"world": None})
 
 
 def test_the_last_subtask_terminates_the_episode():

@@ -102,6 +102,17 @@ def test_actions_are_neither_changed_nor_refused_for_being_integers_or_between_o
 
 
 @pytest.mark.slow
+def test_it_passes_check_world(upstream):
+    code = MAKE + (
+        "from calvinbench.envs.check import check_world\n"
+        "env = UpstreamPlayTableEnv(cameras=('gripper',), depth=True)\n"
+        "check_world(env)\n"
+        "assert env.traits.simulation == 'upstream' and env.traits.calvin_env == env.calvin_env_revision\n"
+    )
+    run(code)
+
+
+@pytest.mark.slow
 def test_a_chain_runs_on_it_as_on_our_own_world(upstream):
     code = MAKE + (
         "from calvinbench.envs.chain_env import ChainEnv\n"
