@@ -23,7 +23,6 @@ source_suffix = {".md": "myst-nb"}
 exclude_patterns = ["_build", "jupyter_execute", "study"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
-suppress_warnings = ["toc.empty_glob"]  # a page that is generated may not be there
 
 nb_execution_mode = "auto"
 nb_execution_timeout = 300
