@@ -1,7 +1,7 @@
-"""Draws `docs/scene.png`, the picture of the embedded scene in the README: `python docs/draw_scene.py`.
+"""Draws `docs/scene.png`, the figure of the embedded scene in the README: `python docs/draw_scene.py`.
 
-Left to right: the static camera with both lights off, the static camera with both lit, the drawer open and the door at
-the left, and the gripper's camera.
+Left to right: the static camera with both lights off; the static camera with both lights on, the drawer open and the
+door at the left; the gripper camera.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ LIT = {**OFF, "led": 1, "lightbulb": 1, "slider": "left", "drawer": "open", "blu
 
 
 def main() -> None:
-    """Renders the two states and writes the picture."""
+    """Renders the two states and writes the figure."""
     env = PlayTableEnv()
     panels = {}
     for title, state in (("lights off", OFF), ("lights on, doors moved", LIT)):
@@ -37,8 +37,8 @@ def main() -> None:
     panels["gripper, 84 x 84"] = observation["rgb_gripper"]
     env.close()
     figure = Figure(figsize=(9.0, 3.2), layout="constrained")
-    for axes, (title, picture) in zip(figure.subplots(1, 3), panels.items(), strict=True):
-        axes.imshow(picture, interpolation="nearest")
+    for axes, (title, image) in zip(figure.subplots(1, 3), panels.items(), strict=True):
+        axes.imshow(image, interpolation="nearest")
         axes.set_title(title, fontsize=9)
         axes.set_axis_off()
     figure.savefig(Path(__file__).with_name("scene.png"), dpi=120)
