@@ -17,9 +17,10 @@ extensions = [
     "sphinx_design",
     "command_reference",
     "field_reference",
+    "setting_reference",
 ]
 source_suffix = {".md": "myst-nb"}
-exclude_patterns = ["_build", "study", "reference/commands/_*"]
+exclude_patterns = ["_build", "jupyter_execute", "study"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
@@ -33,7 +34,6 @@ autodoc_mock_imports: list[str] = []
 napoleon_google_docstring = True
 
 html_theme = "furo"
-html_static_path = ["_static"]
 html_theme_options = {"navigation_with_keys": True}
 copybutton_prompt_text = r"\$ "
 copybutton_prompt_is_regexp = True

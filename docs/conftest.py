@@ -1,11 +1,13 @@
 """Runs the code blocks of the pages: ```` ```bash ```` and ```` ```python ````, page by page, in the page's order.
 
-Each page has an empty folder of its own, in which its commands run and its Python blocks find their files. A block that
+Each page has an empty folder of its own, in which its commands run and its Python blocks find their files; `results` in
+it leads to the shipped runs. A block that
 cannot run in a test is marked above it with the reason: `% skip: next "needs a GPU"`. Blocks that only show text have
 the language `text`, `yaml` or `console`.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -35,12 +37,21 @@ def _run_shell(example: Example) -> None:
 
 def _enter_folder(namespace: dict[str, object]) -> None:
     namespace["before"] = Path.cwd()
-    namespace["folder"] = tempfile.mkdtemp(prefix="calvinbench-docs-")
-    os.chdir(str(namespace["folder"]))
+    folder = tempfile.mkdtemp(prefix="calvinbench-docs-")
+    (Path(folder) / "results").symlink_to(Path(__file__).parents[1] / "results")
+    namespace["folder"] = folder
+    sys.path.insert(0, folder)
+    os.chdir(folder)
 
 
 def _leave_folder(namespace: dict[str, object]) -> None:
+    folder = str(namespace["folder"])
     os.chdir(str(namespace["before"]))
+    sys.path.remove(folder)
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(folder):
+            del sys.modules[name]  # the next page may write another file of this name
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 pytest_collect_file = Sybil(

@@ -1,4 +1,4 @@
-"""What ships in `results/`, and what the README quotes of it, is what the code of today would say."""
+"""What ships in `results/`, and what the documentation quotes of it, is what the code of today would say."""
 
 import subprocess
 import sys
@@ -15,6 +15,7 @@ from calvinbench.harness.report.report import gather
 from calvinbench.harness.report.report_contents import read_contents
 
 ROOT = Path(__file__).parents[1]
+RESULTS_PAGE = ROOT / "docs" / "results.md"
 FOLDERS = sorted(file.parent.parent for file in (ROOT / "results").glob("*/report/table.md"))
 
 
@@ -52,15 +53,24 @@ def test_every_shipped_folder_has_its_report_and_its_command():
     assert all(f"`{folder.name}/`" in told for folder in shipped)
 
 
-def test_the_readme_s_table_is_the_shipped_one():
+def test_the_documented_baselines_are_the_shipped_ones():
     (part,) = gather(find_runs(ROOT / "results" / "baselines"))
     rows = part.markdown.split("\n\n")[0]
-    assert rows in (ROOT / "README.md").read_text("utf-8")
+    assert rows in RESULTS_PAGE.read_text("utf-8")
 
 
-def test_the_readme_s_comparison_is_what_the_study_s_table_says():
+def test_the_documented_comparison_is_what_the_study_s_table_says():
     shipped = ROOT / "results" / "backbones"
     command = [sys.executable, str(ROOT / "docs" / "study" / "study_table.py"), str(shipped / "training"), str(shipped)]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert printed.count("\n") > len(list((shipped / "training").iterdir()))
-    assert printed in (ROOT / "README.md").read_text("utf-8")
+    assert printed in RESULTS_PAGE.read_text("utf-8")
+
+
+def test_the_readme_quotes_the_shipped_averages():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for name, run in (("cnn-1000", "checkpoint-cnn"), ("expert-1000", "expert"), ("expert-D", "expert")):
+        row = (ROOT / "results" / name / "report" / "table.md").read_text("utf-8").splitlines()[2]
+        average = row.split("|")[8].strip()
+        assert average in readme, f"{run} of results/{name}"
+    assert len(readme.splitlines()) <= 150

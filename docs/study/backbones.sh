@@ -3,7 +3,7 @@
 #
 #     docs/study/backbones.sh DEMONSTRATIONS OUT [NAME ...]     all of them, or those that a NAME is, or matches: 'history-*'
 #
-# Each goes on where it was stopped, and is passed over once it is done. OUT/NAME/checkpoint is what suites call
+# A training that was stopped is resumed; one that is done is skipped. OUT/NAME/checkpoint is what suites call
 # checkpoint:OUT/NAME/checkpoint. DEMONSTRATIONS is what `calvinbench record` made, see the head of the configuration
 # `comparison`; DEMONSTRATIONS-quarter and DEMONSTRATIONS-half (its first 188 and 375 episodes) and DEMONSTRATIONS-clean (188
 # without noise and kicks) are needed for `data-...` alone; docs/study/study.sh records them.

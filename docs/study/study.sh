@@ -3,7 +3,7 @@
 #
 #     docs/study/study.sh OUT
 #
-# It takes many hours of two cores, and tens of GB for pictures. Given again, it goes on where it was stopped.
+# It takes many hours on two cores, and tens of GB for images. Run it again to resume.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1" && cd "$1"

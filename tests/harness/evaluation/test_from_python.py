@@ -17,9 +17,9 @@ def run_script(folder, text):
     )
 
 
-def readme_example():
-    readme = (REPOSITORY / "README.md").read_text()
-    return re.search(r"## From Python\n\n((?:\n|    .*\n)+)", readme)[1]
+def page_example():
+    page = (REPOSITORY / "docs" / "evaluate.md").read_text("utf-8")
+    return re.search(r"## From Python\n.*?```python\n(.*?)```", page, re.DOTALL)[1]
 
 
 def docstring_example():
@@ -28,7 +28,7 @@ def docstring_example():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", [readme_example, docstring_example])
+@pytest.mark.parametrize("example", [page_example, docstring_example])
 def test_the_examples_of_the_documents_run(tmp_path, example):
     text = (
         textwrap.dedent(example())

@@ -148,10 +148,10 @@ def test_a_policy_may_have_a_variants_name():
     assert [run.variant for run in parse_suite("s", entries, "s").runs] == [None, "blind", "a"]
 
 
-def test_the_suite_in_the_readme_is_one():
-    readme = (REPOSITORY / "README.md").read_text("utf-8")
-    (text,) = [part for part in readme.split("\n\n") if part.startswith("    policy:\n")]
-    suite = parse_suite("study", text, "README.md")
+def test_the_suite_in_the_documentation_is_one():
+    page = (REPOSITORY / "docs" / "suites.md").read_text("utf-8")
+    (text,) = [part.partition("```")[0] for part in page.split("```yaml\n") if part.startswith("policy:\n")]
+    suite = parse_suite("study", text, "suites.md")
     assert len(suite.runs) == (2 + 2 + 1) * 2 * 2 * 2
     assert {run.training_seed for run in suite.runs} == {None, 1, 2}
 

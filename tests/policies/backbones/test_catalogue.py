@@ -1,4 +1,4 @@
-"""The full-size backbones, reckoned without their memory; the README's table says the same."""
+"""The full-size backbones, reckoned without their memory; the documentation's table says the same."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from calvinbench.policies.backbones.catalogue import catalogue
 from calvinbench.policies.backbones.registry import BACKBONES
 from calvinbench.policies.learned.sizes import size_in_words
 
-README = Path(__file__).parents[3] / "README.md"
+PAGE = Path(__file__).parents[3] / "docs" / "backbones.md"
 WITHOUT_HUB = {"minilm-effnet": "PyPI wheels", "cnn": "none"}
 
 
@@ -41,8 +41,8 @@ def test_memory_is_two_and_sixteen_bytes_a_parameter(entries):
     assert kosmos.training_gib == round(kosmos.num_parameters * 16 / 2**30, 1) == 24.8
 
 
-def test_the_readme_has_the_same_table(entries):
-    rows = [line.strip("|\n").split("|") for line in README.read_text("utf-8").splitlines() if line.startswith("| ")]
+def test_the_documentation_has_the_same_table(entries):
+    rows = [line.strip("|\n").split("|") for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| ")]
     cells = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows}
     for name in BACKBONES:
         entry = entries[name]
