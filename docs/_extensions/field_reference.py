@@ -18,7 +18,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 
-def type_in_words(annotation: Any) -> str:
+def type_in_words(annotation: Any) -> str:  # noqa: PLR0911  one line a kind
     """A field's type as a reader of JSON or YAML knows it."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
