@@ -1,4 +1,4 @@
-"""Things of different numbers of worlds are refused in words, not stretched."""
+"""Data of different numbers of worlds raises an error and is not broadcast."""
 
 import jaxtyping
 import numpy as np

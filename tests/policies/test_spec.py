@@ -1,4 +1,4 @@
-"""Policy specs are read, written back the same, and refused in words."""
+"""Policy specs are read and written back the same, or raise an error."""
 
 import pytest
 

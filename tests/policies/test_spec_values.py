@@ -1,4 +1,4 @@
-"""A value of a policy spec is read by the type that its setting declares, or refused with a reason."""
+"""A value of a policy spec is read by the type that its setting declares, or raises an error."""
 
 from enum import StrEnum
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Settings of heads: what cannot be is refused in words, and presets have names."""
+"""Settings of heads: impossible settings raise an error, and presets have names."""
 
 import subprocess
 import sys

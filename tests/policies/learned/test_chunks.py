@@ -11,7 +11,7 @@ from calvinbench.policies.learned.chunks import ChunkExecutor
 
 
 def chunk(*poses: float, logits: float | list[float] = 1.0) -> torch.Tensor:
-    """One row's chunk, whose actions have the same number in all six places of the pose."""
+    """One row's chunk. Each action has the same number in all six places of the pose."""
     values = torch.tensor(poses)[:, None].expand(-1, 6)
     logit = torch.tensor(logits).expand(len(poses))[:, None]
     return torch.cat([values, logit], dim=1)[None]

@@ -1,4 +1,4 @@
-"""A learned policy's settings survive JSON, and what cannot be is refused."""
+"""A learned policy's settings survive JSON, and impossible settings raise an error."""
 
 import json
 

@@ -24,7 +24,7 @@ from calvinbench.policies.learned.vlm_lstm import VLMLSTM
 SENTENCES = ["open the drawer", "push it"]
 ALWAYS = {"[LRN]", "head"}
 ALL = set(GROUPS) - {"proprioception"}
-"""Those of a model that is not told the robot's state."""
+"""Those of a model without proprioception."""
 
 
 def tiny(name="kosmos2"):

@@ -59,7 +59,7 @@ def test_every_weight_comes_back_under_its_own_name(tmp_path, backbone):
 
 
 def test_paligemma_agrees_with_embeddings_put_together_as_robovlms_does(tmp_path):
-    """Its steps over transformers' modules: pictures divided by sqrt(width), then all multiplied by the decoder."""
+    """Its steps over transformers' modules: images divided by sqrt(width), then all multiplied by the decoder."""
     files = write_files(tmp_path, "paligemma")
     source = files.model.backbone
     model, tokenizer = source.model, source.tokenizer

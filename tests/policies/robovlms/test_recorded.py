@@ -163,7 +163,7 @@ def test_the_spec_makes_the_same_policy(recording):
 
 
 def padded_prompts(backbone, text_ids, text_mask, num_frames):
-    """RoboVLMs' training batch: padded on the right, then pictures behind the first token, [LRN] before the last.
+    """RoboVLMs' training batch: padded on the right, then images after the first token, [LRN] before the last.
 
     In a padded row [LRN] and the last token are so behind the padding, and [LRN] behind the end of the text.
     """
