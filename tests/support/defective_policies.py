@@ -1,6 +1,6 @@
-"""The expert with one defect each, as users meet them; made by `python:support.defective_policies:make,defect=NAME`.
+"""Experts with one typical defect each, made by `python:support.defective_policies:make,defect=NAME`.
 
-Imported by its bare name: `conftest` of the tests puts this folder on the path.
+`tests/` is on the path of a test run.
 """
 
 from collections.abc import Callable
@@ -63,12 +63,12 @@ DEFECTS: dict[str, Callable] = {
 
 
 class Defective(ExpertPolicy):
-    """Takes the expert's action and spoils it."""
+    """Changes the expert's action by a defect."""
 
-    def __init__(self, defect: str, mend: Callable | None = None) -> None:
-        """Spoils as it is named, then mends by what is given."""
+    def __init__(self, defect: str, repair: Callable | None = None) -> None:
+        """Applies the named defect, then the repair if there is one."""
         super().__init__(Expert)
-        self._spoil, self._mend, self._label, self._count = (DEFECTS | ABSOLUTE)[defect], mend, defect, 0
+        self._defect, self._repair, self._label, self._count = (DEFECTS | ABSOLUTE)[defect], repair, defect, 0
 
     @property
     def traits(self):
@@ -79,10 +79,10 @@ class Defective(ExpertPolicy):
         decision = super().act(observations, instructions, state, privileged)
         self._count += 1
         pairs = zip(decision.actions, privileged, strict=True)
-        spoilt = [self._spoil(action, truth, self._count) for action, truth in pairs]
-        if self._mend is not None:
-            spoilt = [self._mend(action, truth) for action, truth in zip(spoilt, privileged, strict=True)]
-        return Decision(np.stack(spoilt), decision.state)
+        changed = [self._defect(action, truth, self._count) for action, truth in pairs]
+        if self._repair is not None:
+            changed = [self._repair(action, truth) for action, truth in zip(changed, privileged, strict=True)]
+        return Decision(np.stack(changed), decision.state)
 
 
 def make(defect: str = "none") -> Defective:
@@ -90,7 +90,7 @@ def make(defect: str = "none") -> Defective:
 
 
 class RaisingModel:
-    """A CALVIN model that fails at its third step."""
+    """A CALVIN model that raises an error at its third step."""
 
     def reset(self):
         self._count = 0
@@ -103,7 +103,7 @@ class RaisingModel:
 
 
 class FloatImagesModel:
-    """A CALVIN model that takes images in [0, 1]: of 0..255 nothing is left but saturation."""
+    """A CALVIN model that expects images in [0, 1]. Images in 0..255 only saturate it."""
 
     def reset(self):
         pass
@@ -118,28 +118,28 @@ class FloatImagesModel:
 
 
 class MendedImagesModel(FloatImagesModel):
-    """The same, its images divided by 255 first."""
+    """The same model, which divides images by 255 first."""
 
     def step(self, obs, goal):
         return self._step(np.asarray(obs["rgb_obs"]["rgb_static"], dtype=np.float64) / 255, goal)
 
 
 class DeafModel(MendedImagesModel):
-    """Heeds no sentence."""
+    """Ignores the instruction."""
 
     def step(self, obs, goal):
         return super().step(obs, "")
 
 
 class BlindModel(MendedImagesModel):
-    """Looks at nothing."""
+    """Ignores the images."""
 
     def step(self, obs, goal):
         return self._step(np.zeros((4, 4, 3)), goal)
 
 
 class ForgetfulModel(MendedImagesModel):
-    """Does not clear its memory, though asked to."""
+    """Does not clear its memory at `reset`."""
 
     count = 0
 

@@ -1,10 +1,12 @@
-"""Chains that the fake play table can do, and policies without torch that do them, fail, or break.
+"""Chains for the fake play table, and policies and worlds without torch that solve them, fail or raise errors.
 
-Imported by its bare name, also in worker processes: `conftest` of the tests puts this folder on the path.
+Worker processes import this module too, as `support.fakes`.
 """
 
 import ctypes
+import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,6 +17,7 @@ import numpy as np
 from calvinbench.envs.chains import Chain, initial_states
 from calvinbench.envs.fake_play_table import FakePlayTable
 from calvinbench.envs.observation import ActionConvention, Observation
+from calvinbench.harness.rollout import time_limit
 from calvinbench.harness.suite.suite import RunSettings
 from calvinbench.policies.batch import put_rows
 from calvinbench.policies.policy import Decision, Memory, PolicyTraits
@@ -30,7 +33,7 @@ CHAINS = (
     Chain(DARK, ("turn_on_led", "open_drawer", "move_slider_left", "stack_block", "turn_off_led")),
 )
 SOLVER_COMPLETES = [5, 1, 3, 0, 5, 3]
-"""What `solver` completes of each: it cannot move blocks."""
+"""How many subtasks of each chain `solver` completes: it cannot move blocks."""
 _AXES = {
     "move_slider_left": (0, 1.0),
     "move_slider_right": (0, -1.0),
@@ -48,7 +51,7 @@ def make_fake_world(settings: RunSettings | None, traits: PolicyTraits) -> FakeP
 
 
 class Solver:
-    """Does what the fake world understands, after a pause drawn from its seed, so that its records depend on it."""
+    """Solves what the fake world supports, after a pause drawn from its seed, so that records depend on the seed."""
 
     traits = PolicyTraits(label="solver", privileged=True)
 
@@ -79,7 +82,7 @@ class Idle(Solver):
 
 
 class Bad(Solver):
-    """Solves, but in every second chain, at its fourth step, it returns something bad or raises."""
+    """Solves, but in every second chain it calls `bad_action` at its fourth step, which may raise an error."""
 
     def __init__(self, bad_action):
         self._bad_action = bad_action
@@ -99,14 +102,14 @@ class Bad(Solver):
 
 
 class Reader(Idle):
-    """Says that it reads what the world may not show."""
+    """Does nothing, with traits of your choice."""
 
     def __init__(self, **traits):
         self.traits = replace(PolicyTraits(label="reader"), **traits)
 
 
 class Forgetful(Idle):
-    """Notes when its memory is cleared."""
+    """Solves, and counts how often its memory is cleared."""
 
     def __init__(self, reset):
         self.traits = PolicyTraits(label="forgetful", memory=Memory(span="unbounded", reset=reset), privileged=True)
@@ -120,7 +123,7 @@ class Forgetful(Idle):
 
 
 class Slow(Solver):
-    """Takes its time, so that somebody can kill it."""
+    """Solves slowly, so that a test has time to kill it."""
 
     def act(self, observations, instructions, state, privileged=None):
         time.sleep(0.01)
@@ -128,7 +131,7 @@ class Slow(Solver):
 
 
 class Killer(Solver):
-    """Kills its process in the chain whose first task is to stack: always, or if a file is absent (which it makes)."""
+    """Kills its process at the task `stack_block`: always, or only if a file does not exist, which it then makes."""
 
     def __init__(self, once_marker: str | None = None):
         self._marker = Path(once_marker) if once_marker else None
@@ -142,7 +145,7 @@ class Killer(Solver):
 
 
 class Crowded:
-    """The solver for several worlds at once; on `troubled` tasks it does what `trouble` says, in the other rows too."""
+    """The solver for several worlds at once. At the task `troubled` it calls `trouble`, which affects all rows."""
 
     def __init__(self, reset="subtask", trouble=None, troubled="stack_block", keys=()):
         memory = Memory(span="unbounded", reset=reset)
@@ -172,7 +175,7 @@ class Crowded:
                 continue
             axis, sign = _AXES.get(truth.task, (5, 1.0))
             actions[row, axis] = sign
-            if self.traits.observation_keys:  # its row of the pictures, not another's, tells the way on
+            if self.traits.observation_keys:  # the action depends on the images of its own row
                 actions[row, 4] = observations.rgb_static[row].astype(float).mean() / 255
         for row, truth in enumerate(privileged):
             if truth.task == self._troubled and self._trouble:
@@ -194,7 +197,7 @@ def _nan_in_row(actions, row):
 
 
 class DeadlyTable(FakePlayTable):
-    """Ends its process when it is told to turn about the fifth axis, as the solver does for tasks it cannot do."""
+    """Kills its process when the action turns the fifth axis, as the solver does for tasks that it cannot solve."""
 
     marker: Path | None = None
 
@@ -207,7 +210,7 @@ class DeadlyTable(FakePlayTable):
 
 
 def make_deadly_world(settings: RunSettings, traits: PolicyTraits) -> FakePlayTable:
-    """The policy's spec says behind a colon where the marker is."""
+    """The policy's spec names the marker file after a colon."""
     world = DeadlyTable(cameras=traits.cameras)
     marker = settings.policy.partition(":")[2]
     world.marker = Path(marker) if marker else None
@@ -215,7 +218,7 @@ def make_deadly_world(settings: RunSettings, traits: PolicyTraits) -> FakePlayTa
 
 
 class BrokenTable(FakePlayTable):
-    """Raises where `DeadlyTable` dies, and ever after."""
+    """Raises an error where `DeadlyTable` dies, and at every call after that."""
 
     def __init__(self, **settings):
         super().__init__(**settings)
@@ -238,7 +241,7 @@ def make_broken_world(settings: RunSettings, traits: PolicyTraits) -> FakePlayTa
 
 
 class FalteringTable(FakePlayTable):
-    """Raises where `DeadlyTable` dies, as long as a file is absent, which it makes."""
+    """Raises an error where `DeadlyTable` dies if a file does not exist. Then it makes the file."""
 
     marker: Path
 
@@ -250,14 +253,14 @@ class FalteringTable(FakePlayTable):
 
 
 def make_faltering_world(settings: RunSettings, traits: PolicyTraits) -> FakePlayTable:
-    """The policy's spec says behind a colon where the marker is."""
+    """The policy's spec names the marker file after a colon."""
     world = FalteringTable(cameras=traits.cameras)
     world.marker = Path(settings.policy.partition(":")[2])
     return world
 
 
 class HangingTable(FakePlayTable):
-    """Waits for ever where `DeadlyTable` dies; in Python, or in C code that holds on to the interpreter."""
+    """Hangs where `DeadlyTable` dies: in Python, or in C code that keeps the interpreter's lock."""
 
     is_native = False
 
@@ -272,13 +275,14 @@ def make_hanging_world(settings: RunSettings, traits: PolicyTraits) -> FakePlayT
 
 
 def make_natively_hanging_world(settings: RunSettings, traits: PolicyTraits) -> FakePlayTable:
+    _shorten_grace_in_workers()
     world = HangingTable(cameras=traits.cameras)
     world.is_native = True
     return world
 
 
 class Hanging(Solver):
-    """Waits for ever at the first step of `stack_block`; in Python, or in C code that holds on to the interpreter."""
+    """Hangs at the first step of `stack_block`: in Python, or in C code that keeps the interpreter's lock."""
 
     def __init__(self, wait):
         self._wait = wait
@@ -289,12 +293,27 @@ class Hanging(Solver):
         return super().act(observations, instructions, state, privileged)
 
 
+class NativelyHanging(Hanging):
+    """Hangs in C code. A worker's process that runs it is ended after one second more, so that tests are quick."""
+
+    def __init__(self):
+        super().__init__(_wait_in_c)
+        _shorten_grace_in_workers()
+
+
+def _shorten_grace_in_workers():
+    ray = sys.modules.get("ray")
+    is_actor = ray is not None and ray.is_initialized() and ray.get_runtime_context().get_actor_id() is not None
+    if is_actor or multiprocessing.parent_process() is not None:
+        time_limit.GRACE_SECONDS = 1.0
+
+
 def _wait_in_python():
     time.sleep(60)
 
 
 def _wait_in_c():
-    """For a lock that it has itself, with the interpreter's lock: no other Python code runs, and no signal helps."""
+    """Waits for a lock that it holds itself, with the interpreter's lock, so that no other Python code runs."""
     library, mutex = ctypes.PyDLL(None), ctypes.create_string_buffer(64)
     library.pthread_mutex_init(mutex, None)
     library.pthread_mutex_lock(mutex)
@@ -341,7 +360,7 @@ def make_scripted(spec: str, memory_reset: str | None):
         "crowded-looks": lambda: Crowded(keys=("rgb_static", "robot_obs")),
         "crowded-raises": lambda: Crowded(trouble=_raise_for_row),
         "hangs": lambda: Hanging(_wait_in_python),
-        "hangs-native": lambda: Hanging(_wait_in_c),
+        "hangs-native": NativelyHanging,
         "crowded-slow": lambda: Crowded(trouble=_pause_for_row),
         "crowded-hangs": lambda: Crowded(trouble=_wait_for_row),
         "crowded-kills": lambda: Crowded(trouble=_exit_for_row),

@@ -91,7 +91,10 @@ def test_replicas_that_ask_for_gpus_share_those_of_the_node_that_has_one(cluster
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (RayOptions(gpus_per_replica=1.0), r"a node with 1 processors and 1 GPUs, .* 3 with 1 processors and 0 GPUs"),
+        (
+            RayOptions(gpus_per_replica=1.0),
+            r"a node with 1 processors and 1 GPUs for a replica, .* 3 with 1 processors and 0 GPUs",
+        ),
         (RayOptions(cpus_per_replica=2.0), "Lower --cpus-per-replica or --gpus-per-replica"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Films of chains: what is in them, which are kept, and that nothing else changes."""
+"""Videos of chains: their content, which ones are kept, and that nothing else changes."""
 
 import errno
 from dataclasses import replace
@@ -14,11 +14,11 @@ from calvinbench.harness.rollout.videos import VideoError, VideoSettings, draw_f
 from support.fakes import CHAINS, SOLVER_COMPLETES, make_broken_world
 
 A_SECOND = 30
-"""Frames for which the last picture stays."""
+"""Frames for which the last image stays."""
 
 
 @pytest.fixture
-def film(fake_setup, tmp_path):
+def run_with_videos(fake_setup, tmp_path):
     def run(which, policy="solver", worlds=1, **settings):
         setup = replace(fake_setup(policy, **settings), videos=VideoSettings(tmp_path / "videos", which))
         made = evaluate(setup, tmp_path / "run", chains=CHAINS, worlds=worlds)
@@ -31,8 +31,8 @@ def names(*numbers):
     return [f"chain_{number:04d}.mp4" for number in numbers]
 
 
-def test_all_chains_are_filmed_from_their_first_frame_to_their_last(film, tmp_path, run_fake):
-    run, found = film("all")
+def test_all_chains_are_recorded_from_their_first_frame_to_their_last(run_with_videos, tmp_path, run_fake):
+    run, found = run_with_videos("all")
     assert found == names(0, 1, 2, 3, 4, 5)
     for record in run.records:
         with av.open(str(tmp_path / "videos" / f"chain_{record.chain:04d}.mp4")) as video:
@@ -43,34 +43,36 @@ def test_all_chains_are_filmed_from_their_first_frame_to_their_last(film, tmp_pa
     assert [a.without_times() for a in run.records] == [b.without_times() for b in plain.records]
 
 
-def test_failures_alone_are_kept_where_that_is_wanted(film):
-    _, found = film("failures")
+def test_only_failures_are_kept_if_that_is_asked(run_with_videos):
+    _, found = run_with_videos("failures")
     assert found == names(*[chain for chain, done in enumerate(SOLVER_COMPLETES) if done < 5])
 
 
-def test_the_first_ones_alone_are_filmed_where_that_is_wanted(film):
-    assert film("2")[1] == names(0, 1)
+def test_the_first_chains_only_are_recorded_if_that_is_asked(run_with_videos):
+    assert run_with_videos("2")[1] == names(0, 1)
 
 
 @pytest.mark.parametrize(("policy", "settings"), [("solver", {}), ("crowded", {"batch_size": 2})])
-def test_worlds_in_processes_film_too(film, policy, settings):
-    assert film("all", policy, worlds=2, **settings)[1] == names(0, 1, 2, 3, 4, 5)
+def test_worlds_in_processes_write_videos_too(run_with_videos, policy, settings):
+    assert run_with_videos("all", policy, worlds=2, **settings)[1] == names(0, 1, 2, 3, 4, 5)
 
 
-def test_a_chain_that_errored_is_kept_as_far_as_it_came(film):
-    run, found = film("failures", "raises")
+def test_a_chain_that_errored_is_kept_as_far_as_it_came(run_with_videos):
+    run, found = run_with_videos("failures", "raises")
     assert run.num_errored == 3
     assert set(names(1, 3, 5)) <= set(found)
     assert not [name for name in found if "part" in name]
 
 
-def test_a_world_that_breaks_leaves_no_torn_file(film, fake_setup):
-    run, found = film("failures", "crowded", make_world=make_broken_world, batch_size=2)
+def test_a_world_that_breaks_leaves_no_unfinished_file(run_with_videos, fake_setup):
+    run, found = run_with_videos("failures", "crowded", make_world=make_broken_world, batch_size=2)
     assert run.num_errored == 4
     assert found == names(1, 2, 3, 5)
 
 
-def test_a_film_that_cannot_be_written_is_dropped_and_its_chain_goes_on(film, tmp_path, run_fake, monkeypatch, caplog):
+def test_a_video_that_cannot_be_written_is_deleted_and_its_chain_goes_on(
+    run_with_videos, tmp_path, run_fake, monkeypatch, caplog
+):
     draw, num_frames = videos.draw_frame, []
 
     def draw_until_the_disk_is_full(observation, info, number, outcome, num_subtasks):
@@ -80,7 +82,7 @@ def test_a_film_that_cannot_be_written_is_dropped_and_its_chain_goes_on(film, tm
         return draw(observation, info, number, outcome, num_subtasks)
 
     monkeypatch.setattr(videos, "draw_frame", draw_until_the_disk_is_full)
-    run, found = film("3")
+    run, found = run_with_videos("3")
     assert num_frames.count(1) == 4
     assert found == names(0, 2)
     sound = run_fake("solver", directory=tmp_path / "sound")
@@ -91,50 +93,50 @@ def test_a_film_that_cannot_be_written_is_dropped_and_its_chain_goes_on(film, tm
     assert "No space left on device" in told[0]
 
 
-def test_a_folder_for_films_that_cannot_be_made_costs_no_chain(film, tmp_path):
+def test_a_folder_for_videos_that_cannot_be_made_costs_no_chain(run_with_videos, tmp_path):
     (tmp_path / "videos").write_text("")
-    run, _ = film("all")
+    run, _ = run_with_videos("all")
     assert run.completed.tolist() == SOLVER_COMPLETES
     assert run.num_errored == 0
 
 
-def test_what_a_killed_run_left_half_filmed_is_removed(film, tmp_path):
+def test_unfinished_videos_of_a_killed_run_are_deleted(run_with_videos, tmp_path):
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "chain_0004.part.mp4").write_bytes(b"torn")
-    assert film("1")[1] == names(0)
+    assert run_with_videos("1")[1] == names(0)
 
 
-def test_what_dies_while_it_is_filmed_leaves_no_part(film):
-    run, found = film("all", "killer", worlds=2)
+def test_a_process_that_dies_leaves_no_unfinished_video(run_with_videos):
+    run, found = run_with_videos("all", "killer", worlds=2)
     assert run.num_errored == 2
     assert found == names(0, 1, 2, 4)
 
 
-def test_the_film_of_a_failed_try_goes_when_the_next_one_succeeds(film, tmp_path):
+def test_the_video_of_a_failed_try_is_deleted_when_the_next_one_succeeds(run_with_videos, tmp_path):
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "chain_0000.mp4").write_bytes(b"of an earlier try, which failed")
-    _, found = film("failures")
+    _, found = run_with_videos("failures")
     assert found == names(1, 2, 3, 5)
 
 
-def test_of_single_tasks_the_failures_alone_are_kept_too(film):
-    run, found = film("failures", tasks=("open_drawer", "rotate_red_block_left"), chains=2)
+def test_of_single_tasks_the_failures_alone_are_kept_too(run_with_videos):
+    run, found = run_with_videos("failures", tasks=("open_drawer", "rotate_red_block_left"), chains=2)
     assert run.completed.tolist() == [1, 1, 0, 0]
     assert found == names(2, 3)
 
 
 def banner_of(path):
-    """The corner in which it stands how a chain ended, in the last second of a film: one picture a frame."""
+    """The corner that shows the outcome, for each frame of a video's last second."""
     with av.open(str(path)) as video:
         return [frame.to_ndarray(format="rgb24")[304:, 400:] for frame in video.decode(video=0)][-A_SECOND:]
 
 
 @pytest.mark.parametrize(("policy", "chain"), [("solver", 1), ("raises", 1)])
-def test_how_a_chain_failed_is_shown_for_a_second(film, tmp_path, policy, chain):
-    run, _ = film("failures", policy)
+def test_how_a_chain_failed_is_shown_for_a_second(run_with_videos, tmp_path, policy, chain):
+    run, _ = run_with_videos("failures", policy)
     assert run.records[chain].outcome == ("errored" if policy == "raises" else "timed_out")
     shown = banner_of(tmp_path / "videos" / f"chain_{chain:04d}.mp4")
-    inked = [(picture[..., 0].astype(int) - picture[..., 2] > 120).sum() for picture in shown]  # vermilion on white
+    inked = [(image[..., 0].astype(int) - image[..., 2] > 120).sum() for image in shown]  # vermilion on white
     assert len(inked) == A_SECOND
     assert min(inked) > 50
 
@@ -143,7 +145,7 @@ def info(**changes):
     return {"instruction": "open the drawer", "task": "open_drawer", "subtask": 1, "subtask_steps": 7} | changes
 
 
-def test_a_frame_has_both_pictures_and_words():
+def test_a_frame_has_both_images_and_text():
     red, blue = (np.full((200, 200, 3), c, np.uint8) for c in ((255, 0, 0), (0, 0, 255)))
     frame = draw_frame({"rgb_static": red, "rgb_gripper": blue[:84, :84]}, info(), 12, "")
     assert frame.shape == (464, 640, 3)
@@ -156,7 +158,7 @@ def test_a_frame_has_both_pictures_and_words():
 
 
 @pytest.mark.parametrize("times", [1, 3, 5, 8, 40])
-def test_a_sentence_of_any_length_stays_above_the_pictures(times):
+def test_a_sentence_of_any_length_stays_above_the_images(times):
     white = np.full((200, 200, 3), 255, np.uint8)
     sentence = " ".join(["push the pink block"] * times)
     frame = draw_frame({"rgb_static": white, "rgb_gripper": white}, info(instruction=sentence), 12, "")
@@ -190,7 +192,7 @@ def test_what_is_no_choice_of_chains_is_refused(tmp_path):
             VideoSettings(tmp_path, which)
 
 
-def test_the_command_films(tmp_path, capsys):
+def test_the_command_writes_videos(tmp_path, capsys):
     words = ["run", "--policy", "random", "--chains", "1", "--max-steps", "3", "--out", str(tmp_path), "--videos"]
     assert cli.main([*words, "some"]) == 2
     assert "all, failures or a number" in capsys.readouterr().err
