@@ -74,7 +74,7 @@ class InstructionSet:
 
         It is the chain's own, if it has its own; else the canonical one, or, where wordings are drawn, the one at the
         place that the chain's number and the subtask's index in the chain give: SHA-256 of `"<chain number> <index>"`
-        as a whole number, modulo the number of the task's sentences. So it is the same in every run and for every
+        as an integer, modulo the number of the task's sentences. So it is the same in every run and for every
         policy.
 
         Raises:

@@ -13,7 +13,7 @@ _logger = logging.getLogger(__name__)
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compiles a function of arrays to machine code, when it is first called; the code is kept on the disk.
 
-    Pictures must be the same on every processor. So of the compiler's freedoms with floating point only those are
+    Images must be the same on every processor. So of the compiler's freedoms with floating point only those are
     taken that do not change results of finite numbers: no reciprocals for divisions, no fused multiply-adds, no
     reordering. What is left (no NaN, no infinity, no signed zero) lets `min` and `max` run on vectors.
 

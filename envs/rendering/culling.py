@@ -1,4 +1,4 @@
-"""Which blocks of triangles can be seen at all: blocks beside the picture or turned away are left out."""
+"""Which blocks of triangles can be seen at all: blocks beside the image or turned away are left out."""
 
 import numpy as np
 

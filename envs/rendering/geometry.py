@@ -1,4 +1,4 @@
-"""All that a world's pictures are made of, as arrays; kept on the disk, for reading meshes takes seconds."""
+"""All that a world's images are made of, as arrays; kept on the disk, for reading meshes takes seconds."""
 
 import logging
 import os
@@ -121,7 +121,7 @@ def kept_geometry(digest: str) -> Geometry | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, BadZipFile, EOFError, RuntimeError) as error:
-        _logger.warning("%s cannot be read (%s) and is made anew.", file, error)
+        _logger.warning("%s cannot be read (%s) and is made again.", file, error)
         return None
 
 

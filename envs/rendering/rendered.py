@@ -23,7 +23,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A picture.
+    """An image.
 
     Attributes:
         rgb: Colours, 0..255.

@@ -1,4 +1,4 @@
-"""The renderer: takes the places of a world's shapes and makes pictures of them."""
+"""The renderer: takes the places of a world's shapes and makes images of them."""
 
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ _NUM_RANKS = 1 << int(DEPTH_SHIFT - RANK_SHIFT)
 
 @dataclass(frozen=True, slots=True)
 class _Sight:
-    """What the compiled loops need to know of a camera's picture, see `see_from_camera`."""
+    """What the compiled loops need to know of a camera's image, see `see_from_camera`."""
 
     size: int
     near_m: float
@@ -59,7 +59,7 @@ def require_depth_bits(depth_bits: int) -> int:
 
 
 class Renderer:
-    """Makes pictures with the look of Bullet's OpenGL renderer, on the CPU."""
+    """Makes images with the look of Bullet's OpenGL renderer, on the CPU."""
 
     def __init__(self, geometry: Geometry, depth_bits: int = 16, shadows: bool = True) -> None:
         """Prepares to draw.
@@ -67,7 +67,7 @@ class Renderer:
         Args:
             geometry: What there is to be drawn.
             depth_bits: Of the depth buffer, 16 or 24. Mesa's has 16: edges between far surfaces become jagged.
-            shadows: False leaves them out, as Bullet's EGL plugin does in the first two pictures of a process.
+            shadows: False leaves them out, as Bullet's EGL plugin does in the first two images of a process.
 
         Raises:
             ValueError: `depth_bits` is something else.
@@ -153,12 +153,12 @@ class Renderer:
         return bounds
 
     def render(self, view: View, fixed: bool, with_depth: bool = True) -> Rendered:
-        """Makes a picture of the world as it was at the last `update`.
+        """Makes an image of the world as it was at the last `update`.
 
         Args:
             view: The camera.
-            fixed: Whether the camera stays where it is, so that its picture of what does not move is worth keeping.
-                The picture is the same either way.
+            fixed: Whether the camera stays where it is, so that its image of what does not move is worth keeping.
+                The image is the same either way.
             with_depth: Whether the depth is wanted too.
         """
         sight = self._look(view)
@@ -224,13 +224,13 @@ class Renderer:
         return np.full(size * size, np.int64(self._max_depth) << DEPTH_SHIFT), self._blank[size].copy()
 
     def _scratch_surfaces(self, size: int) -> Float32[np.ndarray, "8 pixels"]:
-        """Room for the surfaces of one picture, used again for the next."""
+        """Room for the surfaces of one image, used again for the next."""
         if size not in self._surfaces:
             self._surfaces[size] = np.empty((SURFACE_DIM, size * size), dtype=np.float32)
         return self._surfaces[size]
 
     def _still_picture(self, view: View, sight: _Sight) -> StillPicture:
-        """The picture of what does not move, drawn anew where that has changed."""
+        """The image of what does not move, drawn anew where that has changed."""
         kept = self._still_pictures.get(view)
         if kept is None or kept.version != self._layer.version:
             keys, rgb = self._empty(view.size)
@@ -243,7 +243,7 @@ class Renderer:
         return kept
 
     def _draw(self, shapes: Int32[np.ndarray, " n"], sight: _Sight, keys: Int64[np.ndarray, " pixels"]) -> None:
-        """Draws shapes into a picture of keys."""
+        """Draws shapes into an image of keys."""
         triangles = self._geometry.triangles
         count = blocks_in_view(
             shapes,

@@ -2,7 +2,7 @@
 
 Shading is done once for each pixel, after the nearest triangle is known, in two steps. `light_pixels` finds what does
 not depend on shadows, the pixel's *surface*: colour, light, highlight, and where to look in the shadow map.
-`finish_pixels` looks there and writes the picture. The formulas and constants are those of Bullet's OpenGL shader
+`finish_pixels` looks there and writes the image. The formulas and constants are those of Bullet's OpenGL shader
 (`useShadowMapInstancingPS` of Bullet 3.2.7) at the settings that its EGL plugin uses.
 """
 
@@ -135,9 +135,9 @@ def light_pixels(pixels, first_pixels, keys, width, attributes, views, eye, rays
         pixels: (n,) int32, numbers of pixels, which count row by row from the bottom, sorted by shape.
         first_pixels: (shapes + 1,) int64: shape s has pixels[first_pixels[s] : first_pixels[s + 1]].
         keys: (pixels,) int64, see `drawing`.
-        width: Of the picture.
+        width: Of the image.
         attributes: (triangles, 24) float32, see `blocks.Triangles`.
-        views: (shapes, 24) float32: the camera's ray through the picture's lower left corner and its change by column
+        views: (shapes, 24) float32: the camera's ray through the image's lower left corner and its change by column
             and by row, and the camera's place, all in the shape's frame; the shape's rotation, rows first; its colour.
         eye: (3,) float32, the camera's place in the world.
         rays: (3, 3) float32, the three rays of `views` in the world.
@@ -308,7 +308,7 @@ def finish_pixels(pixels, surfaces, shadow, width, rgb):
         pixels: (n,) int32, numbers of pixels, row by row from the bottom.
         surfaces: (8, pixels) float32.
         shadow: (rows, columns) uint16, depths from the light.
-        width: Of the picture.
+        width: Of the image.
         rgb: (height, width, 3) uint8, top row first; filled at `pixels`.
     """
     rows, columns = shadow.shape

@@ -54,7 +54,7 @@ _ADDED_LINKS = """
   </link>
 </links>
 """
-"""Where the gripper camera and the tool point sit on the hand: those of calvin_env's `panda_longer_finger.urdf`."""
+"""Where the gripper camera and the tool point sit on the gripper: those of calvin_env's `panda_longer_finger.urdf`."""
 
 
 def panda_urdf() -> str:

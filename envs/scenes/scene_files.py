@@ -15,7 +15,7 @@ _STL_HEADER_BYTES, _STL_TRIANGLE_BYTES = 84, 50
 def without_visuals(urdf: str) -> str:
     """A description without what is only to be seen.
 
-    Bullet reads the visible meshes of a body when it loads it and keeps them for its own pictures: 90 MB and 30 ms for
+    Bullet reads the visible meshes of a body when it loads it and keeps them for its own images: 90 MB and 30 ms for
     CALVIN's arm. Where somebody else draws, nothing needs them.
     """
     robot = Xml.fromstring(urdf)  # noqa: S314  (assets that the user chose)
@@ -108,8 +108,8 @@ def _stl_damage(content: bytes) -> str:
 
 def _png_damage(content: bytes) -> str:
     if not content.startswith(_PNG_BEGIN):
-        return "it is no PNG picture"
-    return "" if content.rstrip(b"\0").endswith(_PNG_END) else "the picture's end is cut off"
+        return "it is no PNG image"
+    return "" if content.rstrip(b"\0").endswith(_PNG_END) else "the image's end is cut off"
 
 
 def _urdf_damage(content: bytes) -> str:

@@ -89,7 +89,7 @@ def test_tinyrenderer_says_nothing_of_its_depth_buffer():
         ("import os; os.abort()", "was killed by signal 6"),
         ("import sys; sys.exit('failed to create an EGL context')", "ended with 1: failed to create an EGL context"),
         ("import os; print('no display', flush=True); os._exit(3)", "ended with 3: no display"),
-        ("raise RuntimeError('the picture has one colour only')", "the picture has one colour only"),
+        ("raise RuntimeError('the image has one colour only')", "the image has one colour only"),
     ],
     ids=["segmentation fault", "abort", "exit", "exit with output", "error"],
 )
