@@ -54,7 +54,8 @@ def digests(scene: str, calvin_env: str | None, numbers: tuple[int, ...]) -> dic
 def test_pictures_depend_on_the_state_alone(scene: str, request: pytest.FixtureRequest):
     checkout = None if scene == "embedded" else str(request.getfixturevalue("recordings") / "calvin_env")
     script = (
-        "from tests.envs.test_opengl_look import digests\n"
+        "import sys\nsys.path.insert(0, 'tests')\n"
+        "from tests.envs.cameras.test_opengl_look import digests\n"
         f"print(digests({scene!r}, {checkout!r}, (5,))[5])\nprint(digests({scene!r}, {checkout!r}, (7, 4, 5))[5])"
     )
     there = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=_ROOT)

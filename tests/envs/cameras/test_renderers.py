@@ -98,7 +98,7 @@ def test_a_trial_that_dies_is_told_in_words_and_harms_nobody_else(trial, code: s
     for _ in range(2):
         with pytest.raises(RendererError, match="a trial in another process") as refused:
             PlayTableEnv(renderer="bullet-egl")
-        assert "Take --renderer opengl-look" in str(refused.value)
+        assert "Use --renderer opengl-look" in str(refused.value)
         assert words in str(refused.value)
     assert len(started) == 1  # what was found is remembered
     env = PlayTableEnv(camera_sizes={"static": 16, "gripper": 16})
