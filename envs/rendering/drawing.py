@@ -1,20 +1,24 @@
-"""Which triangle is seen at each pixel, and how far away: the rasteriser.
+"""The rasteriser: the nearest triangle at each pixel, and its depth.
 
-Triangles come in blocks of 64. A first loop over a block (`_project`) runs on vectors: it projects all corners, snaps
-them to a grid of 1/256 pixel as OpenGL does, and asks of each triangle whether the rectangle around it holds the centre
-of a pixel. Of a robot's hundred thousand triangles most are smaller than a pixel, and four of five end here. The others
-are gathered from all blocks into batches of 64, for a second loop on vectors (`_cover`), which finds which pixels they
-hold; more than half of them hold none. The rest are written: at once where the second loop has found which of 2 x 2
-pixels are held, pixel by pixel for up to 8 x 8, and row by row for larger ones, or such as reach behind the camera,
-which are computed again in double precision. A camera's image (`draw_blocks`) and the shadow map (`cast_blocks`)
-differ in what is written.
+Triangles come in blocks of 64, and are drawn in three stages:
 
-What is written for a pixel is one number, its *key*: the depth in the upper bits, then the shape's rank, then the
-triangle's number. The smallest key wins, and so the nearest triangle; of two equally near ones the one that OpenGL
-would draw first. With 16 bits of depth, far surfaces are equally near over centimetres, so this shows.
+1. `_project`, a vectorised loop over a block, projects all corners and rounds them to a grid of 1/256 pixel, as OpenGL
+   does. It drops each triangle whose bounding rectangle contains no centre of a pixel. A robot has a hundred thousand
+   triangles, most of them smaller than a pixel; four of five are dropped here.
+2. `_cover`, a vectorised loop over batches of 64 of the remaining triangles, finds which pixels they contain. More than
+   half contain none.
+3. The rest are written. For up to 2 x 2 pixels, stage 2 has already found which pixels to write. Up to 8 x 8 pixels are
+   tested one by one (`_write_medium`). Larger triangles, and those that reach behind the camera, are computed again in
+   double precision and written row by row.
 
-Rows count from the bottom of the image upwards. Coordinates are in 1/256 pixel; with triangles that span eight pixels
-at most, all sums of products stay below 2**24, so that 32-bit floats are exact and a shared edge leaves no gap.
+`draw_blocks` does this for a camera's image, and `cast_blocks` for the shadow map. They differ in what is written.
+
+One number is written for a pixel, its *key*: the depth in the upper bits, then the shape's rank, then the triangle's
+number. The smallest key wins, and so the nearest triangle wins. Of two with the same depth, the one that OpenGL would
+draw first wins. This is visible, because with 16 bits far surfaces have the same depth over centimetres.
+
+Rows count from the bottom of the image upwards. Coordinates are in units of 1/256 pixel. For triangles of up to
+eight pixels, all sums of products are below 2**24. So 32-bit floats are exact, and a shared edge leaves no gap.
 """
 
 import numpy as np

@@ -20,7 +20,7 @@ class Mesh:
         positions: Corners in metres; seen from outside they run counter-clockwise.
         normals: A normal at each corner; not always of length 1.
         texture_coordinates: u and v at each corner; the lower left of the image is (0, 0).
-        texture: The image that is glued on, if any.
+        texture: The file of the image on it, if any.
     """
 
     positions: Float32[np.ndarray, "n 3 3"]
@@ -131,7 +131,7 @@ def _face_normals(positions: Float64[np.ndarray, "n 3 3"]) -> Float64[np.ndarray
 
 
 def _first_texture(file: Path, libraries: list[str], used: list[str]) -> Path | None:
-    """The image of the first used material that has one, from the mesh's material library."""
+    """The texture of the first used material that has one, from the mesh's material library."""
     textures: dict[str, str] = {}
     for library in libraries:
         path = file.parent / library.strip()

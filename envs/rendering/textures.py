@@ -1,4 +1,4 @@
-"""Images that are glued on meshes, and their smaller copies (mip maps) for surfaces seen from afar."""
+"""Textures of meshes, and their smaller copies (mip maps) for distant surfaces."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ def pack_textures(files: Sequence[Path | None]) -> Textures:
 
     Raises:
         FileNotFoundError: A file is missing.
-        ValueError: A file is no image, or larger than 4096 pixels.
+        ValueError: A file is not an image, or is larger than 4096 pixels.
     """
     levels = np.zeros((len(files), _LEVELS_DIM), dtype=np.int32)
     packed: list[UInt64[np.ndarray, " n"]] = [np.zeros(1, dtype=np.uint64)]
@@ -61,7 +61,7 @@ def _pack(level: UInt8[np.ndarray, "H W 3"]) -> UInt64[np.ndarray, " n"]:
 
 
 def read_texture(file: Path) -> UInt8[np.ndarray, "H W 3"]:
-    """Reads an image; its rows run from the bottom to the top, as texture coordinates do.
+    """Reads an image. Its rows go from the bottom to the top, like texture coordinates.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -81,7 +81,7 @@ def read_texture(file: Path) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def mip_maps(texture: UInt8[np.ndarray, "H W 3"]) -> list[UInt8[np.ndarray, "h w 3"]]:
-    """The image and its copies, each of half the size (rounded down), until a single pixel is left.
+    """The image and its copies. Each copy has half the size (rounded down); the last one is a single pixel.
 
     Each pixel of a copy is what bilinear filtering of the next larger one gives at the pixel's centre: the mean of
     four where the size was even.

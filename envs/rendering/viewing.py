@@ -1,11 +1,11 @@
-"""The world as a camera and as the light see it: matrices for each shape, computed again for each image."""
+"""The world as seen by a camera and by the light: matrices for each shape, computed for each image."""
 
 import numpy as np
 
 from calvinbench.envs.rendering.compiled import compiled
 
 _MAX_DISTANCE_M = 16.0
-"""Shapes farther than this from the world's origin, along a camera's axis, share a rank."""
+"""Shapes farther than this from the world's origin, along a camera's axis, have the same rank."""
 
 
 @compiled

@@ -154,8 +154,8 @@ def test_drawn_wordings_go_by_the_chain_s_number_and_the_subtask_s_place():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"chain": CHAIN, "scene_obs": np.zeros(24)}, "Unknown reset option 'scene_obs' of a chain, .* leave it out"),
-        ({"chain": CHAIN, "robot_obs": np.zeros(15)}, "Unknown reset option 'robot_obs' of a chain, .* leave it out"),
+        ({"chain": CHAIN, "scene_obs": np.zeros(24)}, "Unknown reset option 'scene_obs' of a chain: .* Leave it out"),
+        ({"chain": CHAIN, "robot_obs": np.zeros(15)}, "Unknown reset option 'robot_obs' of a chain: .* Leave it out"),
         ({"scene_obs": np.zeros(24)}, "Unknown reset option 'scene_obs'"),
         ({"chian": CHAIN}, r"Unknown reset option 'chian'\. Did you mean 'chain'\?"),
         ({"chain": CHAIN, "numbr": 3}, r"Unknown reset option 'numbr'\. Did you mean 'number'\?"),
