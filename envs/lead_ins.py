@@ -4,6 +4,7 @@ CALVIN's multi-task test starts from recorded states that satisfy a task's preco
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import gymnasium
@@ -20,6 +21,9 @@ _MAX_STEPS = 360
 _NOT_LEADING = ("rotate_", "push_red", "push_blue", "push_pink", "unstack_")
 """Tasks that no other task needs. After unstacking, a block may hang in the air."""
 
+_Frozen = tuple[tuple[str, int | str], ...]
+"""The items of a symbolic state, in order."""
+
 
 class LeadInError(RuntimeError):
     """The expert did not reach the state where a task begins."""
@@ -34,10 +38,10 @@ def lead_ins(state: SymbolicState, task: str) -> Iterator[tuple[str, ...]]:
             there is none.
     """
     begun = frozenset([tuple(state.items())])
-    frontier: list[tuple[frozenset[tuple[tuple[str, int | str], ...]], tuple[str, ...]]] = [(begun, ())]
+    frontier: list[tuple[frozenset[_Frozen], tuple[str, ...]]] = [(begun, ())]
     seen = {begun}
     for _ in range(_MAX_LEAD_IN + 1):
-        found = [path for states, path in frontier if all(next_states(dict(one), task) for one in states)]
+        found = [path for states, path in frontier if all(_after(one, task) for one in states)]
         if found:
             yield from found
             return
@@ -46,12 +50,18 @@ def lead_ins(state: SymbolicState, task: str) -> Iterator[tuple[str, ...]]:
             for earlier in TASKS:
                 if earlier.startswith(_NOT_LEADING):
                     continue
-                outcomes = [next_states(dict(one), earlier) for one in states]
-                after = frozenset(tuple(one.items()) for outcome in outcomes for one in outcome)
+                outcomes = [_after(one, earlier) for one in states]
+                after = frozenset(one for outcome in outcomes for one in outcome)
                 if all(outcomes) and after not in seen:
                     following.append((after, (*path, earlier)))
         seen |= {states for states, _ in following}
         frontier = following
+
+
+@cache
+def _after(state: _Frozen, task: str) -> tuple[_Frozen, ...]:
+    """`next_states` of a state, kept: the searches from different states meet the same ones."""
+    return tuple(tuple(following.items()) for following in next_states(dict(state), task))
 
 
 def play_lead_in(
