@@ -1,4 +1,4 @@
-"""One episode is one chain: subtasks in a row, an instruction for each, the world untouched between them."""
+"""One episode is one chain: subtasks in a row, with an instruction for each. The world is not reset between them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _WORLD_OPTIONS = ("robot_obs", "scene_obs")
 
 @dataclass(slots=True)
 class _Clock:
-    """Where an episode stands in its chain."""
+    """Counters of an episode."""
 
     completed: int = 0
     subtask: int = 0
@@ -110,10 +110,10 @@ class ChainStatus:
 class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray], np.ndarray]):
     """Steps a play table through a chain, by CALVIN's long-horizon protocol.
 
-    A subtask is solved when the change from the information at its start to that after a step is what the task asks;
-    success is tested after each step. The next subtask then begins at once, in the world as it is. The reward is 1 for
-    the step that solves a subtask, else 0, so that an episode's return is the number of subtasks completed. The episode
-    is `terminated` when the last subtask is solved and `truncated` when a subtask's steps run out.
+    After each step the oracle compares the world with the start of the subtask. If the task is solved, the next subtask
+    begins at once, in the world as it is. The reward is 1 for a step that solves a subtask, else 0. So an episode's
+    return is the number of subtasks completed. The episode is `terminated` when the last subtask is solved, and
+    `truncated` when a subtask's steps run out.
 
     `info` has what the play table gives (`world`, `target_position`, `target_euler`), and `chain_status`, a
     `ChainStatus`. Its parts also have keys of their own: `task`, `instruction`, `subtask`, `subtask_steps`,
@@ -154,7 +154,7 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
         """Sets the world to a chain's initial state.
 
         Args:
-            seed: Seeds the draws of chains; passed on to the world.
+            seed: Seeds the draw of a chain; also passed to the world.
             options: `{"chain": Chain}` and, where wordings are drawn by the chain's number, `"number": int` (0 without
                 it); without options one of the published chains is drawn. The chain's initial state is what the world
                 is set to: `robot_obs` and `scene_obs` are options of the world below, not of a chain.
@@ -162,7 +162,7 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
         Raises:
             UnknownNameError: `options` has another key.
             ValueError: The chain or its number is not one.
-            LeadInError: The expert did not reach the state from which the chain begins.
+            LeadInError: The expert did not reach the state where the chain begins.
         """
         if seed is not None:
             self._generator = np.random.default_rng(seed)
@@ -176,7 +176,7 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
                 f"got options={options!r}. Take one from chains.published()."
             )
         if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-            raise ValueError(f"expected the chain's number, a whole number from 0, got {number!r}.")
+            raise ValueError(f"expected the chain's number, an integer from 0, got {number!r}.")
         robot_obs, scene_obs = initial_observation(chain.initial_state, scene_of(self.env))
         observation, info = self.env.reset(seed=seed, options={"robot_obs": robot_obs, "scene_obs": scene_obs})
         if chain.lead_in:
@@ -193,7 +193,7 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
         return chains[number], number
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], SupportsFloat, bool, bool, dict[str, Any]]:
-        """Takes one action; see the class for what comes back.
+        """Applies one action. The class describes what is returned.
 
         Raises:
             RuntimeError: The episode has not begun or is over.
@@ -229,16 +229,16 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
 
 
 def _require_option(key: str) -> None:
-    """Refuses an option that a chain does not have.
+    """Raises an error for an option that a chain does not have.
 
     Raises:
-        UnknownNameError: It is none.
+        UnknownNameError: There is no such option.
     """
     if key in _WORLD_OPTIONS:
         raise UnknownNameError(
-            f"Unknown reset option '{key}' of a chain, whose initial_state sets the world: leave it out. To set a "
-            f'world to a state of your own without a chain, call env.unwrapped.reset(options={{"{key}": ...}}). Known: '
-            f"{', '.join(_OPTIONS)}."
+            f"Unknown reset option '{key}' of a chain: the chain's initial_state sets the world. Leave it out. To set "
+            f'a world to a state of your own without a chain, call env.unwrapped.reset(options={{"{key}": ...}}). '
+            f"Known: {', '.join(_OPTIONS)}."
         )
     try:
         require_name(key, _OPTIONS, "reset option")
@@ -247,6 +247,6 @@ def _require_option(key: str) -> None:
 
 
 def scene_of(env: gymnasium.Env[Any, Any]) -> Scene | None:
-    """The scene that a world says it is made of; None where it says nothing, which stands for scene D's places."""
+    """The world's attribute `scene`; None if it has none, in which case blocks are put where scene D has its places."""
     scene = getattr(env.unwrapped, "scene", None)
     return scene if isinstance(scene, Scene) else None

@@ -1,4 +1,4 @@
-"""A world without PyBullet, for tests of whatever steps worlds: the interface of `PlayTableEnv`, without depth."""
+"""A world without PyBullet, for tests. It has the interface of `PlayTableEnv`, without depth."""
 
 import hashlib
 from collections.abc import Sequence
@@ -31,15 +31,15 @@ _NO_VELOCITY = np.zeros(3)
 
 
 class FakePlayTable(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
-    """A play table whose slider, drawer and lights obey the action directly; blocks stay where they are.
+    """A play table where the action moves slider, drawer and lights directly. Blocks stay where they are.
 
-    The tool's target moves as in the real world. Beside that each step,
+    The tool's target moves as in the real world. Each step also moves
 
     - the slider's joint moves by 0.022 m times `action[0]` (`move_slider_left`, `_right`: 7 steps of 1, of -1),
     - the drawer's joint by 0.022 m times `action[1]` (`open_drawer`, `close_drawer`: 6 steps),
-    - the bulb is on once `action[2]` is above 0.5 and off once it is below -0.5, the led likewise by `action[3]`.
+    - the lightbulb: on if `action[2]` is above 0.5, off if it is below -0.5; the led in the same way by `action[3]`.
 
-    Pictures are uniform, as bright as the slider is open. Only `rel_actions` are understood.
+    Images have one brightness, which grows as the slider opens. Only `rel_actions` are accepted.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012  Gymnasium's own form
@@ -77,17 +77,17 @@ class FakePlayTable(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         )
 
     def digest(self) -> str:
-        """Stands for the digest of a scene's assets."""
+        """A constant, in place of the digest of a scene's files."""
         return hashlib.sha256(b"fake").hexdigest()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Sets a state, or draws where slider and drawer stand.
+        """Sets a state, or draws the positions of slider and drawer.
 
         Args:
             seed: For the draw.
-            options: `{"robot_obs": (15,), "scene_obs": (24,)}`; what is left out is drawn or zero.
+            options: `{"robot_obs": (15,), "scene_obs": (24,)}`; a missing state is drawn or zero.
 
         Raises:
             ValueError: A state has the wrong shape or is not finite.
@@ -109,7 +109,7 @@ class FakePlayTable(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         return self._observation(), self._info()
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
-        """Takes a relative action.
+        """Applies a relative action.
 
         Raises:
             ValueError: The action has another shape, or a number is NaN or infinite.

@@ -1,9 +1,10 @@
-"""What leads to a task that no initial state allows: the tasks after which it can be begun, done by the expert.
+"""Lead-ins: tasks that the expert does first, for a task that no initial state allows.
 
-CALVIN's multi-task test starts from recorded states that satisfy a task's precondition; here they are reached.
+CALVIN's multi-task test starts from recorded states that satisfy a task's precondition. Here the expert reaches them.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import gymnasium
@@ -18,26 +19,29 @@ from calvinbench.envs.world_info import as_world_info, privileged_state
 _MAX_LEAD_IN = 4
 _MAX_STEPS = 360
 _NOT_LEADING = ("rotate_", "push_red", "push_blue", "push_pink", "unstack_")
-"""Tasks that no other needs; after unstacking a block may hang in the air."""
+"""Tasks that no other task needs. After unstacking, a block may hang in the air."""
+
+_Frozen = tuple[tuple[str, int | str], ...]
+"""The items of a symbolic state, in order."""
 
 
 class LeadInError(RuntimeError):
-    """The expert did not reach the state from which a task begins."""
+    """The expert did not reach the state where a task begins."""
 
 
 def lead_ins(state: SymbolicState, task: str) -> Iterator[tuple[str, ...]]:
-    """The shortest sequences of tasks after which another can be begun, whichever way each of them is done.
+    """The shortest sequences of tasks after which another task can begin, in whatever way each of them is done.
 
     Args:
-        state: What it starts from.
-        task: The task; the only sequence is the empty one where it can be begun at once, and there is none where four
-            tasks do not lead to it.
+        state: The state to start from.
+        task: The task. If it can begin at once, the only sequence is the empty one. If four tasks do not lead to it,
+            there is none.
     """
     begun = frozenset([tuple(state.items())])
-    frontier: list[tuple[frozenset[tuple[tuple[str, int | str], ...]], tuple[str, ...]]] = [(begun, ())]
+    frontier: list[tuple[frozenset[_Frozen], tuple[str, ...]]] = [(begun, ())]
     seen = {begun}
     for _ in range(_MAX_LEAD_IN + 1):
-        found = [path for states, path in frontier if all(next_states(dict(one), task) for one in states)]
+        found = [path for states, path in frontier if all(_after(one, task) for one in states)]
         if found:
             yield from found
             return
@@ -46,12 +50,18 @@ def lead_ins(state: SymbolicState, task: str) -> Iterator[tuple[str, ...]]:
             for earlier in TASKS:
                 if earlier.startswith(_NOT_LEADING):
                     continue
-                outcomes = [next_states(dict(one), earlier) for one in states]
-                after = frozenset(tuple(one.items()) for outcome in outcomes for one in outcome)
+                outcomes = [_after(one, earlier) for one in states]
+                after = frozenset(one for outcome in outcomes for one in outcome)
                 if all(outcomes) and after not in seen:
                     following.append((after, (*path, earlier)))
         seen |= {states for states, _ in following}
         frontier = following
+
+
+@cache
+def _after(state: _Frozen, task: str) -> tuple[_Frozen, ...]:
+    """`next_states` of a state, kept: the searches from different states meet the same ones."""
+    return tuple(tuple(following.items()) for following in next_states(dict(state), task))
 
 
 def play_lead_in(
@@ -60,18 +70,18 @@ def play_lead_in(
     info: dict[str, Any],
     tasks: Sequence[str],
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Lets the expert do tasks in a world that was just reset; returns the last observation and info.
+    """Lets the expert do tasks in a world that was just reset. Returns the last observation and info.
 
     Raises:
-        LeadInError: It does not solve one of them.
+        LeadInError: The expert does not solve one of them, or the world has another action convention.
     """
     from calvinbench.envs.expert.expert import Expert
 
     convention = traits_of(env).action_convention
     if convention != ActionConvention.REL_ACTIONS:
         raise LeadInError(
-            f"expected a world of '{ActionConvention.REL_ACTIONS}', by which the expert reaches states for this task, "
-            f"got one of '{convention}'. Run tasks that an initial state allows, or chains."
+            f"expected a world with '{ActionConvention.REL_ACTIONS}', because the expert must first reach a state "
+            f"for this task, got one with '{convention}'. Run tasks that an initial state allows, or chains."
         )
     for task in tasks:
         expert, start = Expert(), as_world_info(info)

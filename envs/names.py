@@ -1,4 +1,4 @@
-"""Looking a name up, with a helpful error where it does not exist."""
+"""Looking up a name, with a helpful error if it does not exist."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 
 class UnknownNameError(KeyError, ValueError):
-    """A name that is not among the known ones; the message lists them and guesses which was meant."""
+    """An unknown name; the message lists the known names and suggests one."""
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -17,14 +17,14 @@ _NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
 
 def require_name(name: str, known: Collection[str], kind: str, aliases: Mapping[str, str] = _NO_ALIASES) -> str:
-    """Returns `name` if it is known.
+    """Returns `name` if it is known, or raises an error.
 
     Args:
         name: What the user wrote.
         known: The names that exist.
-        kind: What the names are names of, for the message: `"task"`, `"scene"`, ...
-        aliases: What people write elsewhere, and the known name for it; a known name is suggested before one that
-            merely looks alike.
+        kind: What the name denotes, for the message: `"task"`, `"scene"`, ...
+        aliases: Names used elsewhere, and the known name for each. An alias is suggested before a name that only
+            looks similar.
 
     Raises:
         UnknownNameError: `name` is not in `known`; the message says "did you mean" and lists the known names.
@@ -39,14 +39,14 @@ def require_name(name: str, known: Collection[str], kind: str, aliases: Mapping[
 
 
 def guess(name: str, known: Collection[str]) -> str | None:
-    """Which of the known names was probably meant: by its initials, its beginning, or its letters.
+    """The known name that was probably meant, by its initials, its beginning, or its letters.
 
     Args:
         name: What the user wrote.
         known: The names that exist.
 
     Returns:
-        A known name, such as `learning_rate` for `lr`; None if none is near.
+        A known name, such as `learning_rate` for `lr`; None if none is similar.
     """
     plain = {each: each.lower().lstrip("-") for each in known}
     wanted = name.lower().lstrip("-")

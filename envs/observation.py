@@ -1,6 +1,6 @@
-"""What a world shows and what it accepts: shapes, units and conventions, in one place.
+"""What a world shows and what it accepts: shapes, units and conventions.
 
-Units are metres, radians and seconds; angles are euler xyz (extrinsic, as `pybullet.getEulerFromQuaternion`); the
+Units are metres, radians and seconds. Angles are euler xyz (extrinsic, as in `pybullet.getEulerFromQuaternion`). The
 frame is the world's. The numbers are CALVIN's (mees/calvin_env at 797142c).
 """
 
@@ -17,7 +17,7 @@ CONTROL_HZ = 30
 PHYSICS_HZ = 240
 """Bullet steps a second (`bullet_time_step` of calvin_env)."""
 CAMERA_SIZES: Mapping[str, int] = {"static": 200, "gripper": 84}
-"""Native width and height of each camera's square picture, in pixels."""
+"""Native width and height of each camera's square image, in pixels."""
 ROBOT_OBS_DIM = 15
 """tcp xyz (3), tcp euler xyz (3), gripper width, arm joints (7), last gripper action (-1 closed, +1 open)."""
 SCENE_OBS_DIM = 24
@@ -29,7 +29,7 @@ MAX_RELATIVE_EULER_RAD = 0.05
 
 
 class ActionConvention(StrEnum):
-    """How the numbers of an action are meant. The last number is always the gripper: +1 open, -1 close."""
+    """What the numbers of an action mean. The last number is always the gripper: +1 open, -1 close."""
 
     REL_ACTIONS = "rel_actions"
     """(7,): xyz in units of 0.02 m, euler xyz in units of 0.05 rad, added to the target of the last action; gripper."""
@@ -42,7 +42,7 @@ class ActionConvention(StrEnum):
 
     @property
     def dims(self) -> tuple[int, ...]:
-        """Sizes of action that are understood, the usual one first."""
+        """Accepted sizes of an action, the usual one first."""
         return {ActionConvention.REL_ACTIONS: (7,), ActionConvention.ABS_ACTIONS: (7, 8)}.get(self, (8,))
 
     @property
@@ -53,14 +53,14 @@ class ActionConvention(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What policies see: the observations of B worlds, batched. What a policy does not read is None.
+    """What policies see: the observations of B worlds, batched. A part that the policy does not read is None.
 
     Attributes:
-        rgb_static: Pictures of the camera beside the table, 0..255.
-        rgb_gripper: Pictures of the camera on the hand, 0..255.
+        rgb_static: Images of the camera beside the table, 0..255.
+        rgb_gripper: Images of the camera on the gripper, 0..255.
         depth_static: Distance along the camera's axis in metres.
         depth_gripper: Distance along the camera's axis in metres.
-        robot_obs: Proprioception, as `ROBOT_OBS_DIM` tells.
+        robot_obs: Proprioception; `ROBOT_OBS_DIM` lists its numbers.
     """
 
     rgb_static: UInt8[np.ndarray, "B H W 3"] | None = None
@@ -71,27 +71,27 @@ class Observation:
 
     @classmethod
     def stack(cls, observations: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> "Observation":
-        """Batches what several worlds returned, keeping only `keys`.
+        """Batches the observations of several worlds, and keeps only `keys`.
 
         Args:
             observations: One mapping a world, as `PlayTableEnv` returns it.
             keys: Which entries to keep, among the attributes of this class.
 
         Raises:
-            KeyError: A world does not show a key; the message says which it shows.
+            KeyError: A world does not show a key. The message lists the keys that it shows.
         """
         for key in keys:
             for observation in observations:
                 if key not in observation:
                     raise KeyError(
                         f"expected an observation with '{key}', but the world shows {sorted(observation)}. "
-                        "Switch that camera or state on when the world is made."
+                        "Turn that camera or state on when you make the world."
                     )
         return cls(**{key: np.stack([observation[key] for observation in observations]) for key in keys})
 
 
 def require_finite_action(action: Any, convention: ActionConvention) -> Float64[np.ndarray, " action_dim"]:
-    """Returns the action as float64, or says what is wrong with it.
+    """Returns the action as float64, or raises an error that says what is wrong with it.
 
     Args:
         action: What a policy returned for one world.
@@ -99,7 +99,7 @@ def require_finite_action(action: Any, convention: ActionConvention) -> Float64[
 
     Raises:
         ValueError: The shape is not one of the convention's, or a number is NaN or infinite.
-        TypeError: The action is not made of numbers.
+        TypeError: The action does not consist of numbers.
     """
     try:
         array = np.asarray(action, dtype=np.float64)
@@ -121,11 +121,11 @@ def require_finite_action(action: Any, convention: ActionConvention) -> Float64[
 
 
 def require_finite_state(value: Any, name: str, dim: int) -> Float64[np.ndarray, " dim"]:
-    """Returns a copy of a `robot_obs` or `scene_obs` as float64, or says what is wrong with it.
+    """Returns a copy of a `robot_obs` or `scene_obs` as float64, or raises an error that says what is wrong with it.
 
     Args:
-        value: What a user asked for.
-        name: What it is called, for the message.
+        value: The state.
+        name: Its name, for the error.
         dim: Its size.
 
     Raises:

@@ -36,30 +36,30 @@ from calvinbench.envs.world_info import ROBOT, TABLE, BlockInfo, Contact, WorldI
 GRAVITY = -9.8
 SUBSTEPS = PHYSICS_HZ // CONTROL_HZ
 _WORLD_BOUND_M = 100.0
-"""Observations are declared to lie within this; nothing in the world comes near it."""
+"""The declared limit of observations. Nothing in the world comes near it."""
 _MIN_BLOCK_DISTANCE_M = 0.12
 """Between the centres of blocks that `reset` draws: more than the diagonal of the biggest."""
 _FIXTURE_SLACK_M = 0.01
 _FINGER_SLACK_M = 0.03
 _JOINT_SLACK_RAD = 0.1
-"""By how much a state that is set may pass the limits of joints: pressed hard, Bullet's joints give way a little."""
+"""How far a state may exceed the limits of joints: Bullet's joints give way a little under pressure."""
 
 
 class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     """CALVIN's play table, stepped at 30 Hz.
 
     Observations are a dictionary: `rgb_static` (200, 200, 3) and `rgb_gripper` (84, 84, 3) uint8 for the cameras asked
-    for, `depth_static` and `depth_gripper` in metres where `depth` is on, `robot_obs` (15,) and `scene_obs` (24,)
-    float64, see `calvinbench.envs.observation`. What nobody asks for is not rendered.
+    for, `depth_static` and `depth_gripper` in metres if `depth` is on, `robot_obs` (15,) and `scene_obs` (24,)
+    float64, see `calvinbench.envs.observation`. Only the requested cameras are rendered.
 
     `info` has `world` (a `WorldInfo`, which the oracle reads), the tool's target, `target_position` (3,) and
     `target_euler` (3,), and the edges of each block in metres, `block_sizes`, (3,) by name. The reward is always 0 and
     an episode never ends: `ChainEnv` adds tasks.
 
-    The same state and actions give bit-identical observations, whatever happened before in the process: every reset
-    loads the world afresh (about 16 ms for the embedded scene, see `benchmarks/`), because Bullet's broad phase
-    remembers earlier motion, and a saved state does not bring that back. With `simulation="parity"` they are those of
-    calvin_env 797142c, each episode in a process of its own.
+    The same state and actions give bit-identical observations, whatever happened before in the process. So every reset
+    loads the world again (about 16 ms for the embedded scene, see `benchmarks/`): Bullet's broad phase remembers
+    earlier motion, and a saved state does not restore that. With `simulation="parity"` the observations are those of
+    calvin_env 797142c with each episode in a process of its own.
     """
 
     metadata = {  # noqa: RUF012  (as Gymnasium declares it)
@@ -85,20 +85,20 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         Args:
             scene: One of `scene.SCENES`.
             cameras: Which of `static` and `gripper` are rendered at each step.
-            depth: Whether their depths are observed too.
-            camera_sizes: Width and height in pixels by camera, where they differ from CALVIN's 200 and 84.
+            depth: Whether depths are observed too.
+            camera_sizes: Width and height in pixels by camera, if they differ from CALVIN's 200 and 84.
             action_convention: What the numbers of an action mean.
             renderer: One of `renderers.RENDERERS`.
-            render_mode: `"rgb_array"`, for `render()` to give the static camera's picture.
+            render_mode: `"rgb_array"` makes `render()` return the static camera's image.
             calvin_env: The checkout of calvin_env for scenes A to D; None finds one, see `find_calvin_env`.
             simulation: One of `simulation.SIMULATIONS`.
-            depth_bits: Of the depth buffer of `opengl-look`, 16 or 24; None for 16 in CALVIN's scenes, as in the Mesa
-                driver's pictures of them, and 24 in ours.
+            depth_bits: Bits of the depth buffer of `opengl-look`, 16 or 24. None means 16 in CALVIN's scenes, as in the
+                images of the Mesa driver, and 24 in ours.
 
         Raises:
-            TypeError: `cameras` is no list of names, or a camera's size is no whole number.
+            TypeError: `cameras` is no list of names, or a camera's size is no integer.
             UnknownNameError: A scene, camera, convention, renderer or simulation does not exist.
-            CheckoutError: The scene is CALVIN's, and its checkout is missing, not whole or damaged.
+            CheckoutError: The scene is CALVIN's, and its checkout is missing, incomplete or damaged.
             RendererError: The renderer does not work on this machine.
             ValueError: A camera's size is below 1, the render mode does not exist, or `depth_bits` is neither.
         """
@@ -158,7 +158,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         else:
             client.loadURDF(self.scene.floor_urdf.as_posix())
         self._renderer.after_loading(self._robot.uid, tuple(self._blocks.values()), self._table)
-        # Body and link numbers to the names that contacts are told by.
+        # From body and link numbers to the names in contacts.
         self._contact_names = {
             (uid, link): Contact(body, name)
             for body, uid, links in (
@@ -168,7 +168,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             )
             for link, name in links.items()
         }
-        # Emptying the simulation clears this flag: set it last. calvin_env sets it before, and so does without it.
+        # Emptying the simulation clears this flag, so set it last. calvin_env sets it earlier, without effect.
         if self.simulation == REPRODUCIBLE:
             client.setPhysicsEngineParameter(deterministicOverlappingPairs=1)
 
@@ -198,12 +198,12 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         )
 
     def digest(self) -> str:
-        """SHA-256 of what the scene is loaded from."""
+        """SHA-256 of the files that the scene is loaded from."""
         return self.scene.digest()
 
     @property
     def calvin_env_revision(self) -> str | None:
-        """Of the calvin_env that the scene is from, `"unknown"` if its folder does not tell; None for our own scene."""
+        """The revision of calvin_env that the scene is from: `"unknown"` if not found, None for our own scene."""
         checkout = self.scene.calvin_env
         return None if checkout is None else checkout.revision or "unknown"
 
@@ -234,7 +234,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             robot_obs = _require_robot_obs(robot_obs)
         scene_obs = self._draw_scene() if scene_obs is None else self._require_scene_obs(scene_obs)
         self._load()
-        # In a fresh process calvin_env knows of no press before the reset, and of an open gripper.
+        # A fresh process of calvin_env has seen no press of the button, and its gripper is open.
         is_first = self.simulation == PARITY
         self._table.reset(scene_obs[:6], knows_press=not is_first)
         for uid, pose in zip(self._blocks.values(), scene_obs[6:].reshape(3, 6), strict=True):
@@ -243,7 +243,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         if is_first and robot_obs is not None:
             robot_obs[14] = OPEN
         self._robot.reset(robot_obs)
-        # CALVIN takes one physics step inside reset, so that contacts are known.
+        # As in CALVIN, reset takes one physics step, which finds the contacts.
         self._client.stepSimulation()
         self._renderer.world_changed()
         self._is_set = True
@@ -253,7 +253,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         """Applies one action for a thirtieth of a second.
 
         Args:
-            action: As `action_convention` says. Numbers beyond the action space are applied as they are.
+            action: As `action_convention` says. Numbers outside the action space are not clipped.
 
         Raises:
             ValueError: The shape is wrong, or a number is NaN or infinite; the world has not moved then.
@@ -269,25 +269,25 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         return self._observe(), 0.0, False, False, self._info()
 
     def render(self) -> np.ndarray | None:
-        """The static camera's picture, (200, 200, 3) uint8 at its native size, or None without a render mode."""
+        """The static camera's image, (200, 200, 3) uint8 at its native size, or None without a render mode."""
         return self._cameras["static"].take(with_depth=False).rgb if self.render_mode == "rgb_array" else None
 
     def pictures(self) -> dict[str, Picture]:
-        """What both cameras see now, with depths, whether they are observed or not.
+        """What both cameras see now, with depths, also if they are not observed.
 
         Raises:
             RuntimeError: The world was never reset, or is closed.
         """
         if not self._is_set:
-            raise RuntimeError("expected reset before pictures: no state has been set.")
+            raise RuntimeError("expected reset before pictures(): no state has been set.")
         return {name: camera.take() for name, camera in self._cameras.items()}
 
     def close(self) -> None:
-        """Frees the simulator; may be called twice."""
+        """Frees the simulator. Calling it twice is allowed."""
         self._client.close()
 
     def _require_scene_obs(self, value: Any) -> Float64[np.ndarray, "24"]:
-        """Returns a `scene_obs` that can be set, or says what is wrong with it."""
+        """Returns a `scene_obs` that can be set, or raises an error that says what is wrong with it."""
         scene_obs = require_finite_state(value, "scene_obs", SCENE_OBS_DIM)
         for index, (low, high) in enumerate(self._table.ranges.values()):
             _require_between(scene_obs, "scene_obs", index, low, high, _FIXTURE_SLACK_M)
@@ -350,7 +350,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         return WorldInfo(blocks, self._table.joints, self._table.lights, contacts[self._robot.uid])
 
     def _contacts(self) -> dict[int, frozenset[Contact]]:
-        """What touches each block and the robot, by body number; from one query for all."""
+        """What touches each block and the robot, by body number, from a single query."""
         touching: dict[int, set[Contact]] = {uid: set() for uid in (self._robot.uid, *self._blocks.values())}
         for _, body_a, body_b, link_a, link_b, *_ in self._client.getContactPoints():
             for body, other, other_link in ((body_a, body_b, link_b), (body_b, body_a, link_a)):
@@ -360,7 +360,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
 
 def _load_floor(client: Any) -> None:
-    """A light, flat floor that can be touched."""
+    """A light-coloured, flat floor that collides with bodies."""
     plane = client.createCollisionShape(client.GEOM_PLANE)
     slab = client.createVisualShape(
         client.GEOM_BOX,
@@ -396,7 +396,7 @@ def _action_space(convention: ActionConvention) -> spaces.Box:
 
 
 def _require_robot_obs(value: Any) -> Float64[np.ndarray, "15"]:
-    """Returns a `robot_obs` that can be set, or says what is wrong with it."""
+    """Returns a `robot_obs` that can be set, or raises an error that says what is wrong with it."""
     robot_obs = require_finite_state(value, "robot_obs", ROBOT_OBS_DIM)
     _require_between(robot_obs, "robot_obs", 6, 0.0, 2 * FINGER_OPEN_M, _FINGER_SLACK_M)
     for index, (low, high) in enumerate(zip(LOWER_JOINT_LIMITS, UPPER_JOINT_LIMITS, strict=True), start=7):

@@ -1,4 +1,4 @@
-"""Tells Gymnasium of our worlds."""
+"""Registers our worlds with Gymnasium."""
 
 from gymnasium.envs.registration import register, registry
 
@@ -11,7 +11,7 @@ _ENTRY_POINTS = {
 
 
 def register_envs() -> None:
-    """Registers our worlds; calling it again changes nothing."""
+    """Registers our worlds; calling it again has no effect."""
     for name, entry_point in _ENTRY_POINTS.items():
         if name not in registry:
             register(id=name, entry_point=entry_point)

@@ -2,10 +2,11 @@
 
 REPRODUCIBLE, PARITY = "reproducible", "parity"
 SIMULATIONS = (REPRODUCIBLE, PARITY)
-"""`reproducible`: an episode is bit-identical whatever came before. `parity`: bit-identical to calvin_env in a fresh
-process. Once bodies touch the two part, for Bullet takes contacts in another order: by millimetres within tens of
-steps, and by more once a block falls that way or this. So does calvin_env from itself, by the order of its episodes.
+"""`reproducible`: an episode is bit-identical whatever ran before it. `parity`: it is bit-identical to calvin_env in
+a fresh process. The two differ once bodies touch, because Bullet handles contacts in another order: by millimetres
+within tens of steps, and by more after a block has fallen. calvin_env differs from itself in the same way, depending on
+the order of its episodes.
 """
 UPSTREAM = "upstream"
 RUN_SIMULATIONS = (*SIMULATIONS, UPSTREAM)
-"""What a run may ask for: one of ours, or `upstream`, calvin_env's own simulator, anew for each chain."""
+"""What a run may use: one of ours, or `upstream`, calvin_env's own simulator, made again for each chain."""

@@ -1,4 +1,4 @@
-"""Start states for demonstrations: doors, lights and blocks at random, never one of the evaluation's 192 states."""
+"""Start states for demonstrations: random doors, lights and blocks, never one of the evaluation's 192 states."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -11,12 +11,12 @@ from calvinbench.envs.scenes.scene import Scene
 from calvinbench.envs.world_info import BLOCKS
 
 MIN_BLOCK_DISTANCE_M = 0.09
-"""Between the centres of blocks: fingers fit between them."""
+"""Between the centres of blocks, so that fingers fit between them."""
 YAW_RANGE = (np.pi / 4, 3 * np.pi / 4)
 """Radians between which yaws are drawn: twice as wide as the evaluation's."""
 EVALUATION_CLEARANCE_M = 0.01
 EVALUATION_CLEARANCE_RAD = 0.05
-"""A state in which every block stands nearer than both to its pose in one of the 192 is drawn again."""
+"""A state is drawn again if every block is nearer than both to its pose in one of the 192 states."""
 _PLACES = ("table", "slider_left", "slider_right", "drawer")
 _PLACE_WEIGHTS = (0.55, 0.16, 0.16, 0.13)
 _DRAWER_LOW, _DRAWER_HIGH = np.array([0.08, -0.075, 0.37]), np.array([0.28, -0.045, 0.37])
@@ -28,8 +28,8 @@ class StartState:
     """Where a demonstration begins.
 
     Attributes:
-        symbolic: The state in words, as `chains.next_states` reads it; a block may also be in the `drawer`.
-        scene_obs: The state in numbers, as a world is reset to it.
+        symbolic: The state as `chains.next_states` reads it; a block may also be in the `drawer`.
+        scene_obs: The same state as numbers, for resetting a world.
     """
 
     symbolic: SymbolicState
@@ -40,8 +40,8 @@ def draw_start_state(generator: np.random.Generator, scene: Scene) -> StartState
     """Draws a state.
 
     Args:
-        generator: Where the draws come from.
-        scene: The scene; its surfaces say where blocks can stand. The drawer is where it is in scene D.
+        generator: The random generator.
+        scene: The scene. Blocks are put on its surfaces, or into the drawer, which must be where scene D has it.
     """
     while True:
         state = _draw(generator, scene)
@@ -50,7 +50,7 @@ def draw_start_state(generator: np.random.Generator, scene: Scene) -> StartState
 
 
 def is_evaluation_state(scene_obs: Float64[np.ndarray, "24"]) -> bool:
-    """Whether all blocks stand where they stand in one of the 192 evaluation states, or nearly so."""
+    """Whether all blocks are at, or nearly at, their poses in one of the 192 evaluation states."""
     poses = scene_obs[6:].reshape(3, 6)
     apart = np.linalg.norm(_evaluation_poses()[:, :, :3] - poses[:, :3], axis=2)  # (192, 3)
     turned = _yaw_between(_evaluation_poses()[:, :, 5], poses[:, 5])

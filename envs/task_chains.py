@@ -1,7 +1,7 @@
-"""Each task alone: chains of one subtask, from the evaluation's initial states.
+"""Single tasks: chains of one subtask, from the evaluation's initial states.
 
-A task that no initial state allows begins where other tasks lead, which the expert does: a block in the hand, on
-another, or in the drawer.
+Some tasks need a state that no initial state has: a block in the gripper, on another block, or in the drawer. The
+expert reaches it first, by other tasks.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ def single_task_chains(tasks: Sequence[str], states_per_task: int) -> tuple[Chai
 
     Args:
         tasks: Names of tasks.
-        states_per_task: How many of the 192 initial states for each, spread evenly over those that allow the task, or
-            from which other tasks lead to it; all of them where there are fewer.
+        states_per_task: How many of the 192 initial states to use for each task, spread evenly over those that allow
+            the task or from which other tasks lead to it. If there are fewer, all are used.
 
     Raises:
         UnknownNameError: There is no such task.
@@ -35,7 +35,7 @@ def single_task_chains(tasks: Sequence[str], states_per_task: int) -> tuple[Chai
 def _chains(task: str) -> tuple[Chain, ...]:
     """One chain for each initial state from which the task can be reached, in their order.
 
-    Of several ways to reach it, states take them in turn.
+    If there are several ways to reach it, the states use them in turn.
     """
     chains: list[Chain] = []
     for state in initial_states():
@@ -51,6 +51,6 @@ def _chains(task: str) -> tuple[Chain, ...]:
 
 
 def _spread(chains: Sequence[Chain], count: int) -> list[Chain]:
-    """Those at evenly spread places."""
+    """Some of the chains, evenly spread."""
     places = np.linspace(0, len(chains) - 1, min(count, len(chains))).round().astype(int)
     return [chains[place] for place in places]

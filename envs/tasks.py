@@ -1,4 +1,4 @@
-"""The oracle: which of the 34 tasks a change of the world amounts to.
+"""The oracle: which of the 34 tasks are solved by a change of the world.
 
 A task is a change between the information at the start of a subtask and the information now. Rules and thresholds are
 those of CALVIN (`calvin_env/envs/tasks.py` and `conf/tasks/new_playtable_tasks.yaml` at 797142c).
@@ -34,7 +34,7 @@ STACK_MAX_VELOCITY = 1.0
 
 
 def _rotated(start: WorldInfo, now: WorldInfo, block: str, sign: int) -> bool:
-    """The block turned about z by 60 to 180 degrees (left positive) and lies on something at the end."""
+    """The block turned about z by 60 to 180 degrees (left is positive) and rests on something at the end."""
     before, after = start.blocks[block], now.blocks[block]
     if np.linalg.norm(after.position - before.position) > ROTATION_MAX_SHIFT_M or not after.touching - {ROBOT}:
         return False

@@ -29,7 +29,7 @@ class BlockInfo:
         quaternion: Orientation, xyzw.
         linear_velocity: Metres a second.
         angular_velocity: Radians a second.
-        contacts: Everything that Bullet lists as touching the block (also points at a positive distance).
+        contacts: Everything that Bullet lists as a contact of the block, also at a positive distance.
     """
 
     position: Float64[np.ndarray, "3"]
@@ -59,7 +59,7 @@ class WorldInfo:
     """The state of a world, as the oracle needs it.
 
     Attributes:
-        blocks: By name, see `BLOCKS`.
+        blocks: The blocks by name, see `BLOCKS`.
         joints: Positions in metres of `base__slide`, `base__drawer` and, where known, `base__button`, `base__switch`.
         lights: `lightbulb` and `led`, 0 or 1.
         robot_contacts: Everything that touches the robot.
@@ -127,15 +127,15 @@ class WorldInfo:
 
 @dataclass(frozen=True, slots=True)
 class PrivilegedState:
-    """What a policy that declares itself privileged sees beside the observation. Learned policies never get this.
+    """What a privileged policy sees in addition to the observation. Learned policies never get this.
 
     Attributes:
         task: The current subtask's name.
         world: Blocks, joints, lights, contacts.
         robot_obs: Proprioception, see `observation.ROBOT_OBS_DIM`.
-        target_position: Where the last actions have moved the tool's target to; metres.
+        target_position: Where the actions so far have moved the tool's target; metres.
         target_euler: The target's euler xyz; radians, unwrapped.
-        block_sizes: Edges of each block by name; metres. None where the world does not tell.
+        block_sizes: Edges of each block by name; metres. None if the world does not say.
     """
 
     task: str
@@ -147,7 +147,9 @@ class PrivilegedState:
 
 
 def as_world_info(info: WorldInfo | Mapping[str, Any]) -> WorldInfo:
-    """Takes a `WorldInfo`, the `info` of our Gymnasium environments, or that of calvin_env.
+    """Reads a `WorldInfo` from the `info` of our Gymnasium environments or of calvin_env.
+
+    A `WorldInfo` is returned as it is.
 
     Raises:
         KeyError: The mapping is none of these.

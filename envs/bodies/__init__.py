@@ -2,5 +2,5 @@
 
 Read in this order: `bullet` (one physics client), `robot`, `table`.
 
-Other rooms may import all of it. It imports `scenes` only.
+Other rooms may import all of it. It imports `observation` and `scenes` only.
 """

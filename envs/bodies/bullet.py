@@ -6,7 +6,7 @@ from typing import Any, NoReturn, SupportsIndex
 
 from calvinbench.envs.system.redirection import STDERR, redirected
 
-with redirected(STDERR, None):  # pybullet writes when it was built
+with redirected(STDERR, None):  # pybullet prints its build time there when it is imported
     import pybullet
 
 
@@ -16,8 +16,8 @@ _CLOSED = "expected an open world, but it was closed. Make another one."
 class BulletClient:
     """One simulation; `client.stepSimulation()` is `pybullet.stepSimulation(physicsClientId=...)`.
 
-    `pybullet_utils.bullet_client` does the same, but prints to standard output when it connects, where `--json` must
-    put one JSON object and nothing else, and looks every function up again at every call.
+    `pybullet_utils.bullet_client` does the same, but it prints to standard output when it connects, which would break
+    the JSON that `--json` prints there, and it looks up every function again at every call.
     """
 
     def __init__(self) -> None:
@@ -32,16 +32,16 @@ class BulletClient:
         self._id: int | None = pybullet.connect(pybullet.DIRECT)
         if self._id < 0:
             raise RuntimeError("expected a free Bullet simulation, got none. Close worlds that are no longer needed.")
-        # A world that nobody closed frees its simulation when it is collected.
+        # A world that was not closed frees its simulation when Python collects it.
         self._disconnect = weakref.finalize(self, pybullet.disconnect, physicsClientId=self._id)
 
     @property
     def connection(self) -> int | None:
-        """Tells simulations apart that took each other's place, see `renew`; None when closed."""
+        """Changes when another simulation takes the place of this one, see `renew`; None when closed."""
         return None if self._id is None else id(self._disconnect)
 
     def renew(self) -> None:
-        """Puts a simulation that nothing was ever loaded into in the place of this one.
+        """Replaces the simulation by a new one, into which nothing was ever loaded.
 
         Raises:
             RuntimeError: The simulation is closed.
@@ -66,14 +66,14 @@ class BulletClient:
         return attribute
 
     def close(self) -> None:
-        """Frees the simulation; may be called again."""
+        """Frees the simulation. Calling it twice is allowed."""
         self._disconnect()
-        # Bullet gives the number to the next simulation: nothing here may use it any more.
+        # Bullet gives this number to the next simulation, so nothing here may use it any more.
         self.__dict__ = {"_id": None, "_disconnect": self._disconnect}
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError(
-            "expected to stay in its process and to stand alone: a simulation cannot be copied or pickled. "
+            "A simulation cannot be copied or pickled, or sent to another process. "
             "Make another world, and reset it to this one's robot_obs and scene_obs."
         )
 

@@ -47,11 +47,11 @@ CLOSED = -1
 
 @dataclass(frozen=True, slots=True)
 class TargetPose:
-    """Where the actions so far have moved the tool's target to.
+    """The target pose of the tool, after the actions so far.
 
     Attributes:
         position: Metres, world frame.
-        euler: Euler xyz in radians; the sum of what was commanded, so it is not wrapped.
+        euler: Euler xyz in radians; a sum of commands, so it is not wrapped to -pi..pi.
     """
 
     position: Float64[np.ndarray, "3"]
@@ -90,7 +90,7 @@ class Robot:
         self.reset()
 
     def _add_pedestal(self) -> None:
-        """A white cylinder below the arm, to be seen and not touched."""
+        """A white cylinder below the arm, which collides with nothing."""
         shape = self._client.createVisualShape(
             self._client.GEOM_CYLINDER,
             rgbaColor=[1, 1, 1, 1],
@@ -117,7 +117,7 @@ class Robot:
 
     @property
     def target(self) -> TargetPose:
-        """Where the actions so far have moved the tool's target to."""
+        """The target pose of the tool, after the actions so far."""
         return self._target
 
     @property
@@ -127,11 +127,11 @@ class Robot:
         return position, quaternion
 
     def reset(self, robot_obs: Float64[np.ndarray, "15"] | None = None) -> None:
-        """Sets joints and gripper, and the target to the pose that they give.
+        """Sets joints and gripper, and the target to the resulting pose.
 
         Args:
-            robot_obs: Its width, joints and gripper action are taken; the tool's pose follows from the joints. None
-                stands for CALVIN's initial joints and an open gripper.
+            robot_obs: Its width, joints and gripper action are used; the tool's pose follows from the joints. None
+                means CALVIN's initial joints and an open gripper.
         """
         joints = INITIAL_JOINTS if robot_obs is None else robot_obs[7:14]
         finger = FINGER_OPEN_M if robot_obs is None else robot_obs[6] / 2
@@ -152,9 +152,9 @@ class Robot:
         return np.array([*position, *euler, width, *self._joints(), self._gripper_action], dtype=np.float64)
 
     def apply(self, action: Any, convention: ActionConvention) -> None:
-        """Drives the motors towards what an action asks for; the world must then be stepped.
+        """Drives the motors towards the target of an action. The world must be stepped afterwards.
 
-        Relative actions are neither clipped nor kept from winding up, as in CALVIN: a blocked arm's target runs on.
+        As in CALVIN, relative actions are not clipped, and the target of a blocked arm moves on.
         The gripper opens where its number is above 0 and closes elsewhere.
 
         Raises:
@@ -227,7 +227,7 @@ class Robot:
 
 
 def _load_urdf_text(client: Any, urdf: str) -> int:
-    """Loads a description that is not a file: Bullet reads files only."""
+    """Loads a URDF that is not a file, through a temporary file: Bullet reads files only."""
     handle, name = tempfile.mkstemp(suffix=".urdf")
     file = Path(name)
     try:

@@ -1,4 +1,4 @@
-"""The play table: sliding door, drawer, button, switch and the two lights that they work.
+"""The play table: sliding door, drawer, button, switch and the two lights that button and switch control.
 
 Rules and forces are those of calvin_env (`scene/objects/*.py` at 797142c).
 """
@@ -20,7 +20,7 @@ LIGHT_LINKS = {"lightbulb": "light_link", "led": "led_link"}
 LIGHT_COLOURS = {"lightbulb": (1.0, 1.0, 0.0, 1.0), "led": (0.0, 1.0, 0.0, 1.0)}
 """Yellow and green when lit; white when off."""
 MAX_FIXTURE_FORCE_N = 4.0
-"""Of the motor that brakes doors and switch like friction, and of the one that returns the button."""
+"""Of the motors that act as friction of doors and switch, and of the motor that returns the button."""
 
 
 class Table:
@@ -76,8 +76,8 @@ class Table:
 
         Args:
             state: The joints in metres, the lights as 0 or 1.
-            knows_press: Whether a button that is down in this state has been pressed before; if not, it counts as a
-                new press should it be down still after the first action.
+            knows_press: Whether a button that is down in this state counts as pressed before. If not, it counts as a
+                new press if it is still down after the first action.
         """
         for joint, position in zip(JOINTS, state[:4], strict=True):
             self._client.resetJointState(self.uid, self._joints[joint], position)
@@ -91,10 +91,10 @@ class Table:
         return np.array([*self.joints.values(), *self._lights.values()], dtype=np.float64)
 
     def update_lights(self) -> None:
-        """Lets button and switch work the lights; called once after each action.
+        """Updates the lights; called once after each action.
 
-        Each new press of the button toggles the led. The switch lights the bulb when it is pushed past its middle, and
-        puts it out when it comes back.
+        Each new press of the button toggles the led. Pushing the switch past its middle turns the lightbulb on, and
+        moving it back turns the lightbulb off.
         """
         pressed = self._is_past_middle(BUTTON)
         if pressed and not self._button_was_pressed:

@@ -1,4 +1,4 @@
-"""The static and the gripper camera: where they stand and what they see.
+"""The static and the gripper camera: their poses and their images.
 
 Poses and lenses are those of calvin_env (`conf/cameras/cameras/*.yaml` at 797142c).
 """
@@ -17,13 +17,13 @@ from calvinbench.envs.rendering.rendered import View
 
 
 def require_camera_sizes(sizes: Any) -> dict[str, int]:
-    """Checks sizes by camera, as a caller gives them.
+    """Returns sizes by camera if they are valid, or raises an error.
 
     Args:
-        sizes: Width and height in pixels by camera: one whole number each, for images are square. None for none.
+        sizes: Width and height in pixels by camera: one integer each, because images are square. None means no sizes.
 
     Raises:
-        TypeError: It is no mapping, or a size is no whole number.
+        TypeError: `sizes` is not a mapping, or a size is not an integer.
         ValueError: A size is below 1.
     """
     if sizes is None:
@@ -38,7 +38,7 @@ def require_camera_sizes(sizes: Any) -> dict[str, int]:
         if isinstance(size, bool) or not isinstance(size, int | np.integer):
             hint = " Images are square: give one number." if isinstance(size, tuple | list) else ""
             raise TypeError(
-                f"expected the size of camera {camera!r} as a whole number of pixels, such as 224, got {size!r}.{hint}"
+                f"expected the size of camera {camera!r} as an integer of pixels, such as 224, got {size!r}.{hint}"
             )
         if size < 1:
             raise ValueError(f"expected a camera size of at least 1 pixel, got {size} for camera {camera!r}.")
@@ -47,7 +47,7 @@ def require_camera_sizes(sizes: Any) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Lens:
-    """What a camera sees of the space before it: field of view in degrees, near and far limit in metres."""
+    """The part of space that a camera sees: field of view in degrees, near and far limit in metres."""
 
     fov_degrees: float
     near_m: float
@@ -67,7 +67,7 @@ class Picture:
     Attributes:
         rgb: Colours, 0..255.
         depth: Distance along the camera's axis in metres, from the lens's near to its far limit; None if it was not
-            asked for.
+            requested.
     """
 
     rgb: UInt8[np.ndarray, "H W 3"]
@@ -89,7 +89,7 @@ class Camera:
 
         Args:
             client: A `BulletClient`.
-            renderer: Draws the pictures.
+            renderer: Draws the images.
             name: `static` or `gripper`.
             size: Width and height in pixels, None for CALVIN's own.
             gripper_pose: Gives position and quaternion of the link that carries the gripper camera.

@@ -1,4 +1,4 @@
-"""Our own renderer on a simulation: what its bodies look like, and where they are now."""
+"""Our own renderer on a simulation: it knows what the bodies look like, and asks Bullet where they are."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -19,8 +19,8 @@ from calvinbench.envs.rendering.renderer import Renderer, require_depth_bits
 from calvinbench.envs.scenes.scene import FLOOR_COLOUR, FLOOR_POSITION, FLOOR_SIZE_M, Scene
 
 CALVIN_DEPTH_BITS, EMBEDDED_DEPTH_BITS = 16, 24
-"""CALVIN's scenes are drawn with the depth buffer that Mesa gives to Bullet's plugin; ours with a finer one, for its
-surfaces stand closer together than the coarse one can tell apart at the static camera's distance."""
+"""CALVIN's scenes are drawn with the depth buffer that Mesa gives to Bullet's plugin. Ours needs a finer one: some
+of its surfaces are so close together that 16 bits give them the same depth at the static camera's distance."""
 
 
 class OpenGLLook:
@@ -29,12 +29,12 @@ class OpenGLLook:
     reads_bullet = False
 
     def __init__(self, client: Any, scene: Scene, depth_bits: int | None = None) -> None:
-        """Takes note of what is to be drawn; meshes are read by `prepare`, or for the first picture.
+        """Stores what will be drawn. `prepare` reads the meshes, or else the first image does.
 
         Args:
             client: A `BulletClient`.
-            scene: What is loaded into it.
-            depth_bits: Of the depth buffer, 16 or 24; None for what suits the scene.
+            scene: The scene that is loaded into it.
+            depth_bits: Bits of the depth buffer, 16 or 24; None for the scene's default.
 
         Raises:
             ValueError: `depth_bits` is something else.
@@ -49,7 +49,7 @@ class OpenGLLook:
         self._drawing: _Drawing | None = None
 
     def prepare(self) -> None:
-        """Reads all meshes and textures, or takes them as they were kept the last time.
+        """Reads all meshes and textures, or what was kept of them on the disk.
 
         Raises:
             ValueError: A mesh or texture is damaged.
@@ -63,7 +63,7 @@ class OpenGLLook:
         return self._drawing
 
     def before_loading(self) -> None:
-        """Nothing to do: what the bodies look like is known."""
+        """Nothing to do: the shapes come from the scene's files."""
 
     def after_loading(self, robot: int, blocks: tuple[int, ...], table: Table) -> None:
         """Takes Bullet's numbers of the bodies; pedestal and floor stand still."""
@@ -72,19 +72,19 @@ class OpenGLLook:
         self._is_behind = True
 
     def world_changed(self) -> None:
-        """The next picture shall look at the bodies again."""
+        """Makes the next image ask for the poses of the bodies again."""
         self._is_behind = True
 
     def render(self, view: View, fixed: bool, with_depth: bool = True) -> Rendered:
         """Draws the world as it is now.
 
         Raises:
-            ValueError: A mesh or texture is damaged; for the first picture alone.
+            ValueError: A mesh or texture is damaged; for the first image alone.
             FileNotFoundError: One is missing.
             RuntimeError: No bodies are loaded.
         """
         if self._table is None:
-            raise RuntimeError("expected bodies to be loaded before a picture is drawn, but there are none.")
+            raise RuntimeError("expected bodies to be loaded before an image is drawn, but there are none.")
         drawing = self._prepared()
         if self._is_behind:
             drawing.look(self._client, self._bodies, self._table)

@@ -1,4 +1,4 @@
-"""Who draws the pictures: our own renderer, or one of the two that come with PyBullet."""
+"""The renderers: our own, and the two that come with PyBullet."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ from calvinbench.envs.scenes.scene import Scene
 OPENGL_LOOK, BULLET_EGL, BULLET_TINY = "opengl-look", "bullet-egl", "bullet-tiny"
 RENDERERS = MappingProxyType(
     {
-        OPENGL_LOOK: "ours, on any CPU: the pictures of CALVIN's data, with shadows, highlights and filtered textures",
+        OPENGL_LOOK: "ours, on any CPU: the images of CALVIN's data, with shadows, highlights and filtered textures",
         BULLET_EGL: "PyBullet's OpenGL plugin, which drew CALVIN's data; needs EGL, and a GPU to be fast",
         BULLET_TINY: "PyBullet's TinyRenderer, on any CPU: slower, and another look than CALVIN's data",
     }
@@ -35,12 +35,12 @@ class PictureRenderer(Protocol):
     """Draws a simulation."""
 
     depth_bits: int | None
-    """Of the depth buffer, where it is known."""
+    """Bits of the depth buffer; None if unknown."""
     reads_bullet: bool
     """Whether it draws the meshes that Bullet holds."""
 
     def prepare(self) -> None:
-        """Does beforehand what the first picture would take time for.
+        """Does the slow preparations now instead of at the first image.
 
         Raises:
             ValueError: A mesh or texture is damaged.
@@ -48,16 +48,16 @@ class PictureRenderer(Protocol):
         """
 
     def before_loading(self) -> None:
-        """To be called with an empty simulation, before bodies are loaded into it."""
+        """Call it with an empty simulation, before bodies are loaded into it."""
 
     def after_loading(self, robot: int, blocks: tuple[int, ...], table: Table) -> None:
-        """To be called when all bodies are loaded; `robot` and `blocks` are Bullet's numbers."""
+        """Call it when all bodies are loaded; `robot` and `blocks` are Bullet's numbers."""
 
     def world_changed(self) -> None:
-        """To be called after each step and each reset."""
+        """Call it after each step and each reset."""
 
     def render(self, view: View, fixed: bool, with_depth: bool) -> Rendered:
-        """Draws the world as it is now; `fixed` tells a camera that never moves."""
+        """Draws the world as it is now; `fixed` says that the camera never moves."""
 
 
 def make_renderer(name: str, client: Any, scene: Scene, depth_bits: int | None = None) -> PictureRenderer:
@@ -66,8 +66,8 @@ def make_renderer(name: str, client: Any, scene: Scene, depth_bits: int | None =
     Args:
         name: One of `RENDERERS`.
         client: A `BulletClient`.
-        scene: What it will be asked to draw.
-        depth_bits: Of our renderer's depth buffer, 16 or 24; None for what suits the scene.
+        scene: The scene that it will draw.
+        depth_bits: Bits of our renderer's depth buffer, 16 or 24; None for the scene's default.
 
     Raises:
         UnknownNameError: There is no such renderer.
@@ -97,11 +97,11 @@ class BulletRenderer:
         Args:
             client: A `BulletClient`.
             name: `bullet-egl` or `bullet-tiny`.
-            as_calvin_env: Whether light and shadow are left as Bullet has them, which is how calvin_env takes pictures.
+            as_calvin_env: Whether light and shadow keep Bullet's defaults, as in calvin_env.
         """
         self._client = client
         self._is_egl = name == BULLET_EGL
-        # The argument left out gives another light than shadow=1 does.
+        # Leaving out this argument gives another light than shadow=1.
         self._how = {} if as_calvin_env or self._is_egl else {"shadow": 0}
         self._plugin_of: object = None
 
@@ -109,11 +109,11 @@ class BulletRenderer:
         """Nothing to do: Bullet reads meshes when it loads bodies."""
 
     def before_loading(self) -> None:
-        """Loads the plugin into a new simulation: it only sees bodies that are loaded later."""
+        """Loads the plugin into a new simulation. The plugin only sees bodies that are loaded later."""
         if self._is_egl and self._plugin_of != self._client.connection:
             load_egl_plugin(self._client)
             self._plugin_of = self._client.connection
-            # The plugin's first two pictures have no shadows.
+            # The plugin's first two images have no shadows.
             for _ in range(2):
                 self._take((1.0,) * 16, (1.0,) * 16, 8)
 
@@ -121,7 +121,7 @@ class BulletRenderer:
         """Nothing to do: Bullet knows its bodies."""
 
     def world_changed(self) -> None:
-        """Nothing to do: Bullet looks at its bodies for each picture."""
+        """Nothing to do: Bullet looks at its bodies for each image."""
 
     def render(self, view: View, fixed: bool, with_depth: bool) -> Rendered:
         """Draws the world as it is now."""
@@ -144,7 +144,7 @@ class BulletRenderer:
 
 
 def load_egl_plugin(client: Any) -> None:
-    """Loads PyBullet's EGL plugin; on a machine where it does not work this may end the process.
+    """Loads PyBullet's EGL plugin. On a machine where it does not work, this may end the process.
 
     Raises:
         RendererError: There is no plugin, or it says that it cannot be loaded.
@@ -153,14 +153,14 @@ def load_egl_plugin(client: Any) -> None:
     if plugin is None or plugin.origin is None:
         raise RendererError(
             "expected PyBullet's EGL plugin, but this build of PyBullet has none (it is built on Linux where EGL's "
-            f"headers are). Take --renderer {OPENGL_LOOK}."
+            f"headers are). Use --renderer {OPENGL_LOOK}."
         )
     if client.loadPlugin(plugin.origin, "_eglRendererPlugin") < 0:
-        raise RendererError(f"expected PyBullet's EGL plugin to load, but it does not. Take --renderer {OPENGL_LOOK}.")
+        raise RendererError(f"expected PyBullet's EGL plugin to load, but it does not. Use --renderer {OPENGL_LOOK}.")
 
 
 def require_works(name: str) -> None:
-    """Refuses a renderer that does not work on this machine.
+    """Raises an error if a renderer does not work on this machine.
 
     Raises:
         RendererError: It does not work.
@@ -169,16 +169,16 @@ def require_works(name: str) -> None:
         failure = _egl_failure()
         if failure:
             raise RendererError(
-                f"expected PyBullet's EGL plugin to draw a picture, but a trial in another process {failure}. Take "
-                f"--renderer {OPENGL_LOOK}, which gives the same pictures on the CPU."
+                f"expected PyBullet's EGL plugin to draw an image, but a trial in another process {failure}. Use "
+                f"--renderer {OPENGL_LOOK}, which gives the same images on the CPU."
             )
 
 
 @cache
 def _egl_failure() -> str:
-    """What happened when another process tried EGL; empty where it drew a picture.
+    """What went wrong when another process tried EGL; empty if it drew an image.
 
-    It must be another process: a misconfigured machine ends the one that loads the plugin.
+    It must be another process, because loading the plugin on a misconfigured machine ends the process.
     """
     trial = "from calvinbench.envs.cameras.renderers import try_egl; try_egl()"
     try:
@@ -196,10 +196,10 @@ def _egl_failure() -> str:
 
 
 def try_egl() -> None:
-    """Draws a box with EGL; for a process of its own.
+    """Draws a box with EGL. Call it in a process of its own.
 
     Raises:
-        RendererError: The picture is empty.
+        RendererError: The image is empty.
     """
     from calvinbench.envs.bodies.bullet import BulletClient
 
@@ -211,4 +211,4 @@ def try_egl() -> None:
     lens = client.computeProjectionMatrixFOV(60, 1.0, 0.1, 10)
     picture = client.getCameraImage(32, 32, view, lens, renderer=client.ER_BULLET_HARDWARE_OPENGL)[2]
     if np.asarray(picture, dtype=np.float64).std() == 0:
-        raise RendererError("the picture has one colour only")
+        raise RendererError("the image has one colour only")

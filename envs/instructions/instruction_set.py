@@ -13,10 +13,10 @@ class InstructionSet:
 
     Attributes:
         name: What records call it.
-        seen: For each task its sentences, at least one; the first is the canonical one, used in evaluation.
-        held_out: For each task sentences that training never shows, to test generalisation of language.
-        draws_wordings: Whether evaluation goes through all sentences of a task instead of keeping to the first.
-        by_chain: For chains of these numbers, the sentence of each subtask, whatever its task is.
+        seen: The sentences of each task, at least one. Evaluation uses the first, the canonical one.
+        held_out: Sentences of each task that training never shows, to test generalisation to new wordings.
+        draws_wordings: Whether evaluation uses all sentences of a task instead of the first only.
+        by_chain: The sentences of single chains, by the chain's number: one for each subtask, whatever its task is.
     """
 
     name: str
@@ -34,20 +34,19 @@ class InstructionSet:
         return self.seen[require_name(task, self.seen, "task")][0]
 
     def sentences(self) -> dict[str, tuple[str, ...]]:
-        """All that evaluation may say: for each task the canonical sentence, or all where wordings are drawn.
+        """All sentences that evaluation may use: the canonical one of each task, or all if wordings are drawn.
 
-        Those of single chains go by `"chain <number>"`.
+        The sentences of single chains have the key `"chain <number>"`.
         """
         said = {task: found if self.draws_wordings else found[:1] for task, found in self.seen.items()}
         return said | {f"chain {number}": sentences for number, sentences in self.by_chain.items()}
 
     def require_chains(self, num_chains: int, chain_length: int | None = None) -> None:
-        """Refuses a set that has sentences for single chains alone, and not for all of the first `num_chains`.
+        """Raises an error if a chain that will be run lacks sentences. Only sets with sentences by chain can lack any.
 
         Args:
             num_chains: How many chains will be run.
-            chain_length: Subtasks in each of them, for each of which a chain's own sentences need one; None where it is
-                not known.
+            chain_length: Subtasks of each chain; None if unknown.
 
         Raises:
             ValueError: Chains lack sentences; the message names the first few.
@@ -64,18 +63,17 @@ class InstructionSet:
         if lacking:
             first = ", ".join(map(str, lacking[:5])) + (", ..." if len(lacking) > 5 else "")
             raise ValueError(
-                f"expected sentences for each of the first {num_chains} chains in '{self.name}', which has none for "
-                f"tasks, found none for {len(lacking)} of them: {first}. Add them below 'chains', or a sentence for "
-                "each task, or run fewer chains."
+                f"expected sentences for each of the first {num_chains} chains in '{self.name}', because it has none "
+                f"for tasks, found none for {len(lacking)} of them: {first}. Add them below 'chains', or a "
+                "sentence for each task, or run fewer chains."
             )
 
     def sentence(self, task: str, chain_number: int, subtask: int) -> str:
         """The sentence that evaluation uses for a subtask of a chain.
 
-        It is the chain's own, if it has its own; else the canonical one, or, where wordings are drawn, the one at the
-        place that the chain's number and the subtask's index in the chain give: SHA-256 of `"<chain number> <index>"`
-        as a whole number, modulo the number of the task's sentences. So it is the same in every run and for every
-        policy.
+        If the chain has sentences of its own, one of those is used; else the canonical one. If wordings are drawn, the
+        index of the sentence is SHA-256 of `"<chain number> <index of the subtask>"` as an integer, modulo the number
+        of the task's sentences. So the sentence is the same in every run and for every policy.
 
         Raises:
             UnknownNameError: There is no such task.

@@ -1,16 +1,16 @@
-"""A user's own sentences, for studies of wording: a file in YAML or JSON.
+"""A user's own sentences, read from a YAML or JSON file; for studies of wording.
 
-    open_drawer: pull the handle          # a task's sentence, ...
-    close_drawer:                         # ... or several, of which each subtask gets one, as with `calvin-training`
+    open_drawer: pull the handle          # one sentence for a task, ...
+    close_drawer:                         # ... or several: each subtask gets one of them, as with `calvin-training`
       - push it shut
       - close it
-    chains:                               # sentences of single chains, one a subtask; they come before those of tasks
+    chains:                               # sentences of single chains, one a subtask; used instead of those of tasks
       0: [turn the blue block to the right, shove the door left, ...]
 
-Every task needs a sentence, unless there are none and `chains` alone.
+Every task needs a sentence, unless the file has `chains` only.
 
-A list is read too: one list of five sentences for each chain from the first, one a subtask, as RoboVLMs and
-RoboFlamingo keep their own (`lang_annotation_cache.json`).
+A list of lists is accepted too: five sentences for each chain, from the first chain on, one for each subtask. RoboVLMs
+and RoboFlamingo keep their sentences like this (`lang_annotation_cache.json`).
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from calvinbench.envs.tasks import TASKS
 
 _CHAINS = "chains"
 _LEAST_SENTENCES = 5
-"""For one chain: as many as CALVIN's chains have subtasks. Longer chains need more; shorter ones use the first."""
+"""For one chain, as many as CALVIN's chains have subtasks. Longer chains need more. Shorter ones use the first."""
 EXAMPLE = """chains:
   0: [open the drawer, push the switch up, lift the red block, put it into the drawer, close the drawer]"""
 """A file that works for the first chain."""
@@ -40,11 +40,11 @@ class InstructionsFileError(ValueError):
 
 
 def read_instructions_file(path: Path) -> InstructionSet:
-    """Reads a file of sentences; records call the set by the file's name.
+    """Reads a file of sentences. The set has the file's name.
 
     Raises:
-        UnknownNameError: A key is no task.
-        InstructionsFileError: The file cannot be read, lacks a task, or has something else in the place of sentences.
+        UnknownNameError: A key is not a task.
+        InstructionsFileError: The file cannot be read, lacks a task, or has something else than sentences.
     """
     try:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML

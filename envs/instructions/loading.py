@@ -1,4 +1,4 @@
-"""Sentences for the tasks: our own, or those of a checkout of calvin."""
+"""`load_instructions`: an instruction set by name, our own or that of a checkout of calvin."""
 
 from functools import cache
 from importlib.resources import files
@@ -24,17 +24,21 @@ from calvinbench.envs.tasks import TASKS
 AUTO, OURS, CALVIN, CALVIN_TRAINING = "auto", "calvinbench", "calvin", "calvin-training"
 OURS_TRAINING, OURS_HELD_OUT = "calvinbench-training", "calvinbench-held-out"
 INSTRUCTIONS = (AUTO, OURS, OURS_TRAINING, OURS_HELD_OUT, CALVIN, CALVIN_TRAINING)
-"""`calvinbench`: our own, the first sentence of each task. `calvinbench-training`, `calvinbench-held-out`: for each
-subtask one of our wordings that training shows, or one of those that it never shows. `calvin`: CALVIN's validation
-sentence of each task, as its protocol asks. `calvin-training`: one of CALVIN's training wordings for each subtask, to
-see what wordings change. `auto`: CALVIN's where a checkout of calvin is given, or is found and the scene is one of
-CALVIN's; else our own. Beside these, the path of a file, see `instructions_file`."""
+"""Names of instruction sets. The path of a file is accepted too, see `instructions_file`.
+
+- `calvinbench`: our own, the first sentence of each task.
+- `calvinbench-training`: for each subtask one of our wordings that training shows.
+- `calvinbench-held-out`: for each subtask one of our wordings that training never shows.
+- `calvin`: CALVIN's validation sentence of each task, as its protocol requires.
+- `calvin-training`: for each subtask one of CALVIN's training wordings, to measure the effect of wordings.
+- `auto`: CALVIN's if a checkout of calvin is given, or if one is found and the scene is CALVIN's; else our own.
+"""
 _TRAINING_SENTENCES = VALIDATION_SENTENCES.with_name("new_playtable.yaml")
 
 
 @cache
 def embedded_instructions() -> InstructionSet:
-    """Our own sentences, shipped with the package: at least five a task, two more held out."""
+    """Our own sentences, shipped with the package: at least five for each task, and two more held out."""
     families = yaml.safe_load(files("calvinbench.envs.data").joinpath("instructions.yaml").read_text("utf-8"))
     seen: dict[str, tuple[str, ...]] = {}
     held_out: dict[str, tuple[str, ...]] = {}
@@ -62,14 +66,14 @@ def load_instructions(
 
     Args:
         name: One of `INSTRUCTIONS`, or the path of a file (`.yaml`, `.yml`, `.json`).
-        scene: The scene that it is for: on CALVIN's own, `auto` looks for a checkout of calvin.
+        scene: The scene of the run. For CALVIN's scenes, `auto` looks for a checkout of calvin.
         calvin: A checkout of calvin; None finds one, see `find_calvin`.
-        calvin_env: The checkout of calvin_env, near which one of calvin may be.
+        calvin_env: A checkout of calvin_env; `find_calvin` looks near it.
 
     Raises:
         UnknownNameError: There is no such set.
         ValueError: The file cannot be read, or does not have what is needed.
-        CheckoutError: CALVIN's were asked for, and there is no checkout of calvin, or its sentences cannot be read.
+        CheckoutError: The set is CALVIN's, and there is no checkout of calvin, or its sentences cannot be read.
     """
     if is_instructions_file(name):
         return read_instructions_file(Path(name))
@@ -86,7 +90,7 @@ def load_instructions(
     if root is None:
         raise CheckoutNotFoundError(
             f"expected a checkout of calvin for the instructions '{name}', found none. Say where it is by --calvin DIR "
-            f"or by the environment variable {CALVIN_VARIABLE}, or take --instructions {OURS}. {INSTALL}."
+            f"or by the environment variable {CALVIN_VARIABLE}, or use --instructions {OURS}. {INSTALL}."
         )
     validation = _read_sentences(root / VALIDATION_SENTENCES)
     if name == CALVIN_TRAINING:

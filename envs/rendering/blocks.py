@@ -1,4 +1,4 @@
-"""All triangles of a world, laid out for the renderer: in blocks of neighbours that face one way."""
+"""All triangles of a world, in blocks of neighbours that face about the same way."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from calvinbench.envs.rendering.drawing import BLOCK
 from calvinbench.envs.rendering.mesh_files import Mesh
 
 _NORMAL_WEIGHT = 0.7
-"""How much the direction of a triangle counts beside its place (in units of the shape's size) when blocks are made."""
+"""Weight of a triangle's direction against its place (in units of the shape's size) when blocks are made."""
 _TOO_WIDE = 2.0
 """Sine given to cones whose normals spread over more than half of all directions."""
 
@@ -44,7 +44,7 @@ class Triangles:
 
 
 def make_blocks(meshes: Sequence[Mesh]) -> Triangles:
-    """Lays the triangles of shapes out in blocks."""
+    """Sorts the triangles of shapes into blocks."""
     corners, numbers, block_shapes, spheres, cones = [], [], [], [], []
     first_blocks, first_number = [0], 0
     for shape, mesh in enumerate(meshes):

@@ -13,12 +13,12 @@ _logger = logging.getLogger(__name__)
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compiles a function of arrays to machine code, when it is first called; the code is kept on the disk.
 
-    Pictures must be the same on every processor. So of the compiler's freedoms with floating point only those are
-    taken that do not change results of finite numbers: no reciprocals for divisions, no fused multiply-adds, no
-    reordering. What is left (no NaN, no infinity, no signed zero) lets `min` and `max` run on vectors.
+    Images must be the same on every processor. So the compiler
+    may only do what does not change results of finite numbers: no reciprocals for divisions, no fused multiply-adds, no
+    reordering. It may assume that there is no NaN, no infinity and no signed zero; then `min` and `max` are vectorised.
 
-    Numba notices a change of the file that a function stands in, not of what that calls in other files: compiled
-    functions call compiled functions of their own file only.
+    Numba's cache notices changes of the function's own file, and not of functions that it calls in other files. So
+    compiled functions call only compiled functions of their own file.
     """
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"nnan", "ninf", "nsz"}}
     # The types in annotations are for readers; a test that checks them wraps the function, which cannot be compiled.
@@ -27,7 +27,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     try:
         compile_function = numba.njit(cache=True, **options)
         return compile_function(function)
-    except RuntimeError as error:  # there is no folder that compiled code can be written to
+    except RuntimeError as error:  # there is no writable folder for compiled code
         _logger.warning("compiled code cannot be kept, and each process compiles anew (some 20 seconds): %s", error)
         compile_function = numba.njit(**options)
         return compile_function(function)

@@ -1,4 +1,4 @@
-"""Which blocks of triangles can be seen at all: blocks beside the picture or turned away are left out."""
+"""Which blocks of triangles can be visible. Blocks outside the image, or facing away, are dropped."""
 
 import numpy as np
 

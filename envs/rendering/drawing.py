@@ -1,20 +1,24 @@
-"""Which triangle is seen at each pixel, and how far away: the rasteriser.
+"""The rasteriser: the nearest triangle at each pixel, and its depth.
 
-Triangles come in blocks of 64. A first loop over a block (`_project`) runs on vectors: it projects all corners, snaps
-them to a grid of 1/256 pixel as OpenGL does, and asks of each triangle whether the rectangle around it holds the centre
-of a pixel. Of a robot's hundred thousand triangles most are smaller than a pixel, and four of five end here. The others
-are gathered from all blocks into batches of 64, for a second loop on vectors (`_cover`), which finds which pixels they
-hold; more than half of them hold none. The rest are written: at once where the second loop has found which of 2 x 2
-pixels are held, pixel by pixel for up to 8 x 8, and row by row for larger ones, or such as reach behind the camera,
-which are reckoned anew in double precision. A camera's picture (`draw_blocks`) and the shadow map (`cast_blocks`)
-differ in what is written.
+Triangles come in blocks of 64, and are drawn in three stages:
 
-What is written for a pixel is one number, its *key*: the depth in the upper bits, then the shape's rank, then the
-triangle's number. The smallest key wins, and so the nearest triangle; of two equally near ones the one that OpenGL
-would draw first. With 16 bits of depth, far surfaces are equally near over centimetres, so this shows.
+1. `_project`, a vectorised loop over a block, projects all corners and rounds them to a grid of 1/256 pixel, as OpenGL
+   does. It drops each triangle whose bounding rectangle contains no centre of a pixel. A robot has a hundred thousand
+   triangles, most of them smaller than a pixel; four of five are dropped here.
+2. `_cover`, a vectorised loop over batches of 64 of the remaining triangles, finds which pixels they contain. More than
+   half contain none.
+3. The rest are written. For up to 2 x 2 pixels, stage 2 has already found which pixels to write. Up to 8 x 8 pixels are
+   tested one by one (`_write_medium`). Larger triangles, and those that reach behind the camera, are computed again in
+   double precision and written row by row.
 
-Rows count from the bottom of the picture upwards. Coordinates are in 1/256 pixel; with triangles that span eight pixels
-at most, all sums of products stay below 2**24, so that 32-bit floats are exact and a shared edge leaves no gap.
+`draw_blocks` does this for a camera's image, and `cast_blocks` for the shadow map. They differ in what is written.
+
+One number is written for a pixel, its *key*: the depth in the upper bits, then the shape's rank, then the triangle's
+number. The smallest key wins, and so the nearest triangle wins. Of two with the same depth, the one that OpenGL would
+draw first wins. This is visible, because with 16 bits far surfaces have the same depth over centimetres.
+
+Rows count from the bottom of the image upwards. Coordinates are in units of 1/256 pixel. For triangles of up to
+eight pixels, all sums of products are below 2**24. So 32-bit floats are exact, and a shared edge leaves no gap.
 """
 
 import numpy as np
@@ -34,7 +38,7 @@ _MEDIUM = np.int32(16)
 _MEDIUM_PIXELS = np.float32(7.0)
 """Columns and rows, less one, that a medium triangle may span."""
 _EXACT = np.float32(9 * 256)
-"""Wider or taller triangles are large, however little of them lies in the picture: sums of products of their
+"""Wider or taller triangles are large, however little of them lies in the image: sums of products of their
 coordinates are not exact."""
 _LARGE = np.int32(32)
 """Flag of a triangle that may span more."""
@@ -63,8 +67,8 @@ def _project(corners, q, near, width, height, side, depth_scale, projected, chos
         corners: (576,) float32: for each corner x of 64 triangles, then y, then z.
         q: (16,) float32: from the block's frame to clip coordinates, rows first.
         near: Distance of the near plane along the camera's axis; what lies nearer must be cut.
-        width: Of the picture, pixels.
-        height: Of the picture, pixels.
+        width: Of the image, pixels.
+        height: Of the image, pixels.
         side: 1 to see triangles from their front, -1 from their back.
         depth_scale: Depths from 0 to this.
         projected: (640,) float32, to be filled, see `_NUM_PROJECTED`.
@@ -137,7 +141,7 @@ def _cover(num_chosen, projected, width, height, side, found, chosen):
         bx, by, bz = projected[i + 192], projected[i + 256], projected[i + 320]
         cx, cy, cz = projected[i + 384], projected[i + 448], projected[i + 512]
         area = (bx * cy - by * cx) * side
-        # As in `_project`: to reckon these again costs less than to keep them.
+        # As in `_project`: to compute these again costs less than to keep them.
         column = max(_ZERO, np.ceil((ax + min(_ZERO, min(bx, cx)) - _CENTRE) * _PER_GRID))
         row = max(_ZERO, np.ceil((ay + min(_ZERO, min(by, cy)) - _CENTRE) * _PER_GRID))
         last_column = min(right, np.floor((ax + max(_ZERO, max(bx, cx)) - _CENTRE) * _PER_GRID))
@@ -161,7 +165,7 @@ def _cover(num_chosen, projected, width, height, side, found, chosen):
         inside = (a_side + a_right + a_up >= _ZERO) & (b_side + b_right + b_up >= _ZERO)
         inside &= (c_side + c_right + c_up >= _ZERO) & wide & tall
         flags |= np.int32(8) if inside else np.int32(0)
-        # Depth is linear over the picture: b's share is b_side / area.
+        # Depth is linear over the image: b's share is b_side / area.
         per_area = _ONE / area
         first = az + (b_side * bz + c_side * cz) * per_area
         by_column = (b_right * bz + c_right * cz) * per_area
@@ -361,7 +365,7 @@ def _add_to_batch(projected, i, batch, k):
 
 @compiled
 def draw_blocks(blocks, corners, numbers, block_shapes, projections, ranks, near, max_depth, keys):
-    """Draws the fronts of blocks of triangles into a picture of keys.
+    """Draws the fronts of blocks of triangles into an image of keys.
 
     Args:
         blocks: (n,) int32, the blocks to draw.

@@ -1,4 +1,4 @@
-"""All that a world's pictures are made of, as arrays; kept on the disk, for reading meshes takes seconds."""
+"""Everything that a world's images consist of, as arrays. They are kept on the disk: reading meshes takes seconds."""
 
 import logging
 import os
@@ -71,11 +71,11 @@ class Geometry:
 
 
 def make_geometry(bodies: Sequence[Description], casts_shadow: Sequence[bool]) -> Geometry:
-    """Lays bodies out in arrays.
+    """Converts the descriptions of bodies to arrays.
 
     Args:
-        bodies: What they look like.
-        casts_shadow: For each, whether others can stand in its shadow.
+        bodies: The descriptions.
+        casts_shadow: For each body, whether it casts a shadow.
 
     Raises:
         FileNotFoundError: A texture is missing.
@@ -113,7 +113,7 @@ def cache_folder() -> Path:
 
 
 def kept_geometry(digest: str) -> Geometry | None:
-    """Geometry that was kept for a scene of a digest; None if there is none, or it cannot be read."""
+    """The geometry that is kept for a scene's digest; None if there is none, or if it cannot be read."""
     file = _file(digest)
     try:
         with np.load(file, allow_pickle=False) as arrays:
@@ -121,12 +121,12 @@ def kept_geometry(digest: str) -> Geometry | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, BadZipFile, EOFError, RuntimeError) as error:
-        _logger.warning("%s cannot be read (%s) and is made anew.", file, error)
+        _logger.warning("%s cannot be read (%s) and is made again.", file, error)
         return None
 
 
 def keep_geometry(digest: str, geometry: Geometry) -> None:
-    """Keeps geometry for the next time. A disk that is full or read-only is no error: it is slower then."""
+    """Keeps geometry for the next time. A full or read-only disk is no error: the next start is then slower."""
     file = _file(digest)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """Where a body's links are, from its base's place and its joints' positions.
 
 Bullet could say it too, but only after moving its own record of the links forward by the part of a step that tool and
-gripper camera lag behind, which CALVIN's observations do not do: asking for a picture would change what is observed.
+gripper camera lag behind, which CALVIN's observations do not do: asking for an image would change what is observed.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Triangles from mesh files (OBJ, STL), read as Bullet reads them for its pictures."""
+"""Triangles from mesh files (OBJ, STL), read as Bullet reads them for its images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,8 @@ class Mesh:
     Attributes:
         positions: Corners in metres; seen from outside they run counter-clockwise.
         normals: A normal at each corner; not always of length 1.
-        texture_coordinates: u and v at each corner; the lower left of the picture is (0, 0).
-        texture: The picture that is glued on, if any.
+        texture_coordinates: u and v at each corner; the lower left of the image is (0, 0).
+        texture: The file of the image on it, if any.
     """
 
     positions: Float32[np.ndarray, "n 3 3"]
@@ -131,7 +131,7 @@ def _face_normals(positions: Float64[np.ndarray, "n 3 3"]) -> Float64[np.ndarray
 
 
 def _first_texture(file: Path, libraries: list[str], used: list[str]) -> Path | None:
-    """The picture of the first used material that has one, from the mesh's material library."""
+    """The texture of the first used material that has one, from the mesh's material library."""
     textures: dict[str, str] = {}
     for library in libraries:
         path = file.parent / library.strip()

@@ -1,4 +1,4 @@
-"""What a renderer is asked for, and what it gives: said once for all renderers."""
+"""The input and the output of every renderer: a view, and the rendered image."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from jaxtyping import Float32, UInt8
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a camera sees the world.
+    """The pose and the lens of a camera.
 
     Attributes:
         view: From the world to the camera's frame, 16 numbers, columns first, as Bullet gives them.
@@ -23,11 +23,12 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A picture.
+    """An image.
 
     Attributes:
         rgb: Colours, 0..255.
-        z_buffer: Depth as OpenGL keeps it, 0 at the near plane, 1 at the far plane; None if it was not asked for.
+        z_buffer: Depth as OpenGL keeps it, 0 at the near plane, 1 at the far plane; None if it was not
+            requested.
     """
 
     rgb: UInt8[np.ndarray, "H W 3"]

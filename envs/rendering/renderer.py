@@ -1,4 +1,4 @@
-"""The renderer: takes the places of a world's shapes and makes pictures of them."""
+"""The renderer: it calls the steps of the pipeline in order. The room's `__init__` lists the steps."""
 
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ _NUM_RANKS = 1 << int(DEPTH_SHIFT - RANK_SHIFT)
 
 @dataclass(frozen=True, slots=True)
 class _Sight:
-    """What the compiled loops need to know of a camera's picture, see `see_from_camera`."""
+    """What the compiled loops need for one image of a camera, see `see_from_camera`."""
 
     size: int
     near_m: float
@@ -48,7 +48,7 @@ class _Sight:
 
 
 def require_depth_bits(depth_bits: int) -> int:
-    """Returns the number of bits of a depth buffer, or refuses it.
+    """Returns the number of bits of a depth buffer if it is valid, or raises an error.
 
     Raises:
         ValueError: It is neither 16 nor 24.
@@ -59,15 +59,15 @@ def require_depth_bits(depth_bits: int) -> int:
 
 
 class Renderer:
-    """Makes pictures with the look of Bullet's OpenGL renderer, on the CPU."""
+    """Draws images with the look of Bullet's OpenGL renderer, on the CPU."""
 
     def __init__(self, geometry: Geometry, depth_bits: int = 16, shadows: bool = True) -> None:
         """Prepares to draw.
 
         Args:
-            geometry: What there is to be drawn.
-            depth_bits: Of the depth buffer, 16 or 24. Mesa's has 16: edges between far surfaces become jagged.
-            shadows: False leaves them out, as Bullet's EGL plugin does in the first two pictures of a process.
+            geometry: What will be drawn.
+            depth_bits: Bits of the depth buffer, 16 or 24. Mesa's has 16: edges between far surfaces become jagged.
+            shadows: False draws no shadows, as Bullet's EGL plugin in the first two images of a process.
 
         Raises:
             ValueError: `depth_bits` is something else.
@@ -96,11 +96,11 @@ class Renderer:
     def update(
         self, link_frames: Float64[np.ndarray, "links 4 4"], colours: Float64[np.ndarray, "shapes 3"] | None = None
     ) -> None:
-        """Takes in how the world stands now, and draws its shadows; to be called once after each step.
+        """Stores the state of the world, and draws its shadow map. Call it once after each step.
 
         Args:
             link_frames: Where all links are in the world.
-            colours: Of the shapes; None for those that they came with.
+            colours: Colours of the shapes; None for their own.
         """
         np.take(link_frames, self._geometry.shapes.links, axis=0, out=self._frames)
         self._colours = self._geometry.shapes.colours if colours is None else colours
@@ -153,12 +153,12 @@ class Renderer:
         return bounds
 
     def render(self, view: View, fixed: bool, with_depth: bool = True) -> Rendered:
-        """Makes a picture of the world as it was at the last `update`.
+        """Draws the world as it was at the last `update`.
 
         Args:
             view: The camera.
-            fixed: Whether the camera stays where it is, so that its picture of what does not move is worth keeping.
-                The picture is the same either way.
+            fixed: Whether the camera never moves. Then its image of the still shapes is kept. The result is the same
+                either way.
             with_depth: Whether the depth is wanted too.
         """
         sight = self._look(view)
@@ -224,13 +224,13 @@ class Renderer:
         return np.full(size * size, np.int64(self._max_depth) << DEPTH_SHIFT), self._blank[size].copy()
 
     def _scratch_surfaces(self, size: int) -> Float32[np.ndarray, "8 pixels"]:
-        """Room for the surfaces of one picture, used again for the next."""
+        """Memory for the surfaces of one image, reused by the next one."""
         if size not in self._surfaces:
             self._surfaces[size] = np.empty((SURFACE_DIM, size * size), dtype=np.float32)
         return self._surfaces[size]
 
     def _still_picture(self, view: View, sight: _Sight) -> StillPicture:
-        """The picture of what does not move, drawn anew where that has changed."""
+        """The image of the still shapes, drawn again if they have changed."""
         kept = self._still_pictures.get(view)
         if kept is None or kept.version != self._layer.version:
             keys, rgb = self._empty(view.size)
@@ -243,7 +243,7 @@ class Renderer:
         return kept
 
     def _draw(self, shapes: Int32[np.ndarray, " n"], sight: _Sight, keys: Int64[np.ndarray, " pixels"]) -> None:
-        """Draws shapes into a picture of keys."""
+        """Draws shapes into the keys of an image."""
         triangles = self._geometry.triangles
         count = blocks_in_view(
             shapes,

@@ -1,8 +1,8 @@
-"""What colour a pixel has: its surface, the light on it, its texture and the shadow over it.
+"""The colour of a pixel: its surface, light, texture and shadow.
 
-Shading is done once for each pixel, after the nearest triangle is known, in two steps. `light_pixels` finds what does
-not depend on shadows, the pixel's *surface*: colour, light, highlight, and where to look in the shadow map.
-`finish_pixels` looks there and writes the picture. The formulas and constants are those of Bullet's OpenGL shader
+Each pixel is shaded once, after its nearest triangle is known, in two steps. `light_pixels` computes what does not
+depend on shadows, the pixel's *surface*: colour, light, highlight, and its place in the shadow map. `finish_pixels`
+reads the shadow map and writes the image. The formulas and constants are those of Bullet's OpenGL shader
 (`useShadowMapInstancingPS` of Bullet 3.2.7) at the settings that its EGL plugin uses.
 """
 
@@ -17,7 +17,7 @@ SURFACE_DIM = 8
 VIEW_DIM = 24
 """Numbers that `light_pixels` needs of a shape: see there."""
 _TILE = 64
-"""Pixels that are lit together. What is kept of a tile is flat: number j of pixel k stands at 64 j + k."""
+"""Pixels that are shaded together. The numbers of a tile are in a flat array: number j of pixel k is at 64 j + k."""
 _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
 _ZERO = np.float32(0.0)
@@ -37,7 +37,7 @@ _BLUE = np.uint64(42)
 
 @compiled
 def changed_pixels(keys, still_keys, chosen):
-    """Chooses the pixels where another triangle is seen than in the still layer; returns how many."""
+    """Finds the pixels that show another triangle than in the still layer. Returns their number."""
     count = 0
     for pixel in range(len(keys)):
         if keys[pixel] != still_keys[pixel]:
@@ -48,7 +48,7 @@ def changed_pixels(keys, still_keys, chosen):
 
 @compiled
 def pixels_in_shadow_of(bounds, still_depths, depths, keys, still_keys, surfaces, chosen):
-    """Chooses the pixels of the still layer on whose place in the shadow map moving things cast; returns how many.
+    """Finds the pixels of the still layer that moving things may shade. Returns their number.
 
     Args:
         bounds: (4,) first column and row, last column and row of what moving things cast.
@@ -135,9 +135,9 @@ def light_pixels(pixels, first_pixels, keys, width, attributes, views, eye, rays
         pixels: (n,) int32, numbers of pixels, which count row by row from the bottom, sorted by shape.
         first_pixels: (shapes + 1,) int64: shape s has pixels[first_pixels[s] : first_pixels[s + 1]].
         keys: (pixels,) int64, see `drawing`.
-        width: Of the picture.
+        width: Of the image.
         attributes: (triangles, 24) float32, see `blocks.Triangles`.
-        views: (shapes, 24) float32: the camera's ray through the picture's lower left corner and its change by column
+        views: (shapes, 24) float32: the camera's ray through the image's lower left corner and its change by column
             and by row, and the camera's place, all in the shape's frame; the shape's rotation, rows first; its colour.
         eye: (3,) float32, the camera's place in the world.
         rays: (3, 3) float32, the three rays of `views` in the world.
@@ -308,7 +308,7 @@ def finish_pixels(pixels, surfaces, shadow, width, rgb):
         pixels: (n,) int32, numbers of pixels, row by row from the bottom.
         surfaces: (8, pixels) float32.
         shadow: (rows, columns) uint16, depths from the light.
-        width: Of the picture.
+        width: Of the image.
         rgb: (height, width, 3) uint8, top row first; filled at `pixels`.
     """
     rows, columns = shadow.shape

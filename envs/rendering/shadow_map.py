@@ -1,7 +1,7 @@
-"""Who stands in whose light: the depths that the light sees, kept from picture to picture.
+"""The shadow map: the depths that the light sees, kept from image to image.
 
-As in Bullet's OpenGL renderer, the light shines in parallel, the map shows the backs of things, and its texels are
-20 m / 4096 = 4.9 mm wide. Only a part of it is kept, which holds all that casts a shadow.
+As in Bullet's OpenGL renderer, the light is parallel, the map shows the backs of things, and its texels are
+20 m / 4096 = 4.9 mm wide. Only the part that contains everything that casts a shadow is kept.
 """
 
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ _EYE_DISTANCE_M, _EYE_YAW, _EYE_PITCH = 1.5, np.radians(-80), np.radians(-10)
 HIGHLIGHTS_SEEN_FROM = _EYE_DISTANCE_M * np.array(
     [np.cos(_EYE_PITCH) * np.sin(_EYE_YAW), -np.cos(_EYE_PITCH) * np.cos(_EYE_YAW), -np.sin(_EYE_PITCH)]
 )
-"""Bullet's EGL plugin reckons highlights for the pose that its camera starts with (its `resetCamera` of 3.2.7: 1.5 m
-from the origin, yaw -80, pitch -10 degrees), whatever camera looks; fitting the place to its pictures gave the same."""
+"""Bullet's EGL plugin computes highlights for the initial pose of its camera, whichever camera is used (its
+`resetCamera` of 3.2.7: 1.5 m from the origin, yaw -80, pitch -10 degrees). Fitting the place to its images gave the
+same."""
 _TEXELS = 4096
 _HALF_WIDTH_M = 10.0
 _NEAR_M, _FAR_M = 1.0, 300.0
 MAX_DEPTH = 65535
 _HALF_WIDTHS = (350, 1000, _TEXELS // 2)
-"""Of the parts that may be kept, in texels from the middle: 1.7 m hold table and robot. The part depends on where
-things are now and on nothing that was before, for numbers are rounded differently in each: so pictures depend on the
-state alone."""
+"""Sizes of the part that is kept, in texels from the middle: 1.7 m contain table and robot. Numbers are rounded
+differently in each size. So the size depends only on where things are now, and images depend on the state alone."""
 
 
 @cache
 def light_matrix() -> Float64[np.ndarray, "4 4"]:
-    """From the world to clip coordinates of the light, -1..1 in all three; not to be written to."""
+    """From the world to clip coordinates of the light, -1..1 in all three. Read-only."""
     backward = LIGHT_POSITION / np.linalg.norm(LIGHT_POSITION)
-    # Bullet's btPlaneSpace1: a vector across the light's direction, to stand for up.
+    # Bullet's btPlaneSpace1: a vector perpendicular to the light's direction, used as up.
     up = np.array([0.0, -backward[2], backward[1]]) / np.hypot(backward[1], backward[2])
     right = np.cross(up, backward)
     right /= np.linalg.norm(right)
@@ -53,7 +53,7 @@ def light_direction() -> Float64[np.ndarray, "3"]:
 
 @dataclass(frozen=True, slots=True)
 class ShadowMap:
-    """A part of the light's picture.
+    """A part of the light's image.
 
     Attributes:
         half_width: Texels from the middle of the whole map to the borders of this part.

@@ -1,4 +1,4 @@
-"""What does not move is drawn once: which shapes are still, and the picture of them that is kept."""
+"""The still layer: which shapes have not moved for a while, and the image that is kept of them."""
 
 from dataclasses import dataclass
 
@@ -6,18 +6,18 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt8
 
 _PATIENCE = 24
-"""Pictures for which a shape must stay where it is before it joins the layer: 0.8 s of CALVIN's 30 Hz."""
+"""A shape joins the layer after this many steps without moving: 0.8 s at CALVIN's 30 Hz."""
 
 
 @dataclass(frozen=True, slots=True)
 class StillPicture:
-    """A camera's picture of the still shapes alone.
+    """A camera's image of the still shapes alone.
 
     Attributes:
         version: Of the layer that it shows.
         keys: As in `drawing`.
         surfaces: As in `shading`.
-        rgb: The finished picture, in the shadows of the still shapes alone.
+        rgb: The finished image, in the shadows of the still shapes alone.
     """
 
     version: int
@@ -29,13 +29,13 @@ class StillPicture:
 class StillLayer:
     """Keeps track of which shapes have not moved or changed colour for a while.
 
-    Pictures with and without the layer are the same, number for number: it only saves time.
+    Images are identical with and without the layer: it only saves time.
     """
 
     def __init__(self, num_shapes: int) -> None:
         """At first all shapes count as still."""
         self.version = 0
-        """Counts the changes of the set of still shapes, and so tells whether a kept picture holds."""
+        """Number of changes of the set of still shapes. A kept image is valid while it stays the same."""
         self._members = np.ones(num_shapes, dtype=bool)
         self._still_for = np.zeros(num_shapes, dtype=np.int64)
         self._last: Float64[np.ndarray, "shapes n"] | None = None

@@ -1,4 +1,4 @@
-"""Pictures that are glued on meshes, and their smaller copies (mip maps) for surfaces seen from afar."""
+"""Textures of meshes, and their smaller copies (mip maps) for distant surfaces."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ def pack_textures(files: Sequence[Path | None]) -> Textures:
 
     Raises:
         FileNotFoundError: A file is missing.
-        ValueError: A file is no picture, or larger than 4096 pixels.
+        ValueError: A file is not an image, or is larger than 4096 pixels.
     """
     levels = np.zeros((len(files), _LEVELS_DIM), dtype=np.int32)
     packed: list[UInt64[np.ndarray, " n"]] = [np.zeros(1, dtype=np.uint64)]
@@ -61,11 +61,11 @@ def _pack(level: UInt8[np.ndarray, "H W 3"]) -> UInt64[np.ndarray, " n"]:
 
 
 def read_texture(file: Path) -> UInt8[np.ndarray, "H W 3"]:
-    """Reads a picture; its rows run from the bottom to the top, as texture coordinates do.
+    """Reads an image. Its rows go from the bottom to the top, like texture coordinates.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is no picture, or damaged.
+        ValueError: The file is no image, or damaged.
     """
     if not file.is_file():
         raise FileNotFoundError(f"expected a texture at {file}, found nothing. Get the assets again.")
@@ -74,14 +74,14 @@ def read_texture(file: Path) -> UInt8[np.ndarray, "H W 3"]:
             pixels = np.asarray(image.convert("RGB"), dtype=np.uint8)
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise ValueError(
-            f"expected a picture in {file} ({file.stat().st_size} bytes), but it cannot be read: {error}. The file is "
+            f"expected an image in {file} ({file.stat().st_size} bytes), but it cannot be read: {error}. The file is "
             "damaged or was not downloaded whole (with git-lfs: `git lfs pull`). Get it again."
         ) from error
     return np.ascontiguousarray(pixels[::-1])
 
 
 def mip_maps(texture: UInt8[np.ndarray, "H W 3"]) -> list[UInt8[np.ndarray, "h w 3"]]:
-    """The picture and its copies, each of half the size (rounded down), until a single pixel is left.
+    """The image and its copies. Each copy has half the size (rounded down); the last one is a single pixel.
 
     Each pixel of a copy is what bilinear filtering of the next larger one gives at the pixel's centre: the mean of
     four where the size was even.

@@ -1,18 +1,18 @@
-"""The world as a camera and as the light see it: matrices for each shape, reckoned anew for each picture."""
+"""The world as seen by a camera and by the light: matrices for each shape, computed for each image."""
 
 import numpy as np
 
 from calvinbench.envs.rendering.compiled import compiled
 
 _MAX_DISTANCE_M = 16.0
-"""Shapes farther than this from the world's origin, along a camera's axis, share a rank."""
+"""Shapes farther than this from the world's origin, along a camera's axis, have the same rank."""
 
 
 @compiled
 def see_from_camera(
     view, lens, size, num_ranks, shape_frames, centres, colours, projections, eyes, views, ranks, eye, rays
 ):
-    """Prepares a camera's picture.
+    """Prepares a camera's image.
 
     Args:
         view: (4, 4) float64, from the world to the camera's frame: right, up, backward.
@@ -27,7 +27,7 @@ def see_from_camera(
         views: (shapes, 24) float32, to be filled, see `shading.light_pixels`.
         ranks: (shapes,) int64, to be filled: which shape comes first of two that are equally near.
         eye: (3,) float32, to be filled: the camera's place.
-        rays: (3, 3) float32, to be filled: the ray through the picture's lower left corner, as long as it takes to
+        rays: (3, 3) float32, to be filled: the ray through the image's lower left corner, as long as it takes to
             go one metre along the camera's axis, and its change by column and by row.
     """
     place, corner, by_column, by_row = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)

@@ -1,6 +1,6 @@
-"""Where CALVIN's own files are on this machine: a checkout of `calvin_env`, and one of `calvin` for its sentences.
+"""Finding CALVIN's own files on this machine: a checkout of `calvin_env`, and one of `calvin` for its sentences.
 
-None of CALVIN's files are in this project: they are read where the user has them.
+This project contains none of CALVIN's files. It reads them where the user has them.
 """
 
 import os
@@ -17,18 +17,18 @@ CALVIN_VARIABLE = "CALVIN_ROOT"
 FOLLOWED_REVISION = "797142c"
 """The revision of calvin_env that our world follows."""
 SUBMODULE_REVISION = "1431a46"
-"""The revision that a clone of calvin with its submodules brings; its led does not obey the button's first press."""
+"""The revision that a clone of calvin with submodules has. Its led ignores the button's first press."""
 INSTALL = "`calvinbench install-calvin` clones the revisions that calvinbench knows"
 VALIDATION_SENTENCES = Path("calvin_models/conf/annotations/new_playtable_validation.yaml")
 _REVISION_DIGITS = 7
 
 
 class CheckoutError(ValueError):
-    """A checkout of CALVIN is not there, is not whole, or holds something that cannot be read."""
+    """A checkout of CALVIN is missing or incomplete, or a file in it cannot be read."""
 
 
 class CheckoutNotFoundError(CheckoutError):
-    """Nobody named a checkout, and none was found."""
+    """No checkout was given, and none was found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class CalvinEnv:
 
     Attributes:
         root: The folder that holds `conf/` and `data/`.
-        revision: The first seven digits of its commit; where git does not know it, of the commit whose source it has;
-            None where there is neither.
+        revision: The first seven digits of its commit. Without git's files, the commit is found from the source; None
+            if that fails too.
     """
 
     root: Path
@@ -46,7 +46,7 @@ class CalvinEnv:
 
     @property
     def data(self) -> Path:
-        """The folder of the drawings."""
+        """The folder of URDF files, meshes and textures."""
         return self.root / "data"
 
     def __str__(self) -> str:
@@ -54,14 +54,14 @@ class CalvinEnv:
 
 
 def find_calvin_env(calvin_env: str | Path | None = None) -> CalvinEnv:
-    """The checkout of calvin_env to use: given, or CALVIN_ENV_ROOT's, or the installed package's, or install-calvin's.
+    """The checkout of calvin_env to use: the given one, CALVIN_ENV_ROOT, the installed package, or install-calvin's.
 
     Args:
         calvin_env: A checkout of calvin_env, or one of calvin that holds calvin_env.
 
     Raises:
         CheckoutNotFoundError: There is none.
-        CheckoutError: What is there is not a whole checkout.
+        CheckoutError: The checkout is incomplete.
     """
     named = calvin_env or os.environ.get(CALVIN_ENV_VARIABLE)
     if named:
@@ -80,24 +80,24 @@ def find_calvin_env(calvin_env: str | Path | None = None) -> CalvinEnv:
 
 
 def default_folder() -> Path:
-    """Where `calvinbench install-calvin` puts its checkouts if nothing else is said: the user's data folder."""
+    """Where `calvinbench install-calvin` puts its checkouts by default: the user's data folder."""
     return user_data_path("calvinbench")
 
 
 def find_calvin(calvin: str | Path | None = None, calvin_env: str | Path | None = None) -> Path | None:
-    """The checkout of calvin to take sentences from: the one given, else CALVIN_ROOT's, else one near calvin_env.
+    """The checkout of calvin with the sentences: the given one, else CALVIN_ROOT, else one near calvin_env.
 
-    Near is the folder that calvin_env lies in, or a folder `calvin` beside it.
+    Near means the folder that contains calvin_env, or a folder `calvin` beside calvin_env.
 
     Args:
         calvin: A checkout of calvin.
         calvin_env: As in `find_calvin_env`.
 
     Returns:
-        Its top folder; None where none was named and none is found.
+        Its top folder; None if none was given and none is found.
 
     Raises:
-        CheckoutError: A named folder is no checkout of calvin.
+        CheckoutError: A given folder is not a checkout of calvin.
     """
     named = calvin or os.environ.get(CALVIN_VARIABLE)
     if named:
@@ -116,7 +116,7 @@ def find_calvin(calvin: str | Path | None = None, calvin_env: str | Path | None 
 
 
 def calvin_env_revision(root: Path) -> str | None:
-    """Which revision of calvin_env a folder holds, by git's files or else by its source; see `CalvinEnv.revision`."""
+    """The revision of calvin_env in a folder, from git's files or else from its source; see `CalvinEnv.revision`."""
     commit = head_commit(root)
     if commit is not None:
         return commit[:_REVISION_DIGITS]
@@ -133,18 +133,18 @@ def _is_calvin_env(folder: Path) -> bool:
 
 
 def _installed_roots() -> tuple[Path, ...]:
-    """Where the installed package may have its `conf/` and `data/`: beside it; it is not imported."""
+    """Where the installed package may have its `conf/` and `data/`. The package is not imported."""
     try:
         spec = find_spec("calvin_env")
     except (ImportError, ValueError):
         return ()
     packages = [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
-    # A folder calvin_env/ in the current folder also passes for a package: then it is the checkout itself.
+    # A folder calvin_env/ in the current folder is also found as a package: then it is the checkout itself.
     return tuple(root for package in packages for root in (package.parent, package))
 
 
 def _require_calvin_env(folder: Path) -> Path:
-    """The root of a checkout that somebody named, or what is wrong with it."""
+    """The root of a given checkout; raises an error that says what is wrong with it."""
     if not folder.is_dir():
         raise CheckoutError(f"expected a checkout of calvin_env at '{folder}', but there is no such folder. {INSTALL}.")
     for root in (folder, folder / "calvin_env"):

@@ -17,7 +17,7 @@ from calvinbench.envs.world_info import BLOCKS
 _ROBOT = "panda_longer_finger"
 """The arm of CALVIN's evaluation and data; `panda.yaml` alone puts the tool point 4 cm off."""
 _UPSTREAM_SEED = 0
-"""What calvin_env seeds itself with (`conf/env/play_table_env.yaml`)."""
+"""The random seed of calvin_env (`conf/env/play_table_env.yaml`)."""
 _SURFACES = ("table", "slider_left", "slider_right")
 ASSET_DIGESTS: Mapping[str, str] = MappingProxyType(
     {
@@ -27,18 +27,18 @@ ASSET_DIGESTS: Mapping[str, str] = MappingProxyType(
         "D": "9429b3d06289d207e24816849de3de7e29352510a766721a9358163bc5853dc4",
     }
 )
-"""What `Scene.digest` says of each scene as calvin_env has it, at 797142c and at 1431a46."""
+"""`Scene.digest` of each scene of calvin_env, at 797142c and at 1431a46."""
 
 
 def load_calvin_scene(name: str, checkout: CalvinEnv) -> Scene:
-    """One of CALVIN's scenes, after a look at each of its files.
+    """One of CALVIN's scenes. Each of its files is checked.
 
     Args:
         name: One of `scene.CALVIN_SCENES`.
         checkout: Where its files are.
 
     Raises:
-        CheckoutError: A file is missing or damaged, or a configuration says something that our world does not do.
+        CheckoutError: A file is missing or damaged, or our world cannot do what a configuration says.
     """
     file = checkout.root / "conf" / "scene" / f"calvin_scene_{name}.yaml"
     config = _read(file)
@@ -97,7 +97,7 @@ def _require_same(file: Path, key: str, found: Any, expected: Any) -> None:
 
 
 def _robot_urdf(checkout: CalvinEnv) -> str:
-    """The arm's description, with absolute paths of its meshes."""
+    """The URDF of the arm, with absolute paths of its meshes."""
     config = checkout.root / "conf" / "robot" / f"{_ROBOT}.yaml"
     named = _read(config)
     urdf = f"franka_panda/{_ROBOT}.urdf"
@@ -108,10 +108,10 @@ def _robot_urdf(checkout: CalvinEnv) -> str:
 
 
 def _load_poses(movable: Mapping[str, Any], surfaces: Mapping[str, Surface]) -> dict[str, Pose]:
-    """Where calvin_env loads each block before it is told where to put it.
+    """Where calvin_env loads each block, before a reset moves it.
 
-    It draws them: for each block in turn a surface, a point of it and a yaw. Contacts later in an episode depend on
-    where blocks were loaded, in the last bits, so these draws are repeated here, seed and order as in calvin_env.
+    It draws them at random: for each block in turn a surface, a point on it and a yaw. The last bits of later contacts
+    depend on where blocks were loaded. So the draws are repeated here, with calvin_env's seed and order.
     """
     generator = np.random.default_rng(_UPSTREAM_SEED)
     poses = {}
@@ -127,7 +127,7 @@ def _load_poses(movable: Mapping[str, Any], surfaces: Mapping[str, Surface]) -> 
 
 
 def _require_whole_scene(scene: Scene) -> None:
-    """Looks at every file that Bullet will load."""
+    """Checks every file that Bullet will load."""
     assert scene.floor_urdf is not None  # noqa: S101  (for the type checker)
     texts = [(Path(), scene.robot_urdf)]
     for file in (scene.table_urdf, *scene.block_urdfs.values(), scene.floor_urdf):

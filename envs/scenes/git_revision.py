@@ -1,12 +1,12 @@
-"""Which commit a checkout stands at, read from git's own files: the git program is not needed."""
+"""The commit of a checkout, read from git's own files. The git program is not needed."""
 
 from pathlib import Path
 
 
 def head_commit(root: Path) -> str | None:
-    """The commit of the checkout whose top folder is `root`, 40 hexadecimal digits; None where git knows nothing of it.
+    """The commit of the checkout at `root`, 40 hexadecimal digits; None if there are no files of git.
 
-    A clone, a work tree and a submodule are understood; changes to files since that commit are not looked for.
+    `root` may be a clone, a work tree or a submodule. Changes to files since that commit are not noticed.
     """
     git = _git_folder(root)
     if git is None:
@@ -15,7 +15,7 @@ def head_commit(root: Path) -> str | None:
     if head is None or not head.startswith("ref:"):
         return _commit(head)
     branch = head.removeprefix("ref:").strip()
-    # A work tree keeps its HEAD to itself and shares the branches of the clone that it belongs to.
+    # A work tree has a HEAD of its own, and shares the branches of its clone.
     shared = _text(git / "commondir")
     folders = (git,) if shared is None else (git, git / shared)
     for folder in folders:
@@ -26,7 +26,7 @@ def head_commit(root: Path) -> str | None:
 
 
 def _git_folder(root: Path) -> Path | None:
-    """Where git keeps its files: `.git` itself, or the folder that the file `.git` of a submodule names."""
+    """The folder of git's files: `.git` itself, or the folder that the file `.git` of a submodule names."""
     git = root / ".git"
     if git.is_dir():
         return git
@@ -38,7 +38,7 @@ def _git_folder(root: Path) -> Path | None:
 
 
 def _packed(folder: Path, branch: str) -> str | None:
-    """The commit of a branch that git has packed away with others."""
+    """The commit of a branch that git has stored in a common file with others."""
     for line in (_text(folder / "packed-refs") or "").splitlines():
         commit, _, name = line.partition(" ")
         if name == branch:

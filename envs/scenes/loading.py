@@ -20,7 +20,7 @@ def load_scene(name: str, calvin_env: str | Path | None = None) -> Scene:
 
     Raises:
         UnknownNameError: There is no such scene.
-        CheckoutError: A scene of CALVIN's was asked for, and its checkout is missing, not whole or damaged.
+        CheckoutError: The scene is CALVIN's, and its checkout is missing, incomplete or damaged.
     """
     if require_name(name, SCENES, "scene") == EMBEDDED:
         return _embedded()
@@ -28,7 +28,7 @@ def load_scene(name: str, calvin_env: str | Path | None = None) -> Scene:
 
 
 def _embedded() -> Scene:
-    """The scene that ships with the package: places and joints of CALVIN's scene D, shapes of our own."""
+    """The scene that ships with the package: places and joints of CALVIN's scene D, with our own shapes."""
     folder = Path(str(files("calvinbench.envs.scenes.assets")))
     return Scene(
         name=EMBEDDED,

@@ -1,6 +1,6 @@
 """The embedded scene's arm: the Panda that ships with `pybullet_data`, with our fingers, camera and tool point.
 
-The description is derived when a world is made and never stored, so that none of it is copied into the project.
+The URDF is derived when a world is made, and never stored. So the project contains no copy of it.
 """
 
 from pathlib import Path
@@ -54,13 +54,13 @@ _ADDED_LINKS = """
   </link>
 </links>
 """
-"""Where the gripper camera and the tool point sit on the hand: those of calvin_env's `panda_longer_finger.urdf`."""
+"""Poses of the gripper camera and the tool point on the gripper, from calvin_env's `panda_longer_finger.urdf`."""
 
 
 def panda_urdf() -> str:
-    """The arm's description, with absolute paths of the meshes that lie in the installed `pybullet_data`.
+    """The URDF of the arm, with absolute paths of the meshes in the installed `pybullet_data`.
 
-    The arm is drawn from its collision meshes: they are coarser than the visual ones, and several times faster.
+    The arm is drawn with its collision meshes: they are coarser than the visual ones, and several times faster.
 
     Raises:
         FileNotFoundError: `pybullet_data` lacks the Panda.
@@ -82,7 +82,7 @@ def panda_urdf() -> str:
 
 
 def _replace_finger(robot: Xml.Element, side: str, sign: float) -> None:
-    """Puts a finger of two boxes in the place of the meshed one; it reaches 4 cm farther, as CALVIN's does."""
+    """Replaces a finger by one of two boxes, which reaches 4 cm farther, as CALVIN's does."""
     name = f"panda_{side}finger"
     finger = Xml.fromstring(_FINGER.format(side=side, inertial_y=0.01 * sign))  # noqa: S314
     for size, (x, y, z) in _FINGER_BOXES:

@@ -1,4 +1,4 @@
-"""Which bodies stand where: what a scene is made of, and the scenes that there are."""
+"""What a scene is made of, and the names of the scenes."""
 
 import hashlib
 import re
@@ -17,9 +17,9 @@ CALVIN_SCENES = ("A", "B", "C", "D")
 EMBEDDED = "embedded"
 """Our own scene."""
 SCENES = (EMBEDDED, *CALVIN_SCENES)
-"""`embedded` ships with the package; the others are CALVIN's, and need a checkout of calvin_env."""
+"""`embedded` ships with the package. The others are CALVIN's, and need a checkout of calvin_env."""
 FLOOR_SIZE_M, FLOOR_POSITION, FLOOR_COLOUR = (8.0, 8.0, 0.02), (0.0, 0.0, -0.01), (0.86, 0.87, 0.88)
-"""The slab that is seen where a scene brings no floor of its own."""
+"""The visible slab of scenes without a floor of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Surface:
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where a body stands: position in metres, euler xyz in radians, world frame."""
+    """The pose of a body: position in metres, euler xyz in radians, world frame."""
 
     position: tuple[float, float, float] = (0.0, 0.0, 0.0)
     euler: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -47,14 +47,14 @@ class Scene:
     """What a world is made of.
 
     Attributes:
-        name: What `--scene` calls it.
-        robot_urdf: The arm's description, as text; paths of meshes are absolute.
+        name: Its name, as in `--scene`.
+        robot_urdf: The URDF of the arm, as text, with absolute paths of meshes.
         table_urdf: The table's file.
         block_urdfs: The blocks' files by name, in the order of `scene_obs`.
-        global_scaling: By how much table and blocks are scaled when they are loaded.
+        global_scaling: Factor by which table and blocks are scaled when they are loaded.
         surfaces: Where blocks may be put: `table`, `slider_left`, `slider_right`.
         floor_urdf: The floor's file; None for a plain floor without one.
-        load_poses: Where each block is loaded, before a reset puts it anywhere; the origin for those not named.
+        load_poses: Where each block is loaded, before a reset moves it; the origin if a block is not named.
         calvin_env: The checkout that one of CALVIN's own scenes is read from; None for another scene.
     """
 
@@ -91,12 +91,12 @@ class Scene:
         raise KeyError(f"expected a joint '{joint}' with limits in '{self.table_urdf}', found none.")
 
     def digest(self) -> str:
-        """SHA-256 over everything that the scene is loaded from; where it lies on the disk does not count."""
+        """SHA-256 of everything that the scene is loaded from, wherever it is on the disk."""
         sha = hashlib.sha256()
         sha.update(f"{list(self.block_urdfs)} {self.global_scaling}".encode())
         descriptions = [(Path(), self.robot_urdf)]
         if self.calvin_env is not None:
-            # Bullet's contacts remember, in their last bits, where a body was loaded.
+            # Where a body was loaded changes the last bits of Bullet's contacts.
             sha.update(f"{self.surfaces} {self.load_poses}".encode())
         floor = () if self.floor_urdf is None else (self.floor_urdf,)
         for file in (self.table_urdf, *self.block_urdfs.values(), *floor):

@@ -1,4 +1,4 @@
-"""The files that a description refers to: meshes, their materials, their textures; and whether they are whole."""
+"""The files that a URDF refers to (meshes, materials, textures), and whether they are complete."""
 
 import re
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ _STL_HEADER_BYTES, _STL_TRIANGLE_BYTES = 84, 50
 
 
 def without_visuals(urdf: str) -> str:
-    """A description without what is only to be seen.
+    """A URDF without its visual elements.
 
-    Bullet reads the visible meshes of a body when it loads it and keeps them for its own pictures: 90 MB and 30 ms for
-    CALVIN's arm. Where somebody else draws, nothing needs them.
+    Bullet reads the visual meshes of a body when it loads it, and keeps them for its own renderers: 90 MB and 30 ms for
+    CALVIN's arm. Our own renderer does not need them.
     """
     robot = Xml.fromstring(urdf)  # noqa: S314  (assets that the user chose)
     for link in robot.iter("link"):
@@ -26,16 +26,16 @@ def without_visuals(urdf: str) -> str:
 
 
 def mesh_names(urdf: str) -> list[str]:
-    """The meshes that a description refers to, each once, in their order."""
+    """The meshes that a URDF refers to, each once, in order of appearance."""
     meshes = Xml.fromstring(urdf).iter("mesh")  # noqa: S314  (a file that the user chose to load)
     return list(dict.fromkeys(mesh.attrib["filename"] for mesh in meshes))
 
 
 def material_files(mesh: Path) -> tuple[Path, ...]:
-    """The materials and textures of an OBJ mesh, each once, in their order; no other kind of mesh has any.
+    """The materials and textures of an OBJ mesh, each once, in order of appearance. Other kinds of mesh have none.
 
-    calvin_env's meshes also name files that were never part of it: materials called `*.obj.mtl`, and a texture on
-    somebody's drive D. Bullet draws without them, and they are not listed here.
+    calvin_env's meshes also name files that were never part of it: materials called `*.obj.mtl`, and a texture on a
+    drive D. Bullet draws without them, so they are not listed here.
     """
     if mesh.suffix.lower() != ".obj":
         return ()
@@ -52,17 +52,17 @@ def material_files(mesh: Path) -> tuple[Path, ...]:
 
 
 def _named(file: Path, keyword: str) -> Iterator[str]:
-    """What follows a keyword at the beginning of a line."""
+    """The rest of each line that begins with a keyword."""
     text = file.read_text(encoding="utf-8", errors="replace")
     for line in re.finditer(rf"^[ \t]*{keyword} (.*)$", text, re.MULTILINE):
         yield line[1].strip()
 
 
 def require_whole(file: Path) -> bytes:
-    """The content of a file of a checkout, unless it is missing, empty, a git-lfs pointer or damaged.
+    """The content of a file of a checkout. Missing, empty and damaged files and git-lfs pointers raise an error.
 
     Raises:
-        CheckoutError: The file cannot be used; the message names it and says what to do.
+        CheckoutError: The file cannot be used. The message names it and says what to do.
     """
     try:
         content = file.read_bytes()
@@ -108,8 +108,8 @@ def _stl_damage(content: bytes) -> str:
 
 def _png_damage(content: bytes) -> str:
     if not content.startswith(_PNG_BEGIN):
-        return "it is no PNG picture"
-    return "" if content.rstrip(b"\0").endswith(_PNG_END) else "the picture's end is cut off"
+        return "it is no PNG image"
+    return "" if content.rstrip(b"\0").endswith(_PNG_END) else "the image's end is cut off"
 
 
 def _urdf_damage(content: bytes) -> str:

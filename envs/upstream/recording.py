@@ -30,8 +30,8 @@ class Recording:
     Attributes:
         robot_obs: After the reset and after each action.
         scene_obs: After the reset and after each action.
-        pictures: By camera, those after the reset and after every `picture_every` actions.
-        picture_every: How many actions lie between pictures.
+        pictures: By camera, the images after the reset and after every `picture_every` actions.
+        picture_every: How many actions lie between images.
         revision: calvin_env's, or what else tells which world this is.
     """
 
@@ -56,7 +56,7 @@ def record(
         robot_obs: The state to begin in.
         scene_obs: The state to begin in.
         actions: As the world's convention says.
-        picture_every: How many actions lie between the pictures that are kept.
+        picture_every: How many actions lie between the images that are kept.
     """
     observations: list[dict[str, np.ndarray]] = []
     pictures: dict[str, list[np.ndarray]] = {}

@@ -89,7 +89,7 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             renderer: One of `RENDERERS`.
             calvin_env: The checkout; None finds one, see `calvin_checkout.find_calvin_env`.
             fresh: Whether each reset makes a new simulation.
-            render_mode: `"rgb_array"`, for `render()` to give the static camera's picture.
+            render_mode: `"rgb_array"`, for `render()` to give the static camera's image.
 
         Raises:
             TypeError: `cameras` is one name, not a list of names.
@@ -258,7 +258,7 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         }
 
     def render(self) -> np.ndarray | None:
-        """The static camera's picture, (200, 200, 3) uint8, or None without a render mode.
+        """The static camera's image, (200, 200, 3) uint8, or None without a render mode.
 
         Raises:
             UpstreamError: The static camera is not among `cameras`, so calvin_env has none.

@@ -146,7 +146,7 @@ def test_drawn_wordings_go_by_the_chain_s_number_and_the_subtask_s_place():
         assert info["instruction"] == wordings.sentence("turn_on_led", number, 0)
     _, info = env.reset(options={"chain": CHAIN})
     assert info["instruction"] == wordings.sentence("turn_on_led", 0, 0)
-    with pytest.raises(ValueError, match="the chain's number, a whole number from 0, got -1"):
+    with pytest.raises(ValueError, match="the chain's number, an integer from 0, got -1"):
         env.reset(options={"chain": CHAIN, "number": -1})
     env.close()
 
@@ -154,12 +154,12 @@ def test_drawn_wordings_go_by_the_chain_s_number_and_the_subtask_s_place():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"chain": CHAIN, "scene_obs": np.zeros(24)}, "Unknown reset option 'scene_obs' of a chain, .* leave it out"),
-        ({"chain": CHAIN, "robot_obs": np.zeros(15)}, "Unknown reset option 'robot_obs' of a chain, .* leave it out"),
+        ({"chain": CHAIN, "scene_obs": np.zeros(24)}, "Unknown reset option 'scene_obs' of a chain: .* Leave it out"),
+        ({"chain": CHAIN, "robot_obs": np.zeros(15)}, "Unknown reset option 'robot_obs' of a chain: .* Leave it out"),
         ({"scene_obs": np.zeros(24)}, "Unknown reset option 'scene_obs'"),
         ({"chian": CHAIN}, r"Unknown reset option 'chian'\. Did you mean 'chain'\?"),
         ({"chain": CHAIN, "numbr": 3}, r"Unknown reset option 'numbr'\. Did you mean 'number'\?"),
-        ({"chain": CHAIN, "number": True}, "a whole number from 0, got True"),
+        ({"chain": CHAIN, "number": True}, "an integer from 0, got True"),
     ],
 )
 def test_an_option_that_a_chain_does_not_have_is_refused(options, words):

@@ -239,9 +239,9 @@ def test_bad_settings_are_refused_in_words(settings, message):
 
 WRONG_KINDS = {
     "camera_sizes={'static': (1280, 720)}": "such as 224, got (1280, 720). Images are square: give one number.",
-    "camera_sizes={'static': 224.0}": "of camera 'static' as a whole number of pixels, such as 224, got 224.0.",
-    "camera_sizes={'static': True}": "as a whole number of pixels, such as 224, got True.",
-    "camera_sizes={'gripper': '84'}": "as a whole number of pixels, such as 224, got '84'.",
+    "camera_sizes={'static': 224.0}": "of camera 'static' as an integer of pixels, such as 224, got 224.0.",
+    "camera_sizes={'static': True}": "as an integer of pixels, such as 224, got True.",
+    "camera_sizes={'gripper': '84'}": "as an integer of pixels, such as 224, got '84'.",
     "camera_sizes=224": "camera_sizes as a mapping of names to pixels, such as {'static': 224}, got 224.",
     "cameras=None": "cameras as a list of names, got None. Write () for none.",
     "cameras='static'": "Write ('static',).",

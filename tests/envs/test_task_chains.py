@@ -84,7 +84,7 @@ def test_a_lead_in_that_fails_is_said_and_so_is_a_world_that_the_expert_cannot_m
         play(chain)
     env = PlayTableEnv(scene="embedded", cameras=(), action_convention="abs_actions")
     try:
-        with pytest.raises(lead_ins.LeadInError, match="a world of 'rel_actions'"):
+        with pytest.raises(lead_ins.LeadInError, match="a world with 'rel_actions'"):
             ChainEnv(env, embedded_instructions()).reset(options={"chain": chain})
     finally:
         env.close()

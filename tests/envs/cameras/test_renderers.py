@@ -89,7 +89,7 @@ def test_tinyrenderer_says_nothing_of_its_depth_buffer():
         ("import os; os.abort()", "was killed by signal 6"),
         ("import sys; sys.exit('failed to create an EGL context')", "ended with 1: failed to create an EGL context"),
         ("import os; print('no display', flush=True); os._exit(3)", "ended with 3: no display"),
-        ("raise RuntimeError('the picture has one colour only')", "the picture has one colour only"),
+        ("raise RuntimeError('the image has one colour only')", "the image has one colour only"),
     ],
     ids=["segmentation fault", "abort", "exit", "exit with output", "error"],
 )
@@ -98,7 +98,7 @@ def test_a_trial_that_dies_is_told_in_words_and_harms_nobody_else(trial, code: s
     for _ in range(2):
         with pytest.raises(RendererError, match="a trial in another process") as refused:
             PlayTableEnv(renderer="bullet-egl")
-        assert "Take --renderer opengl-look" in str(refused.value)
+        assert "Use --renderer opengl-look" in str(refused.value)
         assert words in str(refused.value)
     assert len(started) == 1  # what was found is remembered
     env = PlayTableEnv(camera_sizes={"static": 16, "gripper": 16})

@@ -83,7 +83,7 @@ def test_a_damaged_file_is_made_anew_with_a_warning(folder: Path, monkeypatch, c
     forget_shared()
     with caplog.at_level(logging.WARNING):
         require_equal(geometry_of(scene), whole)
-    assert any(str(file) in record.getMessage() and "made anew" in record.getMessage() for record in caplog.records)
+    assert any(str(file) in record.getMessage() and "made again" in record.getMessage() for record in caplog.records)
     caplog.clear()
     forget_shared()
     monkeypatch.setattr(opengl_look, "make_geometry", None)  # and the new one is kept: nothing is made again
@@ -97,7 +97,7 @@ def test_a_file_that_lacks_a_part_is_made_anew(folder: Path, geometry: Geometry,
     with np.load(file) as arrays:
         np.savez(file, **{name: array for name, array in arrays.items() if name != "triangles.cones"})
     assert kept_geometry("abc") is None
-    assert "made anew" in caplog.text
+    assert "made again" in caplog.text
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(geometry: Geometry, tmp_path: Path, monkeypatch):

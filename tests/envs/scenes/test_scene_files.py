@@ -43,7 +43,7 @@ def test_a_whole_file_gives_its_content(tmp_path: Path, name: str, content: byte
         ("a.STL", STL[:-1], "183 bytes instead of 184"),
         ("a.STL", b"short", "too short"),
         ("a.png", PNG[:-6], "end is cut off"),
-        ("a.png", b"GIF89a", "no PNG picture"),
+        ("a.png", b"GIF89a", "no PNG image"),
         ("a.urdf", URDF[:-3], "no XML"),
         ("a.urdf", b"<html/>", "describes a 'html'"),
     ],
