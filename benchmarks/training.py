@@ -4,8 +4,8 @@
     python benchmarks/training.py demonstrations cnn paligemma      these
     python benchmarks/training.py demonstrations --csv minutes.csv  keeps the table
 
-Each is `docs/study/backbones.sh` itself, on two processes, for a few steps: data, model, optimiser and exchange of gradients
-as in the whole training, without its validation. In every round all take turns; the first steps, in which files are
+Each is `docs/study/backbones.sh` itself, on two processes, for a few steps: data, model, optimiser and exchange of
+gradients as in the whole training, without its validation. In every round all take turns; the first steps, in which files are
 read for the first time and memory is asked for, are left out. The last column is what all steps of the configuration
 would take at that speed: reckoned, not measured.
 """
