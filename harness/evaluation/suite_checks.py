@@ -77,8 +77,8 @@ def require_checkpoint_folder(argument: str) -> None:
         if Path(argument).parts[:1] != ("comparison",) or Path(argument).exists():
             raise
         raise CheckpointError(
-            f"{error} It belongs to the study in {STUDY_FOLDER} of calvinbench's repository: docs/study/backbones.sh there "
-            "trains it."
+            f"{error} It belongs to the study in {STUDY_FOLDER} of calvinbench's repository: "
+            "docs/study/backbones.sh there trains it."
         ) from error
 
 
