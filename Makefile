@@ -22,7 +22,7 @@ check: lint typecheck test
 
 # The site, with warnings as errors; it needs no network. `make linkcheck` also follows the links to other sites.
 docs: $(VENV)/.installed-docs
-	$(BIN)/python -m sphinx -W --keep-going -j auto -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 linkcheck: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx -b linkcheck docs docs/_build/linkcheck

@@ -5,9 +5,9 @@
     python benchmarks/training.py demonstrations --csv minutes.csv  keeps the table
 
 Each is `docs/study/backbones.sh` itself, on two processes, for a few steps: data, model, optimiser and exchange of
-gradients as in the whole training, without its validation. In every round all take turns; the first steps, in which
-files are read for the first time and memory is asked for, are left out. The last column is what all steps of the
-configuration would take at that speed: reckoned, not measured.
+gradients as in the whole training, without its validation. The trainings take turns in every round. The first steps, in
+which files are read and memory is allocated for the first time, are left out. The last column is what all steps of the
+configuration would take at that speed: computed, not measured.
 """
 
 import argparse
