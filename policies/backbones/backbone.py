@@ -1,4 +1,4 @@
-"""What every VLM backbone does: pictures, an instruction and [LRN] in, the fused [LRN] feature of each frame out.
+"""What every VLM backbone does: images, an instruction and [LRN] in, the fused [LRN] feature of each frame out.
 
 The steps can be taken one by one, so that what does not change is kept: `prompt` once a sentence, `vision_tokens` once
 a frame, `fuse` once a step. A family says what is particular to it; see `kosmos2` for one that transformers has whole,
@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from calvinbench.policies.backbones.images.preprocessing import CAMERAS, Pictures
+from calvinbench.policies.backbones.images.preprocessing import CAMERAS, CameraImages
 from calvinbench.policies.backbones.images.resize import resize
 from calvinbench.policies.backbones.prompts.prompt import Prompt, TokenBatch, collate
 from calvinbench.policies.backbones.prompts.prompt_composer import PromptComposer
@@ -64,7 +64,7 @@ class Backbone(PromptComposer, nn.Module):
     """Mean of each channel (of 0..1) that the vision tower was trained with."""
     image_std: tuple[float, float, float]
     resample: str = "bicubic"
-    """How pictures are resized, one of `resize.FILTERS`."""
+    """How images are resized, one of `resize.FILTERS`."""
     image_size: int
     """Pixels a side that the vision tower takes."""
     width: int
@@ -154,7 +154,7 @@ class Backbone(PromptComposer, nn.Module):
 
     @abstractmethod
     def image_features(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N num_image_tokens vision_dim"]:
-        """Vision tokens of normalised pictures, as `decode` takes them."""
+        """Vision tokens of normalised images, as `decode` takes them."""
 
     @abstractmethod
     def decode(
@@ -206,7 +206,7 @@ class Backbone(PromptComposer, nn.Module):
     # --- helps for families -------------------------------------------------------------------------------------------
 
     def only_image_size(self, own: int) -> int:
-        """The size of pictures of a vision tower that takes one size only.
+        """The size of images of a vision tower that takes one size only.
 
         Raises:
             ValueError: The settings ask for another.
@@ -268,31 +268,31 @@ class Backbone(PromptComposer, nn.Module):
 
     @property
     def input_sizes(self) -> dict[str, int]:
-        """Pixels a side that each camera's pictures are resized to."""
+        """Pixels a side that each camera's images are resized to."""
         return dict.fromkeys(CAMERAS, self.image_size)
 
     def expect(self, instructions: Sequence[str]) -> None:
         """Pads every batch to the longest of these sentences, so that its shape does not depend on which are in it."""
         self.expected_length = max((len(self.prompt(instruction)) for instruction in instructions), default=0)
 
-    def preprocess(self, pictures: UInt8[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 size size"]:
+    def preprocess(self, images: UInt8[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 size size"]:
         """Resizes as PIL does and normalises.
 
-        Pictures that are not square are squeezed into the vision tower's square.
+        Images that are not square are squeezed into the vision tower's square.
         """
-        resized = resize(pictures.to(self.device), self.image_size, self.resample)
+        resized = resize(images.to(self.device), self.image_size, self.resample)
         channels_first = resized.movedim(-1, -3).float() / 255  # (B, 3, size, size)
         mean, std = (channels_first.new_tensor(values)[:, None, None] for values in (self.image_mean, self.image_std))
         return ((channels_first - mean) / std).to(self.dtype)
 
-    def vision_tokens(self, pictures: Pictures, cameras: Sequence[str]) -> Float[Tensor, "B num_vision vision_dim"]:
+    def vision_tokens(self, images: CameraImages, cameras: Sequence[str]) -> Float[Tensor, "B num_vision vision_dim"]:
         """Vision tokens of each frame, the cameras one after the other, through the vision tower in one go.
 
         Args:
-            pictures: One frame a row.
+            images: One frame a row.
             cameras: In the order of the sequence.
         """
-        pixels = torch.stack([self.preprocess(pictures.of(camera)) for camera in cameras], dim=1)  # (B, cameras, 3, ..)
+        pixels = torch.stack([self.preprocess(images.of(camera)) for camera in cameras], dim=1)  # (B, cameras, 3, ..)
         features = self.image_features(pixels.flatten(0, 1))  # (B cameras, num_image_tokens, vision_dim)
         return features.reshape(-1, len(cameras) * features.shape[1], features.shape[2])
 
@@ -302,7 +302,7 @@ class Backbone(PromptComposer, nn.Module):
         vision_tokens: Float[Tensor, "B num_vision vision_dim"],
         lrn: Float[Tensor, " width"],
     ) -> Float[Tensor, "B width"]:
-        """The feature of each row: at [LRN], which has seen text and pictures, or pooled, as the settings say.
+        """The feature of each row: at [LRN], which has seen text and images, or pooled, as the settings say.
 
         Args:
             prompts: One a row; rows may differ in length.
@@ -316,20 +316,20 @@ class Backbone(PromptComposer, nn.Module):
         return hidden[tokens.is_lrn]
 
     def forward(
-        self, pictures: Pictures, instructions: Sequence[str], lrn: Float[Tensor, " width"]
+        self, images: CameraImages, instructions: Sequence[str], lrn: Float[Tensor, " width"]
     ) -> Float[Tensor, "B width"]:
         """The fused feature of each frame; each goes through the VLM alone.
 
         Args:
-            pictures: One frame a row.
+            images: One frame a row.
             instructions: One sentence a row.
             lrn: The learnable token.
 
         Raises:
             ValueError: There is not one sentence a row, one is empty, or a camera is missing.
         """
-        batch_size = pictures.static.shape[0]
+        batch_size = images.static.shape[0]
         if len(instructions) != batch_size:
             raise ValueError(f"expected one instruction for each of {batch_size} frames, got {len(instructions)}.")
         prompts = [self.prompt(instruction) for instruction in instructions]
-        return self.fuse(prompts, self.vision_tokens(pictures, prompts[0].cameras), lrn)
+        return self.fuse(prompts, self.vision_tokens(images, prompts[0].cameras), lrn)

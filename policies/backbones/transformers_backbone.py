@@ -23,6 +23,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 from transformers.modeling_outputs import BaseModelOutputWithPooling
+from typing_extensions import override
 
 from calvinbench.envs.names import require_name
 from calvinbench.policies.backbones.backbone import Backbone
@@ -56,22 +57,24 @@ class TransformersBackbone(Backbone):
         self.model = model
 
     @classmethod
+    @override
     def from_config(
         cls, config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings
     ) -> "TransformersBackbone":
-        """See `Backbone.from_config`."""
         return cls(cls._model_of(config), tokenizer, settings)
 
     @classmethod
+    @override
     def require_known(cls, config: Mapping[str, Any]) -> None:
-        """See `Backbone.require_known`; transformers takes any name and keeps it without effect."""
+        """Transformers takes any name and keeps it without effect."""
         cls._require_type(config.get("model_type"), "the configuration")
         numbers = {key: value for key, value in config.items() if key != "model_type"}
         _require_known(AutoConfig.for_model(config["model_type"], **numbers), numbers, cls.name)
 
     @classmethod
+    @override
     def pretrained(cls, source: str | Path, settings: BackboneSettings, dtype: torch.dtype) -> "TransformersBackbone":
-        """See `Backbone.pretrained`; a folder holds what `save_pretrained` writes, and the tokenizer."""
+        """A folder holds what `save_pretrained` writes, and the tokenizer."""
         folder = local_folder(source, cls.hub_name or "ORG/NAME")
         return cls(*cls._load(folder, dtype), settings)
 
@@ -128,18 +131,19 @@ class TransformersBackbone(Backbone):
             )
 
     @property
+    @override
     def config(self) -> dict[str, Any]:
         """What `from_config` takes."""
         numbers: dict[str, Any] = json.loads(self.model.config.to_json_string(use_diff=True))
         return _architecture(numbers) | {"model_type": self.model.config.model_type}
 
+    @override
     def decode(
         self,
         tokens: TokenBatch,
         vision_tokens: Float[Tensor, "B num_vision vision_dim"],
         lrn: Float[Tensor, " width"],
     ) -> Float[Tensor, "B L width"]:
-        """See `Backbone.decode`."""
         with self.lrn_embedded(tokens, lrn):
             hidden: Tensor = self.model(
                 input_ids=tokens.ids,
@@ -150,15 +154,15 @@ class TransformersBackbone(Backbone):
             ).last_hidden_state
         return hidden
 
+    @override
     def image_features(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N num_image_tokens vision_dim"]:
-        """See `Backbone.image_features`."""
         model: Any = self.model
         pooled = model.get_image_features(**self.image_inputs(pixels), return_dict=True).pooler_output
         features: Tensor = pooled if isinstance(pooled, Tensor) else torch.stack(tuple(pooled))
         return features
 
     def image_inputs(self, pixels: Float[Tensor, "N 3 size size"]) -> dict[str, Tensor]:
-        """How the model's `get_image_features` takes pictures."""
+        """How the model's `get_image_features` takes images."""
         return {"pixel_values": pixels}
 
     def vision_inputs(self, tokens: TokenBatch, vision_tokens: Float[Tensor, "B num_vision dim"]) -> dict[str, Any]:

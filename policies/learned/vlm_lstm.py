@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from calvinbench.policies.backbones.backbone import Backbone
-from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.images.preprocessing import CameraImages
 from calvinbench.policies.backbones.settings import LRN_READOUT
 from calvinbench.policies.heads.config import HeadConfig
 from calvinbench.policies.heads.head import Head, HeadOutput, HeadState, StepOutput
@@ -63,7 +63,7 @@ class VLMLSTM(nn.Module):
 
     def encode(
         self,
-        pictures: Pictures,
+        pictures: CameraImages,
         instructions: Sequence[str],
         robot_obs: Float[Tensor, "B 15"] | None = None,
     ) -> Float[Tensor, "B width"]:
@@ -88,7 +88,7 @@ class VLMLSTM(nn.Module):
 
     def forward(
         self,
-        pictures: Pictures,
+        pictures: CameraImages,
         instructions: Sequence[str],
         state: HeadState | None = None,
         robot_obs: Float[Tensor, "B T 15"] | None = None,
@@ -130,7 +130,7 @@ class VLMLSTM(nn.Module):
 
     def step(
         self,
-        pictures: Pictures,
+        pictures: CameraImages,
         instructions: Sequence[str],
         state: HeadState | None = None,
         robot_obs: Float[Tensor, "B 15"] | None = None,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
-from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.images.preprocessing import CameraImages
 from calvinbench.policies.backbones.names import HUB_PREFIX
 from calvinbench.policies.batch import require_batch, require_rows
 from calvinbench.policies.chunk_rule import ChunkRule
@@ -147,7 +147,7 @@ class VLMLSTMPolicy:
 
     def predict(
         self,
-        pictures: Pictures,
+        pictures: CameraImages,
         instructions: Sequence[str],
         memory: HeadState,
         robot_obs: Float[Tensor, "B 15"] | None = None,
@@ -165,7 +165,7 @@ class VLMLSTMPolicy:
 
     def _predict(
         self,
-        pictures: Pictures,
+        pictures: CameraImages,
         instructions: Sequence[str],
         memory: HeadState,
         asked: Bool[Tensor, " B"],
@@ -206,10 +206,10 @@ class VLMLSTMPolicy:
                 "Give what traits.observation_keys names."
             )
 
-    def _pictures(self, observations: Observation) -> Pictures:
+    def _pictures(self, observations: Observation) -> CameraImages:
         """The cameras' pictures as tensors."""
         cameras = self._config.backbone_settings.cameras
-        return Pictures(**{camera: torch.tensor(getattr(observations, f"rgb_{camera}")) for camera in cameras})
+        return CameraImages(**{camera: torch.tensor(getattr(observations, f"rgb_{camera}")) for camera in cameras})
 
     def _robot_obs(self, observations: Observation) -> Float[Tensor, "B 15"] | None:
         """The robot's state as the model takes it, where it does."""

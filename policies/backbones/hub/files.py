@@ -1,4 +1,4 @@
-"""What a VLM's folder on the hub says beside its weights: how pictures were prepared, and its chat template."""
+"""What a VLM's folder on the hub says beside its weights: how images were prepared, and its chat template."""
 
 import json
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ _PIL_FILTERS = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
 
 
 @dataclass(frozen=True, slots=True)
-class PictureFormat:
+class ImageFormat:
     """How a vision tower was fed.
 
     Attributes:
         image_mean: Mean of each channel, of 0..1.
         image_std: Deviation of each channel.
         image_size: Pixels a side; None for what the configuration says.
-        resample: How pictures are resized, one of `resize.FILTERS`.
+        resample: How images are resized, one of `resize.FILTERS`.
     """
 
     image_mean: tuple[float, ...] = HALF
@@ -37,7 +37,7 @@ def read_chat_template(folder: Path) -> str | None:
     return template
 
 
-def read_picture_format(folder: Path) -> PictureFormat:
+def read_image_format(folder: Path) -> ImageFormat:
     """How a model's vision tower was fed, from its preprocessor's file.
 
     Raises:
@@ -56,8 +56,8 @@ def read_picture_format(folder: Path) -> PictureFormat:
                     f"expected resample 1 (Lanczos), 2 (bilinear) or 3 (bicubic) in '{file}', got {number}."
                 )
             levels = tuple(numbers["image_mean"]), tuple(numbers["image_std"])
-            return PictureFormat(*levels, resample=_PIL_FILTERS[number])
+            return ImageFormat(*levels, resample=_PIL_FILTERS[number])
     raise BackboneSourceError(
         f"expected image_mean and image_std in '{folder}/preprocessor_config.json', found none. Copy the model's "
-        "preprocessor file there: pictures of another normalisation would be wrong without a word."
+        "preprocessor file there: images of another normalisation would be wrong without a word."
     )

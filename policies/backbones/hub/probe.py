@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from calvinbench.policies.backbones.backbone import Backbone
-from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.images.preprocessing import CameraImages
 from calvinbench.policies.backbones.prompts.prompt import Kind, collate
 from calvinbench.policies.backbones.weights.sources import BUILD_ERRORS, BackboneSourceError
 
@@ -65,18 +65,20 @@ def in_words(error: BaseException) -> str:
 @torch.no_grad()
 def _features(backbone: Backbone) -> tuple[Tensor, Tensor]:
     """Of one frame, and of the same sentence with another frame."""
-    lrn = torch.zeros(backbone.width, device=backbone.device)
+    # Not zero: linear attention reads nothing for a token of zeros.
+    noise = torch.randn(backbone.width, generator=torch.Generator().manual_seed(1))
+    lrn = 0.1 * noise.to(backbone.device)
     frames = _frames(backbone)
     first = backbone(frames, [_SENTENCE], lrn)
-    other = backbone(Pictures(255 - frames.static, 255 - frames.of("gripper")), [_SENTENCE], lrn)
+    other = backbone(CameraImages(255 - frames.static, 255 - frames.of("gripper")), [_SENTENCE], lrn)
     return first, other
 
 
-def _frames(backbone: Backbone) -> Pictures:
+def _frames(backbone: Backbone) -> CameraImages:
     generator = torch.Generator().manual_seed(0)
     shape = (2, 1, 96, 96, 3)
     static, gripper = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(backbone.device)
-    return Pictures(static, gripper)
+    return CameraImages(static, gripper)
 
 
 @torch.no_grad()
