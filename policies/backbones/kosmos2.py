@@ -9,7 +9,8 @@ What is particular to it; tests measure all of it but the cache:
 - With a cache of keys and values, image features are dropped in silence; none is used.
 - Its own dropout is 0.1 in train mode.
 
-Attention is causal in every layout, so that [LRN] sees what stands before it. Cameras are told apart by their place.
+Attention is causal in every layout, so that [LRN] sees what stands before it. The model distinguishes cameras by
+position.
 """
 
 from typing import Any

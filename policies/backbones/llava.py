@@ -1,7 +1,7 @@
 """LLaVA-1.5 (llava-hf/llava-1.5-7b-hf), arXiv:2310.03744: a CLIP vision tower, a two-layer projector, Vicuna (LLaMA).
 
-RoboVLMs' `llava` is another model: LLaVA on MPT-7B, whose code is remote and whose decoder transformers has in another
-form. Its checkpoints are refused, not guessed at.
+RoboVLMs' `llava` is another model: LLaVA on MPT-7B, with remote code and another form of decoder. Its
+checkpoints raise an error.
 
 What is particular to it:
 

@@ -1,4 +1,4 @@
-"""Faster parts for vision towers that put the patches of all images into one sequence; the numbers are the same.
+"""Faster parts for vision towers that put the patches of all images into one sequence. Results are the same.
 
 transformers gives such a sequence whole to flash attention alone; for every other kind it goes through the images one
 by one, in each layer. Ours takes images of one size as one batch. And a patch is projected by one matrix product
@@ -36,7 +36,7 @@ def packed_attention(
         query: Patches of all images, one image after another.
         key: Likewise.
         value: Likewise.
-        attention_mask: None: where images begin and end says it all.
+        attention_mask: None: `cu_seq_lens_q` says where images begin and end.
         cu_seq_lens_q: Where each image begins, and where the last one ends.
         scaling: Of the products; None for one over the root of `dim`.
         dropout: Of the weights.
@@ -63,12 +63,12 @@ class PatchProjection(nn.Module):
         self.weight, self.bias = convolution.weight, convolution.bias
 
     def forward(self, patches: Float[Tensor, "patches channels frames rows columns"]) -> Float[Tensor, "patches dim"]:
-        """See the class."""
+        """Projects each patch."""
         return linear(patches.flatten(1), self.weight.flatten(1), self.bias)
 
 
 def speed_up(tower: Any) -> None:
-    """Gives a tower of Qwen's kind these parts, in place."""
+    """Replaces these parts of a Qwen vision tower, in place."""
     tower.config._attn_implementation = PACKED
     tower.patch_embed.proj = PatchProjection(tower.patch_embed.proj)
 

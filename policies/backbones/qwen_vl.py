@@ -107,7 +107,7 @@ class QwenVLBackbone(TransformersBackbone):
     @classmethod
     @override
     def full_config(cls) -> dict[str, Any]:
-        """Those of the published model, as remembered; the vision tower's are transformers' defaults."""
+        """The published model's numbers, from memory; the vision tower's are transformers' defaults."""
         text = {
             "vocab_size": 151936,
             "hidden_size": 1536,

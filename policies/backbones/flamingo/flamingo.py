@@ -5,7 +5,7 @@ before every second layer of the language model (GPT-NeoX) tokens read latents t
 here of transformers' `CLIPVisionModel` and `GPTNeoXModel` and the added parts of `flamingo_modules`; a test runs
 OpenFlamingo's own code (commit 655f693) beside it.
 
-RoboVLMs' `flamingo` is OpenFlamingo 3B on MPT-1B, or this one. MPT is refused: see `flamingo_names.MPT_REASON`.
+RoboVLMs' `flamingo` is OpenFlamingo 3B on MPT-1B, or this one. MPT raises an error: see `flamingo_names.MPT_REASON`.
 
 What is particular to it, with the relative error of the mistake on the tiny model (tests measure these):
 
@@ -14,14 +14,15 @@ What is particular to it, with the relative error of the mistake on the tiny mod
 - A token reads the image whose `<image>` it is or follows last; one before every `<image>` reads none. [LRN] alone,
   which is new, reads every image before it. Reading the last alone, it would see the static camera through other
   tokens only: .41.
-- Latents have no order and no place, so cameras are told apart by the places of their `<image>`. RoboVLMs joins the
-  latents of both cameras behind one `<image>`; swapping the cameras then changes nothing, and so that is refused.
+- Latents have no order and no position, so the model distinguishes cameras by the positions of `<image>`. RoboVLMs
+  joins the latents of both cameras behind one `<image>`. Swapping the cameras then changes nothing, so that layout
+  raises an error.
 - Gates start at 0 in `full_config`, as the published ones did: with random weights, images have no effect until
   training opens the gates. `tiny_config` opens them to tanh(0.5).
 - RedPajama turns all of a head by RoPE (a quarter, GPT-NeoX's default: .23), and its attention and perceptron come one
   after the other (side by side, GPT-NeoX's default: .91).
 - RedPajama's table of tokens has 50432 rows, the published one 50280: as many as the tokenizer has tokens.
-- Nothing of the instruction can be kept from step to step where it stands behind an image: it changes with it.
+- No result for the instruction can be reused from step to step where it stands behind an image: it depends on it.
 
 `pretrained` takes the name on the hub, and then downloads the language model and the vision tower too; or a folder with
 `checkpoint.pt`, `language_model/` and `vision_tower/`. The vision tower is read as transformers publishes it

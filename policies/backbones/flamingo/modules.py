@@ -32,7 +32,7 @@ def attend(
     """Attention of several heads.
 
     Args:
-        query: Of those who look.
+        query: Queries of the tokens that attend.
         key_value: Keys, and behind them values, of what they look at.
         num_heads: Heads.
         visible: Who may look at what, something each; None for all at all.

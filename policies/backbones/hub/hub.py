@@ -1,9 +1,8 @@
-"""Any other VLM of the hub, `hf:ORG/NAME`, if `AutoModel` knows it: no file of its own, no remote code.
+"""Any other VLM of the hub, `hf:ORG/NAME`, that `AutoModel` knows. It needs no file of its own and no remote code.
 
-What a family's file would say is read from the model: its signature tells how it takes images, its preprocessor's
-file their size and normalisation, its chat template the prompt, its vocabulary what stands around an image. Tried on
-the architectures of SmolVLM, Qwen2.5-VL, Qwen3-VL and InternVL with random weights; others may need a file of their
-own, and `check_backbone` tells.
+The model itself says what a family's file would say. Its signature says how it takes images. Its preprocessor file
+gives image size and normalisation, its chat template the prompt, and its vocabulary the tokens around an image.
+`docs/architectures.md` lists which architectures work. Others raise an error when the backbone is made.
 """
 
 import inspect
@@ -36,9 +35,9 @@ from calvinbench.policies.backbones.transformers_backbone import TransformersBac
 from calvinbench.policies.backbones.weights.sources import BackboneSourceError, local_folder
 
 DEFAULT_IMAGE_SIZE = 224
-"""For vision towers that take any size."""
+"""Image side in pixels, for vision towers that take any size."""
 _SENTENCE = "\u2603"
-"""Stands for the user's sentence while a chat template is filled in; no template has a snowman."""
+"""Placeholder for the user's sentence while a chat template is filled in; no template has a snowman."""
 _FRAMES = (
     ("<fake_token_around_image><global-img>", "<fake_token_around_image>"),
     ("<fake_token_around_image>", "<fake_token_around_image>"),
@@ -46,11 +45,11 @@ _FRAMES = (
     ("<img>", "</img>"),
     ("\n\n<start_of_image>", "<end_of_image>\n\n"),
 )
-"""What may stand around an image: of SmolVLM and Idefics 3, of Idefics 2, of Qwen, of InternVL, of Gemma 3."""
+"""Tokens before and after an image: of SmolVLM and Idefics 3, of Idefics 2, of Qwen, of InternVL, of Gemma 3."""
 _FRAME_KEYS = (("vision_start_token_id", "vision_end_token_id"), ("image_start_token_id", "image_end_token_id"))
-"""Keys of a configuration that name what stands around an image, for models with none of `_FRAMES`."""
+"""Configuration keys that name the tokens around an image, for models with none of `_FRAMES`."""
 _NAMED = {"paligemma": "paligemma", "kosmos-2": "kosmos2"}
-"""Model types that take masks or images in a way of their own, and the backbone that each is."""
+"""Model types with a backbone of their own, because they take masks or images differently, and its name."""
 _IMAGE_FORMAT_KEY = "calvinbench_pictures"
 
 
@@ -79,7 +78,7 @@ class HubBackbone(TransformersBackbone):
             images: How its vision tower was fed.
 
         Raises:
-            BackboneSourceError: The model takes no images, or in a way that is not known here.
+            BackboneSourceError: The model takes no images, or takes them in a way that is not supported here.
         """
         super().__init__(model, tokenizer, settings)
         self._image_format = images or ImageFormat()
@@ -102,7 +101,7 @@ class HubBackbone(TransformersBackbone):
         self._require_whole(what)
 
     def _require_whole(self, what: str) -> None:
-        """Refuses a model of which some weights belong to no part that is known."""
+        """Raises an error if some weights belong to no known part."""
         parts = self.parts
         if not parts.vision or not parts.language:
             raise refused(what, f"its {'vision tower' if not parts.vision else 'language model'} is named otherwise")
@@ -118,7 +117,7 @@ class HubBackbone(TransformersBackbone):
             raise refused(what, f"it has parts of which it is not known what they do: {', '.join(unknown)}")
 
     def _read_model(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        """What a family's file would say."""
+        """Reads from the model what a family's file would say."""
         self._takes = frozenset(inspect.signature(model.forward).parameters)
         vision = model.config.vision_config
         self._grid = (
@@ -138,7 +137,7 @@ class HubBackbone(TransformersBackbone):
         self.num_image_tokens = int(pooled[0].shape[0])
 
     def _find_frame(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
-        """What stands before and after an image; two empty strings for nothing."""
+        """The tokens before and after an image; two empty strings if there are none."""
         vocabulary = tokenizer.get_vocab()
         for frame in _FRAMES:
             if all(mark in vocabulary for mark in re.findall("<[^>]+>", "".join(frame))):
@@ -152,7 +151,7 @@ class HubBackbone(TransformersBackbone):
         return "", ""
 
     def _black_image(self) -> Any:
-        """What becomes of one image: it tells how many vision tokens it is, and whether the model can be fed."""
+        """The features of one black image. They show the number of vision tokens and that the inputs fit."""
         black = torch.zeros(1, 3, self.image_size, self.image_size, device=self.device, dtype=self.dtype) - 1
         try:
             with torch.no_grad():
@@ -166,7 +165,7 @@ class HubBackbone(TransformersBackbone):
     @classmethod
     @override
     def _require_type(cls, model_type: str | None, what: str) -> None:
-        """Refuses what a named backbone does right and this one would do wrong."""
+        """Raises an error for model types that need a named backbone."""
         super()._require_type(model_type, what)
         if model_type in CONFIG_MAPPING_NAMES and model_type not in MODEL_MAPPING_NAMES:
             raise refused(f"'{model_type}'", "transformers' AutoModel has no class for it")
@@ -177,7 +176,7 @@ class HubBackbone(TransformersBackbone):
             )
 
     def _size_of(self, vision: Any) -> int:
-        """Pixels a side: what the settings say, for towers that take any size; else the model's own."""
+        """Image side in pixels: from the settings for towers that take any size, else the model's own."""
         size = self._image_format.image_size or getattr(vision, "image_size", None) or DEFAULT_IMAGE_SIZE
         own = int(size[0] if isinstance(size, list | tuple) else size)
         if self._grid is not None:
@@ -187,13 +186,13 @@ class HubBackbone(TransformersBackbone):
     @classmethod
     @override
     def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-        """Refused: there is no architecture without a model."""
+        """Raises an error: without a model there is no architecture."""
         raise ValueError("expected a VLM for 'hf', got none. Name it: hf:ORG/NAME, or hf:FOLDER with a config.json.")
 
     @classmethod
     @override
     def full_config(cls) -> dict[str, Any]:
-        """Refused, as `tiny_config`."""
+        """Raises an error, as `tiny_config` does."""
         return cls.tiny_config(tiny_tokenizer())
 
     @classmethod
@@ -218,7 +217,7 @@ class HubBackbone(TransformersBackbone):
         return backbone
 
     def _own_inputs(self, tokens: TokenBatch, pixels: Tensor) -> dict[str, Any]:
-        """What the model's own forward pass takes for one row and its images."""
+        """Inputs of the model's own forward pass for one row and its images."""
         types = self.decoder_inputs(tokens)
         types.pop("position_ids", None)
         return {"attention_mask": tokens.attended.long(), "use_cache": False} | types | self.image_inputs(pixels)
@@ -232,7 +231,7 @@ class HubBackbone(TransformersBackbone):
     @property
     @override
     def parts(self) -> Parts:
-        """Which module is which is told by the usual names."""
+        """The usual attribute names say which module is which."""
 
         def named(*names: str) -> tuple[nn.Module, ...]:
             return tuple(module for name in names if isinstance(module := getattr(self.model, name, None), nn.Module))
@@ -296,7 +295,7 @@ class HubBackbone(TransformersBackbone):
             )
         cut = re.escape(mark)
         if any(token in instruction for token in self.tokenizer.get_added_vocab()):
-            cut += f"|{_SENTENCE}"  # apart, for in a user's sentence they are letters
+            cut += f"|{_SENTENCE}"  # apart: in a user's sentence they are plain letters
         cameras = iter(self.settings.cameras)
         prompt = Prompt()
         for piece in re.split(f"({cut})", text):
@@ -323,7 +322,7 @@ class HubBackbone(TransformersBackbone):
 
     @override
     def image_features(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N num_image_tokens vision_dim"]:
-        """Vision tokens; features for deeper layers (Qwen3-VL's deepstack) stand behind them, side by side."""
+        """Vision tokens, with features for deeper layers (Qwen3-VL's deepstack) concatenated behind them."""
         output = self._encode(pixels)
         levels = [output.pooler_output, *(getattr(output, "deepstack_features", None) or [])]
         return torch.cat(
@@ -341,7 +340,7 @@ class HubBackbone(TransformersBackbone):
 
     @override
     def decoder_inputs(self, tokens: TokenBatch) -> dict[str, Any]:
-        """What the model's signature asks for."""
+        """The other inputs that the model's signature names."""
         inputs: dict[str, Any] = {}
         if self._grid is not None:
             num_images = len(tokens.ids) * len(self.settings.cameras)

@@ -1,4 +1,4 @@
-"""Resizing by PIL, as pretrained vision towers were fed, on arrays. Imports no torch: recorders need none."""
+"""Resizes arrays by PIL, as for pretrained vision towers. It imports no torch, which recorders do not need."""
 
 import numpy as np
 from jaxtyping import UInt8
@@ -10,11 +10,11 @@ FILTERS = ("bicubic", "bilinear", "lanczos")
 def resize_with_pil(
     images: UInt8[np.ndarray, "N H W 3"], size: int, filter_name: str = "bicubic"
 ) -> UInt8[np.ndarray, "N size size 3"]:
-    """Images of another size; those that are not square are squeezed, those of the size stay as they are.
+    """Resized images. Images that are not square are squeezed; images of this size stay as they are.
 
     Args:
         images: Channels last.
-        size: Pixels a side.
+        size: New side in pixels.
         filter_name: One of `FILTERS`.
     """
     if images.shape[1:3] == (size, size):

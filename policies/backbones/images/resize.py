@@ -1,4 +1,4 @@
-"""Resizing uint8 images exactly as PIL does, on any device: pretrained vision towers were fed so.
+"""Resizes uint8 images exactly as PIL does, on any device. Pretrained vision towers got images resized so.
 
 PIL (`Resample.c` of Pillow) filters along rows, rounds to whole levels, filters along columns, and rounds again, with
 weights in fixed point of 22 bits. Whole numbers give the same image on every machine.
@@ -41,17 +41,17 @@ FILTERS: dict[str, tuple[Callable[[float], float], float]] = {
     "bilinear": (_bilinear, 1.0),
     "lanczos": (_lanczos, 3.0),
 }
-"""Each filter and how far it reaches, in pixels of the smaller image."""
+"""Each filter and its radius, in pixels of the smaller image."""
 
 
 def resize(images: UInt8[Tensor, "*batch H W C"], size: int, filter_name: str = "bicubic") -> UInt8[Tensor, "..."]:
-    """Images of `(*batch, size, size, C)`; those that are not square are squeezed.
+    """Images resized to `(*batch, size, size, C)`; images that are not square are squeezed.
 
-    On a CPU it is PIL that resizes, twice as fast for one image, seven times for hundreds; the numbers are the same.
+    On a CPU, PIL resizes. It is twice as fast for one image and seven times for hundreds; the results are equal.
 
     Args:
         images: Channels last.
-        size: Pixels a side.
+        size: New side in pixels.
         filter_name: One of `FILTERS`.
     """
     if images.shape[-3:-1] == (size, size):
@@ -66,7 +66,7 @@ def resize(images: UInt8[Tensor, "*batch H W C"], size: int, filter_name: str = 
 def resize_in_torch(
     images: UInt8[Tensor, "*batch H W C"], size: int, filter_name: str = "bicubic"
 ) -> UInt8[Tensor, "..."]:
-    """See `resize`; on any device."""
+    """The same as `resize`, computed by torch on any device."""
     squeezed = _shrink_rows(images.transpose(-3, -2), size, filter_name)  # along each row first, as PIL does
     return _shrink_rows(squeezed.transpose(-3, -2), size, filter_name)
 
@@ -88,7 +88,7 @@ def _shrink_rows(images: Tensor, size: int, filter_name: str) -> Tensor:
 
 @cache
 def _taps(old_size: int, size: int, filter_name: str) -> tuple[Int[Tensor, " size"], Int[Tensor, "size taps"]]:
-    """For each new pixel, the first old one that it is made of, and the weights of it and those after it."""
+    """For each new pixel, the first old pixel that it depends on, and the weights of that pixel and the next ones."""
     weigh, reach = FILTERS[filter_name]
     scale = old_size / size
     stretch = max(scale, 1.0)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
-from calvinbench.policies.backbones.kept import Kept
+from calvinbench.policies.backbones.weight_cache import WeightCache
 
 BATCH_NORM_EPSILON = 1e-3
 STRIDE = 32
@@ -92,7 +92,7 @@ class TrainedNorm(nn.BatchNorm2d):
 
     def __init__(self, width: int) -> None:
         super().__init__(width, eps=BATCH_NORM_EPSILON)
-        self._folded = Kept()
+        self._folded = WeightCache()
 
     @override
     def train(self, mode: bool = True) -> "TrainedNorm":

@@ -33,7 +33,6 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerBase
 from typing_extensions import override
 
 from calvinbench.policies.backbones.backbone import Backbone, Parts
-from calvinbench.policies.backbones.kept import Kept
 from calvinbench.policies.backbones.minilm_effnet.efficientnet_lite import (
     LITE0,
     STRIDE,
@@ -52,6 +51,7 @@ from calvinbench.policies.backbones.minilm_effnet.weights import (
 from calvinbench.policies.backbones.prompts.prompt import Kind, Layout, Prompt, TokenBatch, collate, distinct_rows
 from calvinbench.policies.backbones.prompts.prompt_composer import refuse_layout
 from calvinbench.policies.backbones.settings import MAX_POOLING, BackboneSettings
+from calvinbench.policies.backbones.weight_cache import WeightCache
 from calvinbench.policies.backbones.weights.sources import BackboneSourceError
 
 BEGIN, END = "[CLS]", "[SEP]"
@@ -92,7 +92,7 @@ class MiniLMEffNetBackbone(Backbone):
         self.vision_tower = EfficientNetLite(vision)
         self.projection = ImageProjection(vision.head_width, self.width, self.num_image_tokens)
         self.fusion = FusionTransformer(fusion, self.width)
-        self._texts = Kept(most=64)
+        self._texts = WeightCache(most=64)
         self._config = {
             "image_size": int(config["image_size"]),
             "max_tokens": self.max_tokens,

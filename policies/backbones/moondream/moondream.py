@@ -8,7 +8,7 @@ probably the one that RoboVLMs used, which names none (its README asks for trans
 code's history the releases 2024-05-20 to 2024-08-26 are one architecture. Earlier ones project one copy of the
 features, not two. Later ones, from January 2025 on, are not this architecture, though their tensors have the same
 shapes under new names (`vision.*`, `text.*`): they attend both ways over BOS and image, and change tokenizer and
-prompt. They are refused in words.
+prompt. They raise an error that explains why.
 
 What is particular to it, with the relative error that the mistake makes in the feature of the tiny random model:
 
@@ -22,7 +22,7 @@ What is particular to it, with the relative error that the mistake makes in the 
 - RoPE turns the first half of a head's numbers, 32 of 64 (all of them: .1).
 - `module.to(bfloat16)` rounds the table of rotary frequencies with the weights: .1 in a sequence of 1,500 tokens with
   heads of 64, everything else kept in 32 bits. `pretrained` makes the model in its dtype, which leaves the table as it
-  is; who calls `.to` later rounds it.
+  is; a later call of `.to` rounds it.
 - Attention is causal throughout, positions count from BOS. The mask of 2025, both ways over BOS and the first of two
   images, changes the last position by .06 on a small model with 729 tokens an image, all positions by .2.
 - In upstream's code the decoder's last layer norm belongs to the language-modelling head (`lm_head.ln`). Here the

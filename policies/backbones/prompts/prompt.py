@@ -1,4 +1,4 @@
-"""One observation as a sequence of tokens: which stand for words, which for a camera's image, which for [LRN]."""
+"""One observation as a sequence of tokens, each for text, for a camera's image, or for [LRN]."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Layout(StrEnum):
-    """The order of the tokens, and who attends to whom. Recorded with a checkpoint; it is part of the model."""
+    """Order of the tokens and the attention mask. It is part of the model and recorded with a checkpoint."""
 
     SEED = "seed"
     """[text] [vision] [LRN]."""
@@ -29,7 +29,7 @@ class Kind(IntEnum):
     GRIPPER = 2
     LRN = 3
     PADDING = 4
-    """Nobody attends to it, but it takes a position. Only upstream's batches have it inside a sequence."""
+    """No token attends to it, but it takes a position. Only upstream's batches have it inside a sequence."""
 
 
 CAMERA_KINDS = {"static": Kind.STATIC, "gripper": Kind.GRIPPER}

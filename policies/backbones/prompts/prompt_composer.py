@@ -1,4 +1,4 @@
-"""From a sentence to the sequence of tokens that a VLM sees: the half of a backbone that knows words."""
+"""From an instruction to the sequence of tokens that a VLM sees: the half of a backbone that handles text."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -10,12 +10,12 @@ from calvinbench.policies.backbones.settings import MAX_POOLING, BackboneSetting
 
 
 class PromptComposer(ABC):
-    """What composes a backbone's sequences; a family says how in `compose`, with the words of its own tokenizer."""
+    """Composes a backbone's sequences. Each family defines `compose`, with its own tokenizer."""
 
     name: ClassVar[str]
-    """What tables and specs call it."""
+    """Name in tables and specs."""
     num_image_tokens: int
-    """Vision tokens of one image."""
+    """Number of vision tokens of one image."""
     image_token_id: int
     """The placeholder of a vision token in the sequence of ids."""
 
@@ -83,7 +83,7 @@ class PromptComposer(ABC):
 
     @property
     def pad_id(self) -> int:
-        """What stands where nothing is; nobody attends to it."""
+        """The padding token; no token attends to it."""
         for number in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0):
             if number is not None:
                 return int(number)

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 NORM_EPSILON = 1e-6
 INTERPOLATION_OFFSET = 0.1
-"""Patches added to the new grid's side before the scale is reckoned, as DINO does; it moves the positions a little."""
+"""Patches added to the new grid's side before the scale is computed, as in DINO; it shifts the positions a little."""
 
 
 @dataclass(frozen=True, slots=True)

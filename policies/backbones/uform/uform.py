@@ -18,7 +18,7 @@ the tiny model:
   first (gripper, static). It pools over all tokens and has no [LRN] (`readout="max-pooling"`; of a batch it pools the
   padding as well, which ours does not); with [LRN], ours comes last.
 
-The decoder is causal, so [LRN] at the end sees everything; cameras are told apart by their place (rotary positions,
+The decoder is causal, so [LRN] at the end sees everything; it distinguishes cameras by position (rotary positions,
 which are relative: left padding needs no position ids).
 """
 
