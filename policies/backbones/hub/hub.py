@@ -18,7 +18,7 @@ from jinja2 import TemplateError
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutputWithPooling
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # type: ignore[attr-defined]
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 from typing_extensions import override
 
@@ -143,7 +143,7 @@ class HubBackbone(TransformersBackbone):
             if all(mark in vocabulary for mark in re.findall("<[^>]+>", "".join(frame))):
                 return frame
         if self._grid is not None:  # positions by image: without marks, two neighbours would count as one image
-            names = {number: name for name, number in vocabulary.items()}
+            names: dict[Any, str] = {number: name for name, number in vocabulary.items()}
             for keys in _FRAME_KEYS:
                 begin, end = (names.get(getattr(model.config, key, None)) for key in keys)
                 if begin and end:
