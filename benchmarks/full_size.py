@@ -82,7 +82,7 @@ def training(name: str, args: argparse.Namespace) -> dict[str, object]:
     import torch
 
     from calvinbench.harness.training.call import read_configuration
-    from calvinbench.policies.backbones.images.preprocessing import Pictures
+    from calvinbench.policies.backbones.images.preprocessing import CameraImages
 
     settings = read_configuration(name)
     model, _ = make_model(name, args, torch.float32)
@@ -99,7 +99,7 @@ def training(name: str, args: argparse.Namespace) -> dict[str, object]:
     def step() -> None:
         model.zero_grad()
         with torch.autocast(kind, torch.bfloat16, enabled=settings["precision"] == "bf16"):
-            chunks = model(Pictures(static, gripper), [SENTENCE] * micro).chunks
+            chunks = model(CameraImages(static, gripper), [SENTENCE] * micro).chunks
         chunks.float().square().mean().backward()
 
     milliseconds = timed(step, args)

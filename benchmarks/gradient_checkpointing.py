@@ -35,7 +35,7 @@ def measure(backbone: str, setup: str, side: str, batch_size: int, window: int, 
     """Peak memory and time of some steps, in this process."""
     import torch
 
-    from calvinbench.policies.backbones.images.preprocessing import Pictures
+    from calvinbench.policies.backbones.images.preprocessing import CameraImages
     from calvinbench.policies.backbones.registry import backbone_class
     from calvinbench.policies.heads.config import HeadConfig
     from calvinbench.policies.learned.trainable import TrainableParts, apply_trainable_parts
@@ -55,7 +55,7 @@ def measure(backbone: str, setup: str, side: str, batch_size: int, window: int, 
     before, began = _peak_mib(), time.perf_counter()
     for _ in range(num_steps):
         optimizer.zero_grad()
-        model(Pictures(static, gripper), [SENTENCE] * batch_size).chunks.square().mean().backward()
+        model(CameraImages(static, gripper), [SENTENCE] * batch_size).chunks.square().mean().backward()
         optimizer.step()
     seconds = (time.perf_counter() - began) / num_steps
     peak = _peak_mib()
@@ -69,7 +69,7 @@ def measure(backbone: str, setup: str, side: str, batch_size: int, window: int, 
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        model(Pictures(static, gripper), [SENTENCE] * batch_size)
+        model(CameraImages(static, gripper), [SENTENCE] * batch_size)
     return {"peak_mib": peak, "steps_mib": peak - before, "kept_mib": sum(kept.values()) / 2**20, "seconds": seconds}
 
 

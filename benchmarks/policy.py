@@ -158,7 +158,7 @@ def _make_stepper(variant: Variant) -> Callable[[int], Any]:
     import numpy as np
     import torch
 
-    from calvinbench.policies.backbones.images.preprocessing import Pictures
+    from calvinbench.policies.backbones.images.preprocessing import CameraImages
     from calvinbench.policies.heads.actions import executed_actions
     from calvinbench.policies.learned.usage import DTYPES, Usage
     from calvinbench.policies.learned.vlm_lstm_policy import VLMLSTMPolicy
@@ -181,7 +181,7 @@ def _make_stepper(variant: Variant) -> Callable[[int], Any]:
                     np.stack([getattr(o, f"rgb_{c}") for o in last], axis=1) for c in ("static", "gripper")
                 )
                 with torch.inference_mode():
-                    chunks = model(Pictures(torch.tensor(static), torch.tensor(gripper)), sentences).chunks
+                    chunks = model(CameraImages(torch.tensor(static), torch.tensor(gripper)), sentences).chunks
                 actions = executed_actions(chunks[:, -1, 0].double()).cpu().numpy()
             else:
                 actions, state[0] = policy.act(seen, sentences, state[0])
@@ -195,7 +195,7 @@ def _make_trainer(variant: Variant) -> Callable[[int], Any]:
     import numpy as np
     import torch
 
-    from calvinbench.policies.backbones.images.preprocessing import Pictures
+    from calvinbench.policies.backbones.images.preprocessing import CameraImages
     from calvinbench.policies.learned.trainable import TrainableParts, apply_trainable_parts
 
     model, _ = _make_model(variant)
@@ -211,7 +211,7 @@ def _make_trainer(variant: Variant) -> Callable[[int], Any]:
     def work(steps: int) -> Any:
         for _ in range(steps):
             model.zero_grad()
-            chunks = model(Pictures(static, gripper), [SENTENCE] * variant.worlds).chunks
+            chunks = model(CameraImages(static, gripper), [SENTENCE] * variant.worlds).chunks
             chunks.square().mean().backward()
         if variant.device.startswith("cuda"):
             torch.cuda.synchronize()

@@ -8,6 +8,8 @@ import pytest
 from jaxtyping import install_import_hook
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Several workers share the cores, and threads of torch that wait for a core spin: small models take ten times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 install_import_hook("calvinbench", "beartype.beartype")
 

@@ -1,1 +1,1 @@
-"""VLM backbones: pictures, instruction and [LRN] in, the fused [LRN] feature out. One file a family."""
+"""VLM backbones: images, instruction and [LRN] in, the fused [LRN] feature out. One file a family."""

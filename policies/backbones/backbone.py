@@ -1,8 +1,8 @@
-"""What every VLM backbone does: pictures, an instruction and [LRN] in, the fused [LRN] feature of each frame out.
+"""The base class of VLM backbones: images, an instruction and [LRN] in, the fused [LRN] feature of each frame out.
 
-The steps can be taken one by one, so that what does not change is kept: `prompt` once a sentence, `vision_tokens` once
-a frame, `fuse` once a step. A family says what is particular to it; see `kosmos2` for one that transformers has whole,
-`moondream` for one that is composed here.
+The steps can be called one by one, so that results are reused: `prompt` once per sentence, `vision_tokens` once per
+frame, `fuse` once per step. A subclass defines what is specific to its family. `kosmos2` is an example of a family that
+transformers has whole, `moondream` of one that is composed here.
 """
 
 from abc import abstractmethod
@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from calvinbench.policies.backbones.images.preprocessing import CAMERAS, Pictures
+from calvinbench.policies.backbones.images.preprocessing import CAMERAS, CameraImages
 from calvinbench.policies.backbones.images.resize import resize
 from calvinbench.policies.backbones.prompts.prompt import Prompt, TokenBatch, collate
 from calvinbench.policies.backbones.prompts.prompt_composer import PromptComposer
@@ -29,15 +29,15 @@ from calvinbench.policies.backbones.weights.random import weights_from
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Which modules of a backbone are what; together they hold all parameters.
+    """The parts of a backbone; together they hold all parameters.
 
-    A parameter that is in several counts to the first of: text embedding, connector, vision, language.
+    A parameter in several parts counts to the first of: text embedding, connector, vision, language.
 
     Attributes:
         vision: The vision tower.
-        connector: What makes language tokens of vision features; may be empty.
+        connector: Modules that map vision features to language tokens; may be empty.
         language: The language model, its text embedding included.
-        text_embedding: The language model's table of tokens.
+        text_embedding: The language model's token embedding.
     """
 
     vision: tuple[nn.Module, ...]
@@ -47,30 +47,30 @@ class Parts:
 
 
 class Backbone(PromptComposer, nn.Module):
-    """A VLM without its language-modelling head. Subclasses say what is particular to a family.
+    """A VLM without its language-modelling head. Subclasses define what is specific to a family.
 
-    A subclass's `__init__(config, tokenizer, settings)` makes it with random weights from torch's global stream.
+    A subclass's `__init__(config, tokenizer, settings)` makes it with random weights from torch's global generator.
     """
 
     model_name: ClassVar[str]
-    """What it really is, at full size: the published weights' name and who made them."""
+    """The full-size model: the name of the published weights and their authors."""
     hub_name: ClassVar[str | None]
-    """The published weights on the hub, None where they come otherwise."""
+    """The published weights on the hub; None if they are not there."""
     unchecked: ClassVar[str] = ""
-    """What could not be checked where this was written, in a sentence; empty for nothing."""
+    """What could not be checked here, in one sentence; empty if everything was."""
     special_tokens: ClassVar[tuple[str, ...]] = ()
-    """Special tokens of its prompts, which the tiny tokenizer must have too."""
+    """Special tokens of its prompts; the tiny tokenizer gets them too."""
     image_mean: tuple[float, float, float]
     """Mean of each channel (of 0..1) that the vision tower was trained with."""
     image_std: tuple[float, float, float]
     resample: str = "bicubic"
-    """How pictures are resized, one of `resize.FILTERS`."""
+    """Filter that resizes images, one of `resize.FILTERS`."""
     image_size: int
-    """Pixels a side that the vision tower takes."""
+    """Image side in pixels that the vision tower takes."""
     width: int
-    """Numbers in a token's embedding, and in the fused feature."""
+    """Size of a token's embedding and of the fused feature."""
     lrn_passes_layers: ClassVar[bool] = True
-    """Whether [LRN] and vision tokens pass through the language model's layers; else they join the text behind them."""
+    """Whether [LRN] and vision tokens pass through the language model's layers; else they join the text after them."""
     expected_length: int = 0
     """Tokens to which every batch is padded, see `expect`; 0 for the longest row of each."""
 
@@ -103,15 +103,15 @@ class Backbone(PromptComposer, nn.Module):
             settings: How it is used.
 
         Raises:
-            ValueError: The numbers are not this architecture's.
+            ValueError: The configuration does not fit this architecture.
         """
 
     @classmethod
     def require_known(cls, config: Mapping[str, Any]) -> None:
-        """Refuses numbers that somebody wrote and that would do nothing; `from_config` itself may pass over them.
+        """Raises an error for settings that would have no effect; `from_config` itself may ignore them.
 
         Raises:
-            UnknownNameError: A name is not one of this architecture's.
+            UnknownNameError: This architecture has no such setting.
         """
 
     @classmethod
@@ -125,7 +125,7 @@ class Backbone(PromptComposer, nn.Module):
             dtype: Of the weights.
 
         Raises:
-            BackboneSourceError: There is nothing of the kind, it is another architecture, or it cannot be reached.
+            BackboneSourceError: The source does not exist, cannot be reached, or holds another architecture.
         """
 
     @classmethod
@@ -133,7 +133,7 @@ class Backbone(PromptComposer, nn.Module):
         """The architecture in small numbers, with random weights and a tokenizer of its own, offline, in seconds.
 
         Args:
-            generator: Where the weights come from.
+            generator: Generator that draws the weights.
             settings: How it is used.
         """
         tokenizer = tiny_tokenizer(cls.special_tokens)
@@ -148,13 +148,13 @@ class Backbone(PromptComposer, nn.Module):
     @property
     @abstractmethod
     def parts(self) -> Parts:
-        """Which modules are what."""
+        """The modules of each part."""
 
     # --- what is particular to a family -------------------------------------------------------------------------------
 
     @abstractmethod
     def image_features(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N num_image_tokens vision_dim"]:
-        """Vision tokens of normalised pictures, as `decode` takes them."""
+        """Vision tokens of normalised images, as `decode` takes them."""
 
     @abstractmethod
     def decode(
@@ -193,8 +193,8 @@ class Backbone(PromptComposer, nn.Module):
     def cast(self, dtype: torch.dtype) -> None:
         """Changes the precision of the weights, in place.
 
-        Not that of rotary frequencies, which `to(dtype)` would round: at bfloat16 that alone costs 13% of a feature
-        at position 1500.
+        Rotary frequencies keep theirs. `to(dtype)` would round them: in bfloat16 that alone changes a feature at
+        position 1500 by 13%.
         """
         for name, module in self.named_modules():
             for parameter in module.parameters(recurse=False):
@@ -203,13 +203,13 @@ class Backbone(PromptComposer, nn.Module):
                 if buffer.is_floating_point() and not buffer_name.endswith("inv_freq"):
                     buffer.data = buffer.data.to(dtype)
 
-    # --- helps for families -------------------------------------------------------------------------------------------
+    # --- helpers for families -----------------------------------------------------------------------------------------
 
     def only_image_size(self, own: int) -> int:
-        """The size of pictures of a vision tower that takes one size only.
+        """The image size of a vision tower that takes one size only.
 
         Raises:
-            ValueError: The settings ask for another.
+            ValueError: The settings ask for another size.
         """
         if self.settings.image_size not in (None, own):
             raise ValueError(
@@ -268,31 +268,28 @@ class Backbone(PromptComposer, nn.Module):
 
     @property
     def input_sizes(self) -> dict[str, int]:
-        """Pixels a side that each camera's pictures are resized to."""
+        """Pixels a side that each camera's images are resized to."""
         return dict.fromkeys(CAMERAS, self.image_size)
 
     def expect(self, instructions: Sequence[str]) -> None:
         """Pads every batch to the longest of these sentences, so that its shape does not depend on which are in it."""
         self.expected_length = max((len(self.prompt(instruction)) for instruction in instructions), default=0)
 
-    def preprocess(self, pictures: UInt8[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 size size"]:
-        """Resizes as PIL does and normalises.
-
-        Pictures that are not square are squeezed into the vision tower's square.
-        """
-        resized = resize(pictures.to(self.device), self.image_size, self.resample)
+    def preprocess(self, images: UInt8[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 size size"]:
+        """Resizes as PIL does and normalises. Images that are not square are squeezed into a square."""
+        resized = resize(images.to(self.device), self.image_size, self.resample)
         channels_first = resized.movedim(-1, -3).float() / 255  # (B, 3, size, size)
         mean, std = (channels_first.new_tensor(values)[:, None, None] for values in (self.image_mean, self.image_std))
         return ((channels_first - mean) / std).to(self.dtype)
 
-    def vision_tokens(self, pictures: Pictures, cameras: Sequence[str]) -> Float[Tensor, "B num_vision vision_dim"]:
+    def vision_tokens(self, images: CameraImages, cameras: Sequence[str]) -> Float[Tensor, "B num_vision vision_dim"]:
         """Vision tokens of each frame, the cameras one after the other, through the vision tower in one go.
 
         Args:
-            pictures: One frame a row.
+            images: One frame a row.
             cameras: In the order of the sequence.
         """
-        pixels = torch.stack([self.preprocess(pictures.of(camera)) for camera in cameras], dim=1)  # (B, cameras, 3, ..)
+        pixels = torch.stack([self.preprocess(images.of(camera)) for camera in cameras], dim=1)  # (B, cameras, 3, ..)
         features = self.image_features(pixels.flatten(0, 1))  # (B cameras, num_image_tokens, vision_dim)
         return features.reshape(-1, len(cameras) * features.shape[1], features.shape[2])
 
@@ -302,7 +299,7 @@ class Backbone(PromptComposer, nn.Module):
         vision_tokens: Float[Tensor, "B num_vision vision_dim"],
         lrn: Float[Tensor, " width"],
     ) -> Float[Tensor, "B width"]:
-        """The feature of each row: at [LRN], which has seen text and pictures, or pooled, as the settings say.
+        """The feature of each row: at [LRN], which has seen text and images, or pooled, as the settings say.
 
         Args:
             prompts: One a row; rows may differ in length.
@@ -316,20 +313,20 @@ class Backbone(PromptComposer, nn.Module):
         return hidden[tokens.is_lrn]
 
     def forward(
-        self, pictures: Pictures, instructions: Sequence[str], lrn: Float[Tensor, " width"]
+        self, images: CameraImages, instructions: Sequence[str], lrn: Float[Tensor, " width"]
     ) -> Float[Tensor, "B width"]:
         """The fused feature of each frame; each goes through the VLM alone.
 
         Args:
-            pictures: One frame a row.
+            images: One frame a row.
             instructions: One sentence a row.
             lrn: The learnable token.
 
         Raises:
             ValueError: There is not one sentence a row, one is empty, or a camera is missing.
         """
-        batch_size = pictures.static.shape[0]
+        batch_size = images.static.shape[0]
         if len(instructions) != batch_size:
             raise ValueError(f"expected one instruction for each of {batch_size} frames, got {len(instructions)}.")
         prompts = [self.prompt(instruction) for instruction in instructions]
-        return self.fuse(prompts, self.vision_tokens(pictures, prompts[0].cameras), lrn)
+        return self.fuse(prompts, self.vision_tokens(images, prompts[0].cameras), lrn)

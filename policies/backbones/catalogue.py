@@ -1,4 +1,4 @@
-"""What the backbones are at full size: reckoned on torch's meta device, which makes models without memory."""
+"""The backbones at full size, computed on torch's meta device, which makes models without memory."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,10 @@ from calvinbench.policies.backbones.registry import BACKBONES, backbone_class
 from calvinbench.policies.backbones.settings import BackboneSettings
 
 WEIGHT_BYTES = 2
-"""Of a parameter in 16 bits."""
+"""Bytes of a parameter in 16 bits."""
 TRAINING_BYTES = 16
-"""Of a parameter while it is trained in mixed precision: weight and gradient in 16 bits, weight and two moments of Adam
-in 32. Activations come on top."""
+"""Bytes of a parameter in mixed-precision training: weight and gradient in 16 bits, weight and two moments of Adam in
+32. Activations are not counted."""
 GIB = 2**30
 
 
@@ -21,16 +21,16 @@ class CatalogueEntry:
     """One backbone at full size.
 
     Attributes:
-        name: What specs call it.
-        model: What it really is.
-        hub: Its published weights; None where they come otherwise.
+        name: Its name in policy specs.
+        model: The published model.
+        hub: Name of its published weights on the hub; None if they are not there.
         num_parameters: Without a language-modelling head, [LRN] and policy head.
         width: Numbers in the fused feature.
-        image_size: Pixels a side.
-        num_image_tokens: Vision tokens a picture.
+        image_size: Image side in pixels.
+        num_image_tokens: Vision tokens per image.
         weights_gib: Memory of the weights in 16 bits.
         training_gib: Memory of weights, gradients and Adam.
-        unchecked: What could not be checked where it was written.
+        unchecked: What could not be checked here.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""`check_backbone`: does a backbone do what every backbone must? Run it on your own before you train on it."""
+"""`check_backbone` checks that a backbone does what every backbone must. Run it on your own before you train it."""
 
 import copy
 import json
@@ -9,17 +9,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from calvinbench.policies.backbones.backbone import Backbone
-from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.images.preprocessing import CameraImages
 from calvinbench.policies.backbones.settings import LRN_READOUT
 
 MAX_DIFFERENCE = 1e-5
-"""By which a row alone may differ from itself in a padded batch, in 32 bits, for features of about 1."""
+"""Largest difference between a row alone and the same row in a padded batch, in 32 bits, for features of about 1."""
 MAX_LEVEL_DIFFERENCE = 2e-3
-"""By which a normalised level may differ."""
+"""Largest difference of a normalised level."""
 LEAST_CORNER_EFFECT = 1e-5
-"""What a corner of a picture must change the feature by, relatively."""
+"""Smallest relative change of the feature when a corner of an image changes."""
 LEAST_EFFECT = 1e-3
-"""What must change the feature must change it by more than this, relatively."""
+"""Smallest relative change of the feature for every other input that must change it."""
 ONE_WORD_APART = ("pull the red block along", "pull the blue block along")
 """They differ in a word that is neither the first nor the last."""
 CORNERS = {"upper left": (0, 0), "upper right": (0, 1), "lower left": (1, 0), "lower right": (1, 1)}
@@ -28,25 +28,24 @@ SENTENCES = (
     "take the blue block and rotate it to the right until it lies across the table",
     "push it",
 )
-"""They differ in length, so that padding has something to spoil."""
+"""They differ in length, so that a batch of them is padded."""
 
 
 class BackboneCheckError(AssertionError):
-    """A backbone that does not do what every backbone must; the message says what was expected and what came."""
+    """A backbone fails a check; the message says what was expected and what it gave."""
 
 
 def check_backbone(backbone: Backbone) -> None:
-    """Runs a backbone on made-up pictures and sentences and compares what must and must not change its feature.
+    """Runs a backbone on random images and made-up sentences and checks what changes its feature.
 
-    It takes some dozens of forward passes and one backward pass in 32 bits where the backbone is, and leaves the
-    backbone as it was. A backbone whose published initial weights make a part have no effect (such as gates at zero)
-    must be given others first.
+    It runs some dozens of forward passes and two backward passes in 32 bits, on the backbone's device, and leaves the
+    backbone unchanged. If the published initial weights disable a part (such as gates at zero), set others first.
 
     Args:
         backbone: The backbone, with 32-bit weights.
 
     Raises:
-        BackboneCheckError: Something is not as `backbone.Backbone` tells.
+        BackboneCheckError: The backbone breaks a rule of `backbone.Backbone`.
     """
     was_training = {module: module.training for module in backbone.modules()}
     backbone.eval()
@@ -66,31 +65,31 @@ def check_backbone(backbone: Backbone) -> None:
             module.training = mode
 
 
-def made_up_pictures(batch_size: int, seed: int = 0) -> Pictures:
-    """Noise for pictures, both cameras of one size, so that they can be swapped.
+def made_up_images(batch_size: int, seed: int = 0) -> CameraImages:
+    """Random images. Both cameras have one size, so that they can be swapped.
 
     Args:
         batch_size: Number of frames.
-        seed: Where the noise starts from.
+        seed: Random seed.
     """
     generator = torch.Generator().manual_seed(seed)
-    # Coarse noise: fine noise is grey once a vision tower has made patches of it.
+    # Coarse noise: a vision tower's patches average fine noise to grey.
     shape = (2, batch_size, 8, 8, 3)
     coarse = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
     fine = coarse.repeat_interleave(12, dim=2).repeat_interleave(12, dim=3)
-    return Pictures(fine[0], fine[1])
+    return CameraImages(fine[0], fine[1])
 
 
 def _feature(
-    backbone: Backbone, pictures: Pictures, sentences: tuple[str, ...], lrn: Tensor | None = None
+    backbone: Backbone, images: CameraImages, sentences: tuple[str, ...], lrn: Tensor | None = None
 ) -> Float[Tensor, "B width"]:
-    """The fused features, with a [LRN] that is not zero."""
-    feature: Tensor = backbone(pictures, sentences, _made_up_lrn(backbone) if lrn is None else lrn)
-    expected = (pictures.static.shape[0], backbone.width)
+    """The fused features, with a nonzero [LRN]."""
+    feature: Tensor = backbone(images, sentences, _made_up_lrn(backbone) if lrn is None else lrn)
+    expected = (images.static.shape[0], backbone.width)
     if tuple(feature.shape) != expected:
         raise BackboneCheckError(f"expected features of shape {expected}, got {tuple(feature.shape)}.")
     if not torch.isfinite(feature).all():
-        raise BackboneCheckError("expected finite features, got some that are not.")
+        raise BackboneCheckError("expected finite features, got NaN or infinity.")
     return feature
 
 
@@ -100,7 +99,7 @@ def _made_up_lrn(backbone: Backbone, seed: int = 7) -> Float[Tensor, " width"]:
 
 
 def _check_parts(backbone: Backbone) -> None:
-    """The parts hold all parameters."""
+    """Checks that the parts hold all parameters."""
     parts = backbone.parts
     modules = (*parts.vision, *parts.connector, *parts.language, parts.text_embedding)
     known = {id(parameter) for module in modules for parameter in module.parameters()}
@@ -110,14 +109,14 @@ def _check_parts(backbone: Backbone) -> None:
 
 
 def _check_normalisation(backbone: Backbone) -> None:
-    """Plain pictures reach the vision tower as its mean and deviation say, channel by channel, red first."""
+    """Checks that the vision tower gets normalised images: right mean and deviation, red channel first."""
     for colour in ((0, 0, 0), (255, 255, 255), (255, 128, 0)):
         plain = torch.tensor(colour, dtype=torch.uint8).expand(1, 60, 60, 3)
         seen = _first_input(
             backbone.parts.vision[0],
-            lambda plain=plain: backbone(Pictures(plain, plain), SENTENCES[:1], _made_up_lrn(backbone)),  # type: ignore[misc]
+            lambda plain=plain: backbone(CameraImages(plain, plain), SENTENCES[:1], _made_up_lrn(backbone)),  # type: ignore[misc]
         )
-        # Pictures (N, channels, height, width), or patches whose numbers are channels first.
+        # Images (N, channels, height, width), or patches whose numbers are channels first.
         channels = seen.movedim(1, 0) if seen.ndim == 4 else seen.unflatten(-1, (3, -1)).movedim(-2, 0)
         for number, level in enumerate(colour):
             expected = (level / 255 - backbone.image_mean[number]) / backbone.image_std[number]
@@ -130,7 +129,7 @@ def _check_normalisation(backbone: Backbone) -> None:
 
 
 def _first_input(module: nn.Module, run: Callable[[], object]) -> Tensor:
-    """The first tensor of real numbers that a module is given."""
+    """The first floating-point tensor that a module gets."""
     seen: list[Tensor] = []
 
     def keep(_: nn.Module, arguments: tuple[object, ...], keywords: dict[str, object]) -> None:
@@ -144,50 +143,48 @@ def _first_input(module: nn.Module, run: Callable[[], object]) -> Tensor:
     finally:
         handle.remove()
     if not seen:
-        raise BackboneCheckError("expected pictures to go through the first module of parts.vision, got none there.")
+        raise BackboneCheckError("expected images to go through the first module of parts.vision, got none there.")
     return seen[0]
 
 
 def _check_effects(backbone: Backbone) -> None:
-    """Instruction, each camera, their order and [LRN] change the feature; nothing else does."""
-    pictures, other = made_up_pictures(1), made_up_pictures(1, seed=1)
+    """Checks that instruction, each camera, their order and [LRN] change the feature, and that nothing else does."""
+    images, other = made_up_images(1), made_up_images(1, seed=1)
     sentences = SENTENCES[:1]
-    feature = _feature(backbone, pictures, sentences)
-    if not torch.equal(feature, _feature(backbone, pictures, sentences)):
+    feature = _feature(backbone, images, sentences)
+    if not torch.equal(feature, _feature(backbone, images, sentences)):
         raise BackboneCheckError("expected the same feature a second time in eval mode, got another.")
     variants: dict[str, Callable[[], Tensor]] = {
-        "another instruction": lambda: _feature(backbone, pictures, SENTENCES[1:2]),
-        "another picture of the static camera": lambda: _feature(
-            backbone, Pictures(other.static, pictures.gripper), sentences
+        "another instruction": lambda: _feature(backbone, images, SENTENCES[1:2]),
+        "another image of the static camera": lambda: _feature(
+            backbone, CameraImages(other.static, images.gripper), sentences
         ),
     }
     if "gripper" in backbone.settings.cameras:
-        variants["another picture of the gripper camera"] = lambda: _feature(
-            backbone, Pictures(pictures.static, other.gripper), sentences
+        variants["another image of the gripper camera"] = lambda: _feature(
+            backbone, CameraImages(images.static, other.gripper), sentences
         )
         variants["swapped cameras"] = lambda: _feature(
-            backbone, Pictures(pictures.of("gripper"), pictures.static), sentences
+            backbone, CameraImages(images.of("gripper"), images.static), sentences
         )
     if backbone.settings.readout == LRN_READOUT:
         lrn = _made_up_lrn(backbone, seed=8)
-        variants["another [LRN]"] = lambda: _feature(backbone, pictures, sentences, lrn)
+        variants["another [LRN]"] = lambda: _feature(backbone, images, sentences, lrn)
     for what, make in variants.items():
         _require_effect(what, make(), feature, LEAST_EFFECT)
-    left, right = (_feature(backbone, pictures, (sentence,)) for sentence in ONE_WORD_APART)
+    left, right = (_feature(backbone, images, (sentence,)) for sentence in ONE_WORD_APART)
     _require_effect("another word of the instruction", right, left, LEAST_CORNER_EFFECT)
-    half = pictures.static.shape[1] // 2
+    half = images.static.shape[1] // 2
     for corner, (row, column) in CORNERS.items():
-        static = pictures.static.clone()
+        static = images.static.clone()
         rows, columns = (slice(place * half, (place + 1) * half) for place in (row, column))
         static[:, rows, columns] = other.static[:, rows, columns]
-        changed = _feature(backbone, Pictures(static, pictures.gripper), sentences)
-        _require_effect(
-            f"another {corner} corner of the static camera's picture", changed, feature, LEAST_CORNER_EFFECT
-        )
+        changed = _feature(backbone, CameraImages(static, images.gripper), sentences)
+        _require_effect(f"another {corner} corner of the static camera's image", changed, feature, LEAST_CORNER_EFFECT)
 
 
 def _require_effect(what: str, changed: Tensor, feature: Tensor, least: float) -> None:
-    """Raises if a change of the input has changed too little."""
+    """Raises an error if a change of the input changes the feature too little."""
     effect = float((changed - feature).norm() / feature.norm())
     if effect < least:
         raise BackboneCheckError(
@@ -196,55 +193,57 @@ def _require_effect(what: str, changed: Tensor, feature: Tensor, least: float) -
 
 
 def _check_alone_as_in_batch(backbone: Backbone) -> None:
-    """A row's feature depends on no other row, and on no padding."""
-    pictures = made_up_pictures(len(SENTENCES))
-    batch = _feature(backbone, pictures, SENTENCES)
+    """Checks that a row's feature does not depend on other rows or on padding."""
+    images = made_up_images(len(SENTENCES))
+    batch = _feature(backbone, images, SENTENCES)
     scale = max(float(batch.abs().mean()), 1.0)
     for row, sentence in enumerate(SENTENCES):
-        one = Pictures(pictures.static[row : row + 1], pictures.of("gripper")[row : row + 1])
+        one = CameraImages(images.static[row : row + 1], images.of("gripper")[row : row + 1])
         difference = float((_feature(backbone, one, (sentence,))[0] - batch[row]).abs().max()) / scale
         if difference > MAX_DIFFERENCE:
             raise BackboneCheckError(
                 f"expected row {row} alone as in a padded batch, to {MAX_DIFFERENCE:g}, got a difference of "
-                f"{difference:.2g}. Mask what is padded, and count positions from each row's own beginning."
+                f"{difference:.2g}. Mask the padding, and count positions from each row's own beginning."
             )
 
 
 def _check_saving(backbone: Backbone) -> None:
-    """The configuration, written as JSON and read again, makes a backbone that the weights fit exactly."""
+    """Checks that the configuration, written as JSON and read again, makes a backbone that takes the weights."""
     config = json.loads(json.dumps(backbone.config))
     again = type(backbone).from_config(config, backbone.tokenizer, backbone.settings)
     again.load_state_dict(backbone.state_dict())
     again.to(backbone.device).eval()
-    pictures = made_up_pictures(2)
-    if not torch.equal(_feature(again, pictures, SENTENCES[:2]), _feature(backbone, pictures, SENTENCES[:2])):
+    images = made_up_images(2)
+    if not torch.equal(_feature(again, images, SENTENCES[:2]), _feature(backbone, images, SENTENCES[:2])):
         raise BackboneCheckError("expected the same features from the saved and loaded backbone, got others.")
 
 
 def _check_precision(backbone: Backbone) -> None:
-    """Sixteen bits are followed by everything."""
+    """Checks that every part follows a change to bfloat16."""
     half = copy.deepcopy(backbone)
     half.cast(torch.bfloat16)
-    feature = _feature(half, made_up_pictures(1), SENTENCES[:1])
+    feature = _feature(half, made_up_images(1), SENTENCES[:1])
     if feature.dtype != torch.bfloat16 or feature.device != backbone.device:
         raise BackboneCheckError(
             f"expected features in bfloat16 on {backbone.device}, got {feature.dtype} on {feature.device}."
         )
-    full = _feature(backbone, made_up_pictures(1), SENTENCES[:1])
+    full = _feature(backbone, made_up_images(1), SENTENCES[:1])
     error = float((feature.float() - full).norm() / full.norm())
     if error > 0.2:
-        raise BackboneCheckError(f"expected bfloat16 to be off by some per cent, got {error:.2g} relatively.")
+        raise BackboneCheckError(
+            f"expected bfloat16 to change the feature by some per cent, got a relative change of {error:.2g}."
+        )
 
 
 def _check_gradients(backbone: Backbone) -> None:
-    """Gradients reach [LRN], vision, connector, language and the text embedding."""
+    """Checks that gradients reach [LRN], vision, connector, language and the text embedding."""
     required = {name: parameter.requires_grad for name, parameter in backbone.named_parameters()}
     lrn = _made_up_lrn(backbone).requires_grad_()
     backbone.requires_grad_(True)
-    pictures = made_up_pictures(2)
+    images = made_up_images(2)
     try:
         prompts = [backbone.prompt(sentence) for sentence in SENTENCES[:2]]
-        vision = backbone.vision_tokens(pictures, prompts[0].cameras)
+        vision = backbone.vision_tokens(images, prompts[0].cameras)
         feature = backbone.fuse(prompts, vision, lrn)
         weights = torch.randn(feature.shape, generator=torch.Generator().manual_seed(9)).to(feature)
         named = dict(backbone.named_parameters())
@@ -279,9 +278,9 @@ def _check_gradients(backbone: Backbone) -> None:
 
 
 def _check_refusals(backbone: Backbone) -> None:
-    """An empty instruction is refused."""
+    """Checks that an empty instruction raises an error."""
     try:
-        _feature(backbone, made_up_pictures(1), ("  ",))
+        _feature(backbone, made_up_images(1), ("  ",))
     except ValueError:
         return
-    raise BackboneCheckError("expected an empty instruction to be refused, got a feature.")
+    raise BackboneCheckError("expected an error for an empty instruction, got a feature.")

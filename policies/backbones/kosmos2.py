@@ -9,7 +9,8 @@ What is particular to it; tests measure all of it but the cache:
 - With a cache of keys and values, image features are dropped in silence; none is used.
 - Its own dropout is 0.1 in train mode.
 
-Attention is causal in every layout, so that [LRN] sees what stands before it. Cameras are told apart by their place.
+Attention is causal in every layout, so that [LRN] sees what stands before it. The model distinguishes cameras by
+position.
 """
 
 from typing import Any
@@ -18,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformers import Kosmos2Model, PreTrainedTokenizerBase
+from typing_extensions import override
 
 from calvinbench.policies.backbones.backbone import Parts
 from calvinbench.policies.backbones.images.normalisation import CLIP_MEAN, CLIP_STD
@@ -52,11 +54,12 @@ class Kosmos2Backbone(TransformersBackbone):
         self.image_token_id = int(config.text_config.eos_token_id)  # any will do: places are marked by a mask
 
     @classmethod
+    @override
     def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-        """Two layers of width 128 in each part, 16 latents a picture of 112 pixels.
+        """Two layers of width 128 in each part, 16 latents an image of 112 pixels.
 
         The published standard deviation of 0.02 fits a width of 2048; at 128 it would leave the resampler's output
-        nearly the same for every picture.
+        nearly the same for every image.
         """
         text = {
             "vocab_size": len(tokenizer),
@@ -79,13 +82,14 @@ class Kosmos2Backbone(TransformersBackbone):
         return {"model_type": "kosmos-2", "text_config": text, "vision_config": vision, "latent_query_num": 16}
 
     @classmethod
+    @override
     def full_config(cls) -> dict[str, Any]:
         """Those of the published model, which are transformers' defaults."""
         return {"model_type": "kosmos-2"}
 
     @property
+    @override
     def parts(self) -> Parts:
-        """See `Backbone.parts`."""
         return Parts(
             vision=(self.model.vision_model,),
             connector=(self.model.image_to_text_projection,),
@@ -93,11 +97,12 @@ class Kosmos2Backbone(TransformersBackbone):
             text_embedding=self.model.get_input_embeddings(),
         )
 
+    @override
     def compose(self, instruction: str) -> Prompt:
-        """See `Backbone.compose`.
+        """Composes the sequence of each layout.
 
         - seed: `<s>` text, static, gripper, [LRN].
-        - native: `<s>`, each picture between `<image>` and `</image>`, text, [LRN].
+        - native: `<s>`, each image between `<image>` and `</image>`, text, [LRN].
         - robovlms: `<s>`, gripper, static, a prompt and the text, [LRN], `</s>`.
         """
         begin = self.words("<s>", special=True)
@@ -110,19 +115,20 @@ class Kosmos2Backbone(TransformersBackbone):
             case Layout.ROBOVLMS:
                 text = self.words("<grounding>", special=True) + self.words(ROBOVLMS_PROMPT + instruction)
                 end = self.words("</s>", special=True)
-                return begin + self.picture("gripper") + self.picture("static") + text + self.lrn_place() + end
+                return begin + self.image("gripper") + self.image("static") + text + self.lrn_place() + end
 
     def _framed(self, camera: str) -> Prompt:
-        """A picture between its special tokens, nothing for a camera that is left out."""
-        tokens = self.picture(camera)
+        """An image between its special tokens, nothing for a camera that is left out."""
+        tokens = self.image(camera)
         if not len(tokens):
             return tokens
         return self.words("<image>", special=True) + tokens + self.words("</image>", special=True)
 
+    @override
     def vision_inputs(self, tokens: TokenBatch, vision_tokens: Float[Tensor, "B num_vision dim"]) -> dict[str, Any]:
-        """See `TransformersBackbone.vision_inputs`."""
         return {"image_embeds": vision_tokens, "image_embeds_position_mask": tokens.is_vision}
 
+    @override
     def decoder_inputs(self, tokens: TokenBatch) -> dict[str, Any]:
         """Positions as the decoder counts them: from pad id + 1; pad id where nothing is attended to."""
         config: Any = self.model.config

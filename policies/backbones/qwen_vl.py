@@ -5,9 +5,9 @@ name; RoboVLMs' checkpoints of the first are refused. The same code serves Qwen2
 
 What is particular to it:
 
-- Positions have three parts (time, row, column), which the model derives from token ids and the pictures' grids; each
-  picture must stand between `<|vision_start|>` and `<|vision_end|>`, or two neighbours would count as one.
-- Pictures may have any size that is a multiple of 28 pixels; 224 (64 tokens) here unless `image_size` says otherwise.
+- Positions have three parts (time, row, column), which the model derives from token ids and the images' grids; each
+  image must stand between `<|vision_start|>` and `<|vision_end|>`, or two neighbours would count as one.
+- Images may have any size that is a multiple of 28 pixels; 224 (64 tokens) here unless `image_size` says otherwise.
 """
 
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, Qwen2VLModel
+from typing_extensions import override
 
 from calvinbench.policies.backbones.backbone import Parts
 from calvinbench.policies.backbones.images.normalisation import CLIP_MEAN, CLIP_STD
@@ -67,6 +68,7 @@ class QwenVLBackbone(TransformersBackbone):
         self.image_token_id = int(config.image_token_id)
 
     @classmethod
+    @override
     def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
         """Two layers of width 128 in each part."""
         vocabulary = tokenizer.get_vocab()
@@ -103,8 +105,9 @@ class QwenVLBackbone(TransformersBackbone):
         }
 
     @classmethod
+    @override
     def full_config(cls) -> dict[str, Any]:
-        """Those of the published model, as remembered; the vision tower's are transformers' defaults."""
+        """The published model's numbers, from memory; the vision tower's are transformers' defaults."""
         text = {
             "vocab_size": 151936,
             "hidden_size": 1536,
@@ -119,8 +122,8 @@ class QwenVLBackbone(TransformersBackbone):
         return {"model_type": "qwen2_vl", "vision_config": vision, "text_config": text, "tie_word_embeddings": True}
 
     @property
+    @override
     def parts(self) -> Parts:
-        """See `Backbone.parts`."""
         return Parts(
             vision=(self.model.visual,),
             connector=(self.model.visual.merger,),
@@ -128,8 +131,9 @@ class QwenVLBackbone(TransformersBackbone):
             text_embedding=self.model.get_input_embeddings(),
         )
 
+    @override
     def compose(self, instruction: str) -> Prompt:
-        """See `Backbone.compose`; each picture stands between `<|vision_start|>` and `<|vision_end|>`.
+        """Each image stands between `<|vision_start|>` and `<|vision_end|>`.
 
         - seed: text, static, gripper, [LRN].
         - native: the chat's beginning with its system message, static, gripper, text, the answer's beginning, [LRN].
@@ -147,15 +151,16 @@ class QwenVLBackbone(TransformersBackbone):
 
     def _framed(self, camera: str) -> Prompt:
         begin, end = (self.words(token, special=True) for token in ("<|vision_start|>", "<|vision_end|>"))
-        return begin + self.picture(camera) + end
+        return begin + self.image(camera) + end
 
+    @override
     def image_inputs(self, pixels: Float[Tensor, "N 3 size size"]) -> dict[str, Tensor]:
-        """See `TransformersBackbone.image_inputs`."""
         grid = self.grid.thw(self.image_size, len(pixels), pixels.device)
         return {"pixel_values": self.grid.cut(pixels), "image_grid_thw": grid}
 
+    @override
     def decoder_inputs(self, tokens: TokenBatch) -> dict[str, Any]:
         """What the model derives its three positions from."""
-        num_pictures = len(tokens.ids) * len(self.settings.cameras)
-        grid = self.grid.thw(self.image_size, num_pictures, torch.device("cpu"))
+        num_images = len(tokens.ids) * len(self.settings.cameras)
+        grid = self.grid.thw(self.image_size, num_images, torch.device("cpu"))
         return {"image_grid_thw": grid, "mm_token_type_ids": tokens.is_vision.int()}

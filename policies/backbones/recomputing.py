@@ -1,6 +1,6 @@
 """Gradient checkpointing: a layer keeps its input alone, and computes the rest again in the backward pass.
 
-transformers' own switch is not used, for two reasons. It works in train mode only, and frozen parts are in eval mode.
+transformers' own switch is not used, for two reasons. It works in train mode only, but frozen parts are in eval mode.
 And it makes every embedding require a gradient, so that a frozen vision tower keeps activations that nothing reads.
 Here each call decides: a layer is computed again where a gradient passes through it, in train or eval mode, and runs as
 it is where none does.

@@ -1,4 +1,4 @@
-"""From a backbone's name to its class, and back."""
+"""Finds a backbone's class by name, and its name by class."""
 
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.policies.backbones.backbone import Backbone
@@ -9,7 +9,7 @@ __all__ = ["BACKBONES", "HUB_PREFIX", "SUPPORTED_MODELS", "BackboneNameError", "
 
 
 class BackboneNameError(ValueError):
-    """A backbone's class that no name leads to, or a name that leads to something else; the message says what to do."""
+    """No name finds a backbone's class, or a name finds something else; the message says what to do."""
 
 
 def backbone_class(name: str) -> type[Backbone]:
@@ -20,8 +20,8 @@ def backbone_class(name: str) -> type[Backbone]:
 
     Raises:
         UnknownNameError: There is no such backbone.
-        ImportStringError: An import string leads nowhere.
-        BackboneNameError: It leads to something else than a backbone.
+        ImportStringError: An import string names nothing.
+        BackboneNameError: It names something other than a backbone.
     """
     found = import_object(backbone_import_string(name))
     if not (isinstance(found, type) and issubclass(found, Backbone)):
@@ -33,14 +33,14 @@ def backbone_class(name: str) -> type[Backbone]:
 
 
 def name_of(kind: type[Backbone], name: str) -> str:
-    """The name under which a backbone's class is found again, for a checkpoint.
+    """The name that finds a backbone's class again, for a checkpoint.
 
     Args:
         kind: The class.
-        name: What it is thought to be called.
+        name: The expected name.
 
     Returns:
-        The name itself, where it leads to the class; else the class's import string.
+        The name itself if it finds the class; else the class's import string.
 
     Raises:
         BackboneNameError: The class cannot be imported: it stands in a function, or in the script that is run.

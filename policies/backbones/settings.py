@@ -1,4 +1,4 @@
-"""What a backbone can be told, whatever its family."""
+"""Settings of a backbone, the same for every family."""
 
 from dataclasses import dataclass
 
@@ -17,9 +17,9 @@ class BackboneSettings:
     Attributes:
         layout: Order of the tokens.
         cameras: `("static", "gripper")` or `("static",)`.
-        readout: `"lrn"`, the feature at [LRN]; or `"max-pooling"`, the largest of each number over all tokens, without
+        readout: `"lrn"`, the feature at [LRN]; or `"max-pooling"`, the maximum of each number over all tokens, without
             [LRN] (RoboVLMs' `down_sample`).
-        image_size: Pixels a side for vision towers that take any size; None for the model's own.
+        image_size: Image side in pixels, for vision towers that take any size; None for the model's own size.
         scale_lrn: Whether [LRN] is multiplied as text embeddings are, in VLMs whose embedding does that (the Gemma
             family: by sqrt(width)), as RoboVLMs does. It changes what the parameter means, and its gradient.
 

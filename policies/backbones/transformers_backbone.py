@@ -1,7 +1,7 @@
-"""Backbones that transformers has whole, as one class without a language-modelling head.
+"""Backbones that transformers has as one class without a language-modelling head.
 
-Vision tokens are handed to the model ready-made (`mm_encoder_outputs`), [LRN] goes in through its text embedding, and
-token ids stay ids: rotary sections, masks and scaling are the model's own.
+The model gets vision tokens ready-made (`mm_encoder_outputs`), [LRN] through its text embedding, and the other tokens
+as ids. So rotary sections, masks and scaling are the model's own.
 """
 
 import json
@@ -23,6 +23,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 from transformers.modeling_outputs import BaseModelOutputWithPooling
+from typing_extensions import override
 
 from calvinbench.envs.names import require_name
 from calvinbench.policies.backbones.backbone import Backbone
@@ -56,28 +57,30 @@ class TransformersBackbone(Backbone):
         self.model = model
 
     @classmethod
+    @override
     def from_config(
         cls, config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings
     ) -> "TransformersBackbone":
-        """See `Backbone.from_config`."""
         return cls(cls._model_of(config), tokenizer, settings)
 
     @classmethod
+    @override
     def require_known(cls, config: Mapping[str, Any]) -> None:
-        """See `Backbone.require_known`; transformers takes any name and keeps it without effect."""
+        """Transformers takes any name and keeps it without effect."""
         cls._require_type(config.get("model_type"), "the configuration")
         numbers = {key: value for key, value in config.items() if key != "model_type"}
         _require_known(AutoConfig.for_model(config["model_type"], **numbers), numbers, cls.name)
 
     @classmethod
+    @override
     def pretrained(cls, source: str | Path, settings: BackboneSettings, dtype: torch.dtype) -> "TransformersBackbone":
-        """See `Backbone.pretrained`; a folder holds what `save_pretrained` writes, and the tokenizer."""
+        """A folder holds what `save_pretrained` writes, and the tokenizer."""
         folder = local_folder(source, cls.hub_name or "ORG/NAME")
         return cls(*cls._load(folder, dtype), settings)
 
     @classmethod
     def _model_of(cls, config: Mapping[str, Any]) -> PreTrainedModel:
-        """The model in given numbers, with random weights."""
+        """The model of a configuration, with random weights."""
         numbers = dict(config)
         model_type = numbers.pop("model_type", None)
         cls._require_type(model_type, "the configuration")
@@ -93,7 +96,7 @@ class TransformersBackbone(Backbone):
             config = AutoConfig.from_pretrained(base, trust_remote_code=False)
             cls._require_type(config.model_type, f"'{base}'")
             if base is folder:
-                # `from_pretrained` keeps the dtype of the file unless it is told one.
+                # `from_pretrained` keeps the dtype of the file unless one is given.
                 model, info = AutoModel.from_pretrained(
                     folder, dtype=dtype, output_loading_info=True, trust_remote_code=False
                 )
@@ -119,7 +122,7 @@ class TransformersBackbone(Backbone):
 
     @classmethod
     def _require_type(cls, model_type: str | None, what: str) -> None:
-        """Refuses another architecture's configuration."""
+        """Raises an error for another architecture's configuration."""
         if model_type is None or (cls.model_types and model_type not in cls.model_types):
             raise BackboneSourceError(
                 f"expected {what} to be of {' or '.join(cls.model_types) or 'a model type'} for the backbone "
@@ -128,18 +131,19 @@ class TransformersBackbone(Backbone):
             )
 
     @property
+    @override
     def config(self) -> dict[str, Any]:
         """What `from_config` takes."""
         numbers: dict[str, Any] = json.loads(self.model.config.to_json_string(use_diff=True))
         return _architecture(numbers) | {"model_type": self.model.config.model_type}
 
+    @override
     def decode(
         self,
         tokens: TokenBatch,
         vision_tokens: Float[Tensor, "B num_vision vision_dim"],
         lrn: Float[Tensor, " width"],
     ) -> Float[Tensor, "B L width"]:
-        """See `Backbone.decode`."""
         with self.lrn_embedded(tokens, lrn):
             hidden: Tensor = self.model(
                 input_ids=tokens.ids,
@@ -150,29 +154,29 @@ class TransformersBackbone(Backbone):
             ).last_hidden_state
         return hidden
 
+    @override
     def image_features(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N num_image_tokens vision_dim"]:
-        """See `Backbone.image_features`."""
         model: Any = self.model
         pooled = model.get_image_features(**self.image_inputs(pixels), return_dict=True).pooler_output
         features: Tensor = pooled if isinstance(pooled, Tensor) else torch.stack(tuple(pooled))
         return features
 
     def image_inputs(self, pixels: Float[Tensor, "N 3 size size"]) -> dict[str, Tensor]:
-        """How the model's `get_image_features` takes pictures."""
+        """The inputs of the model's `get_image_features`."""
         return {"pixel_values": pixels}
 
     def vision_inputs(self, tokens: TokenBatch, vision_tokens: Float[Tensor, "B num_vision dim"]) -> dict[str, Any]:
-        """How the model takes vision tokens: as what its own `get_image_features` returned."""
+        """The vision tokens as the model takes them: as the output of its own `get_image_features`."""
         pooled: Any = vision_tokens if self.takes_tensor else tuple(vision_tokens)
         return {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=pooled)}}
 
     def decoder_inputs(self, tokens: TokenBatch) -> dict[str, Any]:
-        """What else the model takes: positions, types of tokens."""
+        """The model's other inputs: positions, types of tokens."""
         return {"position_ids": tokens.positions}
 
 
 def _require_model_files(folder: Path, name: str) -> None:
-    """Says all that is missing of a model's folder at once.
+    """Raises one error that names everything a model's folder lacks.
 
     Raises:
         BackboneSourceError: A configuration, weights or a tokenizer are missing.
@@ -199,7 +203,7 @@ def _tokenizer_folder(folder: Path, base: Path) -> Path:
 
 
 def _require_known(config: PreTrainedConfig, numbers: Mapping[str, Any], what: str) -> None:
-    """Refuses a name that a configuration, or one of its parts, does not have."""
+    """Raises an error for a key that a configuration, or one of its parts, does not have."""
     # A configuration of transformers is a dataclass, though its annotations do not say so.
     known = {entry.name for entry in fields(cast("Any", config))} | set(config.attribute_map) | {"model_type"}
     for key, value in numbers.items():
@@ -210,11 +214,11 @@ def _require_known(config: PreTrainedConfig, numbers: Mapping[str, Any], what: s
 
 
 _NO_ARCHITECTURE = ("dtype", "architectures", "transformers_version", "_name_or_path")
-"""Keys that say where a configuration is from; the dtype is the user's choice, not the file's."""
+"""Keys about a configuration's origin; the user chooses the dtype, not the file."""
 
 
 def _architecture(numbers: dict[str, Any]) -> dict[str, Any]:
-    """A configuration's numbers without what is no architecture, in its parts too."""
+    """A configuration without the keys that are not about the architecture, in its parts too."""
     return {
         key: _architecture(value) if isinstance(value, dict) else value
         for key, value in numbers.items()

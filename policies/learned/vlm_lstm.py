@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from calvinbench.policies.backbones.backbone import Backbone
-from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.images.preprocessing import CameraImages
 from calvinbench.policies.backbones.settings import LRN_READOUT
 from calvinbench.policies.heads.config import HeadConfig
 from calvinbench.policies.heads.head import Head, HeadOutput, HeadState
@@ -65,7 +65,7 @@ class VLMLSTM(nn.Module):
 
     def encode(
         self,
-        pictures: Pictures,
+        pictures: CameraImages,
         instructions: Sequence[str],
         robot_obs: Float[Tensor, "B 15"] | None = None,
     ) -> Float[Tensor, "B width"]:
@@ -91,7 +91,7 @@ class VLMLSTM(nn.Module):
     @override
     def forward(
         self,
-        pictures: Pictures,
+        pictures: CameraImages,
         instructions: Sequence[str],
         state: HeadState | None = None,
         robot_obs: Float[Tensor, "B T 15"] | None = None,

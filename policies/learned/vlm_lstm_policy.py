@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
-from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.images.preprocessing import CameraImages
 from calvinbench.policies.backbones.names import HUB_PREFIX
 from calvinbench.policies.batch import require_batch, require_rows
 from calvinbench.policies.chunk_rule import ChunkRule
@@ -153,7 +153,7 @@ class VLMLSTMPolicy(BatchedPolicy):
 
     def predict(
         self,
-        pictures: Pictures,
+        pictures: CameraImages,
         instructions: Sequence[str],
         memory: HeadState,
         robot_obs: Float[Tensor, "B 15"] | None = None,
@@ -171,7 +171,7 @@ class VLMLSTMPolicy(BatchedPolicy):
 
     def _predict(
         self,
-        pictures: Pictures,
+        pictures: CameraImages,
         instructions: Sequence[str],
         memory: HeadState,
         asked: Bool[Tensor, " B"],
@@ -211,10 +211,10 @@ class VLMLSTMPolicy(BatchedPolicy):
                 "Pass everything that traits.observation_keys names."
             )
 
-    def _pictures(self, observations: Observation) -> Pictures:
+    def _pictures(self, observations: Observation) -> CameraImages:
         """The cameras' images as tensors."""
         cameras = self._config.backbone_settings.cameras
-        return Pictures(**{camera: torch.tensor(getattr(observations, f"rgb_{camera}")) for camera in cameras})
+        return CameraImages(**{camera: torch.tensor(getattr(observations, f"rgb_{camera}")) for camera in cameras})
 
     def _robot_obs(self, observations: Observation) -> Float[Tensor, "B 15"] | None:
         """The robot's state for a model with proprioception, otherwise None."""

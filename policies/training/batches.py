@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.images.preprocessing import CameraImages
 from calvinbench.policies.demonstrations.windows import Window
 from calvinbench.policies.heads.actions import POSE_DIM
 from calvinbench.policies.learned.pose_range import PoseRange
@@ -30,7 +30,7 @@ class WindowBatch:
         changes_gripper: Where the gripper's label changes.
     """
 
-    pictures: Pictures
+    pictures: CameraImages
     instructions: tuple[str, ...]
     tasks: tuple[str, ...]
     robot_obs: Float[Tensor, "B T 15"] | None
@@ -81,7 +81,7 @@ def collate_windows(windows: Sequence[Window]) -> WindowBatch:
     pictures = {camera: _stack([w.pictures[camera] for w in windows]) for camera in windows[0].pictures}
     robot_obs = [w.robot_obs for w in windows]
     return WindowBatch(
-        pictures=Pictures(**pictures),
+        pictures=CameraImages(**pictures),
         instructions=tuple(w.instruction for w in windows),
         tasks=tuple(w.task for w in windows),
         robot_obs=None if robot_obs[0] is None else _stack([states for states in robot_obs if states is not None]),

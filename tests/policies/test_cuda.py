@@ -6,8 +6,8 @@ import torch
 from accelerate.state import AcceleratorState, GradientState
 
 from calvinbench.envs.observation import Observation
-from calvinbench.policies.backbones.check import check_backbone, made_up_pictures
-from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.check import check_backbone, made_up_images
+from calvinbench.policies.backbones.images.preprocessing import CameraImages
 from calvinbench.policies.backbones.registry import BACKBONES, backbone_class
 from calvinbench.policies.check import check_policy, made_up_observation
 from calvinbench.policies.heads.config import HeadConfig
@@ -82,8 +82,8 @@ def test_a_step_of_training_runs_and_checkpointing_needs_less(settings):
     model = VLMLSTM(backbone_class("kosmos2").tiny(torch.Generator().manual_seed(0)), HeadConfig(hidden_dim=16))
     apply_trainable_parts(model, TrainableParts(**settings))
     model.to("cuda").train()
-    pictures = made_up_pictures(16)
-    window = Pictures(pictures.static.unflatten(0, (2, 8)), pictures.of("gripper").unflatten(0, (2, 8)))
+    pictures = made_up_images(16)
+    window = CameraImages(pictures.static.unflatten(0, (2, 8)), pictures.of("gripper").unflatten(0, (2, 8)))
     optimiser = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad], lr=1e-3)
     losses = []
     for _ in range(3):

@@ -2,7 +2,7 @@
 
 Behind the same interface, so that [LRN], head, memory and training are the same for it as for the seven:
 
-- Pictures: a few convolutions with weights of their own for each camera, and a size of its own (the static camera's 200
+- Images: a few convolutions with weights of their own for each camera, and a size of its own (the static camera's 200
   pixels are halved, the gripper camera's 84 stay). A grid of tokens with an embedding of place each; nothing is pooled.
 - Text: one layer of a BERT over byte pairs of the embedded instructions. A sentence that is there several times in a
   batch, as in all frames of a window, is read once.
@@ -22,12 +22,13 @@ from huggingface_hub.errors import StrictDataclassError
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, PreTrainedTokenizerBase
+from typing_extensions import override
 
 from calvinbench.policies.backbones.backbone import Backbone, Parts
 from calvinbench.policies.backbones.cnn.modules import Readout, ReadoutNumbers, Seen, Tower, TowerNumbers
-from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.images.preprocessing import CameraImages
 from calvinbench.policies.backbones.images.resize import resize
-from calvinbench.policies.backbones.minilm_effnet.modules import PictureProjection
+from calvinbench.policies.backbones.minilm_effnet.modules import ImageProjection
 from calvinbench.policies.backbones.prompts.prompt import Kind, Layout, Prompt, TokenBatch, collate, distinct_rows
 from calvinbench.policies.backbones.prompts.prompt_composer import refuse_layout, seed_prompt
 from calvinbench.policies.backbones.settings import MAX_POOLING, BackboneSettings
@@ -78,15 +79,16 @@ class CNNBackbone(Backbone):
         self.towers = nn.ModuleDict({camera: Tower(numbers[camera]) for camera in settings.cameras})
         self.projections = nn.ModuleDict(
             {
-                camera: PictureProjection(numbers[camera].layers[-1][-1], self.width, self.num_image_tokens)
+                camera: ImageProjection(numbers[camera].layers[-1][-1], self.width, self.num_image_tokens)
                 for camera in settings.cameras
             }
         )
         self.readout = Readout(readout, self.width, len(settings.cameras), self.num_image_tokens)
 
     @classmethod
+    @override
     def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-        """The usual size, for the tiny tokenizer: 36 tokens a picture."""
+        """The usual size, for the tiny tokenizer: 36 tokens an image."""
         return {
             "static": {"image_size": 100, "layers": [[5, 4, 2, 32], [3, 2, 0, 64], [3, 2, 1, 128]]},
             "gripper": {"image_size": 84, "layers": [[5, 4, 2, 32], [3, 2, 1, 64], [3, 2, 1, 128]]},
@@ -114,8 +116,9 @@ class CNNBackbone(Backbone):
         }
 
     @classmethod
+    @override
     def full_config(cls) -> dict[str, Any]:
-        """See `Backbone.full_config`; nobody published it, it is `tiny_config` twice as wide."""
+        """Nobody published it, it is `tiny_config` twice as wide."""
         return {
             "static": {"image_size": 100, "layers": [[5, 4, 2, 64], [3, 2, 0, 128], [3, 2, 1, 256]]},
             "gripper": {"image_size": 84, "layers": [[5, 4, 2, 64], [3, 2, 1, 128], [3, 2, 1, 256]]},
@@ -142,15 +145,16 @@ class CNNBackbone(Backbone):
         }
 
     @classmethod
+    @override
     def from_config(
         cls, config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings
     ) -> "CNNBackbone":
-        """See `Backbone.from_config`."""
         return cls(config, tokenizer, settings)
 
     @classmethod
+    @override
     def pretrained(cls, source: str | Path, settings: BackboneSettings, dtype: torch.dtype) -> "CNNBackbone":
-        """See `Backbone.pretrained`.
+        """Raises an error: nobody published weights of it.
 
         Raises:
             BackboneSourceError: Always.
@@ -161,13 +165,13 @@ class CNNBackbone(Backbone):
         )
 
     @property
+    @override
     def config(self) -> dict[str, Any]:
-        """See `Backbone.config`."""
         return {key: dict(value) for key, value in self._config.items()}
 
     @property
+    @override
     def parts(self) -> Parts:
-        """See `Backbone.parts`."""
         return Parts(
             vision=tuple(self.towers.values()),
             connector=(*self.projections.values(), self.readout),
@@ -175,14 +179,16 @@ class CNNBackbone(Backbone):
             text_embedding=self.text_encoder.get_input_embeddings(),
         )
 
+    @override
     def recomputable_layers(self) -> Iterator[nn.Module]:
-        """See `Backbone.recomputable_layers`; the vision towers are none of transformers'."""
+        """The vision towers are none of transformers'."""
         yield from super().recomputable_layers()
         for tower in self.towers.values():
             yield tower.layers  # type: ignore[misc]
 
+    @override
     def compose(self, instruction: str) -> Prompt:
-        """See `Backbone.compose`.
+        """Composes the sequence in the only layout that it has, the seed's.
 
         Raises:
             ValueError: The layout is not the seed's, or the sentence is too long.
@@ -198,49 +204,54 @@ class CNNBackbone(Backbone):
         return seed_prompt(self, instruction, Prompt((self.bos_id,), (Kind.TEXT,)))
 
     @property
+    @override
     def input_sizes(self) -> dict[str, int]:
-        """See `Backbone.input_sizes`."""
         return dict(self._sizes)
 
-    def preprocess(self, pictures: UInt8[Tensor, "B H W 3"], camera: str = STATIC) -> Float[Tensor, "B 3 size size"]:
-        """See `Backbone.preprocess`; each camera has its size. Pictures that have it already are not resized."""
-        resized = resize(pictures.to(self.device), self._sizes[camera], self.resample)
+    @override
+    def preprocess(self, images: UInt8[Tensor, "B H W 3"], camera: str = STATIC) -> Float[Tensor, "B 3 size size"]:
+        """Each camera has its size. Images that have it already are not resized."""
+        resized = resize(images.to(self.device), self._sizes[camera], self.resample)
         levels = resized.movedim(-1, -3).to(torch.float32)  # (B, 3, size, size), its own memory, channels last
         mean, std = self.image_mean[0], self.image_std[0]  # of all channels, which is quicker than one each
         return levels.mul_(1 / (255 * std)).sub_(mean / std).to(self.dtype)
 
+    @override
     def image_features(
         self, pixels: Float[Tensor, "N 3 size size"], camera: str = STATIC
     ) -> Float[Tensor, "N num_image_tokens vision_dim"]:
-        """Tokens of one camera's pictures, which no sentence has modulated yet."""
+        """Tokens of one camera's images, which no sentence has modulated yet."""
         tokens: Tensor = self.projections[camera](self.towers[camera](pixels))
         return tokens
 
-    def vision_tokens(self, pictures: Pictures, cameras: Sequence[str]) -> Float[Tensor, "B num_vision vision_dim"]:
-        """See `Backbone.vision_tokens`; each camera's go through its own tower."""
-        each = [self.image_features(self.preprocess(pictures.of(camera), camera), camera) for camera in cameras]
+    @override
+    def vision_tokens(self, images: CameraImages, cameras: Sequence[str]) -> Float[Tensor, "B num_vision vision_dim"]:
+        """Each camera's go through its own tower."""
+        each = [self.image_features(self.preprocess(images.of(camera), camera), camera) for camera in cameras]
         return torch.cat(each, dim=1)
 
+    @override
     def decode(
         self,
         tokens: TokenBatch,
         vision_tokens: Float[Tensor, "B num_vision vision_dim"],
         lrn: Float[Tensor, " width"],
     ) -> Float[Tensor, "B L width"]:
-        """See `Backbone.decode`. Every row ends in as many tokens of pictures and [LRN]; what is before is text."""
+        """Every row ends in the same number of image and [LRN] tokens. The tokens before them are text."""
         seen = self._look(tokens, vision_tokens)
         rows = torch.cat([seen.text, seen.vision], dim=1)
         if self.settings.readout == MAX_POOLING:
             return rows
         return torch.cat([rows, self.readout(seen, lrn)[:, None]], dim=1)
 
+    @override
     def fuse(
         self,
         prompts: Sequence[Prompt],
         vision_tokens: Float[Tensor, "B num_vision vision_dim"],
         lrn: Float[Tensor, " width"],
     ) -> Float[Tensor, "B width"]:
-        """See `Backbone.fuse`; where [LRN] is read, rows that nobody reads are not put together."""
+        """Where the feature is read at [LRN], other rows are not assembled."""
         if self.settings.readout == MAX_POOLING:
             return super().fuse(prompts, vision_tokens, lrn)
         tokens = collate(prompts, self.pad_id, vision_tokens.device, self.expected_length)
@@ -248,7 +259,7 @@ class CNNBackbone(Backbone):
         return fused
 
     def _look(self, tokens: TokenBatch, vision_tokens: Float[Tensor, "B num_vision vision_dim"]) -> Seen:
-        """Text, and pictures as the sentence makes one see them."""
+        """Text, and images as the sentence makes one see them."""
         end = tokens.ids.shape[1] - vision_tokens.shape[1] - len(self.lrn_place())
         attended = tokens.attended[:, :end]
         text = self._text(tokens, end)  # (B, end, width)

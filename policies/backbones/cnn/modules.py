@@ -19,7 +19,7 @@ class TowerNumbers:
     """Sizes of one camera's tower.
 
     Attributes:
-        image_size: Pixels a side of the pictures that it takes.
+        image_size: Pixels a side of the images that it takes.
         layers: Kernel size, stride, padding and width of each convolution.
     """
 
@@ -37,14 +37,14 @@ class TowerNumbers:
 
 @dataclass(frozen=True, slots=True)
 class ReadoutNumbers:
-    """Sizes of what joins sentence and pictures.
+    """Sizes of what joins sentence and images.
 
     Attributes:
         block_width: Inner width of the blocks that the sentence modulates.
         num_blocks: Such blocks of a camera.
         num_maps: Heat maps of a camera.
         grid_width: Features of each place that [LRN] gets in order, place by place.
-        num_layers: Layers in which [LRN] attends to sentence and pictures.
+        num_layers: Layers in which [LRN] attends to sentence and images.
         num_heads: Attention heads of a layer.
         intermediate_size: Inner width of its feed-forward part.
     """
@@ -123,7 +123,7 @@ class ModulatedBlock(nn.Module):
 
 
 class ExpectedPlaces(nn.Module):
-    """Where in a picture the heat maps are hot: a soft arg max of each, in -1..1 (arXiv 1504.00702)."""
+    """Where in an image the heat maps are hot: a soft arg max of each, in -1..1 (arXiv 1504.00702)."""
 
     def __init__(self, width: int, num_maps: int) -> None:
         super().__init__()

@@ -15,13 +15,13 @@ class FlamingoNumbers:
     """Numbers of the added parts; the defaults are those of the published weights.
 
     Attributes:
-        num_latents: Vision tokens of one picture.
+        num_latents: Vision tokens of one image.
         num_resampler_blocks: Blocks of the resampler.
         num_heads: Of attention, in the resampler and in cross-attention.
         head_dim: Width of a head.
         feed_forward_factor: Inner width of feed-forward layers, in widths.
         layers_per_cross_attention: Of so many layers of the language model, the last has cross-attention before it.
-        initial_gate: What gates start at, before their tanh. At the published 0, tokens do not see pictures until
+        initial_gate: What gates start at, before their tanh. At the published 0, tokens do not see images until
             training opens the gates.
         initial_gain: What the random weights of linear layers are multiplied by.
 
@@ -86,10 +86,10 @@ def full_numbers() -> dict[str, Any]:
 
 
 def tiny_numbers(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """Widths of 128 and 96, four layers of which two have cross-attention, 16 latents a picture of 56 pixels.
+    """Widths of 128 and 96, four layers of which two have cross-attention, 16 latents an image of 56 pixels.
 
     The published standard deviation of 0.02 fits a width of 2560; at 128 it would leave [LRN] nearly as it came.
-    Without the gain, another picture would change [LRN] by 2% only.
+    Without the gain, another image would change [LRN] by 2% only.
     """
     full = full_numbers()
     language = {

@@ -1,27 +1,28 @@
 """OpenFlamingo 4B (openflamingo/OpenFlamingo-4B-vitl-rpj3b), arXiv:2308.01390: CLIP ViT-L/14, RedPajama-INCITE 3B.
 
-A picture does not stand in the sequence: one token `<image>` marks its place, a resampler makes 64 latents of it, and
+An image does not stand in the sequence: one token `<image>` marks its place, a resampler makes 64 latents of it, and
 before every second layer of the language model (GPT-NeoX) tokens read latents through gated cross-attention. Composed
 here of transformers' `CLIPVisionModel` and `GPTNeoXModel` and the added parts of `flamingo_modules`; a test runs
 OpenFlamingo's own code (commit 655f693) beside it.
 
-RoboVLMs' `flamingo` is OpenFlamingo 3B on MPT-1B, or this one. MPT is refused: see `flamingo_names.MPT_REASON`.
+RoboVLMs' `flamingo` is OpenFlamingo 3B on MPT-1B, or this one. MPT raises an error: see `flamingo_names.MPT_REASON`.
 
 What is particular to it, with the relative error of the mistake on the tiny model (tests measure these):
 
-- Pictures have 224 pixels a side. Vision tokens are the last layer's, without CLIP's class token and before its last
+- Images have 224 pixels a side. Vision tokens are the last layer's, without CLIP's class token and before its last
   norm: so open_clip gave them when the weights were trained (2.20). Later versions (2.24) norm them: .19.
-- A token reads the picture whose `<image>` it is or follows last; one before every `<image>` reads none. [LRN] alone,
-  which is new, reads every picture before it. Reading the last alone, it would see the static camera through other
+- A token reads the image whose `<image>` it is or follows last; one before every `<image>` reads none. [LRN] alone,
+  which is new, reads every image before it. Reading the last alone, it would see the static camera through other
   tokens only: .41.
-- Latents have no order and no place, so cameras are told apart by the places of their `<image>`. RoboVLMs joins the
-  latents of both cameras behind one `<image>`; swapping the cameras then changes nothing, and so that is refused.
-- Gates start at 0 in `full_config`, as the published ones did: with random weights, pictures have no effect until
+- Latents have no order and no position, so the model distinguishes cameras by the positions of `<image>`. RoboVLMs
+  joins the latents of both cameras behind one `<image>`. Swapping the cameras then changes nothing, so that layout
+  raises an error.
+- Gates start at 0 in `full_config`, as the published ones did: with random weights, images have no effect until
   training opens the gates. `tiny_config` opens them to tanh(0.5).
 - RedPajama turns all of a head by RoPE (a quarter, GPT-NeoX's default: .23), and its attention and perceptron come one
   after the other (side by side, GPT-NeoX's default: .91).
 - RedPajama's table of tokens has 50432 rows, the published one 50280: as many as the tokenizer has tokens.
-- Nothing of the instruction can be kept from step to step where it stands behind a picture: it changes with it.
+- No result for the instruction can be reused from step to step where it stands behind an image: it depends on it.
 
 `pretrained` takes the name on the hub, and then downloads the language model and the vision tower too; or a folder with
 `checkpoint.pt`, `language_model/` and `vision_tower/`. The vision tower is read as transformers publishes it
@@ -43,6 +44,7 @@ from transformers import (
     GPTNeoXModel,
     PreTrainedTokenizerBase,
 )
+from typing_extensions import override
 
 from calvinbench.policies.backbones.backbone import Backbone, Parts
 from calvinbench.policies.backbones.flamingo.config import (
@@ -64,7 +66,7 @@ from calvinbench.policies.backbones.flamingo.weights import (
     read_checkpoint,
 )
 from calvinbench.policies.backbones.images.normalisation import CLIP_MEAN, CLIP_STD
-from calvinbench.policies.backbones.prompts.prompt import Layout, Prompt, TokenBatch, picture, words
+from calvinbench.policies.backbones.prompts.prompt import Layout, Prompt, TokenBatch, image, words
 from calvinbench.policies.backbones.prompts.prompt_composer import refuse_layout, seed_prompt
 from calvinbench.policies.backbones.settings import BackboneSettings
 
@@ -100,14 +102,14 @@ class FlamingoBackbone(Backbone):
             settings: How it is used.
 
         Raises:
-            ValueError: No layer has cross-attention, or the settings ask for another size of pictures.
+            ValueError: No layer has cross-attention, or the settings ask for another size of images.
         """
         super().__init__(tokenizer, settings)
         language, vision = language_model.config, cast("Any", vision_tower.config)
         if language.num_hidden_layers < numbers.layers_per_cross_attention:
             raise ValueError(
                 f"expected layers_per_cross_attention of at most the language model's {language.num_hidden_layers} "
-                f"layers, got {numbers.layers_per_cross_attention}: no layer would see pictures."
+                f"layers, got {numbers.layers_per_cross_attention}: no layer would see images."
             )
         self.numbers = numbers
         self.width = int(language.hidden_size)
@@ -131,20 +133,20 @@ class FlamingoBackbone(Backbone):
     # --- made in three ways -------------------------------------------------------------------------------------------
 
     @classmethod
+    @override
     def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-        """See `Backbone.tiny_config`."""
         return tiny_numbers(tokenizer)
 
     @classmethod
+    @override
     def full_config(cls) -> dict[str, Any]:
-        """See `Backbone.full_config`."""
         return full_numbers()
 
     @classmethod
+    @override
     def from_config(
         cls, config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings
     ) -> "FlamingoBackbone":
-        """See `Backbone.from_config`."""
         expected = {"language", "vision", *(field.name for field in fields(FlamingoNumbers))}
         if set(config) != expected:
             raise ValueError(
@@ -157,8 +159,9 @@ class FlamingoBackbone(Backbone):
         return cls(GPTNeoXModel(language), CLIPVisionModel(vision), numbers, tokenizer, settings)
 
     @classmethod
+    @override
     def pretrained(cls, source: str | Path, settings: BackboneSettings, dtype: torch.dtype) -> "FlamingoBackbone":
-        """See `Backbone.pretrained`, and the module for what a folder holds."""
+        """The module's docstring says what a folder must hold."""
         folders = find_folders(source, cls.hub_name)
         trained = read_checkpoint(folders.checkpoint)  # refused first, if it is another OpenFlamingo's
         language = load_part(GPTNeoXModel, folders.language, ("gpt_neox",), dtype)
@@ -177,14 +180,15 @@ class FlamingoBackbone(Backbone):
         return backbone
 
     @property
+    @override
     def config(self) -> dict[str, Any]:
-        """See `Backbone.config`."""
         models = {"language": numbers_of(self.language_model), "vision": numbers_of(self.vision_tower)}
         return {**models, **asdict(self.numbers)}
 
     @property
+    @override
     def parts(self) -> Parts:
-        """See `Backbone.parts`; cross-attention is of the connector, as it is trained with the resampler."""
+        """Cross-attention is of the connector, as it is trained with the resampler."""
         return Parts(
             vision=(self.vision_tower,),
             connector=(self.resampler, self.cross_attention),
@@ -194,15 +198,16 @@ class FlamingoBackbone(Backbone):
 
     # --- what is particular to Flamingo -------------------------------------------------------------------------------
 
-    def picture(self, camera: str) -> Prompt:
+    def image(self, camera: str) -> Prompt:
         """One token `<image>`: the latents stand outside the sequence."""
-        return picture(camera, self.image_token_id, 1) if camera in self.settings.cameras else Prompt()
+        return image(camera, self.image_token_id, 1) if camera in self.settings.cameras else Prompt()
 
+    @override
     def compose(self, instruction: str) -> Prompt:
-        """See `Backbone.compose`; the tokenizer has no token that begins a sequence.
+        """The tokenizer has no token that begins a sequence.
 
         - seed: text, `<image>` static, `<image>` gripper, [LRN].
-        - native: `<image>` static, text, `<|endofchunk|>`, `<image>` gripper, text, [LRN]: a text for each picture, as
+        - native: `<image>` static, text, `<|endofchunk|>`, `<image>` gripper, text, [LRN]: a text for each image, as
           in what it was trained with.
         - robovlms, for the static camera alone: `<image>`, text, `<|endofchunk|>`, [LRN], end of sequence.
         """
@@ -211,7 +216,7 @@ class FlamingoBackbone(Backbone):
             case Layout.SEED:
                 return seed_prompt(self, instruction, Prompt())
             case Layout.NATIVE:
-                first, *others = (self.picture(camera) + self.words(instruction) for camera in self.settings.cameras)
+                first, *others = (self.image(camera) + self.words(instruction) for camera in self.settings.cameras)
                 return sum((end_of_chunk + other for other in others), first) + self.lrn_place()
             case Layout.ROBOVLMS:
                 if self.settings.cameras != ("static",):
@@ -220,9 +225,10 @@ class FlamingoBackbone(Backbone):
                         "RoboVLMs joins both cameras' latents behind one <image>, so that swapping the cameras changes "
                         "nothing. Take 'native' or 'seed', or cameras=static.",
                     )
-                text = self.picture("static") + self.words(instruction.strip()) + end_of_chunk
+                text = self.image("static") + self.words(instruction.strip()) + end_of_chunk
                 return text + self.lrn_place() + words((self.eos_id,))
 
+    @override
     def image_features(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N num_image_tokens vision_dim"]:
         """The resampler's latents."""
         hidden: Tensor = self.vision_tower(pixel_values=pixels).last_hidden_state  # (N, 1 + patches, vision_dim)
@@ -230,19 +236,19 @@ class FlamingoBackbone(Backbone):
         return latents
 
     def visible(self, tokens: TokenBatch, num_vision: int) -> Bool[Tensor, "B L num_vision"]:
-        """Which latents a token reads: its own or the last picture's; [LRN], those of every picture before it."""
-        picture_of_token = tokens.is_vision.cumsum(dim=1)[..., None]  # (B, L, 1); 0 before the first
-        picture_of_latent = torch.arange(num_vision, device=tokens.ids.device) // self.num_image_tokens + 1
-        is_last, is_before = picture_of_token == picture_of_latent, picture_of_token >= picture_of_latent
+        """Which latents a token reads: its own or the last image's; [LRN], those of every image before it."""
+        image_of_token = tokens.is_vision.cumsum(dim=1)[..., None]  # (B, L, 1); 0 before the first
+        image_of_latent = torch.arange(num_vision, device=tokens.ids.device) // self.num_image_tokens + 1
+        is_last, is_before = image_of_token == image_of_latent, image_of_token >= image_of_latent
         return torch.where(tokens.is_lrn[..., None], is_before, is_last)
 
+    @override
     def decode(
         self,
         tokens: TokenBatch,
         vision_tokens: Float[Tensor, "B num_vision vision_dim"],
         lrn: Float[Tensor, " width"],
     ) -> Float[Tensor, "B L width"]:
-        """See `Backbone.decode`."""
         model = self.language_model
         with self.lrn_embedded(tokens, lrn):
             hidden: Tensor = model.emb_dropout(model.embed_in(tokens.ids))
@@ -256,13 +262,15 @@ class FlamingoBackbone(Backbone):
         normalised: Tensor = model.final_layer_norm(hidden)
         return normalised
 
+    @override
     def compile_parts(self) -> None:
-        """See `Backbone.compile_parts`; `decode` calls the decoder's layers one by one, so each is compiled."""
+        """`decode` calls the decoder's layers one by one, so each is compiled."""
         blocks = (*self.language_model.layers, *self.cross_attention.values())
         for module in (*self.parts.vision, self.resampler, *blocks):
             module.compile()
 
+    @override
     def recomputable_layers(self) -> Iterator[nn.Module]:
-        """See `Backbone.recomputable_layers`; the blocks of cross-attention too."""
+        """The blocks of cross-attention too."""
         yield from super().recomputable_layers()
         yield from self.cross_attention.values()

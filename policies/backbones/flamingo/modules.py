@@ -1,6 +1,6 @@
 """What Flamingo (arXiv:2204.14198) puts between a vision tower and a language model, as OpenFlamingo made it.
 
-A resampler turns a picture's patches into a few latents; gated cross-attention, before some of the language model's
+A resampler turns an image's patches into a few latents; gated cross-attention, before some of the language model's
 layers, lets tokens read latents. Every linear layer is without bias; attention's inner width is heads times head width,
 whatever the width of its input.
 """
@@ -32,7 +32,7 @@ def attend(
     """Attention of several heads.
 
     Args:
-        query: Of those who look.
+        query: Queries of the tokens that attend.
         key_value: Keys, and behind them values, of what they look at.
         num_heads: Heads.
         visible: Who may look at what, something each; None for all at all.
@@ -51,7 +51,7 @@ def heads_of(tensor: Float[Tensor, "B N dim"], num_heads: int) -> Float[Tensor, 
 
 
 class LatentAttention(nn.Module):
-    """Latents look at a picture's patches and at one another."""
+    """Latents look at an image's patches and at one another."""
 
     def __init__(self, width: int, numbers: FlamingoNumbers) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class ResamplerBlock(nn.Module):
 
 
 class PerceiverResampler(nn.Module):
-    """A picture's patches as a fixed number of latents, which have no place in the picture any more."""
+    """An image's patches as a fixed number of latents, which have no place in the image any more."""
 
     def __init__(self, width: int, numbers: FlamingoNumbers) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class PerceiverResampler(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, patches: Float[Tensor, "N patches width"]) -> Float[Tensor, "N latents width"]:
-        """The latents of each picture."""
+        """The latents of each image."""
         latents = self.latents.expand(len(patches), -1, -1)  # (N, latents, width)
         for block in self.blocks:
             latents = block(latents, patches)
@@ -124,7 +124,7 @@ class CrossAttention(nn.Module):
         vision_tokens: Float[Tensor, "B num_vision vision_dim"],
         visible: Bool[Tensor, "B L num_vision"],
     ) -> Float[Tensor, "B L width"]:
-        """What is added to the tokens: nothing where a token sees no picture."""
+        """What is added to the tokens: nothing where a token sees no image."""
         blind = ~visible.any(dim=-1, keepdim=True)  # (B, L, 1); a softmax over nothing would not be a number
         attended = attend(self.query(self.norm(hidden)), self.key_value(vision_tokens), self.num_heads, visible | blind)
         added: Tensor = self.output(attended.masked_fill(blind, 0.0))
@@ -147,11 +147,11 @@ class GatedCrossAttention(nn.Module):
         vision_tokens: Float[Tensor, "B num_vision vision_dim"],
         visible: Bool[Tensor, "B L num_vision"],
     ) -> Float[Tensor, "B L width"]:
-        """The tokens, some of pictures read into them.
+        """The tokens, some of images read into them.
 
         Args:
             hidden: Before a layer of the language model.
-            vision_tokens: Latents of the pictures.
+            vision_tokens: Latents of the images.
             visible: Which latents a token sees; it may be none.
         """
         hidden = hidden + self.attention_gate.tanh() * self.attention(hidden, vision_tokens, visible)

@@ -131,7 +131,7 @@ def load_part(model_class: type[ModelT], folder: Path, model_types: tuple[str, .
             f"expected a {' or '.join(model_types)} in {folder}, got a model of type {model_type}. {advice}"
         )
     try:
-        # `from_pretrained` keeps the dtype of the file unless it is told one.
+        # `from_pretrained` keeps the dtype of the file unless one is given.
         loaded: Any = model_class.from_pretrained(folder, dtype=dtype, output_loading_info=True)
     except (OSError, RuntimeError, SafetensorError) as error:
         raise BackboneSourceError(

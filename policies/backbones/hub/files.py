@@ -1,4 +1,4 @@
-"""What a VLM's folder on the hub says beside its weights: how pictures were prepared, and its chat template."""
+"""Files beside a VLM's weights on the hub: how images are prepared, and the chat template."""
 
 import json
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from calvinbench.policies.backbones.images.normalisation import HALF
 from calvinbench.policies.backbones.weights.sources import BackboneSourceError
 
 _PIL_FILTERS = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
-"""PIL's numbers, which preprocessors' files use."""
+"""PIL's filter numbers, which preprocessor files use."""
 
 
 @dataclass(frozen=True, slots=True)
-class PictureFormat:
-    """How a vision tower was fed.
+class ImageFormat:
+    """How a vision tower's images are prepared.
 
     Attributes:
-        image_mean: Mean of each channel, of 0..1.
-        image_std: Deviation of each channel.
-        image_size: Pixels a side; None for what the configuration says.
-        resample: How pictures are resized, one of `resize.FILTERS`.
+        image_mean: Mean of each channel, in 0..1.
+        image_std: Standard deviation of each channel.
+        image_size: Image side in pixels; None for the configuration's.
+        resample: How images are resized, one of `resize.FILTERS`.
     """
 
     image_mean: tuple[float, ...] = HALF
@@ -29,7 +29,7 @@ class PictureFormat:
 
 
 def read_chat_template(folder: Path) -> str | None:
-    """The processor's chat template, where it has a file of its own; a tokenizer reads the other places itself."""
+    """The processor's chat template from its own file; a tokenizer reads the other places itself."""
     file = folder / "chat_template.json"
     if not file.is_file():
         return None
@@ -37,11 +37,11 @@ def read_chat_template(folder: Path) -> str | None:
     return template
 
 
-def read_picture_format(folder: Path) -> PictureFormat:
-    """How a model's vision tower was fed, from its preprocessor's file.
+def read_image_format(folder: Path) -> ImageFormat:
+    """How a model's images are prepared, from its preprocessor file.
 
     Raises:
-        BackboneSourceError: No file says it, or it names a filter that is not here.
+        BackboneSourceError: No file says so, or it names an unknown filter.
     """
     for name in ("preprocessor_config.json", "processor_config.json"):
         file = folder / name
@@ -56,8 +56,8 @@ def read_picture_format(folder: Path) -> PictureFormat:
                     f"expected resample 1 (Lanczos), 2 (bilinear) or 3 (bicubic) in '{file}', got {number}."
                 )
             levels = tuple(numbers["image_mean"]), tuple(numbers["image_std"])
-            return PictureFormat(*levels, resample=_PIL_FILTERS[number])
+            return ImageFormat(*levels, resample=_PIL_FILTERS[number])
     raise BackboneSourceError(
         f"expected image_mean and image_std in '{folder}/preprocessor_config.json', found none. Copy the model's "
-        "preprocessor file there: pictures of another normalisation would be wrong without a word."
+        "preprocessor file there: images of another normalisation would be wrong without a word."
     )

@@ -1,9 +1,8 @@
-"""Any other VLM of the hub, `hf:ORG/NAME`, if `AutoModel` knows it: no file of its own, no remote code.
+"""Any other VLM of the hub, `hf:ORG/NAME`, that `AutoModel` knows. It needs no file of its own and no remote code.
 
-What a family's file would say is read from the model: its signature tells how it takes pictures, its preprocessor's
-file their size and normalisation, its chat template the prompt, its vocabulary what stands around a picture. Tried on
-the architectures of SmolVLM, Qwen2.5-VL, Qwen3-VL and InternVL with random weights; others may need a file of their
-own, and `check_backbone` tells.
+The model itself says what a family's file would say. Its signature says how it takes images. Its preprocessor file
+gives image size and normalisation, its chat template the prompt, and its vocabulary the tokens around an image.
+`docs/architectures.md` lists which architectures work. Others raise an error when the backbone is made.
 """
 
 import inspect
@@ -19,9 +18,12 @@ from jinja2 import TemplateError
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # type: ignore[attr-defined]
+from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
+from typing_extensions import override
 
 from calvinbench.policies.backbones.backbone import Parts
-from calvinbench.policies.backbones.hub.files import PictureFormat, read_chat_template, read_picture_format
+from calvinbench.policies.backbones.hub.files import ImageFormat, read_chat_template, read_image_format
 from calvinbench.policies.backbones.hub.peft_adapters import base_folder, is_adapter
 from calvinbench.policies.backbones.hub.probe import in_words, refused, require_usable
 from calvinbench.policies.backbones.images.patch_grid import PatchGrid
@@ -33,9 +35,9 @@ from calvinbench.policies.backbones.transformers_backbone import TransformersBac
 from calvinbench.policies.backbones.weights.sources import BackboneSourceError, local_folder
 
 DEFAULT_IMAGE_SIZE = 224
-"""For vision towers that take any size."""
+"""Image side in pixels, for vision towers that take any size."""
 _SENTENCE = "\u2603"
-"""Stands for the user's sentence while a chat template is filled in; no template has a snowman."""
+"""Placeholder for the user's sentence while a chat template is filled in; no template has a snowman."""
 _FRAMES = (
     ("<fake_token_around_image><global-img>", "<fake_token_around_image>"),
     ("<fake_token_around_image>", "<fake_token_around_image>"),
@@ -43,10 +45,12 @@ _FRAMES = (
     ("<img>", "</img>"),
     ("\n\n<start_of_image>", "<end_of_image>\n\n"),
 )
-"""What may stand around a picture: of SmolVLM and Idefics 3, of Idefics 2, of Qwen, of InternVL, of Gemma 3."""
+"""Tokens before and after an image: of SmolVLM and Idefics 3, of Idefics 2, of Qwen, of InternVL, of Gemma 3."""
+_FRAME_KEYS = (("vision_start_token_id", "vision_end_token_id"), ("image_start_token_id", "image_end_token_id"))
+"""Configuration keys that name the tokens around an image, for models with none of `_FRAMES`."""
 _NAMED = {"paligemma": "paligemma", "kosmos-2": "kosmos2"}
-"""Model types that take masks or pictures in a way of their own, and the backbone that each is."""
-_PICTURES_KEY = "calvinbench_pictures"
+"""Model types with a backbone of their own, because they take masks or images differently, and its name."""
+_IMAGE_FORMAT_KEY = "calvinbench_pictures"
 
 
 class HubBackbone(TransformersBackbone):
@@ -63,7 +67,7 @@ class HubBackbone(TransformersBackbone):
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         settings: BackboneSettings,
-        pictures: PictureFormat | None = None,
+        images: ImageFormat | None = None,
     ) -> None:
         """Takes the model.
 
@@ -71,15 +75,15 @@ class HubBackbone(TransformersBackbone):
             model: As `AutoModel` makes it.
             tokenizer: Of the model.
             settings: How it is used.
-            pictures: How its vision tower was fed.
+            images: How its vision tower was fed.
 
         Raises:
-            BackboneSourceError: The model takes no pictures, or in a way that is not known here.
+            BackboneSourceError: The model takes no images, or takes them in a way that is not supported here.
         """
         super().__init__(model, tokenizer, settings)
-        self._pictures = pictures or PictureFormat()
-        self.image_mean, self.image_std = self._pictures.image_mean, self._pictures.image_std  # type: ignore[assignment]
-        self.resample = self._pictures.resample
+        self._image_format = images or ImageFormat()
+        self.image_mean, self.image_std = self._image_format.image_mean, self._image_format.image_std  # type: ignore[assignment]
+        self.resample = self._image_format.resample
         if not hasattr(model, "get_image_features"):
             raise BackboneSourceError(
                 f"expected a vision-language model, got {type(model).__name__}, which has no get_image_features. "
@@ -97,7 +101,7 @@ class HubBackbone(TransformersBackbone):
         self._require_whole(what)
 
     def _require_whole(self, what: str) -> None:
-        """Refuses a model of which some weights belong to no part that is known."""
+        """Raises an error if some weights belong to no known part."""
         parts = self.parts
         if not parts.vision or not parts.language:
             raise refused(what, f"its {'vision tower' if not parts.vision else 'language model'} is named otherwise")
@@ -113,7 +117,7 @@ class HubBackbone(TransformersBackbone):
             raise refused(what, f"it has parts of which it is not known what they do: {', '.join(unknown)}")
 
     def _read_model(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        """What a family's file would say."""
+        """Reads from the model what a family's file would say."""
         self._takes = frozenset(inspect.signature(model.forward).parameters)
         vision = model.config.vision_config
         self._grid = (
@@ -124,17 +128,30 @@ class HubBackbone(TransformersBackbone):
         self.image_size = self._size_of(vision)
         self.width = int(model.config.get_text_config().hidden_size)
         self.image_token_id = int(model.config.image_token_id)
-        vocabulary = tokenizer.get_vocab()
-        self._frame = next(
-            (frame for frame in _FRAMES if all(mark in vocabulary for mark in re.findall("<[^>]+>", "".join(frame)))),
-            ("", ""),
-        )
-        pooled = self._black_picture()
+        self._frame = self._find_frame(model, tokenizer)
+        pooled = self._black_image()
+        if pooled is None:
+            what = f"'{model.config.model_type}' ({type(model).__name__})"
+            raise refused(what, "its get_image_features returns no pooler_output")
         self.takes_tensor = isinstance(pooled, Tensor)
         self.num_image_tokens = int(pooled[0].shape[0])
 
-    def _black_picture(self) -> Any:
-        """What becomes of one picture: it tells how many vision tokens it is, and whether the model can be fed."""
+    def _find_frame(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
+        """The tokens before and after an image; two empty strings if there are none."""
+        vocabulary = tokenizer.get_vocab()
+        for frame in _FRAMES:
+            if all(mark in vocabulary for mark in re.findall("<[^>]+>", "".join(frame))):
+                return frame
+        if self._grid is not None:  # positions by image: without marks, two neighbours would count as one image
+            names: dict[Any, str] = {number: name for name, number in vocabulary.items()}
+            for keys in _FRAME_KEYS:
+                begin, end = (names.get(getattr(model.config, key, None)) for key in keys)
+                if begin and end:
+                    return begin, end
+        return "", ""
+
+    def _black_image(self) -> Any:
+        """The features of one black image. They show the number of vision tokens and that the inputs fit."""
         black = torch.zeros(1, 3, self.image_size, self.image_size, device=self.device, dtype=self.dtype) - 1
         try:
             with torch.no_grad():
@@ -146,9 +163,12 @@ class HubBackbone(TransformersBackbone):
             ) from error
 
     @classmethod
+    @override
     def _require_type(cls, model_type: str | None, what: str) -> None:
-        """Refuses what a named backbone does right and this one would do wrong."""
+        """Raises an error for model types that need a named backbone."""
         super()._require_type(model_type, what)
+        if model_type in CONFIG_MAPPING_NAMES and model_type not in MODEL_MAPPING_NAMES:
+            raise refused(f"'{model_type}'", "transformers' AutoModel has no class for it")
         if model_type in _NAMED:
             raise BackboneSourceError(
                 f"expected a VLM without a backbone of its own, got {what} of '{model_type}'. Write "
@@ -156,60 +176,62 @@ class HubBackbone(TransformersBackbone):
             )
 
     def _size_of(self, vision: Any) -> int:
-        """Pixels a side: what the settings say, for towers that take any size; else the model's own."""
-        size = self._pictures.image_size or getattr(vision, "image_size", None) or DEFAULT_IMAGE_SIZE
+        """Image side in pixels: from the settings for towers that take any size, else the model's own."""
+        size = self._image_format.image_size or getattr(vision, "image_size", None) or DEFAULT_IMAGE_SIZE
         own = int(size[0] if isinstance(size, list | tuple) else size)
         if self._grid is not None:
             return self.settings.image_size or DEFAULT_IMAGE_SIZE
         return self.only_image_size(own)
 
     @classmethod
+    @override
     def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-        """Refused: there is no architecture without a model."""
+        """Raises an error: without a model there is no architecture."""
         raise ValueError("expected a VLM for 'hf', got none. Name it: hf:ORG/NAME, or hf:FOLDER with a config.json.")
 
     @classmethod
+    @override
     def full_config(cls) -> dict[str, Any]:
-        """Refused, as `tiny_config`."""
+        """Raises an error, as `tiny_config` does."""
         return cls.tiny_config(tiny_tokenizer())
 
     @classmethod
+    @override
     def from_config(
         cls, config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings
     ) -> "TransformersBackbone":
-        """See `Backbone.from_config`."""
         numbers = dict(config)
-        given: dict[str, Any] = numbers.pop(_PICTURES_KEY, {})
-        pictures = PictureFormat(
-            **given | {key: tuple(given[key]) for key in ("image_mean", "image_std") if key in given}
-        )
-        return cls(super()._model_of(numbers), tokenizer, settings, pictures)
+        given: dict[str, Any] = numbers.pop(_IMAGE_FORMAT_KEY, {})
+        images = ImageFormat(**given | {key: tuple(given[key]) for key in ("image_mean", "image_std") if key in given})
+        return cls(super()._model_of(numbers), tokenizer, settings, images)
 
     @classmethod
+    @override
     def pretrained(cls, source: str | Path, settings: BackboneSettings, dtype: torch.dtype) -> "TransformersBackbone":
-        """See `Backbone.pretrained`."""
         folder = local_folder(source, "HuggingFaceTB/SmolVLM-256M-Instruct")
         model, tokenizer = cls._load(folder, dtype)
         base = base_folder(folder) if is_adapter(folder) else folder
         tokenizer.chat_template = read_chat_template(base) or tokenizer.chat_template
-        backbone = cls(model, tokenizer, settings, read_picture_format(base))
+        backbone = cls(model, tokenizer, settings, read_image_format(base))
         require_usable(backbone, backbone._own_inputs)
         return backbone
 
     def _own_inputs(self, tokens: TokenBatch, pixels: Tensor) -> dict[str, Any]:
-        """What the model's own forward pass takes for one row and its images."""
+        """Inputs of the model's own forward pass for one row and its images."""
         types = self.decoder_inputs(tokens)
         types.pop("position_ids", None)
         return {"attention_mask": tokens.attended.long(), "use_cache": False} | types | self.image_inputs(pixels)
 
     @property
+    @override
     def config(self) -> dict[str, Any]:
         """What `from_config` takes."""
-        return super().config | {_PICTURES_KEY: asdict(self._pictures)}
+        return super().config | {_IMAGE_FORMAT_KEY: asdict(self._image_format)}
 
     @property
+    @override
     def parts(self) -> Parts:
-        """See `Backbone.parts`; which module is which is told by the usual names."""
+        """The usual attribute names say which module is which."""
 
         def named(*names: str) -> tuple[nn.Module, ...]:
             return tuple(module for name in names if isinstance(module := getattr(self.model, name, None), nn.Module))
@@ -223,11 +245,12 @@ class HubBackbone(TransformersBackbone):
         language = named("language_model", "text_model")
         return Parts(vision, connector + inner + deep, language, self.model.get_input_embeddings())
 
+    @override
     def compose(self, instruction: str) -> Prompt:
-        """See `Backbone.compose`.
+        """Composes the sequence of each layout.
 
         - seed: the token that begins a sequence, if there is one, text, static, gripper, [LRN].
-        - native: the chat template filled with both pictures and the text, then [LRN]; without a template, pictures
+        - native: the chat template filled with both images and the text, then [LRN]; without a template, images
           and text.
         """
         begin = Prompt() if self.tokenizer.bos_token_id is None else self.words(self.tokenizer.bos_token, special=True)
@@ -246,33 +269,33 @@ class HubBackbone(TransformersBackbone):
 
     def _framed(self, camera: str) -> Prompt:
         begin, end = (self.words(mark, special=True) for mark in self._frame)
-        return begin + self.picture(camera) + end
+        return begin + self.image(camera) + end
 
     def _filled_template(self, instruction: str) -> Prompt:
-        """The model's own chat template: pictures first, then the sentence, then the answer's beginning."""
-        pictures = [{"type": "image"} for _ in self.settings.cameras]
-        content = [*pictures, {"type": "text", "text": _SENTENCE}]
+        """The model's own chat template: images first, then the sentence, then the answer's beginning."""
+        images = [{"type": "image"} for _ in self.settings.cameras]
+        content = [*images, {"type": "text", "text": _SENTENCE}]
         chat: Any = [{"role": "user", "content": content}]
         try:
             text = str(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
         except (TypeError, ValueError, TemplateError) as error:
             raise BackboneSourceError(
-                f"expected a chat template of {type(self.model).__name__} that takes pictures beside text, but: "
+                f"expected a chat template of {type(self.model).__name__} that takes images beside text, but: "
                 f"{error}. Put the processor's chat_template.json into the folder, or take the layout 'seed'."
             ) from error
         placeholder = str(self.tokenizer.convert_ids_to_tokens(self.image_token_id))
         whole = f"{self._frame[0]}{placeholder}{self._frame[1]}"
         for mark in (whole, placeholder, "<image>", self._frame[0].strip()):
-            if mark and text.count(mark) == len(pictures):
+            if mark and text.count(mark) == len(images):
                 break
         else:
             raise BackboneSourceError(
-                f"expected the chat template of {type(self.model).__name__} to name each picture once, got {text!r}. "
+                f"expected the chat template of {type(self.model).__name__} to name each image once, got {text!r}. "
                 "Take the layout 'seed' for this model."
             )
         cut = re.escape(mark)
         if any(token in instruction for token in self.tokenizer.get_added_vocab()):
-            cut += f"|{_SENTENCE}"  # apart, for in a user's sentence they are letters
+            cut += f"|{_SENTENCE}"  # apart: in a user's sentence they are plain letters
         cameras = iter(self.settings.cameras)
         prompt = Prompt()
         for piece in re.split(f"({cut})", text):
@@ -284,29 +307,30 @@ class HubBackbone(TransformersBackbone):
                 prompt += self.words(piece.replace(_SENTENCE, instruction), special=True)
         return prompt
 
+    @override
     def image_inputs(self, pixels: Float[Tensor, "N 3 size size"]) -> dict[str, Tensor]:
-        """See `TransformersBackbone.image_inputs`."""
         if self._grid is not None:
             grid = self._grid.thw(self.image_size, len(pixels), pixels.device)
             return {"pixel_values": self._grid.cut(pixels), "image_grid_thw": grid}
         if "pixel_attention_mask" in self._takes:
-            return {"pixel_values": pixels[:, None]}  # SmolVLM and Idefics: pictures of one row on an axis of their own
+            return {"pixel_values": pixels[:, None]}  # SmolVLM and Idefics: images of one row on an axis of their own
         return {"pixel_values": pixels}
 
     def _encode(self, pixels: Tensor) -> Any:
         model: Any = self.model
         return model.get_image_features(**self.image_inputs(pixels), return_dict=True)
 
+    @override
     def image_features(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N num_image_tokens vision_dim"]:
-        """Vision tokens; features for deeper layers (Qwen3-VL's deepstack) stand behind them, side by side."""
+        """Vision tokens, with features for deeper layers (Qwen3-VL's deepstack) concatenated behind them."""
         output = self._encode(pixels)
         levels = [output.pooler_output, *(getattr(output, "deepstack_features", None) or [])]
         return torch.cat(
             [level if isinstance(level, Tensor) else torch.stack(tuple(level)) for level in levels], dim=-1
         )
 
+    @override
     def vision_inputs(self, tokens: TokenBatch, vision_tokens: Float[Tensor, "B num_vision dim"]) -> dict[str, Any]:
-        """See `TransformersBackbone.vision_inputs`."""
         first, *deep = torch.split(vision_tokens, self.width, dim=-1)
         pooled: Any = first if self.takes_tensor else tuple(first)
         output = BaseModelOutputWithPooling(pooler_output=pooled)
@@ -314,12 +338,13 @@ class HubBackbone(TransformersBackbone):
             output["deepstack_features"] = [tuple(level) for level in deep]
         return {"mm_encoder_outputs": {"image": output}}
 
+    @override
     def decoder_inputs(self, tokens: TokenBatch) -> dict[str, Any]:
-        """What the model's signature asks for."""
+        """The other inputs that the model's signature names."""
         inputs: dict[str, Any] = {}
         if self._grid is not None:
-            num_pictures = len(tokens.ids) * len(self.settings.cameras)
-            inputs["image_grid_thw"] = self._grid.thw(self.image_size, num_pictures, torch.device("cpu"))
+            num_images = len(tokens.ids) * len(self.settings.cameras)
+            inputs["image_grid_thw"] = self._grid.thw(self.image_size, num_images, torch.device("cpu"))
         else:
             inputs["position_ids"] = tokens.positions
         if "mm_token_type_ids" in self._takes:

@@ -1,4 +1,4 @@
-"""Does a VLM without a file of its own give what its own forward pass gives? Asked once, when it is read."""
+"""Checks that a VLM without a file of its own gives the same features as its own forward pass, when it is read."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from calvinbench.policies.backbones.backbone import Backbone
-from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.images.preprocessing import CameraImages
 from calvinbench.policies.backbones.prompts.prompt import Kind, collate
 from calvinbench.policies.backbones.weights.sources import BUILD_ERRORS, BackboneSourceError
 
@@ -47,7 +47,7 @@ def require_usable(backbone: Backbone, own_inputs: Any) -> None:
 
 
 def refused(what: str, reason: str) -> BackboneSourceError:
-    """The one refusal of an architecture."""
+    """The error for an architecture that `hf:` cannot use."""
     return BackboneSourceError(
         f"expected a VLM that takes images and text as LLaVA, Qwen-VL, Idefics or InternVL do, got {what}: {reason}. "
         "Name another VLM, or write a backbone for this one (a subclass of "
@@ -57,31 +57,33 @@ def refused(what: str, reason: str) -> BackboneSourceError:
 
 
 def in_words(error: BaseException) -> str:
-    """An error's kind and first line."""
+    """An error's type and first line."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 @torch.no_grad()
 def _features(backbone: Backbone) -> tuple[Tensor, Tensor]:
-    """Of one frame, and of the same sentence with another frame."""
-    lrn = torch.zeros(backbone.width, device=backbone.device)
+    """Features of one frame, and of another frame with the same sentence."""
+    # Not zero: linear attention reads nothing for a token of zeros.
+    noise = torch.randn(backbone.width, generator=torch.Generator().manual_seed(1))
+    lrn = 0.1 * noise.to(backbone.device)
     frames = _frames(backbone)
     first = backbone(frames, [_SENTENCE], lrn)
-    other = backbone(Pictures(255 - frames.static, 255 - frames.of("gripper")), [_SENTENCE], lrn)
+    other = backbone(CameraImages(255 - frames.static, 255 - frames.of("gripper")), [_SENTENCE], lrn)
     return first, other
 
 
-def _frames(backbone: Backbone) -> Pictures:
+def _frames(backbone: Backbone) -> CameraImages:
     generator = torch.Generator().manual_seed(0)
     shape = (2, 1, 96, 96, 3)
     static, gripper = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(backbone.device)
-    return Pictures(static, gripper)
+    return CameraImages(static, gripper)
 
 
 @torch.no_grad()
 def _difference_from_own(backbone: Backbone, own_inputs: Any) -> float | None:
-    """Relative, with an ordinary token in [LRN]'s place; None where its own forward pass takes other inputs."""
+    """Relative difference, with an ordinary token at [LRN]; None where the own forward pass takes other inputs."""
     model: Any = backbone.model
     prompt = backbone.prompt(_SENTENCE)
     tokens = collate([prompt], backbone.pad_id, backbone.device)

@@ -1,4 +1,4 @@
-"""Pictures as Qwen's vision towers take them: rows of patches, neighbours that are merged beside each other."""
+"""Images as Qwen's vision towers take them: rows of patches, neighbours that are merged beside each other."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class PatchGrid:
-    """How a square picture is cut.
+    """How a square image is cut.
 
     Attributes:
         patch_size: Pixels a side of a patch.
         merge_size: Patches a side that become one token.
-        temporal_patch_size: Frames of a patch; a picture is repeated to fill them.
+        temporal_patch_size: Frames of a patch; an image is repeated to fill them.
     """
 
     patch_size: int
@@ -33,20 +33,20 @@ class PatchGrid:
         return image_size // self.patch_size
 
     def num_tokens(self, image_size: int) -> int:
-        """Tokens of a picture."""
+        """Tokens of an image."""
         return (self.num_patches(image_size) // self.merge_size) ** 2
 
-    def thw(self, image_size: int, num_pictures: int, device: torch.device) -> Int[Tensor, "N 3"]:
-        """Each picture's frames, rows and columns of patches."""
+    def thw(self, image_size: int, num_images: int, device: torch.device) -> Int[Tensor, "N 3"]:
+        """Each image's frames, rows and columns of patches."""
         side = self.num_patches(image_size)
-        return torch.tensor([[1, side, side]], device=device).expand(num_pictures, 3).contiguous()
+        return torch.tensor([[1, side, side]], device=device).expand(num_images, 3).contiguous()
 
     def cut(self, pixels: Float[Tensor, "N C size size"]) -> Float[Tensor, "patches numbers"]:
-        """Patches of all pictures, one after the other; a patch is (channels, frames, rows, columns) flattened."""
-        num_pictures, channels, size, _ = pixels.shape
+        """Patches of all images, one after the other; a patch is (channels, frames, rows, columns) flattened."""
+        num_images, channels, size, _ = pixels.shape
         merged = self.num_patches(size) // self.merge_size
         cut = pixels.reshape(
-            num_pictures, channels, merged, self.merge_size, self.patch_size, merged, self.merge_size, self.patch_size
+            num_images, channels, merged, self.merge_size, self.patch_size, merged, self.merge_size, self.patch_size
         )  # (N, C, rows, row in merge, y, columns, column in merge, x)
         cut = cut.permute(0, 2, 5, 3, 6, 1, 4, 7)  # (N, rows, columns, row in merge, column in merge, C, y, x)
         cut = cut.unsqueeze(6).expand(*cut.shape[:6], self.temporal_patch_size, *cut.shape[6:])

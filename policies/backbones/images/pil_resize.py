@@ -1,4 +1,4 @@
-"""Resizing by PIL, as pretrained vision towers were fed, on arrays. Imports no torch: recorders need none."""
+"""Resizes arrays by PIL, as for pretrained vision towers. It imports no torch, which recorders do not need."""
 
 import numpy as np
 from jaxtyping import UInt8
@@ -8,16 +8,16 @@ FILTERS = ("bicubic", "bilinear", "lanczos")
 
 
 def resize_with_pil(
-    pictures: UInt8[np.ndarray, "N H W 3"], size: int, filter_name: str = "bicubic"
+    images: UInt8[np.ndarray, "N H W 3"], size: int, filter_name: str = "bicubic"
 ) -> UInt8[np.ndarray, "N size size 3"]:
-    """Pictures of another size; those that are not square are squeezed, those of the size stay as they are.
+    """Resized images. Images that are not square are squeezed; images of this size stay as they are.
 
     Args:
-        pictures: Channels last.
-        size: Pixels a side.
+        images: Channels last.
+        size: New side in pixels.
         filter_name: One of `FILTERS`.
     """
-    if pictures.shape[1:3] == (size, size):
-        return pictures
+    if images.shape[1:3] == (size, size):
+        return images
     method = Image.Resampling[filter_name.upper()]
-    return np.stack([np.asarray(Image.fromarray(picture).resize((size, size), method)) for picture in pictures])
+    return np.stack([np.asarray(Image.fromarray(image).resize((size, size), method)) for image in images])

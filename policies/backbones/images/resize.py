@@ -1,7 +1,7 @@
-"""Resizing uint8 pictures exactly as PIL does, on any device: pretrained vision towers were fed so.
+"""Resizes uint8 images exactly as PIL does, on any device. Pretrained vision towers got images resized so.
 
 PIL (`Resample.c` of Pillow) filters along rows, rounds to whole levels, filters along columns, and rounds again, with
-weights in fixed point of 22 bits. Whole numbers give the same picture on every machine.
+weights in fixed point of 22 bits. Whole numbers give the same image on every machine.
 """
 
 import math
@@ -41,43 +41,43 @@ FILTERS: dict[str, tuple[Callable[[float], float], float]] = {
     "bilinear": (_bilinear, 1.0),
     "lanczos": (_lanczos, 3.0),
 }
-"""Each filter and how far it reaches, in pixels of the smaller picture."""
+"""Each filter and its radius, in pixels of the smaller image."""
 
 
-def resize(pictures: UInt8[Tensor, "*batch H W C"], size: int, filter_name: str = "bicubic") -> UInt8[Tensor, "..."]:
-    """Pictures of `(*batch, size, size, C)`; those that are not square are squeezed.
+def resize(images: UInt8[Tensor, "*batch H W C"], size: int, filter_name: str = "bicubic") -> UInt8[Tensor, "..."]:
+    """Images resized to `(*batch, size, size, C)`; images that are not square are squeezed.
 
-    On a CPU it is PIL that resizes, twice as fast for one picture, seven times for hundreds; the numbers are the same.
+    On a CPU, PIL resizes. It is twice as fast for one image and seven times for hundreds; the results are equal.
 
     Args:
-        pictures: Channels last.
-        size: Pixels a side.
+        images: Channels last.
+        size: New side in pixels.
         filter_name: One of `FILTERS`.
     """
-    if pictures.shape[-3:-1] == (size, size):
-        return pictures
-    if pictures.device.type != "cpu" or pictures.shape[-1] != 3:
-        return resize_in_torch(pictures, size, filter_name)
-    many = pictures.flatten(0, -4) if pictures.ndim > 3 else pictures[None]
+    if images.shape[-3:-1] == (size, size):
+        return images
+    if images.device.type != "cpu" or images.shape[-1] != 3:
+        return resize_in_torch(images, size, filter_name)
+    many = images.flatten(0, -4) if images.ndim > 3 else images[None]
     resized = torch.from_numpy(resize_with_pil(many.numpy(), size, filter_name))
-    return resized.reshape(*pictures.shape[:-3], size, size, 3)
+    return resized.reshape(*images.shape[:-3], size, size, 3)
 
 
 def resize_in_torch(
-    pictures: UInt8[Tensor, "*batch H W C"], size: int, filter_name: str = "bicubic"
+    images: UInt8[Tensor, "*batch H W C"], size: int, filter_name: str = "bicubic"
 ) -> UInt8[Tensor, "..."]:
-    """See `resize`; on any device."""
-    squeezed = _shrink_rows(pictures.transpose(-3, -2), size, filter_name)  # along each row first, as PIL does
+    """The same as `resize`, computed by torch on any device."""
+    squeezed = _shrink_rows(images.transpose(-3, -2), size, filter_name)  # along each row first, as PIL does
     return _shrink_rows(squeezed.transpose(-3, -2), size, filter_name)
 
 
-def _shrink_rows(pictures: Tensor, size: int, filter_name: str) -> Tensor:
+def _shrink_rows(images: Tensor, size: int, filter_name: str) -> Tensor:
     """One pass along the first axis of `(*batch, H, W, C)`, whose rows lie together in memory."""
-    num_rows = pictures.shape[-3]
+    num_rows = images.shape[-3]
     if num_rows == size:
-        return pictures
-    first, weights = (part.to(pictures.device) for part in _taps(num_rows, size, filter_name))
-    rows = pictures.contiguous().int()
+        return images
+    first, weights = (part.to(images.device) for part in _taps(num_rows, size, filter_name))
+    rows = images.contiguous().int()
     total = torch.full((), 1 << (_PRECISION_BITS - 1), dtype=torch.int32, device=rows.device)
     total = total.expand(*rows.shape[:-3], size, *rows.shape[-2:]).clone()
     for tap in range(weights.shape[1]):
@@ -88,7 +88,7 @@ def _shrink_rows(pictures: Tensor, size: int, filter_name: str) -> Tensor:
 
 @cache
 def _taps(old_size: int, size: int, filter_name: str) -> tuple[Int[Tensor, " size"], Int[Tensor, "size taps"]]:
-    """For each new pixel, the first old one that it is made of, and the weights of it and those after it."""
+    """For each new pixel, the first old pixel that it depends on, and the weights of that pixel and the next ones."""
     weigh, reach = FILTERS[filter_name]
     scale = old_size / size
     stretch = max(scale, 1.0)

@@ -3,7 +3,7 @@
 transformers' EfficientNet has squeeze-and-excitation and swish, which the Lite variants lack; this is written out here.
 What is particular to it:
 
-- Padding is TensorFlow's SAME: with stride 2 an even picture gets the odd row and column behind, not on both sides.
+- Padding is TensorFlow's SAME: with stride 2 an even image gets the odd row and column behind, not on both sides.
 - Batch normalisation uses its trained statistics in train mode too: else a frame's features would depend on the other
   frames of the batch, and small batches would spoil the statistics. Its scales and shifts may train.
 - Blocks are not dropped at random in train mode, as they were when it was trained.
@@ -16,12 +16,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+from typing_extensions import override
 
-from calvinbench.policies.backbones.kept import Kept
+from calvinbench.policies.backbones.weight_cache import WeightCache
 
 BATCH_NORM_EPSILON = 1e-3
 STRIDE = 32
-"""Pixels a side of the picture for each of the features'; the stem and four stages halve it."""
+"""Pixels a side of the image for each of the features'; the stem and four stages halve it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class SameConv(nn.Conv2d):
 
     def __init__(self, num_in: int, num_out: int, kernel_size: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(num_in, num_out, kernel_size, stride, groups=groups, bias=False)
-        # torch's default would leave nothing of a picture after twenty layers without trained batch normalisation.
+        # torch's default would leave nothing of an image after twenty layers without trained batch normalisation.
         nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
 
     def forward(self, hidden: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C2 H2 W2"]:
@@ -91,10 +92,10 @@ class TrainedNorm(nn.BatchNorm2d):
 
     def __init__(self, width: int) -> None:
         super().__init__(width, eps=BATCH_NORM_EPSILON)
-        self._folded = Kept()
+        self._folded = WeightCache()
 
+    @override
     def train(self, mode: bool = True) -> "TrainedNorm":
-        """See `torch.nn.Module.train`."""
         self._folded.clear()
         return super().train(mode)
 

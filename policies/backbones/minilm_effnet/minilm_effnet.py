@@ -1,16 +1,16 @@
 """A MiniLM sentence encoder and an EfficientNet-Lite0, joined by a new fusion transformer: an eighth backbone.
 
-It is none of the seven VLMs and is no VLM that anybody trained: nothing here saw pictures and text together before your
+It is none of the seven VLMs and is no VLM that anybody trained: nothing here saw images and text together before your
 own training. It is for honest pretrained features without a download from a hub, quick enough for a CPU (both cameras'
-pictures and a new sentence on one thread: 33 ms at 128 pixels, 61 ms at 224):
+images and a new sentence on one thread: 33 ms at 128 pixels, 61 ms at 224):
 
 - Text: all-MiniLM-L6-v2 (22.6M without its pooler, from sentence-transformers), every token's feature. It attends both
   ways within `[CLS] sentence [SEP]` and was trained on up to 256 tokens; longer ones are refused. Padded on the left,
   it needs positions (without: .6 of the features) and a mask (.6).
-- Pictures: EfficientNet-Lite0 (3.4M without its classifier), the features of each 32 by 32 pixels: 49 tokens at 224
-  pixels, 16 at 128. Its weights expect (x - 127) / 128: on five pictures of the web the spread in its first layer is
+- Images: EfficientNet-Lite0 (3.4M without its classifier), the features of each 32 by 32 pixels: 49 tokens at 224
+  pixels, 16 at 128. Its weights expect (x - 127) / 128: on five images of the web the spread in its first layer is
   then 1.35 times the trained one; with ImageNet's mean and deviation, as the wheel's code has them, 6.7 times.
-- New, with random weights (4.1M): a projection of pictures' features to 384 numbers, embeddings of place and camera,
+- New, with random weights (4.1M): a projection of images' features to 384 numbers, embeddings of place and camera,
   and two transformer layers over [text] [static camera] [gripper camera] [LRN] in which everything attends to
   everything. Without the cameras' embedding, swapping the cameras would change nothing.
 
@@ -30,16 +30,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import BertConfig, BertModel, PreTrainedTokenizerBase
+from typing_extensions import override
 
 from calvinbench.policies.backbones.backbone import Backbone, Parts
-from calvinbench.policies.backbones.kept import Kept
 from calvinbench.policies.backbones.minilm_effnet.efficientnet_lite import (
     LITE0,
     STRIDE,
     EfficientNetLite,
     EfficientNetNumbers,
 )
-from calvinbench.policies.backbones.minilm_effnet.modules import FusionNumbers, FusionTransformer, PictureProjection
+from calvinbench.policies.backbones.minilm_effnet.modules import FusionNumbers, FusionTransformer, ImageProjection
 from calvinbench.policies.backbones.minilm_effnet.weights import (
     INSTALL,
     TEXT_WHEEL,
@@ -51,6 +51,7 @@ from calvinbench.policies.backbones.minilm_effnet.weights import (
 from calvinbench.policies.backbones.prompts.prompt import Kind, Layout, Prompt, TokenBatch, collate, distinct_rows
 from calvinbench.policies.backbones.prompts.prompt_composer import refuse_layout
 from calvinbench.policies.backbones.settings import MAX_POOLING, BackboneSettings
+from calvinbench.policies.backbones.weight_cache import WeightCache
 from calvinbench.policies.backbones.weights.sources import BackboneSourceError
 
 BEGIN, END = "[CLS]", "[SEP]"
@@ -89,9 +90,9 @@ class MiniLMEffNetBackbone(Backbone):
         self.width = text.hidden_size
         self.text_encoder = BertModel(text, add_pooling_layer=False)
         self.vision_tower = EfficientNetLite(vision)
-        self.projection = PictureProjection(vision.head_width, self.width, self.num_image_tokens)
+        self.projection = ImageProjection(vision.head_width, self.width, self.num_image_tokens)
         self.fusion = FusionTransformer(fusion, self.width)
-        self._texts = Kept(most=64)
+        self._texts = WeightCache(most=64)
         self._config = {
             "image_size": int(config["image_size"]),
             "max_tokens": self.max_tokens,
@@ -101,8 +102,9 @@ class MiniLMEffNetBackbone(Backbone):
         }
 
     @classmethod
+    @override
     def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-        """Two layers of width 128 for text, five blocks for pictures of 96 pixels (9 tokens), two to fuse them."""
+        """Two layers of width 128 for text, five blocks for images of 96 pixels (9 tokens), two to fuse them."""
         return {
             "image_size": 96,
             "max_tokens": 96,
@@ -125,8 +127,9 @@ class MiniLMEffNetBackbone(Backbone):
         }
 
     @classmethod
+    @override
     def full_config(cls) -> dict[str, Any]:
-        """See `Backbone.full_config`; these are what the wheels hold, and the fusion transformer's own."""
+        """The numbers of the models in the wheels, and those of the fusion transformer."""
         return {
             "image_size": 224,
             "max_tokens": 256,
@@ -144,17 +147,19 @@ class MiniLMEffNetBackbone(Backbone):
         }
 
     @classmethod
+    @override
     def from_config(
         cls, config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings
     ) -> "MiniLMEffNetBackbone":
-        """See `Backbone.from_config`; it needs no wheels."""
+        """It needs no wheels."""
         return cls(config, tokenizer, settings)
 
     @classmethod
+    @override
     def pretrained(
         cls, source: str | Path = WHEELS, settings: BackboneSettings | None = None, dtype: torch.dtype = torch.float32
     ) -> "MiniLMEffNetBackbone":
-        """See `Backbone.pretrained`; the new parts' weights come from torch's global stream.
+        """The new parts' weights come from torch's global stream.
 
         Args:
             source: `"wheels"`.
@@ -179,13 +184,14 @@ class MiniLMEffNetBackbone(Backbone):
         return backbone.to(dtype)
 
     @property
+    @override
     def config(self) -> dict[str, Any]:
-        """See `Backbone.config`."""
         return {key: dict(value) if isinstance(value, dict) else value for key, value in self._config.items()}
 
     @property
+    @override
     def parts(self) -> Parts:
-        """See `Backbone.parts`; all that is new is the connector."""
+        """All that is new is the connector."""
         return Parts(
             vision=(self.vision_tower,),
             connector=(self.projection, self.fusion),
@@ -193,24 +199,26 @@ class MiniLMEffNetBackbone(Backbone):
             text_embedding=self.text_encoder.get_input_embeddings(),
         )
 
+    @override
     def recomputable_layers(self) -> Iterator[nn.Module]:
-        """See `Backbone.recomputable_layers`; the vision tower is not one of transformers'."""
+        """The vision tower is not one of transformers'."""
         yield from super().recomputable_layers()
         yield from self.vision_tower.blocks
 
+    @override
     def train(self, mode: bool = True) -> "MiniLMEffNetBackbone":
-        """See `torch.nn.Module.train`."""
         self._texts.clear()
         return super().train(mode)
 
+    @override
     def compose(self, instruction: str) -> Prompt:
-        """See `Backbone.compose`.
+        """Composes the sequence in the only layout that it has, the seed's.
 
         Raises:
             ValueError: The layout is not the seed's, or the sentence is too long.
         """
         if self.settings.layout is not Layout.SEED:
-            raise refuse_layout(self, "nobody trained it on pictures and text together, so there is no other order.")
+            raise refuse_layout(self, "nobody trained it on images and text together, so there is no other order.")
         begin, end = (Prompt((self.special_id(token),), (Kind.TEXT,)) for token in (BEGIN, END))
         num_tokens = len(self.text_ids(instruction)) + 2
         if num_tokens > self.max_tokens:
@@ -218,31 +226,32 @@ class MiniLMEffNetBackbone(Backbone):
                 f"expected an instruction of at most {self.max_tokens} tokens with '{BEGIN}' and '{END}', got "
                 f"{num_tokens}: '{instruction[:60]}...'. Shorten it; the sentence encoder was trained on no longer one."
             )
-        vision = self.picture("static") + self.picture("gripper")
+        vision = self.image("static") + self.image("gripper")
         return begin + self.words(instruction) + end + vision + self.lrn_place()
 
+    @override
     def image_features(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N num_image_tokens vision_dim"]:
-        """Tokens of pictures, in the fusion transformer's width, that do not know their camera yet."""
+        """Tokens of images, in the fusion transformer's width, that do not know their camera yet."""
         tokens: Tensor = self.projection(self.vision_tower(pixels))
         return tokens
 
+    @override
     def decode(
         self,
         tokens: TokenBatch,
         vision_tokens: Float[Tensor, "B num_vision vision_dim"],
         lrn: Float[Tensor, " width"],
     ) -> Float[Tensor, "B L width"]:
-        """See `Backbone.decode`."""
         hidden: Tensor = self.fusion(self._embed(tokens, vision_tokens, lrn), tokens.attended)
         return hidden
 
+    @override
     def fuse(
         self,
         prompts: Sequence[Prompt],
         vision_tokens: Float[Tensor, "B num_vision vision_dim"],
         lrn: Float[Tensor, " width"],
     ) -> Float[Tensor, "B width"]:
-        """See `Backbone.fuse`."""
         if self.settings.readout == MAX_POOLING:
             return super().fuse(prompts, vision_tokens, lrn)
         tokens = collate(prompts, self.pad_id, vision_tokens.device, self.expected_length)
@@ -254,7 +263,7 @@ class MiniLMEffNetBackbone(Backbone):
         vision_tokens: Float[Tensor, "B num_vision vision_dim"],
         lrn: Float[Tensor, " width"],
     ) -> Float[Tensor, "B L width"]:
-        """What the fusion transformer reads. Rows end in as many tokens of pictures and [LRN]; before them is text.
+        """What the fusion transformer reads. Rows end in as many tokens of images and [LRN]; before them is text.
 
         Sentences that are equal are read once; for inference, which asks for the same at each step, once for all.
         """

@@ -1,4 +1,4 @@
-"""The new parts of `minilm-effnet`: what makes tokens of pictures' features, and what joins them with text."""
+"""The new parts of `minilm-effnet`: what makes tokens of images' features, and what joins them with text."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ class FusionNumbers:
     dropout: float
 
 
-class PictureProjection(nn.Module):
+class ImageProjection(nn.Module):
     """Makes tokens of a vision tower's features."""
 
     def __init__(self, vision_width: int, width: int, num_places: int) -> None:
@@ -44,7 +44,7 @@ class PictureProjection(nn.Module):
 
 
 class FusionTransformer(nn.Module):
-    """Attention among text, pictures and [LRN]."""
+    """Attention among text, images and [LRN]."""
 
     def __init__(self, numbers: FusionNumbers, width: int) -> None:
         super().__init__()

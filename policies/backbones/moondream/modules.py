@@ -13,8 +13,8 @@ from transformers import PhiConfig, PhiModel, SiglipVisionConfig, SiglipVisionMo
 class TwiceProjection(nn.Module):
     """Two linear layers with a tanh-GELU between; they take each token's features twice.
 
-    Upstream gives it the features of the whole picture and of its pieces, put together and pooled to the same grid.
-    A picture that fits the tower has no pieces, and both are the same.
+    Upstream gives it the features of the whole image and of its pieces, put together and pooled to the same grid.
+    An image that fits the tower has no pieces, and both are the same.
     """
 
     def __init__(self, vision_dim: int, hidden_dim: int, width: int) -> None:

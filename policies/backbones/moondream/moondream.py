@@ -7,24 +7,24 @@ Why that revision: it is the last release with the names `vision_encoder.*` and 
 probably the one that RoboVLMs used, which names none (its README asks for transformers 4.44, of August 2024). By the
 code's history the releases 2024-05-20 to 2024-08-26 are one architecture. Earlier ones project one copy of the
 features, not two. Later ones, from January 2025 on, are not this architecture, though their tensors have the same
-shapes under new names (`vision.*`, `text.*`): they attend both ways over BOS and picture, and change tokenizer and
-prompt. They are refused in words.
+shapes under new names (`vision.*`, `text.*`): they attend both ways over BOS and image, and change tokenizer and
+prompt. They raise an error that explains why.
 
 What is particular to it, with the relative error that the mistake makes in the feature of the tiny random model:
 
-- 378 pixels, patches of 14, 729 tokens a picture, no resampler; mean and deviation .5 (CLIP's: .1). Upstream squeezes
-  any picture with sides below 512 into that one square, and cuts larger ones in pieces beside it; here it is always
+- 378 pixels, patches of 14, 729 tokens an image, no resampler; mean and deviation .5 (CLIP's: .1). Upstream squeezes
+  any image with sides below 512 into that one square, and cuts larger ones in pieces beside it; here it is always
   the one square.
-- The projection takes each token's features twice, [whole picture; pieces put together]; with one square both are the
+- The projection takes each token's features twice, [whole image; pieces put together]; with one square both are the
   same. [features; 0] instead: .3.
 - The ViT ends in a layer norm (without it: .08). All its norms have eps 1e-5 where SigLIP has 1e-6 (4e-6). Its GELU is
   the tanh one, and so is the decoder's (exact ones: 3e-5 and 2e-4).
 - RoPE turns the first half of a head's numbers, 32 of 64 (all of them: .1).
 - `module.to(bfloat16)` rounds the table of rotary frequencies with the weights: .1 in a sequence of 1,500 tokens with
   heads of 64, everything else kept in 32 bits. `pretrained` makes the model in its dtype, which leaves the table as it
-  is; who calls `.to` later rounds it.
+  is; a later call of `.to` rounds it.
 - Attention is causal throughout, positions count from BOS. The mask of 2025, both ways over BOS and the first of two
-  pictures, changes the last position by .06 on a small model with 729 tokens a picture, all positions by .2.
+  images, changes the last position by .06 on a small model with 729 tokens an image, all positions by .2.
 - In upstream's code the decoder's last layer norm belongs to the language-modelling head (`lm_head.ln`). Here the
   feature is read after it, as of every other backbone; in the layout `robovlms` before it, as RoboVLMs does (.8).
 - Upstream's own code, loaded by transformers 5, makes its table of cosines wrong without an error; no remote code is
@@ -42,6 +42,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
+from typing_extensions import override
 
 from calvinbench.policies.backbones.backbone import Backbone, Parts
 from calvinbench.policies.backbones.images.normalisation import HALF
@@ -60,7 +61,7 @@ from calvinbench.policies.backbones.weights.published import unmade_weights
 BEGIN = "<|endoftext|>"
 """Both the first and the last token of Phi's tokenizer."""
 QUESTION, ANSWER = "\n\nQuestion: ", "\n\nAnswer:"
-"""Around the sentence, behind the picture (`answer_question` of upstream's moondream.py)."""
+"""Around the sentence, behind the image (`answer_question` of upstream's moondream.py)."""
 
 
 class MoondreamBackbone(Backbone):
@@ -92,8 +93,9 @@ class MoondreamBackbone(Backbone):
         self.image_token_id = self.special_id(BEGIN)  # any will do: places are marked by their kind
 
     @classmethod
+    @override
     def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-        """Two layers of width 128 in each part, 16 tokens a picture of 56 pixels.
+        """Two layers of width 128 in each part, 16 tokens an image of 56 pixels.
 
         The published standard deviation of 0.02 fits a width of 2048; at 128 it would leave [LRN] nearly as it came.
         """
@@ -120,6 +122,7 @@ class MoondreamBackbone(Backbone):
         }
 
     @classmethod
+    @override
     def full_config(cls) -> dict[str, Any]:
         """Those in vision_encoder.py and configuration_moondream.py of the public code."""
         vision = {
@@ -149,15 +152,16 @@ class MoondreamBackbone(Backbone):
         return {"vision": vision, "connector": {"hidden_size": 8192}, "text": text}
 
     @classmethod
+    @override
     def from_config(
         cls, config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings
     ) -> "MoondreamBackbone":
-        """See `Backbone.from_config`."""
         return cls(config, tokenizer, settings)
 
     @classmethod
+    @override
     def pretrained(cls, source: str | Path, settings: BackboneSettings, dtype: torch.dtype) -> "MoondreamBackbone":
-        """See `Backbone.pretrained`; a folder holds config.json, safetensors and tokenizer.json as the hub's does.
+        """A folder holds config.json, safetensors and tokenizer.json as the hub's does.
 
         `vikhyatk/moondream2` without a revision means the one of `hub_name`.
         """
@@ -168,13 +172,13 @@ class MoondreamBackbone(Backbone):
         return backbone
 
     @property
+    @override
     def config(self) -> dict[str, Any]:
-        """See `Backbone.config`."""
         return {part: dict(numbers) for part, numbers in self._config.items()}
 
     @property
+    @override
     def parts(self) -> Parts:
-        """See `Backbone.parts`."""
         return Parts(
             vision=(self.vision,),
             connector=(self.connector,),
@@ -182,8 +186,9 @@ class MoondreamBackbone(Backbone):
             text_embedding=self.language.embed_tokens,
         )
 
+    @override
     def compose(self, instruction: str) -> Prompt:
-        """See `Backbone.compose`.
+        """Composes the sequence of each layout.
 
         - seed: `<|endoftext|>`, text, static, gripper, [LRN].
         - native: `<|endoftext|>`, static, gripper, the text as a question to be answered, [LRN].
@@ -197,26 +202,27 @@ class MoondreamBackbone(Backbone):
                 return seed_prompt(self, instruction, begin)
             case Layout.NATIVE:
                 text = self.words(f"{QUESTION}{instruction}{ANSWER}")
-                return begin + self.picture("static") + self.picture("gripper") + text + self.lrn_place()
+                return begin + self.image("static") + self.image("gripper") + text + self.lrn_place()
             case Layout.ROBOVLMS:
                 ids = self.text_ids(instruction.strip())
                 before, last = words(ids[:-1]), words(ids[-1:])
-                vision = self.picture("gripper") + self.picture("static")
+                vision = self.image("gripper") + self.image("static")
                 return begin + vision + before + self.lrn_place() + last
 
+    @override
     def image_features(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N num_image_tokens width"]:
         """Tokens for the decoder: the ViT's features after its last norm, projected."""
         features: Tensor = self.vision(pixel_values=pixels).last_hidden_state
         projected: Tensor = self.connector(features)
         return projected
 
+    @override
     def decode(
         self,
         tokens: TokenBatch,
         vision_tokens: Float[Tensor, "B num_vision width"],
         lrn: Float[Tensor, " width"],
     ) -> Float[Tensor, "B L width"]:
-        """See `Backbone.decode`."""
         hidden: Tensor = self.language(
             inputs_embeds=self.embed(tokens, vision_tokens, lrn),
             attention_mask=tokens.attended,

@@ -43,7 +43,7 @@ RENAMED: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 """Published names, and ours; three names for one tensor mean its thirds."""
 LEFT_OUT = re.compile(r"text_model\.lm_head\.linear\..+|region_model\..+")
-"""The language-modelling head; and what finds objects in pictures, which no prompt here uses."""
+"""The language-modelling head; and what finds objects in images, which no prompt here uses."""
 NEWER = re.compile(r"(model\.)?(vision|text|region)\..+")
 """Names of 2025: the same shapes, another attention mask."""
 FIXED: Mapping[str, Any] = {
@@ -169,7 +169,7 @@ def _advice(unknown: list[str]) -> str:
     """What to do about names that nobody knows."""
     if any(NEWER.fullmatch(name) for name in unknown):
         return (
-            "These are names of 2025: that Moondream attends both ways over its picture and is another architecture. "
+            "These are names of 2025: that Moondream attends both ways over its image and is another architecture. "
             "Name the revision 2024-08-26."
         )
     return "The weights and the config.json there do not belong together, or are another model's."

@@ -1,4 +1,4 @@
-"""One observation as a sequence of tokens: which stand for words, which for a camera's picture, which for [LRN]."""
+"""One observation as a sequence of tokens, each for text, for a camera's image, or for [LRN]."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from torch import Tensor
 
 
 class Layout(StrEnum):
-    """The order of the tokens, and who attends to whom. Recorded with a checkpoint; it is part of the model."""
+    """Order of the tokens and the attention mask. It is part of the model and recorded with a checkpoint."""
 
     SEED = "seed"
     """[text] [vision] [LRN]."""
     NATIVE = "native"
     """What the pretrained model saw, its special tokens and prompt included, then [LRN]."""
     ROBOVLMS = "robovlms"
-    """Of released RoboVLMs checkpoints: pictures (gripper camera first), text, [LRN], and a token that ends it."""
+    """Of released RoboVLMs checkpoints: images (gripper camera first), text, [LRN], and a token that ends it."""
 
 
 class Kind(IntEnum):
@@ -29,7 +29,7 @@ class Kind(IntEnum):
     GRIPPER = 2
     LRN = 3
     PADDING = 4
-    """Nobody attends to it, but it takes a position. Only upstream's batches have it inside a sequence."""
+    """No token attends to it, but it takes a position. Only upstream's batches have it inside a sequence."""
 
 
 CAMERA_KINDS = {"static": Kind.STATIC, "gripper": Kind.GRIPPER}
@@ -40,7 +40,7 @@ class Prompt:
     """One sequence of tokens.
 
     Attributes:
-        ids: Token ids. At a picture's tokens, the model's own placeholder; at [LRN], any id that can be embedded.
+        ids: Token ids. At an image's tokens, the model's own placeholder; at [LRN], any id that can be embedded.
         kinds: What each token stands for.
     """
 
@@ -55,7 +55,7 @@ class Prompt:
 
     @property
     def cameras(self) -> tuple[str, ...]:
-        """The cameras whose pictures stand in it, in their order."""
+        """The cameras whose images stand in it, in their order."""
         places = {name: self.kinds.index(kind) for name, kind in CAMERA_KINDS.items() if kind in self.kinds}
         return tuple(sorted(places, key=places.__getitem__))
 
@@ -65,8 +65,8 @@ def words(ids: Sequence[int]) -> Prompt:
     return Prompt(tuple(ids), (Kind.TEXT,) * len(ids))
 
 
-def picture(camera: str, placeholder_id: int, num_tokens: int) -> Prompt:
-    """The tokens of one camera's picture."""
+def image(camera: str, placeholder_id: int, num_tokens: int) -> Prompt:
+    """The tokens of one camera's image."""
     return Prompt((placeholder_id,) * num_tokens, (CAMERA_KINDS[camera],) * num_tokens)
 
 
@@ -96,7 +96,7 @@ class TokenBatch:
 
     @property
     def is_vision(self) -> Bool[Tensor, "B L"]:
-        """Which tokens are pictures'."""
+        """Which tokens are images'."""
         return (self.kinds == Kind.STATIC) | (self.kinds == Kind.GRIPPER)
 
     @property

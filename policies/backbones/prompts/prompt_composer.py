@@ -1,21 +1,21 @@
-"""From a sentence to the sequence of tokens that a VLM sees: the half of a backbone that knows words."""
+"""From an instruction to the sequence of tokens that a VLM sees: the half of a backbone that handles text."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from transformers import PreTrainedTokenizerBase
 
-from calvinbench.policies.backbones.prompts.prompt import Prompt, lrn_token, picture, words
+from calvinbench.policies.backbones.prompts.prompt import Prompt, image, lrn_token, words
 from calvinbench.policies.backbones.settings import MAX_POOLING, BackboneSettings
 
 
 class PromptComposer(ABC):
-    """What composes a backbone's sequences; a family says how in `compose`, with the words of its own tokenizer."""
+    """Composes a backbone's sequences. Each family defines `compose`, with its own tokenizer."""
 
     name: ClassVar[str]
-    """What tables and specs call it."""
+    """Name in tables and specs."""
     num_image_tokens: int
-    """Vision tokens of one picture."""
+    """Number of vision tokens of one image."""
     image_token_id: int
     """The placeholder of a vision token in the sequence of ids."""
 
@@ -83,17 +83,20 @@ class PromptComposer(ABC):
 
     @property
     def pad_id(self) -> int:
-        """What stands where nothing is; nobody attends to it."""
+        """The padding token; no token attends to it."""
         for number in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0):
             if number is not None:
                 return int(number)
         raise AssertionError
 
-    def picture(self, camera: str) -> Prompt:
-        """The tokens of one camera's picture; none if the settings leave that camera out."""
+    def image(self, camera: str) -> Prompt:
+        """The tokens of one camera's image; none if the settings leave that camera out."""
         if camera not in self.settings.cameras:
             return Prompt()
-        return picture(camera, self.image_token_id, self.num_image_tokens)
+        return image(camera, self.image_token_id, self.num_image_tokens)
+
+    picture = image
+    """The old name, for backbones that were written with it."""
 
     def words(self, text: str, *, special: bool = False) -> Prompt:
         """Tokens of a piece of text; see `text_ids`."""
@@ -106,7 +109,7 @@ class PromptComposer(ABC):
 
 def seed_prompt(backbone: PromptComposer, instruction: str, begin: Prompt) -> Prompt:
     """The seed's sequence: [begin] [text] [static camera] [gripper camera] [LRN]."""
-    vision = backbone.picture("static") + backbone.picture("gripper")
+    vision = backbone.image("static") + backbone.image("gripper")
     return begin + backbone.words(instruction) + vision + backbone.lrn_place()
 
 

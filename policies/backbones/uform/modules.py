@@ -13,7 +13,7 @@ from torch.nn import functional
 
 NORM_EPSILON = 1e-6
 INTERPOLATION_OFFSET = 0.1
-"""Patches added to the new grid's side before the scale is reckoned, as DINO does; it moves the positions a little."""
+"""Patches added to the new grid's side before the scale is computed, as in DINO; it shifts the positions a little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class VisionNumbers:
         num_layers: Blocks.
         num_heads: Attention heads of a block.
         patch_size: Pixels a side.
-        positions_size: Pixels a side of the pictures that the position embedding was made for.
+        positions_size: Pixels a side of the images that the position embedding was made for.
         layer_scale: What the scales of new blocks begin with.
     """
 
@@ -42,7 +42,7 @@ class PoolerNumbers:
     """Sizes of the pooler.
 
     Attributes:
-        num_latents: Vision tokens of a picture.
+        num_latents: Vision tokens of an image.
         num_heads: Attention heads.
         intermediate_size: Inner width of the feed-forward part.
         dropout: In train mode.
@@ -122,7 +122,7 @@ class VisionBlock(nn.Module):
 
 
 class VisionTower(nn.Module):
-    """A ViT whose class token has no position, and whose positions follow the picture's size."""
+    """A ViT whose class token has no position, and whose positions follow the image's size."""
 
     def __init__(self, numbers: VisionNumbers) -> None:
         super().__init__()
@@ -154,7 +154,7 @@ class VisionTower(nn.Module):
 
 
 class LatentPooler(nn.Module):
-    """Learned latents that attend to one another and to a picture's features, then a map to the decoder's width."""
+    """Learned latents that attend to one another and to an image's features, then a map to the decoder's width."""
 
     def __init__(self, numbers: PoolerNumbers, vision_width: int, width: int) -> None:
         super().__init__()
@@ -171,7 +171,7 @@ class LatentPooler(nn.Module):
         self.projection = nn.Linear(vision_width, width)
 
     def forward(self, features: Float[Tensor, "N num_features vision_width"]) -> Float[Tensor, "N num_latents width"]:
-        """Vision tokens of each picture."""
+        """Vision tokens of each image."""
         latents = self.image_latents.expand(len(features), -1, -1)
         tokens: Tensor = self.projection(self.pooler(latents, features))
         return tokens

@@ -4,21 +4,21 @@ The published code is remote code that does not run on transformers 5; this is t
 transformers' `Qwen2Model` and of `uform_modules`. What is particular to it, with the relative error of the mistake on
 the tiny model:
 
-- Pictures of 336 pixels (any multiple of 14 goes), padded to a square with the mean colour and resized bilinearly
-  (bicubic: .01 on a photograph). A picture is 256 vision tokens whatever its size.
+- Images of 336 pixels (any multiple of 14 goes), padded to a square with the mean colour and resized bilinearly
+  (bicubic: .01 on a photograph). An image is 256 vision tokens whatever its size.
 - The position embedding is of 224 pixels. It is stretched bicubically by (24 + 0.1) / 16, not to the size 24 (.085 of
   the positions). The class token has no position, and the pooler sees its feature too (without it: .008).
 - GELU is the exact one (tanh: 1e-4), layer norms have eps 1e-6.
 - The pooler works in the tower's width (1280) and is mapped to the decoder's (1024) after it. UForm's repository
   (`torch_decoders.py`, of the first UForm-Gen) does it the other way round; weights of one do not fit the other.
 - The pooler's own dropout is 0.1 in train mode.
-- Native prompt: Qwen1.5's chat, ` <image> ` before the instruction. It saw one picture; a gripper camera's comes after
+- Native prompt: Qwen1.5's chat, ` <image> ` before the instruction. It saw one image; a gripper camera's comes after
   the static camera's, written as a second ` <image>`.
-- Of RoboVLMs: the text is `<image> ` and the instruction, where `<image>` stays a token of the text; the pictures come
+- Of RoboVLMs: the text is `<image> ` and the instruction, where `<image>` stays a token of the text; the images come
   first (gripper, static). It pools over all tokens and has no [LRN] (`readout="max-pooling"`; of a batch it pools the
   padding as well, which ours does not); with [LRN], ours comes last.
 
-The decoder is causal, so [LRN] at the end sees everything; cameras are told apart by their place (rotary positions,
+The decoder is causal, so [LRN] at the end sees everything; it distinguishes cameras by position (rotary positions,
 which are relative: left padding needs no position ids).
 """
 
@@ -32,6 +32,7 @@ from huggingface_hub.errors import StrictDataclassError
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2Model
+from typing_extensions import override
 
 from calvinbench.policies.backbones.backbone import Backbone, Parts
 from calvinbench.policies.backbones.images.normalisation import CLIP_MEAN, CLIP_STD
@@ -94,8 +95,9 @@ class UFormBackbone(Backbone):
         }
 
     @classmethod
+    @override
     def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-        """Two layers of width 128, 16 latents of a picture of 84 pixels; positions are stretched as at full size."""
+        """Two layers of width 128, 16 latents of an image of 84 pixels; positions are stretched as at full size."""
         return {
             "image_size": 84,
             "vision": {
@@ -107,7 +109,7 @@ class UFormBackbone(Backbone):
                 "layer_scale": 1.0,
             },
             "pooler": {"num_latents": 16, "num_heads": 4, "intermediate_size": 320, "dropout": 0.1},
-            # The decoder's usual 0.02 fits a width of 1024; at 128 features would be nearly the same for all pictures.
+            # The decoder's usual 0.02 fits a width of 1024; at 128 features would be nearly the same for all images.
             "text": {
                 "vocab_size": len(tokenizer),
                 "hidden_size": 128,
@@ -123,8 +125,8 @@ class UFormBackbone(Backbone):
         }
 
     @classmethod
+    @override
     def full_config(cls) -> dict[str, Any]:
-        """See `Backbone.full_config`."""
         return {
             "image_size": 336,
             "vision": {
@@ -151,20 +153,20 @@ class UFormBackbone(Backbone):
         }
 
     @classmethod
+    @override
     def from_config(
         cls, config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings
     ) -> "UFormBackbone":
-        """See `Backbone.from_config`."""
         return cls(config, tokenizer, settings)
 
     @property
+    @override
     def config(self) -> dict[str, Any]:
-        """See `Backbone.config`."""
         return {key: dict(value) if isinstance(value, dict) else value for key, value in self._config.items()}
 
     @property
+    @override
     def parts(self) -> Parts:
-        """See `Backbone.parts`."""
         return Parts(
             vision=(self.image_encoder,),
             connector=(self.image_pooler,),
@@ -172,49 +174,52 @@ class UFormBackbone(Backbone):
             text_embedding=self.text_decoder.get_input_embeddings(),
         )
 
+    @override
     def recomputable_layers(self) -> Iterator[nn.Module]:
-        """See `Backbone.recomputable_layers`; the vision tower is not one of transformers'."""
+        """The vision tower is not one of transformers'."""
         yield from super().recomputable_layers()
         yield from self.image_encoder.blocks
 
+    @override
     def compose(self, instruction: str) -> Prompt:
-        """See `Backbone.compose`."""
-        static, gripper = self.picture("static"), self.picture("gripper")
+        static, gripper = self.image("static"), self.image("gripper")
         match self.settings.layout:
             case Layout.SEED:
                 return seed_prompt(self, instruction, Prompt())
             case Layout.NATIVE:
-                pictures = static + (self.words(" ") + gripper if gripper else Prompt())
+                images = static + (self.words(" ") + gripper if gripper else Prompt())
                 said = self.words(f" {instruction}") + self.words(CHAT_END, special=True)
-                return self.words(CHAT_BEGIN, special=True) + pictures + said + self.lrn_place()
+                return self.words(CHAT_BEGIN, special=True) + images + said + self.lrn_place()
             case Layout.ROBOVLMS:
                 said = self.words(IMAGE_TOKEN, special=True) + self.words(f" {instruction.strip()}")
                 return gripper + static + said + self.lrn_place()
 
-    def preprocess(self, pictures: UInt8[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 size size"]:
+    @override
+    def preprocess(self, images: UInt8[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 size size"]:
         """Pads to a square with the mean colour, resizes and normalises."""
-        _, height, width, _ = pictures.shape
+        _, height, width, _ = images.shape
         if height == width:
-            return super().preprocess(pictures)
+            return super().preprocess(images)
         side = max(height, width)
-        colour = pictures.new_tensor([int(255 * mean) for mean in CLIP_MEAN])
-        square = colour.expand(len(pictures), side, side, 3).clone()
+        colour = images.new_tensor([int(255 * mean) for mean in CLIP_MEAN])
+        square = colour.expand(len(images), side, side, 3).clone()
         top, left = (side - height) // 2, (side - width) // 2
-        square[:, top : top + height, left : left + width] = pictures
+        square[:, top : top + height, left : left + width] = images
         return super().preprocess(square)
 
+    @override
     def image_features(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N num_image_tokens vision_dim"]:
         """The pooler's latents, in the decoder's width."""
         tokens: Tensor = self.image_pooler(self.image_encoder(pixels))
         return tokens
 
+    @override
     def decode(
         self,
         tokens: TokenBatch,
         vision_tokens: Float[Tensor, "B num_vision vision_dim"],
         lrn: Float[Tensor, " width"],
     ) -> Float[Tensor, "B L width"]:
-        """See `Backbone.decode`."""
         hidden: Tensor = self.text_decoder(
             inputs_embeds=self.embed(tokens, vision_tokens, lrn),
             attention_mask=tokens.attended.long(),
@@ -224,8 +229,9 @@ class UFormBackbone(Backbone):
         return hidden
 
     @classmethod
+    @override
     def pretrained(cls, source: str | Path, settings: BackboneSettings, dtype: torch.dtype) -> "UFormBackbone":
-        """See `Backbone.pretrained`; what the folder must hold, `uform_weights.published_folder` says."""
+        """What the folder must hold, `uform_weights.published_folder` says."""
         published = published_folder(source, cls.hub_name, cls.full_config())
         with unmade_weights(dtype):
             backbone = cls(published.config, published.tokenizer, settings)

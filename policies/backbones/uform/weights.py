@@ -132,7 +132,7 @@ def _decoder_numbers(decoder: str, numbers: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _read_tokenizer(place: str | Path, folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer, with the token that stands for a picture."""
+    """The tokenizer, with the token that stands for an image."""
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
     except (OSError, ValueError) as error:
@@ -147,7 +147,7 @@ def _read_tokenizer(place: str | Path, folder: Path) -> PreTrainedTokenizerBase:
 
 
 def _require_image_token(tokenizer: PreTrainedTokenizerBase, published: int | None, folder: Path) -> None:
-    """Refuses a tokenizer that has another id for a picture's token than the model was trained with."""
+    """Refuses a tokenizer that has another id for an image's token than the model was trained with."""
     ours = tokenizer.get_vocab()[IMAGE_TOKEN]
     if published not in (None, ours):
         raise BackboneSourceError(

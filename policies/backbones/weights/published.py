@@ -1,4 +1,4 @@
-"""Weights that others published, for architectures composed here: read from safetensors, each accounted for."""
+"""Published weights for architectures composed here: read from safetensors, with every name checked."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from calvinbench.policies.backbones.weights.sources import BackboneSourceError
 
 @contextmanager
 def unmade_weights(dtype: torch.dtype) -> Iterator[None]:
-    """Within this context, modules are made with weights of this dtype that nobody has drawn.
+    """Within this context, modules are made with uninitialised weights of this dtype.
 
     (`module.to(bfloat16)` would round the table of rotary frequencies with the weights.)
     """
@@ -31,8 +31,8 @@ def published_weights(folder: Path, model: str) -> Iterator[tuple[str, Tensor]]:
     """All weights of a folder's safetensors files, by their published names, one after the other.
 
     Args:
-        folder: Of the hub's snapshot.
-        model: Whose weights they should be, for messages.
+        folder: A snapshot of the hub.
+        model: The model that the weights should belong to, for messages.
 
     Raises:
         BackboneSourceError: There is no such file, or one is damaged.
@@ -55,17 +55,17 @@ def published_weights(folder: Path, model: str) -> Iterator[tuple[str, Tensor]]:
 def fill_weights(
     module: nn.Module, weights: Mapping[str, Tensor], what: str, advice: str, unknown: Sequence[str] = ()
 ) -> None:
-    """Gives a module its weights, every one.
+    """Loads a module's weights and checks that every one is there.
 
     Args:
         module: What to fill.
         weights: By the module's own names.
-        what: Whose weights they should be, and where they are from, for the message.
+        what: The model that the weights belong to, and their source, for the message.
         advice: What to do if they do not fit.
-        unknown: Published names that nobody knows.
+        unknown: Published names that have no counterpart here.
 
     Raises:
-        BackboneSourceError: A name is missing, left over or unknown, or a shape is another.
+        BackboneSourceError: A name is missing, left over or unknown, or a shape differs.
     """
     expected = module.state_dict()
     missing, left_over = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
@@ -76,7 +76,7 @@ def fill_weights(
     ]
     if missing or left_over or shapes or unknown:
         raise BackboneSourceError(
-            f"expected the weights of {what}, but of our names are missing {missing}, left over {left_over}, of "
+            f"expected the weights of {what}, but names are missing {missing}, left over {left_over}, of "
             f"another shape {shapes}; unknown published names: {list(unknown)}. {advice}"
         )
     module.load_state_dict(dict(weights))

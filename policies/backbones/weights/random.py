@@ -10,8 +10,7 @@ import torch
 def weights_from(generator: torch.Generator) -> Iterator[None]:
     """Within this context, new modules draw their weights from `generator`.
 
-    Modules draw from torch's global stream and offer nothing else; here it is seeded from the generator and given back
-    as it was.
+    Modules can only draw from torch's global generator. It is seeded from `generator` here and restored afterwards.
     """
     seed = int(torch.randint(2**62, (), generator=generator))
     with torch.random.fork_rng(devices=[]):

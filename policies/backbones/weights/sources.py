@@ -18,22 +18,22 @@ BUILD_ERRORS = (
     TypeError,
     ValueError,
 )
-"""What making a model of wrong numbers may raise, here, in torch and in transformers."""
+"""Errors that making a model of wrong numbers may raise, here, in torch and in transformers."""
 
 
 class BackboneSourceError(ValueError):
-    """Pretrained weights that are not there, are another architecture's, or cannot be reached."""
+    """Pretrained weights are missing, belong to another architecture, or cannot be downloaded."""
 
 
 def local_folder(source: str | Path, hint: str) -> Path:
-    """The folder that holds a model's files, downloaded from the hub if it is a name there.
+    """The folder that holds a model's files, downloaded if the source is a name on the hub.
 
     Args:
         source: A folder, or `ORG/NAME` or `ORG/NAME@REVISION` on the Hugging Face hub.
-        hint: What to name instead, for the message: `"microsoft/kosmos-2-patch14-224"`.
+        hint: An example of a name, for the message: `"microsoft/kosmos-2-patch14-224"`.
 
     Raises:
-        BackboneSourceError: There is no such folder, and no such name can be reached on the hub.
+        BackboneSourceError: There is no such folder, and the hub cannot be reached or has no such name.
     """
     folder = Path(source).expanduser()
     if folder.is_dir():

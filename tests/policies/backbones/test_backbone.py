@@ -1,4 +1,4 @@
-"""What all backbones share: pictures prepared as the model wants them, sentences composed once, bad input refused."""
+"""What all backbones share: images prepared as the model wants them, sentences composed once, bad input refused."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from calvinbench.policies.backbones.images.normalisation import CLIP_MEAN, CLIP_STD
-from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.images.preprocessing import CameraImages
 from calvinbench.policies.backbones.kosmos2 import Kosmos2Backbone
 from calvinbench.policies.backbones.llava import LlavaBackbone
 from calvinbench.policies.backbones.prompts.prompt import Kind, Layout
@@ -31,11 +31,11 @@ def test_white_and_black_become_what_mean_and_deviation_say(backbone):
         torch.testing.assert_close(black[0, channel], torch.full((112, 112), -mean / std))
 
 
-def test_pictures_are_resized_as_pil_does_then_normalised(backbone):
-    picture = noise(1, 84, 84, 3)
-    resized = np.asarray(Image.fromarray(picture[0].numpy()).resize((112, 112), Image.Resampling.BICUBIC))
+def test_images_are_resized_as_pil_does_then_normalised(backbone):
+    image = noise(1, 84, 84, 3)
+    resized = np.asarray(Image.fromarray(image[0].numpy()).resize((112, 112), Image.Resampling.BICUBIC))
     expected = (resized.astype(np.float32) / 255 - np.float32(CLIP_MEAN)) / np.float32(CLIP_STD)
-    np.testing.assert_allclose(backbone.preprocess(picture)[0].movedim(0, -1).numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(backbone.preprocess(image)[0].movedim(0, -1).numpy(), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("instruction", ["", "   "])
@@ -45,14 +45,14 @@ def test_an_empty_instruction_is_refused(backbone, instruction):
 
 
 def test_one_instruction_is_needed_for_each_frame(backbone):
-    pictures = Pictures(noise(2, 200, 200, 3), noise(2, 84, 84, 3))
+    images = CameraImages(noise(2, 200, 200, 3), noise(2, 84, 84, 3))
     with pytest.raises(ValueError, match="one instruction for each of 2 frames, got 1"):
-        backbone(pictures, ["open the drawer"], torch.zeros(backbone.width))
+        backbone(images, ["open the drawer"], torch.zeros(backbone.width))
 
 
 def test_a_missing_camera_is_refused(backbone):
     with pytest.raises(ValueError, match="got none of 'gripper'"):
-        backbone(Pictures(noise(1, 200, 200, 3)), ["open the drawer"], torch.zeros(backbone.width))
+        backbone(CameraImages(noise(1, 200, 200, 3)), ["open the drawer"], torch.zeros(backbone.width))
 
 
 def test_a_sentence_is_composed_once(monkeypatch):
@@ -84,9 +84,9 @@ def test_pooling_reads_the_largest_of_each_number_over_all_tokens_without_lrn():
     assert Kind.LRN not in backbone.prompt("open the drawer").kinds
     seen = []
     backbone.model.register_forward_hook(lambda module, given, output: seen.append(output.last_hidden_state))
-    pictures = Pictures(noise(1, 84, 84, 3), noise(1, 84, 84, 3))
+    images = CameraImages(noise(1, 84, 84, 3), noise(1, 84, 84, 3))
     with torch.no_grad():
-        feature = backbone(pictures, ["open the drawer"], torch.zeros(backbone.width))
+        feature = backbone(images, ["open the drawer"], torch.zeros(backbone.width))
     torch.testing.assert_close(feature, seen[0].amax(dim=1))
 
 

@@ -48,13 +48,13 @@ def test_pooling_in_place_of_lrn_passes_too(name):
 
 
 class WrongMean(Kosmos2Backbone):
-    def preprocess(self, pictures):
-        return super().preprocess(pictures) / 255
+    def preprocess(self, images):
+        return super().preprocess(images) / 255
 
 
 class OneCamera(Kosmos2Backbone):
-    def vision_tokens(self, pictures, cameras):
-        return super().vision_tokens(pictures, ("static", "static"))
+    def vision_tokens(self, images, cameras):
+        return super().vision_tokens(images, ("static", "static"))
 
 
 class Deaf(Kosmos2Backbone):
@@ -87,13 +87,13 @@ class Unsteady(Kosmos2Backbone):
 
 
 class Bgr(Kosmos2Backbone):
-    def preprocess(self, pictures):
-        return super().preprocess(pictures.flip(-1))
+    def preprocess(self, images):
+        return super().preprocess(images.flip(-1))
 
 
 class MeanSwap(Kosmos2Backbone):
-    def preprocess(self, pictures):
-        return super().preprocess(pictures).flip(1)
+    def preprocess(self, images):
+        return super().preprocess(images).flip(1)
 
 
 class HalfDetached(Kosmos2Backbone):
@@ -108,8 +108,8 @@ class FirstWord(Kosmos2Backbone):
 
 
 class Cropped(Kosmos2Backbone):
-    def preprocess(self, pictures):
-        return super().preprocess(pictures[:, : pictures.shape[1] // 2])
+    def preprocess(self, images):
+        return super().preprocess(images[:, : images.shape[1] // 2])
 
 
 class DetachedInTraining(Kosmos2Backbone):
@@ -131,9 +131,9 @@ class Always32(Kosmos2Backbone):
         (MeanSwap, "to reach the vision tower as"),
         (HalfDetached, "got none in .*the gripper camera's tokens"),
         (FirstWord, "expected another word of the instruction to change the feature"),
-        (Cropped, "expected another lower left corner of the static camera's picture to change"),
+        (Cropped, "expected another lower left corner of the static camera's image to change"),
         (DetachedInTraining, r"got none in \['vision', 'connector'.* in train mode"),
-        (OneCamera, "expected another picture of the gripper camera to change the feature"),
+        (OneCamera, "expected another image of the gripper camera to change the feature"),
         (Deaf, "expected another instruction to change the feature"),
         (Unmasked, "alone as in a padded batch"),
         (Detached, r"expected gradients to reach every part, got none in \['vision', 'connector', "),

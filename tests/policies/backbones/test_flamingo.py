@@ -1,4 +1,4 @@
-"""OpenFlamingo: pictures beside the sequence, who reads which, published weights, OpenFlamingo's own code beside ours.
+"""OpenFlamingo: images beside the sequence, who reads which, published weights, OpenFlamingo's own code beside ours.
 
 The last needs a checkout of github.com/mlfoundations/open_flamingo (655f693) as the folder `open_flamingo` of the
 folder that CALVINBENCH_REFERENCES names, and the packages einops and einops-exts, installed or in its folder `site`.
@@ -22,7 +22,7 @@ from transformers import GPTNeoXForCausalLM, PreTrainedTokenizerFast
 from calvinbench.policies.backbones.flamingo import weights as flamingo_weights
 from calvinbench.policies.backbones.flamingo.config import FlamingoNumbers
 from calvinbench.policies.backbones.flamingo.flamingo import FlamingoBackbone
-from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.images.preprocessing import CameraImages
 from calvinbench.policies.backbones.prompts.prompt import Kind, Layout, collate
 from calvinbench.policies.backbones.prompts.tiny_tokenizer import SPECIAL_TOKENS, embedded_tokenizer, tiny_tokenizer
 from calvinbench.policies.backbones.settings import BackboneSettings
@@ -53,7 +53,7 @@ def noise(batch_size, size, seed):
 
 
 def pictures_of(batch_size=1):
-    return Pictures(noise(batch_size, 84, 1), noise(batch_size, 56, 2))
+    return CameraImages(noise(batch_size, 84, 1), noise(batch_size, 56, 2))
 
 
 def relative_difference(first, second):
@@ -82,7 +82,7 @@ def read(backbone, sentence=SHORT):
         ({"layout": "native", "readout": "max-pooling", "cameras": ("static",)}, "<image>open the drawer"),
     ],
 )
-def test_a_picture_is_one_token_of_the_sequence(settings, expected):
+def test_an_image_is_one_token_of_the_sequence(settings, expected):
     backbone = tiny(**settings)
     assert read(backbone) == expected
     assert backbone.prompt(SHORT).cameras == backbone.settings.cameras
@@ -99,13 +99,13 @@ def test_names_of_special_tokens_in_a_sentence_are_words(backbone):
     assert backbone.tokenizer.decode(ids) == "open <image> it<|endofchunk|>"
 
 
-# --- who reads which picture ------------------------------------------------------------------------------------------
+# --- who reads which image ------------------------------------------------------------------------------------------
 
 
-def test_a_token_reads_its_own_or_the_last_picture_and_lrn_all(backbone):
-    prompt = backbone.words("a") + backbone.picture("static") + backbone.words("b") + backbone.picture("gripper")
+def test_a_token_reads_its_own_or_the_last_image_and_lrn_all(backbone):
+    prompt = backbone.words("a") + backbone.image("static") + backbone.words("b") + backbone.image("gripper")
     prompt += backbone.words("c") + backbone.lrn_place()
-    tokens = collate([prompt, backbone.picture("static") + backbone.picture("gripper")], 0, torch.device("cpu"))
+    tokens = collate([prompt, backbone.image("static") + backbone.image("gripper")], 0, torch.device("cpu"))
     by_picture = backbone.visible(tokens, 32).unflatten(-1, (2, 16))
     assert torch.equal(by_picture.all(dim=-1), by_picture.any(dim=-1))
     #       a, <image>, b, <image>, c, [LRN]
@@ -117,11 +117,13 @@ def test_a_token_reads_its_own_or_the_last_picture_and_lrn_all(backbone):
 
 
 @torch.inference_mode()
-def test_text_before_every_picture_does_not_change_with_pictures(backbone, lrn):
+def test_text_before_every_image_does_not_change_with_images(backbone, lrn):
     tokens = collate([backbone.prompt(SHORT)], backbone.pad_id, torch.device("cpu"))
     length = len(backbone.text_ids(SHORT))
     outputs = [
-        backbone.decode(tokens, backbone.vision_tokens(Pictures(noise(1, 84, seed), noise(1, 84, 9)), CAMERAS), lrn)[0]
+        backbone.decode(
+            tokens, backbone.vision_tokens(CameraImages(noise(1, 84, seed), noise(1, 84, 9)), CAMERAS), lrn
+        )[0]
         for seed in (1, 2)
     ]
     torch.testing.assert_close(outputs[0][:length], outputs[1][:length], atol=1e-6, rtol=0)
@@ -137,8 +139,8 @@ CAMERAS = ("static", "gripper")
 def test_cameras_are_told_apart_by_place_alone(lrn, layout, least):
     backbone = tiny(layout=layout)
     static, gripper = noise(1, 84, 1), torch.zeros(1, 84, 84, 3, dtype=torch.uint8)
-    feature = backbone(Pictures(static, gripper), [SHORT], lrn)
-    assert relative_difference(backbone(Pictures(gripper, static), [SHORT], lrn), feature) > least
+    feature = backbone(CameraImages(static, gripper), [SHORT], lrn)
+    assert relative_difference(backbone(CameraImages(gripper, static), [SHORT], lrn), feature) > least
 
 
 @torch.inference_mode()
@@ -146,11 +148,11 @@ def test_cameras_are_told_apart_by_place_alone(lrn, layout, least):
 def test_each_camera_the_instruction_and_lrn_matter(lrn, layout):
     backbone = tiny(layout=layout)
     static, gripper, black = noise(1, 84, 1), noise(1, 84, 2), torch.zeros(1, 84, 84, 3, dtype=torch.uint8)
-    feature = backbone(Pictures(static, gripper), [SHORT], lrn)
-    assert relative_difference(backbone(Pictures(black, gripper), [SHORT], lrn), feature) > 0.2
-    assert relative_difference(backbone(Pictures(static, black), [SHORT], lrn), feature) > 0.2
-    assert relative_difference(backbone(Pictures(static, gripper), [LONG], lrn), feature) > 0.2
-    assert relative_difference(backbone(Pictures(static, gripper), [SHORT], lrn * 0), feature) > 0.2
+    feature = backbone(CameraImages(static, gripper), [SHORT], lrn)
+    assert relative_difference(backbone(CameraImages(black, gripper), [SHORT], lrn), feature) > 0.2
+    assert relative_difference(backbone(CameraImages(static, black), [SHORT], lrn), feature) > 0.2
+    assert relative_difference(backbone(CameraImages(static, gripper), [LONG], lrn), feature) > 0.2
+    assert relative_difference(backbone(CameraImages(static, gripper), [SHORT], lrn * 0), feature) > 0.2
 
 
 @torch.inference_mode()
@@ -158,7 +160,7 @@ def test_closed_gates_make_it_blind(lrn):
     backbone = tiny()
     for block in backbone.cross_attention.values():
         block.attention_gate.zero_()
-    seen, unseen = (backbone(Pictures(noise(1, 84, seed), noise(1, 84, 2)), [SHORT], lrn) for seed in (1, 3))
+    seen, unseen = (backbone(CameraImages(noise(1, 84, seed), noise(1, 84, 2)), [SHORT], lrn) for seed in (1, 3))
     assert torch.equal(seen, unseen)
     assert FlamingoBackbone.full_config()["initial_gate"] == 0
 
@@ -186,10 +188,10 @@ def test_the_resampler_gets_the_last_layers_patches_without_the_class_token(back
 @pytest.mark.parametrize("readout", ["lrn", "max-pooling"])
 def test_a_sample_alone_equals_itself_in_a_padded_batch(lrn, layout, readout):
     backbone = tiny(layout=layout, readout=readout)
-    pictures = pictures_of(3)
-    batch = backbone(pictures, [SHORT, LONG, SHORT], lrn)
+    images = pictures_of(3)
+    batch = backbone(images, [SHORT, LONG, SHORT], lrn)
     for row, sentence in enumerate([SHORT, LONG, SHORT]):
-        one = Pictures(pictures.static[row : row + 1], pictures.gripper[row : row + 1])
+        one = CameraImages(images.static[row : row + 1], images.gripper[row : row + 1])
         torch.testing.assert_close(backbone(one, [sentence], lrn)[0], batch[row], atol=1e-5, rtol=1e-5)
 
 
@@ -280,7 +282,7 @@ def test_numbers_of_something_else_are_refused(backbone, change, message):
         FlamingoBackbone.from_config(config, backbone.tokenizer, BackboneSettings())
 
 
-def test_another_size_of_pictures_is_refused():
+def test_another_size_of_images_is_refused():
     with pytest.raises(ValueError, match="expected no image_size, or 56, for flamingo, got 224"):
         tiny(image_size=224)
 
@@ -612,11 +614,11 @@ def public_model(public, backbone):
     return model.eval()
 
 
-def ours_and_theirs(public, backbone, prompts, pictures, lrn=None):
+def ours_and_theirs(public, backbone, prompts, images, lrn=None):
     """Last hidden states of our decoder and of theirs; [LRN] takes the row of an unused token in theirs."""
     tokens = collate(prompts, backbone.pad_id, torch.device("cpu"))
     cameras = prompts[0].cameras
-    pixels = torch.stack([backbone.preprocess(pictures.of(camera)) for camera in cameras], dim=1)
+    pixels = torch.stack([backbone.preprocess(images.of(camera)) for camera in cameras], dim=1)
     model = public_model(public, backbone)
     unused = backbone.special_id("<unk>")
     if lrn is not None:
@@ -626,12 +628,12 @@ def ours_and_theirs(public, backbone, prompts, pictures, lrn=None):
         lambda module, arguments, output: their_hidden.append(output)
     )
     model(
-        pixels[:, :, None],  # (B, pictures, frames, 3, size, size)
+        pixels[:, :, None],  # (B, images, frames, 3, size, size)
         tokens.ids.masked_fill(tokens.is_lrn, unused),
         attention_mask=tokens.attended.long(),
     )
     hook.remove()
-    vision_tokens = backbone.vision_tokens(pictures, cameras)
+    vision_tokens = backbone.vision_tokens(images, cameras)
     ours = backbone.decode(tokens, vision_tokens, torch.zeros(backbone.width) if lrn is None else lrn)
     return ours[tokens.attended], their_hidden[0][tokens.attended], tokens
 
@@ -644,7 +646,7 @@ def test_with_one_camera_every_token_and_lrn_are_what_openflamingo_makes_of_them
     backbone.settings = BackboneSettings(layout=Layout(layout), cameras=("static",))
     lrn = 0.1 * torch.randn(backbone.width, generator=torch.Generator().manual_seed(5))
     prompts = [backbone.prompt(sentence) for sentence in sentences]
-    ours, theirs, _ = ours_and_theirs(public, backbone, prompts, Pictures(noise(len(sentences), 84, 1)), lrn)
+    ours, theirs, _ = ours_and_theirs(public, backbone, prompts, CameraImages(noise(len(sentences), 84, 1)), lrn)
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
@@ -658,12 +660,12 @@ def test_with_two_cameras_every_token_but_lrn_is_what_openflamingo_makes_of_it(p
     ours, theirs, tokens = ours_and_theirs(public, backbone, prompts, pictures_of(2), lrn)
     is_lrn = tokens.is_lrn[tokens.attended]
     torch.testing.assert_close(ours[~is_lrn], theirs[~is_lrn], atol=1e-5, rtol=1e-5)
-    assert relative_difference(ours[is_lrn], theirs[is_lrn]) > 0.02  # ours sees both pictures
+    assert relative_difference(ours[is_lrn], theirs[is_lrn]) > 0.02  # ours sees both images
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("immediate", [True, False])
-def test_lrn_reads_as_openflamingos_tokens_do_that_see_all_pictures_before(public, immediate):
+def test_lrn_reads_as_openflamingos_tokens_do_that_see_all_images_before(public, immediate):
     backbone = published_model()
     block = backbone.cross_attention["1"]
     theirs = public.helpers.GatedCrossAttentionBlock(dim=128, dim_visual=96, only_attend_immediate_media=immediate)

@@ -8,7 +8,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText
 
-from calvinbench.policies.backbones.check import check_backbone, made_up_pictures
+from calvinbench.policies.backbones.check import check_backbone, made_up_images
 from calvinbench.policies.backbones.hub.hub import HubBackbone
 from calvinbench.policies.backbones.paligemma import PaliGemmaBackbone
 from calvinbench.policies.backbones.prompts.prompt import Kind, Layout
@@ -137,15 +137,15 @@ def test_deeper_features_of_qwen3_go_where_its_own_forward_puts_them():
     torch.manual_seed(0)
     settings = BackboneSettings(layout=Layout.NATIVE, image_size=size)
     backbone = HubBackbone.from_config(numbers, tokenizer, settings).eval()
-    pictures, lrn = made_up_pictures(1), 0.1 * torch.randn(64)
-    ours = backbone(pictures, [SENTENCE], lrn)
+    images, lrn = made_up_images(1), 0.1 * torch.randn(64)
+    ours = backbone(images, [SENTENCE], lrn)
     prompt = backbone.prompt(SENTENCE)
     ids = torch.tensor(
         [[3 if kind == Kind.LRN else token for token, kind in zip(prompt.ids, prompt.kinds, strict=True)]]
     )
     is_vision = torch.tensor([[int(kind in (Kind.STATIC, Kind.GRIPPER)) for kind in prompt.kinds]])
     backbone.parts.text_embedding.weight[3] = lrn
-    pixels = torch.cat([backbone.preprocess(pictures.static), backbone.preprocess(pictures.of("gripper"))])
+    pixels = torch.cat([backbone.preprocess(images.static), backbone.preprocess(images.of("gripper"))])
     theirs = backbone.model(input_ids=ids, mm_token_type_ids=is_vision, **backbone.image_inputs(pixels))
     torch.testing.assert_close(ours, theirs.last_hidden_state[:, -1], atol=1e-5, rtol=0)
 
@@ -200,7 +200,7 @@ def test_a_template_of_text_alone_and_a_missing_preprocessor_are_told(tmp_path):
     tokenizer, numbers = smolvlm()
     tokenizer.chat_template = "{{ 'User:' + messages[0]['content'] }}"
     backbone = HubBackbone.from_config(numbers, tokenizer, BackboneSettings(layout=Layout.NATIVE))
-    with pytest.raises(BackboneSourceError, match="a chat template of SmolVLMModel that takes pictures beside text"):
+    with pytest.raises(BackboneSourceError, match="a chat template of SmolVLMModel that takes images beside text"):
         backbone.prompt(SENTENCE)
     folder = saved_folder(tmp_path, tokenizer, numbers, preprocessor=None)
     with pytest.raises(BackboneSourceError, match=r"image_mean and image_std in .*config\.json', found none"):
@@ -306,9 +306,9 @@ def test_an_adapter_is_read_with_the_model_that_it_belongs_to(tmp_path):
         HubBackbone.pretrained(place, BackboneSettings(), torch.float32).eval()
         for place in (base, tmp_path / "adapter")
     )
-    frames, lrn = made_up_pictures(1), torch.ones(64)
+    frames, lrn = made_up_images(1), torch.ones(64)
     with torch.no_grad():
-        merged = HubBackbone(adapted.merge_and_unload().model, tokenizer, BackboneSettings(), read._pictures).eval()
+        merged = HubBackbone(adapted.merge_and_unload().model, tokenizer, BackboneSettings(), read._image_format).eval()
         expected = merged(frames, [SENTENCE], lrn)
         torch.testing.assert_close(read(frames, [SENTENCE], lrn), expected, atol=1e-5, rtol=0)
         assert (plain(frames, [SENTENCE], lrn) - expected).abs().max() > 1e-2

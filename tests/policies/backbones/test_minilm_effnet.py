@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from calvinbench.policies.backbones.images.normalisation import IMAGENET_MEAN, IMAGENET_STD
-from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.images.preprocessing import CameraImages
 from calvinbench.policies.backbones.minilm_effnet import weights as minilm_effnet_weights
 from calvinbench.policies.backbones.minilm_effnet.minilm_effnet import MiniLMEffNetBackbone
 from calvinbench.policies.backbones.minilm_effnet.weights import load_strictly, read_sentence_encoder, read_vision_tower
@@ -28,7 +28,7 @@ def noise(batch_size, size, seed):
 
 
 def pictures_of(batch_size=1):
-    return Pictures(noise(batch_size, 200, 1), noise(batch_size, 84, 2))
+    return CameraImages(noise(batch_size, 200, 1), noise(batch_size, 84, 2))
 
 
 def an_lrn(backbone):
@@ -116,23 +116,23 @@ def test_photographs_have_the_trained_statistics_under_this_normalisation_and_no
 
 @torch.inference_mode()
 def test_a_sample_alone_equals_itself_in_a_padded_batch(pretrained):
-    pictures, lrn, sentences = pictures_of(3), an_lrn(pretrained), [SHORT, LONG, SHORT]
-    batch = pretrained(pictures, sentences, lrn)
+    images, lrn, sentences = pictures_of(3), an_lrn(pretrained), [SHORT, LONG, SHORT]
+    batch = pretrained(images, sentences, lrn)
     for row, sentence in enumerate(sentences):
-        one = Pictures(pictures.static[row : row + 1], pictures.gripper[row : row + 1])
+        one = CameraImages(images.static[row : row + 1], images.gripper[row : row + 1])
         torch.testing.assert_close(pretrained(one, [sentence], lrn)[0], batch[row], atol=1e-5, rtol=0)
 
 
 @torch.inference_mode()
 def test_cameras_instruction_and_lrn_matter_from_the_first_step_on(pretrained):
     lrn, static, gripper = an_lrn(pretrained), noise(1, 84, 1), noise(1, 84, 2)
-    feature = pretrained(Pictures(static, gripper), [SHORT], lrn)
+    feature = pretrained(CameraImages(static, gripper), [SHORT], lrn)
     for other in (
-        pretrained(Pictures(gripper, static), [SHORT], lrn),
-        pretrained(Pictures(noise(1, 84, 9), gripper), [SHORT], lrn),
-        pretrained(Pictures(static, noise(1, 84, 9)), [SHORT], lrn),
-        pretrained(Pictures(static, gripper), ["close the drawer"], lrn),
-        pretrained(Pictures(static, gripper), [SHORT], 0 * lrn),
+        pretrained(CameraImages(gripper, static), [SHORT], lrn),
+        pretrained(CameraImages(noise(1, 84, 9), gripper), [SHORT], lrn),
+        pretrained(CameraImages(static, noise(1, 84, 9)), [SHORT], lrn),
+        pretrained(CameraImages(static, gripper), ["close the drawer"], lrn),
+        pretrained(CameraImages(static, gripper), [SHORT], 0 * lrn),
     ):
         assert relative_difference(other, feature) > 0.01
 
@@ -187,20 +187,20 @@ def test_the_sequence_is_cls_sentence_sep_static_gripper_lrn(pretrained):
 
 
 @pytest.mark.parametrize(("image_size", "num_tokens"), [(32, 1), (96, 9), (100, 16), (224, 49)])
-def test_smaller_pictures_are_fewer_tokens(image_size, num_tokens):
+def test_smaller_images_are_fewer_tokens(image_size, num_tokens):
     backbone = tiny(image_size=image_size)
     assert backbone.num_image_tokens == num_tokens
     assert backbone.vision_tokens(pictures_of(), ("static", "gripper")).shape == (1, 2 * num_tokens, 128)
 
 
-def test_pictures_without_a_token_are_refused():
+def test_images_without_a_token_are_refused():
     with pytest.raises(ValueError, match=r"at least 32 \(one token\), got 31"):
         tiny(image_size=31)
 
 
 @pytest.mark.parametrize("layout", [Layout.NATIVE, Layout.ROBOVLMS])
 def test_no_other_layout_is_there_and_the_reason_is_told(layout):
-    with pytest.raises(ValueError, match="nobody trained it on pictures and text together"):
+    with pytest.raises(ValueError, match="nobody trained it on images and text together"):
         tiny(layout=layout).prompt(SHORT)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from calvinbench.policies.backbones.backbone import Backbone
-from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.images.preprocessing import CameraImages
 from calvinbench.policies.backbones.moondream.moondream import MoondreamBackbone
 from calvinbench.policies.backbones.prompts.prompt import Kind, Layout, collate
 from calvinbench.policies.backbones.prompts.tiny_tokenizer import tiny_tokenizer
@@ -43,13 +43,13 @@ def make(layout: str = "native", **settings: object) -> MoondreamBackbone:
 
 
 @pytest.fixture
-def pictures() -> Pictures:
+def images() -> CameraImages:
     """Two frames that are no noise: gradients of different directions."""
     across = torch.linspace(0, 255, 200).expand(200, 200)
     static = torch.stack([across, across.T, 255 - across], dim=-1)
     gripper = torch.stack([across.T, across, across.flip(0)], dim=-1)[:84, :84]
     as_bytes = [torch.stack([one, one.flip(0)]).to(torch.uint8) for one in (static, gripper)]
-    return Pictures(*as_bytes)
+    return CameraImages(*as_bytes)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def relative(got: Tensor, expected: Tensor) -> float:
 
 
 def kinds(backbone: Backbone, instruction: str) -> str:
-    """One letter a token: Text, Static, Gripper, Lrn; repeated letters of pictures made one."""
+    """One letter a token: Text, Static, Gripper, Lrn; repeated letters of images made one."""
     letters = "".join("TSGLP"[kind] for kind in backbone.prompt(instruction).kinds)
     num = backbone.num_image_tokens
     return letters.replace("S" * num, "S").replace("G" * num, "G")
@@ -135,51 +135,51 @@ def test_one_camera_and_pooling():
 def test_a_special_token_in_a_sentence_is_letters():
     backbone = make()
     ids = backbone.prompt("say <|endoftext|>").ids
-    # The placeholder of pictures has the same id: count it outside of them.
+    # The placeholder of images has the same id: count it outside of them.
     text = [i for i, kind in zip(ids, backbone.prompt("say <|endoftext|>").kinds, strict=True) if kind == Kind.TEXT]
     assert text.count(backbone.special_id("<|endoftext|>")) == 1
 
 
 @pytest.mark.parametrize("layout", ["seed", "native", "robovlms"])
 @torch.no_grad()
-def test_a_sample_alone_equals_itself_in_a_padded_batch(layout: str, pictures: Pictures, lrn: Tensor):
+def test_a_sample_alone_equals_itself_in_a_padded_batch(layout: str, images: CameraImages, lrn: Tensor):
     backbone = make(layout)
-    together = backbone(pictures, SENTENCES, lrn)
+    together = backbone(images, SENTENCES, lrn)
     for row in (0, 1):
-        one = Pictures(pictures.static[row : row + 1], pictures.gripper[row : row + 1])
+        one = CameraImages(images.static[row : row + 1], images.gripper[row : row + 1])
         alone = backbone(one, SENTENCES[row : row + 1], lrn)
         torch.testing.assert_close(alone[0], together[row], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("layout", ["seed", "native", "robovlms"])
 @torch.no_grad()
-def test_cameras_and_sentences_and_lrn_are_told_apart(layout: str, pictures: Pictures, lrn: Tensor):
+def test_cameras_and_sentences_and_lrn_are_told_apart(layout: str, images: CameraImages, lrn: Tensor):
     backbone = make(layout)
-    feature = backbone(pictures, SENTENCES, lrn)
-    side = functional.interpolate(pictures.gripper.movedim(-1, 1).float(), (200, 200)).to(torch.uint8).movedim(1, -1)
-    swapped = Pictures(side, pictures.static)
+    feature = backbone(images, SENTENCES, lrn)
+    side = functional.interpolate(images.gripper.movedim(-1, 1).float(), (200, 200)).to(torch.uint8).movedim(1, -1)
+    swapped = CameraImages(side, images.static)
     assert relative(backbone(swapped, SENTENCES, lrn), feature) > 0.01
-    assert relative(backbone(pictures, SENTENCES[::-1], lrn), feature) > 0.1
-    assert relative(backbone(pictures, SENTENCES, -lrn), feature) > 0.1
+    assert relative(backbone(images, SENTENCES[::-1], lrn), feature) > 0.1
+    assert relative(backbone(images, SENTENCES, -lrn), feature) > 0.1
 
 
 @torch.no_grad()
-def test_robovlms_layout_does_not_see_the_last_token_and_reads_before_the_norm(pictures: Pictures, lrn: Tensor):
+def test_robovlms_layout_does_not_see_the_last_token_and_reads_before_the_norm(images: CameraImages, lrn: Tensor):
     backbone = make("robovlms")
     drawer, red = "open the drawer", "open the red"
     assert len(backbone.text_ids(drawer)) == len(backbone.text_ids(red)) == 4
-    feature = backbone(pictures, [drawer, drawer], lrn)
-    torch.testing.assert_close(backbone(pictures, [red, red], lrn), feature, atol=1e-6, rtol=0)
+    feature = backbone(images, [drawer, drawer], lrn)
+    torch.testing.assert_close(backbone(images, [red, red], lrn), feature, atol=1e-6, rtol=0)
     assert relative(functional.layer_norm(feature, (128,)), feature) > 0.1
-    native = make("native")(pictures, SENTENCES, lrn)
+    native = make("native")(images, SENTENCES, lrn)
     torch.testing.assert_close(functional.layer_norm(native, (128,)), native, atol=1e-4, rtol=0)
 
 
-def test_gradient_reaches_all_weights(pictures: Pictures, lrn: Tensor):
+def test_gradient_reaches_all_weights(images: CameraImages, lrn: Tensor):
     backbone = make().train()
     backbone.enable_gradient_checkpointing()
     lrn.requires_grad_()
-    backbone(pictures, SENTENCES, lrn).square().mean(0)[:3].sum().backward()
+    backbone(images, SENTENCES, lrn).square().mean(0)[:3].sum().backward()
     assert lrn.grad is not None
     assert lrn.grad.norm() > 0
     without = [name for name, one in backbone.named_parameters() if one.grad is None or not one.grad.norm() > 0]
@@ -247,7 +247,7 @@ def randomised(backbone: MoondreamBackbone) -> MoondreamBackbone:
 
 
 @torch.no_grad()
-def test_published_names_load_back_exactly(tmp_path: Path, pictures: Pictures, lrn: Tensor):
+def test_published_names_load_back_exactly(tmp_path: Path, images: CameraImages, lrn: Tensor):
     backbone = randomised(make())
     write_folder(tmp_path, backbone, published_weights(backbone))
     loaded = MoondreamBackbone.pretrained(tmp_path, BackboneSettings(layout=Layout.NATIVE), torch.float32).eval()
@@ -255,7 +255,7 @@ def test_published_names_load_back_exactly(tmp_path: Path, pictures: Pictures, l
     state = backbone.state_dict()
     assert loaded.state_dict().keys() == state.keys()
     assert all(torch.equal(tensor, state[name]) for name, tensor in loaded.state_dict().items())
-    assert torch.equal(loaded(pictures, SENTENCES, lrn), backbone(pictures, SENTENCES, lrn))
+    assert torch.equal(loaded(images, SENTENCES, lrn), backbone(images, SENTENCES, lrn))
     raw = MoondreamBackbone.pretrained(tmp_path, BackboneSettings(layout=Layout.ROBOVLMS), torch.float32)
     assert state.keys() - raw.state_dict().keys() == {
         "language.final_layernorm.weight",
@@ -556,7 +556,7 @@ def test_the_newest_code_is_the_same_but_for_its_mask(newest: SimpleNamespace, t
     length = tokens.ids.shape[1]
     causal = torch.ones(1, 1, length, length, dtype=torch.bool).tril()
     both_ways = causal.clone()
-    both_ways[..., :730, :730] = True  # BOS and one picture
+    both_ways[..., :730, :730] = True  # BOS and one image
 
     for block in public["text"].blocks:
         block.kv_cache = None

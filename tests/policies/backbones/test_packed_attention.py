@@ -43,7 +43,7 @@ def test_features_and_gradients_are_those_of_transformers(towers: tuple[Any, Any
         torch.testing.assert_close(our_gradients[name], gradient, rtol=1e-3, atol=1e-4 * float(gradient.abs().max()))
 
 
-def test_pictures_do_not_see_each_other(towers: tuple[Any, Any]) -> None:
+def test_images_do_not_see_each_other(towers: tuple[Any, Any]) -> None:
     patches = torch.randn(3 * 64, 3 * 2 * 14 * 14, generator=torch.Generator().manual_seed(2))
     together = towers[1](patches, grid_thw=torch.tensor(ONE_SIZE)).pooler_output
     alone = towers[1](patches[:64], grid_thw=torch.tensor(ONE_SIZE[:1])).pooler_output

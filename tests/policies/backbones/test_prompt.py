@@ -2,9 +2,9 @@
 
 import torch
 
-from calvinbench.policies.backbones.prompts.prompt import Kind, Prompt, collate, lrn_token, picture, words
+from calvinbench.policies.backbones.prompts.prompt import Kind, Prompt, collate, image, lrn_token, words
 
-SEQUENCE = words((5, 6)) + picture("gripper", 9, 2) + picture("static", 9, 1) + lrn_token(1)
+SEQUENCE = words((5, 6)) + image("gripper", 9, 2) + image("static", 9, 1) + lrn_token(1)
 
 
 def test_a_sequence_is_what_was_added_up():

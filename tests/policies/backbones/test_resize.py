@@ -1,4 +1,4 @@
-"""Pictures are resized to the last bit as PIL does it."""
+"""Images are resized to the last bit as PIL does it."""
 
 import numpy as np
 import pytest
@@ -8,15 +8,15 @@ from PIL import Image
 from calvinbench.policies.backbones.images.resize import FILTERS, resize, resize_in_torch
 
 
-def pictures(height, width):
+def images(height, width):
     return np.random.default_rng(height).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("filter_name", list(FILTERS))
 @pytest.mark.parametrize("size", [56, 112, 224, 378])
 @pytest.mark.parametrize("shape", [(200, 200), (84, 84), (97, 131)])
-def test_it_is_what_pil_makes_of_a_picture(shape, size, filter_name):
-    given = pictures(*shape)
+def test_it_is_what_pil_makes_of_an_image(shape, size, filter_name):
+    given = images(*shape)
     resample = getattr(Image.Resampling, filter_name.upper())
     expected = np.stack([np.asarray(Image.fromarray(one).resize((size, size), resample)) for one in given])
     for way in (resize, resize_in_torch):
@@ -32,6 +32,6 @@ def test_hard_edges_overshoot_and_are_cut_at_black_and_white():
     np.testing.assert_array_equal(resize_in_torch(torch.tensor(edge), 40)[0].numpy(), expected)
 
 
-def test_a_picture_of_the_right_size_stays_as_it_is():
-    given = torch.tensor(pictures(84, 84))
+def test_an_image_of_the_right_size_stays_as_it_is():
+    given = torch.tensor(images(84, 84))
     assert torch.equal(resize(given, 84), given)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from calvinbench.policies.backbones.check import made_up_pictures
+from calvinbench.policies.backbones.check import made_up_images
 from calvinbench.policies.backbones.prompts.prompt import Kind, Layout, collate
 from calvinbench.policies.backbones.registry import backbone_class
 from calvinbench.policies.backbones.settings import BackboneSettings
@@ -39,8 +39,8 @@ def extras(name, backbone, tokens):
 @pytest.mark.parametrize("name", FAMILIES)
 @torch.no_grad()
 def test_the_feature_is_what_the_model_itself_makes_of_ids_and_pixels(name):
-    backbone, reference, lrn, pictures = tiny(name), tiny(name), lrn_of(tiny(name)), made_up_pictures(1)
-    ours = backbone(pictures, [SENTENCE], lrn)
+    backbone, reference, lrn, images = tiny(name), tiny(name), lrn_of(tiny(name)), made_up_images(1)
+    ours = backbone(images, [SENTENCE], lrn)
     # The model's own path: pixels and token ids in, no embeddings of ours; [LRN] takes the place of an unused token.
     embedding = reference.parts.text_embedding
     embedding.weight[UNUSED_ID] = lrn / getattr(embedding, "scalar_embed_scale", 1.0)
@@ -48,7 +48,7 @@ def test_the_feature_is_what_the_model_itself_makes_of_ids_and_pixels(name):
     tokens = collate([prompt], backbone.pad_id, torch.device("cpu"))
     assert UNUSED_ID not in tokens.ids[~tokens.is_lrn]
     ids = tokens.ids.masked_fill(tokens.is_lrn, UNUSED_ID)
-    pixels = torch.cat([backbone.preprocess(pictures.of(camera)) for camera in prompt.cameras])
+    pixels = torch.cat([backbone.preprocess(images.of(camera)) for camera in prompt.cameras])
     inputs = backbone.image_inputs(pixels) | extras(name, backbone, tokens)
     theirs = reference.model(input_ids=ids, attention_mask=torch.ones_like(ids), **inputs).last_hidden_state[:, -1]
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import Qwen2Config
 
-from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.images.preprocessing import CameraImages
 from calvinbench.policies.backbones.prompts.prompt import Kind, Layout, collate
 from calvinbench.policies.backbones.prompts.tiny_tokenizer import tiny_tokenizer
 from calvinbench.policies.backbones.settings import MAX_POOLING, BackboneSettings
@@ -46,7 +46,7 @@ def noise(batch_size, height, width, seed):
 
 
 def pictures_of(batch_size=1):
-    return Pictures(noise(batch_size, 200, 200, 1), noise(batch_size, 84, 84, 2))
+    return CameraImages(noise(batch_size, 200, 200, 1), noise(batch_size, 84, 84, 2))
 
 
 def an_lrn(backbone):
@@ -57,23 +57,23 @@ def relative_difference(first, second):
     return float(((first - second).norm() / second.norm()).detach())
 
 
-# --- pictures ---------------------------------------------------------------------------------------------------------
+# --- images ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(200, 200), (60, 100), (101, 84), (84, 84)])
-def test_pictures_are_padded_with_the_mean_colour_and_resized_bilinearly_as_pil_does(shape):
+def test_images_are_padded_with_the_mean_colour_and_resized_bilinearly_as_pil_does(shape):
     backbone = tiny()
-    picture = noise(1, *shape, 3)
-    image = Image.fromarray(picture[0].numpy())
+    frame = noise(1, *shape, 3)
+    image = Image.fromarray(frame[0].numpy())
     square = Image.new("RGB", (max(shape), max(shape)), (122, 116, 104))
     square.paste(image, ((max(shape) - shape[1]) // 2, (max(shape) - shape[0]) // 2))
     levels = np.asarray(square.resize((84, 84), Image.Resampling.BILINEAR))
     mean, std = (np.array(values) for values in (backbone.image_mean, backbone.image_std))
     expected = torch.from_numpy((levels / 255 - mean) / std).permute(2, 0, 1).float()
-    torch.testing.assert_close(backbone.preprocess(picture)[0], expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(backbone.preprocess(frame)[0], expected, atol=1e-6, rtol=0)
 
 
-def test_a_picture_is_as_many_tokens_at_any_size_that_patches_divide():
+def test_an_image_is_as_many_tokens_at_any_size_that_patches_divide():
     for image_size in (28, 56, 84):
         backbone = tiny(image_size=image_size)
         tokens = backbone.vision_tokens(pictures_of(), ("static",))
@@ -98,7 +98,7 @@ def test_positions_are_stretched_by_the_grid_and_a_tenth():
 
 
 @pytest.mark.parametrize("layout", [Layout.NATIVE, Layout.ROBOVLMS])
-def test_the_sequence_is_the_whole_text_tokenised_with_pictures_in_the_place_of_image_tokens(layout):
+def test_the_sequence_is_the_whole_text_tokenised_with_images_in_the_place_of_image_tokens(layout):
     backbone = tiny(layout=layout)
     tokenizer = backbone.tokenizer
     image_id = tokenizer.get_vocab()["<image>"]
@@ -147,10 +147,10 @@ def test_special_tokens_written_in_a_sentence_are_letters():
 @pytest.mark.parametrize("readout", ["lrn", MAX_POOLING])
 def test_a_sample_alone_equals_itself_in_a_padded_batch(layout, readout):
     backbone = tiny(layout=layout, readout=readout)
-    pictures, lrn, sentences = pictures_of(3), an_lrn(backbone), [SHORT, LONG, SHORT]
-    batch = backbone(pictures, sentences, lrn)
+    images, lrn, sentences = pictures_of(3), an_lrn(backbone), [SHORT, LONG, SHORT]
+    batch = backbone(images, sentences, lrn)
     for row, sentence in enumerate(sentences):
-        one = Pictures(pictures.static[row : row + 1], pictures.gripper[row : row + 1])
+        one = CameraImages(images.static[row : row + 1], images.gripper[row : row + 1])
         torch.testing.assert_close(backbone(one, [sentence], lrn)[0], batch[row], atol=1e-5, rtol=0)
 
 
@@ -159,9 +159,9 @@ def test_a_sample_alone_equals_itself_in_a_padded_batch(layout, readout):
 def test_each_camera_and_their_places_matter(layout):
     backbone = tiny(layout=layout)
     lrn, static, gripper, other = an_lrn(backbone), noise(1, 84, 84, 1), noise(1, 84, 84, 2), noise(1, 84, 84, 9)
-    feature = backbone(Pictures(static, gripper), [SHORT], lrn)
-    for pictures in (Pictures(other, gripper), Pictures(static, other), Pictures(gripper, static)):
-        assert relative_difference(backbone(pictures, [SHORT], lrn), feature) > 0.01
+    feature = backbone(CameraImages(static, gripper), [SHORT], lrn)
+    for images in (CameraImages(other, gripper), CameraImages(static, other), CameraImages(gripper, static)):
+        assert relative_difference(backbone(images, [SHORT], lrn), feature) > 0.01
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
@@ -452,7 +452,7 @@ def test_native_features_are_the_repositorys_own(public_model, sentences):
     decoders, theirs, ours = public_model
     ours.tokenizer.chat_template = CHAT_TEMPLATE
     static = noise(len(sentences), 200, 200, 1)
-    # Their processor, but for its preprocessing of pictures.
+    # Their processor, but for its preprocessing of images.
     processor = object.__new__(decoders.VLMProcessor)
     processor.tokenizer = SimpleNamespace(
         pad_token_id=ours.pad_id,
@@ -472,7 +472,7 @@ def test_native_features_are_the_repositorys_own(public_model, sentences):
         use_cache=False,
     ).hidden_states[-1]
     tokens = collate([ours.compose(sentence) for sentence in sentences], ours.pad_id, torch.device("cpu"))
-    mine = ours.decode(tokens, ours.vision_tokens(Pictures(static), ("static",)), an_lrn(ours))
+    mine = ours.decode(tokens, ours.vision_tokens(CameraImages(static), ("static",)), an_lrn(ours))
     assert torch.equal(tokens.attended[:, :-1], mask.bool())  # but for [LRN], behind
     difference = (mine[:, :-1] - hidden)[mask.bool()].abs().max()
     assert float(difference) < 1e-5
@@ -481,18 +481,18 @@ def test_native_features_are_the_repositorys_own(public_model, sentences):
 
 @torch.inference_mode()
 @pytest.mark.parametrize("layout", list(Layout))
-def test_lrn_and_two_pictures_are_decoded_as_the_repository_decodes_embeddings(public_model, layout):
+def test_lrn_and_two_images_are_decoded_as_the_repository_decodes_embeddings(public_model, layout):
     _, theirs, native = public_model
     settings = BackboneSettings(layout=layout, image_size=56)
     ours = UFormBackbone.from_config(native.config, native.tokenizer, settings).eval()
     ours.load_state_dict(native.state_dict())
-    pictures, lrn = pictures_of(2), an_lrn(ours)
+    images, lrn = pictures_of(2), an_lrn(ours)
     words_of = theirs.get_input_embeddings()
     features = {
-        Kind.STATIC: theirs.get_images_embeddings(ours.preprocess(pictures.static)),
-        Kind.GRIPPER: theirs.get_images_embeddings(ours.preprocess(pictures.gripper)),
+        Kind.STATIC: theirs.get_images_embeddings(ours.preprocess(images.static)),
+        Kind.GRIPPER: theirs.get_images_embeddings(ours.preprocess(images.gripper)),
     }
-    batch = ours(pictures, [SHORT, LONG], lrn)
+    batch = ours(images, [SHORT, LONG], lrn)
     for row, sentence in enumerate([SHORT, LONG]):
         prompt = ours.compose(sentence)
         rows = {kind: iter(tokens[row]) for kind, tokens in features.items()}

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from calvinbench.envs.names import UnknownNameError
-from calvinbench.policies.backbones.check import made_up_pictures
+from calvinbench.policies.backbones.check import made_up_images
 from calvinbench.policies.backbones.prompts.prompt import Layout
 from calvinbench.policies.backbones.registry import BACKBONES, BackboneNameError, backbone_class
 from calvinbench.policies.backbones.settings import BackboneSettings
@@ -52,7 +52,7 @@ def test_what_was_saved_is_read_back_exactly(name, tmp_path):
     assert again.config == config
     assert again.notes == {"steps": 5}
     assert len(again.digest) == 64
-    pictures = made_up_pictures(2)
+    pictures = made_up_images(2)
     torch.testing.assert_close(
         model_step(again.model, pictures, SENTENCES).chunks,
         model_step(model, pictures, SENTENCES).chunks,
@@ -71,7 +71,7 @@ def test_adapters_are_saved_and_made_again(tmp_path):
         if "lora_B" in key:
             parameter.normal_(std=0.1)
     again = load_checkpoint(save_checkpoint(tmp_path, model.eval(), config)).model
-    pictures = made_up_pictures(2)
+    pictures = made_up_images(2)
     assert torch.equal(model_step(again, pictures, SENTENCES).chunks, model_step(model, pictures, SENTENCES).chunks)
 
 
@@ -216,7 +216,7 @@ def test_a_backbone_of_ones_own_is_saved_and_read_by_its_import_string(class_nam
     again = load_checkpoint(folder)
     assert again.config.backbone == f"my_backbones_of_test_checkpoint:{class_name}"
     assert type(again.model.backbone) is kind
-    frames = made_up_pictures(2)
+    frames = made_up_images(2)
     assert torch.equal(again.model.encode(frames, SENTENCES), model.encode(frames, SENTENCES))
     policy = make_policy(f"checkpoint:{folder},device=cpu")
     assert policy.traits.label.startswith(f"{kind.name} (")

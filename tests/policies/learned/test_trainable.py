@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from calvinbench.policies.backbones.check import made_up_pictures
-from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.check import made_up_images
+from calvinbench.policies.backbones.images.preprocessing import CameraImages
 from calvinbench.policies.backbones.registry import BACKBONES, backbone_class
 from calvinbench.policies.backbones.settings import BackboneSettings
 from calvinbench.policies.heads.config import HeadConfig
@@ -33,8 +33,8 @@ def tiny(name="kosmos2"):
 
 
 def pictures():
-    frames = made_up_pictures(2)
-    return Pictures(frames.static[:, None], frames.of("gripper")[:, None])
+    frames = made_up_images(2)
+    return CameraImages(frames.static[:, None], frames.of("gripper")[:, None])
 
 
 def trained(model):
@@ -154,7 +154,7 @@ def test_pooled_features_of_a_frozen_vlm_keep_nothing_and_it_is_said(caplog):
     apply_trainable_parts(model, TrainableParts(freeze_backbone=True, gradient_checkpointing=True))
     assert not checkpointing_saves_memory(model)
     assert "gradient_checkpointing has no effect" in caplog.text
-    assert not model.encode(made_up_pictures(2), SENTENCES).requires_grad
+    assert not model.encode(made_up_images(2), SENTENCES).requires_grad
     apply_trainable_parts(model, TrainableParts(lora_enable=True, lora_r=2))
     assert checkpointing_saves_memory(model)
 
@@ -177,7 +177,7 @@ def test_frozen_parts_stay_in_eval_mode_so_that_their_dropout_does_not_act():
     model = tiny()
     apply_trainable_parts(model, TrainableParts(freeze_backbone=True))
     model.train()
-    frames = made_up_pictures(2)
+    frames = made_up_images(2)
     assert torch.equal(model.encode(frames, SENTENCES), model.encode(frames, SENTENCES))
     assert model.head.training
     apply_trainable_parts(model, TrainableParts(freeze_backbone=True, train_vision=True))

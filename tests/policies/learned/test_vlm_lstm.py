@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.images.preprocessing import CameraImages
 from calvinbench.policies.backbones.kosmos2 import Kosmos2Backbone
 from calvinbench.policies.heads.config import HEAD_PRESETS, HeadConfig
 from calvinbench.policies.learned.vlm_lstm import VLMLSTM
@@ -27,11 +27,11 @@ def window(num_frames=4):
     generator = torch.Generator().manual_seed(1)
     static = torch.randint(0, 256, (2, num_frames, 200, 200, 3), dtype=torch.uint8, generator=generator)
     gripper = torch.randint(0, 256, (2, num_frames, 84, 84, 3), dtype=torch.uint8, generator=generator)
-    return Pictures(static, gripper)
+    return CameraImages(static, gripper)
 
 
 def frame(pictures, time):
-    return Pictures(pictures.static[:, time], pictures.gripper[:, time])
+    return CameraImages(pictures.static[:, time], pictures.gripper[:, time])
 
 
 @torch.inference_mode()
@@ -106,7 +106,7 @@ def test_the_seeds_head_has_its_numbers_of_parameters():
 @torch.inference_mode()
 def test_frames_that_are_none_do_not_pass_the_vlm_and_those_before_them_are_as_alone(model, monkeypatch):
     pictures, rows = window(3), []
-    alone = model(Pictures(pictures.static[:, :2], pictures.gripper[:, :2]), SENTENCES).chunks
+    alone = model(CameraImages(pictures.static[:, :2], pictures.gripper[:, :2]), SENTENCES).chunks
     encode = model.encode
     monkeypatch.setattr(model, "encode", lambda *seen: rows.append(list(seen[1])) or encode(*seen))
     is_frame = torch.tensor([[True, True, False], [True, True, True]])

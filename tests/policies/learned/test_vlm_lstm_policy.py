@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from calvinbench.envs.observation import Observation
-from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.images.preprocessing import CameraImages
 from calvinbench.policies.backbones.kosmos2 import Kosmos2Backbone
 from calvinbench.policies.check import check_policy, made_up_observation
 from calvinbench.policies.heads.config import HeadConfig
@@ -40,7 +40,7 @@ def observations(batch_size, seed=0):
 
 
 def pictures_of(seen):
-    return Pictures(torch.tensor(seen.rgb_static), torch.tensor(seen.rgb_gripper))
+    return CameraImages(torch.tensor(seen.rgb_static), torch.tensor(seen.rgb_gripper))
 
 
 @pytest.mark.parametrize("span", ["unbounded", "window:2"])

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.images.preprocessing import CameraImages
 from calvinbench.policies.learned.checkpoint import digest_of, load_checkpoint, save_checkpoint
 from calvinbench.policies.registry import make_policy
 from calvinbench.policies.robovlms.checkpoint import (
@@ -35,7 +35,7 @@ def pictures(batch_size=2):
     generator = np.random.default_rng(0)
     static = generator.integers(0, 256, (batch_size, 40, 40, 3), dtype=np.uint8)
     gripper = generator.integers(0, 256, (batch_size, 30, 30, 3), dtype=np.uint8)
-    return Pictures(torch.from_numpy(static), torch.from_numpy(gripper))
+    return CameraImages(torch.from_numpy(static), torch.from_numpy(gripper))
 
 
 @pytest.mark.parametrize("backbone", ["kosmos2", "paligemma", "moondream", "uform"])

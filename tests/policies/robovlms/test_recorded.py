@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from calvinbench.envs.observation import Observation
-from calvinbench.policies.backbones.images.preprocessing import Pictures
+from calvinbench.policies.backbones.images.preprocessing import CameraImages
 from calvinbench.policies.backbones.prompts.prompt import Kind, Prompt
 from calvinbench.policies.learned.vlm_lstm_policy import VLMLSTMPolicy
 from calvinbench.policies.registry import make_policy
@@ -75,7 +75,7 @@ def difference(ours, theirs):
 
 def frames(outputs):
     static, gripper = (torch.from_numpy(outputs[f"step_in/rgb_{camera}_u8"]) for camera in ("static", "gripper"))
-    return Pictures(static, gripper)
+    return CameraImages(static, gripper)
 
 
 def goals(outputs, hand="hand"):

@@ -1,4 +1,4 @@
-"""What is computed of weights and does not change while they do not."""
+"""A cache of results that are computed from weights and hold until the weights change."""
 
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, TypeVar
@@ -9,27 +9,27 @@ from torch import Tensor
 _Made = TypeVar("_Made")
 
 
-class Kept:
-    """Results of weights, kept for inference, where each step would compute them anew.
+class WeightCache:
+    """Results computed from weights, cached for inference so that no step computes them again.
 
-    Nothing is kept, and nothing that was is used, where gradients are wanted, where torch compiles, or of weights that
-    were themselves made in inference mode. A result holds as long as its weights are where they were and were not
-    written to by torch's own operations; a module whose weights may be written to through `.data` clears it in `train`.
-    Copies of a module begin with nothing.
+    The cache is neither read nor written while gradients are enabled, while torch compiles, or for weights made in
+    inference mode. A result is valid while its weights stay at the same address and no torch operation writes to
+    them. Writes through `.data` are not seen: such a module must clear the cache in `train`. A copy of a module starts
+    with an empty cache.
     """
 
     def __init__(self, most: int = 1) -> None:
-        """Keeps at most so many results, the latest used."""
+        """Holds at most `most` results, the most recently used ones."""
         self._most = most
         self._results: dict[Hashable, tuple[Hashable, Any]] = {}
 
     def get(self, key: Hashable, weights: Iterable[Tensor], make: Callable[[], _Made]) -> _Made:
-        """What `make` returns, from before where it still holds.
+        """The result of `make`, from the cache where it is still valid.
 
         Args:
-            key: What it depends on besides weights.
-            weights: What it depends on.
-            make: Computes it.
+            key: What the result depends on besides weights.
+            weights: The weights that the result depends on.
+            make: Computes the result.
         """
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             return make()
@@ -47,18 +47,18 @@ class Kept:
         return result
 
     def clear(self) -> None:
-        """Forgets all."""
+        """Empties the cache."""
         self._results.clear()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Kept":
-        return Kept(self._most)
+    def __deepcopy__(self, memo: dict[int, Any]) -> "WeightCache":
+        return WeightCache(self._most)
 
-    def __reduce__(self) -> tuple[type["Kept"], tuple[int]]:
-        return Kept, (self._most,)
+    def __reduce__(self) -> tuple[type["WeightCache"], tuple[int]]:
+        return WeightCache, (self._most,)
 
 
 def _autocast() -> list[Hashable]:
-    """In which precision operations run, where that is not the tensors' own."""
+    """The precisions of autocast that are enabled."""
     return [
         (device, torch.get_autocast_dtype(device)) for device in ("cpu", "cuda") if torch.is_autocast_enabled(device)
     ]

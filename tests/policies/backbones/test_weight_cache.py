@@ -4,7 +4,7 @@ import pickle
 import pytest
 import torch
 
-from calvinbench.policies.backbones.kept import Kept
+from calvinbench.policies.backbones.weight_cache import WeightCache
 
 
 class Counted:
@@ -24,7 +24,7 @@ class Counted:
 @pytest.fixture
 def counted():
     with torch.no_grad():
-        yield Counted(Kept(most=2))
+        yield Counted(WeightCache(most=2))
 
 
 def test_a_result_is_computed_once(counted):
@@ -64,7 +64,7 @@ def test_the_latest_are_kept(counted):
 
 
 def test_where_gradients_are_wanted_nothing_is_kept():
-    counted, weight = Counted(Kept()), torch.ones(3)
+    counted, weight = Counted(WeightCache()), torch.ones(3)
     counted.sum_of(weight)
     with torch.no_grad():
         counted.sum_of(weight)
@@ -73,7 +73,7 @@ def test_where_gradients_are_wanted_nothing_is_kept():
 
 
 def test_of_weights_made_in_inference_mode_nothing_is_kept():
-    counted = Counted(Kept())
+    counted = Counted(WeightCache())
     with torch.inference_mode():
         weight = torch.ones(3)
         counted.sum_of(weight)
