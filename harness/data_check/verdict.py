@@ -15,7 +15,7 @@ from calvinbench.policies.demonstrations.calvin_layout import CalvinLayout
 from calvinbench.policies.demonstrations.calvin_scenes import doubt_of_splits
 from calvinbench.policies.demonstrations.compact import COMPACT
 from calvinbench.policies.demonstrations.demonstrations import DataError, Demonstrations
-from calvinbench.policies.demonstrations.opening import SPLITS, TRAINING, VALIDATION, find_form, open_data
+from calvinbench.policies.demonstrations.opening import SPLITS, TRAINING, VALIDATION, find_format, open_data
 
 DEFAULT_FRAMES = 500
 """Frames of a split that are opened unless all are asked for."""
@@ -156,7 +156,7 @@ def check_data(
         on_frame: Called as frames are read.
     """
     try:
-        form = find_form(path)
+        form = find_format(path)
     except DataError as error:
         return DataCheck(str(path), "", (), (Problem(str(error), is_fatal=True),))
     wanted = None if all_frames else num_frames

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from calvinbench.envs.observation import ROBOT_OBS_DIM, SCENE_OBS_DIM
+from calvinbench.policies.demonstrations.atomic_file import atomic_file
 from calvinbench.policies.demonstrations.demonstrations import DataError
-from calvinbench.policies.demonstrations.whole_file import whole_file
 
 FRAME_FILE = re.compile(r"episode_(\d+)\.npz")
 """A frame's file name, around its number."""
@@ -103,7 +103,7 @@ def write_frame(folder: Path, number: int, arrays: Mapping[str, Any]) -> Path:
     content = _checked(arrays)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / frame_name(number)
-    with whole_file(file) as opened:
+    with atomic_file(file) as opened:
         np.savez_compressed(opened, **content)
     return file
 

@@ -11,15 +11,15 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from calvinbench.policies.demonstrations.atomic_file import atomic_file
 from calvinbench.policies.demonstrations.demonstrations import DataError
-from calvinbench.policies.demonstrations.whole_file import whole_file
 
 
 def save_dictionary(file: Path, content: Mapping[str, Any]) -> None:
     """Writes a dictionary of dictionaries, lists, tuples, strings, numbers and numeric arrays as numpy would."""
     boxed = np.empty((), dtype=object)
     boxed[()] = dict(content)
-    with whole_file(file) as opened:
+    with atomic_file(file) as opened:
         np.lib.format.write_array_header_1_0(opened, np.lib.format.header_data_from_array_1_0(boxed))
         _PortablePickler(opened, protocol=3).dump(boxed)
 

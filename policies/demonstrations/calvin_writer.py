@@ -15,9 +15,9 @@ import numpy as np
 import yaml
 
 from calvinbench.envs.scenes.scene import CALVIN_SCENES
+from calvinbench.policies.demonstrations.atomic_file import atomic_file
 from calvinbench.policies.demonstrations.calvin_frames import LOW_DIMENSIONAL, frame_name, read_arrays
 from calvinbench.policies.demonstrations.calvin_pickle import save_dictionary
-from calvinbench.policies.demonstrations.whole_file import whole_file
 
 FIRST_FRAME = 100
 """A good number to begin with: `calvin_agent` asserts that ends are above its window of 32, counted from 0."""
@@ -60,7 +60,7 @@ def write_index(
         )
     (folder / "lang_annotations").mkdir(parents=True, exist_ok=True)
     save_dictionary(folder / "lang_annotations" / "auto_lang_ann.npy", _language(annotations))
-    with whole_file(folder / "statistics.yaml") as opened:
+    with atomic_file(folder / "statistics.yaml") as opened:
         content = yaml.safe_dump(_statistics(folder, episodes), default_flow_style=None, sort_keys=False, width=120)
         opened.write(content.encode("utf-8"))
     numbers = np.array(episodes, dtype=np.int64).reshape(-1, 2)
@@ -119,5 +119,5 @@ def _statistics(folder: Path, episodes: Sequence[tuple[int, int]]) -> dict[str, 
 
 
 def _save(file: Path, numbers: Any) -> None:
-    with whole_file(file) as opened:
+    with atomic_file(file) as opened:
         np.save(opened, numbers)

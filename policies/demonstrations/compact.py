@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+from typing_extensions import override
 
 from calvinbench.policies.demonstrations.demonstrations import (
     FRAME_KEYS,
@@ -26,6 +27,7 @@ from calvinbench.policies.demonstrations.demonstrations import (
     Annotation,
     DataDescription,
     DataError,
+    Demonstrations,
     Frames,
 )
 
@@ -71,8 +73,8 @@ def write_episode(
         beside.unlink(missing_ok=True)
 
 
-class CompactDemonstrations:
-    """One split of a compact data set; see `demonstrations.Demonstrations`."""
+class CompactDemonstrations(Demonstrations):
+    """One split of a compact data set."""
 
     def __init__(self, folder: Path, split: str) -> None:
         """Reads the headers of all episodes.
@@ -102,13 +104,13 @@ class CompactDemonstrations:
         )
 
     @property
+    @override
     def description(self) -> DataDescription:
-        """See `Demonstrations`."""
         return self._description
 
     @property
+    @override
     def annotations(self) -> tuple[Annotation, ...]:
-        """See `Demonstrations`."""
         return self._annotations
 
     @property
@@ -116,8 +118,8 @@ class CompactDemonstrations:
         """How many files there are."""
         return len(self._files)
 
+    @override
     def read(self, episode: int, start: int, end: int, keys: Sequence[str]) -> Frames:
-        """See `Demonstrations`."""
         if unknown := set(keys) - set(FRAME_KEYS):
             raise DataError(f"expected some of {', '.join(FRAME_KEYS)}, got {', '.join(sorted(unknown))}.")
         if not 0 <= episode < len(self._files):

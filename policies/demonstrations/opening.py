@@ -25,12 +25,12 @@ def open_data(path: Path, split: str) -> Demonstrations:
         UnknownNameError: There is no such split.
     """
     require_name(split, SPLITS, "split of a data set")
-    if find_form(path) == COMPACT:
+    if find_format(path) == COMPACT:
         return CompactDemonstrations(path, split)
     return CalvinLayout(path / split)
 
 
-def find_form(path: Path) -> str:
+def find_format(path: Path) -> str:
     """Which form the data set in a folder has, `"compact"` or `"calvin"`.
 
     Raises:

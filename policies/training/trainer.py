@@ -8,8 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -17,55 +16,22 @@ from accelerate.utils import set_seed
 
 from calvinbench.policies.learned.checkpoint import save_checkpoint
 from calvinbench.policies.training.batches import WindowBatch
+from calvinbench.policies.training.checkpoints import BEST_FOLDER, CHECKPOINT_FOLDER, checkpoint_notes
 from calvinbench.policies.training.data_loader import make_loader, validation_batches
 from calvinbench.policies.training.failures import (
     BAD_BATCH_FOLDER,
     NotFiniteError,
+    explaining_out_of_memory,
     keep_batches,
-    memory_told_in_words,
 )
-from calvinbench.policies.training.log import LogLine, TrainingLog
+from calvinbench.policies.training.log import TrainingLog
 from calvinbench.policies.training.losses import ChunkLoss, chunk_loss
 from calvinbench.policies.training.optimizer import make_optimizer, make_schedule, set_rates
 from calvinbench.policies.training.preparation import Training
 from calvinbench.policies.training.random_state import random_state_kept
 from calvinbench.policies.training.saved_state import load_state, save_state
-
-CHECKPOINT_FOLDER, BEST_FOLDER = "checkpoint", "best"
-
-
-@runtime_checkable
-class Subscriber(Protocol):
-    """Who is told how training goes; called on the main process alone."""
-
-    def began(self, training: Training) -> None:
-        """Before the first step of a sitting."""
-
-    def saved(self, training: Training, step: int) -> float | None:
-        """After each checkpoint; the average length of chains that were run with it, or None.
-
-        Once more when training goes on from that checkpoint, if no average length is known of it.
-        """
-
-    def logged(self, line: LogLine) -> None:
-        """After each line of the log, and after `saved` where both are due."""
-
-    def ended(self) -> None:
-        """After the last step, or when training is left early."""
-
-
-class StepResult(NamedTuple):
-    """What one optimiser step did, over all processes.
-
-    The gradient's norm is that before clipping; None where it was not finite and the scaler of fp16 skipped the step.
-    """
-
-    loss: float
-    pose_loss: float
-    gripper_loss: float
-    gripper_accuracy: float
-    gradient_norm: float | None
-    learning_rate: float
+from calvinbench.policies.training.step_result import StepResult, log_line
+from calvinbench.policies.training.subscriber import Subscriber
 
 
 class Trainer:
@@ -91,7 +57,7 @@ class Trainer:
         # accelerate would step a prepared schedule once for each process; ours counts steps of all together.
         self._schedule = make_schedule(optimizer, optimization, training.plan.steps_per_epoch)
         training.model.train()
-        with memory_told_in_words(training.settings, training.model):
+        with explaining_out_of_memory(training.settings, training.model):
             self._model, self._optimizer = accelerator.prepare(training.model, optimizer)
             accelerator.register_for_checkpointing(self._schedule)
             set_seed(optimization.seed + accelerator.process_index)  # dropout; loaded states have their own
@@ -113,7 +79,7 @@ class Trainer:
         for subscriber in told:
             subscriber.began(training)
         try:
-            with memory_told_in_words(settings, self.training.model):
+            with explaining_out_of_memory(settings, self.training.model):
                 if log is not None and log.lines and log.lines[-1].step == self.progress.step:
                     self._tell(log, told, is_saved=True)  # a kill may have come in between
                 self._run(log, told)
@@ -147,7 +113,7 @@ class Trainer:
             self._save_checkpoints(validation_loss, is_due=saves)
             # In this order a kill loses nothing: a line without a state is dropped, and its steps are done again.
             if log is not None:
-                log.add(self._line(results, validation_loss))
+                log.add(log_line(results, self.progress, training.plan.steps_per_epoch, validation_loss))
             if saves:
                 save_state(self._accelerator, settings.out, self.progress)
             if log is not None:
@@ -238,24 +204,8 @@ class Trainer:
         if self._accelerator.is_main_process:
             training = self.training
             for name in folders:
-                notes = self._notes(validation_loss)
+                notes = checkpoint_notes(training, self.progress, validation_loss)
                 save_checkpoint(training.settings.out / name, training.model, training.config, notes)
-
-    def _notes(self, validation_loss: float | None) -> dict[str, Any]:
-        """What a checkpoint says of its training."""
-        return self.training.notes | {
-            "training": {
-                "step": self.progress.step,
-                "windows": self.progress.windows,
-                "frames": self.progress.frames,
-                "seconds": round(self.progress.seconds),
-                "effective_batch_size": self.training.plan.effective_batch_size,
-                "validation_loss": validation_loss,
-                "seed": self.training.settings.optimization.seed,
-                "recipe": self.training.recipe(self.progress.step),
-                **self.training.changes(),
-            }
-        }
 
     def _tell(self, log: TrainingLog, told: Sequence[Subscriber], *, is_saved: bool) -> None:
         """Asks who wants to try the policy that was saved, if it was not tried yet, and tells the last line."""
@@ -271,26 +221,6 @@ class Trainer:
         for subscriber in told:
             subscriber.logged(line)
 
-    def _line(self, results: Sequence[StepResult], validation_loss: float | None) -> LogLine:
-        loss, pose, gripper, accuracy = (sum(column) / len(results) for column in list(zip(*results, strict=True))[:4])
-        norms = [result.gradient_norm for result in results if result.gradient_norm is not None]
-        progress = self.progress
-        return LogLine(
-            step=progress.step,
-            epoch=progress.step / self.training.plan.steps_per_epoch,
-            windows=progress.windows,
-            frames=progress.frames,
-            seconds=progress.seconds,
-            loss=loss,
-            pose_loss=pose,
-            gripper_loss=gripper,
-            gripper_accuracy=accuracy,
-            learning_rate=results[-1].learning_rate,
-            gradient_norm=sum(norms) / len(norms) if norms else None,
-            validation_loss=validation_loss,
-            skipped_steps=len(results) - len(norms),
-        )
-
     def _refuse(self, micro: Sequence[WindowBatch], what: str) -> None:
         """Keeps the batches and stops."""
         folder = self.training.settings.out / BAD_BATCH_FOLDER
@@ -300,8 +230,3 @@ class Trainer:
             f"'{folder}'. Look for damaged frames: calvinbench data check --all-frames. A lower --learning-rate or "
             "--max-gradient-norm needs an --out of its own; the same command goes on from the last saved state."
         )
-
-
-def find_checkpoint(out: Path) -> Path:
-    """The last checkpoint of a training's folder."""
-    return out / CHECKPOINT_FOLDER

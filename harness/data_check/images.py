@@ -71,7 +71,7 @@ class RendererResult:
 
 
 @dataclass(frozen=True, slots=True)
-class DataPictures:
+class DataImages:
     """What the comparison found.
 
     Attributes:
@@ -119,14 +119,14 @@ class DataPictures:
         )
 
 
-def compare_pictures(
+def compare_images(
     data: Path,
     num_frames: int = DEFAULT_FRAMES,
     scene: str | None = None,
     calvin_env: str | Path | None = None,
     renderers: Sequence[str] = tuple(RENDERERS),
     make_world: WorldMaker | None = None,
-) -> DataPictures:
+) -> DataImages:
     """Sets our world to frames of a data set and compares pictures.
 
     The world is set by a reset, which takes one physics step of 1/240 s before the pictures, as calvin_env does when it
@@ -158,7 +158,7 @@ def compare_pictures(
 
     frames = [(told[file].scene, load_frame(file)) for file in files]
     results = [_compare_renderer(renderer, frames, make_world or play_table) for renderer in renderers]
-    return DataPictures(
+    return DataImages(
         folder=str(files[0].parent),
         num_frames=len(files),
         scenes={word.scene: word.origin for word in told.values()},

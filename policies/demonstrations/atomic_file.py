@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 
 @contextmanager
-def whole_file(file: Path) -> Iterator[BinaryIO]:
+def atomic_file(file: Path) -> Iterator[BinaryIO]:
     """Opens a file to write; it takes its name when all is written, and nothing is left if something raises."""
     # The name ends in no suffix that a loader of data looks for, and begins so that no pattern finds it.
     beside = file.with_name(f".{file.name}.{os.getpid()}.part")
