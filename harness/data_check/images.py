@@ -1,4 +1,4 @@
-"""How far are our pictures from those of a CALVIN data set? Which renderer made the data shows in the answer."""
+"""Compares the images of a CALVIN data set with those of our renderers, which shows which renderer made them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Writes files atomically: a file is complete, or it does not exist."""
 
 import os
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 @contextmanager
 def atomic_file(file: Path) -> Iterator[BinaryIO]:
-    """Opens a file to write; it takes its name when all is written, and nothing is left if something raises."""
-    # The name ends in no suffix that a loader of data looks for, and begins so that no pattern finds it.
+    """Opens a file for writing. It gets its name after everything is written; an error leaves no file."""
+    # No data loader searches for this suffix, and the dot hides the name from patterns.
     beside = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         with beside.open("wb") as opened:

@@ -1,7 +1,7 @@
-"""The loop: windows in, gradients of the chunk loss through head, [LRN] and VLM, a step of AdamW; saved as it goes.
+"""The training loop: gradients of the chunk loss through head, [LRN] and VLM, steps of AdamW, checkpoints and log.
 
-accelerate does devices, mixed precision and several processes. Losses are sums over valid actions divided by how many
-the whole step has, over all micro-batches and processes: accumulation gives the gradient of the large batch.
+accelerate handles devices, mixed precision and several processes. A loss is the sum over valid actions divided by their
+number in the whole step, over all micro-batches and processes. So accumulation gives the gradient of the large batch.
 """
 
 import math
@@ -35,15 +35,15 @@ from calvinbench.policies.training.subscriber import Subscriber
 
 
 class Trainer:
-    """Steps a training; made anew for each sitting."""
+    """Runs a training. Each session makes a new one."""
 
     def __init__(self, training: Training, accelerator: Accelerator, clock: Callable[[], float]) -> None:
         """Gives model, optimiser and schedule to accelerate, and loads the last state.
 
         Args:
-            training: What is trained.
-            accelerator: See `make_accelerator`.
-            clock: Seconds since some fixed moment.
+            training: The prepared training.
+            accelerator: From `make_accelerator`.
+            clock: Returns seconds since a fixed moment.
 
         Raises:
             ValueError: Nothing is trained, or the last state cannot be read.
@@ -54,7 +54,7 @@ class Trainer:
         self._clock = clock
         optimization = training.settings.optimization
         optimizer = make_optimizer(training.model, optimization)
-        # accelerate would step a prepared schedule once for each process; ours counts steps of all together.
+        # Not prepared: accelerate would step the schedule once for each process.
         self._schedule = make_schedule(optimizer, optimization, training.plan.steps_per_epoch)
         training.model.train()
         with explaining_out_of_memory(training.settings, training.model):
@@ -81,7 +81,7 @@ class Trainer:
         try:
             with explaining_out_of_memory(settings, self.training.model):
                 if log is not None and log.lines and log.lines[-1].step == self.progress.step:
-                    self._tell(log, told, is_saved=True)  # a kill may have come in between
+                    self._tell(log, told, is_saved=True)  # a kill may have come before it was reported
                 self._run(log, told)
         finally:
             for subscriber in told:
@@ -111,7 +111,7 @@ class Trainer:
             self.progress = replace(self.progress, seconds=self.progress.seconds + self._clock() - began)
             validation_loss = self.validation_loss() if validates and training.validation is not None else None
             self._save_checkpoints(validation_loss, is_due=saves)
-            # In this order a kill loses nothing: a line without a state is dropped, and its steps are done again.
+            # In this order a kill loses nothing: a line without a state is dropped, and its steps are repeated.
             if log is not None:
                 log.add(log_line(results, self.progress, training.plan.steps_per_epoch, validation_loss))
             if saves:
@@ -134,9 +134,9 @@ class Trainer:
             is_last = turn == len(micro) - 1
             with nullcontext() if is_last else accelerator.no_sync(self._model):
                 loss = self._loss(batch, num_valid)
-                # DDP takes the mean over processes, and the sum is meant.
+                # DDP takes the mean over processes; we need the sum.
                 accelerator.backward(loss.total * accelerator.num_processes)
-            # Losses are divided by the step's count already, and the accuracy is not.
+            # Losses are already divided by the step's count; the accuracy is not.
             share = loss.gripper_accuracy * (batch.num_valid / num_valid)
             sums += torch.stack([loss.total, loss.pose, loss.gripper, share]).detach()
         total, pose, gripper, accuracy = self._summed(*sums.tolist())
@@ -144,7 +144,7 @@ class Trainer:
             self._refuse(micro, "loss")
         limit = optimization.max_gradient_norm
         norm = float(accelerator.clip_grad_norm_(self._model.parameters(), math.inf if limit is None else limit))
-        if not math.isfinite(norm) and accelerator.scaler is None:  # that of fp16 skips such a step
+        if not math.isfinite(norm) and accelerator.scaler is None:  # the scaler of fp16 skips such a step
             self._refuse(micro, "gradient")
         rate = float(self._optimizer.param_groups[-1]["lr"])
         self._optimizer.step()
@@ -195,7 +195,7 @@ class Trainer:
         return [float(number) for number in self._accelerator.reduce(own, "sum").tolist()]
 
     def _save_checkpoints(self, validation_loss: float | None, *, is_due: bool) -> None:
-        """Saves the policy where that is due, and as the best wherever its validation loss is the lowest so far."""
+        """Saves the policy if a checkpoint is due, and as the best one if its validation loss is the lowest so far."""
         folders = [CHECKPOINT_FOLDER] if is_due else []
         best = self.progress.best_validation_loss
         if validation_loss is not None and math.isfinite(validation_loss) and (best is None or validation_loss < best):
@@ -208,7 +208,7 @@ class Trainer:
                 save_checkpoint(training.settings.out / name, training.model, training.config, notes)
 
     def _tell(self, log: TrainingLog, told: Sequence[Subscriber], *, is_saved: bool) -> None:
-        """Asks who wants to try the policy that was saved, if it was not tried yet, and tells the last line."""
+        """Lets subscribers evaluate a saved policy that was not evaluated yet, then reports the last line to them."""
         line = log.lines[-1]
         if is_saved and line.average_length is None:
             with random_state_kept():
@@ -222,7 +222,7 @@ class Trainer:
             subscriber.logged(line)
 
     def _refuse(self, micro: Sequence[WindowBatch], what: str) -> None:
-        """Keeps the batches and stops."""
+        """Saves the batches and raises an error."""
         folder = self.training.settings.out / BAD_BATCH_FOLDER
         keep_batches(folder, micro, self._accelerator.process_index)
         raise NotFiniteError(
