@@ -132,7 +132,7 @@ def test_the_vlms_rate_acts_where_a_part_of_it_is_trained():
         ({"paraphrases": "false"}, "expected true or false as 'paraphrases', got 'false'"),
         ({"same_shift_in_window": 1}, "expected true or false as 'same_shift_in_window', got 1"),
         ({"train_vision": "yes"}, "expected true or false or nothing as 'train_vision', got 'yes'"),
-        ({"precision": 16}, "expected a word as 'precision', got 16"),
+        ({"precision": 16}, "expected text as 'precision', got 16"),
         ({"tasks": "open_drawer"}, "expected a list of names as 'tasks', got 'open_drawer'"),
         ({"tasks": None}, "expected a list of names as 'tasks', got None"),
         ({"effective_batch_size": "128"}, "expected a whole number or nothing as 'effective_batch_size', got '128'"),
