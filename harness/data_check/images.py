@@ -18,7 +18,7 @@ from calvinbench.policies.demonstrations.demonstrations import DataError
 DEFAULT_FRAMES = 20
 MAX_ALIKE = 6.0
 """Images of the same renderer differ by less than this on average, of 255. While the arm moves, a reset to the stored
-state puts the gripper camera a little beside where it was: up to 5 apart with the same renderer, measured on recordings.
+state puts the gripper camera slightly beside its place: up to 5 apart with the same renderer, measured on recordings.
 EGL's and TinyRenderer's images of the same state are 15 to 26 apart (`benchmarks/pictures.py`)."""
 MAX_OFF = 10
 """A pixel is off if one of its colours differs by more, of 255."""

@@ -1,11 +1,10 @@
-"""Our compact form: one safetensors file an episode, pictures at the size that is trained on, nothing to decode.
+"""Our compact format: one safetensors file per episode, with uncompressed images at the training size.
 
     DIR/dataset.json                            what was recorded, and how
     DIR/training/episode_000000.safetensors     frames of one episode; the header holds its annotations
     DIR/validation/...
 
-A window is a slice of a memory-mapped file: reading copies just its bytes, and what was read stays in the system's
-cache of files as long as there is room for it.
+A window is a slice of a memory-mapped file. Reading copies only its bytes, and the system caches what was read.
 """
 
 import errno
@@ -38,23 +37,23 @@ _OPEN_FILES = 64
 
 
 def episode_file(folder: Path, number: int) -> Path:
-    """Where an episode lies in the folder of its split."""
+    """The file of an episode in the folder of its split."""
     return folder / f"episode_{number:06d}.safetensors"
 
 
 def write_episode(
     path: Path, arrays: Mapping[str, np.ndarray], annotations: Sequence[Annotation], notes: Mapping[str, Any]
 ) -> None:
-    """Writes an episode as a whole, or not at all.
+    """Writes an episode atomically.
 
     Args:
         path: The file.
         arrays: By name, the first axis of each is time; `FRAME_KEYS` must be among them.
-        annotations: Stretches of it; which episode they name does not count.
-        notes: Anything that JSON can write.
+        annotations: Annotated stretches; their episode number is ignored.
+        notes: Notes to save as JSON.
 
     Raises:
-        OSError: The disk is full or the like; the message says what to do.
+        OSError: The file cannot be written, for example because the disk is full.
     """
     header = {
         "annotations": json.dumps(
@@ -80,11 +79,11 @@ class CompactDemonstrations(Demonstrations):
         """Reads the headers of all episodes.
 
         Args:
-            folder: That of `dataset.json`.
+            folder: The folder of `dataset.json`.
             split: `training` or `validation`.
 
         Raises:
-            DataError: The data set is not there or not whole.
+            DataError: The data set is missing or incomplete.
         """
         self._folder = folder / split
         content = read_dataset_file(folder)
@@ -115,7 +114,7 @@ class CompactDemonstrations(Demonstrations):
 
     @property
     def num_episodes(self) -> int:
-        """How many files there are."""
+        """Number of episodes, one file each."""
         return len(self._files)
 
     @override
@@ -150,15 +149,15 @@ class CompactDemonstrations(Demonstrations):
 
 @lru_cache(maxsize=_OPEN_FILES)
 def _open(file: Path) -> Any:
-    """The file, mapped; opening one costs more than reading a window of it."""
+    """Opens a file and caches it, because opening takes longer than reading a window."""
     return safe_open(file, framework="np")
 
 
 def read_dataset_file(folder: Path) -> dict[str, Any]:
-    """What the recorder wrote down of a data set.
+    """Reads the recorder's description of a data set.
 
     Raises:
-        DataError: There is no such file, or it is not one.
+        DataError: The file is missing or damaged.
     """
     file = folder / DATASET_FILE
     try:
