@@ -97,7 +97,8 @@ def _skip_ready(row: Row) -> None:
 
 def record_both(folder: Path, episodes: int) -> dict[str, Path]:
     """A small data set in either form, at CALVIN's sizes and, compact, with the static camera's halved."""
-    from calvinbench.harness.recording.recorder import RecordingSettings, record
+    from calvinbench.harness.recording.recorder import record
+    from calvinbench.harness.recording.settings import RecordingSettings
 
     made = {}
     for form, static_size in (("compact", 100), ("calvin", 200)):

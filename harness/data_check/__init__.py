@@ -1,5 +1,5 @@
-"""Is a data set whole, and what is in it? A verdict in words before days of training depend on it.
+"""Checks whether a data set is complete and usable, before days of training depend on it.
 
-Read in this order: `files` (what is there), `frames`, `contents`, `contact_sheet`, `verdict`; `pictures` holds
-a data set's pictures against ours.
+Read in this order: `files`, `frames`, `annotations`, `contents`, `contact_sheet`, `verdict`; `before_training` has the
+checks that `train` makes; `images` compares the images of a data set with those of our renderers.
 """

@@ -1,4 +1,4 @@
-"""Are the annotations of a split such that a policy can learn from them? Sentences, tasks and ranges."""
+"""Checks the annotations of a split: sentences, tasks and ranges of frames."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from calvinbench.policies.demonstrations.demonstrations import Annotation, Demon
 from calvinbench.policies.demonstrations.opening import SPLITS
 
 _NUM_NAMED = 3
-"""Places that a message names."""
+"""Annotations that a message lists."""
 
 
 class _Place(NamedTuple):
-    """An annotation, and where it stands, in words."""
+    """An annotation, and a description of where it is."""
 
     words: str
     first: int
@@ -25,12 +25,12 @@ class _Place(NamedTuple):
 
 
 def annotation_problems(data: Demonstrations, split: str, tasks: Sequence[str] = ()) -> list[Problem]:
-    """What is wrong with the annotations of a split.
+    """Problems of the annotations of a split.
 
     Args:
         data: The split.
         split: Its name.
-        tasks: Look at those of these tasks alone; empty for all.
+        tasks: Check only these tasks; empty for all.
     """
     folder = Path(data.description.path) / split
     files = annotation_files(folder) if data.description.form == "calvin" and split in SPLITS else []
@@ -54,7 +54,7 @@ def _of_stretches(file: Path, stretches: Sequence[AnnotatedStretch]) -> list[_Pl
 
 
 def _of_annotations(annotations: Sequence[Annotation]) -> list[_Place]:
-    """In other forms; frames of different episodes are kept apart by the words alone."""
+    """Annotations in other formats. Only the description distinguishes frames of different episodes."""
     return [
         _Place(f"frames {a.start} to {a.end - 1} of episode {a.episode}", a.start, a.end - 1, a.task, a.instruction)
         for a in annotations
@@ -62,7 +62,7 @@ def _of_annotations(annotations: Sequence[Annotation]) -> list[_Place]:
 
 
 def _repeated(places: Sequence[_Place]) -> list[_Place]:
-    """Annotations that say the same of the same frames as an earlier one."""
+    """Annotations that repeat an earlier one."""
     keys = [(p.first, p.last, p.task, p.instruction, p.words if p.words.startswith("frames") else "") for p in places]
     counts, repeated = Counter(keys), []
     seen: set[tuple[int, int, str, str, str]] = set()
@@ -74,7 +74,7 @@ def _repeated(places: Sequence[_Place]) -> list[_Place]:
 
 
 def _named(places: Sequence[_Place], words: str, *, is_fatal: bool) -> list[Problem]:
-    """A problem that names the first annotations that have it; none without any."""
+    """A problem that lists the first affected annotations; empty if there are none."""
     if not places:
         return []
     named = "; ".join(place.words for place in places[:_NUM_NAMED])

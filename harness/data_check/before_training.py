@@ -1,4 +1,4 @@
-"""What a training needs of its data, looked at before anything slow is made: by the same code as `data check`."""
+"""Checks the data before a training makes anything slow, by the same code as `data check`."""
 
 import os
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from calvinbench.policies.demonstrations.demonstrations import DataError, Demons
 from calvinbench.policies.demonstrations.opening import TRAINING, VALIDATION
 
 _NUM_SAMPLED = 200
-"""Frames whose actions are looked at."""
+"""Frames whose actions are checked."""
 
 
 def require_trainable(
@@ -25,19 +25,19 @@ def require_trainable(
     tasks: Sequence[str] = (),
     scenes: str | None = None,
 ) -> tuple[str, ...]:
-    """Sees that every frame to train on has its file and every annotation its sentence. No image is read.
+    """Checks that every frame to train on has a file and every annotation has a sentence. It reads no image.
 
     Args:
         training: The training split.
         validation: The validation split, if it is used.
         tasks: Tasks to train on; empty for all.
-        scenes: The scenes that the user says the data are of; None for what the data say.
+        scenes: The scenes of the data as given by the user; None to read them from the data.
 
     Returns:
-        Warnings in words: what is strange about actions and scenes.
+        Warnings about unusual actions and scenes.
 
     Raises:
-        DataError: Training would fail on the way: frames are missing, sentences are empty, or actions are no labels.
+        DataError: Training would fail later: frames are missing, sentences are empty, or actions are invalid labels.
     """
     warnings = []
     for data, split in ((training, TRAINING), (validation, VALIDATION)):
@@ -49,7 +49,7 @@ def require_trainable(
     actions = sample_actions(training, _NUM_SAMPLED, tasks)
     strange = [f"{TRAINING}: {problem.words}" for problem in action_problems(actions)]
     if not np.isfinite(actions).all() or not np.isin(actions[:, -1], (-1.0, 1.0)).all():
-        raise DataError(" ".join(strange))  # the loss takes no such labels
+        raise DataError(" ".join(strange))  # the loss raises an error for such labels
     warnings += strange
     if scenes is None:
         warnings += scene_warnings(training, validation)
@@ -57,7 +57,7 @@ def require_trainable(
 
 
 def scene_warnings(training: Demonstrations, validation: Demonstrations | None) -> list[str]:
-    """What is strange about the scenes of the data, and how to say which they are."""
+    """Warnings about contradictory scenes of the data, and how to give the right ones."""
     doubts = list(training.scene_doubts) if isinstance(training, CalvinLayout) else []
     if validation is not None:
         between = doubt_of_splits(*(data.description.details.get("scene") for data in (training, validation)))
@@ -68,9 +68,9 @@ def scene_warnings(training: Demonstrations, validation: Demonstrations | None) 
 
 
 def _require_frames(data: Demonstrations, split: str, tasks: Sequence[str]) -> None:
-    """By names in the split's folder alone."""
+    """Checks the names in the split's folder, without opening files."""
     if not isinstance(data, CalvinLayout):
-        return  # an episode is one file, and was opened
+        return  # one file per episode, which was opened already
     folder = Path(data.description.path) / split
     with os.scandir(folder) as entries:
         matches = (FRAME_FILE.fullmatch(entry.name) for entry in entries)

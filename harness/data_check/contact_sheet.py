@@ -1,4 +1,4 @@
-"""A page of pictures of a data set: some demonstrations, from their first to their last frame, by both cameras."""
+"""Draws a page of images of a data set: frames of some demonstrations, from first to last, from both cameras."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +16,14 @@ _MAX_WORDS = 100
 
 
 def draw_contact_sheet(data: Demonstrations, file: Path) -> int:
-    """Draws a demonstration of each of some tasks; those with frames that cannot be read are passed over.
+    """Draws one demonstration for each of some tasks. Demonstrations with unreadable frames are skipped.
 
     Args:
         data: The split.
-        file: The picture to write, a PNG.
+        file: The PNG file to write.
 
     Returns:
-        How many demonstrations are on it; without any nothing is written.
+        The number of drawn demonstrations. If it is 0, no file is written.
     """
     chosen = []
     keys = [f"rgb_{camera}" for camera in data.description.picture_sizes]

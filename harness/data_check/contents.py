@@ -1,4 +1,4 @@
-"""What the frames of a data set say: can they be read, and are their actions labels that a policy can learn?"""
+"""Reads frames of a data set, and checks whether a policy can learn from their actions."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,20 +21,20 @@ from calvinbench.policies.demonstrations.demonstrations import (
 _AXES = ("x", "y", "z", "roll", "pitch", "yaw")
 _AT_ONCE = 64
 _TINY = 0.1
-"""Of motions, in the unit of actions: whole data sets below it are in metres. CALVIN's, and our expert's, reach 1."""
+"""If all motions of a data set are smaller, they are probably in metres. Those of CALVIN and our expert reach 1."""
 _ENOUGH = 20
-"""Frames from which on the size of actions says something."""
+"""Fewest frames for a conclusion from the size of actions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Actions:
-    """Relative actions of the frames that were read.
+    """Statistics of the relative actions of the frames that were read.
 
     Attributes:
-        low: The least of each of six pose numbers.
-        high: The greatest.
-        gripper: How often each value of the gripper occurs.
-        mean_size: Mean of each pose number without its sign.
+        low: Minimum of each of the six pose numbers.
+        high: Maximum of each.
+        gripper: Number of occurrences of each gripper value.
+        mean_size: Mean absolute value of each pose number.
     """
 
     low: tuple[float, ...]
@@ -43,7 +43,7 @@ class Actions:
     mean_size: tuple[float, ...] = ()
 
     def in_words(self) -> str:
-        """The ranges in a line."""
+        """The statistics in one line."""
         poses = ", ".join(
             f"{axis} {low:.2f} to {high:.2f} (mean size {size:.2g})"
             for axis, low, high, size in zip(_AXES, self.low, self.high, self.mean_size, strict=True)
@@ -53,14 +53,14 @@ class Actions:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What was read of a split.
+    """The contents of a split.
 
     Attributes:
         num_episodes: Stretches of consecutive frames.
         num_read: Frames that were opened.
-        num_there: Frames that would be opened if all were.
-        actions: Of the frames that could be read; None without any.
-        problems: What is wrong.
+        num_there: All frames of the split.
+        actions: Statistics of the readable frames; None without any.
+        problems: Problems of the frames.
     """
 
     num_episodes: int
@@ -90,9 +90,9 @@ def describe_contents(
 
     Args:
         data: The split.
-        num_frames: How many frames, spread evenly over the demonstrations; None for all that there are.
-        told: Names of files whose damage is known.
-        on_frame: Called with the number of frames read, and of all to be read.
+        num_frames: How many frames, spread evenly over the demonstrations; None for all.
+        told: Names of files with damage that was reported already.
+        on_frame: Called with the number of frames read, and of all frames to read.
     """
     stretches = list(_all(data) if num_frames is None else _sample(data, num_frames))
     total = sum(stretch.end - stretch.start for stretch in stretches)
@@ -117,7 +117,7 @@ def describe_contents(
 
 
 def _all(data: Demonstrations) -> Iterator[_Stretch]:
-    """Every frame once: in CALVIN's layout all that there are, else those up to an episode's last demonstration."""
+    """Every frame once: all frames in CALVIN's layout, otherwise those up to an episode's last demonstration."""
     lengths: dict[int, int] = {}
     for annotation in data.annotations:
         lengths[annotation.episode] = max(annotation.end, lengths.get(annotation.episode, 0))
@@ -139,7 +139,7 @@ def _sample(data: Demonstrations, num_frames: int) -> Iterator[_Stretch]:
 
 
 def _spread(annotations: Sequence[Annotation], num_frames: int) -> Iterator[_Stretch]:
-    """Single frames, at even distances in all demonstrations laid end to end, the first and the last among them."""
+    """Single frames at even distances over all demonstrations, including the first and the last frame."""
     ends = np.cumsum([annotation.num_frames for annotation in annotations])
     if not ends.size:
         return
@@ -151,7 +151,7 @@ def _spread(annotations: Sequence[Annotation], num_frames: int) -> Iterator[_Str
 
 
 def _read(data: Demonstrations, stretch: _Stretch) -> Iterator[tuple[int, int, Any]]:
-    """Actions of a stretch; where it cannot be read at once, frame by frame, each with its actions or its error."""
+    """Actions of a stretch. If it cannot be read at once, frame by frame, each with its actions or its error."""
     try:
         there = {f"rgb_{camera}" for camera in data.description.picture_sizes}
         keys = [key for key in FRAME_KEYS if key in there or key not in PICTURE_KEYS]
@@ -176,15 +176,15 @@ def _of_failures(failures: list[tuple[str, bool]], total: int) -> list[Problem]:
 
 
 def sample_actions(data: Demonstrations, num_frames: int, tasks: Sequence[str] = ()) -> Float32[np.ndarray, "N 7"]:
-    """Actions of some frames, spread evenly over the demonstrations; nothing else of them is read.
+    """Reads the actions of some frames, spread evenly over the demonstrations.
 
     Args:
         data: The split.
         num_frames: How many frames.
-        tasks: Of these tasks alone; empty for all.
+        tasks: Only frames of these tasks; empty for all.
 
     Raises:
-        DataError: One cannot be read.
+        DataError: A frame cannot be read.
     """
     chosen = [annotation for annotation in data.annotations if not tasks or annotation.task in tasks]
     taken = [
@@ -195,7 +195,7 @@ def sample_actions(data: Demonstrations, num_frames: int, tasks: Sequence[str] =
 
 
 def action_problems(actions: Float32[np.ndarray, "N 7"]) -> list[Problem]:
-    """What is strange about actions, compared with CALVIN's: range, size, and values of the gripper."""
+    """Problems of actions, compared with CALVIN's: range, size, and values of the gripper."""
     if not actions.size:
         return []
     problems = []

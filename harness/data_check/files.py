@@ -1,4 +1,4 @@
-"""Are the files of a data set there? Looks at names and sizes, and opens only those that are too small to be whole."""
+"""Checks that the files of a data set exist, by names and sizes. It opens only files that are too small."""
 
 import json
 import os
@@ -31,11 +31,11 @@ _AGAIN = (
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that is wrong, in words that end with what to do.
+    """A problem of a data set.
 
     Attributes:
-        words: The words.
-        is_fatal: Whether training on it would fail, or learn what is wrong.
+        words: The message, which ends with what to do.
+        is_fatal: Whether training on the data would fail, or learn something wrong.
     """
 
     words: str
@@ -44,12 +44,12 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class FilesFound:
-    """What the files of a split look like from outside.
+    """The result of a check of a split's files.
 
     Attributes:
-        problems: What is wrong.
-        unreadable: Files that are known to be damaged, which need not be told again.
-        can_be_opened: Whether the rest is worth a look.
+        problems: Problems of the files.
+        unreadable: Damaged files, which need not be reported again.
+        can_be_opened: Whether the other files can be checked further.
     """
 
     problems: tuple[Problem, ...] = ()
@@ -58,7 +58,7 @@ class FilesFound:
 
 
 def examine_calvin_files(path: Path, split: str) -> FilesFound:
-    """Are the frames that CALVIN's index names there, and is the index itself?"""
+    """Checks that the index of a split in CALVIN's layout and the frames that it names exist."""
     folder = path / split
     if not folder.is_dir():
         words = f"there is no folder '{folder}': the data set was not extracted whole. {_AGAIN}."
@@ -80,7 +80,7 @@ def examine_calvin_files(path: Path, split: str) -> FilesFound:
 
 
 def _scan(folder: Path) -> tuple[Int64[np.ndarray, " N"], dict[int, str]]:
-    """Numbers of all frames that have a file, in order; and what is wrong with those that are too small."""
+    """Numbers of all frames with a file, sorted, and the errors of files that are too small."""
     numbers, damaged = [], {}
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -106,14 +106,14 @@ def missing_frames(
     stretches: tuple[AnnotatedStretch, ...],
     digits: int,
 ) -> Problem | None:
-    """Frames that have no file, in words; None if all have one.
+    """The problem of frames without a file; None if all have one.
 
     Args:
         folder: The split's folder.
-        numbers: Those that have a file, in order.
-        spans: First and last numbers, both included, of frames that should.
+        numbers: Sorted numbers of frames with a file.
+        spans: First and last numbers (included) of frames that should have one.
         stretches: The annotations.
-        digits: Of numbers in files' names.
+        digits: Number of digits in file names.
     """
     if not len(spans):
         return None
@@ -142,7 +142,7 @@ def _of_damaged(damaged: Mapping[int, str], stretches: tuple[AnnotatedStretch, .
 
 
 def _touches(numbers: Int64[np.ndarray, " N"], stretch: AnnotatedStretch) -> bool:
-    """Whether one of the numbers, which are in order, lies in a stretch."""
+    """Whether one of the sorted numbers is in a stretch."""
     place = int(np.searchsorted(numbers, stretch.first))
     return place < numbers.size and int(numbers[place]) <= stretch.last
 
@@ -150,7 +150,7 @@ def _touches(numbers: Int64[np.ndarray, " N"], stretch: AnnotatedStretch) -> boo
 def _of_index(
     folder: Path, episodes: Int64[np.ndarray, "E 2"], stretches: tuple[AnnotatedStretch, ...]
 ) -> list[Problem]:
-    """What is beside the frames, and what we do not need ourselves."""
+    """Problems of other files, some of which only CALVIN's own code reads."""
     problems = []
     ordered = episodes[np.argsort(episodes[:, 0])]
     places = [int(np.searchsorted(ordered[:, 0], stretch.first, side="right")) - 1 for stretch in stretches]
@@ -176,7 +176,7 @@ def _of_index(
 
 
 def examine_compact_files(path: Path, split: str) -> FilesFound:
-    """Are the episodes there that the recorder wrote down as finished?"""
+    """Checks that the episodes which the recorder marked as finished exist."""
     folder = path / split
     if not folder.is_dir():
         words = (

@@ -1,4 +1,4 @@
-"""Frames of a data set in CALVIN's layout: where they are, what is in one, which scene it is of."""
+"""Frames of a data set in CALVIN's layout: finds them, reads them, and determines their scene."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ class Frame:
     """One time step of a data set.
 
     Attributes:
-        file: Where it is from.
-        robot_obs: The state.
-        scene_obs: The state.
-        pictures: By camera.
+        file: The frame's file.
+        robot_obs: State of the robot.
+        scene_obs: State of the scene.
+        pictures: Images by camera.
     """
 
     file: Path
@@ -31,10 +31,10 @@ class Frame:
 
 
 def find_frames(data: Path) -> list[Path]:
-    """The files of a data set's frames, in order.
+    """The files of a data set's frames, sorted.
 
     Raises:
-        DataError: There are none.
+        DataError: There are no frames.
     """
     for folder in (data, data / "validation", data / "training"):
         if folder.is_dir():
@@ -48,7 +48,7 @@ def find_frames(data: Path) -> list[Path]:
 
 
 def spread(files: Sequence[Path], num_frames: int) -> list[Path]:
-    """So many of the files, at even distances, the first and the last among them."""
+    """Chooses files at even distances, including the first and the last."""
     chosen = np.linspace(0, len(files) - 1, min(num_frames, len(files))).round().astype(int)
     return [files[index] for index in dict.fromkeys(chosen.tolist())]
 
@@ -78,21 +78,21 @@ def load_frame(file: Path) -> Frame:
 
 @dataclass(frozen=True, slots=True)
 class SceneWord:
-    """Which scene a frame is of, and what says so."""
+    """The scene of a frame, and the source of this information."""
 
     scene: str
     origin: str
 
 
 def scene_of(file: Path, given: str | None = None) -> SceneWord:
-    """Which scene a frame is of: the one given, else by `scene_info.npy`, else by `.hydra/merged_config.yaml`.
+    """The scene of a frame: the given one, or from `scene_info.npy`, or from `.hydra/merged_config.yaml`.
 
     Args:
         file: The frame's file.
-        given: What the user says; it takes precedence, for early downloads had a wrong `scene_info.npy`.
+        given: The scene given by the user. It takes precedence, because early downloads had a wrong `scene_info.npy`.
 
     Raises:
-        DataError: Nothing says it, or a file that should is damaged.
+        DataError: No file names the scene, or the file is damaged.
     """
     if given is not None:
         return SceneWord(given, "--scene")

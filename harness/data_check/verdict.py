@@ -1,4 +1,4 @@
-"""Is a data set whole, and what is in it? Looks at either form, and says what to do about what is wrong."""
+"""Checks a data set of either format: whether it is complete, what it contains, and how to fix problems."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,35 +15,35 @@ from calvinbench.policies.demonstrations.calvin_layout import CalvinLayout
 from calvinbench.policies.demonstrations.calvin_scenes import doubt_of_splits
 from calvinbench.policies.demonstrations.compact import COMPACT
 from calvinbench.policies.demonstrations.demonstrations import DataError, Demonstrations
-from calvinbench.policies.demonstrations.opening import SPLITS, TRAINING, VALIDATION, find_form, open_data
+from calvinbench.policies.demonstrations.opening import SPLITS, TRAINING, VALIDATION, find_format, open_data
 
 DEFAULT_FRAMES = 500
-"""Frames of a split that are opened unless all are asked for."""
+"""Frames of a split that are opened by default."""
 _SAY_SCENES = "Say which it is when you train on it: calvinbench train --data-scenes D, for example."
 _COUNTS = ("num_read", "num_there")
 OnFrame = Callable[[str, int, int], None]
-"""Told a split, how many of its frames were read, and of how many."""
+"""Called with a split, the number of frames read, and the number of frames to read."""
 
 
 @dataclass(frozen=True, slots=True)
 class SplitCheck:
-    """What was found of a split.
+    """The result of the check of a split.
 
     Attributes:
         split: `training` or `validation`.
         num_episodes: Stretches of consecutive frames.
         num_demonstrations: Annotated stretches.
-        tasks: Demonstrations of each task that has some.
-        num_frames: Frames of all demonstrations together; one that is in several counts in each.
-        shortest: Frames of the shortest demonstration; 0 where there is none.
-        median: Of the one in the middle.
-        longest: Of the longest one.
-        picture_sizes: Pixels a side by camera.
+        tasks: Number of demonstrations of each task.
+        num_frames: Frames of all demonstrations; a frame in several demonstrations counts in each.
+        shortest: Frames of the shortest demonstration; 0 without demonstrations.
+        median: Median number of frames of a demonstration.
+        longest: Frames of the longest demonstration.
+        picture_sizes: Width and height of the images in pixels, by camera.
         num_read: Frames that were opened.
-        num_there: Frames that would be opened if all were.
-        actions: Their actions; None where none could be read.
-        scenes: What the data say of their scenes, such as `D` or `ABC`; None where they do not say it.
-        problems: What is wrong.
+        num_there: All frames of the split.
+        actions: Statistics of their actions; None if no frame could be read.
+        scenes: The scenes of the data, such as `D` or `ABC`; None if the data do not name them.
+        problems: Problems of the split.
     """
 
     split: str
@@ -63,19 +63,19 @@ class SplitCheck:
 
     @property
     def is_usable(self) -> bool:
-        """Whether a policy could be trained on it."""
+        """Whether a policy could be trained on the split."""
         return not any(problem.is_fatal for problem in self.problems)
 
 
 @dataclass(frozen=True, slots=True)
 class DataCheck:
-    """What was found of a data set.
+    """The result of the check of a data set.
 
     Attributes:
-        path: Its folder.
-        form: `compact` or `calvin`; empty where there is none.
-        splits: One a split.
-        problems: Of the data set as a whole.
+        path: The folder.
+        form: The format, `compact` or `calvin`; empty if there is no data set.
+        splits: One entry per split.
+        problems: Problems of the whole data set.
     """
 
     path: str
@@ -85,19 +85,19 @@ class DataCheck:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing wrong was found."""
+        """Whether no problem was found."""
         return not self.problems and not any(split.problems for split in self.splits)
 
     @property
     def is_usable(self) -> bool:
-        """Whether a policy could be trained on it: the training split counts."""
+        """Whether a policy could be trained on the training split."""
         fatal = any(problem.is_fatal for problem in self.problems)
         return not fatal and all(split.is_usable for split in self.splits if split.split == TRAINING)
 
     def verdict(self) -> str:
-        """In a line: `whole`, `usable: ...` or `not usable: ...`, with the worst that was found and its remedy.
+        """One line: `whole`, `usable: ...` or `not usable: ...`, with the worst problem and its remedy.
 
-        Where frames were left unopened, `whole as far as looked at (...)`.
+        If not all frames were opened, `whole as far as looked at (...)`.
         """
         if self.is_whole:
             num_read, num_there = (sum(getattr(split, name) for split in self.splits) for name in _COUNTS)
@@ -111,7 +111,7 @@ class DataCheck:
         return f"{'usable' if self.is_usable else 'not usable'}: {found[0]}{more}"
 
     def lines(self) -> list[str]:
-        """The finding for a person, the verdict first."""
+        """The result as text, the verdict first."""
         lines = [self.verdict()]
         if not self.form:
             return lines
@@ -123,7 +123,7 @@ class DataCheck:
         return [*lines, *(["What is wrong:", *problems] if problems else []), *self._task_lines()]
 
     def _task_lines(self) -> list[str]:
-        """A line a task that is there, then the names of those that are not."""
+        """One line per task with demonstrations, then the names of the tasks without."""
         counts = {split.split: split.tasks or {} for split in self.splits}
         found = sorted(
             {task for tasks in counts.values() for task in tasks}, key=lambda task: (task not in TASKS, task)
@@ -147,7 +147,7 @@ def check_data(
     num_frames: int = DEFAULT_FRAMES,
     on_frame: OnFrame = lambda split, done, total: None,
 ) -> DataCheck:
-    """Looks at a data set. That files are there is seen of all of them; whether they can be read, of a sample.
+    """Checks a data set. It checks that all files exist, and reads a sample of the frames.
 
     Args:
         path: The folder of `training/` and `validation/`.
@@ -156,7 +156,7 @@ def check_data(
         on_frame: Called as frames are read.
     """
     try:
-        form = find_form(path)
+        form = find_format(path)
     except DataError as error:
         return DataCheck(str(path), "", (), (Problem(str(error), is_fatal=True),))
     wanted = None if all_frames else num_frames
@@ -165,7 +165,7 @@ def check_data(
 
 
 def _check_split(path: Path, form: str, split: str, num_frames: int | None, on_frame: OnFrame) -> SplitCheck:
-    """One split: its files, then what can be read through the interface that training reads by."""
+    """Checks one split: its files, then its frames through the interface that training uses."""
     examine = examine_compact_files if form == COMPACT else examine_calvin_files
     files = examine(path, split)
     if any(problem.is_fatal for problem in files.problems) and not files.can_be_opened:
@@ -199,13 +199,13 @@ def _check_split(path: Path, form: str, split: str, num_frames: int | None, on_f
 
 
 def _scene_problems(data: Demonstrations) -> list[Problem]:
-    """Where the files of a split contradict each other about its scene."""
+    """Contradictions between the files of a split about its scene."""
     doubts = data.scene_doubts if isinstance(data, CalvinLayout) else ()
     return [Problem(f"{doubt}. {_SAY_SCENES}", is_fatal=False) for doubt in doubts]
 
 
 def _problems_of_all(path: Path, splits: tuple[SplitCheck, ...]) -> tuple[Problem, ...]:
-    """What is wrong with no split alone."""
+    """Problems of the data set as a whole."""
     problems = []
     scenes = {split.split: split.scenes for split in splits}
     if doubt := doubt_of_splits(scenes.get(TRAINING), scenes.get(VALIDATION)):

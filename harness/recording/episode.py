@@ -1,7 +1,7 @@
 """One recorded episode: the expert does one subtask after another in a world that is never reset between them.
 
-What is executed is the expert's action with a perturbation; what is kept as the label is the expert's own. So the data
-show states that a policy's errors lead to, and what is right there. What was executed is kept beside the label.
+The executed action is the expert's action with noise; the label is the expert's action without it. So the data show
+states that a policy's errors lead to, and the right action there. The executed action is kept beside the label.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,21 +31,21 @@ TASK_WEIGHTS: Mapping[str, float] = {
     "unstack_block": 5.0,
     "push_into_drawer": 15.0,
 }
-"""How often a task is drawn among those that can be done: blocks are harder than doors and lights, and what can be done
-in few states is taken when it can."""
+"""Weights with which a task is drawn from the possible ones. Blocks are harder than doors and lights; tasks that are
+possible in few states have large weights."""
 _KICK_STEPS = 5
 SETTLE_STEPS = 5
-"""Without motion, before anything is recorded: blocks that were put down a hair above the table touch it then."""
+"""Steps without motion before the recording starts, in which blocks settle on the table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Perturbation:
-    """What is added to the six pose numbers of an action before it is executed.
+    """Noise that is added to the six pose numbers of an action before it is executed.
 
     Attributes:
         sigma: Standard deviation of a first-order autoregressive noise, in the action's units (1 is 2 cm, 0.05 rad).
-        correlation: Of a step's noise with the next one's.
-        kick_probability: Of a kick beginning at a step: a constant push for five steps.
+        correlation: Correlation of the noise of one step with that of the next.
+        kick_probability: Probability that a kick begins at a step: a constant push for five steps.
         kick_size: Largest number of a kick.
     """
 
@@ -64,7 +64,7 @@ class Perturbation:
             )
 
     def draw(self, generator: np.random.Generator) -> Iterator[Float64[np.ndarray, "6"]]:
-        """The noise of one step after the other, for ever."""
+        """Yields the noise of each step, without end."""
         noise = generator.normal(0.0, 1.0, 6) * self.sigma
         kick, kick_steps = np.zeros(6), 0
         while True:
@@ -78,7 +78,7 @@ class Perturbation:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A subtask that the expert did not do; nothing of it is kept."""
+    """A subtask that the expert did not solve. Its frames are not kept."""
 
     task: str
     steps: int
@@ -86,15 +86,15 @@ class Failure:
 
 @dataclass(slots=True)
 class Episode:
-    """What was recorded.
+    """A recorded episode.
 
     Attributes:
-        frames: A mapping for each step: what was observed before it, the label (`rel_actions`, `actions`), and what was
-            executed (`executed_rel_actions`, `executed_actions`).
-        annotations: The subtasks that were done.
-        failure: What ended the episode early.
-        last_frame: What was observed after the last step of the last annotation, with what the expert would do next, as
-            if it had been executed. None without annotations.
+        frames: A mapping for each step: the observation before it, the label (`rel_actions`, `actions`), and the
+            executed action (`executed_rel_actions`, `executed_actions`).
+        annotations: The solved subtasks.
+        failure: The failure that ended the episode early; None if there was none.
+        last_frame: The observation after the last step of the last annotation, with the expert's next action as the
+            executed one. None without annotations.
     """
 
     frames: list[dict[str, np.ndarray]] = field(default_factory=list)
@@ -119,15 +119,15 @@ def demonstrate(
 
     Args:
         env: A play table that takes relative actions.
-        start: Where it begins.
-        instructions: Sentences; each subtask gets one of those that training may show.
-        generator: Where all draws come from.
+        start: The initial state.
+        instructions: The instruction set; each subtask gets one of its training sentences.
+        generator: Draws all random numbers.
         tasks: Tasks to draw from.
-        num_subtasks: After how many the episode ends; earlier where none of the tasks can be done, or one fails.
-        max_steps: Steps for each subtask.
-        perturbation: Of executed actions; None for none.
-        frames_after: Steps that the expert goes on once a subtask is solved; its annotation has them too. A subtask
-            that is not solved any more at their end counts as failed.
+        num_subtasks: Most subtasks. The episode ends earlier if no task is possible, or if one fails.
+        max_steps: Most steps of each subtask.
+        perturbation: Noise on executed actions; None for none.
+        frames_after: Steps that the expert continues after a subtask is solved; they are part of its annotation. A
+            subtask that is no longer solved after them counts as failed.
     """
     episode, symbolic = Episode(), start.symbolic
     tolerance_m = EXACT_M if perturbation is None or not perturbation.sigma else NOISY_M
@@ -164,7 +164,7 @@ def demonstrate(
 
 
 def draw_task(state: SymbolicState, tasks: Sequence[str], generator: np.random.Generator) -> str | None:
-    """One of the tasks that can be done in a state, by `TASK_WEIGHTS`; None where there is none."""
+    """Draws one of the tasks that are possible in a state, by `TASK_WEIGHTS`; None if there is none."""
     possible = [task for task in tasks if len(next_states(state, task)) == 1]
     if not possible:
         return None
@@ -178,7 +178,7 @@ def _frame(
     label: Float64[np.ndarray, "7"],
     executed: Float64[np.ndarray, "7"],
 ) -> dict[str, np.ndarray]:
-    """What is kept of a step."""
+    """The arrays of one frame."""
     return {
         **observation,
         "rel_actions": label,
@@ -189,7 +189,7 @@ def _frame(
 
 
 def _absolute(relative: Float64[np.ndarray, "7"], info: Mapping[str, Any]) -> Float64[np.ndarray, "7"]:
-    """Says in absolute terms what a relative action says relative to the last target."""
+    """Converts an action relative to the last target into an absolute action."""
     euler = info["target_euler"] + relative[3:6] * MAX_RELATIVE_EULER_RAD
     absolute = [
         *(info["target_position"] + relative[:3] * MAX_RELATIVE_POSITION_M),

@@ -1,4 +1,4 @@
-"""What is known of each recorded episode: a small JSON file an episode, written after its frames."""
+"""Records of finished episodes: a small JSON file for each, written after its frames."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,9 @@ class EpisodeRecord:
     Attributes:
         split: `training` or `validation`.
         number: Within its split.
-        num_frames: Frames that are kept; 0 where the first subtask failed.
-        annotations: Subtasks that were done.
-        failed_task: At which the expert failed; None if it did not.
+        num_frames: Frames that were kept; 0 if the first subtask failed.
+        annotations: Subtasks that were solved.
+        failed_task: The task at which the expert failed; None if it did not fail.
         start: The `scene_obs` that the world was reset to. After it, `SETTLE_STEPS` actions of no motion with the
             gripper open, then the executed actions give each frame again, to the last bit. None in older data sets.
     """
@@ -49,7 +49,7 @@ class EpisodeRecord:
 
 @dataclass(frozen=True, slots=True)
 class TaskCount:
-    """Of one task: demonstrations, failed attempts (which are not kept), frames of the demonstrations."""
+    """Counts of one task: demonstrations, failed attempts (which are not kept), frames of the demonstrations."""
 
     done: int
     failed: int
@@ -57,12 +57,12 @@ class TaskCount:
 
 
 def record_file(out: Path, split: str, number: int) -> Path:
-    """Where an episode's record lies in the data set's folder."""
+    """The file of an episode's record in the data set's folder."""
     return out / RECORDS_FOLDER / split / f"{number:06d}.json"
 
 
 def write_record(out: Path, record: EpisodeRecord) -> None:
-    """Says that an episode is finished: call it when its frames are on the disk."""
+    """Marks an episode as finished. Call it after its frames are written."""
     write_text_atomically(record_file(out, record.split, record.number), json.dumps(record.to_json()) + "\n")
 
 

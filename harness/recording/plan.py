@@ -1,4 +1,4 @@
-"""What a recording is about to do: what is there, what will be added, and whether it fits on the disk."""
+"""The plan of a recording: finished and missing episodes, expected size and free disk space."""
 
 import shutil
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from calvinbench.harness.recording.episode_records import read_records
-from calvinbench.harness.recording.recorder import RecordingSettings
+from calvinbench.harness.recording.settings import RecordingSettings
 from calvinbench.policies.demonstrations.calvin_layout import CALVIN
 from calvinbench.policies.demonstrations.compact import DATASET_FILE, read_dataset_file
 from calvinbench.policies.demonstrations.opening import SPLITS
@@ -24,17 +24,17 @@ _NAMES = {"episodes": "training", "validation_episodes": "validation"}
 
 @dataclass(frozen=True, slots=True)
 class RecordingPlan:
-    """What is there and what comes.
+    """Finished and missing episodes, expected size and free space.
 
     Attributes:
         out: The data set's folder.
         there: Finished episodes by split.
         added: Episodes to record by split.
-        kept: Episodes by split that are there and were not asked for now; they stay.
-        changed: Numbers of episodes that were asked for before and now, by split, where they differ.
-        num_frames: Frames that are added, about.
-        bytes_of_frame: Size of one on the disk, about.
-        free_bytes: What the disk has.
+        kept: Finished episodes by split that are not requested now; they stay.
+        changed: Requested numbers of episodes, previous and present, by split, where they differ.
+        num_frames: Expected number of added frames.
+        bytes_of_frame: Expected size of a frame on disk.
+        free_bytes: Free space on the disk.
     """
 
     out: Path
@@ -48,16 +48,16 @@ class RecordingPlan:
 
     @property
     def num_bytes(self) -> float:
-        """What is added on the disk, about."""
+        """Expected size of the added frames."""
         return self.num_frames * self.bytes_of_frame
 
     @property
     def fits(self) -> bool:
-        """Whether the disk has the space."""
+        """Whether the disk has enough space."""
         return self.num_bytes <= self.free_bytes
 
     def lines(self) -> list[str]:
-        """For a person, before it starts."""
+        """Messages to show before the recording starts."""
         lines = []
         for split, (before, now) in self.changed.items():
             lines.append(f"{split.capitalize()} episodes: {before} were asked for before, {now} now.")
@@ -83,10 +83,10 @@ class RecordingPlan:
 
 
 def asked_before(out: Path) -> dict[str, int]:
-    """How many episodes earlier calls asked for: `episodes` and `validation_episodes`, or nothing.
+    """Episodes that earlier calls requested: `episodes` and `validation_episodes`; empty without an earlier call.
 
     Raises:
-        DataError: What the recorder wrote there is damaged.
+        DataError: The data set's file is damaged.
     """
     if not (out / DATASET_FILE).is_file():
         return {}
@@ -95,10 +95,10 @@ def asked_before(out: Path) -> dict[str, int]:
 
 
 def plan_recording(settings: RecordingSettings) -> RecordingPlan:
-    """Looks at the folder; nothing is changed.
+    """Makes a plan from the content of the folder. It changes nothing.
 
     Raises:
-        DataError: What was recorded before is damaged.
+        DataError: A file of an earlier call is damaged.
     """
     records, wanted, before = read_records(settings.out), set(settings.wanted()), asked_before(settings.out)
     asked = {name: getattr(settings, name) for name in _NAMES}
@@ -117,7 +117,7 @@ def plan_recording(settings: RecordingSettings) -> RecordingPlan:
 
 
 def bytes_of_frame(settings: RecordingSettings) -> float:
-    """Size of a frame on the disk, about."""
+    """Expected size of a frame on disk."""
     num_pixels = sum(size**2 for size in settings.picture_sizes.values())
     if settings.form == CALVIN:
         return num_pixels * _CALVIN_BYTES_OF_PIXEL + _CALVIN_BYTES_OF_FRAME
@@ -125,7 +125,7 @@ def bytes_of_frame(settings: RecordingSettings) -> float:
 
 
 def free_bytes(folder: Path) -> int:
-    """What the disk of a folder has, which may not be there yet."""
+    """Free space on the disk of a folder, which need not exist yet."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     return shutil.disk_usage(there).free
 

@@ -1,4 +1,4 @@
-"""How a recording is going: a bar on a terminal, a few lines elsewhere."""
+"""Progress of a recording: a bar on a terminal, a few log lines elsewhere."""
 
 import logging
 from types import TracebackType
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from calvinbench.harness.recording.episode_records import EpisodeRecord
 
 _LOG_SHARE = 10
-"""Without a terminal, a line each time that so many percent more are done."""
+"""Without a terminal, one log line per this many percent."""
 _logger = logging.getLogger(__name__)
 
 
@@ -43,7 +43,7 @@ class RecordingProgress:
         self._bar.stop()
 
     def episode_finished(self, record: "EpisodeRecord") -> None:
-        """Moves the bar on."""
+        """Advances the bar."""
         self._finished += 1
         self._demonstrations += len(record.annotations)
         self._frames += record.num_frames

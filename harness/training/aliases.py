@@ -1,4 +1,4 @@
-"""Other names for settings of a training, as other trainers have them: suggested, not accepted."""
+"""Names that other trainers use for our settings. An error suggests our name; the alias is not accepted."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,8 +1,7 @@
-"""What `calvinbench train` is told: flags laid over a configuration (YAML), laid over a JSON file of the seed's blocks.
+"""The settings of `calvinbench train`: flags override a configuration (YAML), which overrides a JSON file of blocks.
 
-A flag, a key of the configuration and a field of the settings that mean one thing are spelled alike. A key that is not
-known, or that would do nothing beside the others (`training_conflicts`) or with the policy and the data
-(`training_idle`), is refused.
+A flag, a key of the configuration and a field of the settings that mean one thing have one name. An unknown key raises
+an error. So does a key without effect, because of other keys (`conflicts`) or because of policy and data (`idle`).
 """
 
 from collections.abc import Mapping
@@ -33,31 +32,31 @@ CALL_KEYS = ("evaluate_every", *EVALUATION_KEYS, "device", "effective_batch_size
 KEYS = (*SETTINGS_KEYS, *TRAINABLE_KEYS, *OPTIMIZATION_KEYS, *CALL_KEYS)
 """Every key of a configuration, and every flag of `train` but `--json`."""
 _TRAINED_KINDS = ("untrained", "checkpoint")
-_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", NoneType: "nothing"}
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "nothing"}
 
 
 class TrainingCallError(ValueError):
-    """A training that cannot be done as it was asked for."""
+    """The settings of a training are missing, contradictory or without effect."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingCall:
-    """A training, and what is done beside it.
+    """A training, its evaluations, and where its settings come from.
 
     Attributes:
         settings: The training.
-        evaluate_every: Steps between chains run with the policy, a multiple of `save_every`; 0 for none.
-        evaluate_chains: How many of the published chains.
-        evaluate_worlds: Worlds stepped at once.
-        evaluate_scene: The scene that they are run on; None for that of the data.
-        calvin_env: The checkout of calvin_env for CALVIN's scenes; None looks for one.
+        evaluate_every: Steps between evaluations on chains, a multiple of `save_every`; 0 for none.
+        evaluate_chains: Chains of an evaluation: the first ones of the published chains.
+        evaluate_worlds: Worlds stepped at once in an evaluation.
+        evaluate_scene: The scene of the evaluations; None for the scene of the data.
+        calvin_env: The checkout of calvin_env for CALVIN's scenes; None searches for one.
         device: `"auto"` or `"cpu"`.
-        accept_changed_data: Whether a training goes on with data that changed since it began.
-        effective_batch_size: What micro-batch x accumulation x processes must be; None for whatever it is.
-        said: The keys that were said, and what; the other settings are as they are by default.
-        flags: Those of them that flags said.
-        configuration: What the configuration of the others is called; None for none, or one without a name.
-        smoke: Whether a few small steps are taken, to see that everything works.
+        accept_changed_data: Whether a resumed training accepts data that changed since it began.
+        effective_batch_size: The required product of micro-batch, accumulation and processes; None to accept any.
+        said: Keys and values that were given; all other settings have their defaults.
+        flags: Keys that were given by flags.
+        configuration: The name of the configuration; None without a configuration, or if it has no name.
+        smoke: Whether to take a few small steps only, to test that everything works together.
     """
 
     settings: TrainingSettings
@@ -84,7 +83,7 @@ class TrainingCall:
             require_name(self.evaluate_scene, SCENES, "scene")
 
     def source(self, key: str) -> str:
-        """Where a key's value comes from, in words."""
+        """Says where the value of a key comes from."""
         if key in self.flags:
             return f"given as --{key.replace('_', '-')}"
         if key in self.said:
@@ -96,13 +95,14 @@ class TrainingCall:
         return "the default"
 
     def is_refused_as_idle(self, key: str, *changing: str) -> bool:
-        """Whether a key that does nothing with this policy and data is refused.
+        """Whether a key without effect on this policy and data raises an error.
 
-        It is if a flag has it; and if a configuration of the user's own has it, unless flags changed what decides it.
+        It does if a flag gave the key. It also does if the user's own configuration gave it, unless flags changed one
+        of the keys that decide whether it has an effect.
 
         Args:
             key: The key.
-            changing: Keys on which it depends whether it does something.
+            changing: Keys that decide whether it has an effect.
         """
         if key in self.flags:
             return True
@@ -111,7 +111,7 @@ class TrainingCall:
 
 
 def shipped_configurations() -> tuple[str, ...]:
-    """Names of the configurations in the package."""
+    """Names of the shipped configurations."""
     folder = files("calvinbench.harness.training.configurations")
     return tuple(sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")))
 
@@ -123,8 +123,8 @@ def read_configuration(name_or_path: str) -> dict[str, Any]:
         name_or_path: One of `shipped_configurations`, or the path of a YAML file.
 
     Raises:
-        TrainingCallError: There is none, or it is no mapping.
-        UnknownNameError: A key, or a shipped configuration, is not known.
+        TrainingCallError: The file does not exist, or is not a mapping.
+        UnknownNameError: A key, or the name of a shipped configuration, is unknown.
     """
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml"):
@@ -156,18 +156,18 @@ def make_call(
     name: str | None = None,
     smoke: bool = False,
 ) -> TrainingCall:
-    """Makes a training's settings of keys.
+    """Makes the settings of a training from keys and values.
 
-    A value of the configuration that flags make idle is passed over; one that a flag itself has is refused.
+    A value of the configuration that has no effect because of flags is ignored; a flag without effect is an error.
 
     Args:
         flags: Values by key, see `KEYS`.
-        configuration: Values by key that they are laid over.
-        name: What the configuration is called, for messages.
-        smoke: Whether to take a few small steps instead, see `training_smoke`.
+        configuration: Values by key, which flags override.
+        name: The name of the configuration, for messages.
+        smoke: Whether to take a few small steps only, see `smoke`.
 
     Raises:
-        TrainingCallError: Keys are missing, do nothing, or contradict each other; the message names all of them.
+        TrainingCallError: Keys are missing, contradict each other or have no effect; the message names all of them.
         ValueError: A value is out of its range.
     """
     below = dict(configuration or {})
@@ -186,7 +186,7 @@ def make_call(
         call = _call(said)
     given = {key: value for key, value in said.items() if value is not None}
     if "max_epochs" in flags and "max_steps" not in flags:
-        given.pop("max_steps", None)  # a length that was said later takes the place of the configuration's
+        given.pop("max_steps", None)  # the flag replaces the length of the configuration
     call = replace(call, said=given, flags=frozenset(flags), configuration=name, smoke=smoke)
     found = [idle_words(key, said[key], reason) for key, reason in _idle(said, (below,)).items()]
     found += conflicts(call.settings, call.evaluate_every, call.effective_batch_size, call.source)
@@ -199,7 +199,7 @@ def make_call(
 
 
 def _call(said: Mapping[str, Any]) -> TrainingCall:
-    """The call that values come to, not yet compared with each other."""
+    """The call for these values. Contradictions are not checked yet."""
     spec = PolicySpec.parse(str(said["policy"]))
     require_name(spec.kind, _TRAINED_KINDS, "kind of policy that can be trained")
     optimization, trainable = _from_blocks(spec)
@@ -216,7 +216,7 @@ def _call(said: Mapping[str, Any]) -> TrainingCall:
 
 
 def _from_blocks(spec: PolicySpec) -> tuple[OptimizationSettings, TrainableParts]:
-    """What a JSON file of blocks that the policy's spec names says of training; the defaults where it names none."""
+    """Training settings in the JSON file of blocks that the policy's spec names; the defaults without such a file."""
     of_policy = dict(spec.settings)
     if "config" not in of_policy:
         return OptimizationSettings(), TrainableParts()
@@ -227,18 +227,18 @@ def _from_blocks(spec: PolicySpec) -> tuple[OptimizationSettings, TrainableParts
 
 
 def _idle(said: Mapping[str, Any], below: tuple[Mapping[str, Any], ...]) -> dict[str, str]:
-    """Keys that do nothing, with the reason."""
+    """Keys without effect, and why."""
     call = _call(said)
     _, trainable = _from_blocks(PolicySpec.parse(call.settings.policy))
     return idle_keys(said, call.settings, call.evaluate_every, (*below, asdict(trainable)))
 
 
 def _idle_alone(configuration: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, str]:
-    """Keys of a configuration that do nothing in it, whatever flags say."""
+    """Keys of a configuration that have no effect in it, even without any flags."""
     places = {key: said[key] for key in ("policy", "data", "out")}
     try:
         return _idle({**places, **configuration}, ())
-    except ValueError:  # by itself it is no training, and flags make it one
+    except ValueError:  # the configuration is incomplete without the flags
         return {}
 
 
@@ -249,13 +249,13 @@ def _tasks(said: Any) -> tuple[str, ...]:
 
 
 def _values(said: Mapping[str, Any], settings: type, keys: tuple[str, ...]) -> dict[str, Any]:
-    """What was said of some settings, of the kind that each has."""
+    """The given values of some settings, converted to the type of each."""
     kinds = {field.name: get_args(field.type) or (field.type,) for field in fields(settings)}
     return {key: _value(key, said[key], kinds[key]) for key in keys if key in said}
 
 
 def _value(key: str, value: Any, kinds: tuple[Any, ...]) -> Any:
-    """A value of one of the kinds. YAML has `1` for `1.0`, and text for `1e-4`."""
+    """Converts a value to one of the types. YAML reads `1` as an integer, and `1e-4` as text."""
     if value is None and NoneType in kinds:
         return None
     if float in kinds and not isinstance(value, bool):

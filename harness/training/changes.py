@@ -1,4 +1,4 @@
-"""What changed since a training was stopped, in words for a person."""
+"""Reports what changed since a training was stopped."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ _TRAINING, _VALIDATION = "training", "validation"
 
 @dataclass(frozen=True, slots=True)
 class ChangedData:
-    """What changed of the data.
+    """Changes of the data.
 
     Attributes:
-        refused: What a training may not go on with unasked; empty for nothing.
-        said: Sentences.
-        forgets_best: Whether the lowest validation loss so far is of other windows.
+        refused: Changes that need the user's consent; empty if there are none.
+        said: Sentences that report the changes.
+        forgets_best: Whether the lowest validation loss so far was computed on other windows.
     """
 
     refused: str
@@ -29,11 +29,11 @@ class ChangedData:
 
 
 def changed_data(before: Mapping[str, Any], now: Mapping[str, Any]) -> ChangedData:
-    """Compares the data of two times.
+    """Compares the data before and now.
 
     Args:
-        before: What `training.json` says.
-        now: The same, as it is now.
+        before: The content of `training.json`.
+        now: The same content for the current data.
     """
     said = []
     known = before.get("fingerprints")
@@ -78,7 +78,7 @@ def _windows(before: Mapping[str, Any], now: Mapping[str, Any], split: str) -> s
 def changed_schedule(
     before: Sequence[Stretch], now: Sequence[Stretch], step: int, training: Training
 ) -> tuple[str, ...]:
-    """Says how the learning rate goes on, where the schedule that it followed so far ends elsewhere now."""
+    """Reports how the learning rate continues if its schedule now ends at another step."""
     was, is_now = before[-1].schedule_steps, now[-1].schedule_steps
     if was == is_now or len(now) == 1:
         return ()
@@ -92,7 +92,7 @@ def changed_schedule(
 
 
 def changed_place(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
-    """Says that the policy's weights or files lie elsewhere."""
+    """Reports that the policy's weights or files moved."""
     was, is_now = before["settings"]["policy"], now["settings"]["policy"]
     if was == is_now:
         return ()
@@ -105,7 +105,7 @@ def changed_place(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[st
 
 
 def changed_split(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
-    """Says that the windows of a step are split up in another way."""
+    """Reports that the windows of a step are split in another way."""
     factors = []
     for each in (before, now):
         optimization = each["settings"]["optimization"]
@@ -122,7 +122,7 @@ def changed_split(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[st
 
 
 def changed_code(before: Mapping[str, Any]) -> tuple[str, ...]:
-    """Says that other versions go on than those that began."""
+    """Reports other versions of packages or code than before."""
     sessions = before["sessions"]
     if not sessions:
         return ()

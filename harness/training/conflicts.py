@@ -1,6 +1,6 @@
-"""Settings of a training that contradict each other, or do nothing beside the others.
+"""Finds settings of a training that contradict each other, or have no effect because of others.
 
-All of them are found at once, each with where its value comes from, before torch is loaded.
+It finds all of them at once, says where each value comes from, and does not import torch.
 """
 
 import os
@@ -14,21 +14,21 @@ from calvinbench.policies.training.settings import TrainingSettings
 EVALUATION_KEYS = ("evaluate_chains", "evaluate_worlds", "evaluate_scene", "calvin_env")
 _PARTS = ("train_vision", "train_connector", "train_text_embedding")
 _NUM_PROCESSES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
-"""Where launchers say how many processes train together; the first that is set counts, as accelerate reads them."""
+"""Variables in which launchers give the number of processes. The first that is set counts, as in accelerate."""
 Source = Callable[[str], str]
-"""Says in words where a key's value comes from."""
+"""Says where the value of a key comes from."""
 
 
 def idle_keys(
     said: Mapping[str, Any], settings: TrainingSettings, evaluate_every: int, below: tuple[Mapping[str, Any], ...] = ()
 ) -> dict[str, str]:
-    """Keys that were said and do nothing, with the reason.
+    """Given keys that have no effect, and why.
 
     Args:
         said: Values by key.
-        settings: What they came to.
-        evaluate_every: What `evaluate_every` came to.
-        below: What the keys were laid over; a key that undoes what stands there acts.
+        settings: The resulting settings.
+        evaluate_every: The resulting `evaluate_every`.
+        below: Values that the keys override; a key that changes one of these has an effect.
     """
     optimization, trainable = settings.optimization, settings.trainable
     parts = tuple(getattr(trainable, part) for part in _PARTS)
@@ -54,7 +54,7 @@ def idle_keys(
 def _idle_parts(
     said: Mapping[str, Any], trainable: TrainableParts, below: tuple[Mapping[str, Any], ...]
 ) -> dict[str, str]:
-    """A part's setting that says what is so without it, unless it undoes what it was laid over."""
+    """Settings of a part that repeat the default, unless they change a value that they override."""
     follows = not trainable.freeze_backbone and not trainable.lora_enable
     if trainable.freeze_backbone:
         reason = "freeze_backbone is true"
@@ -69,20 +69,20 @@ def _idle_parts(
 
 
 def idle_words(key: str, value: object, reason: str) -> str:
-    """The sentence for a key that does nothing."""
-    return f"expected no '{key}', got {value!r}: it does nothing, for {reason}. Leave it out."
+    """The message for a key without effect."""
+    return f"{key}={value!r} has no effect because {reason}; remove it."
 
 
 def conflicts(
     settings: TrainingSettings, evaluate_every: int, effective_batch_size: int | None, source: Source
 ) -> list[str]:
-    """Contradictions that can be seen without the policy and the data, in words.
+    """Messages for contradictions that can be found without the policy and the data.
 
     Args:
         settings: The training.
-        evaluate_every: Steps between chains.
-        effective_batch_size: What a step's windows must be; None for whatever they are.
-        source: Where values come from.
+        evaluate_every: Steps between evaluations.
+        effective_batch_size: Required windows of a step; None to accept any number.
+        source: Says where values come from.
     """
     spec = PolicySpec.parse(settings.policy)
     of_policy, optimization = dict(spec.settings), settings.optimization
@@ -115,7 +115,7 @@ def conflicts(
 
 
 def num_processes() -> int:
-    """Processes that train together, as their launcher says."""
+    """The number of processes that train together, as given by their launcher."""
     said = [os.environ[name] for name in _NUM_PROCESSES if os.environ.get(name, "").isdecimal()]
     return int(said[0]) if said else 1
 
@@ -123,7 +123,7 @@ def num_processes() -> int:
 def batch_conflict(
     settings: TrainingSettings, processes: int, effective_batch_size: int | None, source: Source
 ) -> str | None:
-    """How micro-batch x accumulation x processes is not what was asked for; None where it is, or nothing was."""
+    """The message for a wrong product of batch size, accumulation and processes; None if it is right or not given."""
     optimization = settings.optimization
     size, accumulated = optimization.batch_size, optimization.gradient_accumulation_steps
     product = size * accumulated * processes
@@ -140,7 +140,7 @@ def batch_conflict(
 
 
 def warmup_words(rising: int, steps: int, said: str, source: Source) -> str:
-    """The sentence for a warm-up that is longer than the training."""
+    """The message for a warm-up that is longer than the training."""
     return (
         f"expected a warm-up of at most the {steps} steps of the whole training (max_steps: {source('max_steps')}; "
         f"max_epochs: {source('max_epochs')}), got {rising}: {said}. Say --warmup-epochs 0 "

@@ -1,4 +1,4 @@
-"""What a training begins with, looked at before a policy is made: no torch is loaded."""
+"""Checks policy spec and data set before a policy is made. This module does not import torch."""
 
 from calvinbench.harness.training.call import TrainingCall
 from calvinbench.policies.backbones.names import backbone_import_string
@@ -10,7 +10,7 @@ from calvinbench.policies.spec import PolicySpec
 
 
 def require_policy(call: TrainingCall) -> None:
-    """Looks for the checkpoint that training begins with, or the backbone's name.
+    """Checks that the checkpoint to begin with, or the backbone, exists.
 
     Raises:
         CheckpointError: There is no such checkpoint.
@@ -24,20 +24,20 @@ def require_policy(call: TrainingCall) -> None:
 
 
 def require_data(call: TrainingCall) -> None:
-    """Opens the splits and looks for the tasks.
+    """Opens the splits and checks that they have the tasks.
 
     Raises:
-        DataError: A split that is wanted is not there, or the training split has none of a task.
+        DataError: A required split is missing, or the training split has no demonstration of a task.
     """
     require_tasks(call.settings.tasks, open_data(call.settings.data, TRAINING))
     open_validation(call)
 
 
 def open_validation(call: TrainingCall) -> Demonstrations | None:
-    """The validation split; None where it is not wanted, or a smoke run can do without.
+    """The validation split; None if it is not used, or if it is missing in a smoke run.
 
     Raises:
-        DataError: It is not there.
+        DataError: The split is missing.
     """
     if not call.settings.validate_every:
         return None

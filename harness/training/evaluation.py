@@ -1,4 +1,4 @@
-"""Chains that are run with the checkpoints of a training: on which world, and by whom."""
+"""Evaluates the checkpoints of a training on published chains."""
 
 import shutil
 from collections.abc import Mapping
@@ -14,22 +14,22 @@ from calvinbench.harness.rollout.workers import make_play_table
 from calvinbench.harness.suite.suite import Suite
 from calvinbench.harness.training.call import TrainingCallError
 from calvinbench.policies.policy import PolicyTraits
+from calvinbench.policies.training.checkpoints import find_checkpoint
 from calvinbench.policies.training.log import LogLine
 from calvinbench.policies.training.preparation import Training
-from calvinbench.policies.training.trainer import find_checkpoint
 
 EVALUATION_FOLDER = "evaluation"
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationWorld:
-    """Where chains are run: the world of the data, as far as that is known.
+    """The world for evaluations: that of the data, as far as it is known.
 
     Attributes:
         scene: The scene's name.
-        calvin_env: The checkout of calvin_env for CALVIN's scenes; None looks for one.
-        renderer: Who draws; None for the default.
-        depth_bits: Of our renderer's depth buffer; None for what suits the scene.
+        calvin_env: The checkout of calvin_env for CALVIN's scenes; None searches for one.
+        renderer: The renderer; None for the default.
+        depth_bits: Bits of our renderer's depth buffer; None for the scene's default.
     """
 
     scene: str
@@ -41,15 +41,15 @@ class EvaluationWorld:
 def evaluation_world(
     data: Mapping[str, Any], scene: str | None = None, calvin_env: str | None = None
 ) -> EvaluationWorld:
-    """The world that chains are run on.
+    """Chooses the world for evaluations.
 
     Args:
-        data: What is known of the data, as `Training.notes` has it.
-        scene: The scene that was asked for; None for that of the data.
+        data: Notes on the data, from `Training.notes`.
+        scene: The requested scene; None for the scene of the data.
         calvin_env: See `EvaluationWorld`.
 
     Raises:
-        TrainingCallError: No scene was asked for, and the data are of several, or do not say of which.
+        TrainingCallError: No scene was requested, and the data have several scenes or do not name one.
     """
     known = data.get("scene")
     if scene is None and known not in SCENES:
@@ -64,30 +64,30 @@ def evaluation_world(
 
 
 class ChainEvaluator:
-    """Runs published chains with a checkpoint every so many steps, and keeps the runs as `calvinbench run` does."""
+    """Runs published chains with the checkpoint at regular steps, and saves the runs as `calvinbench run` does."""
 
     def __init__(self, folder: Path, every: int, num_chains: int, num_worlds: int, world: EvaluationWorld) -> None:
-        """Takes what is to be run.
+        """Takes the settings of the evaluations.
 
         Args:
-            folder: The training's.
+            folder: The training's folder.
             every: Steps between evaluations.
-            num_chains: How many of the published chains, from the first.
+            num_chains: Number of chains: the first ones of the published chains.
             num_worlds: Worlds stepped at once.
-            world: Where.
+            world: The world.
         """
         self._folder, self._every, self._num_chains, self._num_worlds = folder, every, num_chains, num_worlds
         self._world = world
 
     def require_runnable(self, traits: PolicyTraits) -> None:
-        """Makes the world and reads the sentences, so that what is missing is said before the first step.
+        """Makes the world and reads the instructions, so that errors are reported before the first training step.
 
         Args:
-            traits: Of the policy.
+            traits: The policy's traits.
 
         Raises:
-            TrainingCallError: There are not so many chains.
-            CheckoutError: The scene is CALVIN's, and its checkout is missing, not whole or damaged.
+            TrainingCallError: More chains are requested than were published.
+            CheckoutError: The scene is CALVIN's, and its checkout is missing, incomplete or damaged.
             RunFailedError: The renderer does not work on this machine.
         """
         if self._num_chains > len(chains.published()):
@@ -100,13 +100,13 @@ class ChainEvaluator:
         make_play_table(settings, traits).close()
 
     def began(self, training: Training) -> None:
-        """Nothing to be done."""
+        """Does nothing."""
 
     def logged(self, line: LogLine) -> None:
-        """Nothing to be done."""
+        """Does nothing."""
 
     def saved(self, training: Training, step: int) -> float | None:
-        """The average length of the chains, None where none are due."""
+        """Runs chains if they are due, and returns their average length; None otherwise."""
         if step % self._every and step != training.num_steps:
             return None
         from calvinbench.harness.analysis.summaries import summarize
@@ -116,16 +116,16 @@ class ChainEvaluator:
         suite = self._suite(step)
         try:
             (run,) = evaluate_suite(suite)
-        except RunMismatchError:  # of a training that was begun anew in this folder
+        except RunMismatchError:  # left by a previous training in this folder
             shutil.rmtree(suite.out)
             (run,) = evaluate_suite(suite)
         return float(summarize(run).average_length.value)
 
     def ended(self) -> None:
-        """Nothing to be done."""
+        """Does nothing."""
 
     def _suite(self, step: int) -> Suite:
-        """What is run after a step."""
+        """The suite to run after a step."""
         return Suite(
             policy=(f"checkpoint:{find_checkpoint(self._folder)}",),
             scene=self._world.scene,

@@ -1,7 +1,7 @@
-"""Refuses what was said of a training and would do nothing with the policy and the data that it came to.
+"""Finds settings of a training that have no effect with its policy and data.
 
-`training_call` refuses what is idle beside the other keys; this is what only shows once policy and windows are made,
-wherever the policy's settings come from: its spec, a file of the seed's blocks, a checkpoint.
+`call` finds settings without effect because of other settings. This module needs the policy and the windows, because
+the policy's settings may come from its spec, from a JSON file of blocks or from a checkpoint.
 """
 
 from calvinbench.harness.training.call import TrainingCall, TrainingCallError
@@ -11,14 +11,14 @@ from calvinbench.policies.training.preparation import Training
 
 
 def refuse_idle(call: TrainingCall, training: Training) -> None:
-    """Checks what was said against what was made of it.
+    """Raises an error for settings without effect.
 
     Args:
-        call: What was asked for.
-        training: The same, made ready.
+        call: The given settings.
+        training: The training that was prepared from them.
 
     Raises:
-        TrainingCallError: A key does nothing; the message says why.
+        TrainingCallError: A setting has no effect; the message says why.
     """
     optimization, cameras = call.settings.optimization, training.config.backbone_settings.cameras
     shifts = {"static": optimization.static_shift, "gripper": optimization.gripper_shift}

@@ -1,4 +1,4 @@
-"""Who is told how a training goes: a bar or lines in a log, a figure, TensorBoard."""
+"""Reports on a training in progress: a progress bar or log lines, the figure of the losses, TensorBoard."""
 
 import logging
 from dataclasses import asdict
@@ -14,12 +14,12 @@ from calvinbench.policies.training.preparation import Training
 
 TENSORBOARD_FOLDER = "tensorboard"
 _LOG_SECONDS = 60.0
-"""Without a terminal, a line at most so often."""
+"""Without a terminal, seconds between two log lines."""
 _logger = logging.getLogger(__name__)
 
 
 class TrainingProgress:
-    """A bar with the loss and the time left on a terminal; a line a minute elsewhere."""
+    """Shows a bar with loss and remaining time on a terminal; logs one line per minute elsewhere."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
@@ -48,7 +48,7 @@ class TrainingProgress:
             self._say(f"going on after step {done[-1].step} of {self._num_steps}")
 
     def logged(self, line: LogLine) -> None:
-        """Moves the bar on."""
+        """Advances the bar."""
         words = f"loss {line.loss:.4f}, pose {line.pose_loss:.4f}, gripper {100 * line.gripper_accuracy:.1f}%"
         words += "" if line.validation_loss is None else f", validation {line.validation_loss:.4f}"
         words += "" if line.average_length is None else f", average length {line.average_length:.2f}"
@@ -61,10 +61,10 @@ class TrainingProgress:
             self._say(f"step {line.step} of {self._num_steps}, {words}, {self._time_left(line)}")
 
     def saved(self, training: Training, step: int) -> float | None:
-        """Nothing to be done."""
+        """Does nothing."""
 
     def ended(self) -> None:
-        """Leaves the bar as it is."""
+        """Stops the bar."""
         self._bar.stop()
 
     def _time_left(self, line: LogLine) -> str:
@@ -80,28 +80,28 @@ class TrainingProgress:
 
 
 class FigureWriter:
-    """Draws the loss curves anew at each checkpoint: `losses.pdf`, `.svg`, `.png`."""
+    """Draws the loss curves at each checkpoint: `losses.pdf`, `.svg`, `.png`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._is_due = False
 
     def began(self, training: Training) -> None:
-        """Nothing to be done."""
+        """Does nothing."""
 
     def logged(self, line: LogLine) -> None:
-        """Draws where a checkpoint was saved or the loss taken on the validation split."""
+        """Draws after a checkpoint or a validation."""
         if self._is_due or line.validation_loss is not None:
             self._draw()
         self._is_due = False
 
     def saved(self, training: Training, step: int) -> float | None:
-        """The line of this step comes next."""
+        """Notes that the figure is drawn with the next line, which is that of this step."""
         self._is_due = True
         return None
 
     def ended(self) -> None:
-        """Draws once more."""
+        """Draws the final figure."""
         self._draw()
 
     def _draw(self) -> None:
@@ -113,21 +113,21 @@ class FigureWriter:
 
 
 class TensorBoardWriter:
-    """Writes each line's numbers as TensorBoard reads them, if tensorboard is installed."""
+    """Writes the numbers of each line for TensorBoard, if tensorboard is installed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / TENSORBOARD_FOLDER
         self._writer: Any = None
 
     def began(self, training: Training) -> None:
-        """Opens a file of events."""
+        """Opens an events file."""
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             _logger.info("tensorboard is not installed, so no events are written: pip install 'calvinbench[train]'.")
             return
         done = read_log(training.settings.out)
-        # Events from here on are of a sitting that was killed, and TensorBoard drops them; this line is told anew.
+        # TensorBoard drops events from this step on: they were written before a kill, and this line is written again.
         self._writer = SummaryWriter(str(self._folder), purge_step=done[-1].step if done else 0)
 
     def logged(self, line: LogLine) -> None:
@@ -139,7 +139,7 @@ class TensorBoardWriter:
             self._writer.flush()
 
     def saved(self, training: Training, step: int) -> float | None:
-        """Nothing to be done."""
+        """Does nothing."""
 
     def ended(self) -> None:
         """Closes the file."""

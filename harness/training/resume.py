@@ -1,4 +1,4 @@
-"""A training that goes on: what is asked for is compared with `training.json`; a change is refused, or said."""
+"""Resumes a training: compares its settings with `training.json`; a change raises an error, or is reported."""
 
 import json
 from collections.abc import Mapping
@@ -27,20 +27,20 @@ TRAINING_FILE = "training.json"
 _COMPARED = ("settings", "policy", "effective_batch_size")
 _MAY_DIFFER = tuple(name for name, role in ROLES.items() if role not in (Role.RECIPE, Role.SEED))
 _OF_OLDER_VERSIONS = {"window_stride": None}
-"""Settings of the optimisation that older versions did not write down, and what they did."""
+"""Optimisation settings that older versions did not record, with the values that they used."""
 
 
 class TrainingMismatchError(ValueError):
-    """The folder holds another training than the one asked for."""
+    """The folder holds a training with other settings."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataNow:
-    """The data as it is now.
+    """Fingerprints of the current data.
 
     Attributes:
-        training: Of the training split.
-        validation: Of the validation split; None where no validation loss is wanted.
+        training: Fingerprint of the training split.
+        validation: Fingerprint of the validation split; None if no validation loss is computed.
     """
 
     training: Fingerprint
@@ -49,11 +49,11 @@ class DataNow:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """A training that may begin, or go on.
+    """A training that can begin, or resume.
 
     Attributes:
-        training: With its history.
-        said: Sentences for a person: what changed since the training was stopped.
+        training: The training, with its history.
+        said: Sentences that report what changed since the training was stopped.
     """
 
     training: Training
@@ -61,7 +61,7 @@ class Resumed:
 
 
 def read_training_file(out: Path) -> dict[str, Any] | None:
-    """What `training.json` says of a training that can go on; None where there is none, or no state yet."""
+    """The content of `training.json` if the training can be resumed; None without such a file or a saved state."""
     file = out / TRAINING_FILE
     if not file.exists() or last_step(out) is None:
         return None
@@ -71,16 +71,16 @@ def read_training_file(out: Path) -> dict[str, Any] | None:
 
 
 def resume(training: Training, data: DataNow, origin: PolicyOrigin, *, accepts_changed_data: bool = False) -> Resumed:
-    """Writes `training.json`; if the folder holds a training with a state, compares it with what is asked for first.
+    """Writes `training.json`. If the folder holds a saved training, compares the settings with it first.
 
     Args:
-        training: What is asked for, made ready.
-        data: What the data is known by.
-        origin: What it began with.
-        accepts_changed_data: Whether to go on with data that changed since.
+        training: The prepared training.
+        data: Fingerprints of the data.
+        origin: The policy that the training began with.
+        accepts_changed_data: Whether to resume with data that changed.
 
     Raises:
-        TrainingMismatchError: It is another training.
+        TrainingMismatchError: The folder holds another training.
     """
     out = training.settings.out
     before, step = read_training_file(out), last_step(out)
@@ -89,7 +89,7 @@ def resume(training: Training, data: DataNow, origin: PolicyOrigin, *, accepts_c
         end = schedule_steps(training.settings.optimization, training.plan.steps_per_epoch)
         resumed = Resumed(replace(training, history=(Stretch(0, end, data.training.digest),)), ())
     else:
-        # Of a split that is not looked at now, what was known stays known.
+        # Keep the known fingerprint of a split that is not used now.
         now["fingerprints"]["validation"] = now["fingerprints"]["validation"] or before.get("fingerprints", {}).get(
             "validation"
         )
@@ -103,7 +103,7 @@ def resume(training: Training, data: DataNow, origin: PolicyOrigin, *, accepts_c
 def _go_on(
     training: Training, before: Mapping[str, Any], now: Mapping[str, Any], step: int, *, accepts_changed_data: bool
 ) -> Resumed:
-    """The training, going on after a step."""
+    """The training, resumed after a step."""
     out, optimization = training.settings.out, training.settings.optimization
     steps_per_epoch, digest = training.plan.steps_per_epoch, now["fingerprints"]["training"]["digest"]
     differing = _differences({key: before[key] for key in _COMPARED}, {key: now[key] for key in _COMPARED})
@@ -139,7 +139,7 @@ def _go_on(
 
 
 def _schedule_end(before: Mapping[str, Any]) -> int | None:
-    """Where the rate's schedule ended, of a training that is older than histories."""
+    """The step at which the schedule ended, for a training by a version that recorded no history."""
     optimization = before["settings"]["optimization"]
     if optimization["schedule"] == "constant":
         return None
@@ -168,7 +168,7 @@ def _content(training: Training, data: DataNow, origin: PolicyOrigin) -> dict[st
 
 
 def _other_policy(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """How the policy that training begins with is another one; a path may be another, if what lies there is not."""
+    """Differences of the initial policy. A path may differ if its content is the same."""
     was, is_now = before["settings"]["policy"], now["settings"]["policy"]
     if without_places(was) != without_places(is_now):
         return [f"settings.policy was {json.dumps(was)} and is now {json.dumps(is_now)}"]
@@ -181,7 +181,7 @@ def _other_policy(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any], above: str = "") -> list[str]:
-    """What was changed that a training may not change on its way; what an older version did not know is passed over."""
+    """Changes that a resumed training may not have. Settings that an older version did not record are skipped."""
     found = []
     for key, value in now.items():
         name = f"{above}{key}"

@@ -1,4 +1,4 @@
-"""A smoke run: a few real steps in tiny numbers, to see in under a minute that policy, data and machine fit."""
+"""A smoke run: a few real steps of a small training, to test in under a minute that everything works together."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -34,10 +34,10 @@ _LEFT_OUT = (
 
 
 def smoke_keys(configuration: Mapping[str, Any], flags: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The keys of a smoke run: its own numbers over the configuration's, and what flags say over both.
+    """The keys of a smoke run: its own values override the configuration, and flags override both.
 
-    What would conflict is left out: chains on the way, a fixed effective batch, the configuration's tasks. Published
-    weights, which would be downloaded, give way to small random ones.
+    Keys that would conflict are left out: evaluations, a fixed effective batch, the configuration's tasks. Small random
+    weights replace published ones, which would have to be downloaded.
 
     Returns:
         Keys of the configuration, and of the flags.
@@ -56,13 +56,13 @@ def smoke_keys(configuration: Mapping[str, Any], flags: Mapping[str, Any]) -> tu
 
 
 def _window_of(policy: str) -> int | None:
-    """The window of the memory that a spec names; None where it names none."""
+    """The window of the memory that a spec names; None if it names none."""
     kind, _, number = dict(PolicySpec.parse(policy).settings).get("memory_span", "").partition(":")
     return int(number) if kind == "window" and number.isdecimal() else None
 
 
 def _small(policy: str) -> str:
-    """The policy in small numbers, if its spec wants published weights."""
+    """The spec of a small policy, if the given spec has published weights."""
     spec = PolicySpec.parse(policy)
     if dict(spec.settings).get("vlm") != "published":
         return policy
@@ -72,11 +72,11 @@ def _small(policy: str) -> str:
 
 
 def with_fitting_window(settings: TrainingSettings, memory: Memory, data: Demonstrations) -> TrainingSettings:
-    """The settings with a window that the memory can be trained on.
+    """The settings with a window size that fits the memory.
 
     Args:
-        settings: Of a smoke run.
-        memory: Of the policy.
+        settings: The settings of a smoke run.
+        memory: The policy's memory.
         data: The demonstrations.
     """
     kind, _, number = memory.span.partition(":")

@@ -1,4 +1,4 @@
-"""A training from its settings to its last checkpoint: data opened, policy made, steps taken, told and reported."""
+"""Runs a training from its settings to its last checkpoint: opens data, makes the policy, takes and reports steps."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -27,25 +27,26 @@ from calvinbench.policies.training.acceleration import make_accelerator
 from calvinbench.policies.training.origin import PolicyOrigin, digest_of_weights, policy_origin, weights_place
 from calvinbench.policies.training.preparation import Training, prepare
 from calvinbench.policies.training.settings import Sentences, TrainingSettings
-from calvinbench.policies.training.trainer import Subscriber, Trainer
+from calvinbench.policies.training.subscriber import Subscriber
+from calvinbench.policies.training.trainer import Trainer
 
 __all__ = ["TrainingMismatchError", "train"]
 
 
 def train(call: TrainingCall, tell: Callable[[str], None], subscribers: Sequence[Subscriber] = ()) -> Training:
-    """Trains, or goes on where a training of the same settings was stopped.
+    """Trains a policy, or resumes a stopped training with the same settings.
 
     Args:
-        call: What is asked for.
-        tell: Says something in words, for a person.
-        subscribers: Told beside the harness's own.
+        call: The settings.
+        tell: Shows a message to the user.
+        subscribers: Further subscribers, besides the harness's own.
 
     Returns:
-        What was trained.
+        The training.
 
     Raises:
-        ValueError: Something does not fit, or the scene to run chains on is not known; nothing was changed.
-        CheckoutError: Chains are to be run on CALVIN's scene, whose checkout is missing, not whole or damaged.
+        ValueError: Settings do not fit together, or the scene for evaluations is unknown; nothing was changed.
+        CheckoutError: Evaluations need CALVIN's scene, and its checkout is missing, incomplete or damaged.
         TrainingError: Memory ran out or a loss is not finite; the last state is kept.
         RunLockedError: Another process trains in the folder.
     """
@@ -85,9 +86,9 @@ def train(call: TrainingCall, tell: Callable[[str], None], subscribers: Sequence
 
 
 def _origin(settings: TrainingSettings, policy: VLMLSTMPolicy) -> PolicyOrigin:
-    """What training begins with.
+    """The policy that the training begins with.
 
-    A training that goes on has its weights from its state: what lies in the folder now is not looked at again.
+    A resumed training loads its weights from its state, so the original folder is not read again.
     """
     before = read_training_file(settings.out)
     if before is not None and not before.get("knows_origin", False):
@@ -109,7 +110,7 @@ def _own_subscribers(call: TrainingCall, evaluator: ChainEvaluator | None) -> tu
 
 
 def _evaluator(call: TrainingCall, training: Training, traits: PolicyTraits) -> ChainEvaluator | None:
-    """Who runs chains on the way, its world seen to work; None where no chains are wanted."""
+    """The evaluator, after a test of its world; None if there are no evaluations."""
     if not call.evaluate_every:
         return None
     world = evaluation_world(training.notes["data"], call.evaluate_scene, call.calvin_env)
@@ -121,7 +122,7 @@ def _evaluator(call: TrainingCall, training: Training, traits: PolicyTraits) -> 
 
 
 def _sentences(data: Demonstrations) -> Sentences:
-    """By task, the sentences that training may show: our own, or all that the data set has for it."""
+    """Training sentences by task: our own, or all sentences of the data set."""
     if data.description.details.get("instructions") == OURS:
         return dict(embedded_instructions().seen)
     sentences: dict[str, dict[str, None]] = {}
@@ -131,7 +132,7 @@ def _sentences(data: Demonstrations) -> Sentences:
 
 
 def _windows_in_words(training: Training) -> str:
-    """How windows are cut, and what they reach."""
+    """Describes how windows are cut, and how many frames they reach."""
     size, stride = training.settings.optimization.window_size, training.settings.optimization.window_stride
     if training.config.memory.span == "unbounded":
         cut = f"at most {size} frames, from the start of each"
@@ -143,7 +144,7 @@ def _windows_in_words(training: Training) -> str:
 
 
 def _in_words(training: Training) -> str:
-    """What is about to be trained, on what, by which steps."""
+    """Describes the training: parameters, data, batches and steps."""
     from tabulate import tabulate
 
     plan, windows = training.plan, training.windows

@@ -58,7 +58,7 @@ class Doctor:
         if self.calvin:
             return self._compare_simulators()
         if self.calvin_data is not None:
-            return self._compare_pictures(self.calvin_data)
+            return self._compare_images(self.calvin_data)
         return self._examine()
 
     def _examine(self) -> int:
@@ -91,12 +91,12 @@ class Doctor:
             print(parity.words())
         return DONE if parity.is_same else FAILED
 
-    def _compare_pictures(self, data: Path) -> int:
+    def _compare_images(self, data: Path) -> int:
         """Prints how far each renderer's pictures are from the data's."""
-        from calvinbench.harness.data_check.pictures import compare_pictures
+        from calvinbench.harness.data_check.images import compare_images
 
         with standard_output_for_results():
-            found = compare_pictures(data, self.frames, self.scene, self.calvin_env)
+            found = compare_images(data, self.frames, self.scene, self.calvin_env)
         if self.json:
             print_json({"ok": found.is_alike, "verdict": found.verdict(), **asdict(found)})
         else:

@@ -9,10 +9,11 @@ import tyro
 
 from calvinbench.harness.command_line.console import DONE, FAILED, print_json, standard_output_for_results, tell
 from calvinbench.harness.command_line.usage import Example, Usage
+from calvinbench.harness.evaluation.stopping import stopped_as_by_ctrl_c
 
 if TYPE_CHECKING:
     from calvinbench.harness.recording.episode_records import EpisodeRecord
-    from calvinbench.harness.recording.recorder import RecordingSettings
+    from calvinbench.harness.recording.settings import RecordingSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,11 @@ class Record:
         plan = plan_recording(settings)
         for line in plan.lines():
             tell(line)
-        with standard_output_for_results(), RecordingProgress(len(settings.wanted())) as progress:
+        with (
+            stopped_as_by_ctrl_c(),
+            standard_output_for_results(),
+            RecordingProgress(len(settings.wanted())) as progress,
+        ):
             records = record(settings, self.workers, progress.episode_finished)
         self._show(records)
         return DONE if any(record.annotations for record in records) else FAILED
@@ -102,7 +107,7 @@ class Record:
         from calvinbench.envs.tasks import TASKS
         from calvinbench.harness.recording.episode import Perturbation
         from calvinbench.harness.recording.plan import asked_before
-        from calvinbench.harness.recording.recorder import RecordingSettings
+        from calvinbench.harness.recording.settings import RecordingSettings
 
         before = asked_before(self.out)
         episodes = {"episodes": self.episodes, "validation_episodes": self.validation_episodes}

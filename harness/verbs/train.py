@@ -9,6 +9,7 @@ import tyro
 from calvinbench.harness.command_line.console import DONE, print_json, standard_output_for_results, tell
 from calvinbench.harness.command_line.usage import Example, Usage
 from calvinbench.harness.errors import RunFailedError
+from calvinbench.harness.evaluation.stopping import stopped_as_by_ctrl_c
 
 if TYPE_CHECKING:
     from calvinbench.policies.training.preparation import Training
@@ -190,7 +191,7 @@ class Train:
         from calvinbench.policies.training.failures import TrainingError
 
         try:
-            with standard_output_for_results():
+            with stopped_as_by_ctrl_c(), standard_output_for_results():
                 training = train(call, tell)
         except TrainingError as error:
             raise RunFailedError(str(error)) from error
@@ -215,8 +216,8 @@ class Train:
     def _show(self, training: "Training") -> None:
         from dataclasses import asdict
 
+        from calvinbench.policies.training.checkpoints import find_checkpoint
         from calvinbench.policies.training.log import read_log
-        from calvinbench.policies.training.trainer import find_checkpoint
 
         out = training.settings.out
         last, checkpoint = read_log(out)[-1], find_checkpoint(out)

@@ -1,5 +1,5 @@
-"""Demonstrations on disk: episodes of frames, stretches of them annotated with a task and a sentence.
+"""Demonstrations on disk: episodes of frames, with stretches annotated by a task and a sentence.
 
-Read in this order: `demonstrations` (the interface), `compact` (our own form), `calvin_layout` (CALVIN's), `windows`
-(what a training step sees), `augmentation`.
+Read in this order: `demonstrations` (the interface), `compact` (our own format), `calvin_layout` (CALVIN's), `opening`
+(either one), `windows` (training samples), `augmentation`.
 """

@@ -1,4 +1,4 @@
-"""Random shifts of pictures, as DrQ and RoboVLMs do: moved by some pixels, edges continued."""
+"""Random shifts of images by some pixels, with repeated edges, as in DrQ and RoboVLMs."""
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -7,11 +7,11 @@ from jaxtyping import Int, UInt8
 def shift_pictures(
     pictures: UInt8[np.ndarray, "T H W 3"], shifts: Int[np.ndarray, "T 2"]
 ) -> UInt8[np.ndarray, "T H W 3"]:
-    """Moves each picture; what comes into view repeats the edge.
+    """Shifts each image. The uncovered area repeats the edge.
 
     Args:
-        pictures: Consecutive frames.
-        shifts: Rows down and columns to the right by which each is moved.
+        pictures: Images of consecutive frames.
+        shifts: Rows down and columns to the right by which each image is shifted.
     """
     if not shifts.any():
         return pictures
@@ -30,10 +30,10 @@ def draw_shifts(
     """Draws shifts, each number uniform in -max_shift..max_shift.
 
     Args:
-        generator: Where they come from.
+        generator: Draws the shifts.
         num_frames: Frames of the window.
-        max_shift: Pixels at most.
-        same_in_window: Whether all frames are moved alike.
+        max_shift: Largest shift in pixels.
+        same_in_window: Whether all frames have the same shift.
     """
     if same_in_window:
         return np.tile(generator.integers(-max_shift, max_shift + 1, size=(1, 2)), (num_frames, 1))

@@ -25,7 +25,7 @@ LOW_DIMENSIONAL: Mapping[str, int] = {
 """Sizes of a frame's vectors: float64, as calvin_env's `datarenderer.py` saves them."""
 EXPERT_PREFIX = "expert_"
 EXPERT_ACTIONS: Mapping[str, int] = {f"{EXPERT_PREFIX}actions": 7, f"{EXPERT_PREFIX}rel_actions": 7}
-"""What our recorder adds: the actions that the expert chose, without the noise that was executed with them."""
+"""Arrays that our recorder adds: the expert's actions without the noise of the executed ones."""
 CAMERAS = ("static", "gripper")
 
 
@@ -68,7 +68,7 @@ def read_arrays(file: Path, keys: Sequence[str], optional: Sequence[str] = ()) -
 
 
 def _what_is_wrong(file: Path, error: Exception) -> str:
-    """In words, why a file could not be read."""
+    """Describes why a file could not be read."""
     try:
         with file.open("rb") as opened:
             head = opened.read(len(_LFS_HEAD))
@@ -85,10 +85,10 @@ _LFS_HEAD = b"version https://git-lfs"
 
 
 def write_frame(folder: Path, number: int, arrays: Mapping[str, Any]) -> Path:
-    """Writes one frame as CALVIN's own recorder would; a file of that name is replaced.
+    """Writes one frame as CALVIN's own recorder would, and replaces an existing file.
 
     Args:
-        folder: The split's folder; it is made if need be.
+        folder: The split's folder; it is created if necessary.
         number: The frame's number in the split.
         arrays: `rgb_static` and `rgb_gripper` (uint8, square, three colours), `actions` (7, absolute), `rel_actions`
             (7), `robot_obs` (15), `scene_obs` (24); where they are known, `depth_static` and `depth_gripper` (metres),
@@ -109,7 +109,7 @@ def write_frame(folder: Path, number: int, arrays: Mapping[str, Any]) -> Path:
 
 
 def _checked(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """The arrays, with upstream's types."""
+    """Checks the arrays and converts them to upstream's types."""
     required = {*(f"rgb_{camera}" for camera in CAMERAS), *LOW_DIMENSIONAL}
     if missing := required - arrays.keys():
         raise ValueError(f"expected {', '.join(sorted(required))} in a frame, got no {', '.join(sorted(missing))}.")
@@ -126,7 +126,7 @@ def _checked(arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _checked_vector(key: str, vector: Any, dim: int) -> Any:
-    """A vector of the right size, all finite, with a gripper that CALVIN knows where it is an action."""
+    """Checks a vector's size, that it is finite, and the gripper if it is an action."""
     if vector.shape != (dim,):
         raise ValueError(f"expected {key} of shape ({dim},), got shape {vector.shape}.")
     if not np.isfinite(vector).all():
@@ -137,7 +137,7 @@ def _checked_vector(key: str, vector: Any, dim: int) -> Any:
 
 
 def _checked_pictures(camera: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """A camera's picture, and its depth where it is known."""
+    """Checks a camera's image, and its depth if there is one."""
     rgb, depth = np.asarray(arrays[f"rgb_{camera}"]), arrays.get(f"depth_{camera}")
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[0] != rgb.shape[1] or rgb.shape[2] != 3:
         raise ValueError(f"expected rgb_{camera} to be a square picture, uint8 H x H x 3, got {rgb.dtype} {rgb.shape}.")

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
+from typing_extensions import override
 
 from calvinbench.policies.demonstrations.calvin_frames import (
     CAMERAS,
@@ -35,6 +36,7 @@ from calvinbench.policies.demonstrations.demonstrations import (
     Annotation,
     DataDescription,
     DataError,
+    Demonstrations,
     Frames,
 )
 
@@ -50,8 +52,8 @@ _VECTOR_DIMS = {"rel_actions": 7, "robot_obs": 15}
 logger = logging.getLogger(__name__)
 
 
-class CalvinLayout:
-    """One split of a data set in CALVIN's layout; see `demonstrations.Demonstrations`.
+class CalvinLayout(Demonstrations):
+    """One split of a data set in CALVIN's layout.
 
     Episodes are the entries of `ep_start_end_ids.npy`. Only the index is kept in memory.
     """
@@ -97,13 +99,14 @@ class CalvinLayout:
         self._description = DataDescription(CALVIN, str(folder.parent), sizes, details)
 
     @property
+    @override
     def description(self) -> DataDescription:
-        """See `Demonstrations`."""
         return self._description
 
     @property
+    @override
     def annotations(self) -> tuple[Annotation, ...]:
-        """See `Demonstrations`; those that lie in no episode are left out."""
+        """The annotated stretches that lie in an episode, in the order of the data."""
         return self._annotations
 
     @property
@@ -151,8 +154,8 @@ class CalvinLayout:
             )
         return self._folder / frame_name(first + index, self._num_digits)
 
+    @override
     def read(self, episode: int, start: int, end: int, keys: Sequence[str]) -> Frames:
-        """See `Demonstrations`."""
         if unknown := set(keys) - set(FRAME_KEYS):
             raise DataError(f"expected some of {', '.join(FRAME_KEYS)}, got {', '.join(sorted(unknown))}.")
         if start >= end:

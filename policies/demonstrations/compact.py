@@ -1,11 +1,10 @@
-"""Our compact form: one safetensors file an episode, pictures at the size that is trained on, nothing to decode.
+"""Our compact format: one safetensors file per episode, with uncompressed images at the training size.
 
     DIR/dataset.json                            what was recorded, and how
     DIR/training/episode_000000.safetensors     frames of one episode; the header holds its annotations
     DIR/validation/...
 
-A window is a slice of a memory-mapped file: reading copies just its bytes, and what was read stays in the system's
-cache of files as long as there is room for it.
+A window is a slice of a memory-mapped file. Reading copies only its bytes, and the system caches what was read.
 """
 
 import errno
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+from typing_extensions import override
 
 from calvinbench.envs.system.atomic_write import whole_file
 from calvinbench.policies.demonstrations.demonstrations import (
@@ -26,6 +26,7 @@ from calvinbench.policies.demonstrations.demonstrations import (
     Annotation,
     DataDescription,
     DataError,
+    Demonstrations,
     Frames,
 )
 
@@ -38,23 +39,23 @@ _MODE = 0o644
 
 
 def episode_file(folder: Path, number: int) -> Path:
-    """Where an episode lies in the folder of its split."""
+    """The file of an episode in the folder of its split."""
     return folder / f"episode_{number:06d}.safetensors"
 
 
 def write_episode(
     path: Path, arrays: Mapping[str, np.ndarray], annotations: Sequence[Annotation], notes: Mapping[str, Any]
 ) -> None:
-    """Writes an episode as a whole, or not at all.
+    """Writes an episode atomically.
 
     Args:
         path: The file.
         arrays: By name, the first axis of each is time; `FRAME_KEYS` must be among them.
-        annotations: Stretches of it; which episode they name does not count.
-        notes: Anything that JSON can write.
+        annotations: Annotated stretches; their episode number is ignored.
+        notes: Notes to save as JSON.
 
     Raises:
-        OSError: The disk is full or the like; the message says what to do.
+        OSError: The file cannot be written, for example because the disk is full.
     """
     header = {
         "annotations": json.dumps(
@@ -69,18 +70,18 @@ def write_episode(
         raise OSError(errno.EIO, f"cannot write '{path}': {error}. Free space or choose another folder.") from error
 
 
-class CompactDemonstrations:
-    """One split of a compact data set; see `demonstrations.Demonstrations`."""
+class CompactDemonstrations(Demonstrations):
+    """One split of a compact data set."""
 
     def __init__(self, folder: Path, split: str) -> None:
         """Reads the headers of all episodes.
 
         Args:
-            folder: That of `dataset.json`.
+            folder: The folder of `dataset.json`.
             split: `training` or `validation`.
 
         Raises:
-            DataError: The data set is not there or not whole.
+            DataError: The data set is missing or incomplete.
         """
         self._folder = folder / split
         content = read_dataset_file(folder)
@@ -100,22 +101,22 @@ class CompactDemonstrations:
         )
 
     @property
+    @override
     def description(self) -> DataDescription:
-        """See `Demonstrations`."""
         return self._description
 
     @property
+    @override
     def annotations(self) -> tuple[Annotation, ...]:
-        """See `Demonstrations`."""
         return self._annotations
 
     @property
     def num_episodes(self) -> int:
-        """How many files there are."""
+        """Number of episodes, one file each."""
         return len(self._files)
 
+    @override
     def read(self, episode: int, start: int, end: int, keys: Sequence[str]) -> Frames:
-        """See `Demonstrations`."""
         if unknown := set(keys) - set(FRAME_KEYS):
             raise DataError(f"expected some of {', '.join(FRAME_KEYS)}, got {', '.join(sorted(unknown))}.")
         if not 0 <= episode < len(self._files):
@@ -146,15 +147,15 @@ class CompactDemonstrations:
 
 @lru_cache(maxsize=_OPEN_FILES)
 def _open(file: Path) -> Any:
-    """The file, mapped; opening one costs more than reading a window of it."""
+    """Opens a file and caches it, because opening takes longer than reading a window."""
     return safe_open(file, framework="np")
 
 
 def read_dataset_file(folder: Path) -> dict[str, Any]:
-    """What the recorder wrote down of a data set.
+    """Reads the recorder's description of a data set.
 
     Raises:
-        DataError: There is no such file, or it is not one.
+        DataError: The file is missing or damaged.
     """
     file = folder / DATASET_FILE
     try:

@@ -1,4 +1,4 @@
-"""What training asks of a data set, whatever its form on the disk."""
+"""The interface between training and data sets of any format."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ FRAME_KEYS = (*PICTURE_KEYS, "rel_actions", "robot_obs")
 
 
 class DataError(ValueError):
-    """A data set that is not there, not whole, or not what was asked for; the message says what to do."""
+    """A data set is missing, incomplete or of another kind; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """A stretch of an episode in which one subtask is done.
+    """A stretch of an episode in which one subtask is solved.
 
     Attributes:
         episode: Which of the data set's episodes, from 0. Frames of an episode follow each other in time.
@@ -40,17 +40,17 @@ class Annotation:
 
     @property
     def num_frames(self) -> int:
-        """How many frames it has."""
+        """Number of frames."""
         return self.end - self.start
 
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """Consecutive frames of one episode; what was not asked for is None.
+    """Consecutive frames of one episode. Arrays that were not requested are None.
 
     Attributes:
-        rgb_static: Pictures of the static camera.
-        rgb_gripper: Pictures of the camera on the hand.
+        rgb_static: Images of the static camera.
+        rgb_gripper: Images of the gripper camera.
         rel_actions: Relative actions as labels: pose in [-1, 1], gripper -1 (close) or +1 (open).
         robot_obs: State of the robot, see `calvinbench.envs.observation`.
     """
@@ -63,14 +63,14 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class DataDescription:
-    """What a data set says of itself.
+    """The description of a data set.
 
     Attributes:
-        form: `"compact"` or `"calvin"`.
-        path: Its folder.
-        picture_sizes: Pixels a side of each camera's pictures, by camera (`static`, `gripper`).
-        details: What its recorder wrote down (scene, digests, noise, seed), as JSON can write it; of CALVIN's own data
-            the `scene` alone, `"D"` or `"ABC"`, None where its files do not say.
+        form: The format, `"compact"` or `"calvin"`.
+        path: The folder.
+        picture_sizes: Width and height of the images in pixels, by camera (`static`, `gripper`).
+        details: Facts that the recorder noted (scene, digests, noise, seed), as JSON. For CALVIN's own data only the
+            `scene`, `"D"` or `"ABC"`; None if its files do not name it.
     """
 
     form: str
@@ -81,11 +81,11 @@ class DataDescription:
 
 @runtime_checkable
 class Demonstrations(Protocol):
-    """One split (`training` or `validation`) of a data set. Reading is random access, and keeps nothing in memory."""
+    """One split (`training` or `validation`) of a data set. Frames are read at random access and not kept in memory."""
 
     @property
     def description(self) -> DataDescription:
-        """What the data set says of itself."""
+        """The description of the data set."""
         ...
 
     @property
@@ -97,9 +97,9 @@ class Demonstrations(Protocol):
         """Frames `start` to `end` (excluded) of an episode.
 
         Args:
-            episode: Which episode.
+            episode: Number of the episode.
             start: First frame, counted within the episode.
-            end: One past the last.
+            end: One past the last frame.
             keys: Which of `FRAME_KEYS`.
 
         Raises:

@@ -1,7 +1,7 @@
-"""A digest of a data set's split, cheap to compute: a training that goes on sees whether its data changed.
+"""A digest of a split, by which a resumed training notices that its data changed.
 
-It covers the annotations, and the names and sizes of the files that hold the episodes of our compact form. No frame is
-read: a frame that was replaced by another of the same size is not noticed.
+It covers the annotations, and the names and sizes of episode files in our compact format. It reads no frame, so it does
+not notice a frame that was replaced by another of the same size.
 """
 
 import json
@@ -16,7 +16,7 @@ from calvinbench.policies.demonstrations.demonstrations import Demonstrations
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What a split of a data set is known by.
+    """The fingerprint of a split.
 
     Attributes:
         digest: SHA-256 of its annotations, and of names and sizes of its files.
@@ -36,7 +36,7 @@ class Fingerprint:
         return cls(**values)
 
     def changes_since(self, before: "Fingerprint") -> str:
-        """What is different, in words: `"440 annotations then, 512 now; 8 episodes more"`."""
+        """Describes the differences: `"440 annotations then, 512 now; 8 episodes more"`."""
         words = [
             f"{was} {name} then, {now} now"
             for name, was, now in (
@@ -56,7 +56,7 @@ def fingerprint(data: Demonstrations, split: str) -> Fingerprint:
 
     Args:
         data: The split.
-        split: Its name, which is that of the folder with its files.
+        split: Its name, which is also the name of its folder.
     """
     whole = sha256()
     for annotation in data.annotations:

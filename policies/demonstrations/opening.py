@@ -1,4 +1,4 @@
-"""Opens a data set by its folder: which form it has is seen from what lies there."""
+"""Opens a data set by its folder, and finds out its format."""
 
 import zipfile
 from pathlib import Path
@@ -14,27 +14,27 @@ SPLITS = (TRAINING, VALIDATION)
 
 
 def open_data(path: Path, split: str) -> Demonstrations:
-    """Opens one split of a data set, in whatever form it is.
+    """Opens one split of a data set of either format.
 
     Args:
         path: The folder that holds `training/` and `validation/`.
         split: One of `SPLITS`.
 
     Raises:
-        DataError: There is no data set, or it is not whole; the message says what to do.
+        DataError: The data set is missing or incomplete; the message says what to do.
         UnknownNameError: There is no such split.
     """
     require_name(split, SPLITS, "split of a data set")
-    if find_form(path) == COMPACT:
+    if find_format(path) == COMPACT:
         return CompactDemonstrations(path, split)
     return CalvinLayout(path / split)
 
 
-def find_form(path: Path) -> str:
-    """Which form the data set in a folder has, `"compact"` or `"calvin"`.
+def find_format(path: Path) -> str:
+    """The format of the data set in a folder, `"compact"` or `"calvin"`.
 
     Raises:
-        DataError: There is none, or it is packed, or lies above or below; the message says what to do.
+        DataError: There is no data set, it is packed, or it is in another folder; the message says what to do.
     """
     if not path.exists():
         raise DataError(f"expected a data set at '{path}', but there is no such folder. Give the folder of training/.")
@@ -67,7 +67,7 @@ def _of_a_file(path: Path) -> str:
 
 
 def _of_a_folder(path: Path) -> str:
-    """What is wrong with a folder that has neither a recorder's file nor splits."""
+    """The message for a folder without a recorder's file and without splits."""
     if (path / EPISODES_FILE).exists() or any(FRAME_FILE.fullmatch(entry.name) for entry in path.iterdir()):
         return (
             f"expected the folder of {' and '.join(f'{split}/' for split in SPLITS)}, got '{path}', which is a split "

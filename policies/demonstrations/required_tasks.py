@@ -1,4 +1,4 @@
-"""Whether a data set has the tasks that are to be trained on."""
+"""Checks that a data set has the tasks to train on."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -7,14 +7,14 @@ from calvinbench.policies.demonstrations.demonstrations import DataError, Demons
 
 
 def require_tasks(tasks: Sequence[str], data: Demonstrations) -> None:
-    """Refuses tasks that the data do not have; a validation split may be too small for all of them.
+    """Raises an error for tasks that the data lack. A validation split may be too small to have all of them.
 
     Args:
         tasks: Tasks to train on, by the names that the data set has.
         data: The training split.
 
     Raises:
-        DataError: The data have no demonstrations of one.
+        DataError: The data have no demonstration of a task.
     """
     known = {annotation.task for annotation in data.annotations}
     missing = [task for task in tasks if task not in known]

@@ -1,7 +1,7 @@
-"""What a training step sees: windows of frames within one annotation, with the actions that follow each frame.
+"""Training samples: windows of frames within one annotation, with the actions that follow each frame.
 
-Which windows there are, and in which order an epoch goes through them, is a function of the seed and the epoch alone,
-so that training goes on exactly where it was stopped and no process has to tell another.
+The windows and their order in an epoch depend only on the random seed and the epoch. So a training resumes exactly, and
+processes need not communicate about them.
 """
 
 import math
@@ -16,7 +16,7 @@ from calvinbench.policies.demonstrations.augmentation import draw_shifts, shift_
 from calvinbench.policies.demonstrations.demonstrations import Annotation, DataError, Demonstrations
 
 NATIVE_SIZES: Mapping[str, int] = {"static": 200, "gripper": 84}
-"""Pixels that shifts are counted in; pictures of other sizes are shifted in proportion."""
+"""Image sizes that shifts refer to; images of other sizes are shifted in proportion."""
 _GRIPPER = 6
 
 
@@ -32,16 +32,16 @@ class WindowSettings:
             1 for RoboVLMs' windows, and as there, annotations shorter than a window have none. None for as many
             windows as cover an annotation, anew at random in each epoch, a shorter annotation's padded.
         chunk_length: Actions of a label.
-        cameras: Which cameras' pictures are read.
+        cameras: Cameras whose images are read.
         reads_robot: Whether `robot_obs` is read.
-        input_sizes: Pixels a side by camera that pictures are resized to, as the backbone itself would; it has nothing
-            left to do then. None to leave them as they are.
+        input_sizes: Width and height in pixels by camera to which images are resized, as the backbone would. None
+            to keep their size.
         resample: The filter, one of `pil_resize.FILTERS`.
-        static_shift: Pixels of the native picture by which the static camera's are shifted at random, at most.
-        gripper_shift: The same for the gripper's.
+        static_shift: Largest random shift of the static camera's images, in pixels of the native image.
+        gripper_shift: The same for the gripper camera.
         same_shift_in_window: Whether all frames of a window are shifted alike.
-        paraphrases: Sentences by task to draw from; None for those of the data set.
-        seed: Where all draws come from.
+        paraphrases: Sentences by task to draw from; None for the sentences of the data set.
+        seed: Random seed.
     """
 
     num_frames: int
@@ -61,12 +61,12 @@ class WindowSettings:
 
 @dataclass(frozen=True, slots=True)
 class WindowKey:
-    """Names one draw of one window: the same key gives the same window on every machine.
+    """Identifies a window: the same key gives the same window on every machine.
 
     Attributes:
-        annotation: Which annotation.
-        part: Which of the annotation's windows.
-        epoch: Which pass over the data; other draws each time.
+        annotation: Index of the annotation.
+        part: Index of the window within the annotation.
+        epoch: The pass over the data; random draws differ in each.
     """
 
     annotation: int
@@ -76,11 +76,11 @@ class WindowKey:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Consecutive frames and what was done after each; frames behind the annotation's end are zeros.
+    """Consecutive frames with the actions that follow each; frames after the end of the annotation are zeros.
 
     Attributes:
-        pictures: By camera.
-        robot_obs: State of the robot; None where it is not read.
+        pictures: Images by camera.
+        robot_obs: State of the robot; None if it is not read.
         instruction: The sentence.
         task: The task's name.
         actions: The actions from each frame on; zeros where `is_valid` is False.
@@ -103,7 +103,7 @@ class Windows:
     """All windows of a data set, as torch's data loader reads them: by key."""
 
     def __init__(self, demonstrations: Demonstrations, settings: WindowSettings, tasks: Sequence[str] | None = None):
-        """Counts the windows; nothing else is kept in memory.
+        """Counts the windows. Frames are not kept in memory.
 
         Args:
             demonstrations: The data.
@@ -111,7 +111,7 @@ class Windows:
             tasks: Tasks to keep; None for all.
 
         Raises:
-            DataError: No annotation is left.
+            DataError: There is no annotation of these tasks.
         """
         self._demonstrations = demonstrations
         self._settings = settings
@@ -157,7 +157,7 @@ class Windows:
 
     @property
     def reach(self) -> float:
-        """Share of the annotations' frames that lie in windows, in 0..1; the others are never trained on."""
+        """Share of the annotations' frames that are in windows, in 0..1. Training never uses the others."""
         pairs = zip(self._annotations, self._parts.tolist(), strict=True)
         return sum(self._num_reached(annotation, parts) for annotation, parts in pairs) / self.num_frames
 

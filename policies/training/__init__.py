@@ -1,6 +1,7 @@
 """Training a policy on demonstrations.
 
-Read in this order: `settings` (what can be said), `preparation` (model and data made ready), `batches` (windows as
-tensors), `data_loader` (in which order), `trainer` (the loop), `saved_state` (going on after a kill), `random_state`,
-`log` (what is written down), `acceleration` (devices and processes), `failures`.
+Read in this order: `settings` with `optimization`, `preparation` (model and data), `batches` (windows as tensors),
+`data_loader` (their order), `losses`, `optimizer`, `trainer` (the loop) with `step_result`, `subscriber` and
+`checkpoints`, `saved_state` (to resume after a kill) with `random_state`, `log`, `acceleration` (devices and
+processes), `failures`. What a resumed training may change stands in `resumption`, `history` and `origin`.
 """

@@ -1,4 +1,4 @@
-"""accelerate, told what this project leaves to it: devices, mixed precision, several processes."""
+"""Configures accelerate, which handles devices, mixed precision and several processes."""
 
 from datetime import timedelta
 
@@ -7,18 +7,18 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin, InitProcessGroupKwargs
 
 _PATIENCE = timedelta(hours=12)
-"""How long processes wait for the main one, which runs chains at times; by default they give up after ten minutes."""
+"""How long processes wait for the main one while it evaluates on chains. The default is ten minutes."""
 
 
 def make_accelerator(precision: str, device: str = "auto") -> Accelerator:
-    """Accelerate's own, for a precision and a device.
+    """Makes an accelerator for a precision and a device.
 
     Args:
         precision: `"fp32"`, `"bf16"` or `"fp16"` of mixed precision.
-        device: `"auto"` for what accelerate finds, `"cpu"` for the CPU where there is a GPU too.
+        device: `"auto"` for the device that accelerate finds, `"cpu"` for the CPU even if there is a GPU.
 
     Raises:
-        ValueError: `fp16` is wanted on a CPU, or the device is another.
+        ValueError: The precision is `fp16` on a CPU, or the device has another name.
     """
     if device not in ("auto", "cpu"):
         raise ValueError(
@@ -32,7 +32,7 @@ def make_accelerator(precision: str, device: str = "auto") -> Accelerator:
             "Say --precision fp32."
         )
     return Accelerator(
-        # Left to find the CPU by itself, accelerate does not join the processes that torchrun starts on it.
+        # Without this, accelerate does not connect the processes that torchrun starts on a CPU.
         cpu=device == "cpu" or not torch.accelerator.is_available(),
         mixed_precision="no" if precision == "fp32" else precision,
         # The trainer accumulates itself; a number in `accelerate launch`'s configuration would divide gradients by it.

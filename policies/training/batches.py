@@ -20,14 +20,14 @@ class WindowBatch:
     """B windows of T frames.
 
     Attributes:
-        pictures: Of all cameras.
-        instructions: A sentence for each window.
-        tasks: A task's name for each.
-        robot_obs: State of the robot; None where it is not read.
-        actions: The actions from each frame on, in numbers of the action.
-        is_valid: Where they are actions of the window's annotation.
-        is_frame: Where there is a frame.
-        changes_gripper: Where the gripper's label changes.
+        pictures: Images of all cameras.
+        instructions: The sentence of each window.
+        tasks: The task of each window.
+        robot_obs: State of the robot; None if the policy does not use it.
+        actions: The chunk of actions that begins at each frame.
+        is_valid: True where an action belongs to the window's annotation.
+        is_frame: True where there is a frame; False for padding.
+        changes_gripper: True where the gripper's label changes.
     """
 
     pictures: CameraImages
@@ -41,16 +41,16 @@ class WindowBatch:
 
     @property
     def num_valid(self) -> int:
-        """Valid actions of all chunks."""
+        """Number of valid actions in all chunks."""
         return int(self.is_valid.sum())
 
     @property
     def num_frames(self) -> int:
-        """Frames."""
+        """Number of frames, without padding."""
         return int(self.is_frame.sum())
 
     def to(self, device: torch.device) -> "WindowBatch":
-        """The same batch, there."""
+        """The same batch on a device."""
         return WindowBatch(
             self.pictures.to(device),
             self.instructions,
@@ -66,7 +66,7 @@ class WindowBatch:
         """The labels of the loss.
 
         Args:
-            pose_range: What the pose outputs -1 and 1 stand for; actions beyond it are clipped to it.
+            pose_range: The actions for the pose outputs -1 and 1; actions beyond them are clipped.
             gripper_change_weight: Weight of the gripper's loss where its label changes; 1 elsewhere.
         """
         pose = pose_range.to_output(self.actions[..., :POSE_DIM])
@@ -77,7 +77,7 @@ class WindowBatch:
 
 
 def collate_windows(windows: Sequence[Window]) -> WindowBatch:
-    """Puts windows of one length together."""
+    """Stacks windows of the same length."""
     pictures = {camera: _stack([w.pictures[camera] for w in windows]) for camera in windows[0].pictures}
     robot_obs = [w.robot_obs for w in windows]
     return WindowBatch(

@@ -1,4 +1,4 @@
-"""Which windows each step sees, on each process: a function of settings and step, so that nothing of it is saved."""
+"""The windows of each step on each process. They depend only on settings and step, so no loader state is saved."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,12 +41,12 @@ class BatchPlan:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps in one pass over the data; what is left over is part of the next epoch's shuffle."""
+        """Optimiser steps in one pass over the data. Windows left over are shuffled again in the next epoch."""
         return self.num_windows // self.effective_batch_size
 
 
 class _ByKey(Dataset[Window]):
-    """`Windows` as torch names it."""
+    """`Windows` as a torch data set."""
 
     def __init__(self, windows: Windows) -> None:
         self._windows = windows
@@ -56,7 +56,7 @@ class _ByKey(Dataset[Window]):
 
 
 class _MicroBatches(Sampler[list[WindowKey]]):
-    """Keys of one process's micro-batches, from a step on, for ever."""
+    """Keys of one process's micro-batches from a step on, without end."""
 
     def __init__(self, windows: Windows, plan: BatchPlan, first_step: int, process: int) -> None:
         self._windows, self._plan, self._first_step, self._process = windows, plan, first_step, process
@@ -83,15 +83,15 @@ def make_loader(
         windows: The data.
         plan: How they become steps.
         first_step: The step to begin with.
-        process: Which of the plan's processes this is.
-        num_workers: Processes that read ahead; 0 for none.
+        process: The index of this process.
+        num_workers: Processes that read data ahead; 0 for none.
     """
     return DataLoader(
         _ByKey(windows),
         batch_sampler=_MicroBatches(windows, plan, first_step, process),
         collate_fn=collate_windows,
         num_workers=num_workers,
-        # It would draw a seed from the global stream, and dropout after a resumption would be another.
+        # The default draws a seed from the global generator, which would change dropout after resuming.
         generator=torch.Generator(),
         prefetch_factor=4 if num_workers else None,
         multiprocessing_context="spawn" if num_workers else None,
@@ -102,9 +102,9 @@ def validation_batches(windows: Windows, batch_size: int, max_windows: int) -> I
     """The same windows each time, in batches; the last may be smaller.
 
     Args:
-        windows: Of the validation split, without augmentation.
+        windows: Windows of the validation split, without augmentation.
         batch_size: Windows of a forward pass.
-        max_windows: How many at most.
+        max_windows: Most windows.
     """
     keys = windows.order(0)[:max_windows]
     for first in range(0, len(keys), batch_size):

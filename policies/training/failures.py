@@ -1,4 +1,4 @@
-"""What ends a training early, told in words."""
+"""Errors that end a training early, with advice."""
 
 import json
 import re
@@ -20,7 +20,7 @@ _NO_MEMORY = re.compile("can't allocate memory|not enough memory|out of memory|b
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on; the message says what to change."""
+    """Training cannot continue; the message says what to change."""
 
 
 class OutOfMemoryError(TrainingError):
@@ -28,16 +28,16 @@ class OutOfMemoryError(TrainingError):
 
 
 class NotFiniteError(TrainingError):
-    """A loss or a gradient is NaN or infinite; the batch was kept."""
+    """A loss or a gradient is NaN or infinite; the batch was saved."""
 
 
 @contextmanager
-def memory_told_in_words(settings: TrainingSettings, model: VLMLSTM) -> Iterator[None]:
-    """Turns torch's out-of-memory errors into a suggestion; others pass.
+def explaining_out_of_memory(settings: TrainingSettings, model: VLMLSTM) -> Iterator[None]:
+    """Turns torch's out-of-memory errors into errors with advice. Other errors pass.
 
     Args:
-        settings: Of the training.
-        model: What is trained; only what saves memory for it is suggested.
+        settings: The training's settings.
+        model: The trained model; the advice holds only flags that save memory for it.
 
     Raises:
         OutOfMemoryError: Memory ran out.
@@ -57,7 +57,7 @@ def memory_told_in_words(settings: TrainingSettings, model: VLMLSTM) -> Iterator
 
 
 def _advice(settings: TrainingSettings, model: VLMLSTM) -> list[str]:
-    """Flags that save memory and are not set yet."""
+    """Flags that would save memory and are not set yet."""
     optimization, trainable = settings.optimization, settings.trainable
     size, accumulated = optimization.batch_size, optimization.gradient_accumulation_steps
     advice = []
@@ -75,12 +75,12 @@ def _advice(settings: TrainingSettings, model: VLMLSTM) -> list[str]:
 
 
 def keep_batches(folder: Path, batches: Sequence[WindowBatch], process: int) -> None:
-    """Writes batches that spoilt a step, to be looked at.
+    """Saves the batches of a failed step for inspection.
 
     Args:
-        folder: Where to; it is made.
+        folder: The folder to write to; it is created.
         batches: The step's micro-batches on this process.
-        process: Its number.
+        process: The index of this process.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for number, batch in enumerate(batches):

@@ -1,4 +1,4 @@
-"""Stretches of a training: what changed when it went on, so that an unbroken training is told from one that was not."""
+"""The history of a training: which settings changed when it was resumed. An unbroken training has one stretch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,12 +10,12 @@ from calvinbench.policies.training.optimizer import rate_scale, total_steps
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Steps of a training that were taken in one way.
+    """Consecutive steps of a training with the same schedule and data.
 
     Attributes:
-        from_step: Steps done before it.
-        schedule_steps: The step at which the rate's schedule ends; None for a constant one, which has no end.
-        data: Digest of the training split (`demonstrations.fingerprint`); None where it is not known.
+        from_step: Steps before the stretch.
+        schedule_steps: The step at which the learning-rate schedule ends; None for a constant one.
+        data: Digest of the training split (`demonstrations.fingerprint`); None if it is unknown.
     """
 
     from_step: int
@@ -29,23 +29,23 @@ class Stretch:
 
 
 def schedule_steps(settings: OptimizationSettings, steps_per_epoch: int) -> int | None:
-    """Where the rate's schedule ends; None for a constant one."""
+    """The step at which the learning-rate schedule ends; None for a constant one."""
     return None if settings.schedule == "constant" else total_steps(settings, steps_per_epoch)
 
 
 def go_on(
     history: tuple[Stretch, ...], step: int, settings: OptimizationSettings, steps_per_epoch: int, data: str | None
 ) -> tuple[Stretch, ...]:
-    """The history of a training that goes on.
+    """The history of a resumed training.
 
-    An end of the schedule that no step so far depended on (warm-up was not over) counts as if it had always been so.
+    A new end of the schedule that changes no previous step (the warm-up was not over) replaces the old end.
 
     Args:
-        history: Of the training so far.
-        step: Steps that are done.
-        settings: As they are from now on.
-        steps_per_epoch: As they are from now on.
-        data: Digest of the training split, from now on.
+        history: The history so far.
+        step: Finished steps.
+        settings: Settings from now on.
+        steps_per_epoch: Steps per epoch from now on.
+        data: Digest of the training split from now on.
     """
     end = schedule_steps(settings, steps_per_epoch)
     kept = tuple(stretch for stretch in history if stretch.from_step < step)

@@ -1,4 +1,4 @@
-"""What a training writes down: a line of numbers every so many steps, as CSV that any tool reads."""
+"""The log of a training: a CSV file with one line of numbers at regular steps."""
 
 import csv
 import io
@@ -16,21 +16,21 @@ class LogLine:
     """A line of the log. Losses are means over the steps since the line before.
 
     Attributes:
-        step: Optimiser steps done.
-        epoch: Passes over the data done.
+        step: Finished optimiser steps.
+        epoch: Finished passes over the data.
         windows: Windows seen.
         frames: Frames seen.
-        seconds: Of training, all sittings together, without validation and evaluation.
-        loss: What the gradient is taken of.
-        pose_loss: Huber.
-        gripper_loss: Binary cross-entropy, before its ratio.
-        gripper_accuracy: Share of actions whose gripper would do what the label says.
-        learning_rate: Of the last step.
-        gradient_norm: Mean, before clipping; None where all steps were skipped.
-        validation_loss: The loss on the validation split, where it was taken at this step; None elsewhere.
-        average_length: Of chains run with the policy at this step; None where none were.
-        skipped_steps: Steps since the line before whose gradient was not finite in fp16: they changed no weight, and
-            the rate's schedule did not move.
+        seconds: Training time over all sessions, without validation and evaluation.
+        loss: The loss that is minimised.
+        pose_loss: Huber loss of the pose.
+        gripper_loss: Binary cross-entropy of the gripper, before it is weighted.
+        gripper_accuracy: Share of actions with the right gripper command.
+        learning_rate: Learning rate of the last step.
+        gradient_norm: Mean norm before clipping; None if all steps were skipped.
+        validation_loss: Loss on the validation split; None if it was not computed at this step.
+        average_length: Average length of chains run with the policy; None if none were run at this step.
+        skipped_steps: Steps since the previous line with a gradient that was not finite in fp16. They changed no
+            weight, and the learning-rate schedule did not advance.
     """
 
     step: int
@@ -53,21 +53,21 @@ _NAMES = tuple(field.name for field in fields(LogLine))
 
 
 class TrainingLog:
-    """The file of lines; one writer."""
+    """Writes the log. Only one process may write it."""
 
     def __init__(self, folder: Path, last_step: int) -> None:
-        """Opens it, and drops lines of steps that are going to be done again.
+        """Opens the log, and drops lines of steps that will be repeated.
 
         Args:
-            folder: Where it is.
-            last_step: The step that training goes on from; 0 for a new one.
+            folder: The training's folder.
+            last_step: The step to resume from; 0 for a new training.
         """
         self._file = folder / LOSSES_FILE
         self.lines = [line for line in read_log(folder) if line.step <= last_step]
         self._write_anew()
 
     def add(self, line: LogLine) -> None:
-        """Appends a line; the file is whole after it."""
+        """Appends a line."""
         self.lines.append(line)
         with self._file.open("a", encoding="utf-8", newline="") as file:
             file.write(_as_text([line]))
@@ -78,7 +78,7 @@ class TrainingLog:
         self._write_anew()
 
     def _write_anew(self) -> None:
-        """Replaces the file as a whole."""
+        """Replaces the whole file."""
         write_whole(self._file, ",".join(_NAMES) + "\n" + _as_text(self.lines))
 
 
@@ -92,10 +92,10 @@ def _as_text(lines: Sequence[LogLine]) -> str:
 
 
 def read_log(folder: Path) -> list[LogLine]:
-    """The lines of a training's folder; a torn last one is left out.
+    """The lines of a training's log, without an incomplete last line.
 
     Raises:
-        ValueError: A line is not one.
+        ValueError: A line is damaged.
     """
     file = folder / LOSSES_FILE
     if not file.exists():

@@ -11,23 +11,23 @@ from torch.nn import functional
 from calvinbench.policies.heads.actions import POSE_DIM
 
 HUBER_DELTA = 1.0
-"""Where the loss of the pose turns from a square into a line."""
+"""The error at which the pose's loss changes from quadratic to linear."""
 GRIPPER_RATIO = 0.01
 """Weight of the gripper's loss (`arm_gripper_loss_ratio` of RoboVLMs)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkLabels:
-    """What was executed at each step and the following ones of a window.
+    """The labels of the chunk at each step of a window.
 
     Attributes:
         pose: Scaled into [-1, 1].
-        gripper: +1 open, -1 close, as in every action of this project; RoboVLMs' 0 and 1 are refused.
-        valid: False where a chunk reaches past the end of its episode; what the labels say there does not count.
-        gripper_weight: Of each action in the gripper's loss; None for 1 everywhere.
+        gripper: +1 open, -1 close, as in every action of this project; RoboVLMs' 0 and 1 raise an error.
+        valid: False where a chunk extends beyond its annotation; labels there are ignored.
+        gripper_weight: Weight of each action in the gripper's loss; None for 1 everywhere.
 
     Raises:
-        ValueError: Nothing is valid, the shapes differ, or the gripper is something else where it counts.
+        ValueError: No action is valid, the shapes differ, or a valid gripper label is neither +1 nor -1.
     """
 
     pose: Float[Tensor, "B T chunk_length 6"]
@@ -57,10 +57,10 @@ class ChunkLoss(NamedTuple):
     """The loss and its parts, each a single number.
 
     Attributes:
-        total: `pose` + ratio x `gripper`; what to take the gradient of.
-        pose: Mean over all numbers of pose of valid actions.
+        total: `pose` + ratio x `gripper`, the loss to minimise.
+        pose: Mean over all pose numbers of valid actions.
         gripper: Mean over valid actions.
-        gripper_accuracy: Share of valid actions whose gripper would do what the label says; no gradient.
+        gripper_accuracy: Share of valid actions with the right gripper command; without gradient.
     """
 
     total: Float[Tensor, ""]
@@ -75,14 +75,14 @@ def chunk_loss(
     gripper_ratio: float = GRIPPER_RATIO,
     num_valid: float | None = None,
 ) -> ChunkLoss:
-    """The loss of predicted chunks; in float32 at least, whatever the model runs in.
+    """The loss of predicted chunks, computed in float32 or higher whatever the model's precision.
 
     Args:
-        chunks: Pose and gripper's logit, as heads return them.
-        labels: What they should have been, on the same device.
+        chunks: Pose and the gripper's logit, as heads return them.
+        labels: The labels, on the same device.
         gripper_ratio: Weight of the gripper's loss.
-        num_valid: What sums over valid actions are divided by; None for how many there are. With that of a whole large
-            batch, the losses of its parts add up to its own.
+        num_valid: The divisor of sums over valid actions; None for their number. With the number of a whole large
+            batch, the losses of its parts add up to the batch's loss.
 
     Raises:
         ValueError: The ratio is below 0, or chunks and labels are of different shapes.

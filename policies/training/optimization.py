@@ -1,4 +1,4 @@
-"""How a policy is trained, as settings of the trainer: rates, precision, batches, schedule. Imports no torch."""
+"""Settings of the optimisation: learning rates, precision, batches, schedule. This module does not import torch."""
 
 import math
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ class OptimizationSettings:
         learning_rate: After warm-up.
         backbone_learning_rate: That of the VLM's weights; None for the same as for [LRN] and head.
         weight_decay: AdamW's.
-        precision: Of mixed-precision training: `"fp32"` for none, `"bf16"`, or `"fp16"` with a scaled loss. The weights
-            that are trained stay in 32 bits.
+        precision: Mixed precision: `"fp32"` for none, `"bf16"`, or `"fp16"` with a scaled loss. Trained weights stay in
+            32 bits.
         batch_size: Windows of a forward pass.
         gradient_accumulation_steps: Forward passes of a step.
-        warmup_epochs: Share of an epoch in which the rate rises from 0.
-        warmup_steps: Steps added to it.
-        schedule: What the rate does after warm-up: `"constant"`, or `"cosine"` down to `min_learning_rate_scale`.
+        warmup_epochs: Share of an epoch in which the rate rises from 0. The first step of a warm-up has rate 0.
+        warmup_steps: Warm-up steps, added to those of `warmup_epochs`.
+        schedule: The learning rate after warm-up: `"constant"`, or `"cosine"` down to `min_learning_rate_scale`.
         min_learning_rate_scale: Of `learning_rate`, what is left at the end of a cosine.
         max_gradient_norm: What gradients are clipped to; None for no clipping.
         max_epochs: Passes over the data.
@@ -35,11 +35,11 @@ class OptimizationSettings:
         window_size: Frames of a training window.
         window_stride: Frames between the starts of windows (`demonstrations.windows.WindowSettings.stride`), which says
             how many windows an epoch has; None for as many as cover the data once.
-        static_shift: Pixels by which pictures of the static camera are shifted at random, at most.
+        static_shift: Most pixels by which images of the static camera are shifted at random.
         gripper_shift: The same for the gripper's.
         same_shift_in_window: Whether all frames of a window are shifted alike.
         num_workers: Processes that load data.
-        seed: What everything random is drawn from.
+        seed: Random seed.
 
     Raises:
         UnknownNameError: There is no such precision or schedule.

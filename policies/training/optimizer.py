@@ -1,4 +1,4 @@
-"""AdamW over what is trained, and its rate over time, as the settings of training say."""
+"""AdamW over the trained parameters, and its learning rate over time."""
 
 import math
 from collections.abc import Callable
@@ -57,14 +57,18 @@ def total_steps(settings: OptimizationSettings, steps_per_epoch: int) -> int:
 
 
 def num_warmup_steps(settings: OptimizationSettings, steps_per_epoch: int) -> int:
-    """Optimiser steps in which the rate rises."""
+    """Optimiser steps of the warm-up. Its first step has rate 0 and changes no weight, see `rate_scale`."""
     return round(settings.warmup_epochs * steps_per_epoch) + settings.warmup_steps
 
 
 def rate_scale(
     settings: OptimizationSettings, steps_per_epoch: int, total: int | None = None
 ) -> Callable[[int], float]:
-    """What the learning rate is multiplied with at a step: a straight rise, then 1 or half a cosine.
+    """The factor of the learning rate at a step: a linear rise from 0, then 1 or half a cosine.
+
+    The rate at step `n` of a warm-up of `w` steps is `n / w`, counted from 0. So its first step has rate 0:
+    it changes no weight (but AdamW's moments), and the last step of the warm-up has `(w - 1) / w` of the full rate.
+    Another count would change every training with a warm-up, so it stays.
 
     Args:
         settings: Warm-up, schedule and length.
@@ -90,7 +94,9 @@ def rate_scale(
 
 
 def make_schedule(optimizer: AdamW, settings: OptimizationSettings, steps_per_epoch: int) -> LambdaLR:
-    """The rate over time: a straight rise, then constant or half a cosine; call its `step` after each optimiser step.
+    """The learning rate over time: a linear rise from 0, then constant or half a cosine, see `rate_scale`.
+
+    Call its `step` after each optimiser step. The first step of a warm-up has rate 0.
 
     Args:
         optimizer: From `make_optimizer`.
@@ -107,9 +113,9 @@ def make_schedule(optimizer: AdamW, settings: OptimizationSettings, steps_per_ep
 
 
 def set_rates(optimizer: Optimizer, schedule: LambdaLR) -> None:
-    """Sets the rates to what the schedule says of its step.
+    """Sets the learning rates to those of the schedule's current step.
 
-    A loaded optimiser has the rates of the schedule that it was saved with, which may have ended at another step.
+    A loaded optimiser still has the rates of the schedule that it was saved with, which may end at another step.
 
     Args:
         optimizer: The schedule's.

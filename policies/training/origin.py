@@ -1,4 +1,4 @@
-"""A policy's spec with what its paths hold in place of them: a folder that was moved is no other policy."""
+"""A policy's spec with digests in place of paths, so that a moved folder counts as the same policy."""
 
 import json
 from collections.abc import Callable
@@ -19,12 +19,12 @@ _MOVED = "moved"
 
 @dataclass(frozen=True, slots=True)
 class PolicyOrigin:
-    """What a training began with.
+    """The policy that a training began with.
 
     Attributes:
-        spec: The policy's spec, digests in place of paths; as it is, where they are not known.
-        weights_digest: Of the weights in a folder that the spec names; None where it names none.
-        is_known: Whether digests are known; they are not of trainings by older versions.
+        spec: The policy's spec with digests in place of paths; the plain spec if digests are unknown.
+        weights_digest: Digest of the weights in the folder that the spec names; None if it names none.
+        is_known: Whether digests are known. Trainings by older versions did not record them.
     """
 
     spec: str
@@ -33,11 +33,11 @@ class PolicyOrigin:
 
 
 def policy_origin(spec: str, weights_digest: Callable[[], str]) -> str:
-    """The spec, each path in it replaced by a digest of what lies there; names stay as they are.
+    """Replaces each path in a spec by a digest of its content. Names stay.
 
     Args:
-        spec: Of the policy.
-        weights_digest: Gives a digest of the weights that training begins with; called where a folder has them.
+        spec: The policy's spec.
+        weights_digest: Returns a digest of the initial weights; called if the spec names a folder with weights.
     """
     parsed = PolicySpec.parse(spec)
     argument, place = parsed.argument, weights_place(spec)
@@ -57,7 +57,7 @@ def policy_origin(spec: str, weights_digest: Callable[[], str]) -> str:
 
 
 def weights_place(spec: str) -> str | None:
-    """The folder with weights that a spec names; None where it names none."""
+    """The folder with weights that a spec names; None if it names none."""
     parsed = PolicySpec.parse(spec)
     named = dict(parsed.settings).get(_VLM)
     if parsed.argument is not None and (parsed.kind == _CHECKPOINT or parsed.argument.startswith(HUB_PREFIX)):
@@ -66,7 +66,7 @@ def weights_place(spec: str) -> str | None:
 
 
 def without_places(spec: str) -> str:
-    """The spec without anything that may be a path, for trainings that did not write down what lay there."""
+    """The spec without paths, to compare with trainings by older versions, which recorded no digests."""
     parsed = PolicySpec.parse(spec)
     argument = parsed.argument
     if argument is not None and (parsed.kind == _CHECKPOINT or argument.startswith(HUB_PREFIX)):
@@ -85,7 +85,7 @@ def digest_of_weights(model: nn.Module) -> str:
 
 
 def _digest_of_json(file: Path) -> str:
-    """Of what a file says; of its bytes where it is not JSON."""
+    """Digest of a JSON file's content; of its bytes if it is not JSON."""
     content = file.read_bytes()
     with suppress(ValueError):
         content = json.dumps(json.loads(content), sort_keys=True).encode()

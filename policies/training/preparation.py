@@ -1,4 +1,4 @@
-"""Model and data made ready for training: parts frozen and adapted, demonstrations cut as the memory wants them."""
+"""Prepares model and data for training: freezes parts, adds adapters, cuts demonstrations to fit the memory."""
 
 import json
 import re
@@ -26,25 +26,24 @@ from calvinbench.policies.training.settings import Sentences, TrainingSettings
 _KEPT_OF_DATA = (
     *("form", "scene", "asset_digest", "calvin_env", "renderer", "depth_bits", "reference_frame", "instructions"),
 )
-"""What a checkpoint says of the data that it was trained on."""
+"""Facts about the data that a checkpoint records."""
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What is trained on what, made and ready.
+    """A prepared training: model, data and settings.
 
     Attributes:
-        settings: What was asked for.
+        settings: The settings.
         model: The model.
-        config: The policy's settings, as its checkpoints have them.
-        windows: Of the training split.
-        validation: Of the validation split; None for none.
-        plan: How windows become steps.
-        notes: What checkpoints say of their origin.
-        origin: The policy's spec with what its paths hold in place of them (`origin.policy_origin`); empty for the spec
-            as it is.
-        history: Stretches of the training, where it was broken and went on in another way (`history`).
-        forgets_best: Whether the lowest validation loss so far is of other validation windows.
+        config: The policy's settings, as in its checkpoints.
+        windows: Windows of the training split.
+        validation: Windows of the validation split; None without validation.
+        plan: How windows are divided into steps.
+        notes: Facts about the origin that checkpoints record.
+        origin: The policy's spec with digests in place of paths (`origin.policy_origin`); empty for the plain spec.
+        history: The stretches of a training that was resumed with changes (`history`).
+        forgets_best: Whether the lowest validation loss so far was computed on other windows.
     """
 
     settings: TrainingSettings
@@ -59,15 +58,15 @@ class Training:
     forgets_best: bool = False
 
     def recipe(self, step: int) -> str:
-        """Digest of what was trained how and for how long, but for seeds: policies of one recipe differ by luck alone.
+        """Digest of all that weights depend on except random seeds: policies of one recipe differ by chance only.
 
         Args:
             step: Optimiser steps.
         """
         optimization, trainable = asdict(self.settings.optimization), asdict(self.settings.trainable)
         if optimization["window_stride"] is None:
-            del optimization["window_stride"]  # recipes are older than it, and stay what they were
-        # It was part of recipes once, and false where it was not used.
+            del optimization["window_stride"]  # recipes of older versions lack it, and their digests must not change
+        # Older versions had it in the recipe, and it was false by default.
         trainable = {name: trainable[name] for name in recipe_names(TrainableParts)} | {"gradient_checkpointing": False}
         content = {
             "policy": re.sub(r",seed=[^,]*", "", self.origin or self.settings.policy),
@@ -91,7 +90,7 @@ class Training:
         return total_steps(self.settings.optimization, self.plan.steps_per_epoch)
 
     def changes(self) -> dict[str, Any]:
-        """The history, as JSON can write it, of a training that changed on its way; nothing of an unbroken one."""
+        """The history as JSON, for a training that was resumed with changes; empty for an unbroken training."""
         return {"history": [asdict(stretch) for stretch in self.history]} if len(self.history) > 1 else {}
 
 
@@ -104,15 +103,15 @@ def prepare(
     sentences: Sentences | None = None,
     num_processes: int = 1,
 ) -> Training:
-    """Freezes and adapts the model, and cuts the data into windows as its memory wants them.
+    """Freezes and adapts the model, and cuts the data into windows that fit its memory.
 
     Args:
-        settings: What is asked for.
-        model: The model, its weights as training begins with them.
+        settings: The settings.
+        model: The model with its initial weights.
         config: The policy's settings.
-        training: The data.
-        validation: Data for the validation loss.
-        sentences: Sentences by task that windows draw from; None for those of the data set.
+        training: The training split.
+        validation: The validation split; None without validation.
+        sentences: Sentences by task to draw from; None for the sentences of the data set.
         num_processes: Processes that train together.
 
     Raises:
@@ -121,7 +120,7 @@ def prepare(
     """
     optimization = settings.optimization
     _require_same_adapters(config.trainable, settings.trainable)
-    with weights_from(torch.Generator().manual_seed(optimization.seed)):  # those of new adapters
+    with weights_from(torch.Generator().manual_seed(optimization.seed)):  # of new adapters
         apply_trainable_parts(model, settings.trainable)
     _require_32_bits(model)
     cut = window_settings(settings, config, model.head.config.chunk_length)
@@ -150,23 +149,23 @@ def prepare(
 
 
 def _said_scenes(settings: TrainingSettings) -> dict[str, str]:
-    """The scenes of the data, where the user says them."""
+    """The scenes of the data if the user gave them."""
     return {} if settings.data_scenes is None else {"scene": settings.data_scenes}
 
 
 def _origin(before: str) -> str:
-    """What labels will say: where training began from pretrained weights, they say that too."""
+    """The origin that labels show. It includes pretrained weights."""
     return "pretrained VLM, trained here" if before.startswith("pretrained VLM") else "trained here"
 
 
 def window_settings(settings: TrainingSettings, config: PolicyConfig, chunk_length: int) -> WindowSettings:
-    """How windows are cut for a memory.
+    """Chooses how windows are cut for a memory.
 
-    A memory of `window:N` is trained on windows of N frames that begin anywhere; one that is never cut on windows that
-    begin where the subtask does; a head without memory on windows that begin anywhere.
+    A memory of `window:N` trains on windows of N frames that begin anywhere. An unbounded memory trains on windows that
+    begin with the subtask. A head without memory trains on windows that begin anywhere.
 
     Raises:
-        ValueError: The window's size is not that of the memory, or the memory is kept across subtasks.
+        ValueError: The window size differs from that of the memory, or the memory is kept across subtasks.
     """
     if config.memory.reset != "subtask":
         raise ValueError(
@@ -197,7 +196,7 @@ def window_settings(settings: TrainingSettings, config: PolicyConfig, chunk_leng
 
 
 def _validation_windows(data: Demonstrations, cut: WindowSettings, settings: TrainingSettings) -> Windows:
-    """Windows of the validation split; it may have none of the tasks."""
+    """Windows of the validation split, which may lack the tasks."""
     try:
         return Windows(data, cut, settings.tasks or None)
     except DataError as error:
@@ -207,7 +206,7 @@ def _validation_windows(data: Demonstrations, cut: WindowSettings, settings: Tra
 
 
 def _require_reach(windows: Windows, config: PolicyConfig, window_size: int) -> None:
-    """Refuses windows from the start that most of the data lies behind."""
+    """Raises an error if windows from the start reach less than half of the data."""
     if config.memory.span == "unbounded" and windows.reach < 0.5:
         raise ValueError(
             f"expected windows that reach at least half of the annotated frames, got {100 * windows.reach:.0f}%: a "
@@ -218,7 +217,7 @@ def _require_reach(windows: Windows, config: PolicyConfig, window_size: int) -> 
 
 
 def _require_same_adapters(before: TrainableParts, now: TrainableParts) -> None:
-    """Adapters that the model has already stay as they are: a checkpoint's settings must tell how to make them."""
+    """Raises an error for other adapters than those of the model: a checkpoint's settings describe only one kind."""
     if not before.lora_enable:
         return
     for name in ("lora_enable", "lora_r", "lora_alpha", "lora_dropout"):
@@ -231,7 +230,7 @@ def _require_same_adapters(before: TrainableParts, now: TrainableParts) -> None:
 
 
 def _require_32_bits(model: VLMLSTM) -> None:
-    """Small steps are lost in the rounding of 16 bits."""
+    """Raises an error for trained weights of 16 bits, in which small steps would be rounded away."""
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and parameter.dtype != torch.float32:
             raise ValueError(

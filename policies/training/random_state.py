@@ -1,4 +1,4 @@
-"""The random state that training leaves to libraries: dropout draws from torch's global stream."""
+"""The global random state, which dropout uses, kept unchanged by evaluations."""
 
 import random
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def random_state_kept() -> Iterator[None]:
-    """Whatever is drawn within this context, training goes on as if it had not been."""
+    """Restores the global random states at the end of the context, so that draws within it do not affect training."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     try:

@@ -1,4 +1,4 @@
-"""What each setting of a training is to its recipe, and what happens if it is another when the training goes on."""
+"""The role of each setting in a training's recipe, and whether a resumed training may change it."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -10,7 +10,7 @@ from calvinbench.policies.training.optimization import OptimizationSettings
 
 
 class Role(Enum):
-    """What a setting is to a training."""
+    """The role of a setting in a training."""
 
     RECIPE = "part of the recipe; another value is refused when the training goes on"
     SEED = "no part of the recipe; another value is refused when the training goes on"
@@ -56,10 +56,10 @@ ROLES: Mapping[str, Role] = MappingProxyType(
 
 
 def recipe_names(settings: type[OptimizationSettings] | type[TrainableParts]) -> tuple[str, ...]:
-    """The fields that are part of a recipe, as they are."""
+    """The fields whose values are part of a recipe."""
     return tuple(f.name for f in fields(settings) if ROLES[f.name] in (Role.RECIPE, Role.LENGTH))
 
 
 def refused_names(settings: type) -> tuple[str, ...]:
-    """The fields of which another value is refused when a training goes on."""
+    """The fields that a resumed training may not change."""
     return tuple(f.name for f in fields(settings) if ROLES.get(f.name) in (Role.RECIPE, Role.SEED))

@@ -1,6 +1,7 @@
-"""What training goes on from after a kill: weights, optimiser, schedule, random state and the step.
+"""The state from which a training resumes after a kill: weights, optimiser, schedule, random state and step.
 
-It is there whole or not at all. The data's order is a function of the step (`data_loader`): nothing of it is kept.
+A state is saved completely or not at all. The order of the data depends only on the step (`data_loader`), so it is not
+saved.
 """
 
 import json
@@ -27,14 +28,14 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far training has come.
+    """The progress of a training.
 
     Attributes:
-        step: Optimiser steps done.
+        step: Finished optimiser steps.
         windows: Windows seen.
         frames: Frames seen.
-        seconds: Of training, all sittings together.
-        best_validation_loss: The lowest so far; None for none.
+        seconds: Training time over all sessions.
+        best_validation_loss: The lowest validation loss so far; None if none was computed.
     """
 
     step: int = 0
@@ -45,14 +46,14 @@ class Progress:
 
 
 def save_state(accelerator: Accelerator, folder: Path, progress: Progress) -> None:
-    """Saves the state of what `accelerator` prepared; called on every process.
+    """Saves the state of the objects that `accelerator` prepared. Every process must call it.
 
-    It is written beside the last one, which is removed when the new one is whole.
+    The new state is written beside the previous one, which is removed afterwards.
 
     Args:
-        accelerator: Of the training.
-        folder: That of the training.
-        progress: How far it has come.
+        accelerator: The training's accelerator.
+        folder: The training's folder.
+        progress: The training's progress.
     """
     states = folder / STATE_FOLDER
     beside = states / "writing"
@@ -73,16 +74,16 @@ def save_state(accelerator: Accelerator, folder: Path, progress: Progress) -> No
 
 
 def last_step(folder: Path) -> int | None:
-    """Steps that are done in the last state of a training's folder; None where there is no state."""
+    """Finished steps of the last saved state in a training's folder; None without a state."""
     states = sorted((folder / STATE_FOLDER).glob("step_*"))
     return int(states[-1].name.removeprefix("step_")) if states else None
 
 
 def load_state(accelerator: Accelerator, folder: Path) -> Progress:
-    """Loads the last state into what `accelerator` prepared; nothing where there is none.
+    """Loads the last state into the objects that `accelerator` prepared, if there is a state.
 
     Raises:
-        ValueError: There is a state, and it cannot be read.
+        ValueError: The state cannot be read.
     """
     states = sorted((folder / STATE_FOLDER).glob("step_*"))
     if not states:
@@ -95,7 +96,7 @@ def load_state(accelerator: Accelerator, folder: Path) -> Progress:
             f"expected a whole state of training in '{states[-1]}', but: {type(error).__name__}: {error}. "
             "Remove that folder to begin anew, or choose another --out."
         ) from error
-    # accelerate passes over a random state that is not there.
+    # accelerate ignores a missing random state.
     if not (states[-1] / f"{RNG_STATE_NAME}_{accelerator.process_index}.pkl").exists():
         _logger.warning("process %d has no random state to go on from: its dropout is new.", accelerator.process_index)
     return progress

@@ -1,4 +1,4 @@
-"""What a training is told, as one frozen value; the rates and batches are `config.optimization`'s. Imports no torch."""
+"""The settings of a training; learning rates and batches are in `optimization`. This module does not import torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,21 +11,21 @@ from calvinbench.policies.training.optimization import OptimizationSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSettings:
-    """A training.
+    """The settings of a training.
 
     Attributes:
-        policy: Spec of the policy that is trained: `untrained:BACKBONE,...` or `checkpoint:FOLDER`.
+        policy: Spec of the policy to train: `untrained:BACKBONE,...` or `checkpoint:FOLDER`.
         data: The data set's folder.
-        out: Where everything is written.
+        out: The output folder.
         tasks: Tasks to train on, of those that the data set has; empty for all.
-        data_scenes: The scenes that the data are of, such as `"D"` or `"ABC"`; None for what the data set says.
-        paraphrases: Whether each window gets one of its task's sentences at random, not its annotation's.
+        data_scenes: The scenes of the data, such as `"D"` or `"ABC"`; None to read them from the data set.
+        paraphrases: Whether each window gets a random sentence of its task instead of its annotation's.
         trainable: Which parts are trained.
         optimization: Rates, batches, schedule, precision, loss, augmentation.
         log_every: Steps between lines of the log.
-        save_every: Steps between states that training can go on from.
+        save_every: Steps between checkpoints and saved states.
         validate_every: Steps between validation losses; 0 for none.
-        validation_windows: Windows of a validation at most.
+        validation_windows: Most windows of a validation.
     """
 
     policy: str
@@ -52,4 +52,4 @@ class TrainingSettings:
 
 
 Sentences = Mapping[str, tuple[str, ...]]
-"""By task, those that training may show."""
+"""Training sentences by task."""

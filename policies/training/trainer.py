@@ -1,15 +1,14 @@
-"""The loop: windows in, gradients of the chunk loss through head, [LRN] and VLM, a step of AdamW; saved as it goes.
+"""The training loop: gradients of the chunk loss through head, [LRN] and VLM, steps of AdamW, checkpoints and log.
 
-accelerate does devices, mixed precision and several processes. Losses are sums over valid actions divided by how many
-the whole step has, over all micro-batches and processes: accumulation gives the gradient of the large batch.
+accelerate handles devices, mixed precision and several processes. A loss is the sum over valid actions divided by their
+number in the whole step, over all micro-batches and processes. So accumulation gives the gradient of the large batch.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -17,67 +16,34 @@ from accelerate.utils import set_seed
 
 from calvinbench.policies.learned.checkpoint import save_checkpoint
 from calvinbench.policies.training.batches import WindowBatch
+from calvinbench.policies.training.checkpoints import BEST_FOLDER, CHECKPOINT_FOLDER, checkpoint_notes
 from calvinbench.policies.training.data_loader import make_loader, validation_batches
 from calvinbench.policies.training.failures import (
     BAD_BATCH_FOLDER,
     NotFiniteError,
+    explaining_out_of_memory,
     keep_batches,
-    memory_told_in_words,
 )
-from calvinbench.policies.training.log import LogLine, TrainingLog
+from calvinbench.policies.training.log import TrainingLog
 from calvinbench.policies.training.losses import ChunkLoss, chunk_loss
 from calvinbench.policies.training.optimizer import make_optimizer, make_schedule, set_rates
 from calvinbench.policies.training.preparation import Training
 from calvinbench.policies.training.random_state import random_state_kept
 from calvinbench.policies.training.saved_state import load_state, save_state
-
-CHECKPOINT_FOLDER, BEST_FOLDER = "checkpoint", "best"
-
-
-@runtime_checkable
-class Subscriber(Protocol):
-    """Who is told how training goes; called on the main process alone."""
-
-    def began(self, training: Training) -> None:
-        """Before the first step of a sitting."""
-
-    def saved(self, training: Training, step: int) -> float | None:
-        """After each checkpoint; the average length of chains that were run with it, or None.
-
-        Once more when training goes on from that checkpoint, if no average length is known of it.
-        """
-
-    def logged(self, line: LogLine) -> None:
-        """After each line of the log, and after `saved` where both are due."""
-
-    def ended(self) -> None:
-        """After the last step, or when training is left early."""
-
-
-class StepResult(NamedTuple):
-    """What one optimiser step did, over all processes.
-
-    The gradient's norm is that before clipping; None where it was not finite and the scaler of fp16 skipped the step.
-    """
-
-    loss: float
-    pose_loss: float
-    gripper_loss: float
-    gripper_accuracy: float
-    gradient_norm: float | None
-    learning_rate: float
+from calvinbench.policies.training.step_result import StepResult, log_line
+from calvinbench.policies.training.subscriber import Subscriber
 
 
 class Trainer:
-    """Steps a training; made anew for each sitting."""
+    """Runs a training. Each session makes a new one."""
 
     def __init__(self, training: Training, accelerator: Accelerator, clock: Callable[[], float]) -> None:
         """Gives model, optimiser and schedule to accelerate, and loads the last state.
 
         Args:
-            training: What is trained.
-            accelerator: See `make_accelerator`.
-            clock: Seconds since some fixed moment.
+            training: The prepared training.
+            accelerator: From `make_accelerator`.
+            clock: Returns seconds since a fixed moment.
 
         Raises:
             ValueError: Nothing is trained, or the last state cannot be read.
@@ -88,10 +54,10 @@ class Trainer:
         self._clock = clock
         optimization = training.settings.optimization
         optimizer = make_optimizer(training.model, optimization)
-        # accelerate would step a prepared schedule once for each process; ours counts steps of all together.
+        # Not prepared: accelerate would step the schedule once for each process.
         self._schedule = make_schedule(optimizer, optimization, training.plan.steps_per_epoch)
         training.model.train()
-        with memory_told_in_words(training.settings, training.model):
+        with explaining_out_of_memory(training.settings, training.model):
             self._model, self._optimizer = accelerator.prepare(training.model, optimizer)
             accelerator.register_for_checkpointing(self._schedule)
             set_seed(optimization.seed + accelerator.process_index)  # dropout; loaded states have their own
@@ -113,9 +79,9 @@ class Trainer:
         for subscriber in told:
             subscriber.began(training)
         try:
-            with memory_told_in_words(settings, self.training.model):
+            with explaining_out_of_memory(settings, self.training.model):
                 if log is not None and log.lines and log.lines[-1].step == self.progress.step:
-                    self._tell(log, told, is_saved=True)  # a kill may have come in between
+                    self._tell(log, told, is_saved=True)  # a kill may have come before it was reported
                 self._run(log, told)
         finally:
             for subscriber in told:
@@ -145,9 +111,9 @@ class Trainer:
             self.progress = replace(self.progress, seconds=self.progress.seconds + self._clock() - began)
             validation_loss = self.validation_loss() if validates and training.validation is not None else None
             self._save_checkpoints(validation_loss, is_due=saves)
-            # In this order a kill loses nothing: a line without a state is dropped, and its steps are done again.
+            # In this order a kill loses nothing: a line without a state is dropped, and its steps are repeated.
             if log is not None:
-                log.add(self._line(results, validation_loss))
+                log.add(log_line(results, self.progress, training.plan.steps_per_epoch, validation_loss))
             if saves:
                 save_state(self._accelerator, settings.out, self.progress)
             if log is not None:
@@ -168,9 +134,9 @@ class Trainer:
             is_last = turn == len(micro) - 1
             with nullcontext() if is_last else accelerator.no_sync(self._model):
                 loss = self._loss(batch, num_valid)
-                # DDP takes the mean over processes, and the sum is meant.
+                # DDP takes the mean over processes; we need the sum.
                 accelerator.backward(loss.total * accelerator.num_processes)
-            # Losses are divided by the step's count already, and the accuracy is not.
+            # Losses are already divided by the step's count; the accuracy is not.
             share = loss.gripper_accuracy * (batch.num_valid / num_valid)
             sums += torch.stack([loss.total, loss.pose, loss.gripper, share]).detach()
         total, pose, gripper, accuracy = self._summed(*sums.tolist())
@@ -178,7 +144,7 @@ class Trainer:
             self._refuse(micro, "loss")
         limit = optimization.max_gradient_norm
         norm = float(accelerator.clip_grad_norm_(self._model.parameters(), math.inf if limit is None else limit))
-        if not math.isfinite(norm) and accelerator.scaler is None:  # that of fp16 skips such a step
+        if not math.isfinite(norm) and accelerator.scaler is None:  # the scaler of fp16 skips such a step
             self._refuse(micro, "gradient")
         rate = float(self._optimizer.param_groups[-1]["lr"])
         self._optimizer.step()
@@ -229,7 +195,7 @@ class Trainer:
         return [float(number) for number in self._accelerator.reduce(own, "sum").tolist()]
 
     def _save_checkpoints(self, validation_loss: float | None, *, is_due: bool) -> None:
-        """Saves the policy where that is due, and as the best wherever its validation loss is the lowest so far."""
+        """Saves the policy if a checkpoint is due, and as the best one if its validation loss is the lowest so far."""
         folders = [CHECKPOINT_FOLDER] if is_due else []
         best = self.progress.best_validation_loss
         if validation_loss is not None and math.isfinite(validation_loss) and (best is None or validation_loss < best):
@@ -238,27 +204,11 @@ class Trainer:
         if self._accelerator.is_main_process:
             training = self.training
             for name in folders:
-                notes = self._notes(validation_loss)
+                notes = checkpoint_notes(training, self.progress, validation_loss)
                 save_checkpoint(training.settings.out / name, training.model, training.config, notes)
 
-    def _notes(self, validation_loss: float | None) -> dict[str, Any]:
-        """What a checkpoint says of its training."""
-        return self.training.notes | {
-            "training": {
-                "step": self.progress.step,
-                "windows": self.progress.windows,
-                "frames": self.progress.frames,
-                "seconds": round(self.progress.seconds),
-                "effective_batch_size": self.training.plan.effective_batch_size,
-                "validation_loss": validation_loss,
-                "seed": self.training.settings.optimization.seed,
-                "recipe": self.training.recipe(self.progress.step),
-                **self.training.changes(),
-            }
-        }
-
     def _tell(self, log: TrainingLog, told: Sequence[Subscriber], *, is_saved: bool) -> None:
-        """Asks who wants to try the policy that was saved, if it was not tried yet, and tells the last line."""
+        """Lets subscribers evaluate a saved policy that was not evaluated yet, then reports the last line to them."""
         line = log.lines[-1]
         if is_saved and line.average_length is None:
             with random_state_kept():
@@ -271,28 +221,8 @@ class Trainer:
         for subscriber in told:
             subscriber.logged(line)
 
-    def _line(self, results: Sequence[StepResult], validation_loss: float | None) -> LogLine:
-        loss, pose, gripper, accuracy = (sum(column) / len(results) for column in list(zip(*results, strict=True))[:4])
-        norms = [result.gradient_norm for result in results if result.gradient_norm is not None]
-        progress = self.progress
-        return LogLine(
-            step=progress.step,
-            epoch=progress.step / self.training.plan.steps_per_epoch,
-            windows=progress.windows,
-            frames=progress.frames,
-            seconds=progress.seconds,
-            loss=loss,
-            pose_loss=pose,
-            gripper_loss=gripper,
-            gripper_accuracy=accuracy,
-            learning_rate=results[-1].learning_rate,
-            gradient_norm=sum(norms) / len(norms) if norms else None,
-            validation_loss=validation_loss,
-            skipped_steps=len(results) - len(norms),
-        )
-
     def _refuse(self, micro: Sequence[WindowBatch], what: str) -> None:
-        """Keeps the batches and stops."""
+        """Saves the batches and raises an error."""
         folder = self.training.settings.out / BAD_BATCH_FOLDER
         keep_batches(folder, micro, self._accelerator.process_index)
         raise NotFiniteError(
@@ -300,8 +230,3 @@ class Trainer:
             f"'{folder}'. Look for damaged frames: calvinbench data check --all-frames. A lower --learning-rate or "
             "--max-gradient-norm needs an --out of its own; the same command goes on from the last saved state."
         )
-
-
-def find_checkpoint(out: Path) -> Path:
-    """The last checkpoint of a training's folder."""
-    return out / CHECKPOINT_FOLDER

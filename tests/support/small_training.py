@@ -1,13 +1,14 @@
-"""A training of a second: a small convolutional policy on a few small frames. Imported by its bare name.
-
-`conftest` of the tests puts this folder on the path.
-"""
+"""A training of less than a second: a small convolutional policy on a few small frames."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
+from accelerate.state import AcceleratorState, GradientState
 
 from calvinbench.policies.backbones.cnn.cnn import CNNBackbone
 from calvinbench.policies.backbones.prompts.tiny_tokenizer import tiny_tokenizer
@@ -48,6 +49,23 @@ SMALLER = {
         "intermediate_size": 32,
     },
 }
+
+
+@contextmanager
+def separate_training() -> Iterator[None]:
+    """One torch thread, and none of accelerate's global state: each test trains as a process of its own would."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    forget_accelerator()
+    yield
+    torch.set_num_threads(num_threads)
+    forget_accelerator()
+
+
+def forget_accelerator() -> None:
+    """Resets what accelerate keeps for the whole process, so that the next training can have other settings."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
 
 
 def write_numbers(folder: Path) -> Path:

@@ -5,8 +5,6 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
-from accelerate.state import AcceleratorState, GradientState
 from safetensors.numpy import load_file
 
 from calvinbench.harness import cli
@@ -15,6 +13,7 @@ from calvinbench.harness.evaluation import evaluation
 from calvinbench.harness.suite.suite import RunSettings
 from calvinbench.harness.training import training
 from calvinbench.harness.training.call import make_call
+from calvinbench.harness.training.report import FigureWriter
 from calvinbench.harness.training.training import train
 from calvinbench.policies.demonstrations.calvin_frames import read_arrays
 from calvinbench.policies.demonstrations.calvin_layout import CalvinLayout
@@ -23,7 +22,7 @@ from calvinbench.policies.demonstrations.compact import CompactDemonstrations, w
 from calvinbench.policies.demonstrations.demonstrations import Annotation, DataError
 from calvinbench.policies.policy import TrainedOn
 from calvinbench.policies.registry import make_policy
-from support.small_training import write_data, write_numbers
+from support.small_training import separate_training, write_data, write_numbers
 from tests.policies.demonstrations.conftest import write_split
 
 POLICY = "untrained:cnn,memory_span=window:3,chunk_length=4,hidden_dim=16"
@@ -45,13 +44,10 @@ def data(made, tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def _as_in_a_process_of_its_own():
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(num_threads)
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
+def _separate_training_without_figures(monkeypatch):
+    monkeypatch.setattr(FigureWriter, "_draw", lambda self: None)
+    with separate_training():
+        yield
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Data sets of demonstrations: the same whoever records them and however often they are cut off."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -20,21 +19,24 @@ from calvinbench.envs.start_states import is_evaluation_state
 from calvinbench.harness import cli
 from calvinbench.harness.data_check.verdict import check_data
 from calvinbench.harness.recording import recorder
+from calvinbench.harness.recording.data_set_folder import RecordingMismatchError
 from calvinbench.harness.recording.episode import Episode, Perturbation
 from calvinbench.harness.recording.episode_records import EpisodeRecord, count_tasks, read_records
-from calvinbench.harness.recording.forms import CalvinForm
+from calvinbench.harness.recording.formats import CalvinFormat
 from calvinbench.harness.recording.progress import RecordingProgress
-from calvinbench.harness.recording.recorder import Recorder, RecordingMismatchError, RecordingSettings, record
+from calvinbench.harness.recording.recorder import Recorder, record
+from calvinbench.harness.recording.settings import RecordingSettings
 from calvinbench.harness.records.run_directory import RunLockedError, locked_folder
 from calvinbench.policies.backbones.images.pil_resize import resize_with_pil
 from calvinbench.policies.demonstrations.calvin_layout import CalvinLayout
 from calvinbench.policies.demonstrations.calvin_pickle import load_dictionary
 from calvinbench.policies.demonstrations.compact import CompactDemonstrations
 from calvinbench.policies.demonstrations.demonstrations import PICTURE_KEYS, Annotation, DataError
+from support.processes import processes_below, require_ended
 from tests.policies.demonstrations.conftest import read_by_public_code
 
 TASKS = ("turn_on_led", "turn_off_led", "open_drawer")
-FORMS = ("calvin", "compact")
+FORMATS = ("calvin", "compact")
 QUICK = {"episodes": 2, "validation_episodes": 1, "subtasks": 2, "tasks": TASKS, "static_size": 32, "gripper_size": 16}
 
 
@@ -54,9 +56,9 @@ def flags(out, form, **changes):
 def recorded(tmp_path_factory):
     """A data set of either form, made by one process: `recorded["calvin"]` is its folder."""
     folder = tmp_path_factory.mktemp("recorded")
-    for form in FORMS:
+    for form in FORMATS:
         record(settings_of(folder / form, form))
-    return {form: folder / form for form in FORMS}
+    return {form: folder / form for form in FORMATS}
 
 
 def content_of(folder):
@@ -92,14 +94,14 @@ def assert_same(one, other):
     assert [name for name in one if one[name] != other[name]] == []
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_two_processes_record_what_one_does(form, recorded, tmp_path):
     records = record(settings_of(tmp_path, form), num_workers=2)
     assert_same(content_of(tmp_path), content_of(recorded[form]))
     assert [(found.split, found.number) for found in records] == [("training", 0), ("training", 1), ("validation", 0)]
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_what_was_recorded_is_whole_and_can_be_read(form, recorded):
     check = check_data(recorded[form])
     assert check.is_whole, check
@@ -122,7 +124,7 @@ def open_split(folder, form, split):
 
 def test_both_forms_have_the_same_demonstrations(recorded):
     """The pictures alone differ: one renders them small, the other makes them small."""
-    calvin, compact = (open_split(recorded[form], form, "training") for form in FORMS)
+    calvin, compact = (open_split(recorded[form], form, "training") for form in FORMATS)
     assert list(calvin.annotations) == list(compact.annotations)
     for annotation in calvin.annotations:
         span = annotation.episode, annotation.start, annotation.end
@@ -249,7 +251,7 @@ def test_a_data_set_says_how_many_frames_follow_a_success_and_an_older_one_had_n
         record(settings_of(folder, "compact", frames_after=8))
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_a_finished_data_set_is_left_as_it_is(form, recorded, tmp_path, monkeypatch):
     folder = shutil.copytree(recorded[form], tmp_path / form)
     monkeypatch.setattr(Recorder, "record", None)  # whoever calls it fails
@@ -260,7 +262,7 @@ def test_a_finished_data_set_is_left_as_it_is(form, recorded, tmp_path, monkeypa
     assert [(found.split, found.number) for found in told] == [("training", 0), ("training", 1), ("validation", 0)]
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_an_episode_without_a_record_is_recorded_again(form, recorded, tmp_path):
     """Cut off in the middle: a record is written last, so that what has none may be torn."""
     folder = shutil.copytree(recorded[form], tmp_path / form)
@@ -278,7 +280,7 @@ def test_an_episode_without_a_record_is_recorded_again(form, recorded, tmp_path)
     assert_same(content_of(folder), content_of(recorded[form]))
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_an_episode_whose_frames_are_lost_is_recorded_again(form, recorded, tmp_path):
     """What is damaged is deleted by its owner, as he is told to, and the same command makes it again."""
     folder = shutil.copytree(recorded[form], tmp_path / form)
@@ -336,7 +338,7 @@ def test_calvins_form_goes_on_when_it_is_cut_off_before_its_index(recorded, tmp_
     assert_same(content_of(folder), content_of(recorded["calvin"]))
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_more_episodes_go_on_with_a_data_set(form, recorded, tmp_path):
     records = record(settings_of(tmp_path, form, episodes=1, validation_episodes=0))
     assert len(records) == 1
@@ -439,18 +441,26 @@ def test_two_recorders_in_one_folder_are_refused(recorded, tmp_path):
     record(settings_of(folder, "compact"))
 
 
-def test_a_killed_recording_goes_on(recorded, tmp_path):
-    """SIGKILL while the second episode or a later one is under way; what is finished is not recorded again."""
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_recording_that_is_killed_or_stopped_goes_on(recorded, tmp_path, number):
+    """While the second episode or a later one is under way; what is finished is not recorded again."""
     command = [sys.executable, "-m", "calvinbench.harness.cli", "record", *flags(tmp_path, "calvin"), "--workers", "2"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     finished = []
     deadline = time.monotonic() + 120
     while not finished and process.poll() is None and time.monotonic() < deadline:
         finished = list((tmp_path / "episodes").rglob("*.json"))
         time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    assert process.poll() is None, process.communicate()
+    children = processes_below(process.pid)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
     assert finished
+    if number == signal.SIGTERM:  # as Ctrl-C
+        assert process.returncode == 1, errors
+        require_ended(children, errors)
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:  # workers see that their driver is gone, and leave the lock to others
         try:
@@ -467,7 +477,7 @@ def test_a_killed_recording_goes_on(recorded, tmp_path):
     assert all(session["versions"]["pybullet"] for session in sessions)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_an_episode_whose_first_subtask_fails_leaves_a_record_and_no_frames(form, tmp_path):
     settings = settings_of(tmp_path, form, episodes=1, validation_episodes=0, max_steps=2)
     records = record(settings)
@@ -480,7 +490,7 @@ def test_an_episode_whose_first_subtask_fails_leaves_a_record_and_no_frames(form
 
 
 def test_a_demonstration_of_one_action_has_two_frames_in_calvins_form(tmp_path):
-    form = CalvinForm(tmp_path, {"static": 8, "gripper": 4})
+    form = CalvinFormat(tmp_path, {"static": 8, "gripper": 4})
     episode = Episode([small_frame(number) for number in range(9)], last_frame=small_frame(9))
     form.write("training", 0, episode)
     (tmp_path / "training").mkdir()
@@ -594,13 +604,13 @@ def test_flags_that_do_not_exist_have_status_2(words):
 
 def test_pictures_are_resized_as_policies_resize_them(tmp_path):
     """A native picture in, the small one out, by the filter of `augmentation`."""
-    from calvinbench.harness.recording.forms import CompactForm
+    from calvinbench.harness.recording.formats import CompactFormat
 
     generator = np.random.default_rng(0)
     native = {"rgb_static": (200, 200, 3), "rgb_gripper": (84, 84, 3)}
     pictures = {key: generator.integers(0, 256, shape, np.uint8) for key, shape in native.items()}
     (tmp_path / "training").mkdir()
-    form = CompactForm(tmp_path, {"static": 100, "gripper": 84})
+    form = CompactFormat(tmp_path, {"static": 100, "gripper": 84})
     assert dict(form.rendered_sizes) == {"static": 200, "gripper": 84}
     form.write("training", 0, Episode([small_frame(1) | pictures], [Annotation(0, 0, 1, "open_drawer", "a")]))
     kept = load_file(tmp_path / "training" / "episode_000000.safetensors")

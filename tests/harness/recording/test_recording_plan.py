@@ -10,7 +10,8 @@ from calvinbench.harness import cli
 from calvinbench.harness.recording import plan
 from calvinbench.harness.recording.episode_records import read_records
 from calvinbench.harness.recording.plan import bytes_of_frame, plan_recording
-from calvinbench.harness.recording.recorder import RecordingSettings, record
+from calvinbench.harness.recording.recorder import record
+from calvinbench.harness.recording.settings import RecordingSettings
 
 QUICK = {"form": "compact", "subtasks": 1, "tasks": ("turn_on_led", "turn_off_led"), "static_size": 8}
 WORDS = ["--form", "compact", "--subtasks", "1", "--tasks", *QUICK["tasks"], "--static-size", "8"]

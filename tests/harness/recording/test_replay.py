@@ -9,9 +9,11 @@ import pytest
 from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.envs.tasks import is_solved
 from calvinbench.envs.world_info import as_world_info
+from calvinbench.harness.recording.data_set_folder import RecordingMismatchError
 from calvinbench.harness.recording.episode import SETTLE_STEPS, Perturbation
 from calvinbench.harness.recording.episode_records import read_records
-from calvinbench.harness.recording.recorder import RecordingMismatchError, RecordingSettings, record
+from calvinbench.harness.recording.recorder import record
+from calvinbench.harness.recording.settings import RecordingSettings
 from calvinbench.policies.demonstrations.calvin_layout import CalvinLayout, read_annotations, read_episodes
 from calvinbench.policies.demonstrations.compact import CompactDemonstrations
 

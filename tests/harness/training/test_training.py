@@ -10,7 +10,6 @@ import time
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState, GradientState
 from safetensors.torch import load_file
 
 from calvinbench.envs.scenes.calvin_checkout import CheckoutError
@@ -26,29 +25,11 @@ from calvinbench.policies.demonstrations.demonstrations import DataError
 from calvinbench.policies.learned.trainable import GROUPS
 from calvinbench.policies.registry import make_policy
 from calvinbench.policies.training.log import read_log
-from support.small_training import write_data, write_numbers
+from support.processes import processes_below, require_ended
+from support.small_training import forget_accelerator, separate_training, write_data
 from tests.policies.demonstrations.conftest import write_split
 
 POLICY = "untrained:cnn,memory_span=window:3,chunk_length=4,hidden_dim=16"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Data and the policy's numbers."""
-    folder = tmp_path_factory.mktemp("training")
-    write_data(folder / "data")
-    write_numbers(folder)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def _as_in_a_process_of_its_own():
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(num_threads)
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
 
 
 def said(folder, out, policy=POLICY, **changes):
@@ -84,7 +65,7 @@ def start(keys, **environment):
 
 
 def again(keys):
-    AcceleratorState._reset_state(reset_partial_state=True)
+    forget_accelerator()
     return train(make_call(keys), lambda words: None)
 
 
@@ -99,36 +80,52 @@ def last_state(out):
     return state
 
 
-def test_a_training_killed_on_its_way_and_called_again_ends_as_an_unbroken_one(folder, tmp_path):
-    killed, unbroken = tmp_path / "killed", tmp_path / "unbroken"
-    changes = {"max_steps": 60, "save_every": 20, "log_every": 3, "schedule": "cosine", "max_epochs": 100}
-    policy = f"{POLICY},num_layers=2"
-    keys = said(folder, killed, policy, **changes)
-    process = start(keys)
-    while process.poll() is None and [line.step for line in read_log(killed)][-1:] < [24]:
+def wait_for_step(process, out, step):
+    while process.poll() is None and [line.step for line in read_log(out)][-1:] < [step]:
         time.sleep(0.02)
+    assert process.poll() is None, process.communicate()
+
+
+def test_a_training_that_is_stopped_and_killed_and_called_again_ends_as_an_unbroken_one(folder, tmp_path, capsys):
+    """By SIGTERM, which ends it as Ctrl-C does, then by SIGKILL; the third call goes on to the end."""
+    broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
+    changes = {"max_steps": 60, "save_every": 10, "log_every": 3, "schedule": "cosine", "max_epochs": 100}
+    policy = f"{POLICY},num_layers=2"
+    keys = said(folder, broken, policy, **changes)
+    process = start(keys | {"num_workers": 1})
+    wait_for_step(process, broken, 12)
+    children = processes_below(process.pid)
+    assert children
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (1, ""), errors
+    require_ended(children, errors)
+    stopped_after = int(last_state(broken).name.removeprefix("step_"))
+    assert 10 <= stopped_after < 60
+    process = start(keys)
+    wait_for_step(process, broken, stopped_after + 6)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert last_state(killed).name in ("step_00000020", "step_00000040")
-    process = start(keys)
-    output, errors = process.communicate()
-    assert process.returncode == 0, errors
-    assert "going on after step" in errors
-    assert json.loads(output)["last"]["step"] == 60
+    assert stopped_after <= int(last_state(broken).name.removeprefix("step_")) < 60
+    forget_accelerator()
+    assert cli.main(["train", *flags(keys), "--json"]) == 0
+    found = capsys.readouterr()
+    assert "going on after step" in found.err
+    assert json.loads(found.out)["last"]["step"] == 60
     again(said(folder, unbroken, policy, **changes))
-    weights = [(out / "checkpoint" / "model.safetensors").read_bytes() for out in (killed, unbroken)]
+    weights = [(out / "checkpoint" / "model.safetensors").read_bytes() for out in (broken, unbroken)]
     assert weights[0] == weights[1]
-    assert losses(killed) == losses(unbroken)
-    assert [line.step for line in read_log(killed)] == sorted({*range(3, 61, 3), 20, 40})
+    assert losses(broken) == losses(unbroken)
+    assert [line.step for line in read_log(broken)] == sorted({*range(3, 61, 3), *range(10, 61, 10)})
     optimizers, schedules = (
-        [torch.load(last_state(out) / file) for out in (killed, unbroken)]
+        [torch.load(last_state(out) / file) for out in (broken, unbroken)]
         for file in ("optimizer.bin", "custom_checkpoint_0.pkl")
     )
     torch.testing.assert_close(optimizers[0]["state"], optimizers[1]["state"], atol=0, rtol=0)
     assert optimizers[0]["param_groups"] == optimizers[1]["param_groups"]
     assert schedules[0] == schedules[1]
-    assert len(json.loads((killed / "training.json").read_text())["sessions"]) == 2
+    assert len(json.loads((broken / "training.json").read_text())["sessions"]) == 3
 
 
 def start_two(keys):
@@ -143,14 +140,14 @@ def start_two(keys):
 @pytest.mark.slow
 def test_two_processes_with_a_loader_each_that_are_killed_end_as_unbroken_ones(folder, tmp_path):
     killed, unbroken = tmp_path / "killed", tmp_path / "unbroken"
-    changes = {"max_steps": 24, "save_every": 8, "log_every": 2, "max_epochs": 100, "batch_size": 1, "num_workers": 1}
+    changes = {"max_steps": 24, "save_every": 8, "log_every": 2, "max_epochs": 100, "batch_size": 1}
     device = "cpu" if torch.accelerator.is_available() else "auto"  # what is not said, on a machine without
     policy = f"{POLICY},num_layers=2"  # with dropout
-    keys = [said(folder, out, policy, **changes, device=device) for out in (killed, unbroken)]
-    whole = start_two(keys[1])
+    keys = said(folder, killed, policy, **changes, device=device, num_workers=1)
+    whole = start_two(said(folder, unbroken, policy, **changes, device=device))  # the same windows without loaders
     done = [process.communicate() for process in whole]
     assert [process.returncode for process in whole] == [0, 0], done
-    processes = start_two(keys[0])
+    processes = start_two(keys)
     while processes[0].poll() is None and [line.step for line in read_log(killed)][-1:] < [10]:
         time.sleep(0.02)
     for process in processes:
@@ -159,7 +156,7 @@ def test_two_processes_with_a_loader_each_that_are_killed_end_as_unbroken_ones(f
         process.communicate()
     assert [process.returncode for process in processes] == [-signal.SIGKILL] * 2
     assert last_state(killed).name in ("step_00000008", "step_00000016")
-    processes = start_two(keys[0])
+    processes = start_two(keys)
     done = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], done
     assert "going on after step" in done[0][1]
@@ -258,7 +255,8 @@ def test_another_training_in_the_same_folder_is_refused_and_what_differs_is_name
 @pytest.fixture(scope="module")
 def trained(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("trained")
-    again(said(folder, out))
+    with separate_training():
+        again(said(folder, out))
     return out
 
 
@@ -335,16 +333,16 @@ def test_a_product_that_is_not_the_effective_batch_size_is_refused(folder, tmp_p
     [
         (
             {"gripper_shift": 2},
-            "no 'gripper_shift', got 2: it does nothing, for the policy sees the static camera alone",
+            "gripper_shift=2 has no effect because the policy sees the static camera alone",
         ),
         (
             {"same_shift_in_window": False, "static_shift": 0},
-            "no 'same_shift_in_window', got False: it does nothing, for images are not shifted",
+            "same_shift_in_window=False has no effect because images are not shifted",
         ),
         ({"max_steps": 36}, "max_steps of at most max_epochs x steps an epoch, 5 x 7 = 35, got 36"),
         (
             {"window_stride": 1, "policy": POLICY.replace("window:3", "unbounded"), "window_size": 9},
-            "no 'window_stride', got 1: it does nothing",
+            "window_stride=1 has no effect",
         ),
         ({"tasks": ["open_drawer", "stack_block"]}, "each of the tasks to train on in .* found none of stack_block"),
         ({"policy": f"{POLICY},memory_reset=chain"}, "expected memory_reset=subtask"),
@@ -366,12 +364,12 @@ def test_a_static_policy_out_of_a_file_or_a_checkpoint_is_trained_without_shifts
     again(said(folder, tmp_path / "first", static, gripper_shift=0))
     checkpoint = {"policy": f"checkpoint:{tmp_path / 'first' / 'checkpoint'}"}
     again(said(folder, tmp_path / "second") | checkpoint)
-    with pytest.raises(TrainingCallError, match="no 'gripper_shift', got 3"):
+    with pytest.raises(TrainingCallError, match="gripper_shift=3 has no effect"):
         again(said(folder, tmp_path / "third") | checkpoint | {"gripper_shift": 3})
 
 
 def test_epochs_said_by_a_flag_take_the_place_of_the_configurations_steps(folder, tmp_path):
-    AcceleratorState._reset_state(reset_partial_state=True)
+    forget_accelerator()
     configuration = said(folder, tmp_path / "out", max_steps=100, max_epochs=100)
     made = train(make_call({"max_epochs": 1}, configuration), lambda words: None)
     assert made.num_steps == 7
@@ -407,15 +405,16 @@ def test_a_checkpoint_says_on_which_of_calvins_scenes_it_was_trained(folder, cal
 
 
 def test_data_of_several_scenes_must_be_told_where_to_be_evaluated(folder, calvins, tmp_path):
-    keys = said(folder, tmp_path / "out", data=str(calvins), save_every=1, evaluate_every=1, warmup_epochs=0)
+    keys = said(folder, tmp_path / "out", data=str(calvins), warmup_epochs=0, save_every=1, evaluate_every=1)
     with pytest.raises(TrainingCallError, match=r"the data are of ABC\. Say --evaluate-scene"):
         again(keys)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_world_to_evaluate_in_that_is_not_there_is_told_before_the_first_step(folder, calvins, tmp_path):
-    keys = said(folder, tmp_path / "out", data=str(calvins), save_every=1, evaluate_every=1, warmup_epochs=0)
-    keys |= {"evaluate_scene": "D"}
+    keys = said(
+        folder, tmp_path / "out", data=str(calvins), warmup_epochs=0, save_every=1, evaluate_every=1, evaluate_scene="D"
+    )
     with pytest.raises(CheckoutError, match="calvin_env"):
         again(keys | {"calvin_env": str(tmp_path / "nowhere")})
     assert not (tmp_path / "out").exists()

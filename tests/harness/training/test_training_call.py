@@ -1,6 +1,7 @@
 """What `train` is told acts, or is refused in words."""
 
 import json
+from dataclasses import fields
 
 import pytest
 
@@ -18,7 +19,7 @@ def call(policy="untrained:cnn", **said):
 
 
 def test_every_key_is_a_flag_and_the_other_way_round():
-    assert set(Train.__dataclass_fields__) - {"USAGE", "configuration", "smoke", "json"} == set(KEYS)
+    assert {field.name for field in fields(Train)} - {"configuration", "smoke", "json"} == set(KEYS)
     assert len(KEYS) == len(set(KEYS))
 
 
@@ -98,7 +99,7 @@ def test_every_key_reaches_the_settings():
 )
 def test_an_idle_key_is_refused(said, reason):
     (key, *_) = said
-    with pytest.raises(TrainingCallError, match=f"expected no '{key}', got .*: it does nothing, for {reason}"):
+    with pytest.raises(TrainingCallError, match=f"{key}=.* has no effect because {reason}"):
         call(**said)
 
 
@@ -109,7 +110,7 @@ def test_a_flag_that_undoes_what_the_configuration_says_of_a_part_acts(tmp_path)
     file.write_text(json.dumps({"train_setup": {"train_vision": False}}))
     made = call(f"untrained:cnn,config={file}", train_vision=True)
     assert made.settings.trainable.train_vision is True
-    with pytest.raises(TrainingCallError, match="expected no 'train_vision', got True"):
+    with pytest.raises(TrainingCallError, match="train_vision=True has no effect because "):
         make_call(flags, {"train_vision": True})
 
 
@@ -131,7 +132,7 @@ def test_the_vlms_rate_acts_where_a_part_of_it_is_trained():
         ({"paraphrases": "false"}, "expected true or false as 'paraphrases', got 'false'"),
         ({"same_shift_in_window": 1}, "expected true or false as 'same_shift_in_window', got 1"),
         ({"train_vision": "yes"}, "expected true or false or nothing as 'train_vision', got 'yes'"),
-        ({"precision": 16}, "expected a word as 'precision', got 16"),
+        ({"precision": 16}, "expected text as 'precision', got 16"),
         ({"tasks": "open_drawer"}, "expected a list of names as 'tasks', got 'open_drawer'"),
         ({"tasks": None}, "expected a list of names as 'tasks', got None"),
         ({"effective_batch_size": "128"}, "expected a whole number or nothing as 'effective_batch_size', got '128'"),

@@ -4,7 +4,6 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from accelerate.state import AcceleratorState, GradientState
 
 from calvinbench.harness.evaluation import evaluation
 from calvinbench.harness.records.runs import load_run
@@ -16,20 +15,7 @@ from calvinbench.policies.training.acceleration import make_accelerator
 from calvinbench.policies.training.log import read_log
 from calvinbench.policies.training.trainer import Trainer
 from support.fakes import CHAINS, make_fake_world
-from support.small_training import make_training, write_data
-
-
-@pytest.fixture(autouse=True)
-def _no_accelerator():
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp("demonstrations") / "data")
+from support.small_training import make_training
 
 
 @pytest.fixture

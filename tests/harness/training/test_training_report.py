@@ -6,7 +6,6 @@ import time
 from dataclasses import replace
 
 import pytest
-from accelerate.state import AcceleratorState, GradientState
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -15,26 +14,13 @@ from calvinbench.harness.training.report import FigureWriter, TensorBoardWriter,
 from calvinbench.policies.training.acceleration import make_accelerator
 from calvinbench.policies.training.log import LogLine, TrainingLog
 from calvinbench.policies.training.trainer import Trainer
-from support.small_training import make_training, write_data
+from support.small_training import make_training
 
 FIGURES = {"losses.pdf", "losses.svg", "losses.png"}
 
 
 def line(step, **changes):
     return LogLine(step, step / 7, 2 * step, 6 * step, 10.0 * step, 1 / step, 0.3, 0.7, 0.5, 1e-3, 0.1, **changes)
-
-
-@pytest.fixture(autouse=True)
-def _no_accelerator():
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp("demonstrations") / "data")
 
 
 @pytest.fixture
@@ -46,6 +32,7 @@ def run(training, *subscribers):
     Trainer(training, make_accelerator("fp32", "cpu"), lambda: 0.0).run(subscribers)
 
 
+@pytest.mark.usefixtures("figures")
 def test_figures_are_drawn_at_checkpoints_and_at_the_end(training):
     out = training.settings.out
     drawn = []

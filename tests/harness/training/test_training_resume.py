@@ -4,63 +4,62 @@ import json
 import shutil
 
 import pytest
-import torch
-from accelerate.state import AcceleratorState, GradientState
 
 from calvinbench.harness.training.call import make_call
 from calvinbench.harness.training.training import TrainingMismatchError, train
 from calvinbench.policies.training.log import read_log
-from support.small_training import write_data, write_numbers
+from support.small_training import forget_accelerator, separate_training, write_data
 
 POLICY = "untrained:cnn,memory_span=window:3,chunk_length=4,hidden_dim=16"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Data and the policy's numbers."""
-    folder = tmp_path_factory.mktemp("resume")
-    write_data(folder / "data")
-    write_numbers(folder)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def _as_in_a_process_of_its_own():
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(num_threads)
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
+def train_in(out, folder, policy=POLICY, size=None, **changes):
+    """Trains in a folder, or resumes there; returns the messages after the table."""
+    forget_accelerator()
+    keys = {
+        "policy": policy if policy != POLICY else f"{policy},size={size or folder / 'numbers.json'}",
+        "data": str(folder / "data"),
+        "out": str(out),
+        "precision": "fp32",
+        "learning_rate": 1e-3,
+        "batch_size": 2,
+        "gradient_accumulation_steps": 1,
+        "window_size": 3,
+        "max_steps": 4,
+        "max_epochs": 100,
+        "warmup_epochs": 0.0,
+        "validate_every": 0,
+        "log_every": 1,
+        "device": "cpu",
+    }
+    told = []
+    train(make_call(keys | changes), told.append)
+    return told[1:]
 
 
 @pytest.fixture
 def go(folder, tmp_path):
-    """Trains in `out`, or goes on there; returns what was said after the table."""
+    """Trains in `out`, or resumes there, see `train_in`."""
 
     def run(out="out", policy=POLICY, size=None, **changes):
-        AcceleratorState._reset_state(reset_partial_state=True)
-        keys = {
-            "policy": policy if policy != POLICY else f"{policy},size={size or folder / 'numbers.json'}",
-            "data": str(folder / "data"),
-            "out": str(tmp_path / out),
-            "precision": "fp32",
-            "learning_rate": 1e-3,
-            "batch_size": 2,
-            "gradient_accumulation_steps": 1,
-            "window_size": 3,
-            "max_steps": 4,
-            "max_epochs": 100,
-            "warmup_epochs": 0.0,
-            "validate_every": 0,
-            "log_every": 1,
-            "device": "cpu",
-        }
-        told = []
-        train(make_call(keys | changes), told.append)
-        return told[1:]
+        return train_in(tmp_path / out, folder, policy, size, **changes)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def trained(folder, tmp_path_factory):
+    """A training of four steps with the settings of `go`, made once."""
+    out = tmp_path_factory.mktemp("trained") / "out"
+    with separate_training():
+        train_in(out, folder)
+    return out
+
+
+@pytest.fixture
+def begun(trained, tmp_path):
+    """A copy of it in `out`."""
+    return shutil.copytree(trained, tmp_path / "out")
 
 
 def notes(out, name="checkpoint"):
@@ -89,8 +88,7 @@ def test_a_cosine_that_is_extended_says_so_has_no_step_at_rate_0_and_is_another_
     assert notes(tmp_path / "out") == extended
 
 
-def test_a_constant_rate_that_goes_on_is_the_training_that_was_not_broken(go, tmp_path):
-    go()
+def test_a_constant_rate_that_goes_on_is_the_training_that_was_not_broken(go, begun, tmp_path):
     assert go(max_steps=8) == []
     go("straight", max_steps=8)
     extended, straight = notes(tmp_path / "out"), notes(tmp_path / "straight")
@@ -126,8 +124,7 @@ def as_of_an_older_version(out):
     file.write_text(json.dumps(older))
 
 
-def test_remedy_fewer_steps_than_are_done_are_refused(go, tmp_path):
-    go()
+def test_remedy_fewer_steps_than_are_done_are_refused(go, begun, tmp_path):
     before = (tmp_path / "out" / "training.json").read_text()
     with pytest.raises(TrainingMismatchError, match=r"at least the 4 steps .* got 2 steps\. Raise --max-steps, or"):
         go(max_steps=2)
@@ -179,9 +176,8 @@ def test_validation_data_that_changed_are_refused_and_the_best_is_chosen_anew(go
     assert "history" not in notes(tmp_path / "out")  # no weight depends on it
 
 
-def test_data_of_the_same_size_with_other_sentences_are_noticed(go, folder, tmp_path):
+def test_data_of_the_same_size_with_other_sentences_are_noticed(go, folder, begun, tmp_path):
     shutil.copytree(folder / "data", tmp_path / "same")
-    go(data=str(folder / "data"))
     assert go(data=str(tmp_path / "same"), max_steps=5) == []  # moved, and the same
     for file in (tmp_path / "same" / "training").iterdir():
         file.write_bytes(file.read_bytes().replace(b"push the button", b"push the BUTTON"))
@@ -189,10 +185,9 @@ def test_data_of_the_same_size_with_other_sentences_are_noticed(go, folder, tmp_
         go(data=str(tmp_path / "same"), max_steps=6)
 
 
-def test_a_policys_files_may_move_and_may_not_change(go, folder, tmp_path):
+def test_a_policys_files_may_move_and_may_not_change(go, folder, begun, tmp_path):
     moved = tmp_path / "moved.json"
     shutil.copy(folder / "numbers.json", moved)
-    go()
     (words,) = go(size=moved, max_steps=5)
     assert "what lies there is the same" in words
     recipe = notes(tmp_path / "out")["recipe"]
@@ -205,8 +200,8 @@ def test_a_policys_files_may_move_and_may_not_change(go, folder, tmp_path):
         go(size=moved, max_steps=6)
 
 
-def test_a_checkpoint_that_training_began_with_may_move_and_another_is_refused(go, tmp_path):
-    go("first")
+def test_a_checkpoint_that_training_began_with_may_move_and_another_is_refused(go, trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "first")
     go("second", learning_rate=2e-3)
     for name in ("first", "second"):
         shutil.copytree(tmp_path / name / "checkpoint", tmp_path / f"{name}_kept")
@@ -233,19 +228,13 @@ def test_a_checkpoint_that_training_began_with_may_move_and_another_is_refused(g
         ({"schedule": "cosine"}, 'schedule was "constant" and is now "cosine"'),
     ],
 )
-def test_what_is_part_of_the_recipe_is_refused(go, change, words, tmp_path):
-    shutil.copytree(trained_once(go, tmp_path), tmp_path / "copy")
+@pytest.mark.usefixtures("begun")
+def test_what_is_part_of_the_recipe_is_refused(go, change, words):
     with pytest.raises(TrainingMismatchError, match=words):
-        go("copy", **change)
+        go(**change)
 
 
-def trained_once(go, tmp_path):
-    go()
-    return tmp_path / "out"
-
-
-def test_steps_that_are_split_up_in_another_way_and_other_code_are_said(go, tmp_path):
-    go()
+def test_steps_that_are_split_up_in_another_way_and_other_code_are_said(go, begun, tmp_path):
     file = tmp_path / "out" / "training.json"
     content = json.loads(file.read_text())
     content["sessions"][-1]["commit"] = "abc"

@@ -4,26 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
-from accelerate.state import AcceleratorState, GradientState
 
 from calvinbench.harness import cli
 from calvinbench.harness.records.runs import load_run
 from support.small_training import write_numbers
 
 
-@pytest.fixture
-def _one_thread():
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(num_threads)
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("_one_thread")
+@pytest.mark.usefixtures("figures")
 def test_record_then_train_then_run_then_report(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 

@@ -1,20 +1,18 @@
-"""Small data, and accelerate's global state forgotten between tests."""
+"""Small data; each test starts with one torch thread and accelerate's initial state."""
 
 import itertools
 
 import pytest
-from accelerate.state import AcceleratorState, GradientState
 
 from calvinbench.policies.training.acceleration import make_accelerator
 from calvinbench.policies.training.trainer import Trainer
-from support.small_training import make_training, write_data
+from support.small_training import forget_accelerator, make_training, separate_training, write_data
 
 
 @pytest.fixture(autouse=True)
-def _no_accelerator():
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
+def _separate_training():
+    with separate_training():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +21,7 @@ def data(tmp_path_factory):
 
 
 def make_trainer(data, out, **changes):
-    AcceleratorState._reset_state(reset_partial_state=True)
+    forget_accelerator()
     training = make_training(data, out, **changes)
     ticks = itertools.count()
     accelerator = make_accelerator(training.settings.optimization.precision, "cpu")

@@ -11,7 +11,7 @@ from calvinbench.policies.backbones.registry import backbone_class
 from calvinbench.policies.heads.config import HeadConfig
 from calvinbench.policies.learned.trainable import TrainableParts, apply_trainable_parts
 from calvinbench.policies.learned.vlm_lstm import VLMLSTM
-from calvinbench.policies.training.failures import NotFiniteError, OutOfMemoryError, memory_told_in_words
+from calvinbench.policies.training.failures import NotFiniteError, OutOfMemoryError, explaining_out_of_memory
 from calvinbench.policies.training.log import read_log
 from support.small_training import settings_of
 
@@ -69,7 +69,7 @@ def model_of(name, settings):
 
 def words_of(settings, model):
     """What is said when memory runs out."""
-    with pytest.raises(OutOfMemoryError) as raised, memory_told_in_words(settings, model):
+    with pytest.raises(OutOfMemoryError) as raised, explaining_out_of_memory(settings, model):
         raise torch.OutOfMemoryError(CUDA)
     return str(raised.value)
 

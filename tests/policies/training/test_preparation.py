@@ -8,6 +8,7 @@ import torch
 from calvinbench.policies.demonstrations.opening import TRAINING, open_data
 from calvinbench.policies.learned.trainable import TrainableParts
 from calvinbench.policies.training.preparation import prepare
+from support import small_training
 from support.small_training import make_training
 
 
@@ -119,16 +120,14 @@ def test_weights_of_16_bits_are_trained_nowhere(data, tmp_path):
 
 @pytest.mark.parametrize(("parts", "name"), [({}, "lora_enable"), ({"lora_enable": True, "lora_r": 4}, "lora_r")])
 def test_adapters_that_a_policy_has_stay_as_they_are(data, tmp_path, monkeypatch, parts, name):
-    import small
-
-    make = small.make_untrained_policy
+    make = small_training.make_untrained_policy
 
     def with_adapters(*arguments, **settings):
         policy = make(*arguments, **settings)
         object.__setattr__(policy.config, "trainable", TrainableParts(lora_enable=True, lora_r=2))
         return policy
 
-    monkeypatch.setattr(small, "make_untrained_policy", with_adapters)
+    monkeypatch.setattr(small_training, "make_untrained_policy", with_adapters)
     with pytest.raises(ValueError, match=f"expected {name} (True|2), as the adapters have it that this policy comes"):
         make_training(data, tmp_path, trainable=TrainableParts(**parts))
     same = TrainableParts(lora_enable=True, lora_r=2)

@@ -8,6 +8,7 @@ from calvinbench.policies.learned.trainable_parts import TrainableParts
 from calvinbench.policies.training.optimization import OptimizationSettings
 from calvinbench.policies.training.resumption import ROLES, Role, recipe_names
 from calvinbench.policies.training.settings import TrainingSettings
+from support.small_training import make_training
 
 KINDS = (TrainingSettings, OptimizationSettings, TrainableParts)
 OTHER = {
@@ -44,8 +45,6 @@ def test_every_setting_is_classified_and_nothing_else():
 
 @pytest.mark.parametrize("name", OTHER)
 def test_a_setting_is_in_the_recipe_as_its_role_says(name, data, tmp_path):
-    from small import make_training
-
     made = make_training(data, tmp_path)
     optimization = replace(made.settings.optimization, **{name: OTHER[name]})
     assert optimization != made.settings.optimization

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from calvinbench.policies.training.log import read_log
+from support.small_training import separate_training
 
 TWO_LAYERS = {"num_layers": "2"}
 """With dropout between them, so that the random state matters."""
@@ -61,9 +62,10 @@ def result(trainer):
 
 @pytest.fixture(scope="module")
 def unbroken(module_trainer):
-    made = module_trainer(**SETTINGS)
-    made.run([Stopper(length=1.5)])
-    return result(made)
+    with separate_training():
+        made = module_trainer(**SETTINGS)
+        made.run([Stopper(length=1.5)])
+        return result(made)
 
 
 def assert_same(found, expected):

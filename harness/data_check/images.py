@@ -1,4 +1,4 @@
-"""How far are our pictures from those of a CALVIN data set? Which renderer made the data shows in the answer."""
+"""Compares the images of a CALVIN data set with those of our renderers, which shows which renderer made them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,24 +17,24 @@ from calvinbench.policies.demonstrations.demonstrations import DataError
 
 DEFAULT_FRAMES = 20
 MAX_ALIKE = 6.0
-"""Pictures of one renderer are closer than this on average, of 255. While the arm moves, a reset to the stored state
-puts the gripper camera a little beside where it was: up to 5 apart with the same renderer, measured on recordings.
-EGL's and TinyRenderer's pictures of one moment are 15 to 26 apart (`benchmarks/pictures.py`)."""
+"""Images of the same renderer differ by less than this on average, of 255. While the arm moves, a reset to the stored
+state puts the gripper camera slightly beside its place: up to 5 apart with the same renderer, measured on recordings.
+EGL's and TinyRenderer's images of the same state are 15 to 26 apart (`benchmarks/pictures.py`)."""
 MAX_OFF = 10
-"""A pixel is off where one of its colours differs by more, of 255."""
+"""A pixel is off if one of its colours differs by more, of 255."""
 WorldMaker = Callable[[str, str], Any]
-"""Makes a world from a scene's and a renderer's name."""
+"""Makes a world from the names of a scene and a renderer."""
 
 
 @dataclass(frozen=True, slots=True)
 class CameraDifference:
-    """How far one renderer's pictures of one camera are from the stored ones.
+    """The difference between one renderer's images of one camera and the stored ones.
 
     Attributes:
         camera: `static` or `gripper`.
         mean: Mean absolute difference over all frames, pixels and colours, 0 to 255.
         percent_off: Per cent of pixels that are off, see `MAX_OFF`.
-        worst_file: The file of the frame that is furthest off.
+        worst_file: The file of the frame with the largest difference.
         worst_mean: That frame's mean absolute difference.
     """
 
@@ -51,8 +51,8 @@ class RendererResult:
 
     Attributes:
         renderer: Its name.
-        cameras: One a camera; empty where the renderer does not work here.
-        problem: Why it does not; empty where it does.
+        cameras: One entry per camera; empty if the renderer does not work here.
+        problem: Why it does not work; empty if it works.
     """
 
     renderer: str
@@ -61,24 +61,24 @@ class RendererResult:
 
     @property
     def mean(self) -> float:
-        """The mean over cameras, infinite where it does not work."""
+        """The mean over cameras; infinite if the renderer does not work."""
         return sum(camera.mean for camera in self.cameras) / len(self.cameras) if self.cameras else np.inf
 
     @property
     def is_alike(self) -> bool:
-        """Whether the data looks as if this renderer had made it."""
+        """Whether the images look as if this renderer had made them."""
         return bool(self.cameras) and all(camera.mean <= MAX_ALIKE for camera in self.cameras)
 
 
 @dataclass(frozen=True, slots=True)
-class DataPictures:
-    """What the comparison found.
+class DataImages:
+    """The result of the comparison.
 
     Attributes:
         folder: The folder of the frames.
         num_frames: How many were compared.
-        scenes: The scenes that they are of, and what says so.
-        results: One a renderer, the closest first.
+        scenes: Scenes of the frames, and the source of this information.
+        results: One entry per renderer, the closest first.
     """
 
     folder: str
@@ -88,11 +88,11 @@ class DataPictures:
 
     @property
     def is_alike(self) -> bool:
-        """Whether one of our renderers gives the data's pictures."""
+        """Whether the images look like those of one of our renderers."""
         return self.results[0].is_alike
 
     def lines(self) -> list[str]:
-        """The finding for a person: one line a renderer and camera, then the verdict."""
+        """The result as text: one line per renderer and camera, then the verdict."""
         scenes = ", ".join(f"{scene} (by {origin})" for scene, origin in self.scenes.items())
         lines = [f"{self.num_frames} frames of {self.folder}, scene {scenes}:"]
         for result in self.results:
@@ -119,31 +119,31 @@ class DataPictures:
         )
 
 
-def compare_pictures(
+def compare_images(
     data: Path,
     num_frames: int = DEFAULT_FRAMES,
     scene: str | None = None,
     calvin_env: str | Path | None = None,
     renderers: Sequence[str] = tuple(RENDERERS),
     make_world: WorldMaker | None = None,
-) -> DataPictures:
-    """Sets our world to frames of a data set and compares pictures.
+) -> DataImages:
+    """Sets our world to frames of a data set and compares the images.
 
-    The world is set by a reset, which takes one physics step of 1/240 s before the pictures, as calvin_env does when it
+    The world is set by a reset, which takes one physics step of 1/240 s before rendering, as calvin_env does when it
     renders data.
 
     Args:
         data: A folder with `episode_*.npz`, or one with `validation/` or `training/`.
         num_frames: How many frames, spread evenly over the folder.
-        scene: Which scene it is, where the data set's own word is missing or wrong.
-        calvin_env: The checkout for scenes A to D; None finds one.
-        renderers: Which of ours to compare.
+        scene: The scene, if the data set does not name it or names a wrong one.
+        calvin_env: The checkout for scenes A to D; None searches for one.
+        renderers: The renderers to compare.
         make_world: Makes the worlds; None for `PlayTableEnv`.
 
     Raises:
-        DataError: The folder is not such a data set, a file is damaged, or nothing says which scene it is.
+        DataError: The folder is not such a data set, a file is damaged, or the scene is unknown.
         UnknownNameError: There is no such scene.
-        CheckoutError: The scene's checkout is missing or not whole.
+        CheckoutError: The scene's checkout is missing or incomplete.
         ValueError: `num_frames` is below 1.
     """
     if num_frames < 1:
@@ -158,7 +158,7 @@ def compare_pictures(
 
     frames = [(told[file].scene, load_frame(file)) for file in files]
     results = [_compare_renderer(renderer, frames, make_world or play_table) for renderer in renderers]
-    return DataPictures(
+    return DataImages(
         folder=str(files[0].parent),
         num_frames=len(files),
         scenes={word.scene: word.origin for word in told.values()},
@@ -167,7 +167,7 @@ def compare_pictures(
 
 
 def _compare_renderer(renderer: str, frames: Sequence[tuple[str, Frame]], make_world: WorldMaker) -> RendererResult:
-    """Takes the pictures of all frames with one renderer."""
+    """Renders all frames with one renderer and compares the images."""
     apart: dict[str, list[tuple[float, float, str]]] = {camera: [] for camera in CAMERA_SIZES}
     worlds: dict[str, Any] = {}
     try:
@@ -175,7 +175,7 @@ def _compare_renderer(renderer: str, frames: Sequence[tuple[str, Frame]], make_w
             if scene not in worlds:
                 try:
                     worlds[scene] = make_world(scene, renderer)
-                except RuntimeError as error:  # a renderer that this machine cannot run
+                except RuntimeError as error:  # this machine cannot run the renderer
                     return RendererResult(renderer, (), str(error))
             try:
                 state = {"robot_obs": frame.robot_obs, "scene_obs": frame.scene_obs}

@@ -1,4 +1,4 @@
-"""How recorded episodes come to lie on the disk: CALVIN's layout, or our compact form."""
+"""How recorded episodes are written to disk: in CALVIN's layout, or in our compact format."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from typing_extensions import override
 
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import CAMERA_SIZES
@@ -18,7 +19,7 @@ from calvinbench.policies.demonstrations.calvin_writer import FIRST_FRAME, write
 from calvinbench.policies.demonstrations.compact import COMPACT, episode_file, write_episode
 from calvinbench.policies.demonstrations.demonstrations import PICTURE_KEYS, DataError
 
-FORMS = (CALVIN, COMPACT)
+FORMATS = (CALVIN, COMPACT)
 EXECUTED, LABELS = "executed", "labels"
 LAST_ACTION = "last action"
 _UNFINISHED = "unfinished"
@@ -28,11 +29,11 @@ _KEPT = ("rel_actions", "actions", "robot_obs", "scene_obs")
 
 
 @runtime_checkable
-class RecordingForm(Protocol):
-    """A way to lay episodes down."""
+class RecordingFormat(Protocol):
+    """A format in which episodes are written to disk."""
 
     actions: str
-    """What `rel_actions` and `actions` are: `"executed"`, or the `"labels"`."""
+    """Which actions `rel_actions` and `actions` hold: the `"executed"` ones, or the `"labels"`."""
     last_frame: str
     """Which frame ends an annotation: `"solved"`, the one after its last action, or `"last action"`."""
     has_depth: bool
@@ -41,17 +42,17 @@ class RecordingForm(Protocol):
     """Pixels a side that each camera is rendered at."""
 
     def write(self, split: str, number: int, episode: Episode) -> None:
-        """Leaves an episode on the disk; called in any process, in any order, and again if it was cut off."""
+        """Writes an episode to disk. Any process may call it, in any order, and again after an interruption."""
 
     def lost(self, split: str, records: Sequence[EpisodeRecord]) -> frozenset[int]:
-        """Numbers of finished episodes whose frames are not all there any more; given all of the split, in order."""
+        """Numbers of finished episodes with missing frames. `records` holds all episodes of the split, in order."""
 
     def finish(self, split: str, records: Sequence[EpisodeRecord], scene: str) -> None:
-        """Makes the split readable; called in one process, with all its episodes in order, and again if cut off."""
+        """Makes the split readable. One process calls it, with all episodes in order; again after an interruption."""
 
 
-class CompactForm:
-    """One file an episode; pictures are rendered at CALVIN's sizes and resized as policies resize them."""
+class CompactFormat(RecordingFormat):
+    """One file per episode. Images are rendered at CALVIN's sizes and resized by the filter that policies use."""
 
     actions, last_frame = LABELS, LAST_ACTION
     has_depth = False
@@ -61,8 +62,8 @@ class CompactForm:
         self._out = out
         self._sizes = {f"rgb_{camera}": size for camera, size in picture_sizes.items()}
 
+    @override
     def write(self, split: str, number: int, episode: Episode) -> None:
-        """See `RecordingForm`."""
         arrays = {key: np.stack([frame[key] for frame in episode.frames]).astype(np.float32) for key in _KEPT}
         for key in PICTURE_KEYS:
             pictures = np.stack([frame[key] for frame in episode.frames])
@@ -70,8 +71,8 @@ class CompactForm:
         path = episode_file(self._out / split, number)
         write_episode(path, arrays, episode.annotations, {"number": number})
 
+    @override
     def lost(self, split: str, records: Sequence[EpisodeRecord]) -> frozenset[int]:
-        """See `RecordingForm`."""
         there = _names(self._out / split)
         return frozenset(
             record.number
@@ -79,12 +80,13 @@ class CompactForm:
             if record.num_frames and episode_file(self._out / split, record.number).name not in there
         )
 
+    @override
     def finish(self, split: str, records: Sequence[EpisodeRecord], scene: str) -> None:
-        """See `RecordingForm`: each file is whole by itself."""
+        """Does nothing: each file is complete by itself."""
 
 
-class CalvinForm:
-    """CALVIN's own layout. Frames are numbered across episodes, so that they get their names when all are there.
+class CalvinFormat(RecordingFormat):
+    """CALVIN's own layout. Frames are numbered across episodes, so they get their final names when all are recorded.
 
     As in CALVIN's data, `rel_actions` and `actions` are what was executed, and the last frame of an annotation shows
     the task solved. The expert's actions, the labels, are in `expert_rel_actions` and `expert_actions`.
@@ -97,8 +99,8 @@ class CalvinForm:
         self._out = out
         self.rendered_sizes: Mapping[str, int] = dict(picture_sizes)
 
+    @override
     def write(self, split: str, number: int, episode: Episode) -> None:
-        """See `RecordingForm`."""
         folder = self._unfinished(split, number)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -107,8 +109,8 @@ class CalvinForm:
         for index, frame in enumerate((*episode.frames, episode.last_frame)):
             write_frame(folder, index, _as_executed(frame))
 
+    @override
     def lost(self, split: str, records: Sequence[EpisodeRecord]) -> frozenset[int]:
-        """See `RecordingForm`."""
         there, lost = _names(self._out / split), []
         for record, first in _placed(records):
             waiting = _names(self._unfinished(split, record.number))
@@ -119,11 +121,12 @@ class CalvinForm:
                 lost.append(record.number)
         return frozenset(lost)
 
+    @override
     def finish(self, split: str, records: Sequence[EpisodeRecord], scene: str) -> None:
-        """See `RecordingForm`. Frames are moved to their names one by one; those that are there already stay.
+        """Moves frames to their final names one by one; frames that were moved before stay.
 
         Raises:
-            DataError: Episodes that have their names already are to have others now.
+            DataError: An episode that already has its final frame numbers would get others.
         """
         placed, folder = _placed(records), self._out / split
         if not placed:
@@ -153,14 +156,14 @@ class CalvinForm:
 
 
 class _Placed(NamedTuple):
-    """An episode that has frames, and the number of its first one in the split."""
+    """An episode with frames, and the number of its first frame in the split."""
 
     record: EpisodeRecord
     first: int
 
 
 def _placed(records: Sequence[EpisodeRecord]) -> list[_Placed]:
-    """Where each episode's frames go: one after another."""
+    """The number of each episode's first frame: episodes follow each other."""
     placed, first = [], FIRST_FRAME
     for record in records:
         if record.num_frames:
@@ -175,7 +178,7 @@ def _num_files(record: EpisodeRecord) -> int:
 
 
 def _as_executed(frame: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A frame with what was executed as its actions, and the labels beside them."""
+    """A frame with the executed actions as its actions, and the labels beside them."""
     kept = {key: array for key, array in frame.items() if key not in _ACTIONS and not key.startswith(_EXECUTED)}
     executed = {key: frame[f"{_EXECUTED}{key}"] for key in _ACTIONS}
     labels = {f"{EXPERT_PREFIX}{key}": frame[key] for key in _ACTIONS}
@@ -183,10 +186,10 @@ def _as_executed(frame: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _num_indexed(folder: Path, spans: Sequence[tuple[int, int]]) -> int:
-    """How many of these episodes the split's index, which is written last, has already.
+    """How many of these episodes are in the split's index already. The index is written last.
 
     Raises:
-        DataError: It has others.
+        DataError: The index has other episodes.
     """
     if not (folder / EPISODES_FILE).exists():
         return 0
@@ -194,27 +197,27 @@ def _num_indexed(folder: Path, spans: Sequence[tuple[int, int]]) -> int:
     if indexed != [list(span) for span in spans[: len(indexed)]]:
         raise DataError(
             f"expected the episodes that '{folder / EPISODES_FILE}' names to keep their numbers of frames, but one has "
-            "another now that it was recorded anew: expert or world are not those of before. Record the data set in "
+            "another now that it was recorded anew: the expert or the world has changed. Record the data set in "
             "another --out."
         )
     return len(indexed)
 
 
 def _names(folder: Path) -> frozenset[str]:
-    """Names of what lies in a folder; none if there is no such folder."""
+    """Names of the files in a folder; empty if the folder does not exist."""
     return frozenset(path.name for path in folder.iterdir()) if folder.is_dir() else frozenset()
 
 
-def make_form(name: str, out: Path, picture_sizes: Mapping[str, int]) -> RecordingForm:
-    """A form by name.
+def make_format(name: str, out: Path, picture_sizes: Mapping[str, int]) -> RecordingFormat:
+    """Makes a format by its name.
 
     Args:
-        name: One of `FORMS`.
+        name: One of `FORMATS`.
         out: The data set's folder.
         picture_sizes: Pixels a side by camera.
 
     Raises:
-        UnknownNameError: There is no such form.
+        UnknownNameError: There is no such format.
     """
-    require_name(name, FORMS, "form of a data set")
-    return CalvinForm(out, picture_sizes) if name == CALVIN else CompactForm(out, picture_sizes)
+    require_name(name, FORMATS, "format of a data set")
+    return CalvinFormat(out, picture_sizes) if name == CALVIN else CompactFormat(out, picture_sizes)

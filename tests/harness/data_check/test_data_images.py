@@ -8,7 +8,7 @@ from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.harness import cli
 from calvinbench.harness.data_check.frames import find_frames, load_frame, scene_of, spread
-from calvinbench.harness.data_check.pictures import compare_pictures
+from calvinbench.harness.data_check.images import compare_images
 from calvinbench.policies.demonstrations.demonstrations import DataError
 
 TINY = ("bullet-tiny",)
@@ -45,7 +45,7 @@ def data(tmp_path, observations):
 
 
 def test_data_of_our_own_renderer_is_recognised_and_no_pixel_is_off(data):
-    found = compare_pictures(data, scene="embedded", renderers=TINY)
+    found = compare_images(data, scene="embedded", renderers=TINY)
     assert found.is_alike
     assert found.num_frames == 3
     assert [(camera.camera, camera.mean, camera.percent_off) for camera in found.results[0].cameras] == [
@@ -61,7 +61,7 @@ def test_differences_are_counted_as_means_and_as_pixels_that_are_off(data, obser
     rows = picture[:20, :, 0]
     picture[:20, :, 0] = np.where(rows < 128, rows + 20, rows - 20)
     write_frame(data / "validation", 11, observations[1], rgb_static=picture)
-    static, gripper = compare_pictures(data, scene="embedded", renderers=TINY).results[0].cameras
+    static, gripper = compare_images(data, scene="embedded", renderers=TINY).results[0].cameras
     assert static.mean == pytest.approx(20 / 30 / 3)
     assert static.percent_off == pytest.approx(10 / 3)
     assert static.worst_file == "episode_0000011.npz"
@@ -72,7 +72,7 @@ def test_differences_are_counted_as_means_and_as_pixels_that_are_off(data, obser
 def test_data_of_another_look_is_called_so(data, observations):
     for number, observation in enumerate(observations, start=10):
         write_frame(data / "validation", number, observation, rgb_gripper=255 - observation["rgb_gripper"])
-    found = compare_pictures(data, scene="embedded", renderers=TINY)
+    found = compare_images(data, scene="embedded", renderers=TINY)
     assert not found.is_alike
     assert "like none of our renderers" in found.verdict()
 
@@ -82,7 +82,7 @@ def test_all_renderers_of_the_datas_look_are_advised(data):
         return PlayTableEnv(scene=scene, renderer="bullet-tiny" if renderer == "its twin" else renderer)
 
     renderers = ("opengl-look", "its twin", *TINY)
-    found = compare_pictures(data, scene="embedded", renderers=renderers, make_world=make_world)
+    found = compare_images(data, scene="embedded", renderers=renderers, make_world=make_world)
     assert found.verdict().endswith("rendered it: evaluate policies trained on it with its twin or bullet-tiny.")
 
 
@@ -92,7 +92,7 @@ def test_a_renderer_that_does_not_work_is_named_and_the_others_go_on(data):
             raise RuntimeError("no driver")
         return PlayTableEnv(scene=scene, renderer=renderer)
 
-    found = compare_pictures(data, scene="embedded", renderers=("broken", *TINY), make_world=make_world)
+    found = compare_images(data, scene="embedded", renderers=("broken", *TINY), make_world=make_world)
     assert [(result.renderer, result.problem) for result in found.results] == [
         ("bullet-tiny", ""),
         ("broken", "no driver"),
@@ -123,14 +123,14 @@ def test_the_scene_comes_from_scene_info_then_from_hydras_configuration(data):
 def test_a_damaged_scene_info_is_told_in_words(data):
     (data / "validation" / "scene_info.npy").write_bytes(b"\x93NUMPY half")
     with pytest.raises(DataError, match=r"expected a dictionary of scene names .*scene_info\.npy.*--scene D"):
-        compare_pictures(data, renderers=TINY)
+        compare_images(data, renderers=TINY)
 
 
 def test_a_file_that_is_cut_off_is_named(data):
     file = find_frames(data)[1]
     file.write_bytes(file.read_bytes()[:5000])
     with pytest.raises(DataError, match=rf"{re.escape(str(file))}.*cut off or damaged.*download it again"):
-        compare_pictures(data, scene="embedded", renderers=TINY)
+        compare_images(data, scene="embedded", renderers=TINY)
 
 
 @pytest.mark.parametrize(
@@ -151,20 +151,20 @@ def test_a_state_that_cannot_be_set_is_told_with_its_file(data, observations):
     scene_obs[4] = 0.5
     file = write_frame(data / "validation", 10, observations[0], scene_obs=scene_obs)
     with pytest.raises(DataError, match=rf"{re.escape(str(file))}.*scene_obs\[4\]"):
-        compare_pictures(data, scene="embedded", renderers=TINY)
+        compare_images(data, scene="embedded", renderers=TINY)
 
 
 def test_wrong_calls_are_told_in_words(data):
     empty = data / "empty"
     empty.mkdir()
     with pytest.raises(DataError, match="there is no such folder"):
-        compare_pictures(data / "nowhere", scene="embedded")
+        compare_images(data / "nowhere", scene="embedded")
     with pytest.raises(DataError, match="found no such file"):
         find_frames(empty)
     with pytest.raises(UnknownNameError, match="Did you mean 'embedded'"):
-        compare_pictures(data, scene="embeded")
+        compare_images(data, scene="embeded")
     with pytest.raises(ValueError, match="at least one frame"):
-        compare_pictures(data, num_frames=0, scene="embedded")
+        compare_images(data, num_frames=0, scene="embedded")
 
 
 def test_doctor_prints_the_comparison(data, capfd):
@@ -195,5 +195,5 @@ def test_upstreams_renderers_are_told_apart(recordings, tmp_path, look, is_alike
             write_frame(tmp_path, step, state | pictures)
             frames += 1
     assert frames > 0
-    found = compare_pictures(tmp_path, scene="D", calvin_env=recordings / "calvin_env", renderers=TINY)
+    found = compare_images(tmp_path, scene="D", calvin_env=recordings / "calvin_env", renderers=TINY)
     assert found.is_alike is is_alike, found.lines()
