@@ -52,7 +52,8 @@ class Check:
         from calvinbench.harness.evaluation.suite_checks import require_known_names
         from calvinbench.harness.policy_check.checking import check_by_stepping
         from calvinbench.harness.rollout.workers import WorkerSetup
-        from calvinbench.harness.suite.suite import RunSettings, Suite
+        from calvinbench.harness.suite.settings import RunSettings
+        from calvinbench.harness.suite.suite import Suite
 
         settings = RunSettings(
             self.policy,
@@ -63,7 +64,7 @@ class Check:
             calvin_env=None if self.calvin_env is None else str(self.calvin_env),
             calvin=None if self.calvin is None else str(self.calvin),
         )
-        require_known_names(Suite(policy=(self.policy,), scene=self.scene, instructions=self.instructions))
+        require_known_names(Suite.of(policy=(self.policy,), scene=self.scene, instructions=self.instructions))
         with standard_output_for_results():
             found = check_by_stepping(WorkerSetup(settings), self.seconds, self.chains)
         if self.json:

@@ -8,7 +8,8 @@ import tyro
 
 from calvinbench.harness.command_line.console import print_json, report_as_json
 from calvinbench.harness.command_line.usage import Example, Usage
-from calvinbench.harness.suite.suite import Suite, load_suite
+from calvinbench.harness.suite.reading import load_suite
+from calvinbench.harness.suite.suite import Suite
 from calvinbench.harness.verbs.run import evaluate, status
 
 DEMO_OUT = Path("calvinbench-demo")
