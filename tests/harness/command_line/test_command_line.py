@@ -122,7 +122,7 @@ def test_help_imports_no_verb_that_was_not_asked_for():
 
 def test_without_a_word_the_help_is_shown_and_the_call_is_wrong(capsys):
     assert cli.main([]) == 2
-    assert "calvinbench VERB --help" in capsys.readouterr().err
+    assert "calvinbench COMMAND --help" in capsys.readouterr().err
 
 
 def test_the_version_names_package_commit_python_and_torch(capsys):
