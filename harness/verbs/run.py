@@ -28,14 +28,19 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 @with_setting_flags(RunSettings, Suite)
 class Run:
-    """Run policies on chains of tasks and keep every finished chain; the same command again goes on."""
+    """Run policies on chains of tasks. Every finished chain is kept: run the same command again to resume."""
 
     USAGE: ClassVar[Usage] = Usage(
         examples=(
-            Example("--policy expert --policy random --chains 20", "two policies on the first 20 chains"),
-            Example("--policy checkpoint:trained/checkpoint --worlds 4", "a trained policy on all 1000 chains"),
-            Example("--policy calvin:my_model:MyModel --scene D", "a model with CALVIN's interface, on its scene D"),
-            Example("demo", "a suite that ships (list suites)"),
+            Example("--policy expert --policy random --chains 20", "run two policies on the first 20 chains"),
+            Example(
+                "--policy checkpoint:trained/checkpoint --worlds 4",
+                "run a trained policy on all 1000 chains, four worlds at once",
+            ),
+            Example(
+                "--policy calvin:my_model:MyModel --scene D", "run a model with CALVIN's interface on CALVIN's scene D"
+            ),
+            Example("demo", "run a suite that ships (see: calvinbench list suites)"),
         ),
         headings={
             "What is run": ("suite", "policy", "chains", "tasks", "max_steps", "scene", "instructions", "seed"),
@@ -54,9 +59,9 @@ class Run:
     policy: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="SPEC")] = ()
     """Policy to run, as KIND:ARGUMENT[,key=value...], such as expert, random or untrained:kosmos2."""
     retry_errored: bool = False
-    """Run chains that errored again, after fixing the cause; their old lines go to replaced.jsonl."""
+    """Run the chains that errored again, after you fixed the cause. Their old lines move to replaced.jsonl."""
     overwrite: bool = False
-    """Begin anew: a run that is in the folder already is moved aside, to NAME.old-TIME beside it."""
+    """Start again from the first chain. An existing run is moved to NAME.old-TIME beside its folder."""
     name: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: from the policy)")] = None
     """Name of the run's folder, for a single policy."""
     json: bool = False
@@ -84,7 +89,7 @@ class Run:
         return status(runs)
 
     def _suite(self) -> Suite:
-        """The suite's settings with the flags laid over them."""
+        """The suite, with the values of flags in place of its own."""
         flags = given_settings(self, RunSettings, Suite)
         flags |= {"run_name": self.name} if self.name is not None else {}
         if self.suite is None:
@@ -99,7 +104,7 @@ class Run:
 
 
 def evaluate(suite: Suite, retry_errored: bool = False, overwrite: bool = False) -> "tuple[FinishedRun, ...]":
-    """Runs a suite with progress on standard error; names are looked at before anything heavy is imported."""
+    """Runs a suite with progress on standard error. Names are checked before anything heavy is imported."""
     from calvinbench.harness.evaluation.evaluation import evaluate_suite
     from calvinbench.harness.evaluation.keeping import Subscriber
     from calvinbench.harness.evaluation.suite_checks import require_known_names
@@ -119,7 +124,7 @@ def evaluate(suite: Suite, retry_errored: bool = False, overwrite: bool = False)
 
 
 def status(runs: "Sequence[FinishedRun]") -> int:
-    """Failed where so many chains errored that the table means nothing."""
+    """The exit status: failed if so many chains errored that the table means nothing."""
     from calvinbench.harness.analysis.comparable import has_too_many_errors
 
     return FAILED if any(has_too_many_errors(run) for run in runs) else DONE

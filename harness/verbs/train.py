@@ -32,17 +32,21 @@ _Switch = Annotated[Literal["true", "false"] | None, _flag("{true,false}")]
 @dataclass(frozen=True, slots=True)
 @with_defaults_of(TrainingSettings, TrainableParts, OptimizationSettings, TrainingCall)
 class Train:
-    """Train a policy on demonstrations; the same command again goes on where it was stopped.
+    """Train a policy on demonstrations. After an interruption, run the same command again to resume.
 
-    Flags are laid over the configuration, whose keys have the same names with underscores.
+    A configuration's keys have the names of the flags, with underscores. Flags take precedence over them.
     """
 
     USAGE: ClassVar[Usage] = Usage(
         examples=(
-            Example("cnn --data demonstrations --out trained", "a small configuration that ships, for a CPU"),
-            Example("cnn --data demonstrations --out trained --max-steps 2000", "the same, but for a flag"),
+            Example("cnn --data demonstrations --out trained", "train a small configuration that ships, for a CPU"),
             Example(
-                "--policy untrained:kosmos2 --data demonstrations --out trained --precision fp32", "by flags alone"
+                "cnn --data demonstrations --out trained --max-steps 2000",
+                "train for fewer steps than the configuration says",
+            ),
+            Example(
+                "--policy untrained:kosmos2 --data demonstrations --out trained --precision fp32",
+                "train without a configuration",
             ),
         ),
         headings={
@@ -75,7 +79,7 @@ class Train:
     data: Annotated[Path | None, _flag("DIR")] = None
     """The data set's folder, from `calvinbench record` or in CALVIN's layout."""
     out: Annotated[Path | None, _flag("DIR")] = None
-    """Output folder: checkpoint/, best/, losses.csv, figures and what a stopped training goes on from."""
+    """Output folder: checkpoint/, best/, losses.csv, figures, and the state that training resumes from."""
     tasks: Annotated[tuple[str, ...] | None, _flag("TASK ...", "all that the data set has")] = None
     """Tasks to train on."""
     data_scenes: Annotated[str | None, _flag("SCENES", "as the data set says, see `calvinbench data check`")] = None
@@ -153,7 +157,7 @@ class Train:
     log_every: _Count = None
     """Steps between lines of losses.csv."""
     save_every: _Count = None
-    """Steps between checkpoints, from each of which a stopped training can go on."""
+    """Steps between checkpoints, from each of which training can resume."""
     validate_every: _Count = None
     """Steps between validation losses, 0 for none."""
     validation_windows: _Count = None
@@ -171,7 +175,7 @@ class Train:
     calvin_env: Annotated[Path | None, _flag("DIR", "CALVIN_ENV_ROOT, or as installed")] = None
     """Checkout of calvin_env, for CALVIN's scenes."""
     accept_changed_data: _Switch = None
-    """Whether a training goes on with data that changed since it began."""
+    """Whether training resumes although the data changed since it began."""
     device: Annotated[Literal["auto", "cpu"] | None, _flag("{auto,cpu}")] = None
     """auto takes a GPU where torch has one; `accelerate launch` starts a process for each of several."""
     smoke: bool = False
