@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass, replace
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args
 
 _Command = TypeVar("_Command", bound=type)
 
@@ -20,7 +20,7 @@ def with_defaults_of(*owners: type) -> Callable[[_Command], _Command]:
 
     def add(command: _Command) -> _Command:
         for name, hint in command.__annotations__.items():
-            if values.get(name) not in (None, ()) and get_origin(hint) is Annotated:
+            if values.get(name) not in (None, ()) and hasattr(hint, "__metadata__"):
                 command.__annotations__[name] = _with_default(hint, default_in_words(values[name]))
         return command
 

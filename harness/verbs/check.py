@@ -17,7 +17,7 @@ _MARKS = {"right": "ok", "wrong": "WRONG", "unknown": "?", "note": "note"}
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Step a policy for about a minute beside the expert, and report what looks wrong: units, frame, gripper."""
+    """Step a policy for a minute beside the expert, and report what looks wrong: units, frame, gripper, images."""
 
     USAGE: ClassVar[Usage] = Usage(
         examples=(
