@@ -32,7 +32,7 @@ from calvinbench.harness.evaluation.evaluation import evaluate
 from calvinbench.harness.records.description import RunDescription
 from calvinbench.harness.records.records import ChainRecord
 from calvinbench.harness.rollout.workers import WorkerSetup, make_play_table
-from calvinbench.harness.suite.suite import RunSettings
+from calvinbench.harness.suite.settings import RunSettings
 from calvinbench.policies.policy import Decision, PolicyTraits
 
 STEPS = 120

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from calvinbench.harness.report.export import subtask_frame
     from calvinbench.harness.report.report import write_report
     from calvinbench.harness.rollout.workers import WorkerSetup
-    from calvinbench.harness.suite.suite import RunSettings
+    from calvinbench.harness.suite.settings import RunSettings
 
 __all__ = [
     "Run",
@@ -53,7 +53,7 @@ __all__ = [
 
 _EXPORTS = {
     "Run": "records.runs",
-    "RunSettings": "suite.suite",
+    "RunSettings": "suite.settings",
     "WorkerSetup": "rollout.workers",
     "compare": "analysis.comparison",
     "evaluate": "evaluation.evaluation",

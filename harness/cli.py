@@ -1,6 +1,6 @@
 """The command line: `calvinbench run`, `record`, `data`, `report`, `list`, `doctor`, `install-calvin`, ...
 
-The verb that is asked for is imported, and no other; whatever is heavy is imported by the verb when it is called.
+Only the command that is asked for is imported (in code: a verb). Heavy packages are imported when it is executed.
 """
 
 import contextlib
@@ -22,22 +22,22 @@ from calvinbench.harness.command_line.registry import VERBS
 from calvinbench.harness.errors import RunFailedError
 
 DEBUG_VARIABLE = "CALVINBENCH_DEBUG"
-"""Set to anything, it shows the traceback of errors that are otherwise told in a sentence."""
+"""If this environment variable is set, errors show their traceback instead of one sentence."""
 _HELP = ("-h", "--help", "-H", "--help-verbose")
 _COMPLETION = "--tyro-"
 
 
 @runtime_checkable
 class _Executable(Protocol):
-    """What every verb is."""
+    """The interface of every verb."""
 
     def execute(self) -> int:
-        """Does it, and returns the exit status."""
+        """Executes the command and returns the exit status."""
         ...
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Does what the command line says.
+    """Runs the command line.
 
     Args:
         arguments: Words after `calvinbench`; None for those of this process.
@@ -66,13 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _call(name: str, words: Sequence[str]) -> int:
-    """Makes a verb of its words, and does it."""
+    """Parses the words of a command and executes it."""
     module, _, attribute = VERBS[name].target.partition(":")
     verb_type: type[_Executable] = getattr(import_module(f"calvinbench.harness.verbs.{module}"), attribute)
     if any(word in _HELP for word in words):
         print(verb_help(name, verb_type))
         return DONE
-    # A user's own model beside him, `calvin:my_model:MyModel`, is found as `python -m` would find it.
+    # A user's model in the current folder, `calvin:my_model:MyModel`, is found as `python -m` would find it.
     sys.path.append(str(Path.cwd()))
     try:
         verb = _parse(name, verb_type, words)
@@ -80,9 +80,9 @@ def _call(name: str, words: Sequence[str]) -> int:
         logging.getLogger("calvinbench").setLevel(logging.INFO)
         return verb.execute()
     except KeyboardInterrupt:
-        return _fail(FAILED, "Stopped. What is finished is kept; the same command goes on with the rest.")
+        return _fail(FAILED, "Stopped. Finished work is kept. Run the same command again to resume.")
     except BrokenPipeError:
-        # Whoever read the output has enough of it, as `head` has. Nothing more is written, at the exit neither.
+        # The reader of the output closed it, as `head` does. Nothing more may be written, not even at exit.
         redirect(STDOUT, None)
         return FAILED
     except Exception as error:  # noqa: BLE001 # the last resort; the traceback is one variable away
@@ -93,14 +93,14 @@ def _call(name: str, words: Sequence[str]) -> int:
 def _in_words(error: Exception) -> tuple[int, str]:
     """Exit status and message of an error."""
     if isinstance(error, OSError):
-        # Our own say in words which file it is; others have it beside the words.
+        # Our own errors name the file in their text; others have it in an attribute.
         return FAILED, str(error) if error.filename else str(error.strerror or error)
     if isinstance(error, RunFailedError):
         return FAILED, str(error)
     if isinstance(error, ValueError):
         return WRONG_CALL, str(error)
     return FAILED, (
-        f"an unexpected {type(error).__name__}: {error}\nThis may be a fault of calvinbench. Set {DEBUG_VARIABLE}=1 "
+        f"an unexpected {type(error).__name__}: {error}\nThis may be a bug in calvinbench. Set {DEBUG_VARIABLE}=1 "
         "and call it again to see the traceback."
     )
 
@@ -123,7 +123,7 @@ def _parse(name: str, verb_type: type[_Executable], words: Sequence[str]) -> _Ex
         with contextlib.redirect_stderr(said):
             return tyro.cli(verb_type, args=words, prog=f"calvinbench {name}", config=config)
     except SystemExit as stop:
-        # What the words did not show; without the box that is drawn around it.
+        # An error that our own checks did not find, without the box that tyro draws around it.
         plain = " ".join(re.sub(r"[─-╿]|\x1b\[[0-9;]*m", " ", said.getvalue()).split())
         raise WrongCallError(f"{name}: {plain}") from stop
 
@@ -144,14 +144,14 @@ def _complete(words: Sequence[str]) -> int:
 
 def _unknown_verb(name: str) -> str:
     if name.startswith("-"):
-        return f"unknown flag '{name}' before a verb. Flags follow their verb. All verbs: calvinbench --help"
+        return f"unknown flag '{name}' before a command. Flags follow the command. All commands: calvinbench --help"
     meant = guess(name, VERBS)
     hint = f" Did you mean '{meant}'?" if meant else ""
-    return f"unknown verb '{name}'.{hint} All verbs: calvinbench --help"
+    return f"unknown command '{name}'.{hint} All commands: calvinbench --help"
 
 
 class _ToStandardError(logging.Handler):
-    """Writes to what standard error is at the moment: a live progress bar puts itself there, and lines go above it."""
+    """Writes to the current standard error. A live progress bar replaces it, so that lines appear above the bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(self.format(record), file=sys.stderr)

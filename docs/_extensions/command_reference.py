@@ -35,7 +35,7 @@ def help_text(*words: str) -> str:
 
 def command_names() -> tuple[str, ...]:
     """The commands, in the order of the top-level help."""
-    from calvinbench.harness.cli import VERBS
+    from calvinbench.harness.command_line.registry import VERBS
 
     return tuple(VERBS)
 

@@ -63,6 +63,7 @@ def _flag(field: Any, hint: Any, text: str) -> Flag:
     behavior = next(
         (each for each in (getattr(e, "help_behavior_hint", None) for e in extras) if each is not None), None
     )
+    text = text or next(filter(None, (getattr(extra, "help", None) for extra in extras)), "")
     is_positional = _POSITIONAL in extras
     is_required = field.default is MISSING and field.default_factory is MISSING
     if metavar is None:

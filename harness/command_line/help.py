@@ -1,4 +1,4 @@
-"""The help of `calvinbench` and of each verb."""
+"""The help of `calvinbench` and of each command (in code: verb)."""
 
 import inspect
 import shutil
@@ -12,25 +12,25 @@ DESCRIPTION = "Benchmark VLM + LSTM robot policies on CALVIN's long-horizon chai
 _MAX_WIDTH = 100
 _NAME_WIDTH = 24
 _EXAMPLES = (
-    Example("demo", "four policies on a few chains, with a table and figures"),
-    Example("run --policy expert --chains 10", "the scripted expert on the first ten chains"),
-    Example("report runs", "tables and figures of what was run"),
+    Example("demo", "evaluate four policies on a few chains, and write a table and figures"),
+    Example("run --policy expert --chains 10", "evaluate the scripted expert on the first ten chains"),
+    Example("report runs", "write tables and figures of these runs"),
 )
 
 
 def top_level_help() -> str:
-    """What `calvinbench --help` prints: the verbs, below headings."""
-    parts = ["calvinbench VERB [...]", "", *_wrapped(DESCRIPTION), ""]
+    """What `calvinbench --help` prints: the commands, below headings."""
+    parts = ["calvinbench COMMAND [...]", "", *_wrapped(DESCRIPTION), ""]
     for heading in HEADINGS:
         rows = [(name, verb.summary) for name, verb in VERBS.items() if verb.heading == heading]
         parts += [f"{heading}:", *_table(rows, 16), ""]
     rows = [("--help", "Show this text."), ("--version", "Show versions of calvinbench, Python and torch.")]
     parts += ["Other:", *_table(rows, 16), "", *_example_lines(_EXAMPLES)]
-    return "\n".join([*parts, "", "Flags of a verb: calvinbench VERB --help"])
+    return "\n".join([*parts, "", "Flags of a command: calvinbench COMMAND --help"])
 
 
 def verb_help(name: str, verb: type) -> str:
-    """What `calvinbench VERB --help` prints.
+    """What `calvinbench COMMAND --help` prints.
 
     Args:
         name: The verb's name.
@@ -66,7 +66,7 @@ def _width() -> int:
 
 
 def _wrapped(text: str, indent: int = 0) -> list[str]:
-    """Lines that fit; no word is broken, a flag's name least of all."""
+    """Lines that fit. No word is broken, so that the names of flags stay whole."""
     blank = " " * indent
     return textwrap.wrap(
         " ".join(text.split()),
@@ -79,7 +79,7 @@ def _wrapped(text: str, indent: int = 0) -> list[str]:
 
 
 def _table(rows: Iterable[tuple[str, str]], name_width: int) -> list[str]:
-    """Two columns; a name that is too long for the left one has a line of its own."""
+    """Two columns. A name that is too long for the left column gets a line of its own."""
     lines = []
     for name, text in rows:
         right = _wrapped(text, name_width + 2)

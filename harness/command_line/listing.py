@@ -41,8 +41,8 @@ def policy_lines() -> dict[str, str]:
 
 
 def suite_lines() -> dict[str, str]:
-    """Runs, chains, scene and minutes of each suite that ships, and what else it needs."""
-    from calvinbench.harness.suite.suite import load_suite, shipped_suites
+    """Runs, chains, scene and minutes of each suite that ships."""
+    from calvinbench.harness.suite.reading import load_suite, shipped_suites
 
     lines = {}
     for name in shipped_suites():
@@ -51,10 +51,7 @@ def suite_lines() -> dict[str, str]:
         num_chains = sum(run.chains for run in runs)
         minutes = math.ceil(num_chains * SECONDS_PER_CHAIN / suite.worlds / 60)
         scenes = ", ".join(dict.fromkeys(run.scene for run in runs))
-        needs = any(run.policy.startswith("checkpoint:comparison/") for run in runs)
-        lines[name] = f"{len(runs)} runs of {runs[0].chains} chains, scene {scenes}, about {_duration(minutes)}" + (
-            "; needs checkpoints that docs/study/backbones.sh trains" if needs else ""
-        )
+        lines[name] = f"{len(runs)} runs of {runs[0].chains} chains, scene {scenes}, about {_duration(minutes)}"
     return lines
 
 

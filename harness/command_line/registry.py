@@ -1,7 +1,7 @@
-"""Which verbs there are: a new one is a file in this folder and a line here.
+"""The commands (in code: verbs). A new command is a file in `harness/verbs/` and a line here.
 
-Nothing is imported to read this list, so that `calvinbench --help` answers at once; a verb's module is imported when it
-is asked for.
+Reading this list imports nothing, so that `calvinbench --help` answers at once. The module of a command is imported
+when the command is asked for.
 """
 
 from collections.abc import Mapping
@@ -30,21 +30,21 @@ class Verb:
 
 VERBS: Mapping[str, Verb] = MappingProxyType(
     {
-        "demo": Verb("demo:Demo", RUNNING, "Show everything in a few minutes, offline: policies, a table, figures."),
-        "run": Verb("run:Run", RUNNING, "Run policies on chains of tasks, or go on with a run that was stopped."),
-        "check": Verb("check:Check", RUNNING, "Step a policy for a minute and say what looks wrong with its actions."),
-        "merge": Verb("merge:Merge", RUNNING, "Put the shards of runs together (run --shard I/N)."),
+        "demo": Verb("demo:Demo", RUNNING, "Show the main job in a few minutes, offline: policies, a table, figures."),
+        "run": Verb("run:Run", RUNNING, "Run policies on chains of tasks, or resume a run."),
+        "check": Verb("check:Check", RUNNING, "Step a policy for a minute and report what looks wrong."),
+        "merge": Verb("merge:Merge", RUNNING, "Join the shards of runs (run --shard I/N)."),
         "record": Verb("record:Record", DATA, "Record demonstrations of the scripted expert as a data set."),
-        "data": Verb("data:Data", DATA, "Check whether a data set is whole, and say what is in it."),
+        "data": Verb("data:Data", DATA, "Check whether a data set is complete, and report what is in it."),
         "train": Verb("train:Train", DATA, "Train a policy on demonstrations."),
-        "import": Verb("import_robovlms:Import", DATA, "Make a checkpoint from one of RoboVLMs."),
+        "import": Verb("import_robovlms:Import", DATA, "Convert a checkpoint of RoboVLMs."),
         "report": Verb("report:Report", RESULTS, "Write tables and figures of runs, and print the table."),
         "view": Verb("view:View", RESULTS, "Open the report of runs in a browser."),
-        "compare": Verb("compare:Compare", RESULTS, "Say which of several runs is better, with statistics."),
+        "compare": Verb("compare:Compare", RESULTS, "Report which of several runs is better, with statistics."),
         "export": Verb("export:Export", RESULTS, "Write results as CSV, Parquet, or CALVIN's results.json."),
-        "plan": Verb("plan:Plan", RESULTS, "Say how many chains are needed to find a difference."),
+        "plan": Verb("plan:Plan", RESULTS, "Report how many chains are needed to detect a difference."),
         "list": Verb("list:List", SETUP, "List tasks, scenes, backbones, policies, suites, configurations."),
-        "doctor": Verb("doctor:Doctor", SETUP, "Say what works on this machine, and what to do about the rest."),
+        "doctor": Verb("doctor:Doctor", SETUP, "Report what works on this machine, and how to fix the rest."),
         "install-calvin": Verb("install_calvin:InstallCalvin", SETUP, "Clone CALVIN's simulator and sentences."),
     }
 )

@@ -37,7 +37,8 @@ from calvinbench.harness.rollout.positions import Positions
 from calvinbench.harness.rollout.videos import VIDEOS_FOLDER, VideoSettings, remove_partial_videos
 from calvinbench.harness.rollout.workers import Worker, WorkerSetup, World
 from calvinbench.harness.suite.declared_policy import NOT_TRAINED
-from calvinbench.harness.suite.suite import RunSettings, Suite
+from calvinbench.harness.suite.settings import RunSettings
+from calvinbench.harness.suite.suite import Suite
 from calvinbench.policies.adapters.source_digest import source_digest
 from calvinbench.policies.policy import PolicyTraits, TrainedOn
 from calvinbench.policies.spec import kind_of

@@ -13,7 +13,8 @@ from calvinbench.harness.evaluation.problems import Problems
 from calvinbench.harness.execution.ray_cluster import RayOptions, require_answer, require_ray
 from calvinbench.harness.rollout.videos import VideoSettings, require_encoder
 from calvinbench.harness.rollout.workers import require_working_renderer
-from calvinbench.harness.suite.suite import EXECUTORS, LOCAL, STUDY_FOLDER, Suite
+from calvinbench.harness.suite.reading import STUDY_FOLDER
+from calvinbench.harness.suite.suite import EXECUTORS, LOCAL, Suite
 
 
 def require_known_names(suite: Suite) -> None:
@@ -32,7 +33,7 @@ def require_known_names(suite: Suite) -> None:
     """
     problems = Problems()
     with problems.collected():
-        require_name(suite.simulation, RUN_SIMULATIONS, "simulation")
+        require_name(suite.settings.simulation, RUN_SIMULATIONS, "simulation")
     for policy in suite.policy:
         with problems.collected(policy):
             _require_policy(policy)
@@ -84,17 +85,17 @@ def require_checkpoint_folder(argument: str) -> None:
 
 def _num_chains(suite: Suite, problems: Problems) -> int | None:
     """How many chains are run; None if that cannot be known."""
-    num_before = problems.count
-    for task in suite.tasks:
+    num_before, settings = problems.count, suite.settings
+    for task in settings.tasks:
         with problems.collected():
             require_name(task, TASKS, "task")
     num_published = len(chain_lists.published())
     with problems.collected():
-        if suite.chains > num_published:
-            raise ValueError(f"expected chains of at most {num_published}, the published ones, got {suite.chains}.")
+        if settings.chains > num_published:
+            raise ValueError(f"expected chains of at most {num_published}, the published ones, got {settings.chains}.")
     if problems.count > num_before:
         return None
-    return len(single_task_chains(suite.tasks, suite.chains)) if suite.tasks else suite.chains
+    return len(single_task_chains(settings.tasks, settings.chains)) if settings.tasks else settings.chains
 
 
 def _require_worlds(suite: Suite, num_chains: int | None, problems: Problems) -> None:
@@ -102,15 +103,15 @@ def _require_worlds(suite: Suite, num_chains: int | None, problems: Problems) ->
     from calvinbench.envs.scenes.loading import load_scene
     from calvinbench.envs.scenes.scene import SCENES
 
-    if suite.renderer is not None:
+    if suite.settings.renderer is not None:
         with problems.collected():
-            require_name(suite.renderer, tuple(RENDERERS), "renderer")
-            require_working_renderer(suite.renderer)
+            require_name(suite.settings.renderer, tuple(RENDERERS), "renderer")
+            require_working_renderer(suite.settings.renderer)
     scenes = []
     for scene in suite.values("scene"):
         with problems.collected():
             require_name(scene, SCENES, "scene")
-            load_scene(scene, suite.calvin_env)
+            load_scene(scene, suite.settings.calvin_env)
             scenes.append(scene)
     for instructions in suite.values("instructions"):
         num_before = problems.count
@@ -119,7 +120,7 @@ def _require_worlds(suite: Suite, num_chains: int | None, problems: Problems) ->
                 require_name(instructions, INSTRUCTIONS, "instruction set")
         for scene in scenes if problems.count == num_before else ():
             with problems.collected():
-                loaded = load_instructions(instructions, scene, suite.calvin, suite.calvin_env)
+                loaded = load_instructions(instructions, scene, suite.settings.calvin, suite.settings.calvin_env)
                 if num_chains is not None:
                     loaded.require_chains(num_chains)
 

@@ -19,7 +19,8 @@ from calvinbench.harness.records.description import RunDescription
 from calvinbench.harness.records.records import ChainRecord
 from calvinbench.harness.records.shards import Shard
 from calvinbench.harness.rollout.positions import ChainPosition, Positions, listed
-from calvinbench.harness.suite.suite import RunSettings, Suite
+from calvinbench.harness.suite.settings import RunSettings
+from calvinbench.harness.suite.suite import Suite
 
 _LOG_SHARE = 10
 """Without a terminal, one log line for each of these steps, in percent."""

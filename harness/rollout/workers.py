@@ -21,7 +21,7 @@ from calvinbench.harness.rollout.positions import Marker
 from calvinbench.harness.rollout.rollout import run_chain
 from calvinbench.harness.rollout.time_limit import StepLimit
 from calvinbench.harness.rollout.videos import VideoChainEnv, VideoSettings
-from calvinbench.harness.suite.suite import RunSettings
+from calvinbench.harness.suite.settings import RunSettings
 from calvinbench.policies.policy import Policy, PolicyTraits
 
 _logger = logging.getLogger(__name__)

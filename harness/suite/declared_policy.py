@@ -44,6 +44,11 @@ class DeclaredPolicy:
                 f"Write '{self.policy}' alone."
             )
 
+    def training(self) -> dict[str, Any]:
+        """What is declared, by the names that `RunSettings` has for it."""
+        said = {name: getattr(self, name) for name in _KEYS[1:]}
+        return {name: value for name, value in said.items() if value is not None}
+
 
 _KEYS = tuple(field.name for field in fields(DeclaredPolicy))
 LABEL = "label"

@@ -126,7 +126,7 @@ class ChainEvaluator:
 
     def _suite(self, step: int) -> Suite:
         """The suite to run after a step."""
-        return Suite(
+        return Suite.of(
             policy=(f"checkpoint:{find_checkpoint(self._folder)}",),
             scene=self._world.scene,
             calvin_env=self._world.calvin_env,

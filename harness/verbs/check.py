@@ -17,12 +17,12 @@ _MARKS = {"right": "ok", "wrong": "WRONG", "unknown": "?", "note": "note"}
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Step a policy for about a minute beside the expert, and say what looks wrong: units, frame, gripper, images."""
+    """Step a policy for a minute beside the expert, and report what looks wrong: units, frame, gripper, images."""
 
     USAGE: ClassVar[Usage] = Usage(
         examples=(
-            Example("calvin:my_model:MyModel", "your own model, for about a minute"),
-            Example("ws://localhost:8000 --seconds 20", "a policy server, for a shorter time"),
+            Example("calvin:my_model:MyModel", "check your own model for about a minute"),
+            Example("ws://localhost:8000 --seconds 20", "check a policy server for a shorter time"),
         ),
     )
 
@@ -31,15 +31,15 @@ class Check:
     scene: Annotated[str, tyro.conf.arg(metavar="NAME")] = "embedded"
     """Scene, one of `calvinbench list scenes`."""
     seconds: Annotated[float, tyro.conf.arg(metavar="S")] = 60.0
-    """About how long to look, once the policy is made."""
+    """Approximate duration of the check in seconds, after the policy is loaded."""
     chains: Annotated[int, tyro.conf.arg(metavar="N")] = 10
-    """The most published chains that the expert goes through meanwhile."""
+    """Maximum number of published chains that the expert runs during the check."""
     instructions: Annotated[str, tyro.conf.arg(metavar="NAME")] = "auto"
-    """Sentences, as for `calvinbench run`."""
+    """Sentences given to the policy: auto, calvinbench (ours), calvin (CALVIN's) and others, see run --help."""
     renderer: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: opengl-look)")] = None
-    """Renderer, as for `calvinbench run`."""
+    """Renderer of the camera images: opengl-look, bullet-egl or bullet-tiny."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """Random seed of the policy's draws."""
+    """Random seed of the policy."""
     calvin_env: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: found)")] = None
     """Checkout of calvin_env, for CALVIN's scenes A to D."""
     calvin: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: found)")] = None
@@ -48,11 +48,12 @@ class Check:
     """Print one JSON object."""
 
     def execute(self) -> int:
-        """Looks at the policy; 1 where something looks wrong."""
+        """Checks the policy; the exit status is 1 if something looks wrong."""
         from calvinbench.harness.evaluation.suite_checks import require_known_names
         from calvinbench.harness.policy_check.checking import check_by_stepping
         from calvinbench.harness.rollout.workers import WorkerSetup
-        from calvinbench.harness.suite.suite import RunSettings, Suite
+        from calvinbench.harness.suite.settings import RunSettings
+        from calvinbench.harness.suite.suite import Suite
 
         settings = RunSettings(
             self.policy,
@@ -63,7 +64,7 @@ class Check:
             calvin_env=None if self.calvin_env is None else str(self.calvin_env),
             calvin=None if self.calvin is None else str(self.calvin),
         )
-        require_known_names(Suite(policy=(self.policy,), scene=self.scene, instructions=self.instructions))
+        require_known_names(Suite.of(policy=(self.policy,), scene=self.scene, instructions=self.instructions))
         with standard_output_for_results():
             found = check_by_stepping(WorkerSetup(settings), self.seconds, self.chains)
         if self.json:

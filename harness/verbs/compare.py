@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """Say which of several runs on the same chains is better, or that nothing tells them apart."""
+    """Report which of several runs on the same chains is better, or that they do not differ significantly."""
 
     USAGE: ClassVar[Usage] = Usage(
         examples=(
-            Example("runs", "each two of the runs in a folder"),
-            Example("runs --reference expert", "each run against one"),
+            Example("runs", "compare all pairs of runs in a folder"),
+            Example("runs --reference expert", "compare each run with the expert's"),
         )
     )
 
     directories: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="DIR ...")]
     """Folders of runs, or folders that hold several."""
     any_renderer: bool = False
-    """Compare runs of different renderers too."""
+    """Also compare runs of different renderers."""
     reference: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: all pairs)")] = None
-    """Compare each run with this one alone, as in an ablation: its label, policy's spec or folder's name."""
+    """Compare each run with this run only, as in an ablation. Name it by label, policy spec or folder."""
     json: bool = False
     """Print one JSON object instead of words."""
 

@@ -15,28 +15,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Say whether a data set is whole and what is in it: CALVIN's layout, or our compact form."""
+    """Report whether a data set is complete and what is in it. It may have CALVIN's layout or our compact form."""
 
     USAGE: ClassVar[Usage] = Usage(
         examples=(
-            Example("check demonstrations", "a sample of the frames"),
-            Example("check task_D_D --all-frames", "every frame"),
-            Example("check demonstrations --contact-sheet sheet.png", "and a page of images"),
+            Example("check demonstrations", "check a sample of the frames"),
+            Example("check task_D_D --all-frames", "check every frame"),
+            Example("check demonstrations --contact-sheet sheet.png", "check a sample and draw a page of images"),
         )
     )
 
     action: Annotated[tyro.conf.Positional[Literal["check"]], tyro.conf.arg(metavar="check")]
-    """What to do with it."""
+    """What to do with the data set."""
     folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DIR")]
-    """The folder of training/ and validation/."""
+    """Folder of the data set, with training/ and validation/ in it."""
     all_frames: bool = False
     """Open every frame instead of a sample."""
     frames: Annotated[int, tyro.conf.arg(metavar="N")] = 500
-    """Frames of a split to open without --all-frames, spread evenly."""
+    """Without --all-frames: number of frames to open in each split, spread evenly."""
     contact_sheet: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png", help_behavior_hint="(default: none)")] = (
         None
     )
-    """Draw a page of images into this file: some demonstrations, by both cameras, with their sentences."""
+    """Draw a page of images into this file: some demonstrations from both cameras, with their sentences."""
     json: bool = False
     """Print one JSON object."""
 
@@ -54,7 +54,7 @@ class Data:
         else:
             print("\n".join(check.lines()))
             if sheet:
-                print(f"Pictures: {sheet}")
+                print(f"Images: {sheet}")
         return DONE if check.is_whole else FAILED
 
     def _check(self) -> "DataCheck":
@@ -82,5 +82,5 @@ class Data:
         for split in check.splits:
             if split.num_demonstrations and draw_contact_sheet(open_data(self.folder, split.split), file):
                 return file
-        tell("No contact sheet: there is no demonstration whose pictures can be read.")
+        tell("No contact sheet: there is no demonstration with images that can be read.")
         return None

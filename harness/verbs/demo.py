@@ -8,7 +8,8 @@ import tyro
 
 from calvinbench.harness.command_line.console import print_json, report_as_json
 from calvinbench.harness.command_line.usage import Example, Usage
-from calvinbench.harness.suite.suite import Suite, load_suite
+from calvinbench.harness.suite.reading import load_suite
+from calvinbench.harness.suite.suite import Suite
 from calvinbench.harness.verbs.run import evaluate, status
 
 DEMO_OUT = Path("calvinbench-demo")
@@ -16,19 +17,19 @@ DEMO_OUT = Path("calvinbench-demo")
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """Show the main job in a few minutes, offline: four policies on chains of tasks, a table and figures."""
+    """Show the main job in a few minutes, offline: evaluate four policies, write a table and figures."""
 
     USAGE: ClassVar[Usage] = Usage(
         examples=(
-            Example("", "writes into calvinbench-demo/"),
-            Example("--worlds 4", "four worlds at once, on four cores"),
+            Example("", "run the demo and write into calvinbench-demo/"),
+            Example("--worlds 4", "step four worlds at once, on four cores"),
         )
     )
 
     out: Path = DEMO_OUT
-    """Where everything is written."""
+    """Output folder."""
     worlds: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the suite's)")] = None
-    """Worlds stepped at once."""
+    """Number of worlds stepped at once. This does not affect results."""
     json: bool = False
     """Print one JSON object instead of the table."""
 

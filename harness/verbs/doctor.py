@@ -13,13 +13,13 @@ from calvinbench.harness.command_line.usage import Example, Usage
 
 @dataclass(frozen=True, slots=True)
 class Doctor:
-    """Say what works on this machine, and what to do about the rest; or hold our world against CALVIN's own."""
+    """Report what works on this machine and how to fix the rest, or compare our simulation with CALVIN's own."""
 
     USAGE: ClassVar[Usage] = Usage(
         examples=(
-            Example("", "torch, PyBullet, renderers, assets and packages"),
-            Example("--calvin --scene B", "the same actions in calvin_env and in calvinbench"),
-            Example("--calvin-data task_D_D", "rendered images against those of CALVIN's data"),
+            Example("", "check torch, PyBullet, renderers, assets and packages"),
+            Example("--calvin --scene B", "execute the same actions in calvin_env and in calvinbench"),
+            Example("--calvin-data task_D_D", "compare rendered images with those of CALVIN's data"),
         ),
         headings={
             "Compare the simulation with calvin_env": ("calvin", "steps", "seed", "upstream_python"),
@@ -29,25 +29,25 @@ class Doctor:
     )
 
     calvin: bool = False
-    """Take the same actions in calvin_env's own simulator and in ours, and report the first difference."""
+    """Execute the same actions in calvin_env's own simulator and in ours, and report the first difference."""
     calvin_data: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
-    """Set our world to frames of a CALVIN data set, and report how far our images are from the stored ones."""
+    """Set our simulation to states of a CALVIN data set, and report how much our images differ from the stored ones."""
     scene: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: D, or the data's)")] = None
-    """Scene of --calvin, or of a data set that does not say its own."""
+    """Scene for --calvin, or for a data set that does not name its scene."""
     steps: Annotated[int, tyro.conf.arg(metavar="N")] = 100
-    """Actions of --calvin."""
+    """With --calvin: number of actions."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """Random seed of the actions of --calvin."""
+    """With --calvin: random seed of the actions."""
     frames: Annotated[int, tyro.conf.arg(metavar="N")] = 20
-    """Frames of --calvin-data, spread evenly."""
+    """With --calvin-data: number of frames, spread evenly."""
     calvin_env: Annotated[
         Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: CALVIN_ENV_ROOT, or as installed)")
     ] = None
-    """Checkout of calvin_env to look at, or for what is asked; else that of CALVIN_ENV_ROOT, else the installed one."""
+    """Checkout of calvin_env to check or to compare with."""
     upstream_python: Annotated[Path, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: this one)")] = Path(
         sys.executable
     )
-    """Python that has calvinbench and what calvin_env imports, for --calvin."""
+    """With --calvin: a Python interpreter that has calvinbench and the packages that calvin_env imports."""
     json: bool = False
     """Print one JSON object."""
 

@@ -12,19 +12,19 @@ from calvinbench.harness.command_line.usage import Example, Usage
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """Write results for other programs: a row a subtask as CSV or Parquet, or CALVIN's own results.json."""
+    """Write results for other programs: CSV or Parquet with one row per subtask, or CALVIN's own results.json."""
 
     USAGE: ClassVar[Usage] = Usage(
         examples=(
-            Example("runs", "a row a subtask, in subtasks.csv"),
-            Example("runs --form calvin --out results.json", "the file that CALVIN's evaluation writes"),
+            Example("runs", "write one row per subtask into subtasks.csv"),
+            Example("runs --form calvin --out results.json", "write the file that CALVIN's evaluation writes"),
         )
     )
 
     directories: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="DIR ...")]
     """Folders of runs, or folders that hold several."""
     form: Literal["csv", "parquet", "calvin"] = "csv"
-    """File format: csv, parquet (needs pyarrow), or calvin (CALVIN's results.json)."""
+    """File format: csv, parquet (needs pyarrow), or calvin for CALVIN's results.json."""
     out: Annotated[
         Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: subtasks.csv or the like, here)")
     ] = None

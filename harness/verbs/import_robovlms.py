@@ -15,27 +15,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """Make a checkpoint of this project from another project's: RoboVLMs' FILE.pt with its FILE.json."""
+    """Convert a checkpoint of RoboVLMs, FILE.pt with its FILE.json, into a checkpoint of calvinbench."""
 
     USAGE: ClassVar[Usage] = Usage(
         examples=(
-            Example("robovlms model.pt --config model.json --vlm kosmos-2 --dry-run", "what would go where"),
+            Example(
+                "robovlms model.pt --config model.json --vlm kosmos-2 --dry-run",
+                "list where each weight would go, and write nothing",
+            ),
             Example("robovlms model.pt --config model.json --vlm kosmos-2 --out mine", "write the checkpoint"),
         )
     )
 
     format: Annotated[tyro.conf.Positional[Literal["robovlms"]], tyro.conf.arg(metavar="robovlms")]
-    """The project that the checkpoint comes from."""
+    """Project that the checkpoint comes from."""
     file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE.pt")]
-    """The checkpoint. Nothing in it is run."""
+    """The checkpoint. No code in it is executed."""
     config: Annotated[Path, tyro.conf.arg(metavar="FILE.json")]
     """The checkpoint's configuration."""
     vlm: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: as the config says)")] = None
-    """Folder with config.json and tokenizer of the VLM that it was trained from; weights there are not read."""
+    """Folder of the VLM that training started from. Its config.json and tokenizer are read, its weights are not."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: the file's name)")] = None
-    """Where the checkpoint is written."""
+    """Folder for the converted checkpoint."""
     dry_run: bool = False
-    """Write nothing: list what would go where, and what of the configuration has no effect."""
+    """Write nothing. List where each weight would go, and which keys of the configuration have no effect."""
     json: bool = False
     """Print one JSON object."""
 

@@ -13,12 +13,12 @@ from calvinbench.harness.command_line.usage import Example, Usage
 
 @dataclass(frozen=True, slots=True)
 class InstallCalvin:
-    """Clone CALVIN's simulator and sentences at the revisions that calvinbench knows; again, it changes nothing."""
+    """Clone CALVIN's simulator and sentences at the known revisions. Existing clones stay unchanged."""
 
     USAGE: ClassVar[Usage] = Usage(
         examples=(
-            Example("", "into the user's data folder, where calvinbench finds it"),
-            Example("checkouts", "into checkouts/calvin_env and checkouts/calvin"),
+            Example("", "clone into the user's data folder, where calvinbench finds it"),
+            Example("checkouts", "clone into checkouts/calvin_env and checkouts/calvin"),
         )
     )
 
@@ -26,13 +26,13 @@ class InstallCalvin:
         tyro.conf.Positional[Path | None],
         tyro.conf.arg(metavar="[DIR]", help_behavior_hint="(default: the user's data folder)"),
     ] = None
-    """Where the folders calvin_env and calvin go."""
+    """Parent folder of the clones calvin_env and calvin."""
     revision: Annotated[Literal["797142c", "1431a46"], tyro.conf.arg(metavar="{797142c,1431a46}")] = "797142c"
     """Revision of calvin_env. 1431a46 is what a clone of calvin with its submodules brings."""
     calvin_env_url: Annotated[str | None, tyro.conf.arg(metavar="URL", help_behavior_hint="(default: GitHub)")] = None
-    """Where git finds calvin_env."""
+    """Address from which git clones calvin_env."""
     calvin_url: Annotated[str | None, tyro.conf.arg(metavar="URL", help_behavior_hint="(default: GitHub)")] = None
-    """Where git finds calvin."""
+    """Address from which git clones calvin."""
     json: bool = False
     """Print one JSON object."""
 

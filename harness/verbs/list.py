@@ -9,7 +9,7 @@ import tyro
 from calvinbench.harness.command_line.console import DONE, print_json
 from calvinbench.harness.command_line.listing import configuration_lines, policy_lines, published_lines, suite_lines
 from calvinbench.harness.command_line.usage import Example, Usage
-from calvinbench.harness.suite.suite import shipped_suites
+from calvinbench.harness.suite.reading import shipped_suites
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from calvinbench.harness.command_line.usage import Example, Usage
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Put together the shards of runs (run --shard i/n), finished or not; again at any time."""
+    """Join the shards of runs (run --shard i/n). Shards may be unfinished: merge again at any time."""
 
-    USAGE: ClassVar[Usage] = Usage(examples=(Example("runs", "all shards below a folder"),))
+    USAGE: ClassVar[Usage] = Usage(examples=(Example("runs", "join all shards below a folder"),))
 
     directories: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="DIR ...")]
     """Folders of runs, or folders that hold several."""

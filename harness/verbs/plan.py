@@ -20,20 +20,23 @@ CORRELATION = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Say how many chains are needed to find a difference of average lengths, or what a number of chains can find."""
+    """Report how many chains are needed to detect a difference of average lengths, or what N chains can detect."""
 
     USAGE: ClassVar[Usage] = Usage(
         examples=(
-            Example("--difference 0.2", "how many chains are needed to find a difference of 0.2 subtasks"),
-            Example("--chains 1000", "the smallest difference that 1000 chains find"),
-            Example("--difference 0.2 --pilot runs/first runs/second", "the same, with the spread of two runs"),
+            Example("--difference 0.2", "report how many chains are needed to detect a difference of 0.2 subtasks"),
+            Example("--chains 1000", "report the smallest difference that 1000 chains can detect"),
+            Example(
+                "--difference 0.2 --pilot runs/first runs/second",
+                "report how many chains are needed, with the spread of two runs that you have",
+            ),
         )
     )
 
     difference: float | None = None
-    """The difference of average lengths to find, in subtasks: above 0, at most 5."""
+    """Difference of average lengths to detect, in subtasks: above 0, at most 5."""
     chains: int | None = None
-    """A number of chains, to learn the smallest difference that they find."""
+    """Number of chains. The command reports the smallest difference that they can detect."""
     pilot: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN RUN")] = ()
     """Two runs on the same chains from which standard deviation and correlation are taken."""
     standard_deviation: Annotated[float | None, tyro.conf.arg(help_behavior_hint="(default: the pilot's, or 1.75)")] = (
@@ -41,9 +44,9 @@ class Plan:
     )
     """Standard deviation of the chains' lengths, in subtasks."""
     correlation: Annotated[float | None, tyro.conf.arg(help_behavior_hint="(default: the pilot's, or 0.5)")] = None
-    """Correlation between two runs' lengths of a chain; 0 for runs on unlike chains."""
+    """Correlation between two runs' lengths of the same chain; 0 for runs on different chains."""
     power: float = 0.8
-    """The probability to find the difference if it is there."""
+    """Probability of detecting the difference if it exists."""
     json: bool = False
     """Print one JSON object instead of words."""
 

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Record the scripted expert's demonstrations as a data set; the same command again goes on."""
+    """Record demonstrations of the scripted expert as a data set. Run the same command again to resume."""
 
     USAGE: ClassVar[Usage] = Usage(
         examples=(
-            Example("--episodes 100", "into demonstrations/, in CALVIN's layout"),
-            Example("--form compact --static-size 100 --episodes 750", "small and fast to train on"),
-            Example("--tasks open_drawer close_drawer --out drawer", "two tasks only"),
+            Example("--episodes 100", "record into demonstrations/, in CALVIN's layout"),
+            Example("--form compact --static-size 100 --episodes 750", "record a small data set that trains fast"),
+            Example("--tasks open_drawer close_drawer --out drawer", "record two tasks only"),
         ),
         headings={
             "Output": ("out", "form", "static_size", "gripper_size", "json"),

@@ -16,9 +16,11 @@ class Report:
 
     USAGE: ClassVar[Usage] = Usage(
         examples=(
-            Example("runs", "all runs in a folder"),
-            Example("runs/demo --out figures", "the runs of a suite, into another folder"),
-            Example("runs --published 'ABC->D'", "with published results below them (list published)"),
+            Example("runs", "report all runs in a folder"),
+            Example("runs/demo --out figures", "report the runs of a suite, and write into another folder"),
+            Example(
+                "runs --published 'ABC->D'", "show published results below the runs (see: calvinbench list published)"
+            ),
         ),
         headings={
             "Runs and output": ("directories", "out", "json"),
@@ -34,18 +36,18 @@ class Report:
     ] = None
     """The report's folder."""
     any_renderer: bool = False
-    """Compare runs of different renderers too."""
+    """Also compare runs of different renderers."""
     published: Annotated[
         str | None, tyro.conf.arg(metavar="SPLIT", help_behavior_hint="(see: calvinbench list published)")
     ] = None
-    """Show published results of a split below the runs, apart and marked; for runs on CALVIN's scene D."""
+    """Show published results of a split below the runs, marked as published. For runs on CALVIN's scene D."""
     second_hand: bool = False
-    """Show those too that were read on leaderboards and in others' reproductions."""
+    """With --published: also show results from leaderboards and from other papers' reproductions."""
     intervals: Literal["wilson", "exact"] = "wilson"
     """Confidence intervals of rates: Wilson's (Clopper-Pearson's below 200 trials or near 0 and 1), or
     Clopper-Pearson's everywhere."""
     reference: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: all pairs)")] = None
-    """Compare each run with this one alone, as in an ablation: its label, policy's spec or folder's name."""
+    """Compare each run with this run only, as in an ablation. Name it by label, policy spec or folder."""
     json: bool = False
     """Print one JSON object instead of the table."""
 

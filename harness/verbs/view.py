@@ -13,12 +13,12 @@ from calvinbench.harness.command_line.usage import Example, Usage
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Open the page of runs' report in a browser; it is written first where there is none, or where runs went on."""
+    """Open the report of runs in a browser. It is written first if it is missing or older than the runs."""
 
     USAGE: ClassVar[Usage] = Usage(
         examples=(
-            Example("runs", "the report of a folder's runs"),
-            Example("runs --published 'ABC->D'", "with published results below them"),
+            Example("runs", "open the report of a folder's runs"),
+            Example("runs --published 'ABC->D'", "show published results below the runs"),
         )
     )
 
@@ -29,21 +29,21 @@ class View:
     ] = None
     """The report's folder."""
     any_renderer: bool = False
-    """Compare runs of different renderers too."""
+    """Also compare runs of different renderers."""
     published: Annotated[
         str | None, tyro.conf.arg(metavar="SPLIT", help_behavior_hint="(default: as in the report that is there)")
     ] = None
-    """Show published results of a split below the runs, as in calvinbench report."""
+    """Show published results of a split below the runs, marked as published."""
     second_hand: bool = False
-    """Show those too that were read on leaderboards and in others' reproductions."""
+    """With published results: also show those from leaderboards and from other papers' reproductions."""
     intervals: Annotated[
         Literal["wilson", "exact"] | None, tyro.conf.arg(help_behavior_hint="(default: as in the report that is there)")
     ] = None
-    """Confidence intervals of rates, as in calvinbench report."""
+    """Confidence intervals of rates: wilson (Clopper-Pearson near 0 and 1), or exact (Clopper-Pearson everywhere)."""
     reference: Annotated[
         str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: as in the report that is there)")
     ] = None
-    """Compare each run with this one alone, as in calvinbench report."""
+    """Compare each run with this run only. Name it by label, policy spec or folder."""
     json: bool = False
     """Print one JSON object instead of opening anything."""
 

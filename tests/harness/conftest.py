@@ -4,7 +4,7 @@ import pytest
 
 from calvinbench.harness.evaluation.evaluation import evaluate
 from calvinbench.harness.rollout.workers import WorkerSetup
-from calvinbench.harness.suite.suite import RunSettings
+from calvinbench.harness.suite.settings import RunSettings
 from support.fakes import CHAINS, make_fake_world, make_scripted
 
 

@@ -18,7 +18,7 @@ from calvinbench.envs.chains import Chain, initial_states
 from calvinbench.envs.fake_play_table import FakePlayTable
 from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.harness.rollout import time_limit
-from calvinbench.harness.suite.suite import RunSettings
+from calvinbench.harness.suite.settings import RunSettings
 from calvinbench.policies.batch import put_rows
 from calvinbench.policies.policy import Decision, Memory, PolicyTraits
 

@@ -14,7 +14,7 @@ from calvinbench.harness.records.run_directory import CHAINS_FILE
 from calvinbench.harness.records.runs import find_runs, load_run
 from calvinbench.harness.report.table_notes import notes
 from calvinbench.harness.rollout.workers import WorkerSetup, make_policy_by_spec
-from calvinbench.harness.suite.suite import RunSettings
+from calvinbench.harness.suite.settings import RunSettings
 from support import REPOSITORY
 from support.defective_policies import Defective
 

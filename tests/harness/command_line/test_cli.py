@@ -248,11 +248,11 @@ def test_a_report_goes_to_runs_and_not_to_suites_below_them(in_tmp, capsys):
 
 
 def test_a_demo_that_breaks_has_status_1(in_tmp, capsys, monkeypatch):
-    from calvinbench.harness.suite import suite
+    from calvinbench.harness.suite.reading import parse_suite
 
     (in_tmp / "broken_demo.py").write_text(BROKEN)
     monkeypatch.syspath_prepend(in_tmp)
-    broken = suite.parse_suite("demo", "policy: ['python:broken_demo:Broken']\nchains: 2", "demo")
+    broken = parse_suite("demo", "policy: ['python:broken_demo:Broken']\nchains: 2", "demo")
     monkeypatch.setattr(demo, "load_suite", lambda name: broken)
     assert cli.main(["demo"]) == 1
 
@@ -264,9 +264,9 @@ def test_debugging_shows_the_traceback(monkeypatch):
 
 
 def test_the_demo_compares_its_policies_and_is_not_run_twice(in_tmp, capsys, monkeypatch):
-    from calvinbench.harness.suite import suite
+    from calvinbench.harness.suite.reading import parse_suite
 
-    short = suite.parse_suite("demo", "policy: [random, expert]\nchains: 2\nmax_steps: 3", "demo")
+    short = parse_suite("demo", "policy: [random, expert]\nchains: 2\nmax_steps: 3", "demo")
     monkeypatch.setattr(demo, "load_suite", lambda name: short)
     assert cli.main(["demo"]) == 0
     out = capsys.readouterr().out

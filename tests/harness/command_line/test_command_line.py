@@ -122,7 +122,7 @@ def test_help_imports_no_verb_that_was_not_asked_for():
 
 def test_without_a_word_the_help_is_shown_and_the_call_is_wrong(capsys):
     assert cli.main([]) == 2
-    assert "calvinbench VERB --help" in capsys.readouterr().err
+    assert "calvinbench COMMAND --help" in capsys.readouterr().err
 
 
 def test_the_version_names_package_commit_python_and_torch(capsys):
@@ -391,6 +391,7 @@ def test_a_list_says_what_suites_and_trainings_cost():
     suites, trainings = listing.suite_lines(), listing.configuration_lines()
     assert suites["demo"] == "4 runs of 15 chains, scene embedded, about 3 minutes"  # 60 chains x 5 s, 2 worlds
     assert suites["baselines"] == "3 runs of 100 chains, scene embedded, about 13 minutes"  # 300 chains x 5 s, 2 worlds
+    assert "history" not in suites  # a suite of the study, which does not ship
     assert "2.2M parameters" in trainings["cnn"]
     assert trainings["cnn"].endswith("94 minutes on two cores")
     assert all("GPUs" in line or "two cores" in line for line in trainings.values())

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 from calvinbench.harness import cli
 from calvinbench.harness.data_check.verdict import check_data
 from calvinbench.harness.evaluation import evaluation
-from calvinbench.harness.suite.suite import RunSettings
+from calvinbench.harness.suite.settings import RunSettings
 from calvinbench.harness.training import training
 from calvinbench.harness.training.call import make_call
 from calvinbench.harness.training.report import FigureWriter

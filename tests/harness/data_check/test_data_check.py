@@ -326,7 +326,7 @@ def test_the_verb_says_the_verdict_first_and_draws_pictures(said, tmp_path):
     assert status == 0
     assert out.splitlines()[0] == "whole"
     assert "training: 2 demonstrations of 2 tasks in 2 episodes, 96 frames; 41 to 55 frames each, median 48" in out
-    assert out.splitlines()[-1] == "Pictures: contact_sheet.png"
+    assert out.splitlines()[-1] == "Images: contact_sheet.png"
     picture = np.asarray(Image.open(tmp_path / "contact_sheet.png").convert("RGB")).reshape(-1, 3)
     # First and last frame of the first demonstration, by the static camera; one of the last by the gripper's.
     for colour in ((100, 1, 2), (140, 1, 2), (219, 3, 4)):

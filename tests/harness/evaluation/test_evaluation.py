@@ -217,13 +217,13 @@ def test_more_chains_than_there_are_is_refused(run_fake):
 )
 def test_unknown_names_are_found_before_anything_heavy_is_made(suite, words):
     with pytest.raises(ValueError, match=words):
-        require_known_names(Suite(**suite))
+        require_known_names(Suite.of(**suite))
 
 
 def test_any_vlm_of_the_hub_is_a_known_backbone_and_another_name_is_not():
-    require_known_names(Suite(policy=("untrained:hf:ORG/NAME",)))
+    require_known_names(Suite.of(policy=("untrained:hf:ORG/NAME",)))
     with pytest.raises(UnknownNameError, match=r"Unknown backbone 'kosmos'\. Did you mean 'kosmos2'"):
-        require_known_names(Suite(policy=("untrained:kosmos",)))
+        require_known_names(Suite.of(policy=("untrained:kosmos",)))
 
 
 def test_tasks_are_run_each_alone_and_the_run_file_says_so(run_fake):
@@ -281,10 +281,10 @@ def test_sentences_for_fewer_chains_than_are_run_are_refused_before_the_run(run_
         run_fake("idle", directory=tmp_path / "run", chains=4, instructions=str(path))
     assert not (tmp_path / "run").exists()
     with pytest.raises(ValueError, match=words):
-        require_known_names(Suite(policy=("random",), chains=4, instructions=str(path)))
+        require_known_names(Suite.of(policy=("random",), chains=4, instructions=str(path)))
     path.write_text(yaml.safe_dump({"chains": {1: ["do"] * 5}}))
     with pytest.raises(ValueError, match="first 1 chains"):
-        require_known_names(Suite(policy=("random",), chains=1, tasks=("open_drawer",), instructions=str(path)))
+        require_known_names(Suite.of(policy=("random",), chains=1, tasks=("open_drawer",), instructions=str(path)))
 
 
 def test_a_world_that_is_not_that_of_training_is_told_in_words():

@@ -6,7 +6,7 @@ import textwrap
 import pytest
 
 import calvinbench.harness
-from calvinbench.harness.suite.suite import RunSettings
+from calvinbench.harness.suite.settings import RunSettings
 from support import REPOSITORY
 
 

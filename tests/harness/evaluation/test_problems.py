@@ -11,7 +11,8 @@ from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.evaluation.problems import FailedProblemsError, Problems, ProblemsError
 from calvinbench.harness.evaluation.suite_checks import require_known_names
 from calvinbench.harness.records.run_directory import require_writable
-from calvinbench.harness.suite.suite import STUDY_SUITES, Suite, load_suite, shipped_suites
+from calvinbench.harness.suite.reading import STUDY_SUITES, load_suite, shipped_suites
+from calvinbench.harness.suite.suite import Suite
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def in_tmp(tmp_path, monkeypatch):
 
 
 def test_all_that_is_wrong_with_a_suite_is_said_at_once():
-    suite = Suite(
+    suite = Suite.of(
         policy=("exprt", "untrained:kosmo2", "checkpoint:nowhere/checkpoint", "random"),
         scene=("embeded", "embedded"),
         instructions=("calvinbnch", "nowhere.yaml"),
@@ -42,7 +43,7 @@ def test_all_that_is_wrong_with_a_suite_is_said_at_once():
 
 def test_one_problem_is_said_as_it_is():
     with pytest.raises(UnknownNameError, match=r"^Unknown scene 'embeded'\. Did you mean 'embedded'"):
-        require_known_names(Suite(policy=("random",), scene="embeded"))
+        require_known_names(Suite.of(policy=("random",), scene="embeded"))
 
 
 def test_what_lies_with_the_machine_alone_is_no_wrong_call():

@@ -14,7 +14,7 @@ from calvinbench.harness.execution.executors import WorkerDiedError
 from calvinbench.harness.records.run_directory import RunMismatchError
 from calvinbench.harness.records.runs import load_run
 from calvinbench.harness.rollout.workers import WorkerSetup
-from calvinbench.harness.suite.suite import RunSettings
+from calvinbench.harness.suite.settings import RunSettings
 from support.fakes import (
     CHAINS,
     SOLVER_COMPLETES,

@@ -118,7 +118,7 @@ import ray
 from support.fakes import CHAINS, make_fake_world, make_scripted
 from calvinbench.harness.evaluation.evaluation import evaluate
 from calvinbench.harness.execution.ray_cluster import RayOptions
-from calvinbench.harness.suite.suite import RunSettings
+from calvinbench.harness.suite.settings import RunSettings
 from calvinbench.harness.rollout.workers import WorkerSetup
 
 class Kill:
@@ -247,7 +247,7 @@ def test_a_lost_node_loses_no_finished_chain_and_its_own_are_run_elsewhere(clust
 )
 def test_what_does_not_fit_together_is_refused(changes, words):
     with pytest.raises(ValueError, match=words):
-        ray_options(Suite(policy=("random",), **changes))
+        ray_options(Suite.of(policy=("random",), **changes))
 
 
 def test_without_ray_it_is_named(monkeypatch, capsys):

@@ -12,7 +12,7 @@ from calvinbench.harness.policy_check import checking
 from calvinbench.harness.policy_check.agreement import agreement
 from calvinbench.harness.policy_check.checking import check_by_stepping
 from calvinbench.harness.rollout.workers import WorkerSetup, make_policy_by_spec
-from calvinbench.harness.suite.suite import RunSettings
+from calvinbench.harness.suite.settings import RunSettings
 from support.defective_policies import Defective
 
 SPEC = "python:support.defective_policies:make,defect="

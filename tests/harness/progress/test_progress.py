@@ -152,7 +152,7 @@ def test_more_runs_than_lines_leave_the_current_one_and_the_total_in_sight(run_f
 
 
 def test_the_plan_of_a_suite_has_all_its_runs_and_a_shard_s_chains_alone():
-    suite = Suite(policy=("random", "expert"), seed=(0, 7), chains=5, shard="2/2")
+    suite = Suite.of(policy=("random", "expert"), seed=(0, 7), chains=5, shard="2/2")
     assert [(run.name(run.policy), run.num_chains) for run in planned_runs(suite)] == [
         ("seed 0: random", 2),
         ("seed 7: random", 2),

@@ -198,7 +198,7 @@ class Fails(RandomPolicy):
 def test_a_policy_that_only_errs_does_not_keep_a_suites_others_from_being_run(in_tmp, monkeypatch):
     (in_tmp / "fails.py").write_text(FAILS)
     monkeypatch.syspath_prepend(in_tmp)
-    suite = Suite(policy=("python:fails:Fails", "random"), chains=11, max_steps=1)
+    suite = Suite.of(policy=("python:fails:Fails", "random"), chains=11, max_steps=1)
     with pytest.raises(OnlyErrorsError, match="never works"):
         evaluate_suite(suite)
     failed, random = (load_run(suite.directory(run)) for run in suite.runs)

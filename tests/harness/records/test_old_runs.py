@@ -134,9 +134,9 @@ def test_digests_are_shown_by_their_first_digits():
 )
 def test_a_name_is_for_one_policy_and_a_folder(settings, words):
     with pytest.raises(ValueError, match=words):
-        Suite(**settings)
+        Suite.of(**settings)
 
 
 def test_a_named_run_of_several_seeds_has_a_folder_for_each(tmp_path):
-    suite = Suite(policy=("random",), run_name="mine", seed=(0, 1), out=tmp_path)
+    suite = Suite.of(policy=("random",), run_name="mine", seed=(0, 1), out=tmp_path)
     assert [suite.directory(run).name for run in suite.runs] == ["mine--seed-0", "mine--seed-1"]

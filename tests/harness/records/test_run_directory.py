@@ -171,7 +171,7 @@ from pathlib import Path
 sys.path.insert(0, {here!r})
 from support.fakes import CHAINS, make_fake_world, make_scripted
 from calvinbench.harness.evaluation.evaluation import evaluate
-from calvinbench.harness.suite.suite import RunSettings
+from calvinbench.harness.suite.settings import RunSettings
 from calvinbench.harness.rollout.workers import WorkerSetup
 
 if __name__ == "__main__":

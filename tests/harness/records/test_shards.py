@@ -131,7 +131,7 @@ def test_the_command_runs_a_part_and_puts_parts_together(tmp_path, capsys):
 
 
 def test_a_suite_runs_the_same_part_of_all_its_policies(tmp_path):
-    suite = Suite(policy=("random",), chains=2, max_steps=1, out=tmp_path, shard="2/2")
+    suite = Suite.of(policy=("random",), chains=2, max_steps=1, out=tmp_path, shard="2/2")
     (run,) = evaluate_suite(suite)
     assert run.directory == tmp_path / "random" / "shards" / "2-of-2"
     assert [record.chain for record in run.records] == [1]

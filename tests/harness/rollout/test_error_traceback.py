@@ -8,7 +8,7 @@ from calvinbench.harness.evaluation.evaluation import evaluate
 from calvinbench.harness.records.errored_chains import FirstErrorError
 from calvinbench.harness.rollout import rollout
 from calvinbench.harness.rollout.error_traceback import own_part
-from calvinbench.harness.suite.suite import load_suite, parse_suite
+from calvinbench.harness.suite.reading import load_suite, parse_suite
 from support.fakes import CHAINS
 
 

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from calvinbench.harness.rollout.time_limit import StepLimit, StepTimeoutError, time_limit
-from calvinbench.harness.suite.suite import RunSettings, parse_suite
+from calvinbench.harness.suite.reading import parse_suite
+from calvinbench.harness.suite.settings import RunSettings
 from support.fakes import make_hanging_world, make_natively_hanging_world
 
 

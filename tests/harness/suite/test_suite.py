@@ -5,7 +5,9 @@ import pytest
 
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.tasks import TASKS
-from calvinbench.harness.suite.suite import RunSettings, Suite, load_suite, parse_suite, shipped_suites
+from calvinbench.harness.suite.reading import load_suite, parse_suite, shipped_suites
+from calvinbench.harness.suite.settings import RunSettings
+from calvinbench.harness.suite.suite import Suite
 from calvinbench.policies.registry import make_policy
 from support import REPOSITORY
 
@@ -16,7 +18,7 @@ def test_the_demo_ships_and_compares_policies_on_the_same_chains():
     suite = load_suite("demo")
     assert suite.policy == ("random", "untrained:kosmos2", "checkpoint:cnn", "expert")
     assert len({run.chains for run in suite.runs}) == 1
-    assert suite.scene == "embedded"
+    assert suite.settings.scene == "embedded"
 
 
 def test_a_suite_s_folder_has_its_name_and_a_folder_for_each_policy(tmp_path):
@@ -31,7 +33,7 @@ def test_a_suite_s_folder_has_its_name_and_a_folder_for_each_policy(tmp_path):
 
 
 def test_policies_given_as_flags_have_no_folder_between():
-    suite = Suite(policy=("random",), out=Path("there"))
+    suite = Suite.of(policy=("random",), out=Path("there"))
     assert suite.directory(suite.runs[0]) == Path("there/random")
 
 
@@ -274,6 +276,12 @@ def test_memory_spans_that_cannot_be_are_refused(text, words):
 
 
 def test_all_stands_for_all_tasks():
-    assert Suite(policy=("random",), tasks=("all",)).runs[0].tasks == TASKS
-    assert parse_suite("s", "policy: random\ntasks: all", "s.yaml").tasks == TASKS
+    assert Suite.of(policy=("random",), tasks=("all",)).runs[0].tasks == TASKS
+    assert parse_suite("s", "policy: random\ntasks: all", "s.yaml").settings.tasks == TASKS
     assert len(TASKS) == 34
+
+
+def test_flags_take_precedence_over_what_a_suite_varies():
+    suite = parse_suite("s", "policy: random\nseed: [1, 2]\nscene: [embedded, D]", "s").with_values(seed=7, worlds=3)
+    assert [(run.scene, run.seed) for run in suite.runs] == [("embedded", 7), ("D", 7)]
+    assert suite.worlds == 3

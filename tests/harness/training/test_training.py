@@ -16,7 +16,7 @@ from calvinbench.envs.scenes.calvin_checkout import CheckoutError
 from calvinbench.harness import cli
 from calvinbench.harness.evaluation import evaluation
 from calvinbench.harness.records.run_directory import RunLockedError, locked_folder
-from calvinbench.harness.suite.suite import RunSettings
+from calvinbench.harness.suite.settings import RunSettings
 from calvinbench.harness.training import training
 from calvinbench.harness.training.call import TrainingCallError, make_call
 from calvinbench.harness.training.training import TrainingMismatchError, train

@@ -48,7 +48,7 @@ def test_chains_are_run_with_the_checkpoint_and_their_average_length_lands_in_th
     found = {told.step: told.average_length for told in read_log(out)}
     assert found == {1: None, 2: None, 3: None, 4: 0.0, 5: 0.0}  # each 4 steps, and at the end
     assert [suite.policy for suite in suites] == [(f"checkpoint:{out / 'checkpoint'}",)] * 2
-    assert [(suite.chains, suite.worlds, suite.scene) for suite in suites] == [(2, 1, "embedded")] * 2
+    assert [(suite.settings.chains, suite.worlds, suite.settings.scene) for suite in suites] == [(2, 1, "embedded")] * 2
     (kept,) = (out / "evaluation" / "step_00000004").iterdir()
     read = load_run(kept)
     assert len(read.records) == 2
@@ -59,8 +59,8 @@ def test_chains_are_run_in_the_world_of_the_data(training, suites):
     world = evaluation_world({"scene": "D", "renderer": "opengl-look", "depth_bits": 16}, calvin_env="checkout")
     run(training, ChainEvaluator(training.settings.out, 2, 1, 1, world))
     last = suites[-1]
-    assert (last.scene, last.renderer, last.depth_bits) == ("D", "opengl-look", 16)
-    assert last.calvin_env == "checkout"
+    assert (last.settings.scene, last.settings.renderer, last.settings.depth_bits) == ("D", "opengl-look", 16)
+    assert last.settings.calvin_env == "checkout"
     # Of data that do not say who drew them, and of a renderer that is not ours, the default.
     assert evaluation_world({"scene": "embedded"}) == EvaluationWorld("embedded")
     assert evaluation_world({"scene": "D", "renderer": "calvin_env", "depth_bits": 16}) == EvaluationWorld("D")

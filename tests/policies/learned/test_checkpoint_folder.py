@@ -13,7 +13,7 @@ import sys
 from calvinbench.harness.suite.suite import Suite
 from calvinbench.harness.evaluation.suite_checks import require_known_names
 try:
-    require_known_names(Suite(policy=("checkpoint:cnnn",)))
+    require_known_names(Suite.of(policy=("checkpoint:cnnn",)))
 except ValueError as error:
     print(error)
 assert "torch" not in sys.modules
