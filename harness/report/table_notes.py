@@ -7,14 +7,13 @@ from types import MappingProxyType
 from calvinbench.envs.scenes.scene import EMBEDDED
 from calvinbench.harness.analysis.action_watch import findings_of_run
 from calvinbench.harness.analysis.comparable import are_of_tasks, has_too_many_errors
-from calvinbench.harness.analysis.comparison import Comparison
-from calvinbench.harness.analysis.labels import PRIVILEGED_MARK, labels
+from calvinbench.harness.analysis.labels import PRIVILEGED_MARK
 from calvinbench.harness.analysis.statistics import EXACT_BELOW, Intervals
-from calvinbench.harness.analysis.summaries import Summary, summarize
-from calvinbench.harness.analysis.training_seeds import seed_means
+from calvinbench.harness.analysis.summaries import Summary
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.report.best_cells import alike_cells
 from calvinbench.harness.report.published_results import PUBLISHED_MARK, PublishedResult
+from calvinbench.harness.report.table_input import TableInput
 
 _SMALL_MILLIONS = 300
 _MOST_LISTED = 3
@@ -34,23 +33,12 @@ _KINDS: Mapping[Intervals, str] = MappingProxyType(
 )
 
 
-def notes(
-    runs: Sequence[Run],
-    published: Sequence[PublishedResult] = (),
-    comparison: Comparison | None = None,
-    intervals: Intervals = "wilson",
-) -> list[str]:
-    """The notes, in order.
-
-    Args:
-        runs: The table's.
-        published: Published rows of the table.
-        comparison: The runs held against each other, where the table marks what came of it.
-        intervals: Of the rates.
-    """
+def notes(table: TableInput) -> list[str]:
+    """The notes, in order."""
+    runs, published = table.runs, table.published
     first = runs[0].description
-    brackets = f"in brackets: 95% intervals, each for itself; those of rates are {_KINDS[intervals]}."
-    lines = [_official_note(runs)]
+    brackets = f"in brackets: 95% intervals, each for itself; those of rates are {_KINDS[table.intervals]}."
+    lines = [_official_note(table)]
     lines.append(
         f"Each of {len(first.tasks)} tasks alone, {first.chains} starts in all, from the evaluation's initial states, "
         "or from where the expert leads from them where none allows the task; "
@@ -67,8 +55,8 @@ def notes(
             "published ones."
         )
     if not are_of_tasks(runs):
-        lines += _clustered_note(runs)
-    alike = alike_cells(runs, comparison)
+        lines += _clustered_note(table)
+    alike = alike_cells(table)
     if alike.to_numpy().any():
         lines.append(
             f"{ALIKE_MARK} not distinguishable from the best in success over all tasks, by sign flips (paired by "
@@ -77,7 +65,7 @@ def notes(
             else f"{ALIKE_MARK} not distinguishable from the best of its column: average lengths by sign flips, rates "
             "by McNemar's test, both also with the chains of one initial state taken together (paired, Holm, 5%)."
         )
-    if seed_means(runs):
+    if table.seed_means:
         lines.append(
             "Means of training seeds: their intervals cover another seed's training and other chains; those of single "
             "runs cover other chains alone."
@@ -86,8 +74,8 @@ def notes(
         lines.append(
             f"{PRIVILEGED_MARK} reads the world's privileged state, which learned policies never see; never in bold."
         )
-    lines += _of_policies(runs)
-    lines += _cautions(runs)
+    lines += _of_policies(table)
+    lines += _cautions(table)
     if published:
         sources = "; ".join(dict.fromkeys(result.source for result in published))
         are_official = all(run.description.official.official for run in runs)
@@ -111,9 +99,11 @@ def _other_steps_note(published: Sequence[PublishedResult]) -> list[str]:
     ]
 
 
-def _clustered_note(runs: Sequence[Run]) -> list[str]:
+def _clustered_note(table: TableInput) -> list[str]:
     """Intervals of average lengths where chains of one initial state stand or fall together."""
-    named = [(label, summarize(run)) for run, label in zip(runs, labels(runs), strict=True) if run.records]
+    named = [
+        (label, summary) for summary, label in zip(table.summaries, table.labels, strict=True) if summary.run.records
+    ]
     if not named:
         return []
     num_states = max(summary.num_states for _, summary in named)
@@ -147,14 +137,14 @@ def _columns(runs: Sequence[Run]) -> str:
     return "Column 1" if length == 1 else f"Columns 1 to {length}"
 
 
-def _of_policies(runs: Sequence[Run]) -> list[str]:
+def _of_policies(table: TableInput) -> list[str]:
     """What is to be said of what policies read, and of small ones."""
-    named = list(zip(runs, labels(runs), strict=True))
+    named = list(table.labelled())
     seeing = [label for run, label in named if any(key.startswith("rgb_") for key in run.description.observation_keys)]
     given = [label for run, label in named if "robot_obs" in run.description.observation_keys]
     maybe = [label for run, label in named if "robot_obs" in run.description.may_read]
     using = [label for label in given if label not in maybe]
-    small = [label for label in labels(runs) if _is_small(label)]
+    small = [label for label in table.labels if _is_small(label)]
     lines = []
     if using:
         others = "; the others that see images do not" if set(seeing) - set(given) and not maybe else ""
@@ -169,7 +159,7 @@ def _of_policies(runs: Sequence[Run]) -> list[str]:
             "',proprioception=false' in the policy spec withholds it."
         )
     if small:
-        which = _all_but(small, labels(runs), "all runs") or ", ".join(small)
+        which = _all_but(small, table.labels, "all runs") or ", ".join(small)
         lines.append(f"Small policies, trained from scratch: {which}. They say nothing of full-size VLMs.")
     return lines
 
@@ -188,10 +178,10 @@ def _is_small(label: str) -> bool:
     return found is not None and float(found[1]) < _SMALL_MILLIONS
 
 
-def _cautions(runs: Sequence[Run]) -> list[str]:
+def _cautions(table: TableInput) -> list[str]:
     """What is to be said of single runs."""
     lines = []
-    named = list(zip(runs, labels(runs), strict=True))
+    named = list(table.labelled())
     untrained = [label for run, label in named if run.description.is_untrained]
     if untrained:
         lines.append(
@@ -213,14 +203,14 @@ def _cautions(runs: Sequence[Run]) -> list[str]:
     return lines
 
 
-def _official_note(runs: Sequence[Run]) -> str:
+def _official_note(table: TableInput) -> str:
     """One line; reasons that are not common to all runs are said by run."""
-    verdicts = [run.description.official for run in runs]
+    verdicts = [run.description.official for run in table.runs]
     if all(verdict.official for verdict in verdicts):
         return "Official: yes."
     common = [reason for reason in verdicts[0].because if all(reason in verdict.because for verdict in verdicts)]
     parts = list(common)
-    for label, verdict in zip(labels(runs), verdicts, strict=True):
+    for label, verdict in zip(table.labels, verdicts, strict=True):
         own = [reason for reason in verdict.because if reason not in common]
         if own:
             parts.append(f"{label}: {', '.join(own)}")

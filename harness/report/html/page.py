@@ -21,17 +21,15 @@ from matplotlib.axes import Axes
 
 from calvinbench.envs.tasks import TASKS
 from calvinbench.harness.analysis.comparison import Comparison
-from calvinbench.harness.analysis.labels import labels
 from calvinbench.harness.analysis.smoothness import SMOOTHNESS_NOTE
 from calvinbench.harness.analysis.speed import SPEED_NOTE, speed, speed_in_words
-from calvinbench.harness.analysis.statistics import Intervals
 from calvinbench.harness.records.records import ChainRecord
 from calvinbench.harness.records.run_directory import SHARDS_FOLDER
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.report import tables
 from calvinbench.harness.report.comparison_words import explanations, pair_rows
 from calvinbench.harness.report.plots.style import STYLE, WIDTH_IN
-from calvinbench.harness.report.published_results import PublishedResult
+from calvinbench.harness.report.table_input import TableInput
 from calvinbench.harness.report.table_notes import notes
 from calvinbench.harness.rollout.videos import VIDEOS_FOLDER
 
@@ -91,23 +89,15 @@ class Contents:
     pairs: dict[str, Any] | None
 
 
-def contents_of(
-    part: str,
-    runs: Sequence[Run],
-    comparison: Comparison | None,
-    published: Sequence[PublishedResult] = (),
-    intervals: Intervals = "wilson",
-) -> Contents:
+def contents_of(part: str, table: TableInput) -> Contents:
     """What is said of runs that stand in one table.
 
     Args:
         part: See `Contents`.
-        runs: The runs.
-        comparison: The runs held against each other; None for one.
-        published: Published rows, shown below the runs.
-        intervals: Of rates.
+        table: The runs.
     """
-    first, suite, layout = runs[0].description, _suite(runs), tables.layout_of(runs, published, comparison, intervals)
+    runs, comparison = table.runs, table.comparison
+    first, suite, layout = runs[0].description, _suite(runs), tables.layout_of(table)
     cells = _cells(layout.cells.to_numpy(), layout.is_best.to_numpy())
     num_above = layout.num_runs + layout.num_means
     return Contents(
@@ -120,7 +110,7 @@ def contents_of(
         rows=cells[: layout.num_runs],
         means=cells[layout.num_runs : num_above],
         published=[[f"{cell.text} {cell.interval}".strip() for cell in row] for row in cells[num_above:]],
-        notes=notes(runs, published, comparison, intervals),
+        notes=notes(table),
         pairs=None if comparison is None else _pairs(comparison),
     )
 
@@ -132,13 +122,13 @@ def _suite(runs: Sequence[Run]) -> str:
 
 
 def write_page(
-    contents: Contents, runs: Sequence[Run], smoothness: pd.DataFrame, figures: Sequence[Drawn], directory: Path
+    contents: Contents, table: TableInput, smoothness: pd.DataFrame, figures: Sequence[Drawn], directory: Path
 ) -> str:
     """The page as HTML, with everything in it but films, to which it links from its folder.
 
     Args:
         contents: What stands on top.
-        runs: The runs.
+        table: The runs.
         smoothness: See `smoothness_in_words`; empty where no two are compared.
         figures: What is drawn of them.
         directory: Where the page will be.
@@ -150,12 +140,12 @@ def write_page(
         contents=contents,
         figures=[figure for is_detail, figure in placed if not (folds and is_detail)],
         details=[figure for is_detail, figure in placed if folds and is_detail],
-        speed=speed_in_words(runs).to_dict("split"),
+        speed=speed_in_words(table.runs).to_dict("split"),
         speed_note=SPEED_NOTE,
         smoothness=smoothness.to_dict("split"),
         smoothness_note=SMOOTHNESS_NOTE,
-        runs=[{"label": label, "facts": _facts(run)} for run, label in zip(runs, labels(runs), strict=True)],
-        data=_data(runs, directory),
+        runs=[{"label": label, "facts": _facts(run)} for run, label in table.labelled()],
+        data=_data(table, directory),
     )
 
 
@@ -256,15 +246,15 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     return list(facts.items())
 
 
-def _data(runs: Sequence[Run], directory: Path) -> Markup:
+def _data(table: TableInput, directory: Path) -> Markup:
     """All chains, for the page's script."""
-    chains = []
+    runs, chains = table.runs, []
     for place, run in enumerate(runs):
         films = _films(run)
         chains += [_chain(record, place, films.get(record.chain), directory) for record in run.records]
     reached = {subtask.task for run in runs for record in run.records for subtask in record.subtasks}
     content = {
-        "runs": [{"label": label} for label in labels(runs)],
+        "runs": [{"label": label} for label in table.labels],
         "tasks": [*(task for task in TASKS if task in reached), *sorted(reached - set(TASKS))],
         "most": max((record.completed for run in runs for record in run.records), default=0),
         "chains": chains,

@@ -12,6 +12,7 @@ from calvinbench.harness.evaluation.evaluation import evaluate
 from calvinbench.harness.progress.action_alarm import ActionAlarm
 from calvinbench.harness.records.run_directory import CHAINS_FILE
 from calvinbench.harness.records.runs import find_runs, load_run
+from calvinbench.harness.report.table_input import TableInput
 from calvinbench.harness.report.table_notes import notes
 from calvinbench.harness.rollout.workers import WorkerSetup, make_policy_by_spec
 from calvinbench.harness.suite.suite import RunSettings
@@ -47,7 +48,7 @@ def run_of(policy, directory, make_policy=make_policy_by_spec, subscribers=(), *
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_a_defect_is_named_once_below_the_table(tmp_path, defect, words):
     run = run_of(SPEC + defect, tmp_path / "run")
-    found = [note for note in notes([run]) if "look wrong" in note]
+    found = [note for note in notes(TableInput.of([run])) if "look wrong" in note]
     assert len(found) == 1
     for word in words:
         assert word in found[0]
