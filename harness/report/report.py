@@ -228,7 +228,7 @@ def _with_note(table: pd.DataFrame, note: str) -> str:
 
 
 def _drawn(table: TableInput) -> dict[str, Drawn]:
-    """All figures that the runs give something for, by the names of their files."""
+    """All figures for which the runs have data, by file name."""
     runs, comparison = table.runs, table.comparison
     are_chains = not are_of_tasks(runs)
     drawn: dict[str, Drawn] = {}
@@ -240,11 +240,11 @@ def _drawn(table: TableInput) -> dict[str, Drawn]:
     if comparison is not None:
         drawn["pairs"] = Drawn(_forest_caption(comparison), plots.forest(comparison))
     if any(not np.isnan(speed(run).policy_ms) for run in runs):
-        drawn["latency"] = Drawn("How long policies take for an action", plots.latency(runs))
+        drawn["latency"] = Drawn("Time per action", plots.latency(runs))
         if are_chains:
-            drawn["tradeoff"] = Drawn("Success against the policy's time", plots.tradeoff(runs))
+            drawn["tradeoff"] = Drawn("Success against time per action", plots.tradeoff(runs))
     if plots.by_memory(runs):
-        drawn["memory"] = Drawn("Success against what the policy remembers", plots.memory(runs))
+        drawn["memory"] = Drawn("Success by memory", plots.memory(runs))
     for run, label in table.labelled():
         if are_chains and any(record.outcome != SOLVED for record in run.records):
             caption = f"Where chains ended: {label}"
@@ -254,8 +254,8 @@ def _drawn(table: TableInput) -> dict[str, Drawn]:
 
 def _forest_caption(comparison: Comparison) -> str:
     shown, whole = len(comparison.shown_pairs), len(comparison.pairs)
-    which = f", those {shown} of {whole} with the best" if shown < whole else ""
-    return f"Paired differences{which}, with 95% intervals; filled: told from 0"
+    which = f" (the {shown} of {whole} pairs with the best run)" if shown < whole else ""
+    return f"Paired differences{which}, with 95% intervals; filled markers: significantly different from 0"
 
 
 def report_folder(paths: Sequence[str | Path]) -> Path:

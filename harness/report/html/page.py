@@ -1,4 +1,4 @@
-"""What is on the report's page, gathered from runs; the template puts it into words and marks."""
+"""The content of the report's page, collected from runs; the templates lay it out."""
 
 import io
 import json
@@ -35,7 +35,7 @@ from calvinbench.harness.rollout.videos import VIDEOS_FOLDER
 
 _MOST_DETAILS_SHOWN = 2
 """More are folded."""
-_FILM = re.compile(r"chain_(\d+)\.mp4", re.ASCII)
+_VIDEO = re.compile(r"chain_(\d+)\.mp4", re.ASCII)
 _INTERVAL = re.compile(r"^(.*?) (\[[-+]?[0-9].*\])$")
 
 
@@ -124,7 +124,7 @@ def _suite(runs: Sequence[Run]) -> str:
 def write_page(
     contents: Contents, table: TableInput, smoothness: pd.DataFrame, figures: Sequence[Drawn], directory: Path
 ) -> str:
-    """The page as HTML, with everything in it but films, to which it links from its folder.
+    """The page as HTML, with everything in it but videos, to which it links from its folder.
 
     Args:
         contents: What stands on top.
@@ -223,20 +223,20 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     facts = {
         "Policy": said.policy,
         "Official": str(said.official),
-        "Trained on": said.train or "not told",
+        "Trained on": said.train or "unknown",
         "Weights": (said.weights_digest or "none")[:16],
         "Reads": ", ".join(said.observation_keys) or "nothing",
         "Memory": f"{said.memory.span}, reset at each {said.memory.reset}",
         "Chunks": f"{said.chunk_length} actions predicted, rule {said.chunk_rule}",
         "Scene": f"{said.scene} ({said.asset_digest[:12]}), simulation {said.simulation}, renderer {said.renderer}",
         "Instructions": f"{said.instructions} ({said.instruction_digest[:12]})",
-        "Steps a subtask": str(said.max_steps),
+        "Steps per subtask": str(said.max_steps),
         "Seed": str(said.seed),
-        "Policy, ms a step": _number(found.policy_ms, "g", f" median, {found.policy_ms_p95:g} at 95%"),
-        "World, ms a step": _number(found.world_ms, ".1f", " mean"),
-        "Chains an hour, one world": _number(found.chains_per_hour, ".1f"),
-        "Change of action a step": _number(found.action_change, ".3f"),
-        "Begun": said.created,
+        "Policy, ms per step": _number(found.policy_ms, "g", f" median, {found.policy_ms_p95:g} at 95%"),
+        "World, ms per step": _number(found.world_ms, ".1f", " mean"),
+        "Chains per hour, one world": _number(found.chains_per_hour, ".1f"),
+        "Change of action per step": _number(found.action_change, ".3f"),
+        "Started": said.created,
     }
     for number, session in enumerate(said.sessions, start=1):
         facts[f"Session {number}"] = (
@@ -250,8 +250,8 @@ def _data(table: TableInput, directory: Path) -> Markup:
     """All chains, for the page's script."""
     runs, chains = table.runs, []
     for place, run in enumerate(runs):
-        films = _films(run)
-        chains += [_chain(record, place, films.get(record.chain), directory) for record in run.records]
+        videos = _videos(run)
+        chains += [_chain(record, place, videos.get(record.chain), directory) for record in run.records]
     reached = {subtask.task for run in runs for record in run.records for subtask in record.subtasks}
     content = {
         "runs": [{"label": label} for label in table.labels],
@@ -263,17 +263,17 @@ def _data(table: TableInput, directory: Path) -> Markup:
     return Markup(text.replace("<", "\\u003c"))  # noqa: S704  JSON that cannot end its element
 
 
-def _films(run: Run) -> dict[int, Path]:
-    """A run's films by chain, those of its shards too, which merging leaves where they are."""
-    films: dict[int, Path] = {}
+def _videos(run: Run) -> dict[int, Path]:
+    """A run's videos by chain, those of its shards too, which merging leaves where they are."""
+    videos: dict[int, Path] = {}
     for folder in (VIDEOS_FOLDER, f"{SHARDS_FOLDER}/*/{VIDEOS_FOLDER}"):
         for file in sorted(run.directory.glob(f"{folder}/chain_*.mp4")):
-            if found := _FILM.fullmatch(file.name):
-                films.setdefault(int(found[1]), file)
-    return films
+            if found := _VIDEO.fullmatch(file.name):
+                videos.setdefault(int(found[1]), file)
+    return videos
 
 
-def _chain(record: ChainRecord, place: int, film: Path | None, directory: Path) -> dict[str, Any]:
+def _chain(record: ChainRecord, place: int, video: Path | None, directory: Path) -> dict[str, Any]:
     return {
         "run": place,
         "chain": record.chain,
@@ -281,7 +281,7 @@ def _chain(record: ChainRecord, place: int, film: Path | None, directory: Path) 
         "outcome": record.outcome,
         "subtasks": [[done.task, done.instruction, done.outcome, done.steps] for done in record.subtasks],
         "error": record.printable_error or "",
-        "video": _link(film, directory) if film else "",
+        "video": _link(video, directory) if video else "",
     }
 
 

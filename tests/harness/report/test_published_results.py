@@ -56,7 +56,7 @@ def test_another_number_of_steps_is_said_in_the_row_and_below_the_table(runs):
     assert others == {"pi0.5 + RL (RLinf, Flow SDE)": 480, "X-VLA (vla-eval reproduction)": 720}
     text = tables.to_markdown(TableInput.of(runs, published_results("ABC->D")))
     assert "pi0.5 + RL (RLinf, Flow SDE), 480 steps ‡" in text
-    assert "another number of steps a subtask than CALVIN's 360: pi0.5 + RL (RLinf, Flow SDE) (480)." in text
+    assert "a number of steps per subtask other than CALVIN's 360: pi0.5 + RL (RLinf, Flow SDE) (480)." in text
     assert "than CALVIN's 360" not in tables.to_markdown(TableInput.of(runs, published_results("ABCD->D")))
 
 
@@ -106,9 +106,9 @@ def test_published_rows_stand_below_the_runs_marked_and_with_their_source(runs):
     assert all("‡" in row and "**" not in row for row in rows[len(runs) :])
     assert "RoboVLMs KosMos P.H. ‡" in rows[len(runs) + [r.model for r in published].index("RoboVLMs KosMos P.H.")]
     assert sum("‡ (second-hand)" in row for row in rows) == sum(result.is_second_hand for result in published)
-    assert "published, not run here: as printed by" in text
+    assert "published results, not run here: as printed by" in text
     assert "arXiv:2412.14058" in text
-    assert "not official, and not comparable with them one to one" in text
+    assert "not official and not directly comparable with them" in text
     assert tables.to_markdown(TableInput.of(runs)) == tables.to_markdown(TableInput.of(runs, ()))
 
 

@@ -122,7 +122,7 @@ def test_the_notes_say_protocol_errors_untrained_and_incomplete(runs):
     some = [runs[2], renamed(runs[1], policy="untrained:kosmos2", label="kosmos2 (untrained)", chains=9)]
     said = "\n".join(notes(TableInput.of(some)))
     assert "Official: no, because the scene is fake, not D; 6 chains, not the published 1000" in said
-    assert "10 steps a subtask, scene fake, instruction set calvinbench" in said
+    assert "10 steps per subtask, scene fake, instruction set calvinbench" in said
     assert "3 of 6 chains of solver † errored (more than 1%)" in said
     assert "untrained, with random weights: kosmos2 (untrained)" in said
     assert "kosmos2 (untrained) is not complete: 6 of 9 chains" in said
@@ -131,10 +131,10 @@ def test_the_notes_say_protocol_errors_untrained_and_incomplete(runs):
 def test_the_notes_name_who_uses_the_robots_state(runs):
     seeing = renamed(runs[1], label="a", observation_keys=("rgb_static",))
     told = renamed(runs[1], label="b", observation_keys=("rgb_static", "robot_obs"))
-    said = "Use the robot's state (proprioception): b"
+    said = "Uses proprioception (the robot's state): b"
     assert f"{said}; the others that see images do not." in notes(TableInput.of([seeing, told]))
     assert f"{said}." in notes(TableInput.of([runs[1], told]))
-    assert "No policy that sees images uses the robot's state (proprioception)." in notes(TableInput.of([seeing]))
+    assert "No policy that sees images uses proprioception (the robot's state)." in notes(TableInput.of([seeing]))
     assert "proprioception" not in "\n".join(notes(TableInput.of([runs[1]])))  # it reads nothing
 
 
@@ -142,13 +142,13 @@ def test_the_notes_say_may_of_policies_that_are_given_the_robots_state_and_do_no
     seeing = renamed(runs[1], label="a", observation_keys=("rgb_static",))
     using = renamed(runs[1], label="b", observation_keys=("rgb_static", "robot_obs"))
     maybe = renamed(runs[1], label="c", observation_keys=("rgb_static", "robot_obs"), may_read=("robot_obs",))
-    given = "They are given it; ',proprioception=false' in the policy spec withholds it."
-    assert f"May use the robot's state (proprioception): c. {given}" in notes(TableInput.of([maybe]))
-    said = f"May use the robot's state (proprioception): c; the others that see images do not. {given}"
+    given = "It is in their observations; ',proprioception=false' in the policy spec removes it."
+    assert f"May use proprioception (the robot's state): c. {given}" in notes(TableInput.of([maybe]))
+    said = f"May use proprioception (the robot's state): c; the others that see images do not. {given}"
     assert said in notes(TableInput.of([seeing, maybe]))
-    assert not [line for line in notes(TableInput.of([seeing, maybe])) if line.startswith(("Use the", "No policy"))]
+    assert not [line for line in notes(TableInput.of([seeing, maybe])) if line.startswith(("Uses prop", "No policy"))]
     of_three = notes(TableInput.of([seeing, using, maybe]))
-    assert "Use the robot's state (proprioception): b." in of_three
+    assert "Uses proprioception (the robot's state): b." in of_three
     assert said in of_three
 
 
@@ -164,7 +164,7 @@ def test_the_notes_name_small_policies_that_were_trained_from_scratch(runs):
     }
     small = ", ".join(label for label, is_small in sizes.items() if is_small)
     said = notes(TableInput.of([renamed(runs[1], label=label) for label in sizes]))
-    assert f"Small policies, trained from scratch: {small}. They say nothing of full-size VLMs." in said
+    assert f"Small policies, trained from scratch: {small}. Their results say nothing about full-size VLMs." in said
     assert "Small policies" not in "\n".join(notes(TableInput.of([renamed(runs[1], label="mine:Model")])))
 
 
@@ -233,9 +233,9 @@ def test_in_latex_the_notes_are_read_below_the_table(runs):
     _, below = latex.split("\\end{tabular}")
     read = [line for line in below.splitlines() if not line.startswith("%")]
     assert any(line.startswith("Official: no, because the scene is fake, not D") for line in read)
-    assert any(line.startswith("$\\approx$ not distinguishable from the best") for line in read)
+    assert any(line.startswith("$\\approx$ not significantly different from the best") for line in read)
     assert any(line.startswith("$^{\\ddagger}$ published") for line in read)
-    assert any("Holm, 5\\%" in line for line in read)
+    assert any("Holm correction, 5\\%" in line for line in read)
 
 
 def test_programs_are_told_whether_a_run_is_official(runs):
@@ -277,8 +277,8 @@ def test_exact_intervals_can_be_asked_for_in_every_form(runs):
     exactly = TableInput.of([big], intervals="exact")
     for text in (tables.to_markdown(exactly), tables.to_latex(exactly)):
         assert cell in text
-        assert "those of rates are Clopper-Pearson's (exact)" in text
-    assert "those of rates are Wilson's" in tables.to_markdown(TableInput.of([big]))
+        assert "rates: Clopper-Pearson (exact)" in text
+    assert "rates: Wilson" in tables.to_markdown(TableInput.of([big]))
     assert tables.number_table(exactly).iloc[0]["2_low"] == exact.low
     output = io.StringIO()
     tables.show(exactly, Console(file=output, force_terminal=True, color_system=None, width=200))
@@ -304,15 +304,15 @@ def test_what_is_so_of_all_of_many_runs_is_said_once(runs):
         for name in ("cnn", "llava", "uform", "flamingo")
     ]
     said = "\n".join(notes(TableInput.of(some)))
-    assert "Use the robot's state (proprioception): all policies that see images." in said
-    assert "Small policies, trained from scratch: all runs. They say nothing of full-size VLMs." in said
-    assert "over initial states, average lengths' 95% intervals end at most 0.00 from those of the table" in said
+    assert "Uses proprioception (the robot's state): all policies that see images." in said
+    assert "Small policies, trained from scratch: all runs. Their results say nothing about full-size VLMs." in said
+    assert "the 95% intervals of average lengths end at most 0.00 away from those in the table" in said
     assert "llava" not in said
     more = "\n".join(notes(TableInput.of([*some, renamed(many(runs[1], 60), label="mine:Model")])))
-    assert "Small policies, trained from scratch: all runs but mine:Model. They say" in more
+    assert "Small policies, trained from scratch: all runs but mine:Model. Their results" in more
     blind = renamed(many(runs[1], 60), label="moondream", observation_keys=("rgb_static",))
     all_but_one = "\n".join(notes(TableInput.of([*some, blind])))
-    assert "Use the robot's state (proprioception): all policies that see images but moondream." in all_but_one
+    assert "Uses proprioception (the robot's state): all policies that see images but moondream." in all_but_one
     three = "\n".join(notes(TableInput.of(some[:3])))
     assert all(three.count(f"{name} (2.0M, trained here)") == 3 for name in ("cnn", "llava", "uform"))
 
@@ -326,7 +326,7 @@ def test_intervals_over_states_that_differ_are_listed_however_many_runs_there_ar
     )
     clumped = [renamed(replace(runs[0], records=records), label=name) for name in "abcd"]
     said = "\n".join(notes(TableInput.of(clumped)))
-    assert "Average lengths' 95% intervals over initial states: a \u2020 [0.00, 5.00]; b" in said
+    assert "95% intervals of average lengths, bootstrapped over initial states: a \u2020 [0.00, 5.00]; b" in said
 
 
 # --- what was found out stands in the table ---------------------------------------------------------------------------
@@ -353,7 +353,7 @@ def test_what_is_not_told_from_the_best_is_marked(runs):
     lines = tables.to_markdown(TableInput.of(fair, comparison=comparison)).splitlines()
     cells = [line.split(" | ")[7].strip().partition(" [")[0] for line in lines[2:5]]
     assert cells == [f"**{best.completed.mean():.2f}", "0.00", f"{almost.completed.mean():.2f} \u2248"]
-    assert "\u2248 not distinguishable from the best of its column" in "\n".join(lines)
+    assert "\u2248 not significantly different from the best of its column" in "\n".join(lines)
     assert (
         tables.to_latex(TableInput.of(fair, comparison=comparison)).count(f"{almost.completed.mean():.2f} $\\approx$ [")
         == 1
@@ -473,4 +473,4 @@ def test_over_all_tasks_the_best_is_bold_and_what_is_not_told_from_it_marked(run
     assert [cell.partition(" [")[0] for cell in bold] == ["100.0"]
     assert f"**{bold[0]}**" in markdown
     assert [line.count(" \u2248 [") for line in markdown.splitlines() if "\u2248 [" in line] == [1]
-    assert "\u2248 not distinguishable from the best in success over all tasks, by sign flips" in markdown
+    assert "\u2248 not significantly different from the best in success over all tasks: sign-flip test" in markdown
