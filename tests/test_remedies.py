@@ -19,7 +19,9 @@ from calvinbench.harness.evaluation.suite_checks import ray_options
 from calvinbench.harness.records.run_directory import locked_folder, make_folder
 from calvinbench.harness.report.report import report_folder
 from calvinbench.harness.rollout.workers import WorkerSetup, require_upstream_renderer
-from calvinbench.harness.suite.suite import RunSettings, Suite, parse_suite
+from calvinbench.harness.suite.reading import parse_suite
+from calvinbench.harness.suite.settings import RunSettings
+from calvinbench.harness.suite.suite import Suite
 from calvinbench.harness.training.evaluation import evaluation_world
 from calvinbench.policies.chunk_rule import ChunkRule
 from calvinbench.policies.learned.trainable_parts import TrainableParts
@@ -36,49 +38,49 @@ def error_of(call, kind=ValueError):
 
 
 def test_remedy_a_suite_without_a_policy_shows_one():
-    said = error_of(lambda: Suite(policy=()))
+    said = error_of(lambda: Suite.of(policy=()))
     (spec,) = re.findall(r"such as --policy (\w+)", said)
-    assert Suite(policy=(spec,)).runs[0].policy == spec
+    assert Suite.of(policy=(spec,)).runs[0].policy == spec
 
 
 def test_remedy_policies_of_one_folder_are_run_separately(tmp_path):
     specs = ("python:a:b", "python:a-b")
-    said = error_of(lambda: Suite(policy=specs))
+    said = error_of(lambda: Suite.of(policy=specs))
     assert "each with its own --out" in said
     folders = {
         suite.directory(suite.runs[0])
-        for suite in (Suite(policy=(spec,), out=tmp_path / str(place)) for place, spec in enumerate(specs))
+        for suite in (Suite.of(policy=(spec,), out=tmp_path / str(place)) for place, spec in enumerate(specs))
     }
     assert len(folders) == 2
 
 
 def test_remedy_one_name_is_for_one_policy(tmp_path):
-    said = error_of(lambda: Suite(policy=("random", "expert"), run_name="mine", out=tmp_path))
+    said = error_of(lambda: Suite.of(policy=("random", "expert"), run_name="mine", out=tmp_path))
     assert "--out DIR, or run each policy by itself" in said
-    assert Suite(policy=("random",), run_name="mine", out=tmp_path).runs
-    assert len(Suite(policy=("random", "expert"), out=tmp_path / "mine").runs) == 2
+    assert Suite.of(policy=("random",), run_name="mine", out=tmp_path).runs
+    assert len(Suite.of(policy=("random", "expert"), out=tmp_path / "mine").runs) == 2
 
 
 @pytest.mark.parametrize("kept", ["suite", "spec"])
 def test_remedy_a_memory_span_stands_in_the_suite_or_in_the_spec(kept):
     spec = "untrained:cnn,memory_span=window:2"
-    assert "Leave one out" in error_of(lambda: Suite(policy=(spec,), memory_span="unbounded"))
-    suite = Suite(policy=(spec,)) if kept == "spec" else Suite(policy=("untrained:cnn",), memory_span="window:2")
+    assert "Leave one out" in error_of(lambda: Suite.of(policy=(spec,), memory_span="unbounded"))
+    suite = Suite.of(policy=(spec,)) if kept == "spec" else Suite.of(policy=("untrained:cnn",), memory_span="window:2")
     assert suite.runs[0].policy == spec
 
 
 def test_remedy_what_a_replica_takes_needs_ray():
-    said = error_of(lambda: ray_options(Suite(policy=("random",), gpus_per_replica=0.5)))
+    said = error_of(lambda: ray_options(Suite.of(policy=("random",), gpus_per_replica=0.5)))
     assert "--executor ray" in said
-    options = ray_options(Suite(policy=("random",), gpus_per_replica=0.5, executor="ray"))
+    options = ray_options(Suite.of(policy=("random",), gpus_per_replica=0.5, executor="ray"))
     assert options is not None
     assert options.gpus_per_replica == 0.5
 
 
 @pytest.mark.parametrize("kept", [{"videos": "all"}, {"executor": "ray"}])
 def test_remedy_videos_or_ray(kept):
-    assert "Leave one out" in error_of(lambda: ray_options(Suite(policy=("random",), videos="all", executor="ray")))
-    ray_options(Suite(policy=("random",), **kept))
+    assert "Leave one out" in error_of(lambda: ray_options(Suite.of(policy=("random",), videos="all", executor="ray")))
+    ray_options(Suite.of(policy=("random",), **kept))
 
 
 def test_remedy_the_expert_is_declared_without_training():

@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from calvinbench.envs import chains
@@ -11,6 +13,8 @@ from calvinbench.envs.scenes.calvin_scene import ASSET_DIGESTS
 from calvinbench.envs.scenes.loading import load_scene
 from calvinbench.envs.task_chains import single_task_chains
 from calvinbench.harness.records.runs import find_runs
+from calvinbench.harness.report import tables
+from calvinbench.harness.report.comparison_words import pair_table
 from calvinbench.harness.report.report import gather
 from calvinbench.harness.report.report_contents import read_contents
 
@@ -40,10 +44,40 @@ def _chains_of(description):
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_shipped_tables_are_made_from_the_shipped_records(folder: Path):
-    contents = read_contents(folder / "report")
-    made = "\n".join(part.markdown for part in gather(find_runs(folder), reference=contents.reference))
-    assert (folder / "report" / "table.md").read_text("utf-8") == made
+def test_shipped_numbers_are_those_of_the_shipped_records(folder: Path):
+    """Every cell of every table; the notes below the tables may change their words."""
+    report = folder / "report"
+    parts = gather(find_runs(folder), reference=read_contents(report).reference)
+    shipped = _tables_of((report / "table.md").read_text("utf-8"))
+    assert shipped == _tables_of("\n".join(part.markdown for part in parts))
+    assert len(shipped) == len(parts)
+    for part in parts:
+        place = report if len(parts) == 1 else report / part.folder
+        _require_equal(place / "table.csv", tables.number_table(part.table))
+        _require_equal(place / "tasks.csv", tables.task_table(part.table))
+        if part.comparison is not None:
+            _require_equal(place / "pairs.csv", part.comparison.frame())
+            pairs = _tables_of((place / "pairs.md").read_text("utf-8"))
+            assert pairs == _tables_of(pair_table(part.comparison))
+
+
+def _tables_of(markdown: str) -> list[list[str]]:
+    """The rows of each Markdown table in a text."""
+    blocks = ([line for line in block.splitlines() if line.startswith("|")] for block in markdown.split("\n\n"))
+    return [rows for rows in blocks if rows]
+
+
+def _require_equal(file: Path, made: pd.DataFrame) -> None:
+    """Numbers to 9 digits; the folder of a run is where the repository is."""
+    again = pd.read_csv(StringIO(made.to_csv(index=False))).drop(columns="directory", errors="ignore")
+    shipped = pd.read_csv(file).drop(columns="directory", errors="ignore")
+    pd.testing.assert_frame_equal(shipped, again, rtol=1e-9, atol=1e-12)
+
+
+def test_no_page_ships_with_the_results():
+    """Pages are large, and `calvinbench view` makes them from the records."""
+    tracked = subprocess.run(["git", "ls-files", "results"], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert not [name for name in tracked.stdout.splitlines() if name.endswith(".html")]
 
 
 def test_every_shipped_folder_has_its_report_and_its_command():

@@ -1,12 +1,12 @@
-"""What looks wrong with the actions of a run, in words: wrong units, a robot or a gripper that does not move.
+"""Messages about actions that look wrong: wrong units, a robot or a gripper that does not move.
 
-A score of 0% has many causes, and most of them show in the actions. They are held against those of the scripted expert
-on the embedded scene, whose numbers below come from
+A score of 0% has many causes, and most of them are visible in the actions. This module compares a run's actions with
+those of the scripted expert on the embedded scene. The expert's numbers below come from
 
     calvinbench run --policy expert --chains 40
 
 (200 subtasks, 9,784 steps). `checkpoint:cnn` has mean numbers of 0.106 and 0.054 where the expert has 0.241 and 0.086,
-and turns its gripper in 0.9% of its steps (12 chains): the thresholds lie far from both.
+and changes its gripper command in 0.9% of its steps (12 chains): the thresholds are far from both.
 """
 
 from collections.abc import Sequence
@@ -22,12 +22,12 @@ from calvinbench.harness.records.runs import Run
 EXPERT_TRANSLATION, EXPERT_ROTATION = 0.241, 0.086
 """Mean absolute numbers of the expert's steps, as in `ActionSummary`. It has none beyond 1."""
 EXPERT_GRIPPER_CHANGES = 0.021
-"""Turns of its gripper a step."""
+"""Changes of its gripper command per step."""
 LARGEST_QUANTILE = 0.9
 """Small and large numbers are judged by this quantile of the subtasks' largest, which is 1 for the expert, both for
 translation and for rotation: a policy that has given up hardly moves, and single outliers do not count."""
 MIN_STEPS = 100
-"""Of fewer nothing is said."""
+"""Fewer steps give no message."""
 MIN_GRASP_STEPS = 60
 """Of tasks that need a grasp, before anything is said of a gripper that does not move."""
 MIN_GRASPS = 5
@@ -81,7 +81,7 @@ def findings_of_subtasks(subtasks: Sequence[SubtaskRecord], convention: str) -> 
 
 
 def _is_constant(watched: Sequence[SubtaskRecord]) -> bool:
-    """Whether no action differs from the one before, nor the subtasks' from each other."""
+    """Whether all actions of all subtasks are equal."""
     changes = [subtask.action_change for subtask in watched if subtask.action_change is not None]
     turns = sum(subtask.gripper_changes or 0 for subtask in watched)
     return bool(changes) and max(changes) == 0.0 and turns == 0 and len({subtask.actions for subtask in watched}) == 1
@@ -95,16 +95,18 @@ def _of_relative(watched: Sequence[SubtaskRecord]) -> list[str]:
     for is_rotation, (share, size, (mean, of_expert)) in enumerate(zip(beyond, sizes, means, strict=True)):
         what = "an angle" if is_rotation else "x, y or z"
         name = "rotation" if is_rotation else "translation"
-        told = f"mean {name} {mean:.2g}, the expert's {of_expert:.2g}"
+        means_of = f"mean {name} {mean:.2g}, the expert's {of_expert:.2g}"
         most = f"largest {name} {size:.2g}, the expert's 1"
         if share > MAX_BEYOND:
             scale = f"; they look {size_in_words(size, bool(is_rotation))}" if size > LARGE else ""
-            found.append(f"{share:.0%} of steps have {what} beyond [-1, 1] (the expert 0%; {told}; {most}){scale}")
+            found.append(f"{share:.0%} of steps have {what} beyond [-1, 1] (the expert 0%; {means_of}; {most}){scale}")
         elif size == 0.0:
-            found.append("the robot never turns its tool" if is_rotation else "the robot never moves its tool")
+            found.append("the robot never rotates its gripper" if is_rotation else "the robot never moves its gripper")
         elif size < MIN_SIZE:
-            hardly = "hardly turns its tool" if is_rotation else "hardly moves"
-            found.append(f"the robot {hardly} ({told}; {most}); numbers look {size_in_words(size, bool(is_rotation))}")
+            hardly = "hardly rotates its gripper" if is_rotation else "hardly moves"
+            found.append(
+                f"the robot {hardly} ({means_of}; {most}); numbers look {size_in_words(size, bool(is_rotation))}"
+            )
     return [*found[:-1], f"{found[-1]}; {UNITS}"] if found else []
 
 
@@ -131,7 +133,9 @@ def _of_gripper(watched: Sequence[SubtaskRecord]) -> list[str]:
     num_steps = sum(subtask.steps for subtask in watched)
     turns = sum(subtask.gripper_changes or 0 for subtask in watched) / num_steps
     if turns > MAX_GRIPPER_CHANGES:
-        found.append(f"the gripper turns in {turns:.0%} of steps (the expert's in {EXPERT_GRIPPER_CHANGES:.0%})")
+        found.append(
+            f"the gripper command changes in {turns:.0%} of steps (the expert's in {EXPERT_GRIPPER_CHANGES:.0%})"
+        )
     grasping = [subtask for subtask in watched if subtask.task.startswith(GRASP_TASKS)]
     free = [subtask for subtask in grasping if subtask.task.startswith(FREE_HAND_TASKS)]
     never_closes, never_opens = _mean(watched, "closed") == 0.0, _mean(watched, "closed") == 1.0

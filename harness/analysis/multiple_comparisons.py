@@ -1,6 +1,6 @@
 """Several runs on the same chains: whether any differ, which do, and how many chains would tell.
 
-The methods are those of Cochran (1950) and Holm (1979).
+The methods are those of Cochran (1950) and Holm (1979), as statsmodels implements them.
 """
 
 import math
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool
-from scipy.stats import chi2, norm
+from scipy.stats import norm
 
 from calvinbench.harness.analysis.statistics import CONFIDENCE
 
@@ -41,23 +41,22 @@ def cochrans_q(successes: Bool[np.ndarray, "runs chains"]) -> CochransQ:
     num_runs = len(successes)
     if num_runs < 2:
         raise ValueError(f"expected at least two runs, got {num_runs}.")
-    by_run, by_chain = successes.sum(axis=1), successes.sum(axis=0)
-    total = int(by_run.sum())
-    spread = num_runs * total - int((by_chain**2).sum())
-    if spread == 0:
+    if (successes == successes[0]).all():  # Q would be 0 / 0
         return CochransQ(0.0, num_runs - 1, 1.0)
-    statistic = (num_runs - 1) * (num_runs * int((by_run**2).sum()) - total**2) / spread
-    return CochransQ(statistic, num_runs - 1, float(chi2.sf(statistic, num_runs - 1)))
+    from statsmodels.stats.contingency_tables import cochrans_q as test
+
+    found = test(successes.T.astype(np.int64))
+    return CochransQ(float(found.statistic), num_runs - 1, float(found.pvalue))
 
 
 def holm(p_values: Mapping[_Key, float]) -> dict[_Key, float]:
-    """Holm's step-down adjustment: below alpha, all of them may be believed at once with an error of alpha."""
-    adjusted: dict[_Key, float] = {}
-    largest = 0.0
-    for rank, key in enumerate(sorted(p_values, key=lambda key: p_values[key])):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[key]))
-        adjusted[key] = largest
-    return {key: adjusted[key] for key in p_values}
+    """Holm's step-down adjustment: the chance that any adjusted p below alpha is a false alarm is at most alpha."""
+    if not p_values:
+        return {}
+    from statsmodels.stats.multitest import multipletests
+
+    adjusted = multipletests(list(p_values.values()), method="holm")[1]
+    return dict(zip(p_values, map(float, adjusted), strict=True))
 
 
 def not_told_from_best(values: Mapping[_Key, float], told_apart: Collection[frozenset[_Key]]) -> tuple[_Key, ...]:

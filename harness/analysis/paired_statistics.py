@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int64
 from scipy.optimize import brentq
-from scipy.stats import binomtest, norm
+from scipy.stats import norm
 
 from calvinbench.harness.analysis.statistics import (
     CONFIDENCE,
@@ -179,9 +179,17 @@ def paired_rates(
 
 
 def mcnemar_p_value(num_only_first: int, num_only_second: int) -> float:
-    """McNemar's exact test, two-sided: whether chains in which one alone succeeded fall to either by a fair coin."""
-    discordant = num_only_first + num_only_second
-    return float(binomtest(num_only_first, discordant).pvalue) if discordant else 1.0
+    """McNemar's exact test, two-sided, of whether the two success rates differ.
+
+    Args:
+        num_only_first: Chains in which only the first succeeded.
+        num_only_second: Chains in which only the second succeeded.
+    """
+    if not num_only_first + num_only_second:
+        return 1.0
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    return min(1.0, float(mcnemar([[0, num_only_first], [num_only_second, 0]], exact=True).pvalue))
 
 
 def tango_interval(

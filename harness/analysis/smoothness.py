@@ -144,10 +144,11 @@ def smoothness_in_words(comparison: Comparison) -> pd.DataFrame:
 
 
 SMOOTHNESS_NOTE = (
-    "First minus second: means over the subtasks that both solved, of the same chain at the same place; in brackets "
-    "95% intervals of the difference by bootstrap over chains, each by itself. Each two runs: smoothness.csv."
+    "First minus second: means over the subtasks that both runs solved, at the same position of the same chain. "
+    "Brackets: 95% confidence intervals of the difference, by bootstrap over chains, not corrected for multiple "
+    "comparisons. smoothness.csv has all pairs of runs."
 )
-"""What must be said below `smoothness_in_words`."""
+"""The note below `smoothness_in_words`."""
 
 
 def _in_words(found: MeanDifference | None, digits: int) -> str:

@@ -111,10 +111,8 @@ def speed_in_words(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-SPEED_NOTE = (
-    "The last three are means over the subtasks that the policy solved, and what was solved differs from row to row."
-)
-"""What must be said below `speed_in_words`."""
+SPEED_NOTE = "The last three columns are means over the subtasks that the policy solved, which differ from row to row."
+"""The note below `speed_in_words`."""
 
 
 def _number(value: float, form: str) -> str:

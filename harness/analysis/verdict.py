@@ -1,4 +1,4 @@
-"""What a comparison comes to, in one sentence."""
+"""The result of a comparison in one sentence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from calvinbench.harness.analysis.paired_statistics import PairedDifference
 from calvinbench.harness.analysis.run_pairs import RunPair
 
-_TOGETHER = "where chains of one initial state are drawn together"
+_TOGETHER = "when the bootstrap draws initial states instead of chains"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,35 +25,35 @@ class _Lead:
 def verdict(
     averages: Mapping[str, float], pairs: Sequence[RunPair], best: Sequence[str], quantity: str, has_others: bool
 ) -> str:
-    """The sentence; "better" only where the intervals, over chains and over initial states, leave out 0 and p agrees.
+    """The sentence. It says "better" only if both intervals (over chains, over initial states) exclude 0 and p agrees.
 
     Args:
-        averages: Of the rivals, at least two, by label.
-        pairs: Each two rivals.
-        best: The best rival, and those that are not told from it.
+        averages: Average lengths of the rivals, at least two, by label.
+        pairs: All pairs of rivals.
+        best: The best rival, and all that are not significantly different from it.
         quantity: What is compared, such as `"average length"`.
-        has_others: Whether there are runs beside the rivals, which then are privileged.
+        has_others: Whether there are other runs, of privileged policies.
     """
     if len(pairs) == 1:
-        return f"{_of_two(pairs[0], quantity)}{'; privileged policies aside' if has_others else ''}."
-    return f"{_of_several(averages, pairs, best, quantity, ', privileged policies aside' if has_others else '')}."
+        return f"{_of_two(pairs[0], quantity)}{'; privileged policies excluded' if has_others else ''}."
+    return f"{_of_several(averages, pairs, best, quantity, ', privileged policies excluded' if has_others else '')}."
 
 
 def verdict_against(reference: str, pairs: Sequence[RunPair], quantity: str, has_others: bool) -> str:
-    """The sentence where each run is held against one.
+    """The sentence if all runs are compared with one reference.
 
     Args:
-        reference: Label of that one.
-        pairs: Of each rival, first, and the reference, second.
+        reference: Label of the reference.
+        pairs: Each rival (first) and the reference (second).
         quantity: What is compared.
-        has_others: Whether there are runs beside the rivals, which then are privileged.
+        has_others: Whether there are other runs, of privileged policies.
     """
-    aside = ", privileged policies aside" if has_others else ""
+    aside = ", privileged policies excluded" if has_others else ""
     told = [pair for pair in pairs if pair.is_told_apart]
     groups = {
         "Better": [pair for pair in told if pair.difference.value > 0],
         "Worse": [pair for pair in told if pair.difference.value < 0],
-        "Not distinguishable": [pair for pair in pairs if not pair.is_told_apart],
+        "Not significantly different": [pair for pair in pairs if not pair.is_told_apart],
     }
     parts = [f"{word}: {'; '.join(map(_change, group))}." for word, group in groups.items() if group]
     tests = f"{len(pairs)} tests, Holm, 5%" if len(pairs) > 1 else "5%"
@@ -74,7 +74,7 @@ def _of_two(pair: RunPair, quantity: str) -> str:
         return f"{better} is better than {worse} in {quantity}: {pair.first} minus {pair.second} is {numbers}"
     if pair.is_told_apart_by_chains:
         numbers += f", but {_interval(pair.clustered)} {_TOGETHER}"
-    return f"{pair.first} and {pair.second} are not distinguishable in {quantity}: {numbers}"
+    return f"{pair.first} and {pair.second} are not significantly different in {quantity}: {numbers}"
 
 
 def _of_several(
@@ -87,23 +87,24 @@ def _of_several(
     chains = f"{own[0].difference.num_chains} chains"
     if len(best) == len(averages):
         largest = max(leads, key=lambda lead: lead.value)
-        words = f"None of the {len(averages)} runs is told apart from the best, {top}, {in_what}: its largest lead is "
+        words = f"None of the {len(averages)} runs is significantly different from the best, {top}, {in_what}: "
+        words += "its largest lead is "
         return f"{words}{largest}, {chains}{_qualification(own, top)}"
     alike = [label for label in best if label != top]
     smallest = min((lead for lead in leads if lead.over not in best), key=lambda lead: lead.value)
     if alike:
-        words = f"{top} is not distinguishable from {_listed(alike)}, and better than the rest"
+        words = f"{top} is not significantly different from {_listed(alike)}, and better than the rest"
     else:
         words = f"{top} is better than all others"
     return f"{words} {in_what}: its smallest lead over these is {smallest}, {chains}{_qualification(own, top)}"
 
 
 def _qualification(pairs: Sequence[RunPair], top: str) -> str:
-    """Of whom single chains alone would say more than can be said."""
+    """Names the runs whose difference is significant over chains, but not over initial states."""
     names = [
         _lead(pair, top).over for pair in pairs if pair.is_told_apart_by_chains and not pair.is_told_apart_by_states
     ]
-    return f"; its lead over {_listed(names)} leaves out 0 by single chains, but not {_TOGETHER}" if names else ""
+    return f"; its lead over {_listed(names)} excludes 0 over chains, but not {_TOGETHER}" if names else ""
 
 
 def _lead(pair: RunPair, top: str) -> _Lead:

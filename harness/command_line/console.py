@@ -37,7 +37,7 @@ def report_as_json(report: "Report") -> dict[str, Any]:
     return {
         "report": str(report.directory),
         "files": files,
-        "runs": [run_as_json(run, part.intervals) for part in report.parts for run in part.runs],
+        "runs": [run_as_json(run, part.table.intervals) for part in report.parts for run in part.runs],
     }
 
 

@@ -132,9 +132,10 @@ def _look_at_tables() -> str:
     import pandas as pd
 
     from calvinbench.harness.report import plots, tables
+    from calvinbench.harness.report.table_input import TableInput
 
     plots.survival([])
-    tables.number_table([])
+    tables.number_table(TableInput.of([]))
     return f"tables and figures can be made: pandas {pd.__version__}, matplotlib {matplotlib.__version__}"
 
 

@@ -1,6 +1,6 @@
 """Reports: tables, figures, the page and exported files, made from the analysis.
 
-Read in this order: `table_layout`, `best_cells`, `tables`, `table_notes`, `latex`, `comparison_words`,
+Read in this order: `table_input`, `table_layout`, `best_cells`, `tables`, `table_notes`, `latex`, `comparison_words`,
 `published_results`, `plots/` (one figure a module), `html/` (the page), `report_contents`, `report` (all of it, written
 to a folder), `export`.
 

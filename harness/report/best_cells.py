@@ -1,21 +1,18 @@
 """Which numbers of a table are the best of their column, and which are not told from it."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from calvinbench.harness.analysis.comparable import are_of_tasks, has_too_many_errors
-from calvinbench.harness.analysis.comparison import Comparison
-from calvinbench.harness.analysis.labels import labels
 from calvinbench.harness.records.runs import Run
+from calvinbench.harness.report.table_input import TableInput
 from calvinbench.harness.suite.declared_policy import NOT_TRAINED
 from calvinbench.policies.spec import kind_of
 
 LENGTH_COLUMN, ALL_TASKS_COLUMN = "Avg. Len.", "all"
 
 
-def best_cells(runs: Sequence[Run]) -> pd.DataFrame:
+def best_cells(table: TableInput) -> pd.DataFrame:
     """Which numbers are the highest of their column, among sound runs of policies that are not privileged.
 
     One row a run, one column for each number of subtasks and one for the average length, or `ALL_TASKS_COLUMN` where
@@ -23,6 +20,7 @@ def best_cells(runs: Sequence[Run]) -> pd.DataFrame:
     the highest number alone, the column has no best. There is no best either where nothing can be compared, or where
     the highest number is zero.
     """
+    runs = table.runs
     columns = [ALL_TASKS_COLUMN] if are_of_tasks(runs) else _columns(runs[0].chain_length)
     best = pd.DataFrame(False, index=range(len(runs)), columns=columns)
     fair = np.array([not run.description.privileged and _is_sound(run) for run in runs], dtype=bool)
@@ -36,19 +34,16 @@ def best_cells(runs: Sequence[Run]) -> pd.DataFrame:
     return best
 
 
-def alike_cells(runs: Sequence[Run], comparison: Comparison | None) -> pd.DataFrame:
+def alike_cells(table: TableInput) -> pd.DataFrame:
     """Which numbers are not told from the best of their column: average lengths, and rates at each number of subtasks.
 
-    As `best_cells`, whose cells are not among them; nothing where no verdict may be given.
-
-    Args:
-        runs: The runs.
-        comparison: Of these runs; None for none.
+    As `best_cells`, whose cells are not among them; nothing without a comparison, or where no verdict may be given.
     """
-    best, names = best_cells(runs), np.array(labels(runs))
+    best, comparison = best_cells(table), table.comparison
     alike = pd.DataFrame(False, index=best.index, columns=best.columns)
     if comparison is not None and comparison.best and best.to_numpy().any():
-        rates = () if are_of_tasks(runs) else comparison.best_rates
+        names = np.array(table.labels)
+        rates = () if are_of_tasks(table.runs) else comparison.best_rates
         sets = dict(zip(best.columns, (*rates, comparison.best), strict=True))
         for column, members in sets.items():
             alike[column] = np.isin(names, members) & ~best[column] & best[column].any()

@@ -1,4 +1,4 @@
-"""A comparison in words and as a table in Markdown."""
+"""A comparison as text and as a table in Markdown."""
 
 import math
 
@@ -37,7 +37,7 @@ def pair_table(comparison: Comparison) -> str:
 
 
 def explanations(comparison: Comparison) -> list[str]:
-    """What stands below the pairs: whether any differ, and what the columns mean."""
+    """Notes below the table of pairs: whether any runs differ, and what the columns mean."""
     parts = []
     is_aside = len(comparison.rivals) < len(comparison.runs)
     if comparison.cochrans_q:
@@ -45,29 +45,30 @@ def explanations(comparison: Comparison) -> list[str]:
             f"{k}: Q = {found.statistic:.1f}, p = {found.p_value:.2g}"
             for k, found in enumerate(comparison.cochrans_q, start=1)
         )
-        whether = f"Whether any {'rivals ' if is_aside else ''}differ"
-        parts.append(f"{whether}, by Cochran's Q at so many subtasks in a row: {tests}.")
+        which = "compared policies" if is_aside else "runs"
+        parts.append(f"Cochran's Q test of whether any {which} differ, by number of subtasks in a row: {tests}.")
     parts.append(
-        f"First minus second, over the {comparison.num_chains} chains that all have finished, paired by chain; in "
-        "brackets 95% intervals: of the difference by bootstrap over chains, and over initial states, whose chains are "
-        "drawn together (clustered), at each number of subtasks by Tango; p by exact sign flips of chains and of "
-        "initial states, by McNemar at each number of subtasks; p (Holm) is the larger of the first two, over all "
-        f"pairs{' of rivals' if is_aside else ''}{_against(comparison)}; the last column is the smallest difference "
-        "that so many chains find with a chance of 80%. Intervals over chains do not cover what another training seed "
-        "would change."
+        f"Differences are first minus second, paired by chain, over the {comparison.num_chains} chains that all runs "
+        "have finished. Brackets: 95% confidence intervals. `difference`: bootstrap over chains; `clustered`: "
+        "bootstrap over initial states, each with all its chains; columns by number of subtasks: Tango. `p`: exact "
+        "sign-flip test over chains (in `clustered`, over initial states), McNemar's test for each number of "
+        "subtasks. `p (Holm)`: the larger of the two sign-flip p, corrected over all pairs"
+        f"{' of compared policies' if is_aside else ''}{_against(comparison)}. `detectable`: the smallest difference "
+        "that this number of chains detects with 80% "
+        "power. The intervals do not include training-seed variance."
     )
     if is_aside:
         parts.append(
-            f"Rivals are the {len(comparison.rivals)} policies that are not privileged; pairs with a privileged one "
-            "are shown, but stand outside of Holm's correction and of the verdict."
+            f"Compared policies are the {len(comparison.rivals)} that are not privileged. Pairs with a privileged "
+            "policy are shown, but are not part of Holm's correction or of the verdict."
         )
     return parts
 
 
 def _against(comparison: Comparison) -> str:
-    return "" if comparison.reference is None else f", which are those with {comparison.reference} alone"
+    return "" if comparison.reference is None else f" (only pairs with {comparison.reference} are tested)"
 
 
 def in_words(comparison: Comparison) -> str:
-    """The verdict, the pairs and what their columns mean, in Markdown."""
+    """The verdict, the table of pairs and notes on its columns, in Markdown."""
     return "\n\n".join([comparison.verdict, pair_table(comparison), *explanations(comparison)])

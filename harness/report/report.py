@@ -19,18 +19,18 @@ from calvinbench.harness.analysis.comparable import (
     require_published_fit,
 )
 from calvinbench.harness.analysis.comparison import Comparison, compare_if_possible
-from calvinbench.harness.analysis.labels import labels
 from calvinbench.harness.analysis.smoothness import SMOOTHNESS_NOTE, smoothness_in_words, smoothness_table
 from calvinbench.harness.analysis.speed import SPEED_NOTE, speed, speed_in_words, speed_table
 from calvinbench.harness.analysis.statistics import Intervals
-from calvinbench.harness.analysis.training_seeds import seed_means, seed_table
+from calvinbench.harness.analysis.training_seeds import seed_table
 from calvinbench.harness.records.run_directory import make_folder, write_text_atomically
 from calvinbench.harness.records.runs import Run, find_runs
 from calvinbench.harness.report import plots, tables
 from calvinbench.harness.report.comparison_words import in_words
 from calvinbench.harness.report.html.page import Drawn, contents_of, write_overview, write_page
 from calvinbench.harness.report.published_results import PublishedResult
-from calvinbench.harness.report.report_contents import CONTENTS_FILE, ReportContents
+from calvinbench.harness.report.report_contents import ReportContents
+from calvinbench.harness.report.table_input import TableInput
 
 REPORT_FOLDER = "report"
 PAGE = "index.html"
@@ -42,17 +42,21 @@ class Part:
 
     Attributes:
         title: What sets them apart from other parts; empty where there is but one.
-        runs: The runs.
-        comparison: The runs held against each other; None where there is nothing to compare.
-        published: Published rows below them.
-        intervals: Of rates.
+        table: The runs, their comparison and published rows.
     """
 
     title: str
-    runs: tuple[Run, ...]
-    comparison: Comparison | None
-    published: tuple[PublishedResult, ...]
-    intervals: Intervals = "wilson"
+    table: TableInput
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The runs."""
+        return self.table.runs
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """The comparison of the runs; None where there is nothing to compare."""
+        return self.table.comparison
 
     @property
     def folder(self) -> str:
@@ -62,7 +66,7 @@ class Part:
     @property
     def markdown(self) -> str:
         """The table, with its notes."""
-        text = tables.to_markdown(self.runs, self.published, self.comparison, self.intervals)
+        text = tables.to_markdown(self.table)
         return f"## {self.title}\n\n{text}" if self.title else text
 
 
@@ -98,6 +102,8 @@ def write_report(
     published: Sequence[PublishedResult] = (),
     intervals: Intervals = "wilson",
     reference: str | None = None,
+    formats: Sequence[str] = plots.FORMATS,
+    has_page: bool = True,
 ) -> Report:
     """Writes tables and figures of runs.
 
@@ -111,9 +117,12 @@ def write_report(
         published: Published rows to be shown below the runs on CALVIN's own scene.
         intervals: Of rates, in tables and figures; averages and curves have bootstraps whatever is asked for.
         reference: The run that each other of its table is held against, see `comparison.compare`.
+        formats: File formats of the figures, some of `plots.FORMATS`; without any, no figure is saved.
+        has_page: Whether `index.html` is written.
 
     Raises:
-        ValueError: There is no run in a folder, or nothing but the root holds all of them and `out` is None.
+        ValueError: A format is unknown, there is no run in a folder, or nothing but the root holds all of them and
+            `out` is None.
         RunsDifferError: Runs of one scene and instruction set are not of the same chains, steps and renderer, or
             published rows are wanted and no run is of CALVIN's chains on its scene D.
         OSError: The report cannot be written.
@@ -124,20 +133,21 @@ def write_report(
     make_folder(directory)
     contents_kept = ReportContents.of(runs, directory, any_renderer, published, intervals, reference)
     if len(parts) == 1:
-        written = _write_part(parts[0], directory)
+        written = _write_part(parts[0], directory, formats, has_page)
         return Report(directory, (*written, contents_kept.write(directory)), parts)
     files: list[Path] = []
     folders = [directory / part.folder for part in parts]
     for part, folder in zip(parts, folders, strict=True):
         make_folder(folder)
-        files += _write_part(part, folder)
-    report = Report(directory, (directory / "table.md", directory / PAGE, *files, directory / CONTENTS_FILE), parts)
-    write_text_atomically(directory / "table.md", report.markdown)
-    links = [f"{folder.name}/{PAGE}" for folder in folders]
-    contents = [contents_of(part.title, part.runs, part.comparison, part.published, part.intervals) for part in parts]
-    write_text_atomically(directory / PAGE, write_overview(contents, links))
-    contents_kept.write(directory)
-    return report
+        files += _write_part(part, folder, formats, has_page)
+    texts = {"table.md": "\n".join(part.markdown for part in parts)}
+    if has_page:
+        contents = [contents_of(part.title, part.table) for part in parts]
+        texts[PAGE] = write_overview(contents, [f"{folder.name}/{PAGE}" for folder in folders])
+    for name, text in texts.items():
+        write_text_atomically(directory / name, text)
+    above = [directory / name for name in texts]
+    return Report(directory, (*above, *files, contents_kept.write(directory)), parts)
 
 
 def gather(
@@ -161,10 +171,12 @@ def gather(
     return tuple(
         Part(
             group.title,
-            group.runs,
-            compare_if_possible(group.runs, any_renderer, reference),
-            tuple(published) if group in calvins else (),
-            intervals,
+            TableInput.of(
+                group.runs,
+                published if group in calvins else (),
+                compare_if_possible(group.runs, any_renderer, reference),
+                intervals,
+            ),
         )
         for group in found
     )
@@ -179,20 +191,20 @@ def _is_calvins(group: Group) -> bool:
     return True
 
 
-def _write_part(part: Part, directory: Path) -> tuple[Path, ...]:
-    runs, comparison, published, intervals = part.runs, part.comparison, part.published, part.intervals
+def _write_part(part: Part, directory: Path, formats: Sequence[str], has_page: bool) -> tuple[Path, ...]:
+    table, runs, comparison = part.table, part.runs, part.comparison
     texts = {
-        "table.md": tables.to_markdown(runs, published, comparison, intervals),
-        "table.tex": tables.to_latex(runs, published, comparison, intervals),
-        "table.csv": tables.number_table(runs, intervals).to_csv(index=False),
-        "tasks.csv": tables.task_table(runs, intervals).to_csv(index=False),
+        "table.md": tables.to_markdown(table),
+        "table.tex": tables.to_latex(table),
+        "table.csv": tables.number_table(table).to_csv(index=False),
+        "tasks.csv": tables.task_table(table).to_csv(index=False),
         "speed.md": _with_note(speed_in_words(runs), SPEED_NOTE),
         "speed.csv": speed_table(runs).to_csv(index=False),
     }
     if not are_of_tasks(runs):
-        texts["conditional.csv"] = tables.conditional_table(runs, intervals).to_csv(index=False)
-        texts["first-failures.csv"] = tables.first_failure_table(runs).to_csv(index=False)
-    if seed_means(runs):
+        texts["conditional.csv"] = tables.conditional_table(table).to_csv(index=False)
+        texts["first-failures.csv"] = tables.first_failure_table(table).to_csv(index=False)
+    if table.seed_means:
         texts["seeds.csv"] = seed_table(runs).to_csv(index=False)
     if comparison is not None:
         texts["pairs.md"] = in_words(comparison) + "\n"
@@ -201,12 +213,13 @@ def _write_part(part: Part, directory: Path) -> tuple[Path, ...]:
     smoothness = pd.DataFrame() if comparison is None else smoothness_in_words(comparison)
     if not smoothness.empty:
         texts["speed.md"] += "\n" + _with_note(smoothness, SMOOTHNESS_NOTE)
-    drawn = _drawn(runs, comparison, intervals)
-    contents = contents_of(part.title, runs, comparison, published, intervals)
-    texts[PAGE] = write_page(contents, runs, smoothness, list(drawn.values()), directory)
+    drawn = _drawn(table) if formats or has_page else {}
+    if has_page:
+        contents = contents_of(part.title, table)
+        texts[PAGE] = write_page(contents, table, smoothness, list(drawn.values()), directory)
     for name, text in texts.items():
         write_text_atomically(directory / name, text)
-    figures = tuple(path for name, each in drawn.items() for path in plots.save(each.axes, directory / name))
+    figures = tuple(path for name, each in drawn.items() for path in plots.save(each.axes, directory / name, formats))
     return (*(directory / name for name in texts), *figures)
 
 
@@ -214,24 +227,25 @@ def _with_note(table: pd.DataFrame, note: str) -> str:
     return f"{table.to_markdown(index=False)}\n\n{note}\n"
 
 
-def _drawn(runs: Sequence[Run], comparison: Comparison | None, intervals: Intervals) -> dict[str, Drawn]:
-    """All figures that the runs give something for, by the names of their files."""
+def _drawn(table: TableInput) -> dict[str, Drawn]:
+    """All figures for which the runs have data, by file name."""
+    runs, comparison = table.runs, table.comparison
     are_chains = not are_of_tasks(runs)
     drawn: dict[str, Drawn] = {}
     if are_chains:
         drawn["survival"] = Drawn("Subtasks completed in a row, with a simultaneous 95% band", plots.survival(runs))
     drawn["tasks"] = Drawn(
-        "Success of each task, of those reached, with 95% intervals", plots.tasks(runs, intervals=intervals)
+        "Success of each task, of those reached, with 95% intervals", plots.tasks(runs, intervals=table.intervals)
     )
     if comparison is not None:
         drawn["pairs"] = Drawn(_forest_caption(comparison), plots.forest(comparison))
     if any(not np.isnan(speed(run).policy_ms) for run in runs):
-        drawn["latency"] = Drawn("How long policies take for an action", plots.latency(runs))
+        drawn["latency"] = Drawn("Time per action", plots.latency(runs))
         if are_chains:
-            drawn["tradeoff"] = Drawn("Success against the policy's time", plots.tradeoff(runs))
+            drawn["tradeoff"] = Drawn("Success against time per action", plots.tradeoff(runs))
     if plots.by_memory(runs):
-        drawn["memory"] = Drawn("Success against what the policy remembers", plots.memory(runs))
-    for run, label in zip(runs, labels(runs), strict=True):
+        drawn["memory"] = Drawn("Success by memory", plots.memory(runs))
+    for run, label in table.labelled():
         if are_chains and any(record.outcome != SOLVED for record in run.records):
             caption = f"Where chains ended: {label}"
             drawn[f"first-failures-{run.directory.name}"] = Drawn(caption, plots.first_failures(run), is_detail=True)
@@ -240,8 +254,8 @@ def _drawn(runs: Sequence[Run], comparison: Comparison | None, intervals: Interv
 
 def _forest_caption(comparison: Comparison) -> str:
     shown, whole = len(comparison.shown_pairs), len(comparison.pairs)
-    which = f", those {shown} of {whole} with the best" if shown < whole else ""
-    return f"Paired differences{which}, with 95% intervals; filled: told from 0"
+    which = f" (the {shown} of {whole} pairs with the best run)" if shown < whole else ""
+    return f"Paired differences{which}, with 95% intervals; filled markers: significantly different from 0"
 
 
 def report_folder(paths: Sequence[str | Path]) -> Path:

@@ -12,15 +12,11 @@ from rich.text import Text
 from calvinbench.envs.chain_env import SOLVED
 from calvinbench.harness.analysis import statistics
 from calvinbench.harness.analysis.comparable import are_of_tasks, require_one_length, require_published_fit
-from calvinbench.harness.analysis.comparison import Comparison
-from calvinbench.harness.analysis.labels import labels
-from calvinbench.harness.analysis.statistics import Interval, Intervals, Mean, Proportion
-from calvinbench.harness.analysis.summaries import summarize
-from calvinbench.harness.analysis.training_seeds import seed_means
-from calvinbench.harness.records.runs import Run
+from calvinbench.harness.analysis.statistics import Interval, Mean, Proportion
 from calvinbench.harness.report.best_cells import alike_cells, best_cells
 from calvinbench.harness.report.latex import notes_below, with_symbols
 from calvinbench.harness.report.published_results import PUBLISHED_MARK, PublishedResult
+from calvinbench.harness.report.table_input import TableInput
 from calvinbench.harness.report.table_layout import TableLayout, lay_out
 from calvinbench.harness.report.table_notes import ALIKE_MARK, notes
 
@@ -30,18 +26,13 @@ _MAX_WORD = 24
 """Letters of a word that a terminal's table keeps on one line; a path may be longer."""
 
 
-def number_table(runs: Sequence[Run], intervals: Intervals = "wilson") -> pd.DataFrame:
+def number_table(table: TableInput) -> pd.DataFrame:
     """One row a run, with rates from 0 to 1 and the ends of their intervals in columns of their own; for programs.
 
     Rates have Clopper-Pearson's interval too (`_exact`), average lengths one over initial states (`_clustered`).
-
-    Args:
-        runs: The runs.
-        intervals: Of the rates, in the columns without `_exact`.
     """
     rows = []
-    summaries = [summarize(run, intervals) for run in runs]
-    for summary, label in zip(summaries, labels(runs), strict=True):
+    for summary, label in zip(table.summaries, table.labels, strict=True):
         description = summary.run.description
         row: dict[str, str | int | float | bool | None] = {
             "Method": label,
@@ -65,7 +56,7 @@ def number_table(runs: Sequence[Run], intervals: Intervals = "wilson") -> pd.Dat
     return pd.DataFrame(rows)
 
 
-def text_table(runs: Sequence[Run], intervals: Intervals = "wilson") -> pd.DataFrame:
+def text_table(table: TableInput) -> pd.DataFrame:
     """`Method | Train | 1 | ... | 5 | Avg. Len. | n | errors | steps` as text: percent and lengths with intervals.
 
     Of chains of another length there are as many columns as they have subtasks; a dash stands for what is not there.
@@ -73,11 +64,10 @@ def text_table(runs: Sequence[Run], intervals: Intervals = "wilson") -> pd.DataF
     Of runs of each task alone: `Method | Train | one column a task | all | n | errors | steps`; `table_layout` says
     how many tasks are shown.
     """
-    if are_of_tasks(runs):
-        return _text_table_of_tasks(runs, intervals)
+    if are_of_tasks(table.runs):
+        return _text_table_of_tasks(table)
     rows = []
-    summaries = [summarize(run, intervals) for run in runs]
-    for summary, label in zip(summaries, labels(runs), strict=True):
+    for summary, label in zip(table.summaries, table.labels, strict=True):
         description = summary.run.description
         rows.append(
             {"Method": label, "Train": description.train or "-"}
@@ -89,9 +79,9 @@ def text_table(runs: Sequence[Run], intervals: Intervals = "wilson") -> pd.DataF
     return pd.DataFrame(rows)
 
 
-def _text_table_of_tasks(runs: Sequence[Run], intervals: Intervals) -> pd.DataFrame:
-    rows = []
-    for run, label in zip(runs, labels(runs), strict=True):
+def _text_table_of_tasks(table: TableInput) -> pd.DataFrame:
+    rows, intervals = [], table.intervals
+    for run, label in table.labelled():
         by_task = statistics.task_success(run.records, intervals=intervals)
         whole = statistics.proportion(int((run.completed > 0).sum()), len(run.records), intervals=intervals)
         rows.append(
@@ -120,85 +110,60 @@ def _interval(interval: Interval, scale: float, digits: int) -> str:
     return f"[{scale * interval.low:.{digits}f}, {scale * interval.high:.{digits}f}]"
 
 
-def is_best(runs: Sequence[Run]) -> pd.DataFrame:
+def is_best(table: TableInput) -> pd.DataFrame:
     """Which cells of `text_table` are the best of their column; see `best_cells`."""
-    return best_cells(runs).reindex(columns=text_table(runs).columns, fill_value=False)
+    return best_cells(table).reindex(columns=text_table(table).columns, fill_value=False)
 
 
-def marked_table(runs: Sequence[Run], comparison: Comparison | None, intervals: Intervals = "wilson") -> pd.DataFrame:
+def marked_table(table: TableInput) -> pd.DataFrame:
     """`text_table`, with a mark on what is not told from the best of its column."""
-    table, alike = text_table(runs, intervals), alike_cells(runs, comparison)
+    marked, alike = text_table(table), alike_cells(table)
     for column in alike.columns:
         if alike[column].any():
-            cells = table[column]
-            table[column] = cells.where(~alike[column], cells.str.replace(" [", f" {ALIKE_MARK} [", regex=False))
-    return table
+            cells = marked[column]
+            marked[column] = cells.where(~alike[column], cells.str.replace(" [", f" {ALIKE_MARK} [", regex=False))
+    return marked
 
 
-def layout_of(
-    runs: Sequence[Run],
-    published: Sequence[PublishedResult] = (),
-    comparison: Comparison | None = None,
-    intervals: Intervals = "wilson",
-    left_out: Sequence[str] = (),
-) -> TableLayout:
+def layout_of(table: TableInput, left_out: Sequence[str] = ()) -> TableLayout:
     """The table as it is shown.
 
     Args:
-        runs: As in `to_markdown`.
-        published: As in `to_markdown`.
-        comparison: As in `to_markdown`.
-        intervals: As in `to_markdown`.
+        table: The runs.
         left_out: Columns of `text_table` that are not wanted.
 
     Raises:
         RunsDifferError: The runs' chains are of unlike lengths, or there are published rows, whose chains are others.
     """
-    require_one_length(runs)
-    if published:
-        require_published_fit(runs, any_scene=True)
-    table, best = (
-        part.drop(columns=list(left_out)) for part in (marked_table(runs, comparison, intervals), is_best(runs))
-    )
-    columns = table.columns
-    below = seed_rows(runs, columns), published_rows(published, columns)
-    return lay_out(table, best, *below, num_tasks=len(runs[0].description.tasks))
+    require_one_length(table.runs)
+    if table.published:
+        require_published_fit(table.runs, any_scene=True)
+    cells, best = (part.drop(columns=list(left_out)) for part in (marked_table(table), is_best(table)))
+    below = seed_rows(table, cells.columns), published_rows(table.published, cells.columns)
+    return lay_out(cells, best, *below, num_tasks=len(table.runs[0].description.tasks))
 
 
-def to_markdown(
-    runs: Sequence[Run],
-    published: Sequence[PublishedResult] = (),
-    comparison: Comparison | None = None,
-    intervals: Intervals = "wilson",
-) -> str:
+def to_markdown(table: TableInput) -> str:
     """The table in Markdown with the notes below it.
 
     The best is in bold, what is not told from it is marked; means over training seeds stand below the runs, published
     rows below all.
-
-    Args:
-        runs: The runs.
-        published: Published rows.
-        comparison: The runs held against each other, for the marks; None for none.
-        intervals: Of the rates.
     """
-    layout = layout_of(runs, published, comparison, intervals)
+    layout = layout_of(table)
     bold = layout.cells.where(~layout.is_best, "**" + layout.cells + "**")
     whole = bold.map(_without_bars).rename(columns=_without_bars)
     text = str(whole.to_markdown(index=False, disable_numparse=True))
-    return (
-        "\n".join([text, "", *(f"{note}\n" for note in notes(runs, published, comparison, intervals))]).rstrip() + "\n"
-    )
+    return "\n".join([text, "", *(f"{note}\n" for note in notes(table))]).rstrip() + "\n"
 
 
 def _without_bars(cell: str) -> str:
     return cell.replace("|", "\\|")
 
 
-def seed_rows(runs: Sequence[Run], columns: Iterable[str]) -> pd.DataFrame:
+def seed_rows(table: TableInput, columns: Iterable[str]) -> pd.DataFrame:
     """Means over training seeds as rows of `text_table`."""
     names, rows = list(columns), []
-    for group in seed_means(runs):
+    for group in table.seed_means:
         first, count = group.runs[0].description, len(group.runs)
         rates = {str(k): _percent(mean) for k, mean in enumerate(group.success, start=1)}
         values = {"all": rates["1"]} if first.tasks else rates | {"Avg. Len.": _length(group.average_length)}
@@ -221,30 +186,21 @@ def published_rows(published: Sequence[PublishedResult], columns: Iterable[str])
     return pd.DataFrame(rows, columns=names)
 
 
-def show(
-    runs: Sequence[Run],
-    console: Console | None = None,
-    published: Sequence[PublishedResult] = (),
-    comparison: Comparison | None = None,
-    intervals: Intervals = "wilson",
-) -> None:
+def show(table: TableInput, console: Console | None = None) -> None:
     """Prints the table on standard output: fitted to its width on a terminal, in Markdown elsewhere.
 
     Args:
-        runs: As in `to_markdown`.
-        console: Where to; None for standard output.
-        published: As in `to_markdown`.
-        comparison: As in `to_markdown`.
-        intervals: As in `to_markdown`.
+        table: The runs.
+        console: Where to print; None for standard output.
     """
     console = console or Console()
     if not console.is_terminal:
-        console.file.write(f"{to_markdown(runs, published, comparison, intervals)}\n")
+        console.file.write(f"{to_markdown(table)}\n")
         return
-    table = text_table(runs)
+    texts = text_table(table)
     # What every row leaves open, and what the notes say, would only take room.
-    idle = ["steps", *(name for name in table.columns if (table[name] == "-").all())]
-    layout = layout_of(runs, published, comparison, intervals, idle)
+    idle = ["steps", *(name for name in texts.columns if (texts[name] == "-").all())]
+    layout = layout_of(table, idle)
     shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in layout.cells.columns:
         shown.add_column(name, overflow="fold", min_width=_longest_word([name, *layout.cells[name]]))
@@ -254,7 +210,7 @@ def show(
         lines = [cell.replace(" [", "\n[") for cell in cells]
         shown.add_row(*(Text(line, style="bold" if bold else "") for line, bold in zip(lines, bolds, strict=True)))
     console.print(shown, crop=False)
-    for note in notes(runs, published, comparison, intervals):
+    for note in notes(table):
         console.print(Text(note), end="\n\n")
 
 
@@ -263,21 +219,9 @@ def _longest_word(cells: Iterable[str]) -> int:
     return min(_MAX_WORD, max(len(word) for cell in cells for word in cell.split()))
 
 
-def to_latex(
-    runs: Sequence[Run],
-    published: Sequence[PublishedResult] = (),
-    comparison: Comparison | None = None,
-    intervals: Intervals = "wilson",
-) -> str:
-    """The table in LaTeX, for the package booktabs, published rows below a rule, the notes below the table.
-
-    Args:
-        runs: As in `to_markdown`.
-        published: As in `to_markdown`.
-        comparison: As in `to_markdown`.
-        intervals: As in `to_markdown`.
-    """
-    layout = layout_of(runs, published, comparison, intervals)
+def to_latex(table: TableInput) -> str:
+    """The table in LaTeX, for the package booktabs, published rows below a rule, the notes below the table."""
+    layout = layout_of(table)
     styler = layout.cells.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
     styler = styler.apply(lambda _: layout.is_best.map(lambda bold: "textbf:--rwrap;" if bold else ""), axis=None)
     num_left = list(layout.cells.columns).index("Train") + 1 if "Train" in layout.cells else 1
@@ -288,31 +232,31 @@ def to_latex(
         lines = text.splitlines()
         lines.insert(lines.index("\\bottomrule") - layout.num_published, "\\midrule")
         text = "\n".join(lines) + "\n"
-    return f"% needs \\usepackage{{booktabs}}\n{text}{notes_below(notes(runs, published, comparison, intervals))}"
+    return f"% needs \\usepackage{{booktabs}}\n{text}{notes_below(notes(table))}"
 
 
-def conditional_table(runs: Sequence[Run], intervals: Intervals = "wilson") -> pd.DataFrame:
+def conditional_table(table: TableInput) -> pd.DataFrame:
     """One row for each run and position in the chain: solved of those reached, where all before were solved."""
     return pd.DataFrame(
         [
             {"policy": run.description.policy, "label": label, "position": position}
             | {"solved": rate.num_successes, "reached": rate.num_trials, "rate": rate.rate}
             | {"low": rate.interval.low, "high": rate.interval.high, "method": rate.method}
-            for run, label in zip(runs, labels(runs), strict=True)
+            for run, label in table.labelled()
             for position, rate in enumerate(
-                statistics.conditional_success(run.completed, intervals=intervals, chain_length=run.chain_length),
+                statistics.conditional_success(run.completed, intervals=table.intervals, chain_length=run.chain_length),
                 start=1,
             )
         ]
     )
 
 
-def first_failure_table(runs: Sequence[Run]) -> pd.DataFrame:
+def first_failure_table(table: TableInput) -> pd.DataFrame:
     """One row for each run, task and position at which chains ended unsolved: how many."""
     rows = [
         {"policy": run.description.policy, "label": label, "task": subtask.task, "position": position}
         | {"outcome": subtask.outcome}
-        for run, label in zip(runs, labels(runs), strict=True)
+        for run, label in table.labelled()
         for record in run.records
         for position, subtask in enumerate(record.subtasks, start=1)
         if subtask.outcome != SOLVED
@@ -322,7 +266,7 @@ def first_failure_table(runs: Sequence[Run]) -> pd.DataFrame:
     return counted
 
 
-def task_table(runs: Sequence[Run], intervals: Intervals = "wilson") -> pd.DataFrame:
+def task_table(table: TableInput) -> pd.DataFrame:
     """One row for each run and task that it reached: solved, reached, the rate, its interval and how that is made."""
     return pd.DataFrame(
         [
@@ -337,7 +281,7 @@ def task_table(runs: Sequence[Run], intervals: Intervals = "wilson") -> pd.DataF
                 "high": rate.interval.high,
                 "method": rate.method,
             }
-            for run, label in zip(runs, labels(runs), strict=True)
-            for task, rate in statistics.task_success(run.records, intervals=intervals).items()
+            for run, label in table.labelled()
+            for task, rate in statistics.task_success(run.records, intervals=table.intervals).items()
         ]
     )

@@ -37,8 +37,8 @@ def load_suite(name_or_path: str) -> Suite:
     if name_or_path in STUDY_SUITES:
         raise UnknownNameError(
             f"The suite '{name_or_path}' does not ship, because it runs checkpoints that must be trained first. It is "
-            f"the file {STUDY_FOLDER}/{name_or_path}.yaml in calvinbench's repository; docs/backbones.sh there trains "
-            "what it runs. "
+            f"the file {STUDY_FOLDER}/{name_or_path}.yaml in calvinbench's repository; docs/study/backbones.sh there "
+            "trains what it runs. "
             f"Suites that ship: {', '.join(shipped_suites())}."
         )
     name = require_name(name_or_path, shipped_suites(), "suite")

@@ -49,7 +49,7 @@ class Demo:
         if was_done:
             print(f"The demo is already done: its chains are in {suite.parent}. Delete that folder to run it afresh.\n")
         for part in report.parts:
-            tables.show(part.runs, comparison=part.comparison)
+            tables.show(part.table)
         print(
             "An untrained policy scores near zero: its weights are random, and it is here to show the machinery, from "
             "camera to action.\n"

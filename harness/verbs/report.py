@@ -69,7 +69,7 @@ class Report:
             for part in report.parts:
                 if part.title:
                     print(f"{part.title}\n")
-                tables.show(part.runs, None, part.published, part.comparison, part.intervals)
+                tables.show(part.table)
             hidden = 0 if self.published is None else len(published_results(self.published, True)) - len(published)
             if hidden:
                 tell(f"Not shown: {hidden} second-hand rows of {self.published}. Add --second-hand to show them.")

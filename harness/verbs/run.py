@@ -78,11 +78,12 @@ class Run:
             from calvinbench.harness.analysis.comparable import groups
             from calvinbench.harness.analysis.comparison import compare_if_possible
             from calvinbench.harness.report import tables
+            from calvinbench.harness.report.table_input import TableInput
 
             for group in groups(runs):
                 if group.title:
                     print(f"{group.title}\n")
-                tables.show(group.runs, comparison=compare_if_possible(group.runs))
+                tables.show(TableInput.of(group.runs, comparison=compare_if_possible(group.runs)))
             if num_errored:
                 tell(f"Chains that errored: {num_errored}. The same command with --retry-errored runs them again.")
             tell(f"Kept in {suite.parent}. Figures and tables: calvinbench report {suite.parent}")

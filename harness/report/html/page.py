@@ -1,4 +1,4 @@
-"""What is on the report's page, gathered from runs; the template puts it into words and marks."""
+"""The content of the report's page, collected from runs; the templates lay it out."""
 
 import io
 import json
@@ -21,23 +21,21 @@ from matplotlib.axes import Axes
 
 from calvinbench.envs.tasks import TASKS
 from calvinbench.harness.analysis.comparison import Comparison
-from calvinbench.harness.analysis.labels import labels
 from calvinbench.harness.analysis.smoothness import SMOOTHNESS_NOTE
 from calvinbench.harness.analysis.speed import SPEED_NOTE, speed, speed_in_words
-from calvinbench.harness.analysis.statistics import Intervals
 from calvinbench.harness.records.records import ChainRecord
 from calvinbench.harness.records.run_directory import SHARDS_FOLDER
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.report import tables
 from calvinbench.harness.report.comparison_words import explanations, pair_rows
 from calvinbench.harness.report.plots.style import STYLE, WIDTH_IN
-from calvinbench.harness.report.published_results import PublishedResult
+from calvinbench.harness.report.table_input import TableInput
 from calvinbench.harness.report.table_notes import notes
 from calvinbench.harness.rollout.videos import VIDEOS_FOLDER
 
 _MOST_DETAILS_SHOWN = 2
 """More are folded."""
-_FILM = re.compile(r"chain_(\d+)\.mp4", re.ASCII)
+_VIDEO = re.compile(r"chain_(\d+)\.mp4", re.ASCII)
 _INTERVAL = re.compile(r"^(.*?) (\[[-+]?[0-9].*\])$")
 
 
@@ -91,23 +89,15 @@ class Contents:
     pairs: dict[str, Any] | None
 
 
-def contents_of(
-    part: str,
-    runs: Sequence[Run],
-    comparison: Comparison | None,
-    published: Sequence[PublishedResult] = (),
-    intervals: Intervals = "wilson",
-) -> Contents:
+def contents_of(part: str, table: TableInput) -> Contents:
     """What is said of runs that stand in one table.
 
     Args:
         part: See `Contents`.
-        runs: The runs.
-        comparison: The runs held against each other; None for one.
-        published: Published rows, shown below the runs.
-        intervals: Of rates.
+        table: The runs.
     """
-    first, suite, layout = runs[0].description, _suite(runs), tables.layout_of(runs, published, comparison, intervals)
+    runs, comparison = table.runs, table.comparison
+    first, suite, layout = runs[0].description, _suite(runs), tables.layout_of(table)
     cells = _cells(layout.cells.to_numpy(), layout.is_best.to_numpy())
     num_above = layout.num_runs + layout.num_means
     return Contents(
@@ -120,7 +110,7 @@ def contents_of(
         rows=cells[: layout.num_runs],
         means=cells[layout.num_runs : num_above],
         published=[[f"{cell.text} {cell.interval}".strip() for cell in row] for row in cells[num_above:]],
-        notes=notes(runs, published, comparison, intervals),
+        notes=notes(table),
         pairs=None if comparison is None else _pairs(comparison),
     )
 
@@ -132,13 +122,13 @@ def _suite(runs: Sequence[Run]) -> str:
 
 
 def write_page(
-    contents: Contents, runs: Sequence[Run], smoothness: pd.DataFrame, figures: Sequence[Drawn], directory: Path
+    contents: Contents, table: TableInput, smoothness: pd.DataFrame, figures: Sequence[Drawn], directory: Path
 ) -> str:
-    """The page as HTML, with everything in it but films, to which it links from its folder.
+    """The page as HTML, with everything in it but videos, to which it links from its folder.
 
     Args:
         contents: What stands on top.
-        runs: The runs.
+        table: The runs.
         smoothness: See `smoothness_in_words`; empty where no two are compared.
         figures: What is drawn of them.
         directory: Where the page will be.
@@ -150,12 +140,12 @@ def write_page(
         contents=contents,
         figures=[figure for is_detail, figure in placed if not (folds and is_detail)],
         details=[figure for is_detail, figure in placed if folds and is_detail],
-        speed=speed_in_words(runs).to_dict("split"),
+        speed=speed_in_words(table.runs).to_dict("split"),
         speed_note=SPEED_NOTE,
         smoothness=smoothness.to_dict("split"),
         smoothness_note=SMOOTHNESS_NOTE,
-        runs=[{"label": label, "facts": _facts(run)} for run, label in zip(runs, labels(runs), strict=True)],
-        data=_data(runs, directory),
+        runs=[{"label": label, "facts": _facts(run)} for run, label in table.labelled()],
+        data=_data(table, directory),
     )
 
 
@@ -233,20 +223,20 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     facts = {
         "Policy": said.policy,
         "Official": str(said.official),
-        "Trained on": said.train or "not told",
+        "Trained on": said.train or "unknown",
         "Weights": (said.weights_digest or "none")[:16],
         "Reads": ", ".join(said.observation_keys) or "nothing",
         "Memory": f"{said.memory.span}, reset at each {said.memory.reset}",
         "Chunks": f"{said.chunk_length} actions predicted, rule {said.chunk_rule}",
         "Scene": f"{said.scene} ({said.asset_digest[:12]}), simulation {said.simulation}, renderer {said.renderer}",
         "Instructions": f"{said.instructions} ({said.instruction_digest[:12]})",
-        "Steps a subtask": str(said.max_steps),
+        "Steps per subtask": str(said.max_steps),
         "Seed": str(said.seed),
-        "Policy, ms a step": _number(found.policy_ms, "g", f" median, {found.policy_ms_p95:g} at 95%"),
-        "World, ms a step": _number(found.world_ms, ".1f", " mean"),
-        "Chains an hour, one world": _number(found.chains_per_hour, ".1f"),
-        "Change of action a step": _number(found.action_change, ".3f"),
-        "Begun": said.created,
+        "Policy, ms per step": _number(found.policy_ms, "g", f" median, {found.policy_ms_p95:g} at 95%"),
+        "World, ms per step": _number(found.world_ms, ".1f", " mean"),
+        "Chains per hour, one world": _number(found.chains_per_hour, ".1f"),
+        "Change of action per step": _number(found.action_change, ".3f"),
+        "Started": said.created,
     }
     for number, session in enumerate(said.sessions, start=1):
         facts[f"Session {number}"] = (
@@ -256,15 +246,15 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     return list(facts.items())
 
 
-def _data(runs: Sequence[Run], directory: Path) -> Markup:
+def _data(table: TableInput, directory: Path) -> Markup:
     """All chains, for the page's script."""
-    chains = []
+    runs, chains = table.runs, []
     for place, run in enumerate(runs):
-        films = _films(run)
-        chains += [_chain(record, place, films.get(record.chain), directory) for record in run.records]
+        videos = _videos(run)
+        chains += [_chain(record, place, videos.get(record.chain), directory) for record in run.records]
     reached = {subtask.task for run in runs for record in run.records for subtask in record.subtasks}
     content = {
-        "runs": [{"label": label} for label in labels(runs)],
+        "runs": [{"label": label} for label in table.labels],
         "tasks": [*(task for task in TASKS if task in reached), *sorted(reached - set(TASKS))],
         "most": max((record.completed for run in runs for record in run.records), default=0),
         "chains": chains,
@@ -273,17 +263,17 @@ def _data(runs: Sequence[Run], directory: Path) -> Markup:
     return Markup(text.replace("<", "\\u003c"))  # noqa: S704  JSON that cannot end its element
 
 
-def _films(run: Run) -> dict[int, Path]:
-    """A run's films by chain, those of its shards too, which merging leaves where they are."""
-    films: dict[int, Path] = {}
+def _videos(run: Run) -> dict[int, Path]:
+    """A run's videos by chain, those of its shards too, which merging leaves where they are."""
+    videos: dict[int, Path] = {}
     for folder in (VIDEOS_FOLDER, f"{SHARDS_FOLDER}/*/{VIDEOS_FOLDER}"):
         for file in sorted(run.directory.glob(f"{folder}/chain_*.mp4")):
-            if found := _FILM.fullmatch(file.name):
-                films.setdefault(int(found[1]), file)
-    return films
+            if found := _VIDEO.fullmatch(file.name):
+                videos.setdefault(int(found[1]), file)
+    return videos
 
 
-def _chain(record: ChainRecord, place: int, film: Path | None, directory: Path) -> dict[str, Any]:
+def _chain(record: ChainRecord, place: int, video: Path | None, directory: Path) -> dict[str, Any]:
     return {
         "run": place,
         "chain": record.chain,
@@ -291,7 +281,7 @@ def _chain(record: ChainRecord, place: int, film: Path | None, directory: Path) 
         "outcome": record.outcome,
         "subtasks": [[done.task, done.instruction, done.outcome, done.steps] for done in record.subtasks],
         "error": record.printable_error or "",
-        "video": _link(film, directory) if film else "",
+        "video": _link(video, directory) if video else "",
     }
 
 

@@ -41,6 +41,6 @@ def latency(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
         ax.set_ylim(-0.5, max(len(told), 1) - 0.25)
-        ax.set_xlabel("policy, ms a step (median to 95th percentile)")
+        ax.set_xlabel("policy, ms per step (median to 95th percentile)")
         legend(ax)
         return ax

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from calvinbench.envs.names import require_name
 from calvinbench.harness.analysis.statistics import Mean
 
 WIDTH_IN = 3.4
@@ -178,13 +179,24 @@ def _in_lines(name: str) -> str:
     return fill(name, _LABEL_LINE_LENGTH)
 
 
-def save(ax: Axes, stem: Path) -> tuple[Path, ...]:
-    """Writes the figure of `ax` as PDF, SVG and PNG beside each other; returns their paths."""
+def save(ax: Axes, stem: Path, formats: Sequence[str] = FORMATS) -> tuple[Path, ...]:
+    """Writes the figure of `ax` in several formats beside each other; returns their paths.
+
+    Args:
+        ax: Axes of the figure.
+        stem: The files' path without a suffix.
+        formats: Some of `FORMATS`.
+
+    Raises:
+        ValueError: A format is unknown, or `ax` does not belong to a figure.
+    """
+    for name in formats:
+        require_name(name, FORMATS, "figure format")
     figure = ax.get_figure(root=True)
     if figure is None:
         raise ValueError("expected axes that belong to a figure, got axes without one.")
     paths = []
-    for suffix in FORMATS:
+    for suffix in formats:
         path = stem.with_suffix(f".{suffix}")
         date = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(suffix, {})
         with rc_context(STYLE):

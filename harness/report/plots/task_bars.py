@@ -50,7 +50,7 @@ def tasks(runs: Sequence[Run], ax: Axes | None = None, intervals: Intervals = "w
             _bars(ax, success, names, look, label, (num_runs / 2 - index - 0.5) * thickness, thickness)
         _counts(ax, successes, names)
         _name_tasks(ax, names)
-        ax.set_xlabel("solved of those reached (%)")
+        ax.set_xlabel("solved (% of times reached)")
         legend(ax)
         return ax
 
@@ -81,7 +81,7 @@ def _panels(runs: Sequence[Run], successes: Sequence[Mapping[str, Proportion]], 
         for row, panel in enumerate(panels[:, -1]):
             _counts(panel, successes[row * num_columns :][:num_columns], names)
         _name_tasks(panels[0, 0], names)
-        figure.supxlabel("solved of those reached (%)", fontsize=STYLE["font.size"])
+        figure.supxlabel("solved (% of times reached)", fontsize=STYLE["font.size"])
         first: Axes = panels[0, 0]
         return first
 

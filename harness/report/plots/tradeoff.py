@@ -27,7 +27,7 @@ def tradeoff(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
             mean = _mean(run)
             marks(ax, [took], [mean], look, label)
         logarithmic(ax)
-        ax.set_xlabel("policy, ms a step (median)")
+        ax.set_xlabel("policy, ms per step (median)")
         ax.set_ylabel("average length")
         legend(ax)
         return ax

@@ -12,6 +12,7 @@ from calvinbench.harness.evaluation.evaluation import evaluate
 from calvinbench.harness.progress.action_alarm import ActionAlarm
 from calvinbench.harness.records.run_directory import CHAINS_FILE
 from calvinbench.harness.records.runs import find_runs, load_run
+from calvinbench.harness.report.table_input import TableInput
 from calvinbench.harness.report.table_notes import notes
 from calvinbench.harness.rollout.workers import WorkerSetup, make_policy_by_spec
 from calvinbench.harness.suite.settings import RunSettings
@@ -34,11 +35,11 @@ def run_of(policy, directory, make_policy=make_policy_by_spec, subscribers=(), *
     [
         ("forty_times", ["100% of steps have x, y or z beyond [-1, 1]", "they look about 40 times too large"]),
         ("metres", ["the robot hardly moves", "as metres would be: multiply by 50"]),
-        ("radians", ["the robot hardly turns its tool", "as radians would be: multiply by 20"]),
+        ("radians", ["the robot hardly rotates its gripper", "as radians would be: multiply by 20"]),
         ("degrees", ["of steps have an angle beyond [-1, 1]", "as degrees would be: divide by 2.865"]),
         ("never_closes", ["the gripper never closes, though 2 subtasks need a grasp"]),
         ("never_opens", ["the gripper never opens, though 2 subtasks need it open first"]),
-        ("toggles", ["the gripper turns in 99% of steps (the expert's in 2%)"]),
+        ("toggles", ["the gripper command changes in 99% of steps (the expert's in 2%)"]),
         ("constant", ["the same action at every step"]),
         ("absolute_millimetres", ["100% of steps ask for a position out of the arm's reach"]),
         ("absolute_degrees", ["100% of steps have an angle beyond a full turn"]),
@@ -47,7 +48,7 @@ def run_of(policy, directory, make_policy=make_policy_by_spec, subscribers=(), *
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_a_defect_is_named_once_below_the_table(tmp_path, defect, words):
     run = run_of(SPEC + defect, tmp_path / "run")
-    found = [note for note in notes([run]) if "look wrong" in note]
+    found = [note for note in notes(TableInput.of([run])) if "look wrong" in note]
     assert len(found) == 1
     for word in words:
         assert word in found[0]
@@ -132,4 +133,4 @@ def test_the_result_in_json_says_it(tmp_path, capsys):
     command = ["run", "--policy", SPEC + "toggles", "--tasks", *TASKS[:2], "--chains", "1", "--max-steps", "100"]
     assert main([*command, "--out", str(tmp_path), "--json"]) == 0
     (run,) = json.loads(capsys.readouterr().out)["runs"]
-    assert run["actions_look_wrong"][0].startswith("the gripper turns in 9")
+    assert run["actions_look_wrong"][0].startswith("the gripper command changes in 9")

@@ -23,6 +23,7 @@ from calvinbench.harness.records.runs import load_run
 from calvinbench.harness.report import plots, tables
 from calvinbench.harness.report.published_results import published_results
 from calvinbench.harness.report.report import gather, write_report
+from calvinbench.harness.report.table_input import TableInput
 from calvinbench.harness.report.table_notes import notes
 from support.fakes import CHAINS, SOLVER_COMPLETES
 
@@ -43,15 +44,17 @@ def test_the_table_has_a_column_for_each_subtask_and_no_more(run_chains):
     run = run_chains()
     assert run.chain_length == run.description.chain_length == 3
     assert run.completed.tolist() == COMPLETED
-    assert tables.text_table([run]).columns[2:7].tolist() == ["1", "2", "3", "Avg. Len.", "n"]
-    numbers = tables.number_table([run]).iloc[0]
+    assert tables.text_table(TableInput.of([run])).columns[2:7].tolist() == ["1", "2", "3", "Avg. Len.", "n"]
+    numbers = tables.number_table(TableInput.of([run])).iloc[0]
     assert [numbers[k] for k in ("1", "2", "3")] == [5 / 6, 4 / 6, 4 / 6]
     assert "4" not in numbers
     assert numbers["Avg. Len._high"] <= 3
-    said = "\n".join(notes([run]))
+    said = "\n".join(notes(TableInput.of([run])))
     assert "6 chains of 3 subtasks" in said
     assert "Columns 1 to 3:" in said
-    assert tables.to_latex([run]).splitlines()[3].startswith("Method & Train & 1 & 2 & 3 & Avg. Len. & n")
+    assert (
+        tables.to_latex(TableInput.of([run])).splitlines()[3].startswith("Method & Train & 1 & 2 & 3 & Avg. Len. & n")
+    )
 
 
 def test_intervals_of_a_policy_that_solves_all_hold_its_average_and_end_at_its_length(run_chains):
@@ -124,7 +127,7 @@ def test_a_mean_over_training_seeds_is_of_as_many_subtasks(run_chains):
     (mean,) = seed_means(seeds)
     assert len(mean.success) == 3
     assert mean.average_length.interval.high <= 3
-    assert tables.seed_rows(seeds, tables.text_table(seeds).columns).shape == (1, 9)
+    assert tables.seed_rows(TableInput.of(seeds), tables.text_table(TableInput.of(seeds)).columns).shape == (1, 9)
 
 
 def test_calvin_s_file_and_progress_are_of_as_many_subtasks(run_chains, tmp_path):
@@ -164,7 +167,7 @@ def test_remedy_chains_of_each_length_are_a_run_of_their_own(run_chains):
 
 def test_runs_of_unlike_lengths_do_not_stand_in_one_table(run_chains, tmp_path):
     three, five = run_chains(folder="three"), run_chains("idle", list(CHAINS), folder="five")
-    for together in (compare, gather, tables.to_markdown, plots.survival):
+    for together in (compare, gather, lambda runs: tables.to_markdown(TableInput.of(runs)), plots.survival):
         with pytest.raises(RunsDifferError, match=r"their chains have 3 and 5 subtasks. Report them separately"):
             together([three, five])
 
@@ -180,10 +183,13 @@ def test_published_rows_stand_below_chains_of_five_alone(run_chains):
     run = run_chains()
     on_d = replace(run, description=replace(run.description, scene="D"))
     published = published_results("ABC->D")[:1]
-    for below in (lambda: gather([on_d], published=published), lambda: tables.to_markdown([on_d], published)):
+    for below in (
+        lambda: gather([on_d], published=published),
+        lambda: tables.to_markdown(TableInput.of([on_d], published)),
+    ):
         with pytest.raises(RunsDifferError, match=r"is of chains of 3: they are not comparable. Leave --published out"):
             below()
-    assert gather([on_d])[0].published == ()
+    assert gather([on_d])[0].table.published == ()
 
 
 def test_a_run_of_before_lengths_were_kept_is_read_by_its_solved_chains_and_goes_on(run_chains):
@@ -238,7 +244,7 @@ def test_a_pilot_that_tells_no_correlation_is_refused_in_words(run_fake, tmp_pat
     run_fake("idle", directory=tmp_path / "idle")
     pilot = ["--pilot", str(tmp_path / "solver"), str(tmp_path / "idle")]
     assert cli.main(["plan", "--difference", "0.5", *pilot]) == 2
-    assert "which says nothing of the spread" in capsys.readouterr().err
+    assert "expected a pilot whose chains differ in length" in capsys.readouterr().err
     # The remedy: what it says may be assumed.
     assumed = ["--correlation", "0.5", "--standard-deviation", "1.75"]
     assert cli.main(["plan", "--difference", "0.5", *pilot, *assumed]) == 0

@@ -64,7 +64,7 @@ def test_a_better_run_is_named_with_its_interval(run_of):
 def test_runs_that_differ_little_are_not_distinguishable(run_of):
     one, other = lengths_of(0.0, 0.02)
     found = compare([run_of("one", one), run_of("other", other)])
-    assert found.verdict.startswith("one and other are not distinguishable in average length: ")
+    assert found.verdict.startswith("one and other are not significantly different in average length: ")
     assert "better" not in found.verdict
     assert found.best == ("one", "other")
     assert abs(found.pairs[0].difference.value) < found.pairs[0].detectable
@@ -96,8 +96,8 @@ def test_of_several_the_best_and_its_equals_are_named_with_the_smallest_lead_ove
     (closest,) = [pair.difference for pair in found.pairs if (pair.first, pair.second) == ("c", "d")]
     lead = f"{closest.value:+.2f} [{closest.interval.low:+.2f}, {closest.interval.high:+.2f}]"
     assert found.verdict == (
-        "c is not distinguishable from b, and better than the rest in average length (Holm, 5%): its smallest lead "
-        f"over these is {lead}, over d, 300 chains."
+        "c is not significantly different from b, and better than the rest in average length (Holm, 5%): its "
+        f"smallest lead over these is {lead}, over d, 300 chains."
     )
     assert [test.degrees_of_freedom for test in found.cochrans_q] == [3] * 5
     assert len(found.frame()) == 6
@@ -114,8 +114,8 @@ def test_where_none_is_told_apart_the_largest_lead_is_said_with_its_interval(run
     (other,) = pair.labels - {top}
     lead = f"{abs(pair.difference.value):+.2f} [{low:+.2f}, {high:+.2f}], over {other}"
     assert found.verdict == (
-        f"None of the 3 runs is told apart from the best, {top}, in average length (Holm, 5%): its largest lead is "
-        f"{lead}, 300 chains."
+        f"None of the 3 runs is significantly different from the best, {top}, in average length (Holm, 5%): its "
+        f"largest lead is {lead}, 300 chains."
     )
 
 
@@ -150,8 +150,8 @@ def test_no_run_is_better_while_the_interval_over_initial_states_covers_0(run_of
     assert pair.clustered.interval.low < 0 < pair.clustered.interval.high
     assert {"good", "bad"} <= set(found.best)
     clustered = f"+0.50 [{pair.clustered.interval.low:+.2f}, {pair.clustered.interval.high:+.2f}], p = 0.29"
-    words = {2: f", but {clustered}", 3: "; its lead over bad leaves out 0 by single chains, but not"}[num_runs]
-    assert found.verdict.endswith(f"{words} where chains of one initial state are drawn together.")
+    words = {2: f", but {clustered}", 3: "; its lead over bad excludes 0 over chains, but not"}[num_runs]
+    assert found.verdict.endswith(f"{words} when the bootstrap draws initial states instead of chains.")
     assert "good is better" not in found.verdict
     assert pair.rates[1].p_value < 1e-6
     assert not pair.is_told_apart_at(2)
@@ -173,8 +173,8 @@ def test_whether_any_differ_and_holm_are_of_rivals_alone(run_of):
     assert [pair.adjusted_p_value for pair in outside] == [None] * 3
     words = in_words(beside)
     assert words.count("| - ") == 3
-    assert "Rivals are the 3 policies that are not privileged" in words
-    assert "Rivals" not in in_words(alone)
+    assert "Compared policies are the 3 that are not privileged" in words
+    assert "Compared policies" not in in_words(alone)
     assert beside.frame()["p_holm"].isna().sum() == 3
 
 
@@ -220,7 +220,7 @@ def test_privileged_policies_stand_aside(run_of):
     found = compare([run_of("good", good), run_of("bad", bad), run_of("expert", [5] * 300, privileged=True)])
     assert found.best == ("good",)
     assert found.verdict.startswith("good is better than bad in average length: good minus bad is +0.")
-    assert found.verdict.endswith("300 chains; privileged policies aside.")
+    assert found.verdict.endswith("300 chains; privileged policies excluded.")
     assert len(found.pairs) == 3
     two = compare([run_of("good", good), run_of("expert", [5] * 300, privileged=True)])
     assert two.verdict.startswith("expert † is better than good")
@@ -360,7 +360,7 @@ def test_runs_are_held_against_a_reference_alone(run_of):
         "Against base in average length (3 tests, Holm, 5%), 300 chains. Better: better +0."
     )
     assert " Worse: worse -0." in found.verdict
-    assert " Not distinguishable: same " in found.verdict
+    assert " Not significantly different: same " in found.verdict
     assert (found.best, found.best_rates) == ((), ())
     assert "over all pairs, which are those with base alone" in in_words(found)
 
@@ -392,7 +392,7 @@ def test_privileged_runs_stand_aside_from_a_reference_too(run_of):
     runs = [run_of("base", base), run_of("better", better), run_of("top", top, privileged=True)]
     found = compare(runs, reference="base")
     assert found.rivals == ("base", "better")
-    assert "(5%), privileged policies aside, 300 chains. Better: better +0." in found.verdict
+    assert "(5%), privileged policies excluded, 300 chains. Better: better +0." in found.verdict
     assert "top" not in found.verdict
 
 

@@ -20,6 +20,7 @@ from calvinbench.harness.command_line.flags import flags_of
 from calvinbench.harness.command_line.help import top_level_help, verb_help
 from calvinbench.harness.command_line.registry import HEADINGS, VERBS
 from calvinbench.harness.report import tables
+from calvinbench.harness.report.table_input import TableInput
 
 
 def verb_type(name):
@@ -487,7 +488,7 @@ def test_a_terminals_table_breaks_no_word(run_fake, in_tmp):
         runs.append(replace(run, description=replace(run.description, label=label)))
     for width in (40, 80, 120):
         output = io.StringIO()
-        tables.show(runs, Console(file=output, force_terminal=True, width=width))
+        tables.show(TableInput.of(runs), Console(file=output, force_terminal=True, width=width))
         table = re.sub(r"\x1b\[[0-9;]*m", "", output.getvalue()).partition("Official:")[0]
         for word in ("solver", "shipped),", "remembers_nothing", "errors", "[0.0,"):
             assert word in table.split(), (word, table)

@@ -7,7 +7,7 @@ from calvinbench.envs.fake_play_table import FakePlayTable
 from calvinbench.envs.world import WorldTraitsError
 from calvinbench.harness.evaluation.evaluation import evaluate
 from calvinbench.harness.rollout.workers import WorkerSetup
-from calvinbench.harness.suite.suite import RunSettings
+from calvinbench.harness.suite.settings import RunSettings
 from support.fakes import make_scripted
 
 

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from calvinbench.harness.records.runs import load_run
 from calvinbench.harness.report.report import write_report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -53,10 +54,8 @@ def browse(tmp_path_factory):
 
 
 @pytest.fixture
-def page(run_fake, tmp_path):
-    for policy in ("solver", "idle", "raises"):
-        run_fake(policy, directory=tmp_path / "suite" / policy)
-    return write_report([tmp_path / "suite"]).directory / "index.html"
+def page(suite_copy):
+    return suite_copy / "report" / "index.html"
 
 
 def test_all_chains_are_listed_and_filters_find_them(page, browse):
@@ -134,21 +133,29 @@ def test_what_is_typed_and_chosen_filters_and_goes_into_the_address(page, act):
     ]
 
 
-@pytest.fixture
-def long_page(run_fake, tmp_path):
-    """The page of a run of 120 chains: the six of the solver, over and over."""
-    run = run_fake("solver", directory=tmp_path / "long" / "solver")
+@pytest.fixture(scope="module")
+def long_suite(reported_suite, tmp_path_factory):
+    """A suite with one run of 120 chains, which are the six of the solver, over and over."""
+    run = load_run(reported_suite / "solver")
+    suite = tmp_path_factory.mktemp("long") / "long"
+    folder = shutil.copytree(run.directory, suite / "solver")
     lines = [
         json.dumps(replace(record, chain=6 * turn + record.chain).to_json())
         for turn in range(20)
         for record in run.records
     ]
-    (run.directory / "chains.jsonl").write_text("\n".join(lines) + "\n")
-    told = json.loads((run.directory / "run.json").read_text())
-    (run.directory / "run.json").write_text(json.dumps(told | {"chains": 120}))
-    (run.directory / "videos").mkdir()
-    (run.directory / "videos" / "chain_0001.mp4").touch()
-    return write_report([tmp_path / "long"]).directory / "index.html"
+    (folder / "chains.jsonl").write_text("\n".join(lines) + "\n")
+    described = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(described | {"chains": 120}))
+    (folder / "videos").mkdir()
+    (folder / "videos" / "chain_0001.mp4").touch()
+    write_report([suite], formats=())
+    return suite
+
+
+@pytest.fixture
+def long_page(long_suite, tmp_path):
+    return shutil.copytree(long_suite, tmp_path / "long") / "report" / "index.html"
 
 
 def test_of_many_chains_fifty_are_shown_and_then_more(long_page, act):

@@ -42,6 +42,19 @@ def test_a_report_has_tables_and_figures(run_fake, tmp_path):
     assert pd.read_csv(written.directory / "table.csv")["n"].tolist() == [6, 6]
 
 
+def test_figures_are_saved_in_the_formats_that_are_asked_for(reported_suite, tmp_path):
+    runs = [reported_suite / "solver", reported_suite / "idle"]
+    written = write_report(runs, tmp_path / "png", formats=("png",), has_page=False)
+    names = {path.name for path in (tmp_path / "png").iterdir()}
+    assert {path.name for path in written.files} == names
+    assert {f"{figure}.png" for figure in FIGURES} <= names
+    assert not [name for name in names if name.endswith((".pdf", ".svg", ".html"))]
+    numbers = write_report(runs, tmp_path / "none", formats=(), has_page=False)
+    assert {path.name for path in numbers.files} == {name for name in names if not name.endswith(".png")}
+    with pytest.raises(ValueError, match="figure format"):
+        write_report(runs, tmp_path / "other", formats=("gif",))
+
+
 def test_exact_intervals_are_those_of_the_whole_report_on_request(run_fake, tmp_path, capsys):
     run = run_fake("solver", directory=tmp_path / "solver")
     many = [replace(record, chain=6 * turn + record.chain) for turn in range(60) for record in run.records]
@@ -56,7 +69,7 @@ def test_exact_intervals_are_those_of_the_whole_report_on_request(run_fake, tmp_
             name: (run.directory / "report" / name).read_text() for name in ("table.md", "table.tex", "index.html")
         }
         assert {cell in text for text in (*files.values(), capsys.readouterr().out)} == {is_exact}
-        assert ("Clopper-Pearson's (exact)" in files["table.md"]) is is_exact
+        assert ("Clopper-Pearson (exact)" in files["table.md"]) is is_exact
         methods = pd.read_csv(run.directory / "report" / "conditional.csv")["method"]
         assert (set(methods) == {"clopper-pearson"}) is is_exact
         assert cli.main(["report", str(run.directory), *arguments, "--json"]) == 0
@@ -68,12 +81,15 @@ def test_exact_intervals_are_those_of_the_whole_report_on_request(run_fake, tmp_
 def test_runs_given_one_by_one_are_reported_beside_them(run_fake, tmp_path):
     for policy in ("solver", "idle"):
         run_fake(policy, directory=tmp_path / policy)
-    assert write_report([tmp_path / "solver", tmp_path / "idle"]).directory == tmp_path / "report"
+    assert (
+        write_report([tmp_path / "solver", tmp_path / "idle"], formats=(), has_page=False).directory
+        == tmp_path / "report"
+    )
 
 
 def test_one_run_is_compared_with_nothing(run_fake, tmp_path):
     run_fake("solver", directory=tmp_path / "solver")
-    written = write_report([tmp_path / "solver"])
+    written = write_report([tmp_path / "solver"], formats=("png",), has_page=False)
     assert not [path.name for path in written.files if path.name.startswith("pairs")]
 
 
@@ -81,15 +97,15 @@ def test_runs_without_a_chain_in_common_are_reported_and_not_compared(run_fake, 
     for policy in ("solver", "idle"):
         run_fake(policy, directory=tmp_path / policy)
     (tmp_path / "idle" / "chains.jsonl").write_text("")
-    written = write_report([tmp_path])
+    written = write_report([tmp_path], formats=("png",), has_page=False)
     assert not [path.name for path in written.files if path.name.startswith("pairs")]
     assert "idle is not complete: 0 of 6 chains" in written.markdown
 
 
 def test_a_second_report_is_not_taken_for_a_run(run_fake, tmp_path):
     run_fake("solver", directory=tmp_path / "solver")
-    first = write_report([tmp_path])
-    assert write_report([tmp_path]).markdown == first.markdown
+    first = write_report([tmp_path], formats=(), has_page=False)
+    assert write_report([tmp_path], formats=(), has_page=False).markdown == first.markdown
 
 
 @pytest.mark.parametrize(
@@ -129,13 +145,13 @@ def test_an_incomplete_run_is_reported_with_a_warning(run_fake, tmp_path):
     run = run_fake("solver")
     path = run.directory / "chains.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
-    assert "not complete: 2 of 6 chains" in write_report([run.directory]).markdown
+    assert "not complete: 2 of 6 chains" in write_report([run.directory], formats=(), has_page=False).markdown
 
 
 def test_a_run_without_a_finished_chain_can_be_reported(run_fake):
     run = run_fake("solver")
     (run.directory / "chains.jsonl").write_text("")
-    assert "not complete: 0 of 6 chains" in write_report([run.directory]).markdown
+    assert "not complete: 0 of 6 chains" in write_report([run.directory], formats=(), has_page=False).markdown
 
 
 # --- several tables ---------------------------------------------------------------------------------------------------
@@ -152,7 +168,7 @@ def test_scenes_and_instructions_have_tables_of_their_own(run_fake, tmp_path):
         run_fake("solver", directory=tmp_path / name)
     given_as(load_run(tmp_path / "b"), scene="another", asset_digest="x")
     given_as(load_run(tmp_path / "c"), instructions="paraphrases/held out.yaml", instruction_digest="x")
-    written = write_report([tmp_path])
+    written = write_report([tmp_path], formats=("pdf",))
     titles = [part.title for part in written.parts]
     scene = load_run(tmp_path / "a").description.scene
     sentences = load_run(tmp_path / "a").description.instructions
@@ -179,14 +195,14 @@ def test_a_page_is_called_after_its_suite_or_the_folder_of_several(run_fake, tmp
     for name, suite in zip("ab", suites, strict=True):
         run_fake("solver", directory=tmp_path / "folder" / name)
         given_as(load_run(tmp_path / "folder" / name), suite=suite)
-    written = write_report([tmp_path / "folder"])
+    written = write_report([tmp_path / "folder"], formats=())
     assert f"<h1>calvinbench: {title}</h1>" in (written.directory / "index.html").read_text()
 
 
 def test_brackets_of_a_name_are_no_interval_on_the_page(run_fake, tmp_path):
     run = run_fake("idle", directory=tmp_path / "a")
     given_as(run, variant="pooling, no [LRN]")
-    page = (write_report([run.directory]).directory / "index.html").read_text()
+    page = (write_report([run.directory], formats=()).directory / "index.html").read_text()
     assert "pooling, no [LRN]</td>" in page
     assert "<small>[LRN]" not in page
 
@@ -207,7 +223,7 @@ def test_training_seeds_and_memory_settings_are_reported(run_fake, tmp_path):
         given_as(run_fake(name, directory=tmp_path / name), **said, training_seed=seed)
     memory = {"span": "window:8", "reset": "chain"}
     given_as(run_fake("solver", directory=tmp_path / "kept"), **said, training_seed=0, memory=memory)
-    written = write_report([tmp_path])
+    written = write_report([tmp_path], formats=("pdf",))
     names = {path.name for path in written.files}
     assert {"seeds.csv", "memory.pdf"} <= names
     assert pd.read_csv(written.directory / "seeds.csv")["seeds"].tolist() == ["0 1"]

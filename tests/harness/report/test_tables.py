@@ -16,6 +16,7 @@ from calvinbench.harness.analysis.labels import labels
 from calvinbench.harness.records.description import Official
 from calvinbench.harness.report import tables
 from calvinbench.harness.report.published_results import published_results
+from calvinbench.harness.report.table_input import TableInput
 from calvinbench.harness.report.table_notes import notes
 from calvinbench.policies.policy import Memory
 
@@ -30,7 +31,7 @@ def renamed(run, **changes):
 
 
 def test_numbers_can_be_checked_by_hand(runs):
-    table = tables.number_table(runs)
+    table = tables.number_table(TableInput.of(runs))
     solver = table.iloc[0]
     assert [round(solver[str(k)] * 6) for k in range(1, 6)] == [5, 4, 4, 2, 2]
     assert solver["Avg. Len."] == pytest.approx(17 / 6)
@@ -39,48 +40,52 @@ def test_numbers_can_be_checked_by_hand(runs):
 
 
 def test_text_has_the_columns_of_a_paper_and_intervals(runs):
-    table = tables.text_table(runs)
+    table = tables.text_table(TableInput.of(runs))
     assert list(table.columns[:8]) == ["Method", "Train", "1", "2", "3", "4", "5", "Avg. Len."]
     assert table.loc[0, "1"] == "83.3 [35.9, 99.6]"
     assert table.loc[1, "Avg. Len."] == "0.00 [0.00, 2.30]"
 
 
 def test_privileged_policies_are_marked_and_never_the_best(runs):
-    table, best = tables.text_table(runs), tables.is_best(runs)
+    table, best = tables.text_table(TableInput.of(runs)), tables.is_best(TableInput.of(runs))
     assert table["Method"].tolist() == ["solver, solver †", "idle", "solver, raises †"]
     assert not best.to_numpy().any()
 
 
 def test_the_best_of_the_others_is_bold(runs):
     fair = [renamed(run, privileged=False, label=name) for run, name in zip(runs, ("a", "b", "c"), strict=True)]
-    markdown = tables.to_markdown(fair)
+    markdown = tables.to_markdown(TableInput.of(fair))
     assert "| **83.3 [35.9, 99.6]** |" in re.sub(" +", " ", markdown)
     # The third has errors, and no verdict is given of it.
-    assert tables.is_best(fair)["5"].tolist() == [True, False, False]
+    assert tables.is_best(TableInput.of(fair))["5"].tolist() == [True, False, False]
 
 
 @pytest.mark.parametrize("policy", ["random", "untrained:kosmos2,seed=1"])
 def test_a_random_or_untrained_policy_is_never_the_best(runs, policy):
     trained, idle = (renamed(run, privileged=False, label=name) for run, name in zip(runs[:2], "ab", strict=True))
     untrained = renamed(idle, policy=policy, label="c")
-    assert tables.is_best([untrained, trained])["5"].tolist() == [False, True]
+    assert tables.is_best(TableInput.of([untrained, trained]))["5"].tolist() == [False, True]
     lucky = renamed(trained, policy=policy, label="c")
-    assert not tables.is_best([lucky, idle]).to_numpy().any()
-    assert tables.is_best([lucky, trained])["5"].tolist() == [False, True]
+    assert not tables.is_best(TableInput.of([lucky, idle])).to_numpy().any()
+    assert tables.is_best(TableInput.of([lucky, trained]))["5"].tolist() == [False, True]
 
 
 def test_an_incomplete_run_is_not_the_best(runs):
     fair = [renamed(run, privileged=False, label=name) for run, name in zip(runs[:2], "ab", strict=True)]
     lucky = replace(renamed(runs[0], privileged=False, label="c"), records=runs[0].records[:1])
     assert lucky.completed.tolist() == [5]
-    assert tables.is_best([*fair, lucky])["Avg. Len."].tolist() == [True, False, False]
+    assert tables.is_best(TableInput.of([*fair, lucky]))["Avg. Len."].tolist() == [True, False, False]
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # of an empty run no mean is asked for
-        assert tables.is_best([*fair, replace(lucky, records=())])["Avg. Len."].tolist() == [True, False, False]
+        assert tables.is_best(TableInput.of([*fair, replace(lucky, records=())]))["Avg. Len."].tolist() == [
+            True,
+            False,
+            False,
+        ]
 
 
 def test_a_bar_in_a_label_does_not_break_the_row(runs):
-    row = tables.to_markdown([renamed(runs[1], label="a|b")]).splitlines()[2]
+    row = tables.to_markdown(TableInput.of([renamed(runs[1], label="a|b")])).splitlines()[2]
     assert "a\\|b" in row
     assert len(re.findall(r"(?<!\\)\|", row)) == 12
 
@@ -104,30 +109,30 @@ def test_runs_of_one_label_are_told_apart_by_what_differs(runs):
 
 
 def test_nothing_is_bold_where_there_is_one_policy(runs):
-    assert "**" not in tables.to_markdown([renamed(runs[0], privileged=False)])
+    assert "**" not in tables.to_markdown(TableInput.of([renamed(runs[0], privileged=False)]))
 
 
 def test_in_a_pipe_markdown_is_shown(runs):
     output = io.StringIO()
-    tables.show(runs, Console(file=output))
-    assert output.getvalue().strip() == tables.to_markdown(runs).strip()
+    tables.show(TableInput.of(runs), Console(file=output))
+    assert output.getvalue().strip() == tables.to_markdown(TableInput.of(runs)).strip()
 
 
 def test_on_a_narrow_terminal_every_number_is_whole(runs):
     output = io.StringIO()
-    tables.show(runs, Console(file=output, force_terminal=True, color_system=None, width=80))
+    tables.show(TableInput.of(runs), Console(file=output, force_terminal=True, color_system=None, width=80))
     lines = output.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     shown = output.getvalue().split("Official")[0].split()
-    for cell in tables.text_table(runs).drop(columns=["Train", "steps"]).to_numpy().ravel():
+    for cell in tables.text_table(TableInput.of(runs)).drop(columns=["Train", "steps"]).to_numpy().ravel():
         assert set(cell.split()) <= set(shown)
 
 
 def test_the_notes_say_protocol_errors_untrained_and_incomplete(runs):
     some = [runs[2], renamed(runs[1], policy="untrained:kosmos2", label="kosmos2 (untrained)", chains=9)]
-    said = "\n".join(notes(some))
+    said = "\n".join(notes(TableInput.of(some)))
     assert "Official: no, because the scene is fake, not D; 6 chains, not the published 1000" in said
-    assert "10 steps a subtask, scene fake, instruction set calvinbench" in said
+    assert "10 steps per subtask, scene fake, instruction set calvinbench" in said
     assert "3 of 6 chains of solver † errored (more than 1%)" in said
     assert "untrained, with random weights: kosmos2 (untrained)" in said
     assert "kosmos2 (untrained) is not complete: 6 of 9 chains" in said
@@ -136,24 +141,24 @@ def test_the_notes_say_protocol_errors_untrained_and_incomplete(runs):
 def test_the_notes_name_who_uses_the_robots_state(runs):
     seeing = renamed(runs[1], label="a", observation_keys=("rgb_static",))
     told = renamed(runs[1], label="b", observation_keys=("rgb_static", "robot_obs"))
-    said = "Use the robot's state (proprioception): b"
-    assert f"{said}; the others that see images do not." in notes([seeing, told])
-    assert f"{said}." in notes([runs[1], told])
-    assert "No policy that sees images uses the robot's state (proprioception)." in notes([seeing])
-    assert "proprioception" not in "\n".join(notes([runs[1]]))  # it reads nothing
+    said = "Uses proprioception (the robot's state): b"
+    assert f"{said}; the others that see images do not." in notes(TableInput.of([seeing, told]))
+    assert f"{said}." in notes(TableInput.of([runs[1], told]))
+    assert "No policy that sees images uses proprioception (the robot's state)." in notes(TableInput.of([seeing]))
+    assert "proprioception" not in "\n".join(notes(TableInput.of([runs[1]])))  # it reads nothing
 
 
 def test_the_notes_say_may_of_policies_that_are_given_the_robots_state_and_do_not_say_that_they_use_it(runs):
     seeing = renamed(runs[1], label="a", observation_keys=("rgb_static",))
     using = renamed(runs[1], label="b", observation_keys=("rgb_static", "robot_obs"))
     maybe = renamed(runs[1], label="c", observation_keys=("rgb_static", "robot_obs"), may_read=("robot_obs",))
-    given = "They are given it; ',proprioception=false' in the policy spec withholds it."
-    assert f"May use the robot's state (proprioception): c. {given}" in notes([maybe])
-    said = f"May use the robot's state (proprioception): c; the others that see images do not. {given}"
-    assert said in notes([seeing, maybe])
-    assert not [line for line in notes([seeing, maybe]) if line.startswith(("Use the", "No policy"))]
-    of_three = notes([seeing, using, maybe])
-    assert "Use the robot's state (proprioception): b." in of_three
+    given = "It is in their observations; ',proprioception=false' in the policy spec removes it."
+    assert f"May use proprioception (the robot's state): c. {given}" in notes(TableInput.of([maybe]))
+    said = f"May use proprioception (the robot's state): c; the others that see images do not. {given}"
+    assert said in notes(TableInput.of([seeing, maybe]))
+    assert not [line for line in notes(TableInput.of([seeing, maybe])) if line.startswith(("Uses prop", "No policy"))]
+    of_three = notes(TableInput.of([seeing, using, maybe]))
+    assert "Uses proprioception (the robot's state): b." in of_three
     assert said in of_three
 
 
@@ -168,21 +173,21 @@ def test_the_notes_name_small_policies_that_were_trained_from_scratch(runs):
         "mine:Model": False,
     }
     small = ", ".join(label for label, is_small in sizes.items() if is_small)
-    said = notes([renamed(runs[1], label=label) for label in sizes])
-    assert f"Small policies, trained from scratch: {small}. They say nothing of full-size VLMs." in said
-    assert "Small policies" not in "\n".join(notes([renamed(runs[1], label="mine:Model")]))
+    said = notes(TableInput.of([renamed(runs[1], label=label) for label in sizes]))
+    assert f"Small policies, trained from scratch: {small}. Their results say nothing about full-size VLMs." in said
+    assert "Small policies" not in "\n".join(notes(TableInput.of([renamed(runs[1], label="mine:Model")])))
 
 
 def test_figures_of_the_embedded_scene_are_said_not_to_be_calvins(runs):
     """The scene of these runs is another."""
     ours = [replace(run, description=replace(run.description, scene="embedded")) for run in runs]
-    assert "not comparable with published ones" in "\n".join(notes(ours))
-    assert "not comparable" not in "\n".join(notes(runs))
+    assert "not comparable with published ones" in "\n".join(notes(TableInput.of(ours)))
+    assert "not comparable" not in "\n".join(notes(TableInput.of(runs)))
 
 
 def test_latex_is_booktabs_and_escapes_what_latex_would_take_for_itself(runs):
     odd = renamed(runs[0], label=r"50%_of #1 & {x} ~ $5 \alpha^2", train="A_B")
-    latex = tables.to_latex([odd, renamed(runs[1], label="idle")])
+    latex = tables.to_latex(TableInput.of([odd, renamed(runs[1], label="idle")]))
     assert r"\toprule" in latex
     assert r"\bottomrule" in latex
     assert r"50\%\_of \#1 \& \{x\}" in latex
@@ -191,7 +196,7 @@ def test_latex_is_booktabs_and_escapes_what_latex_would_take_for_itself(runs):
 
 
 def test_a_label_in_brackets_is_not_taken_for_an_argument(runs):
-    assert "{[}ours] x &" in tables.to_latex([renamed(runs[1], label="[ours] x")])
+    assert "{[}ours] x &" in tables.to_latex(TableInput.of([renamed(runs[1], label="[ours] x")]))
 
 
 def has_booktabs():
@@ -205,7 +210,7 @@ def has_booktabs():
 @pytest.mark.skipif(not has_booktabs(), reason="pdflatex with booktabs is not installed")
 def test_latex_compiles(runs, tmp_path):
     odd = renamed(runs[0], label=r"50%_of #1 & {x} ~ $5 \alpha^2", train="A_B")
-    table = tables.to_latex([odd, renamed(runs[1], label="b", privileged=False)])
+    table = tables.to_latex(TableInput.of([odd, renamed(runs[1], label="b", privileged=False)]))
     assert compiles(table, tmp_path)
 
 
@@ -220,7 +225,7 @@ def test_all_that_may_stand_below_a_table_compiles(runs, tmp_path):
     rows = published_results("ABCD->D", second_hand=True)
     assert any("\u2192" in row.model for row in rows)
     for some in (odd, [odd[0], odd[0]], seeds):
-        assert compiles(tables.to_latex(some, rows, compare(some)), tmp_path)
+        assert compiles(tables.to_latex(TableInput.of(some, rows, compare(some))), tmp_path)
 
 
 def compiles(table, folder):
@@ -234,27 +239,31 @@ def test_in_latex_the_notes_are_read_below_the_table(runs):
     fair = [many(runs[0], label=name, privileged=False) for name in ("best", "twin")]
     first, *others = fair[1].records
     fair[1] = replace(fair[1], records=(replace(first, completed=first.completed - 1), *others))
-    latex = tables.to_latex(fair, published_results("ABC->D")[:1], compare(fair))
+    latex = tables.to_latex(TableInput.of(fair, published_results("ABC->D")[:1], compare(fair)))
     _, below = latex.split("\\end{tabular}")
     read = [line for line in below.splitlines() if not line.startswith("%")]
     assert any(line.startswith("Official: no, because the scene is fake, not D") for line in read)
-    assert any(line.startswith("$\\approx$ not distinguishable from the best") for line in read)
+    assert any(line.startswith("$\\approx$ not significantly different from the best") for line in read)
     assert any(line.startswith("$^{\\ddagger}$ published") for line in read)
-    assert any("Holm, 5\\%" in line for line in read)
+    assert any("Holm correction, 5\\%" in line for line in read)
 
 
 def test_programs_are_told_whether_a_run_is_official(runs):
-    assert tables.number_table(runs)["official"].str.startswith("no, because the scene is fake, not D").all()
+    assert (
+        tables.number_table(TableInput.of(runs))["official"]
+        .str.startswith("no, because the scene is fake, not D")
+        .all()
+    )
     official = renamed(runs[0], official=Official(official=True))
-    assert tables.number_table([official])["official"].tolist() == ["yes"]
+    assert tables.number_table(TableInput.of([official]))["official"].tolist() == ["yes"]
 
 
 def test_the_same_records_give_the_same_table(runs):
-    pd.testing.assert_frame_equal(tables.number_table(runs), tables.number_table(runs))
+    pd.testing.assert_frame_equal(tables.number_table(TableInput.of(runs)), tables.number_table(TableInput.of(runs)))
 
 
 def test_tasks_are_counted_by_run(runs):
-    table = tables.task_table(runs[:1]).set_index("task")
+    table = tables.task_table(TableInput.of(runs[:1])).set_index("task")
     assert (table.loc["open_drawer", "solved"], table.loc["open_drawer", "reached"]) == (4, 4)
     assert (table.loc["stack_block", "solved"], table.loc["stack_block", "reached"]) == (0, 2)
 
@@ -262,7 +271,7 @@ def test_tasks_are_counted_by_run(runs):
 def test_programs_get_exact_intervals_and_those_over_initial_states_too(runs):
     big = many(runs[0], 60)
     big = replace(big, records=tuple(replace(one, initial_state={"number": 0}) for one in big.records))
-    row = tables.number_table([big]).iloc[0]
+    row = tables.number_table(TableInput.of([big])).iloc[0]
     exact = statistics.clopper_pearson(int((big.completed >= 2).sum()), 360)
     assert (row["2_exact_low"], row["2_exact_high"]) == (exact.low, exact.high)
     assert row["2_exact_low"] < row["2_low"] < row["2"] < row["2_high"] < row["2_exact_high"]
@@ -274,47 +283,48 @@ def test_exact_intervals_can_be_asked_for_in_every_form(runs):
     big = many(runs[0], 60)
     exact = statistics.clopper_pearson(int((big.completed >= 2).sum()), 360)
     cell = f"[{100 * exact.low:.1f}, {100 * exact.high:.1f}]"
-    assert cell not in tables.to_markdown([big])
-    for text in (tables.to_markdown([big], intervals="exact"), tables.to_latex([big], intervals="exact")):
+    assert cell not in tables.to_markdown(TableInput.of([big]))
+    exactly = TableInput.of([big], intervals="exact")
+    for text in (tables.to_markdown(exactly), tables.to_latex(exactly)):
         assert cell in text
-        assert "those of rates are Clopper-Pearson's (exact)" in text
-    assert "those of rates are Wilson's" in tables.to_markdown([big])
-    assert tables.number_table([big], "exact").iloc[0]["2_low"] == exact.low
+        assert "rates: Clopper-Pearson (exact)" in text
+    assert "rates: Wilson" in tables.to_markdown(TableInput.of([big]))
+    assert tables.number_table(exactly).iloc[0]["2_low"] == exact.low
     output = io.StringIO()
-    tables.show([big], Console(file=output, force_terminal=True, color_system=None, width=200), intervals="exact")
+    tables.show(exactly, Console(file=output, force_terminal=True, color_system=None, width=200))
     assert cell in output.getvalue()
-    assert set(tables.task_table([big], "exact")["method"]) == {"clopper-pearson"}
-    assert set(tables.conditional_table([big], "exact")["method"]) == {"clopper-pearson"}
+    assert set(tables.task_table(exactly)["method"]) == {"clopper-pearson"}
+    assert set(tables.conditional_table(exactly)["method"]) == {"clopper-pearson"}
 
 
 def test_the_notes_have_average_lengths_over_initial_states(runs):
     big = many(runs[0], 60)
-    row = tables.number_table([big]).iloc[0]
-    said = "\n".join(notes([big]))
+    row = tables.number_table(TableInput.of([big])).iloc[0]
+    said = "\n".join(notes(TableInput.of([big])))
     assert "The chains begin in 60 initial states" in said
     interval = f"{row['Avg. Len._clustered_low']:.2f}, {row['Avg. Len._clustered_high']:.2f}"
     assert f"over initial states: solver \u2020 [{interval}]." in said
-    assert "initial states" not in "\n".join(notes([replace(runs[0], records=())]))
+    assert "initial states" not in "\n".join(notes(TableInput.of([replace(runs[0], records=())])))
 
 
 def test_what_is_so_of_all_of_many_runs_is_said_once(runs):
     keys = ("rgb_static", "robot_obs")
     some = [
-        renamed(many(runs[1], 60), label=f"{name} (2.0M, trained here)", observation_keys=keys)
+        renamed(many(runs[1], 60), label=f"{name} (2.0M, trained here)", observation_keys=keys, policy="random")
         for name in ("cnn", "llava", "uform", "flamingo")
     ]
-    said = "\n".join(notes(some))
-    assert "Use the robot's state (proprioception): all policies that see images." in said
-    assert "Small policies, trained from scratch: all runs. They say nothing of full-size VLMs." in said
-    assert "over initial states, average lengths' 95% intervals end at most 0.00 from those of the table" in said
+    said = "\n".join(notes(TableInput.of(some)))
+    assert "Uses proprioception (the robot's state): all policies that see images." in said
+    assert "Small policies, trained from scratch: all runs. Their results say nothing about full-size VLMs." in said
+    assert "the 95% intervals of average lengths end at most 0.00 away from those in the table" in said
     assert "llava" not in said
-    more = "\n".join(notes([*some, renamed(many(runs[1], 60), label="mine:Model")]))
-    assert "Small policies, trained from scratch: all runs but mine:Model. They say" in more
+    more = "\n".join(notes(TableInput.of([*some, renamed(many(runs[1], 60), label="mine:Model")])))
+    assert "Small policies, trained from scratch: all runs but mine:Model. Their results" in more
     blind = renamed(many(runs[1], 60), label="moondream", observation_keys=("rgb_static",))
-    all_but_one = "\n".join(notes([*some, blind]))
-    assert "Use the robot's state (proprioception): all policies that see images but moondream." in all_but_one
-    three = "\n".join(notes(some[:3]))
-    assert all(three.count(f"{name} (2.0M, trained here)") == 4 for name in ("cnn", "llava", "uform"))
+    all_but_one = "\n".join(notes(TableInput.of([*some, blind])))
+    assert "Uses proprioception (the robot's state): all policies that see images but moondream." in all_but_one
+    three = "\n".join(notes(TableInput.of(some[:3])))
+    assert all(three.count(f"{name} (2.0M, trained here)") == 3 for name in ("cnn", "llava", "uform"))
 
 
 def test_intervals_over_states_that_differ_are_listed_however_many_runs_there_are(runs):
@@ -325,8 +335,8 @@ def test_intervals_over_states_that_differ_are_listed_however_many_runs_there_ar
         for number in range(6)
     )
     clumped = [renamed(replace(runs[0], records=records), label=name) for name in "abcd"]
-    said = "\n".join(notes(clumped))
-    assert "Average lengths' 95% intervals over initial states: a \u2020 [0.00, 5.00]; b" in said
+    said = "\n".join(notes(TableInput.of(clumped)))
+    assert "95% intervals of average lengths, bootstrapped over initial states: a \u2020 [0.00, 5.00]; b" in said
 
 
 # --- what was found out stands in the table ---------------------------------------------------------------------------
@@ -350,11 +360,14 @@ def test_what_is_not_told_from_the_best_is_marked(runs):
     fair = [best, idle, almost]
     comparison = compare(fair)
     assert comparison.best == ("best", "twin")
-    lines = tables.to_markdown(fair, comparison=comparison).splitlines()
+    lines = tables.to_markdown(TableInput.of(fair, comparison=comparison)).splitlines()
     cells = [line.split(" | ")[7].strip().partition(" [")[0] for line in lines[2:5]]
     assert cells == [f"**{best.completed.mean():.2f}", "0.00", f"{almost.completed.mean():.2f} \u2248"]
-    assert "\u2248 not distinguishable from the best of its column" in "\n".join(lines)
-    assert tables.to_latex(fair, comparison=comparison).count(f"{almost.completed.mean():.2f} $\\approx$ [") == 1
+    assert "\u2248 not significantly different from the best of its column" in "\n".join(lines)
+    assert (
+        tables.to_latex(TableInput.of(fair, comparison=comparison)).count(f"{almost.completed.mean():.2f} $\\approx$ [")
+        == 1
+    )
     # So are the rates at each number of subtasks, where the idle policy is told apart.
     for k in range(1, 6):
         best_cell, idle_cell, twin_cell = (line.split(" | ")[k + 1] for line in lines[2:5])
@@ -362,11 +375,11 @@ def test_what_is_not_told_from_the_best_is_marked(runs):
         assert "\u2248" not in idle_cell
         assert twin_cell.strip().startswith("**") or "\u2248 [" in twin_cell
     assert "\u2248 [" in lines[4].split(" | ")[2]
-    assert "\u2248" not in tables.to_markdown(fair)
+    assert "\u2248" not in tables.to_markdown(TableInput.of(fair))
 
 
 def test_success_by_position_is_of_those_that_got_there(runs):
-    table = tables.conditional_table(runs[:1])
+    table = tables.conditional_table(TableInput.of(runs[:1]))
     completed = [record.completed for record in runs[0].records]
     assert table["reached"].tolist() == [sum(done >= k for done in completed) for k in range(5)]
     assert table["solved"].tolist() == [sum(done >= k for done in completed) for k in range(1, 6)]
@@ -374,13 +387,13 @@ def test_success_by_position_is_of_those_that_got_there(runs):
 
 
 def test_first_failures_are_counted_by_task_and_position(runs):
-    table = tables.first_failure_table(runs)
+    table = tables.first_failure_table(TableInput.of(runs))
     unsolved = [record for run in runs for record in run.records if record.outcome != "solved"]
     assert table["chains"].sum() == len(unsolved)
     last = unsolved[0].subtasks[-1]
     row = table[(table["task"] == last.task) & (table["position"] == len(unsolved[0].subtasks))]
     assert len(row) >= 1
-    assert tables.first_failure_table([replace(runs[0], records=())]).empty
+    assert tables.first_failure_table(TableInput.of([replace(runs[0], records=())])).empty
 
 
 def test_training_seeds_have_a_row_for_their_mean_in_every_form(runs):
@@ -388,18 +401,18 @@ def test_training_seeds_have_a_row_for_their_mean_in_every_form(runs):
         renamed(runs[place], label="vlm", privileged=False, training_seed=place, training_recipe="r")
         for place in (0, 1)
     ]
-    lines = [line.split(" | ")[0].strip("| *") for line in tables.to_markdown(seeds).splitlines()[2:5]]
+    lines = [line.split(" | ")[0].strip("| *") for line in tables.to_markdown(TableInput.of(seeds)).splitlines()[2:5]]
     assert lines == ["vlm, training seed 0", "vlm, training seed 1", "vlm, mean of 2 training seeds"]
-    row = tables.seed_rows(seeds, tables.text_table(seeds).columns).iloc[0]
+    row = tables.seed_rows(TableInput.of(seeds), tables.text_table(TableInput.of(seeds)).columns).iloc[0]
     assert row["Method"] == "vlm, mean of 2 training seeds"
     assert row["n"] == "2 x 6"
     assert row["Avg. Len."].startswith(f"{(seeds[0].completed.mean() + seeds[1].completed.mean()) / 2:.2f} [")
-    assert "Means of training seeds" in "\n".join(notes(seeds))
-    latex = tables.to_latex(seeds, published_results("ABC->D")[:1]).splitlines()
+    assert "Means of training seeds" in "\n".join(notes(TableInput.of(seeds)))
+    latex = tables.to_latex(TableInput.of(seeds, published_results("ABC->D")[:1])).splitlines()
     place = next(place for place, line in enumerate(latex) if line.startswith("vlm, mean of 2"))
     assert latex[place + 1 : place + 2] != ["\\bottomrule"]
     output = io.StringIO()
-    tables.show(seeds, Console(file=output, force_terminal=True, color_system=None, width=220))
+    tables.show(TableInput.of(seeds), Console(file=output, force_terminal=True, color_system=None, width=220))
     assert "mean of 2 training seeds" in " ".join(output.getvalue().split())
 
 
@@ -430,16 +443,16 @@ def cells_of(markdown):
 
 def test_many_tasks_stand_in_rows_and_policies_in_columns(run_tasks):
     runs = [run_tasks("solver", EIGHT), run_tasks("idle", EIGHT)]
-    cells = cells_of(tables.to_markdown(runs))
+    cells = cells_of(tables.to_markdown(TableInput.of(runs)))
     assert cells["Method"] == ["solver", "idle"]
     assert list(cells)[2:] == ["Train", *EIGHT, "all", "n", "errors", "steps"]
     assert cells["turn_on_led"] == ["100.0 [15.8, 100.0]", "0.0 [0.0, 84.2]"]
     assert cells["n"] == ["16", "16"]
-    latex = tables.to_latex(runs)
+    latex = tables.to_latex(TableInput.of(runs))
     assert "\\begin{tabular}{lcc}" in latex
     assert "turn\\_on\\_led & 100.0" in latex
     output = io.StringIO()
-    tables.show(runs, Console(file=output, force_terminal=True, color_system=None, width=80))
+    tables.show(TableInput.of(runs), Console(file=output, force_terminal=True, color_system=None, width=80))
     assert max(map(len, output.getvalue().splitlines())) <= 80
     assert "turn_on_led" in output.getvalue().split()
 
@@ -447,12 +460,12 @@ def test_many_tasks_stand_in_rows_and_policies_in_columns(run_tasks):
 @pytest.mark.skipif(not has_booktabs(), reason="pdflatex with booktabs is not installed")
 def test_a_table_of_many_tasks_compiles(run_tasks, tmp_path):
     runs = [run_tasks("solver", EIGHT), run_tasks("idle", EIGHT, label="b_%")]
-    assert compiles(tables.to_latex(runs, comparison=compare(runs)), tmp_path)
+    assert compiles(tables.to_latex(TableInput.of(runs, comparison=compare(runs))), tmp_path)
 
 
 def test_few_tasks_stand_in_columns(run_tasks):
     runs = [run_tasks("solver", EIGHT[:3]), run_tasks("idle", EIGHT[:3])]
-    assert list(tables.layout_of(runs).cells.columns[:5]) == ["Method", "Train", *EIGHT[:3]]
+    assert list(tables.layout_of(TableInput.of(runs)).cells.columns[:5]) == ["Method", "Train", *EIGHT[:3]]
 
 
 @pytest.mark.parametrize("tasks", [EIGHT[:3], EIGHT])
@@ -464,10 +477,10 @@ def test_over_all_tasks_the_best_is_bold_and_what_is_not_told_from_it_marked(run
     runs = [renamed(run, chains=len(run.records)) for run in runs]
     comparison = compare(runs)
     assert comparison.best == ("solver", "twin")
-    markdown = tables.to_markdown(runs, comparison=comparison)
-    layout = tables.layout_of(runs, comparison=comparison)
+    markdown = tables.to_markdown(TableInput.of(runs, comparison=comparison))
+    layout = tables.layout_of(TableInput.of(runs, comparison=comparison))
     bold = layout.cells.to_numpy()[layout.is_best.to_numpy()].tolist()
     assert [cell.partition(" [")[0] for cell in bold] == ["100.0"]
     assert f"**{bold[0]}**" in markdown
     assert [line.count(" \u2248 [") for line in markdown.splitlines() if "\u2248 [" in line] == [1]
-    assert "\u2248 not distinguishable from the best in success over all tasks, by sign flips" in markdown
+    assert "\u2248 not significantly different from the best in success over all tasks: sign-flip test" in markdown

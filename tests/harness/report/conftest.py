@@ -1,0 +1,28 @@
+"""One report of several runs, written once; tests that change it get a copy."""
+
+import shutil
+
+import pytest
+
+from calvinbench.harness.evaluation.evaluation import evaluate
+from calvinbench.harness.report.report import write_report
+from calvinbench.harness.rollout.workers import WorkerSetup
+from calvinbench.harness.suite.suite import RunSettings
+from support.fakes import CHAINS, make_fake_world, make_scripted
+
+
+@pytest.fixture(scope="session")
+def reported_suite(tmp_path_factory):
+    """A suite's folder with three runs and their report; for reading only."""
+    suite = tmp_path_factory.mktemp("reported") / "suite"
+    for policy in ("solver", "idle", "raises"):
+        settings = RunSettings(policy=policy, scene="fake", chains=len(CHAINS), max_steps=10)
+        evaluate(WorkerSetup(settings, make_fake_world, make_scripted), suite / policy, chains=CHAINS)
+    write_report([suite], formats=())
+    return suite
+
+
+@pytest.fixture
+def suite_copy(reported_suite, tmp_path):
+    """A copy of `reported_suite` that a test may change."""
+    return shutil.copytree(reported_suite, tmp_path / "suite")
