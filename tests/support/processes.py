@@ -1,5 +1,6 @@
 """Processes of a test: which ones descend from another, and whether one still runs."""
 
+import time
 from pathlib import Path
 
 
@@ -24,4 +25,7 @@ def require_ended(pids: list[int], errors: str) -> None:
     assert "Stopped. What is finished is kept" in errors
     for words in ("leaked", "resource_tracker", "Traceback"):
         assert words not in errors, errors
+    deadline = time.monotonic() + 10  # helpers such as the resource tracker end when they see that their parent ended
+    while any(is_alive(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert not [pid for pid in pids if is_alive(pid)]
