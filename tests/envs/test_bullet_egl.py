@@ -39,7 +39,7 @@ def drawn_by_egl(scene: str, calvin_env: str | None, folder: Path) -> dict[str, 
         pytest.skip(str(error))
     file = folder / "egl.npz"
     script = (
-        "import numpy as np\n"
+        "import sys\nimport numpy as np\nsys.path.insert(0, 'tests')\n"
         "from tests.envs.test_bullet_egl import drawn\n"
         f"np.savez({str(file)!r}, **drawn({scene!r}, {calvin_env!r}, renderer='bullet-egl'))"
     )
