@@ -14,9 +14,9 @@ from calvinbench.harness.rollout.workers import make_play_table
 from calvinbench.harness.suite.suite import Suite
 from calvinbench.harness.training.call import TrainingCallError
 from calvinbench.policies.policy import PolicyTraits
-from calvinbench.policies.training.checkpoints import find_checkpoint
 from calvinbench.policies.training.log import LogLine
 from calvinbench.policies.training.preparation import Training
+from calvinbench.policies.training.saved_state import find_checkpoint
 
 EVALUATION_FOLDER = "evaluation"
 

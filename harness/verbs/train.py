@@ -229,8 +229,8 @@ class Train:
     def _show(self, training: "Training") -> None:
         from dataclasses import asdict
 
-        from calvinbench.policies.training.checkpoints import find_checkpoint
         from calvinbench.policies.training.log import read_log
+        from calvinbench.policies.training.saved_state import find_checkpoint
 
         out = training.settings.out
         last, checkpoint = read_log(out)[-1], find_checkpoint(out)

@@ -7,16 +7,24 @@ saved.
 import json
 import logging
 import pickle
+import random
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
 from accelerate import Accelerator
 from accelerate.utils import RNG_STATE_NAME
 from safetensors import SafetensorError
 
 from calvinbench.envs.system.atomic_write import move_into_place
+from calvinbench.policies.training.preparation import Training
 
+CHECKPOINT_FOLDER, BEST_FOLDER = "checkpoint", "best"
 STATE_FOLDER = "state"
 _PROGRESS_FILE = "progress.json"
 _UNREADABLE = (
@@ -100,3 +108,48 @@ def load_state(accelerator: Accelerator, folder: Path) -> Progress:
     if not (states[-1] / f"{RNG_STATE_NAME}_{accelerator.process_index}.pkl").exists():
         _logger.warning("process %d has no random state to go on from: its dropout is new.", accelerator.process_index)
     return progress
+
+
+def find_checkpoint(out: Path) -> Path:
+    """The folder of the last checkpoint of a training.
+
+    Args:
+        out: The training's folder.
+    """
+    return out / CHECKPOINT_FOLDER
+
+
+def checkpoint_notes(training: Training, progress: Progress, validation_loss: float | None) -> dict[str, Any]:
+    """The notes of a checkpoint: data, progress and recipe of the training.
+
+    Args:
+        training: The training.
+        progress: Its progress at the checkpoint.
+        validation_loss: The validation loss of the checkpoint; None if it was not computed.
+    """
+    return training.notes | {
+        "training": {
+            "step": progress.step,
+            "windows": progress.windows,
+            "frames": progress.frames,
+            "seconds": round(progress.seconds),
+            "effective_batch_size": training.plan.effective_batch_size,
+            "validation_loss": validation_loss,
+            "seed": training.settings.optimization.seed,
+            "recipe": training.recipe(progress.step),
+            **training.changes(),
+        }
+    }
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Restores the global random states at the end of the context, so that draws within it do not affect training."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)

@@ -16,7 +16,6 @@ from accelerate.utils import set_seed
 
 from calvinbench.policies.learned.checkpoint import save_checkpoint
 from calvinbench.policies.training.batches import WindowBatch
-from calvinbench.policies.training.checkpoints import BEST_FOLDER, CHECKPOINT_FOLDER, checkpoint_notes
 from calvinbench.policies.training.data_loader import make_loader, validation_batches
 from calvinbench.policies.training.failures import (
     BAD_BATCH_FOLDER,
@@ -28,8 +27,14 @@ from calvinbench.policies.training.log import TrainingLog
 from calvinbench.policies.training.losses import ChunkLoss, chunk_loss
 from calvinbench.policies.training.optimizer import make_optimizer, make_schedule, set_rates
 from calvinbench.policies.training.preparation import Training
-from calvinbench.policies.training.random_state import random_state_kept
-from calvinbench.policies.training.saved_state import load_state, save_state
+from calvinbench.policies.training.saved_state import (
+    BEST_FOLDER,
+    CHECKPOINT_FOLDER,
+    checkpoint_notes,
+    load_state,
+    random_state_kept,
+    save_state,
+)
 from calvinbench.policies.training.step_result import StepResult, log_line
 from calvinbench.policies.training.subscriber import Subscriber
 

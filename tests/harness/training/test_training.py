@@ -86,7 +86,9 @@ def wait_for_step(process, out, step):
     assert process.poll() is None, process.communicate()
 
 
-def test_a_training_that_is_stopped_and_killed_and_called_again_ends_as_an_unbroken_one(folder, tmp_path, capsys):
+def test_a_training_that_is_stopped_and_killed_and_called_again_ends_as_an_unbroken_one(
+    folder, tmp_path, capsys, caplog
+):
     """By SIGTERM, which ends it as Ctrl-C does, then by SIGKILL; the third call goes on to the end."""
     broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
     changes = {"max_steps": 60, "save_every": 10, "log_every": 3, "schedule": "cosine", "max_epochs": 100}
@@ -110,9 +112,8 @@ def test_a_training_that_is_stopped_and_killed_and_called_again_ends_as_an_unbro
     assert stopped_after <= int(last_state(broken).name.removeprefix("step_")) < 60
     forget_accelerator()
     assert cli.main(["train", *flags(keys), "--json"]) == 0
-    found = capsys.readouterr()
-    assert "going on after step" in found.err
-    assert json.loads(found.out)["last"]["step"] == 60
+    assert "going on after step" in caplog.text
+    assert json.loads(capsys.readouterr().out)["last"]["step"] == 60
     again(said(folder, unbroken, policy, **changes))
     weights = [(out / "checkpoint" / "model.safetensors").read_bytes() for out in (broken, unbroken)]
     assert weights[0] == weights[1]

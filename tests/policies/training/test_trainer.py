@@ -14,8 +14,8 @@ from calvinbench.policies.factories.checkpoint_settings import CheckpointSetting
 from calvinbench.policies.learned.checkpoint import load_checkpoint
 from calvinbench.policies.learned.trainable import TrainableParts, grouped_parameters
 from calvinbench.policies.training.acceleration import make_accelerator
-from calvinbench.policies.training.checkpoints import find_checkpoint
 from calvinbench.policies.training.log import read_log
+from calvinbench.policies.training.saved_state import find_checkpoint
 from calvinbench.policies.training.trainer import Trainer
 from support.small_training import make_training, write_data
 
