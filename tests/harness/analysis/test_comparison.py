@@ -362,7 +362,7 @@ def test_runs_are_held_against_a_reference_alone(run_of):
     assert " Worse: worse -0." in found.verdict
     assert " Not significantly different: same " in found.verdict
     assert (found.best, found.best_rates) == ((), ())
-    assert "over all pairs, which are those with base alone" in in_words(found)
+    assert "corrected over all pairs (only pairs with base are tested)" in in_words(found)
 
 
 def test_fewer_tests_lose_less_to_the_correction(run_of):
