@@ -22,7 +22,7 @@ def is_alive(pid: int) -> bool:
 
 def require_ended(pids: list[int], errors: str) -> None:
     """After a command was stopped: none of these processes runs, and nothing was leaked or printed as a traceback."""
-    assert "Stopped. What is finished is kept" in errors
+    assert "Stopped. Finished work is kept" in errors
     for words in ("leaked", "resource_tracker", "Traceback"):
         assert words not in errors, errors
     deadline = time.monotonic() + 10  # helpers such as the resource tracker end when they see that their parent ended

@@ -89,7 +89,7 @@ def test_a_renderer_that_cannot_be_is_a_wrong_call(in_tmp: Path, capsys, flags, 
 def test_depth_bits_that_no_buffer_has_are_a_wrong_call(in_tmp: Path, capsys):
     (in_tmp / "mine.yaml").write_text("policy: [random]\nchains: 1\nmax_steps: 2\ndepth_bits: 12\n")
     assert cli.main(["run", "mine.yaml"]) == 2
-    assert "expected 16 or 24 depth bits, got 12" in capsys.readouterr().err
+    assert "expected depth_bits to be one of 16, 24, got 12" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("policies", [("random",), ("random", "expert")])

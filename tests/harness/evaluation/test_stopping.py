@@ -55,7 +55,7 @@ def test_a_command_that_is_told_to_end_keeps_what_ended_and_leaves_nothing_behin
     said = run.communicate(timeout=30)[1]
     assert time.monotonic() - told < 5
     assert run.returncode == 1
-    assert "Stopped. What is finished is kept" in said
+    assert "Stopped. Finished work is kept" in said
     for words in ("leaked", "resource_tracker", "Traceback", "Error"):
         assert words not in said, said
     time.sleep(0.5)
