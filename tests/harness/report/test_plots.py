@@ -135,9 +135,14 @@ def timed(runs):
     """The runs with policies' times that lie within a factor of two."""
     made = []
     for number, run in enumerate(runs):
+        milliseconds = 6.5 + number / 10
         records = tuple(
             replace(
-                record, subtasks=tuple(replace(subtask, policy_ms=6.5 + number / 10) for subtask in record.subtasks)
+                record,
+                subtasks=tuple(
+                    replace(subtask, policy_ms=milliseconds, policy_ms_counts={f"{milliseconds:.2g}": subtask.steps})
+                    for subtask in record.subtasks
+                ),
             )
             for record in run.records
         )

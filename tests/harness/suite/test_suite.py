@@ -16,7 +16,7 @@ def test_the_demo_ships_and_compares_policies_on_the_same_chains():
     assert "demo" in shipped_suites()
     assert all(load_suite(name).runs for name in shipped_suites())
     suite = load_suite("demo")
-    assert suite.policy == ("random", "untrained:kosmos2", "checkpoint:cnn", "expert")
+    assert suite.policy == ("checkpoint:cnn", "expert", "random", "untrained:kosmos2")
     assert len({run.chains for run in suite.runs}) == 1
     assert suite.settings.scene == "embedded"
 
