@@ -79,7 +79,7 @@ def test_remedy_what_a_replica_takes_needs_ray():
 
 @pytest.mark.parametrize("kept", [{"videos": "all"}, {"executor": "ray"}])
 def test_remedy_videos_or_ray(kept):
-    assert "Leave one out" in error_of(lambda: ray_options(Suite.of(policy=("random",), videos="all", executor="ray")))
+    assert "Remove either" in error_of(lambda: ray_options(Suite.of(policy=("random",), videos="all", executor="ray")))
     ray_options(Suite.of(policy=("random",), **kept))
 
 
@@ -92,7 +92,7 @@ def test_remedy_the_expert_is_declared_without_training():
 @pytest.mark.parametrize(("in_spec", "beside"), [(None, "chain"), ("subtask", None)])
 def test_remedy_the_memory_reset_stands_in_one_place(in_spec, beside):
     spec = "untrained:cnn,size=tiny"
-    assert "Leave one of them out" in error_of(lambda: make_policy(f"{spec},memory_reset=subtask", "chain"))
+    assert "Remove one of them" in error_of(lambda: make_policy(f"{spec},memory_reset=subtask", "chain"))
     policy = make_policy(spec if in_spec is None else f"{spec},memory_reset={in_spec}", beside)
     assert policy.traits.memory.reset == (in_spec or beside)
 
@@ -122,14 +122,14 @@ def test_remedy_one_head(kept, tmp_path):
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"act_head": {"type": "LSTMDecoder", "hidden_size": 32}}))
     said = error_of(lambda: make_policy(f"untrained:cnn,head=seed,config={config}"))
-    assert "Leave one out" in said
+    assert "Remove one of them" in said
     spec = "untrained:cnn,head=seed,hidden_dim=32" if kept == "head=seed" else f"untrained:cnn,config={config}"
     assert make_policy(spec).traits.chunk_length
 
 
 def test_remedy_the_size_of_pretrained_weights_is_left_out():
     said = error_of(lambda: make_policy("untrained:minilm-effnet,vlm=published,size=full"))
-    assert "Leave size out" in said
+    assert "Remove size" in said
     assert make_policy("untrained:minilm-effnet,vlm=published").traits.label
 
 
@@ -197,7 +197,7 @@ def test_remedy_a_policy_returns_one_action_for_each_world(tmp_path):
 
 def test_remedy_the_renderer_of_calvin_envs_own_simulator_is_left_out():
     said = error_of(lambda: require_upstream_renderer("opengl-look"))
-    assert "Leave --renderer out" in said
+    assert "Remove --renderer to use the default" in said
     assert require_upstream_renderer("bullet-tiny") == "bullet-tiny"  # what it is then, as the message says
     assert "bullet-tiny (its default)" in said
 
