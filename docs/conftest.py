@@ -1,9 +1,9 @@
 """Runs the code blocks of the pages: ```` ```bash ```` and ```` ```python ````, page by page, in the page's order.
 
-Each page has an empty folder of its own, in which its commands run and its Python blocks find their files; `results` in
-it leads to the shipped runs. A block that
-cannot run in a test is marked above it with the reason: `% skip: next "needs a GPU"`. Blocks that only show text have
-the language `text`, `yaml` or `console`.
+Each page has an empty folder of its own, in which its commands run and its Python blocks find their files. `results` in
+it leads to the shipped runs. The blocks of a page build on each other, so pytest-xdist must give a page to one process:
+`--dist loadfile`, as `make test` does. A block that cannot run in a test is marked above it with the reason:
+`% skip: next "needs a GPU"`. Blocks that only show text have the language `text`, `yaml` or `console`.
 """
 
 import os
@@ -13,7 +13,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import pytest
 from sybil import Example, Sybil
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
@@ -61,12 +60,3 @@ pytest_collect_file = Sybil(
     setup=_enter_folder,
     teardown=_leave_folder,
 ).pytest()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A page's blocks build on each other: pytest-xdist must give them to one process."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(here))))
