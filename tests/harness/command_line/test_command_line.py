@@ -117,7 +117,7 @@ def test_help_imports_no_verb_that_was_not_asked_for():
     verbs = {f"calvinbench.harness.verbs.{verb.target.partition(':')[0]}" for verb in VERBS.values()}
     heavy = {"torch", "pandas", "scipy", "pybullet", "matplotlib", "transformers"}
     assert not modules_after("--help") & (verbs | heavy | {"tyro"})
-    assert modules_after("plan", "--help") & (verbs | heavy) == {"calvinbench.harness.verbs.plan"}
+    assert modules_after("plan", "--help") & (verbs | heavy) == {"calvinbench.harness.verbs.results.plan"}
     assert not modules_after("train", "--help") & heavy
 
 

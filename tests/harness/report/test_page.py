@@ -17,7 +17,7 @@ from calvinbench.harness.records.shards import Shard, merge
 from calvinbench.harness.report.published_results import published_results
 from calvinbench.harness.report.report import write_report
 from calvinbench.harness.rollout.videos import VIDEOS_FOLDER, VideoSettings
-from calvinbench.harness.verbs import view
+from calvinbench.harness.verbs.results import view
 from support.fakes import CHAINS, SOLVER_COMPLETES
 
 VOID = {"meta", "input", "br", "link", "img"}
