@@ -1,1 +1,4 @@
-"""The verbs that work on finished runs: merge, report, view, compare, export, plan. They need no world and no policy."""
+"""The verbs that work on finished runs, which need no policy and mostly no world.
+
+They are merge, report, view, compare, export and plan.
+"""
