@@ -40,6 +40,7 @@ VERBS: Mapping[str, Verb] = MappingProxyType(
         "import": Verb("import_robovlms:Import", DATA, "Convert a checkpoint of RoboVLMs."),
         "report": Verb("results.report:Report", RESULTS, "Write tables and figures of runs, and print the table."),
         "view": Verb("results.view:View", RESULTS, "Open the report of runs in a browser."),
+        "video": Verb("results.video:Video", RESULTS, "Make videos of finished chains."),
         "compare": Verb("results.compare:Compare", RESULTS, "Report which of several runs is better, with statistics."),
         "export": Verb("results.export:Export", RESULTS, "Write results as CSV, Parquet, or CALVIN's results.json."),
         "plan": Verb("results.plan:Plan", RESULTS, "Report how many chains are needed to detect a difference."),

@@ -183,7 +183,7 @@ class Worker:
             setup: What it is made from.
             owns_process: Whether this process serves only this worker, so that it may be ended if native code hangs.
         """
-        self._setup = setup
+        self.setup = setup
         self.limit = StepLimit(setup.settings.step_timeout, owns_process)
         self.policy = setup.make_policy(setup.settings.policy, setup.settings.memory_reset)
         settings = setup.settings
@@ -197,7 +197,7 @@ class Worker:
     def world(self) -> World:
         """The world, made at the first access."""
         if self._world is None:
-            self._world = self._setup.make_world(self._setup.settings, traits_of_world(self._setup, self.policy.traits))
+            self._world = self.setup.make_world(self.setup.settings, traits_of_world(self.setup, self.policy.traits))
         return self._world
 
     def run(self, job: ChainJob, marker: Marker | None = None) -> ChainRecord:
@@ -229,7 +229,7 @@ class Worker:
 
     def _chain_env(self) -> World:
         if self._env is None:
-            self._env = open_chain_env(self._setup, self.world, self.instructions)
+            self._env = open_chain_env(self.setup, self.world, self.instructions)
         return self._env
 
 
