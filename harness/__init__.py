@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from calvinbench.harness.analysis.comparison import compare
-    from calvinbench.harness.evaluation.evaluation import evaluate
+    from calvinbench.harness.from_python import evaluate
     from calvinbench.harness.records.runs import Run, find_runs, load_run
     from calvinbench.harness.report import plots
     from calvinbench.harness.report.export import subtask_frame
@@ -56,7 +56,7 @@ _EXPORTS = {
     "RunSettings": "suite.settings",
     "WorkerSetup": "rollout.workers",
     "compare": "analysis.comparison",
-    "evaluate": "evaluation.evaluation",
+    "evaluate": "from_python",
     "find_runs": "records.runs",
     "load_run": "records.runs",
     "subtask_frame": "report.export",

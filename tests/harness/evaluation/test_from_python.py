@@ -3,11 +3,15 @@ import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import pytest
 
 import calvinbench.harness
+from calvinbench.harness import evaluate
+from calvinbench.harness.rollout.workers import WorkerSetup
 from calvinbench.harness.suite.settings import RunSettings
 from support import REPOSITORY
+from support.fakes import CHAINS, SOLVER_COMPLETES, Crowded, Idle, Solver, make_fake_world
 
 
 def run_script(folder, text):
@@ -54,38 +58,90 @@ def test_the_names_for_scripts_are_exported_and_import_nothing_heavy_by_themselv
 
 
 LIVE = """
-from pathlib import Path
-from calvinbench.harness import RunSettings, WorkerSetup, evaluate
+from calvinbench.harness import evaluate
 from calvinbench.policies.baselines.random import RandomPolicy
 
-for give in (
-    lambda: evaluate(RandomPolicy(), Path("runs")),
-    lambda: evaluate("random", Path("runs")),
-    lambda: evaluate(WorkerSetup(RunSettings(RandomPolicy())), Path("runs")),
-):
-    try:
-        give()
-    except (TypeError, ValueError) as error:
-        print(type(error).__name__, error)
+run = evaluate(RandomPolicy(), chains=1, max_steps=2, label="mine")
+print(run.name, run.num_missing, run.description.policy)
 """
 
 
+class Still:
+    """A model with CALVIN's interface that keeps the robot still."""
+
+    def reset(self):
+        pass
+
+    def step(self, obs, goal):
+        return np.array([0, 0, 0, 0, 0, 0, 1.0])
+
+
 @pytest.mark.slow
-def test_remedy_a_live_policy_is_refused_and_named_by_a_factory_it_runs(tmp_path):
+def test_a_policy_object_runs_in_the_play_table_in_one_line(tmp_path):
     done = run_script(tmp_path, LIVE)
-    said = done.stdout.splitlines()
-    assert said[0].startswith("TypeError expected a WorkerSetup, got RandomPolicy.")
-    assert said[1].startswith("TypeError expected a WorkerSetup, got str.")
-    assert said[2].startswith("ValueError expected policy to be a name, got <")
-    assert "python:my_module:make_policy calls make_policy() of my_module.py" in said[2]
-    (remedy,) = set(re.findall(r"evaluate\(WorkerSetup.*?\)\)(?:, Path\('runs/mine'\)\))", said[0]))
-    (tmp_path / "my_module.py").write_text(
-        "from calvinbench.policies.baselines.random import RandomPolicy\n"
-        "def make_policy():\n    return RandomPolicy()\n"
+    assert done.stdout.split() == ["mine", "0", "object:calvinbench.policies.baselines.random:RandomPolicy"], (
+        done.stderr
     )
-    call = remedy.replace("make_policy')", "make_policy', chains=1, max_steps=2)")
-    done = run_script(tmp_path, LIVE.partition("for give")[0] + f"print({call}.num_missing)\n")
-    assert done.stdout.strip() == "0", done.stderr
+
+
+def on_fakes(policy, directory=None, chains=CHAINS, **settings):
+    """`evaluate` in the fake world."""
+    settings = {"scene": "fake", "max_steps": 10, "progress": False} | settings
+    return evaluate(policy, directory, chains=chains, make_world=make_fake_world, **settings)
+
+
+def test_an_object_gives_the_records_that_its_factory_gives(run_fake):
+    run = on_fakes(Solver())
+    assert run.completed.tolist() == SOLVER_COMPLETES
+    assert [a.without_times() for a in run.records] == [b.without_times() for b in run_fake("solver").records]
+    assert (run.name, run.description.policy) == ("solver", "object:support.fakes:Solver")
+
+
+def test_a_model_with_calvins_interface_runs_as_an_object():
+    run = on_fakes(Still(), chains=CHAINS[:2], label="still")
+    assert (run.completed.tolist(), run.name, run.description.may_read) == ([0, 0], "still", ("robot_obs",))
+    assert run.description.memory.reset == "subtask"
+
+
+def test_several_worlds_ask_an_object_for_a_batch():
+    run = on_fakes(Crowded("subtask"), worlds=2)
+    assert (run.description.batch_size, run.num_missing, run.num_errored) == (2, 0, 0)
+    with pytest.raises(ValueError, match="put_state"):
+        on_fakes(Idle(), worlds=2)
+
+
+def test_an_object_never_continues_a_run(tmp_path):
+    on_fakes(Solver(), tmp_path / "mine")
+    before = (tmp_path / "mine" / "chains.jsonl").read_bytes()
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        on_fakes(Idle(), tmp_path / "mine")
+    assert (tmp_path / "mine" / "chains.jsonl").read_bytes() == before
+    assert on_fakes(Idle(), tmp_path / "mine", overwrite=True).completed.tolist() == [0] * 6
+    (old,) = [folder for folder in tmp_path.iterdir() if folder.name != "mine"]
+    assert (old / "chains.jsonl").read_bytes() == before
+
+
+def test_a_spec_runs_and_continues(tmp_path):
+    assert evaluate("random", tmp_path / "r", chains=1, max_steps=2, label="mine").name == "mine"
+    assert evaluate("random,label=mine", tmp_path / "r", chains=2, max_steps=2, progress=False).num_missing == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (lambda: evaluate(Solver, chains=1), TypeError, r"got the class Solver. Make an object of it: Solver\(\)"),
+        (lambda: evaluate(3, chains=1), TypeError, "a policy spec or a WorkerSetup, got int"),
+        (lambda: evaluate(Idle(), chans=1), ValueError, "Did you mean 'chains'"),
+        (lambda: evaluate(Idle(), chains=1, ray=object()), TypeError, "ray cannot be used with a policy object"),
+        (lambda: evaluate(Idle(), chains=1, memory_reset="chain"), ValueError, "expected memory_reset='subtask'"),
+        (lambda: evaluate(WorkerSetup(RunSettings("random")), chains=1), TypeError, "expected no chains beside"),
+        (lambda: evaluate(Idle(), chains=0), ValueError, "chains"),
+        (lambda: evaluate("rndom", chains=1), ValueError, "Did you mean 'random'"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_with_a_remedy(call, error, said):
+    with pytest.raises(error, match=said):
+        call()
 
 
 def test_settings_take_the_names_of_the_flags():
