@@ -181,12 +181,10 @@ def _worker(setup: WorkerSetup, run: Run) -> Worker:
 def _warn_of_changes(run: Run, worker: Worker) -> None:
     """Warns of everything that changed since the run was made, because the chain may go another way."""
     now = describe(worker.setup.settings, worker, chain_lists.published()[:1], run.description.suite)
-    is_fixed = {
-        "batch_size": run.description.batch_size,
-        "tasks": run.description.tasks,
-        "label": run.description.label,
-    }
-    changed = [str(difference) for difference in differences(run.description, replace(now, **is_fixed))]
+    fixed = replace(
+        now, batch_size=run.description.batch_size, tasks=run.description.tasks, label=run.description.label
+    )
+    changed = [str(difference) for difference in differences(run.description, fixed)]
     if run.description.batch_size > 1:
         changed.append(_BATCHED)
     if changed:

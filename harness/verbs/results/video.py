@@ -78,5 +78,9 @@ class Video:
 
     def _changed(self, settings: "RunSettings") -> "RunSettings":
         """The run's settings, with what is found elsewhere on this machine."""
-        given = {"calvin_env": self.calvin_env, "calvin": self.calvin, "instructions": self.instructions}
-        return replace(settings, **{name: value for name, value in given.items() if value is not None})
+        return replace(
+            settings,
+            calvin_env=self.calvin_env or settings.calvin_env,
+            calvin=self.calvin or settings.calvin,
+            instructions=self.instructions or settings.instructions,
+        )
