@@ -142,7 +142,7 @@ def differences_of_chains(recorded: ChainRecord, again: ChainRecord) -> tuple[st
             if old != new and old is not None:
                 found.append(f"{where}: {name} is {new}, {old} in the record")
         old, new = before.action_change, now.action_change
-        if None not in (old, new) and abs(old - new) > _SAME_CHANGE * max(1.0, abs(old)):
+        if old is not None and new is not None and abs(old - new) > _SAME_CHANGE * max(1.0, abs(old)):
             found.append(f"{where}: mean change of action is {new:g}, {old:g} in the record")
     return tuple(found)
 
