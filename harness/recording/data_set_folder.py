@@ -9,8 +9,8 @@ from typing import Any
 from calvinbench.harness.recording.episode_records import RECORDS_FOLDER, EpisodeRecord, read_records
 from calvinbench.harness.recording.formats import LABELS, LAST_ACTION, RecordingFormat, make_format
 from calvinbench.harness.recording.settings import RecordingSettings
+from calvinbench.harness.records.folders import make_folder, write_text_atomically
 from calvinbench.harness.records.provenance import this_session
-from calvinbench.harness.records.run_directory import make_folder, write_text_atomically
 from calvinbench.policies.demonstrations.compact import DATASET_FILE, read_dataset_file
 from calvinbench.policies.demonstrations.opening import SPLITS
 

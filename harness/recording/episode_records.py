@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from calvinbench.envs.tasks import TASKS
-from calvinbench.harness.records.run_directory import write_text_atomically
+from calvinbench.harness.records.folders import write_text_atomically
 from calvinbench.policies.demonstrations.demonstrations import Annotation, DataError
 from calvinbench.policies.demonstrations.opening import SPLITS
 

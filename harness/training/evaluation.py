@@ -110,7 +110,7 @@ class ChainEvaluator:
         if step % self._every and step != training.num_steps:
             return None
         from calvinbench.harness.analysis.summaries import summarize
-        from calvinbench.harness.evaluation.evaluation import evaluate_suite
+        from calvinbench.harness.evaluation.suite_evaluation import evaluate_suite
         from calvinbench.harness.records.run_directory import RunMismatchError
 
         suite = self._suite(step)

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from calvinbench.harness.records.folders import write_text_atomically
 from calvinbench.harness.records.provenance import this_session
-from calvinbench.harness.records.run_directory import write_text_atomically
 from calvinbench.harness.training.changes import (
     changed_code,
     changed_data,

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 
 from calvinbench.envs.scenes.calvin_checkout import CheckoutError
 from calvinbench.harness import cli
-from calvinbench.harness.evaluation import evaluation
-from calvinbench.harness.records.run_directory import RunLockedError, locked_folder
+from calvinbench.harness.evaluation import describing
+from calvinbench.harness.records.folders import RunLockedError, locked_folder
 from calvinbench.harness.suite.settings import RunSettings
 from calvinbench.harness.training import training
 from calvinbench.harness.training.call import TrainingCallError, make_call
@@ -402,7 +402,7 @@ def test_a_checkpoint_says_on_which_of_calvins_scenes_it_was_trained(folder, cal
     policy = make_policy(f"checkpoint:{tmp_path / 'checkpoint'}")
     assert policy.traits.trained_on.scene == "ABC"
     settings = RunSettings(policy="checkpoint", scene="D")
-    assert evaluation._training(settings, policy.traits)["train"] == "ABC"
+    assert describing.training_of(settings, policy.traits)["train"] == "ABC"
 
 
 def test_data_of_several_scenes_must_be_told_where_to_be_evaluated(folder, calvins, tmp_path):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from calvinbench.harness.evaluation import evaluation
+from calvinbench.harness.evaluation import evaluation, suite_evaluation
 from calvinbench.harness.records.runs import load_run
 from calvinbench.harness.rollout.workers import WorkerSetup
 from calvinbench.harness.training.call import TrainingCallError
@@ -38,7 +38,7 @@ def suites(monkeypatch):
         settings = replace(settings, scene="fake", renderer=None, depth_bits=None, max_steps=3)
         return (evaluation.evaluate(WorkerSetup(settings, make_fake_world), suite.directory(settings), chains=CHAINS),)
 
-    monkeypatch.setattr(evaluation, "evaluate_suite", on_fake_world)
+    monkeypatch.setattr(suite_evaluation, "evaluate_suite", on_fake_world)
     return asked
 
 
