@@ -12,7 +12,7 @@ The rooms, in the order in which to read them:
 - `policy_check`, `diagnostics`, `progress`: what looks wrong with a policy or a machine; the progress display.
 - `command_line`, `verbs`, `cli`: the commands of `calvinbench`.
 
-A run from Python is stored as by `calvinbench run`. Start the script again to resume it:
+A run from Python is stored as by `calvinbench run`. Start the script again to resume it::
 
     from calvinbench.harness import RunSettings, WorkerSetup, evaluate, load_run
 

@@ -1,5 +1,8 @@
 """`calvinbench check`."""
 
+import shutil
+import sys
+import textwrap
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -89,6 +92,15 @@ def _show(found: "PolicyCheck") -> None:
             )
         print("Absolute values of the policy's and the expert's actions in the same states. 1 is 0.02 m or 0.05 rad.\n")
     for finding in found.findings:
-        print(f"{_MARKS[finding.status]:7}{finding.topic}: {finding.words}")
+        print(_wrapped(f"{_MARKS[finding.status]:7}{finding.topic}: {finding.words}"))
     num_wrong = sum(finding.status == "wrong" for finding in found.findings)
     print(f"\n{f'Looks wrong: {num_wrong}' if num_wrong else 'Nothing looks wrong'}.")
+
+
+def _wrapped(text: str) -> str:
+    """The text in lines that fit a terminal; unchanged where output is not a terminal."""
+    if not sys.stdout.isatty():
+        return text
+    width = max(40, min(120, shutil.get_terminal_size().columns))
+    lines = (textwrap.wrap(line, width, subsequent_indent=" " * 7) or [""] for line in text.splitlines())
+    return "\n".join(line for wrapped in lines for line in wrapped)
