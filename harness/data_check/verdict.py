@@ -214,14 +214,14 @@ def _problems_of_all(path: Path, splits: tuple[SplitCheck, ...]) -> tuple[Proble
         problems.append(
             Problem(
                 f"it is still being recorded, or recording was stopped: '{path / 'unfinished'}' holds episodes. "
-                "Give the same `calvinbench record` again: it goes on and puts them in their place.",
+                "Run the same `calvinbench record` again: it finishes and moves them to their place.",
                 is_fatal=not any(split.is_usable for split in splits if split.split == TRAINING),
             )
         )
     if "debug" in path.resolve().name:
         problems.append(
             Problem(
-                "by its name this is CALVIN's debug set, some minutes of play: enough to try a training out, too "
+                "by its name this is CALVIN's debug set of some minutes: enough to try a training, too "
                 "little to learn from. Download task_D_D (166 GB) or another for that.",
                 is_fatal=False,
             )

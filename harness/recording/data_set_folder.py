@@ -45,8 +45,8 @@ def prepare_folder(settings: RecordingSettings, description: Mapping[str, Any]) 
         ]
         if differing:
             raise RecordingMismatchError(
-                f"expected the demonstrations that are in '{settings.out}' already, but {'; '.join(differing)}. "
-                "Choose another --out, or the settings of before."
+                f"'{settings.out}' holds demonstrations with other settings: {'; '.join(differing)}. "
+                "Choose another --out, or the previous settings."
             )
     else:
         write_text_atomically(settings.out / DATASET_FILE, json.dumps(description, indent=2) + "\n")

@@ -172,8 +172,8 @@ def _record_missing(
                 yield future.result()
         except BrokenProcessPool as error:
             raise RunFailedError(
-                "a process that recorded died: killed, out of memory or crashed. All finished episodes are kept; the "
-                "same command goes on with the rest."
+                "a process that recorded died: killed, out of memory or crashed. All finished episodes are kept; run "
+                "the same command again to record the rest."
             ) from error
 
 

@@ -67,10 +67,10 @@ def test_chains_are_run_in_the_world_of_the_data(training, suites):
 
 
 @pytest.mark.parametrize(
-    ("scene", "words"), [("ABC", "the data are of ABC"), (None, "the data do not say which scene they are of")]
+    ("scene", "words"), [("ABC", "the data are from ABC"), (None, "the data do not name their scene")]
 )
 def test_where_the_scene_is_not_known_it_must_be_said(scene, words):
-    with pytest.raises(TrainingCallError, match=rf"{words}\. Say --evaluate-scene, one of embedded, A, B, C, D"):
+    with pytest.raises(TrainingCallError, match=rf"{words}\. Add --evaluate-scene, one of embedded, A, B, C, D"):
         evaluation_world({"scene": scene})
     assert evaluation_world({"scene": scene}, "D").scene == "D"
 
