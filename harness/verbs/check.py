@@ -44,9 +44,13 @@ class Check:
     """Renderer of the camera images: opengl-look, bullet-egl or bullet-tiny."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Random seed of the policy."""
-    calvin_env: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: found)")] = None
+    calvin_env: Annotated[
+        Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: CALVIN_ENV_ROOT, or as installed)")
+    ] = None
     """Checkout of calvin_env. CALVIN's scenes A to D need it."""
-    calvin: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: found)")] = None
+    calvin: Annotated[
+        Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: CALVIN_ROOT, or near calvin_env)")
+    ] = None
     """Checkout of calvin. CALVIN's sentences need it."""
     json: bool = False
     """Print one JSON object instead of text."""
