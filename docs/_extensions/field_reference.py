@@ -20,6 +20,7 @@ from sphinx.util.docutils import SphinxDirective
 
 _NONE = re.compile(r"\bNone\b")
 """In a file it is `null`."""
+_FLAG = re.compile(r"(?<![`\w])(--[a-z][a-z-]*)")
 
 
 def type_in_words(annotation: Any) -> str:  # noqa: PLR0911  one line a kind
@@ -62,7 +63,8 @@ def rows(cls: type[Any]) -> list[tuple[str, str, str]]:
         meaning = said.get(field.name) or _declared(hints[field.name])
         if not meaning:
             raise ValueError(f"expected a line for {field.name} in the docstring of {cls.__name__}, found none.")
-        found.append((field.name, type_in_words(hints[field.name]), _NONE.sub("null", " ".join(meaning.split()))))
+        text = _FLAG.sub(r"`\1`", _NONE.sub("null", " ".join(meaning.split())))
+        found.append((field.name, type_in_words(hints[field.name]), text))
     return found
 
 
