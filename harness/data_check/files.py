@@ -180,7 +180,7 @@ def examine_compact_files(path: Path, split: str) -> FilesFound:
     folder = path / split
     if not folder.is_dir():
         words = (
-            f"there is no folder '{folder}'. Copy the data set whole, or record it: calvinbench record --out {path}."
+            f"there is no folder '{folder}'. Copy the whole data set, or record it: calvinbench record --out {path}."
         )
         return FilesFound((Problem(words, is_fatal=True),), can_be_opened=False)
     absent = []
