@@ -28,12 +28,15 @@ nb_execution_mode = "auto"
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 
+default_role = "literal"  # docstrings have single backquotes
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 autodoc_mock_imports: list[str] = []
 napoleon_google_docstring = True
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_theme_options = {"navigation_with_keys": True}
 copybutton_prompt_text = r"\$ "
 copybutton_prompt_is_regexp = True

@@ -1,10 +1,18 @@
 """The harness: policies step worlds through chains; records become tables and figures.
 
-Read in this order: `suite`, `rollout`, `workers`, `executors`, `evaluation`, `records`, `description`, `run_directory`,
-`runs`, `statistics`, `paired_statistics`, `training_seeds`, `run_pairs`,
-`verdict`, `comparison`, `tables`, `plots`, `report`, `verbs`, `cli`.
+The rooms, in the order in which to read them:
 
-A run from Python, which is kept as `calvinbench run` keeps it, and goes on when the script is started again:
+- `suite`: what is run, as the user wrote it.
+- `records`: the files of a run, and how they are read and written.
+- `rollout`: one chain, from its initial state to its end.
+- `execution`: many chains at once, in processes, in batches, or on a Ray cluster.
+- `evaluation`: a run, from its settings to its last record.
+- `analysis`: numbers from records. `report`: tables, figures and pages from these numbers.
+- `recording`, `data_check`, `training`: demonstrations, and policies trained on them.
+- `policy_check`, `diagnostics`, `progress`: what looks wrong with a policy or a machine; the progress display.
+- `command_line`, `verbs`, `cli`: the commands of `calvinbench`.
+
+A run from Python is stored as by `calvinbench run`. Start the script again to resume it::
 
     from calvinbench.harness import RunSettings, WorkerSetup, evaluate, load_run
 
@@ -15,8 +23,8 @@ A run from Python, which is kept as `calvinbench run` keeps it, and goes on when
         print([subtask.outcome for subtask in run.records[0].subtasks])  # solved, timed_out or errored
         print(run.frame().groupby("task")["outcome"].apply(lambda each: (each == "solved").mean()))
 
-`RunSettings` takes what the flags of `calvinbench run` take, under the same names. `load_run` reads a folder again. A
-policy of your own is named by a spec, `python:my_module:make_policy`.
+`RunSettings` has the settings of `calvinbench run`, under the same names. `load_run` reads a run from its folder. Name
+your own policy by a spec, such as `python:my_module:make_policy`.
 """
 
 if __name__ != "calvinbench.harness":
@@ -65,7 +73,7 @@ _EXPORTS = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what is exported when it is first asked for: `calvinbench --help` must not wait for pandas."""
+    """Imports an export when it is first used, so that `calvinbench --help` does not wait for pandas."""
     if name not in __all__:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     from importlib import import_module

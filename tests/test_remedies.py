@@ -16,7 +16,7 @@ from calvinbench.envs.observation import ActionConvention, require_finite_action
 from calvinbench.harness import compare, find_runs, load_run, write_report
 from calvinbench.harness.evaluation.evaluation import evaluate
 from calvinbench.harness.evaluation.suite_checks import ray_options
-from calvinbench.harness.records.run_directory import locked_folder, make_folder
+from calvinbench.harness.records.folders import locked_folder, make_folder
 from calvinbench.harness.report.report import report_folder
 from calvinbench.harness.rollout.workers import WorkerSetup, require_upstream_renderer
 from calvinbench.harness.suite.reading import parse_suite

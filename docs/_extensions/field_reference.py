@@ -1,4 +1,4 @@
-"""A Sphinx extension with one directive, `fields`: a table of a dataclass's fields, from its own docstring.
+"""A Sphinx extension with one directive, `fields`: a table of a dataclass's fields, from their declarations.
 
 ```{fields} calvinbench.harness.records.records:ChainRecord
 ```
@@ -6,6 +6,7 @@
 
 import dataclasses
 import enum
+import re
 import types
 import typing
 from importlib import import_module
@@ -16,6 +17,10 @@ import docstring_parser
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+_NONE = re.compile(r"\bNone\b")
+"""In a file it is `null`."""
+_FLAG = re.compile(r"(?<![`\w])(--[a-z][a-z-]*)")
 
 
 def type_in_words(annotation: Any) -> str:  # noqa: PLR0911  one line a kind
@@ -55,10 +60,18 @@ def rows(cls: type[Any]) -> list[tuple[str, str, str]]:
     hints = typing.get_type_hints(cls, include_extras=True)
     found = []
     for field in dataclasses.fields(cls):
-        if field.name not in said:
+        meaning = said.get(field.name) or _declared(hints[field.name])
+        if not meaning:
             raise ValueError(f"expected a line for {field.name} in the docstring of {cls.__name__}, found none.")
-        found.append((field.name, type_in_words(hints[field.name]), " ".join(said[field.name].split())))
+        text = _FLAG.sub(r"`\1`", _NONE.sub("null", " ".join(meaning.split())))
+        found.append((field.name, type_in_words(hints[field.name]), text))
     return found
+
+
+def _declared(annotation: Any) -> str:
+    """The help of a setting that is declared in its field's annotation; empty for other fields."""
+    extras = typing.get_args(annotation)[1:] if typing.get_origin(annotation) is typing.Annotated else ()
+    return next((extra.help for extra in extras if hasattr(extra, "help")), "")
 
 
 class Fields(SphinxDirective):

@@ -23,7 +23,7 @@ def size_in_words(ratio: float, of_rotation: bool) -> str:
         of_rotation: Whether they are angles, else lengths.
     """
     times, factor = (ratio, "divide") if ratio > 1 else (1 / ratio, "multiply")
-    words = f"about {times:.2g} times too {'large' if ratio > 1 else 'small'}"
+    words = f"about {float(f'{times:.2g}'):g} times too {'large' if ratio > 1 else 'small'}"
     for unit, size in (_ANGLES if of_rotation else _LENGTHS).items():
         if abs(math.log(ratio / size)) < math.log(_ALIKE):
             by = size if size > 1 else 1 / size

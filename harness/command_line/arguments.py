@@ -1,6 +1,6 @@
-"""The words of a call, looked at before they are parsed: what is wrong is told in a sentence each, all at once.
+"""Checks the words of a call before they are parsed, and reports all mistakes together.
 
-The parser, tyro, reads words that pass. What it would take without a word is refused here as well: a flag given twice.
+The parser, tyro, gets the words only if they pass. A flag that is given twice is an error here; tyro would accept it.
 """
 
 import math
@@ -16,7 +16,7 @@ _IN_WORDS = {int: "a whole number", float: "a number"}
 
 
 class WrongCallError(ValueError):
-    """A call that no verb can do; the message has a line for each thing that is wrong."""
+    """The words of a call are wrong. The message has one line for each mistake."""
 
 
 def require_good_words(words: Sequence[str], flags: Sequence[Flag], verb: str) -> None:
@@ -51,7 +51,7 @@ def _problems(words: Sequence[str], flags: Sequence[Flag]) -> Iterator[str]:
         name = written.replace("_", "-")
         if name not in named:
             yield f"unknown flag '{written}'.{_meant(name, named)}"
-            while rest and not _IS_FLAG.match(rest[0]):  # its values say nothing of what else is wrong
+            while rest and not _IS_FLAG.match(rest[0]):  # its values cannot be checked
                 rest.pop(0)
             continue
         given[name] += 1
@@ -63,7 +63,7 @@ def _problems(words: Sequence[str], flags: Sequence[Flag]) -> Iterator[str]:
 
 
 def _wrong_use(flag: Flag, values: Sequence[str], has_equals: bool, count: int) -> Iterator[str]:
-    """What is wrong with a flag that there is, the `count`-th time that it is given."""
+    """The mistake in an existing flag, if there is one, when it is given for the `count`-th time."""
     if flag.kind is bool:
         if has_equals:
             yield f"{flag.name} takes no value, got '{values[0]}'. Give {flag.name} alone, or leave it out."
@@ -74,11 +74,11 @@ def _wrong_use(flag: Flag, values: Sequence[str], has_equals: bool, count: int) 
         yield from _wrong_value(flag, flag.name, value)
     if count == 2 and not flag.is_repeatable:
         remedy = "Give all its values after one of them." if flag.is_many else "Leave one out."
-        yield f"{flag.name} is given twice, and only one of them would count. {remedy}"
+        yield f"{flag.name} is given twice. Give it once. {remedy}"
 
 
 def _taken(rest: list[str], flag: Flag) -> list[str]:
-    """Takes a flag's values off the words that are left."""
+    """Removes a flag's values from the remaining words."""
     values: list[str] = []
     if flag.kind is bool:
         return values

@@ -1,4 +1,4 @@
-"""How verbs speak: the result on standard output, under `--json` as one object; all else on standard error."""
+"""Output of commands: results on standard output, with `--json` as one object; everything else on standard error."""
 
 import json
 import math
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from calvinbench.harness.report.report import Report
 
 DONE, FAILED, WRONG_CALL = 0, 1, 2
-"""Exit statuses: done; ran and failed; not a call that can be done."""
+"""Exit statuses: done; ran and failed; wrong call."""
 
 
 def tell(words: str) -> None:
-    """Says something that is not the result."""
+    """Prints a message that is not the result."""
     print(words, file=sys.stderr)
 
 
 @contextmanager
 def standard_output_for_results() -> Iterator[None]:
-    """Sends what policies print while they run to standard error, the output of native code too."""
+    """Redirects what policies print to standard error, including the output of native code."""
     with redirected(STDOUT, STDERR):
         yield
 
 
 def report_as_json(report: "Report") -> dict[str, Any]:
-    """What is said of a report."""
+    """The content of a report, for `--json`."""
     files = [str(file) for file in report.files]
     return {
         "report": str(report.directory),
@@ -42,9 +42,11 @@ def report_as_json(report: "Report") -> dict[str, Any]:
 
 
 def run_as_json(run: "Run", intervals: "Intervals" = "wilson") -> dict[str, Any]:
-    """What is said of a run."""
+    """The content of a run, for `--json`."""
     from calvinbench.harness.analysis.action_watch import findings_of_run
-    from calvinbench.harness.analysis.summaries import summarize  # takes a second, which not every verb needs
+    from calvinbench.harness.analysis.summaries import (
+        summarize,
+    )  # the import takes a second, and not every command needs it
 
     summary, description = summarize(run, intervals), run.description
     return {
@@ -77,7 +79,7 @@ def print_json(content: dict[str, Any]) -> None:
 
 
 def _without_nan(content: Any) -> Any:
-    """JSON has no NaN, which is the rate of a run without chains: null stands for it."""
+    """Replaces NaN, the rate of a run without chains, by null, because JSON has no NaN."""
     if isinstance(content, dict):
         return {key: _without_nan(value) for key, value in content.items()}
     if isinstance(content, list | tuple):

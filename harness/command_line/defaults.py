@@ -1,4 +1,4 @@
-"""Defaults in the help of a command, read from the dataclasses that its flags set: no help text repeats them."""
+"""Defaults in the help of a command. They are read from the dataclasses that its flags set, so no help repeats them."""
 
 import re
 from collections.abc import Callable
@@ -9,9 +9,9 @@ _Command = TypeVar("_Command", bound=type)
 
 
 def with_defaults_of(*owners: type) -> Callable[[_Command], _Command]:
-    """Puts the defaults of dataclasses into the help of a command's flags; stands below `@dataclass`.
+    """Puts the defaults of dataclasses into the help of a command's flags. Place this decorator below `@dataclass`.
 
-    A flag keeps the words of its own where the default is None or an empty tuple, which say nothing to a reader.
+    A flag keeps its own text if the default is None or an empty tuple, because these mean nothing to a reader.
 
     Args:
         *owners: Dataclasses with fields of the same names.
@@ -28,7 +28,7 @@ def with_defaults_of(*owners: type) -> Callable[[_Command], _Command]:
 
 
 def default_in_words(value: Any) -> str:
-    """A default as one would type it: `2e-5`, `true`, `0`."""
+    """A default in the form that the flag takes: `2e-5`, `true`, `0`."""
     if isinstance(value, bool):
         return str(value).lower()
     return re.sub(r"e-0", "e-", f"{value:g}") if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""The flags of a verb, read from the fields of its dataclass."""
+"""The flags of a command, read from the fields of its dataclass."""
 
 import ast
 import inspect
@@ -23,14 +23,14 @@ class Flag:
     Attributes:
         field: Name of the field.
         kind: Type of a value: `bool` (a switch, which takes no value), `int`, `float`, `str` or `Path`.
-        choices: The values that it may have; empty for any of its kind.
+        choices: The allowed values; empty for any value of its kind.
         is_positional: Whether it is given without a name.
         is_many: Whether it takes several values.
         is_repeatable: Whether it may be given again, for one more value.
         is_required: Whether a call needs it.
-        metavar: What stands for its value in help.
+        metavar: The placeholder for its value in the help.
         help: What it does.
-        default: The default in words, with its brackets; empty where there is none to tell.
+        default: The default as text, in brackets; empty for none.
     """
 
     field: str
@@ -46,7 +46,7 @@ class Flag:
 
     @property
     def name(self) -> str:
-        """As one types it: `--max-steps`; a positional argument's metavar."""
+        """The flag as typed, such as `--max-steps`; for a positional argument, its metavar."""
         return self.metavar if self.is_positional else f"--{self.field.replace('_', '-')}"
 
 
@@ -85,7 +85,7 @@ def _flag(field: Any, hint: Any, text: str) -> Flag:
 
 
 def _without_annotations(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    """The type below all `Annotated`, and what they add to it."""
+    """The type without `Annotated`, and all annotations."""
     extras: tuple[Any, ...] = ()
     while get_origin(hint) is Annotated:
         hint, *more = get_args(hint)
@@ -114,7 +114,7 @@ def _default_in_words(default: Any, is_required: bool) -> str:
 
 
 def _field_docstrings(verb: type) -> dict[str, str]:
-    """The strings that stand below the fields in the class's source."""
+    """The strings below the fields in the class's source, by field."""
     tree = ast.parse(inspect.getsource(sys.modules[verb.__module__]))
     (body,) = (node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == verb.__name__)
     return {

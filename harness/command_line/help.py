@@ -1,4 +1,4 @@
-"""The help of `calvinbench` and of each command (in code: verb)."""
+"""The help of `calvinbench` and of each command (in code: a verb)."""
 
 import inspect
 import shutil
@@ -66,7 +66,7 @@ def _width() -> int:
 
 
 def _wrapped(text: str, indent: int = 0) -> list[str]:
-    """Lines that fit. No word is broken, so that the names of flags stay whole."""
+    """Wraps text to lines. No word is broken, so that names of flags stay whole."""
     blank = " " * indent
     return textwrap.wrap(
         " ".join(text.split()),

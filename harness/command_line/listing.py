@@ -1,4 +1,4 @@
-"""What `calvinbench list` says of each name beside the name: what it is, and what it costs."""
+"""Descriptions of names for `calvinbench list`: what each is, and what it costs."""
 
 import math
 from collections import Counter
@@ -7,7 +7,7 @@ from importlib.resources import files
 from types import MappingProxyType
 
 SECONDS_PER_CHAIN = 5.0
-"""Of one world, for the small policies that ship, on two cores (results/README.md: about 800 chains an hour)."""
+"""Chains per hour in one world, for the small policies that ship, on two cores (measured, see results/README.md)."""
 _POLICIES: Mapping[str, str] = MappingProxyType(
     {
         "calvin": "calvin:package.module:Class, a model with CALVIN's interface: reset() and step(obs, goal)",
@@ -30,18 +30,18 @@ _TRAININGS: Mapping[str, str] = MappingProxyType(
         "fixtures-paligemma": "within an hour on two cores",
     }
 )
-"""Minutes that are measured (results/README.md); the other configurations train VLMs in full size."""
+"""Measured times (see results/README.md). All other configurations train VLMs in full size."""
 
 
 def policy_lines() -> dict[str, str]:
-    """What each kind of policy is."""
+    """A description of each kind of policy."""
     from calvinbench.policies.registry import POLICY_KINDS
 
     return {kind: _POLICIES.get(kind, "") for kind in POLICY_KINDS}
 
 
 def suite_lines() -> dict[str, str]:
-    """Runs, chains, scene and minutes of each suite that ships."""
+    """Number of runs and chains, scene and minutes of each shipped suite."""
     from calvinbench.harness.suite.reading import load_suite, shipped_suites
 
     lines = {}
@@ -56,7 +56,7 @@ def suite_lines() -> dict[str, str]:
 
 
 def configuration_lines() -> dict[str, str]:
-    """What each configuration that ships trains, and for how long."""
+    """The policy that each shipped configuration trains, and the time it takes."""
     from calvinbench.harness.training.call import shipped_configurations
 
     folder = files("calvinbench.harness.training.configurations")
@@ -68,7 +68,7 @@ def configuration_lines() -> dict[str, str]:
 
 
 def published_lines() -> dict[str, str]:
-    """How many published rows there are of each split."""
+    """The number of published results for each split."""
     from calvinbench.harness.report.published_results import published_results, published_splits
 
     lines = {}

@@ -11,7 +11,7 @@ _Command = TypeVar("_Command", bound=type)
 
 
 def with_setting_flags(*owners: type) -> Callable[[_Command], _Command]:
-    """Adds a field for each setting to a command's class; stands below `@dataclass`.
+    """Adds a field for each setting to a command's class. Place this decorator below `@dataclass`.
 
     Args:
         *owners: Classes that declare settings.
@@ -27,7 +27,7 @@ def with_setting_flags(*owners: type) -> Callable[[_Command], _Command]:
 
 
 def given_settings(command: Any, *owners: type) -> dict[str, Any]:
-    """The settings that flags of a command gave a value, by name."""
+    """The settings whose flags were given, with their values."""
     values = {named.name: getattr(command, named.name) for owner in owners for named in settings_of(owner)}
     return {name: value for name, value in values.items() if value is not None and value is not False}
 

@@ -1,4 +1,4 @@
-"""What a verb's help says beside its flags."""
+"""Parts of a command's help other than its flags."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A call as one would type it.
+    """An example call.
 
     Attributes:
         call: The words after `calvinbench`.
@@ -19,10 +19,10 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The part of a verb's help that its fields do not hold. A verb has it as a class variable `USAGE`.
+    """Examples and headings of a command's help. A command's class has it as the class variable `USAGE`.
 
     Attributes:
-        examples: Calls, the most usual one first.
+        examples: Calls, the most common one first.
         headings: Heading to the names of the fields below it, in order. Fields that are named nowhere stand below
             `Other`, at the end; without any heading, all stand in one list.
     """

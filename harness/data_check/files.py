@@ -24,8 +24,8 @@ _VECTORS = tuple(key for key in FRAME_KEYS if key not in PICTURE_KEYS)
 _SMALL_BYTES = 1000
 """No frame is smaller: names and headers of its arrays alone take more. Pointers of git-lfs are."""
 _AGAIN = (
-    "Extract it again (`unzip -n` adds only what is missing); if the zip itself is short, download it again and hold "
-    "it against CALVIN's sha256sum.txt"
+    "Extract it again (`unzip -n` adds only what is missing); if the zip itself is short, download it again and "
+    "compare it with CALVIN's sha256sum.txt"
 )
 
 
@@ -61,7 +61,7 @@ def examine_calvin_files(path: Path, split: str) -> FilesFound:
     """Checks that the index of a split in CALVIN's layout and the frames that it names exist."""
     folder = path / split
     if not folder.is_dir():
-        words = f"there is no folder '{folder}': the data set was not extracted whole. {_AGAIN}."
+        words = f"there is no folder '{folder}': the data set was not extracted completely. {_AGAIN}."
         return FilesFound((Problem(words, is_fatal=True),), can_be_opened=False)
     try:
         digits = num_digits(folder)
@@ -180,7 +180,7 @@ def examine_compact_files(path: Path, split: str) -> FilesFound:
     folder = path / split
     if not folder.is_dir():
         words = (
-            f"there is no folder '{folder}'. Copy the data set whole, or record it: calvinbench record --out {path}."
+            f"there is no folder '{folder}'. Copy the whole data set, or record it: calvinbench record --out {path}."
         )
         return FilesFound((Problem(words, is_fatal=True),), can_be_opened=False)
     absent = []
@@ -191,7 +191,8 @@ def examine_compact_files(path: Path, split: str) -> FilesFound:
             number, num_frames = int(content["number"]), int(content["num_frames"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             words = (
-                f"expected what was recorded in '{file}', got {error!r}. Delete it and give `calvinbench record` again."
+                f"expected the record of an episode in '{file}', got {error!r}. Delete it and run the same "
+                "`calvinbench record` again."
             )
             return FilesFound((Problem(words, is_fatal=False),))
         if num_frames and not episode_file(folder, number).is_file():
@@ -200,6 +201,6 @@ def examine_compact_files(path: Path, split: str) -> FilesFound:
         return FilesFound()
     words = (
         f"{len(absent)} of {len(records)} recorded episodes are not there, the first '{absent[0][1]}'. Copy them, or "
-        f"delete their notes (the first: '{absent[0][0]}') and give the same `calvinbench record` again."
+        f"delete their notes (the first: '{absent[0][0]}') and run the same `calvinbench record` again."
     )
     return FilesFound((Problem(words, is_fatal=False),))

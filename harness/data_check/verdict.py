@@ -95,13 +95,17 @@ class DataCheck:
         return not fatal and all(split.is_usable for split in self.splits if split.split == TRAINING)
 
     def verdict(self) -> str:
-        """One line: `whole`, `usable: ...` or `not usable: ...`, with the worst problem and its remedy.
+        """One line: `complete`, `usable: ...` or `not usable: ...`, with the worst problem and its remedy.
 
-        If not all frames were opened, `whole as far as looked at (...)`.
+        If not all frames were opened, `complete as far as checked (...)`.
         """
         if self.is_whole:
             num_read, num_there = (sum(getattr(split, name) for split in self.splits) for name in _COUNTS)
-            return "whole" if num_read == num_there else f"whole as far as looked at ({num_read} of {num_there} frames)"
+            return (
+                "complete"
+                if num_read == num_there
+                else f"complete as far as checked ({num_read} of {num_there} frames)"
+            )
         found = [problem.words for problem in self.problems if problem.is_fatal or self.is_usable]
         for split in self.splits:
             telling = [problem for problem in split.problems if problem.is_fatal or self.is_usable]
@@ -214,14 +218,14 @@ def _problems_of_all(path: Path, splits: tuple[SplitCheck, ...]) -> tuple[Proble
         problems.append(
             Problem(
                 f"it is still being recorded, or recording was stopped: '{path / 'unfinished'}' holds episodes. "
-                "Give the same `calvinbench record` again: it goes on and puts them in their place.",
+                "Run the same `calvinbench record` again: it finishes and moves them to their place.",
                 is_fatal=not any(split.is_usable for split in splits if split.split == TRAINING),
             )
         )
     if "debug" in path.resolve().name:
         problems.append(
             Problem(
-                "by its name this is CALVIN's debug set, some minutes of play: enough to try a training out, too "
+                "by its name this is CALVIN's debug set of some minutes: enough to try a training, too "
                 "little to learn from. Download task_D_D (166 GB) or another for that.",
                 is_fatal=False,
             )
@@ -236,7 +240,7 @@ def _split_lines(split: SplitCheck) -> list[str]:
     lines = [
         f"{split.split}: {split.num_demonstrations} demonstrations of {len(split.tasks or {})} tasks in "
         f"{split.num_episodes} episodes, {split.num_frames} frames; {split.shortest} to {split.longest} frames each, "
-        f"median {split.median:g}; pictures of {sizes} pixels; scene {split.scenes or 'not known'}"
+        f"median {split.median:g}; images of {sizes} pixels; scene {split.scenes or 'not known'}"
     ]
     if split.actions is not None:
         lines.append(f"  of {split.num_read} frames read: {split.actions.in_words()}")

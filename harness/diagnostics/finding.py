@@ -1,4 +1,4 @@
-"""One thing that `doctor` examined, and what came of it."""
+"""The result of one check of `doctor`."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,14 @@ OK, MISSING, FAILED = "ok", "missing", "failed"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name: What.
+        name: What was checked.
         status: `ok`, `missing` or `failed`.
         detail: What was found.
-        remedy: What to do about it; empty where nothing need be done.
-        is_needed: Whether calvinbench cannot do its main job without it.
+        remedy: How to fix it; empty if there is nothing to fix.
+        is_needed: Whether calvinbench needs it for its main job.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Getting CALVIN's checkouts at the revisions that calvinbench knows: calvin_env is not on PyPI."""
+"""Clones CALVIN's repositories at the revisions that calvinbench knows. calvin_env is not on PyPI."""
 
 import os
 import shutil
@@ -36,17 +36,17 @@ CALVIN_COMMIT = "fa03f01f19c65920e18cf37398a9ce859274af76"
 
 
 class InstallError(RunFailedError):
-    """A checkout could not be made; nothing half-made is left."""
+    """A checkout could not be made. No incomplete folder is left behind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """A checkout that is there now.
+    """A checkout.
 
     Attributes:
         path: Its folder.
-        commit: What it stands at.
-        was_there: Whether it was there before.
+        commit: The commit that is checked out.
+        was_there: Whether it existed before.
     """
 
     path: str
@@ -59,7 +59,7 @@ class Installed:
     """Both checkouts.
 
     Attributes:
-        calvin_env: The simulator's drawings, configuration and source.
+        calvin_env: The simulator's assets, configuration and source.
         calvin: The sentences.
     """
 
@@ -68,12 +68,12 @@ class Installed:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What to set so that calvinbench finds them."""
+        """The environment variables by which calvinbench finds them."""
         return {CALVIN_ENV_VARIABLE: self.calvin_env.path, CALVIN_VARIABLE: self.calvin.path}
 
     @property
     def pip_command(self) -> str:
-        """What calvin_env's own simulator needs beside; our own world needs none of it."""
+        """Installs the packages that calvin_env's own simulator needs. Our world does not need them."""
         return f"pip install {' '.join(REQUIREMENTS)}"
 
 
@@ -85,7 +85,7 @@ def install_calvin(
     calvin_env_commit: str | None = None,
     calvin_commit: str = CALVIN_COMMIT,
 ) -> Installed:
-    """Clones calvin_env and calvin into `folder/calvin_env` and `folder/calvin`; a checkout that is there is looked at.
+    """Clones calvin_env and calvin into `folder/calvin_env` and `folder/calvin`. Existing checkouts are checked.
 
     Args:
         folder: None for `default_folder()`.
@@ -98,7 +98,7 @@ def install_calvin(
     Raises:
         UnknownNameError: There is no such revision.
         InstallError: There is no git, a clone failed, or a folder holds something else.
-        CheckoutError: The checkout is there and lacks something.
+        CheckoutError: An existing checkout is incomplete.
     """
     commit = calvin_env_commit or CALVIN_ENV_COMMITS[require_name(revision, tuple(CALVIN_ENV_COMMITS), "revision")]
     folder = (folder or default_folder()).expanduser().resolve()
@@ -108,14 +108,14 @@ def install_calvin(
 
 
 def _provide(path: Path, url: str, commit: str, flag: str, require_whole: Callable[[Path], None]) -> Checkout:
-    """A checkout at `path`: the one that is there, or a new one, moved there only when it is whole."""
+    """The existing checkout at `path`, or a new one, which is moved there when it is complete."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         found = head_commit(path) if path.is_dir() else None
         if found != commit:
             raise InstallError(
-                f"expected '{path}' to be free or a checkout at {commit[:7]}, but "
-                f"{f'it stands at {found[:7]}' if found else 'it is no git checkout'}. "
-                "Name another folder, or move this one away."
+                f"expected no '{path}' yet, or a checkout at {commit[:7]}, but "
+                f"{f'it is at {found[:7]}' if found else 'it is no git checkout'}. "
+                "Choose another folder, or move this one away."
             )
         require_whole(path)
         return Checkout(str(path), commit, was_there=True)
@@ -129,11 +129,13 @@ def _provide(path: Path, url: str, commit: str, flag: str, require_whole: Callab
             try:
                 require_whole(clone)
             except ValueError as error:
-                raise InstallError(f"The clone of {url} at {commit[:7]} was thrown away: {error}") from error
+                raise InstallError(
+                    f"The clone of {url} at {commit[:7]} is not usable and was deleted: {error}"
+                ) from error
             move_into_place(clone, path)
     except OSError as error:
         raise InstallError(
-            f"expected to write to '{path}', got: {error.strerror or error}. Name another folder."
+            f"expected to write to '{path}', got: {error.strerror or error}. Choose another folder."
         ) from error
     finally:
         if not path.exists():
@@ -143,12 +145,12 @@ def _provide(path: Path, url: str, commit: str, flag: str, require_whole: Callab
 
 
 def _git(*words: str, flag: str, url: str) -> None:
-    """Runs git, which must not ask anybody anything."""
+    """Runs git without questions to the user."""
     git = shutil.which("git")
     if git is None:
         raise InstallError(
             "expected the program git, found none. Install it (apt install git), or clone on another machine and copy "
-            f"the folders here; {CALVIN_ENV_VARIABLE} and {CALVIN_VARIABLE} say where they are."
+            f"the folders here; then set {CALVIN_ENV_VARIABLE} and {CALVIN_VARIABLE} to them."
         )
     environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     done = subprocess.run(  # noqa: S603
@@ -157,8 +159,8 @@ def _git(*words: str, flag: str, url: str) -> None:
     if done.returncode != 0:
         said = " ".join(done.stderr.split()) or f"status {done.returncode}"
         raise InstallError(
-            f"git could not get {url}: {said}. Is there a network here? Another address is given by {flag} URL; "
-            "nothing half-made was left behind."
+            f"git could not fetch {url}: {said}. Check the network, or give another address by {flag} URL. No "
+            "incomplete folder was left behind."
         )
 
 
@@ -168,7 +170,7 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def _require_calvin_env(root: Path) -> None:
-    """Looks at every file of every scene."""
+    """Checks every file of every scene."""
     from calvinbench.envs.scenes.loading import load_scene
 
     for scene in "ABCD":

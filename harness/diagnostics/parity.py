@@ -1,4 +1,4 @@
-"""Do our world and calvin_env's own simulator do the same? The same actions in both, and the first difference."""
+"""Executes the same actions in our world and in calvin_env's simulator, and finds the first difference."""
 
 import sys
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from calvinbench.envs.upstream.simulator import UpstreamError
 from calvinbench.harness.errors import RunFailedError
 
 DEFAULT_STEPS = 100
-_NUM_PICTURES = 11
+_NUM_IMAGES = 11
 _RENDERER = "bullet-tiny"
 _ROBOT_ENTRIES = (
     *(f"tool {axis}" for axis in ("x", "y", "z", "euler x", "euler y", "euler z")),
@@ -31,13 +31,13 @@ _POSE_ENTRIES = ("x", "y", "z", "euler x", "euler y", "euler z")
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where two recordings part.
+    """The first difference of two recordings.
 
     Attributes:
-        step: Actions taken before it; 0 is right after the reset.
-        entry: Which number, such as `scene_obs[6] (block_red x)`, or which camera's pictures.
-        upstream: What calvin_env has there: the number, or 0 for pictures.
-        ours: What our world has there: the number, or for pictures the largest difference of a colour, 1 to 255.
+        step: Number of actions before it; 0 is right after the reset.
+        entry: Which number, such as `scene_obs[6] (block_red x)`, or which camera's images.
+        upstream: calvin_env's number; 0 for images.
+        ours: Our world's number; for images, the largest difference of a colour, 1 to 255.
     """
 
     step: int
@@ -47,22 +47,22 @@ class Difference:
 
     @property
     def size(self) -> float:
-        """By how much they differ, in the entry's unit."""
+        """The difference, in the entry's unit."""
         return abs(self.ours - self.upstream)
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """What the comparison found.
+    """The result of the comparison.
 
     Attributes:
         scene: One of CALVIN's scenes.
         revision: Of calvin_env's source.
-        steps: Actions taken.
-        seed: What the actions were drawn from.
-        num_pictures: Pictures compared, of both cameras together.
-        state: The first difference of `robot_obs` or `scene_obs`, None where there is none.
-        picture: The first difference of pictures.
+        steps: Number of actions.
+        seed: Random seed of the actions.
+        num_pictures: Number of compared images, of both cameras together.
+        state: The first difference of `robot_obs` or `scene_obs`, None if there is none.
+        picture: The first difference of images.
         largest: The largest difference of any number of the states over the whole episode.
     """
 
@@ -81,29 +81,30 @@ class Parity:
         return self.state is None and self.picture is None
 
     def words(self) -> str:
-        """The finding in sentences."""
+        """The result as text."""
         what = f"scene {self.scene}, {self.steps} steps of seed {self.seed}, calvin_env {self.revision}"
         if self.is_same:
             return (
-                f"{what}: every number of robot_obs and scene_obs is the same to the last bit, and so is every pixel "
-                f"of {self.num_pictures} pictures."
+                f"{what}: no difference. All numbers of robot_obs and scene_obs are equal to the last bit, and so are "
+                f"all pixels of {self.num_pictures} images."
             )
         found = []
         if self.state is not None:
             state = self.state
             found.append(
                 f"first difference after step {state.step}: {state.entry} is {state.upstream!r} in calvin_env and "
-                f"{state.ours!r} in ours, {state.size:.3g} apart; the largest of any number over the episode is "
-                f"{self.largest:.3g}"
+                f"{state.ours!r} in ours, a difference of {state.size:.3g}; the largest difference of any number in "
+                f"the episode is {self.largest:.3g}"
             )
         if self.picture is not None:
-            picture = self.picture
+            image = self.picture
             found.append(
-                f"first other picture after step {picture.step}: {picture.entry}, colours up to {picture.ours:g} of "
-                "255 apart"
+                f"first differing image after step {image.step}: {image.entry}, by up to {image.ours:g} of 255"
             )
         if self.revision != FOLLOWED_REVISION:
-            found.append(f"our world follows calvin_env {FOLLOWED_REVISION}, so {self.revision} may well differ")
+            found.append(
+                f"our world follows calvin_env {FOLLOWED_REVISION}, so differences from {self.revision} are expected"
+            )
         return f"{what}: {'; '.join(found)}."
 
 
@@ -114,18 +115,18 @@ def compare_with_upstream(
     calvin_env: str | Path | None = None,
     python: str | Path = sys.executable,
 ) -> Parity:
-    """Takes the same actions in calvin_env, in a fresh process, and in our world in its parity mode.
+    """Executes the same actions in calvin_env, in a new process, and in our world in its parity mode.
 
     Args:
         scene: One of CALVIN's scenes.
-        steps: How many actions.
-        seed: What they are drawn from.
-        calvin_env: The checkout; None finds one.
-        python: The interpreter that has calvinbench and what calvin_env imports.
+        steps: Number of actions.
+        seed: Random seed of the actions.
+        calvin_env: The checkout; None searches for one.
+        python: A Python interpreter with calvinbench and the packages that calvin_env imports.
 
     Raises:
         UnknownNameError: There is no such scene.
-        CheckoutError: There is no whole checkout.
+        CheckoutError: There is no complete checkout.
         RunFailedError: calvin_env's simulator cannot be used.
         ValueError: `steps` is below 1, or `seed` below 0.
     """
@@ -133,7 +134,7 @@ def compare_with_upstream(
         raise ValueError(f"expected at least one step and a seed of at least 0, got steps {steps} and seed {seed}.")
     root = find_calvin_env(calvin_env).root
     actions = wander(steps, np.random.default_rng(seed))
-    picture_every = max(1, steps // (_NUM_PICTURES - 1))
+    picture_every = max(1, steps // (_NUM_IMAGES - 1))
     env = PlayTableEnv(scene=scene, calvin_env=root, simulation=PARITY, renderer=_RENDERER)
     try:
         robot_obs, scene_obs = initial_observation(published()[0].initial_state, env.scene)
@@ -150,7 +151,7 @@ def compare_with_upstream(
 
 
 def wander(num_steps: int, generator: np.random.Generator) -> Float64[np.ndarray, "T 7"]:
-    """Actions that wander about and a little downwards, towards the table, and move the gripper now and then."""
+    """Random actions that drift down towards the table, and turn the gripper now and then."""
     action, gripper = np.zeros(6), 1.0
     actions = np.empty((num_steps, 7))
     for index in range(num_steps):
@@ -162,7 +163,7 @@ def wander(num_steps: int, generator: np.random.Generator) -> Float64[np.ndarray
 
 
 def scene_entries(blocks: tuple[str, ...]) -> tuple[str, ...]:
-    """What the 24 numbers of `scene_obs` are, for a scene's order of blocks."""
+    """Names of the 24 numbers of `scene_obs`, for a scene's order of blocks."""
     return (*_FIXTURE_ENTRIES, *(f"{block} {entry}" for block in blocks for entry in _POSE_ENTRIES))
 
 
@@ -174,16 +175,16 @@ def compare(
     Args:
         upstream: calvin_env's.
         ours: Our world's.
-        entries: What the numbers of `robot_obs` and `scene_obs` are.
-        scene: What was compared, for the report; so is `seed`.
-        seed: See `scene`.
+        entries: Names of the numbers of `robot_obs` and `scene_obs`.
+        scene: Name of the scene, for the report.
+        seed: Random seed of the actions, for the report.
     """
     differences = [
         difference
         for name in ("robot_obs", "scene_obs")
         if (difference := _first_number(getattr(upstream, name), getattr(ours, name), name, entries[name]))
     ]
-    pictures = [difference for camera in upstream.pictures if (difference := _first_picture(upstream, ours, camera))]
+    images = [difference for camera in upstream.pictures if (difference := _first_image(upstream, ours, camera))]
     return Parity(
         scene=scene,
         revision=upstream.revision,
@@ -191,7 +192,7 @@ def compare(
         seed=seed,
         num_pictures=sum(len(taken) for taken in upstream.pictures.values()),
         state=min(differences, key=_step, default=None),
-        picture=min(pictures, key=_step, default=None),
+        picture=min(images, key=_step, default=None),
         largest=max(
             float(np.abs(getattr(upstream, name) - getattr(ours, name)).max()) for name in ("robot_obs", "scene_obs")
         ),
@@ -203,7 +204,7 @@ def _step(difference: Difference) -> int:
 
 
 def _first_number(upstream: np.ndarray, ours: np.ndarray, name: str, entries: tuple[str, ...]) -> Difference | None:
-    """The largest difference of the first row that differs."""
+    """The largest difference in the first row that differs."""
     rows = np.flatnonzero((upstream != ours).any(axis=1))
     if len(rows) == 0:
         return None
@@ -214,7 +215,7 @@ def _first_number(upstream: np.ndarray, ours: np.ndarray, name: str, entries: tu
     )
 
 
-def _first_picture(upstream: Recording, ours: Recording, camera: str) -> Difference | None:
+def _first_image(upstream: Recording, ours: Recording, camera: str) -> Difference | None:
     apart = np.abs(upstream.pictures[camera].astype(np.int16) - ours.pictures[camera].astype(np.int16))
     taken = np.flatnonzero(apart.reshape(len(apart), -1).any(axis=1))
     if len(taken) == 0:

@@ -6,7 +6,7 @@ from calvinbench.harness.records.provenance import checkout_commit, package_vers
 
 
 def version_lines() -> tuple[str, ...]:
-    """Versions of calvinbench, with its commit in a checkout, of Python and of torch; nothing is imported for them."""
+    """Versions of calvinbench, with its commit in a checkout, of Python and of torch. It imports none of them."""
     commit = checkout_commit()
     return (
         f"calvinbench {package_version('calvinbench') or 'not installed'}" + (f" (commit {commit})" if commit else ""),

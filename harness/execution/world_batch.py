@@ -215,8 +215,9 @@ class WorldBatch:
             chain.diary.begin_subtask(chain.reply.status.instruction)
         else:
             chain.diary.note_step(chain.action, chain.policy_seconds, chain.reply.seconds)
-            self._forget[slot.row] = finish_step(chain.diary, chain.reply.status, self._policy.traits.memory)
-            if chain.reply.status.is_over:
+            reply, memory = chain.reply, self._policy.traits.memory
+            self._forget[slot.row] = finish_step(chain.diary, reply.status, memory, is_over=reply.is_over)
+            if reply.is_over:
                 yield self._end(slot, chain)
 
     def _revive(self, slot: Slot, chain: _Running, error: WorldDiedError) -> Iterator[ChainRecord]:

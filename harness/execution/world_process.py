@@ -12,13 +12,13 @@ from gymnasium.spaces import Dict, Space
 from gymnasium.vector.utils import create_shared_memory, read_from_shared_memory, write_to_shared_memory
 from jaxtyping import Float64
 
+from calvinbench.envs.chain_env import ChainStatus
 from calvinbench.envs.instructions import load_instructions
 from calvinbench.envs.world_info import PrivilegedState, privileged_state
 from calvinbench.harness import clock
 from calvinbench.harness.execution.executors import start_process
 from calvinbench.harness.rollout.diary import ErrorText
 from calvinbench.harness.rollout.jobs import ChainJob
-from calvinbench.harness.rollout.step_rule import ChainStatus
 from calvinbench.harness.rollout.time_limit import StepLimit
 from calvinbench.harness.rollout.workers import WorkerSetup, World, make_policy_by_spec, open_chain_env, traits_of_world
 from calvinbench.policies.policy import PolicyTraits
@@ -26,7 +26,7 @@ from calvinbench.policies.policy import PolicyTraits
 _SPAWN = multiprocessing.get_context("spawn")
 _PATIENCE_SECONDS = 5.0
 """Time for a process to end after it was asked to."""
-_NO_CHAIN = ChainStatus("", None, is_over=False)
+_NO_CHAIN = ChainStatus(task="", instruction="", subtask=0, subtask_steps=0, completed=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,14 @@ class Reply:
 
     Attributes:
         status: Where the chain stands.
+        is_over: Whether the chain is over.
         privileged: For a privileged policy; None for others.
         seconds: Time that the world took.
         error: What the world raised. The other fields mean nothing then.
     """
 
     status: ChainStatus = _NO_CHAIN
+    is_over: bool = False
     privileged: PrivilegedState | None = None
     seconds: float = 0.0
     error: ErrorText | None = None
@@ -192,7 +194,8 @@ def _answer(env: World, message: Any, traits: PolicyTraits, observations: Shared
     took = clock.seconds() - began
     observations.write(row, observation)
     return Reply(
-        status=ChainStatus.of(info, terminated or truncated),
+        status=ChainStatus.of(info),
+        is_over=terminated or truncated,
         privileged=privileged_state(observation, info) if traits.privileged else None,
         seconds=took,
     )

@@ -1,6 +1,6 @@
-"""What looks wrong with a policy, before a day is spent on its chains: `calvinbench check`.
+"""Finds out what looks wrong with a policy, before a day is spent on its chains: `calvinbench check`.
 
-Read in this order: `shadow` (the policy is asked in the states of the expert's way), `agreement` (its actions against
-the expert's), `sequences` and `probes` (does it look, listen, answer alike when asked twice), `verdicts` (in words),
-`checking` (all of it within so many seconds).
+Read in this order: `shadow` (the policy is asked in the states that the expert visits), `agreement` (its directions
+compared with the expert's), `probes` (does it use images and sentence, and repeat its answers), `actions` and
+`answering` (the findings as text), `checking` (all of it within a given time).
 """

@@ -1,4 +1,4 @@
-"""What looks wrong with a policy's actions, held against those of the expert in the same states."""
+"""What looks wrong with a policy's actions, compared with the expert's in the same states."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from calvinbench.harness.records.action_summary import BEYOND_ONE, REACH_M, Acti
 
 NAMES = ("x", "y", "z", "rotation x", "rotation y", "rotation z", "gripper")
 LARGE, SMALL = 2.2, 1 / 6
-"""Times the expert's mean absolute number. `checkpoint:cnn` has about 0.9; degrees have 2.9, radians 1/20."""
+"""As a multiple of the expert's mean absolute number. `checkpoint:cnn` has about 0.9, degrees 2.9, radians 1/20."""
 MIN_EXPERT_SHARE = 0.05
-"""Of steps in which the expert closes, and opens, the gripper, before anything is said of a policy that does not."""
+"""Smallest share of steps with a closed gripper, and with an open one, that the expert must have for a conclusion."""
 INVERTED, AGREES = 0.3, 0.7
-"""Mean share of agreement with the expert's closing and its opening."""
+"""Mean of two shares: agreement while the expert closes the gripper, and while it opens it."""
 _SEED = 0
 
 
@@ -47,7 +47,7 @@ class NumberRow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShadowedActions:
-    """All steps of the expert's way together.
+    """The policy's and the expert's actions in all states that the expert visited.
 
     Attributes:
         convention: The policy's action convention.
@@ -55,7 +55,7 @@ class ShadowedActions:
         relative: The same as relative actions; None for joints.
         expert: The expert's.
         tool: The tool's euler xyz.
-        num_turns: How often the policy's gripper turned inside of a subtask.
+        num_turns: How often the policy's gripper command changed within a subtask.
     """
 
     convention: ActionConvention
@@ -67,7 +67,7 @@ class ShadowedActions:
 
     @classmethod
     def of(cls, subtasks: Sequence[ShadowedSubtask], convention: ActionConvention) -> "ShadowedActions":
-        """Of at least one subtask."""
+        """Joins the steps of at least one subtask."""
         answers = np.concatenate([np.stack(subtask.answers) for subtask in subtasks])
         targets = np.concatenate([np.stack(subtask.targets) for subtask in subtasks])
         return cls(
@@ -98,14 +98,14 @@ class ShadowedActions:
 
 
 def judge_actions(shadowed: ShadowedActions) -> Iterator[Finding]:
-    """All that is said of the actions."""
+    """Yields the findings about the actions."""
     if len(shadowed.answers) < MIN_STEPS:
         yield Finding(
-            "actions", "unknown", f"cannot tell: {len(shadowed.answers)} steps are too few, give more --seconds"
+            "actions", "unknown", f"cannot tell: {len(shadowed.answers)} steps are too few; use more --seconds"
         )
         return
     if (shadowed.answers == shadowed.answers[0]).all():
-        yield Finding("actions", "wrong", f"the same action at all {len(shadowed.answers)} steps")
+        yield Finding("actions", "wrong", f"the same action in all {len(shadowed.answers)} steps")
     if shadowed.convention is ActionConvention.REL_ACTIONS:
         yield _size(shadowed, of_rotation=False)
         yield _size(shadowed, of_rotation=True)
@@ -121,11 +121,11 @@ def _size(shadowed: ShadowedActions, of_rotation: bool) -> Finding:
     numbers = np.abs(shadowed.answers[:, columns])
     mean, of_expert = float(numbers.mean()), float(np.abs(shadowed.expert[:, columns]).mean())
     beyond = float((numbers > BEYOND_ONE).any(axis=1).mean())
-    told = f"mean absolute number {mean:.3g}, the expert's in the same states {of_expert:.3g}"
+    told = f"mean absolute value {mean:.3g}, the expert's in the same states {of_expert:.3g}"
     if mean == 0.0:
-        return Finding(topic, "wrong", f"always 0; the expert's mean absolute number is {of_expert:.3g}")
+        return Finding(topic, "wrong", f"always 0; the expert's mean absolute value is {of_expert:.3g}")
     if of_expert == 0.0:
-        return Finding(topic, "unknown", "cannot tell: the expert had nothing to do, give more --seconds")
+        return Finding(topic, "unknown", "cannot tell: the expert did not move; use more --seconds")
     ratio = mean / of_expert
     if ratio > LARGE or ratio < SMALL:
         return Finding(topic, "wrong", f"{told}: {size_in_words(ratio, of_rotation)}. {UNITS}")
@@ -140,13 +140,13 @@ def _absolute(shadowed: ShadowedActions) -> Iterator[Finding]:
     yield Finding(
         "absolute position",
         "wrong" if far > MAX_BEYOND else "right",
-        f"{far:.0%} of steps out of the arm's reach of {REACH_M:g} m; positions are metres in the world's frame",
+        f"{far:.0%} of steps out of the arm's reach of {REACH_M:g} m; positions must be in metres in the world frame",
     )
     yield Finding(
         "absolute rotation",
         "wrong" if wild > MAX_BEYOND else "right",
-        f"{wild:.0%} of steps with an angle beyond a full turn, as degrees would have, or a quaternion whose length is "
-        "not 1; rotations are euler xyz in radians, or a quaternion xyzw",
+        f"{wild:.0%} of steps with an angle beyond a full turn (degrees?), or a quaternion whose length is "
+        "not 1; rotations must be euler xyz in radians, or a quaternion xyzw",
     )
 
 
@@ -156,21 +156,21 @@ def _gripper(shadowed: ShadowedActions) -> Finding:
     told = f"open in {ours.mean():.0%} of steps, the expert's in {theirs.mean():.0%}"
     meaning = "The action's last number is -1 to close and 1 to open"
     if turns > MAX_GRIPPER_CHANGES:
-        return Finding("gripper", "wrong", f"turns in {turns:.0%} of steps ({told})")
+        return Finding("gripper", "wrong", f"opens or closes anew in {turns:.0%} of steps ({told})")
     if min(theirs.mean(), 1 - theirs.mean()) < MIN_EXPERT_SHARE:
-        return Finding("gripper", "unknown", f"cannot tell: {told}; give more --seconds")
+        return Finding("gripper", "unknown", f"cannot tell: {told}; use more --seconds")
     if ours.all() or not ours.any():
         return Finding("gripper", "wrong", f"never {'closes' if ours.all() else 'opens'} ({told}). {meaning}")
     agrees = ((ours & theirs).sum() / theirs.sum() + (~ours & ~theirs).sum() / (~theirs).sum()) / 2
-    told = f"{told}; agrees with the expert in {agrees:.0%} of steps, opening and closing weighed alike"
+    told = f"{told}; agrees with the expert in {agrees:.0%} of steps (mean over open and closed)"
     if agrees < INVERTED:
-        return Finding("gripper", "wrong", f"the wrong way round: {told}. {meaning}")
+        return Finding("gripper", "wrong", f"inverted: {told}. {meaning}")
     return Finding("gripper", "right" if agrees > AGREES else "unknown", told)
 
 
 def _directions(shadowed: ShadowedActions) -> Iterator[Finding]:
     if shadowed.relative is None:
-        yield Finding("directions", "unknown", "cannot tell: joint actions are not held against the expert's")
+        yield Finding("directions", "unknown", "cannot tell: joint actions are not compared with the expert's")
         return
     generator = np.random.default_rng(_SEED)
     for topic, columns in (("direction of translation", slice(0, 3)), ("direction of rotation", slice(3, 6))):
@@ -179,18 +179,18 @@ def _directions(shadowed: ShadowedActions) -> Iterator[Finding]:
 
 
 def _direction_in_words(found: Agreement) -> tuple[Status, str]:
-    told = f"cosine with the expert's {found.cosine:.2f} in the world's frame"
+    told = f"cosine with the expert's direction {found.cosine:.2f} in the world frame"
     if found.is_misread:
         other = f"{told}, {found.best_cosine:.2f}"
         if found.best == TOOL:
             return "wrong", (
-                f"{other} if they are turned from the tool's frame: these look like end-effector-frame actions. "
-                "Rotate them by the tool's orientation (robot_obs[3:6], euler xyz): actions are in the world's frame"
+                f"{other} if they are rotated from the tool frame: these look like actions in the end-effector frame. "
+                "Actions must be in the world frame: rotate them by the tool's orientation (robot_obs[3:6], euler xyz)"
             )
-        return "wrong", f"{other} with the axes read as ({found.best}): permuted or with another sign"
+        return "wrong", f"{other} if the axes are read as ({found.best}): axes are permuted or have the wrong sign"
     if found.is_good:
         return "right", told
     return "unknown", (
-        f"cannot tell: it hardly agrees with the expert in any frame or order of axes ({told}, at best "
-        f"{found.best_cosine:.2f}; {GOOD:g} would be enough)"
+        f"cannot tell: too little agreement with the expert in any frame or order of axes ({told}, at best "
+        f"{found.best_cosine:.2f}; at least {GOOD:g} is needed)"
     )

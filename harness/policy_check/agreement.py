@@ -1,4 +1,4 @@
-"""A policy's actions against the expert's in the same states: in which frame and axes do they point the same way?"""
+"""In which frame and axes a policy's actions point the same way as the expert's in the same states."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from scipy.spatial.transform import Rotation
 Vectors = Float64[np.ndarray, "T 3"]
 WORLD, TOOL = "world", "tool"
 MIN_STEPS = 60
-"""Of fewer nothing can be said."""
+"""With fewer steps there is no conclusion."""
 GOOD = 0.5
-"""Cosine from which on two policies point the same way; `checkpoint:cnn` has about 0.6 against the expert."""
+"""From this cosine on, directions agree; `checkpoint:cnn` has about 0.6 with the expert."""
 BETTER = 0.1
-"""By how much another reading must agree better, at the lower end of its interval."""
+"""Another reading must agree better by this much, at the lower end of its interval."""
 _BLOCK = 10
-"""Steps that are drawn together: neighbours are alike."""
+"""Length of a bootstrap block in steps, because neighbouring steps are correlated."""
 _NUM_RESAMPLES = 400
 _CONFIDENCE = 0.95
 _AXES = "xyz"
@@ -28,8 +28,8 @@ class Agreement:
     """How a policy's vectors agree with the expert's.
 
     Attributes:
-        cosine: Of all steps together, as they are: 1 for the same directions, 0 for none in common, -1 for opposite.
-        best: The reading that agrees best: `"world"` (as they are), `"tool"` (turned by the tool's orientation), or
+        cosine: Of all steps together, unchanged: 1 for the same directions, 0 for unrelated, -1 for opposite ones.
+        best: The reading that agrees best: `"world"` (unchanged), `"tool"` (rotated by the tool's orientation), or
             axes such as `"y, x, -z"`: what stands for x, y and z.
         best_cosine: Its cosine.
         gain: The lower end of the 95% interval of how much better it is than `"world"`, by bootstrap over blocks of
@@ -45,41 +45,41 @@ class Agreement:
 
     @property
     def is_good(self) -> bool:
-        """Whether they agree as they are, and no other reading is clearly better."""
+        """Whether they agree unchanged, and no other reading is clearly better."""
         return self.num_steps >= MIN_STEPS and self.cosine >= GOOD and not self.is_misread
 
     @property
     def is_misread(self) -> bool:
-        """Whether another reading agrees, and clearly better."""
+        """Whether another reading agrees, and is clearly better."""
         return self.num_steps >= MIN_STEPS and self.best_cosine >= GOOD and self.gain > BETTER
 
 
 def agreement(policy: Vectors, expert: Vectors, tool: Vectors, generator: np.random.Generator) -> Agreement:
-    """Holds a policy's translations, or its rotations, against the expert's.
+    """Compares a policy's translations, or its rotations, with the expert's.
 
     Args:
         policy: The policy's.
         expert: The expert's in the same states.
-        tool: The tool's euler xyz there.
-        generator: Draws the resamples.
+        tool: The tool's euler xyz in the same states, in radians.
+        generator: For the bootstrap.
     """
     readings = dict(_readings(policy, tool))
     cosines = {name: cosine(vectors, expert) for name, vectors in readings.items()}
     # The tool points nearly straight down in most states, where its frame is nearly a permutation of the world's axes:
-    # of equally good readings the frame is the likelier one.
+    # of equally good readings, the tool frame is the more likely one.
     best = max(cosines, key=lambda name: cosines[name] + {WORLD: 0.02, TOOL: 0.01}.get(name, 0.0))
     gain = 0.0 if best == WORLD else _gain(readings[best], policy, expert, generator)
     return Agreement(cosines[WORLD], best, cosines[best], gain, len(policy))
 
 
 def cosine(first: Vectors, second: Vectors) -> float:
-    """Cosine of two series of vectors as two long vectors; 0 where one is zero."""
+    """Cosine of two series of vectors, each taken as one long vector; 0 if one is zero."""
     size = float(np.linalg.norm(first) * np.linalg.norm(second))
     return float((first * second).sum()) / size if size > 0.0 else 0.0
 
 
 def _readings(vectors: Vectors, tool: Vectors) -> Iterator[tuple[str, Vectors]]:
-    """What the vectors would be in the world's frame, if they were meant otherwise."""
+    """The vectors in the world frame, for each way in which they may be meant."""
     yield WORLD, vectors
     yield TOOL, Rotation.from_euler("xyz", tool).apply(vectors)
     for axes in permutations(range(3)):

@@ -1,4 +1,4 @@
-"""Does a policy look at the images, heed the sentence, and answer alike when it is asked alike?"""
+"""Whether a policy uses the images and the sentence, and repeats its answers to the same inputs."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,16 +13,16 @@ from calvinbench.policies.policy import BatchedPolicy, Policy
 
 MAX_SEQUENCES = 4
 SAME = 1e-3
-"""Largest change of a number that counts as none: GPUs sum in another order now and then."""
+"""Changes up to this count as none, because GPUs do not always sum in the same order."""
 NOTHING = 1e-3
-"""Share of the actions' size, below which they do not depend on what was changed."""
+"""Below this share of the actions' size, they do not depend on the changed input."""
 LITTLE = 0.02
-"""Share below which it is asked whether images in [0, 1] would say more."""
+"""Below this share, images in [0, 1] are tried too."""
 _MUCH_MORE = 5.0
 
 
 def choose_sequences(subtasks: Sequence[ShadowedSubtask]) -> Sequences:
-    """A few moments in a row of each of several subtasks, of different sentences, from the middle of what is kept."""
+    """A few consecutive moments from the middle of several subtasks with different sentences."""
     found: dict[str, list[Moment]] = {}
     for subtask in subtasks:
         moments = subtask.moments
@@ -33,14 +33,14 @@ def choose_sequences(subtasks: Sequence[ShadowedSubtask]) -> Sequences:
 
 
 def judge_answers(policy: Policy, subtasks: Sequence[ShadowedSubtask]) -> Iterator[Finding]:
-    """All that can be learned from showing a policy the same moments again.
+    """Yields what is found by showing a policy the same moments again, some inputs changed.
 
     Raises:
         Exception: What the policy raises.
     """
     sequences = choose_sequences(subtasks)
     if len(sequences) < 2:
-        yield Finding("answers", "unknown", "cannot tell: too few subtasks were seen, give more --seconds")
+        yield Finding("answers", "unknown", "cannot tell: too few subtasks; use more --seconds")
         return
     announce(policy, sorted({moment.instruction for sequence in sequences for moment in sequence}))
     plain = [probes.answers(policy, sequence) for sequence in sequences]
@@ -62,37 +62,37 @@ def _repeatable(policy: Policy, sequences: Sequences, plain: Sequence[np.ndarray
     again = probes.difference(plain, [probes.answers(policy, sequence) for sequence in sequences])
     if again.largest > SAME:
         return Finding(
-            "asked twice",
+            "repeatability",
             "wrong",
-            f"answers differ by up to {again.largest:.2g} for the same moments with the same seed: memory is not "
-            "cleared at the start, or random numbers are not drawn from the seeds that initial_state is given",
+            f"answers to the same inputs with the same seed differ by up to {again.largest:.2g}: the memory is not "
+            "cleared at the start, or random numbers do not come from the seeds given to initial_state",
         )
-    return Finding("asked twice", "right", "the same answers")
+    return Finding("repeatability", "right", "the same answers to the same inputs")
 
 
 def _images(policy: Policy, sequences: Sequences, plain: Sequence[np.ndarray]) -> Finding:
     other = probes.response(policy, sequences, plain, probes.other_images)
     blank = probes.response(policy, sequences, plain, probes.blank_images)
-    told = f"actions change by {other.share:.1%} of their size with other images, {blank.share:.1%} with black ones"
+    told = f"actions change by {other.share:.1%} with other images, by {blank.share:.1%} with black ones"
     if other.share < LITTLE:
         scaled = probes.response_to_scaled_images(policy, sequences)
         if scaled is not None and scaled.share > _MUCH_MORE * max(other.share, NOTHING):
             return Finding(
                 "images",
                 "wrong",
-                f"{told}, but by {scaled.share:.1%} where images are given in [0, 1]: the model seems to expect those. "
+                f"{told}, but by {scaled.share:.1%} if images are scaled to [0, 1]: the model seems to expect those. "
                 "Images here are uint8, 0 to 255: divide by 255 in the policy",
             )
     if other.share < NOTHING:
-        return Finding("images", "wrong", f"{told}: the actions do not depend on what the images show")
+        return Finding("images", "wrong", f"{told}: the actions do not depend on the images")
     return Finding("images", "right", told)
 
 
 def _instruction(policy: Policy, sequences: Sequences, plain: Sequence[np.ndarray]) -> Finding:
     other = probes.response(policy, sequences, plain, probes.other_instruction)
-    told = f"actions change by {other.share:.1%} of their size with another task's sentence"
+    told = f"actions change by {other.share:.1%} with another task's sentence"
     if other.share < NOTHING and other.turns == 0.0:
-        return Finding("instruction", "wrong", f"{told}: the sentence is not heeded")
+        return Finding("instruction", "wrong", f"{told}: they do not depend on the sentence")
     return Finding("instruction", "right", told)
 
 
@@ -100,25 +100,25 @@ def _robot_state(policy: Policy, sequences: Sequences, plain: Sequence[np.ndarra
     other = probes.response(policy, sequences, plain, probes.other_robot_state)
     if other.share < NOTHING and other.turns == 0.0:
         return Finding("robot's state", "note", "given, but the actions do not depend on it")
-    return Finding("robot's state", "note", f"actions change by {other.share:.1%} of their size with another state")
+    return Finding("robot's state", "note", f"actions change by {other.share:.1%} with another state")
 
 
 def _batch(policy: BatchedPolicy, sequences: Sequences, plain: Sequence[np.ndarray]) -> Finding:
     together = probes.batch_difference(policy, sequences, plain)
     told = (
-        f"answers for {len(sequences)} worlds at once differ by up to {together.largest:.2g} from those for each alone"
+        f"answers to {len(sequences)} worlds at once differ by up to {together.largest:.2g} from answers to each alone"
     )
     return Finding("batch", "wrong" if together.largest > 10 * SAME else "right", told)
 
 
 def judge_speed(subtasks: Sequence[ShadowedSubtask]) -> Finding:
-    """Milliseconds a step against those of real time."""
+    """Milliseconds per step, compared with real time."""
     milliseconds = 1e3 * np.concatenate([subtask.seconds for subtask in subtasks])
     median, slow = np.quantile(milliseconds, [0.5, 0.95])
     real_time = 1000 / CONTROL_HZ
     return Finding(
         "speed",
         "note",
-        f"{median:.3g} ms a step (95% below {slow:.3g}), {'slower' if median > real_time else 'faster'} than the "
-        f"robot's {real_time:.0f} ms; a subtask of 360 steps takes {0.36 * median:.3g} s without the world",
+        f"{median:.3g} ms per step (95% below {slow:.3g}), {'slower' if median > real_time else 'faster'} than the "
+        f"robot's {real_time:.0f} ms; a subtask of 360 steps takes {0.36 * median:.3g} s, plus the simulation",
     )

@@ -1,4 +1,4 @@
-"""A policy looked at for about a minute: on the expert's way, with changed inputs, and at the wheel itself."""
+"""Checks a policy for about a minute: in the expert's states, with changed inputs, and acting by itself."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from calvinbench.envs.chains import published
 from calvinbench.envs.observation import ActionConvention
 from calvinbench.envs.task_chains import single_task_chains
 from calvinbench.harness import clock
-from calvinbench.harness.evaluation.evaluation import require_same_conventions
+from calvinbench.harness.evaluation.conventions import require_same_conventions
 from calvinbench.harness.policy_check.actions import NumberRow, ShadowedActions, judge_actions
 from calvinbench.harness.policy_check.answering import judge_answers, judge_speed
 from calvinbench.harness.policy_check.finding import Finding, error_in_words
@@ -20,29 +20,29 @@ from calvinbench.harness.rollout.jobs import make_job
 from calvinbench.harness.rollout.workers import Worker, WorkerSetup, one_torch_thread
 
 SHADOW_SHARE = 0.5
-"""Of the time; the rest is for changed inputs, and for what remains the policy acts itself."""
+"""Share of the time in the expert's states. Then inputs are changed; in the remaining time the policy acts itself."""
 DRIVEN_TASKS = (
     *("open_drawer", "turn_on_led", "move_slider_left", "lift_red_block_table"),
     *("turn_on_lightbulb", "push_blue_block_right", "rotate_pink_block_left", "close_drawer"),
 )
-"""What the policy tries itself, in turn: tasks that begin without another one done first."""
+"""Tasks that the policy tries itself, in this order. None of them needs another task done first."""
 _MOST_LINES = 5
-"""Of a traceback."""
+"""Lines of a traceback that are shown."""
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyCheck:
-    """What was found of a policy.
+    """The result of a check.
 
     Attributes:
         policy: Its spec.
-        label: What it is called.
-        scene: Where.
-        findings: In the order in which things were looked at.
+        label: Its name.
+        scene: Name of the scene.
+        findings: In the order of the checks.
         numbers: The seven numbers of its actions beside the expert's.
-        num_steps: Steps of the expert's way on which it was asked.
-        num_subtasks: Their subtasks.
+        num_steps: Steps of the expert in which it was asked.
+        num_subtasks: Subtasks of these steps.
         driven: Tasks that it tried itself.
         solved: Those that it solved.
     """
@@ -59,17 +59,17 @@ class PolicyCheck:
 
     @property
     def looks_wrong(self) -> bool:
-        """Whether anything does."""
+        """Whether any finding is `wrong`."""
         return any(finding.status == "wrong" for finding in self.findings)
 
 
 def check_by_stepping(setup: WorkerSetup, seconds: float = 60.0, max_chains: int = 10) -> PolicyCheck:
-    """Makes a policy and its world, and looks at it for about so long.
+    """Makes a policy and its world, and checks the policy.
 
     Args:
         setup: The policy, the scene and how they are made.
-        seconds: How long, once both are made.
-        max_chains: The most published chains of the expert's way.
+        seconds: Approximate duration after both are made.
+        max_chains: Most published chains that the expert runs.
 
     Raises:
         ValueError: A number is not above 0, or the spec or the scene cannot be used.
@@ -93,15 +93,15 @@ def _check(setup: WorkerSetup, worker: Worker, seconds: float, max_chains: int) 
     driven: dict[str, str] = {}
     began = clock.seconds()
     try:
-        _logger.info("asking %s on the expert's way", policy.traits.label)
+        _logger.info("asking %s in the states that the expert visits", policy.traits.label)
         jobs = [make_job(number, chain, settings.seed) for number, chain in enumerate(published()[:max_chains])]
         with _expert_env(setup, worker) as env:
             shadow(env, policy, jobs, _is_past(began + SHADOW_SHARE * seconds), subtasks)
-        _logger.info("showing it other images and other sentences")
+        _logger.info("changing its images and sentences")
         findings.extend(judge_answers(policy, subtasks))
         _logger.info("letting it act by itself")
         findings.append(_drive(worker, driven, began + seconds))
-    except Exception as error:  # noqa: BLE001  whatever the policy raises is what is looked for
+    except Exception as error:  # noqa: BLE001  an error of the policy is a finding
         findings.append(Finding("error", "wrong", error_in_words(error)))
     numbers: tuple[NumberRow, ...] = ()
     subtasks = [subtask for subtask in subtasks if subtask.answers]
@@ -110,7 +110,7 @@ def _check(setup: WorkerSetup, worker: Worker, seconds: float, max_chains: int) 
         numbers = shadowed.rows()
         findings = [*judge_actions(shadowed), *findings, judge_speed(subtasks)]
     elif not findings or findings[-1].status != "wrong":
-        findings.insert(0, Finding("actions", "unknown", "cannot tell: no time for a step, give more --seconds"))
+        findings.insert(0, Finding("actions", "unknown", "cannot tell: no time for a step; use more --seconds"))
     return PolicyCheck(
         policy=settings.policy,
         label=policy.traits.label,
@@ -137,7 +137,7 @@ def _is_past(end: float) -> Callable[[], bool]:
 
 
 def _drive(worker: Worker, driven: dict[str, str], end: float) -> Finding:
-    """Lets the policy act itself in one task after another, while there is time."""
+    """Lets the policy try one task after another, while there is time."""
     began = clock.seconds()
     for number, task in enumerate(DRIVEN_TASKS):
         took = (clock.seconds() - began) / max(len(driven), 1)
@@ -150,7 +150,7 @@ def _drive(worker: Worker, driven: dict[str, str], end: float) -> Finding:
             return Finding("acting itself", "wrong", f"'{task}': {_last_lines(record)}")
     solved = [task for task, outcome in driven.items() if outcome == SOLVED]
     if not driven:
-        return Finding("acting itself", "unknown", "no time was left for it, give more --seconds")
+        return Finding("acting itself", "unknown", "no time was left for it; use more --seconds")
     return Finding(
         "acting itself", "note", f"solved {len(solved)} of {len(driven)} tasks: {', '.join(solved) or 'none'}"
     )

@@ -1,4 +1,4 @@
-"""What a check found, one thing at a time."""
+"""One result of a check."""
 
 import os
 import traceback
@@ -14,12 +14,12 @@ _MOST_LINES = 3
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """One result of a check.
 
     Attributes:
-        topic: What, in two or three words.
-        status: `right`, `wrong`, `unknown` where it cannot be told, or `note`, which is neither good nor bad.
-        words: What was found, and what to do about what is wrong.
+        topic: What was checked, in two or three words.
+        status: `right`, `wrong`, `unknown` if there is no conclusion, or `note`, which is neither good nor bad.
+        words: What was found, and how to fix what is wrong.
     """
 
     topic: str
@@ -28,7 +28,7 @@ class Finding:
 
 
 def error_in_words(error: BaseException) -> str:
-    """An error with the last lines of the user's own files that it went through."""
+    """An error, with the last lines of the user's own files in its traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not _is_of_a_library(frame.filename)] or list(frames[-1:])
     line = " ".join("".join(traceback.format_exception_only(error)).split())

@@ -1,4 +1,4 @@
-"""Short sequences of moments, shown again with something changed: does the policy look, listen, and answer alike?"""
+"""Shows a policy short sequences of moments again, with one input changed, and measures how its answers change."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from calvinbench.harness.policy_check.shadow import Moment, ask
 from calvinbench.policies.policy import BatchedPolicy, Policy
 
 SEQUENCE_STEPS = 4
-"""Of each sequence; a policy that predicts chunks of actions may look at the first alone."""
+"""Length of a sequence. A policy that predicts action chunks may use the first moment only."""
 Sequences = Sequence[Sequence[Moment]]
 Change = Callable[[Moment, Moment], Moment]
 """A moment changed, given a moment of another sequence."""
@@ -25,7 +25,7 @@ class Response:
     Attributes:
         largest: The largest change of a number of an action.
         share: Mean change of the pose's numbers, as a share of their mean size; 0 where all are zero.
-        turns: Share of answers whose gripper turns.
+        turns: Share of answers with another gripper command.
     """
 
     largest: float
@@ -34,7 +34,7 @@ class Response:
 
 
 def answers(policy: Policy, sequence: Sequence[Moment]) -> Float64[np.ndarray, "T action_dim"]:
-    """A policy's actions for a sequence that it sees with an empty memory."""
+    """A policy's actions for a sequence, starting with an empty memory."""
     state = policy.initial_state(1, seeds=[_SEED])
     actions = []
     for moment in sequence:
@@ -49,8 +49,8 @@ def response(policy: Policy, sequences: Sequences, plain: Sequence[np.ndarray], 
     Args:
         policy: The policy.
         sequences: At least two.
-        plain: What it answers to them as they are.
-        change: What is changed; the other moment is of the next sequence.
+        plain: Its answers to the unchanged sequences.
+        change: Changes a moment, given the moment of the next sequence.
     """
     others = [*sequences[1:], sequences[0]]
     changed = [
@@ -61,7 +61,7 @@ def response(policy: Policy, sequences: Sequences, plain: Sequence[np.ndarray], 
 
 
 def difference(plain: Sequence[np.ndarray], changed: Sequence[np.ndarray]) -> Response:
-    """Between two series of answers."""
+    """The difference of two series of answers."""
     before, after = np.concatenate(plain), np.concatenate(changed)
     size = float(np.abs(before[:, :-1]).mean())
     moved = np.abs(after - before)
@@ -70,22 +70,22 @@ def difference(plain: Sequence[np.ndarray], changed: Sequence[np.ndarray]) -> Re
 
 
 def blank_images(moment: Moment, other: Moment) -> Moment:
-    """The same with black images."""
+    """The moment with black images."""
     return _with_images(moment, {key: np.zeros_like(image) for key, image in _images(moment).items()})
 
 
 def other_images(moment: Moment, other: Moment) -> Moment:
-    """The same with the other's images."""
+    """The moment with the other's images."""
     return _with_images(moment, _images(other))
 
 
 def other_instruction(moment: Moment, other: Moment) -> Moment:
-    """The same with the other's sentence."""
+    """The moment with the other's sentence."""
     return replace(moment, instruction=other.instruction)
 
 
 def other_robot_state(moment: Moment, other: Moment) -> Moment:
-    """The same with the other's proprioception."""
+    """The moment with the other's proprioception."""
     return replace(moment, observation={**moment.observation, "robot_obs": other.observation["robot_obs"]})
 
 
@@ -108,11 +108,11 @@ def batch_difference(policy: BatchedPolicy, sequences: Sequences, plain: Sequenc
 
 
 def response_to_scaled_images(policy: Policy, sequences: Sequences) -> Response | None:
-    """`response` to other images, all of them given in [0, 1]; None for a policy that cannot take them so."""
+    """`response` to other images, with all images in [0, 1]; None if the policy raises an error for them."""
     scaled: Policy = _Scaled(policy)
     try:
         return response(scaled, sequences, [answers(scaled, sequence) for sequence in sequences], other_images)
-    except Exception:  # noqa: BLE001  whatever a policy makes of images that it is never given
+    except Exception:  # noqa: BLE001  images of this kind are never given in a run
         return None
 
 
@@ -124,7 +124,7 @@ class _Scaled:
         self.traits, self.initial_state, self.reset_state = policy.traits, policy.initial_state, policy.reset_state
 
     def act(self, observations, instructions, state, privileged=None):  # type: ignore[no-untyped-def]
-        """Scales the images behind the back of `Observation`, whose images are always uint8."""
+        """Scales the images. It bypasses the check of `Observation`, whose images are always uint8."""
         scaled = Observation(**{name: getattr(observations, name) for name in Observation.__slots__})
         for name in ("rgb_static", "rgb_gripper"):
             image = getattr(observations, name)

@@ -1,7 +1,7 @@
-"""The expert walks its way through chains, and the policy is asked at each step what it would do there.
+"""The expert runs chains, and at each step the policy is asked for its action.
 
-Nothing that the policy says is executed, so that a policy with a defect sees the same states as one without, and each
-of its actions can be held against the expert's in the same state.
+The policy's actions are not executed. A policy with a defect therefore sees the same states as one without, and each
+action can be compared with the expert's in the same state.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.spatial.transform import Rotation
 
-from calvinbench.envs.chain_env import SOLVED
+from calvinbench.envs.chain_env import SOLVED, ChainStatus
 from calvinbench.envs.observation import (
     MAX_RELATIVE_EULER_RAD,
     MAX_RELATIVE_POSITION_M,
@@ -30,7 +30,7 @@ from calvinbench.policies.policy import BatchedPolicy, Policy, State
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moment:
-    """What a policy is shown at one step.
+    """The inputs of a policy at one step.
 
     Attributes:
         observation: What the policy reads, of one world.
@@ -45,16 +45,16 @@ class Moment:
 
 @dataclass(slots=True)
 class ShadowedSubtask:
-    """A subtask that the expert did while the policy was asked.
+    """A subtask of the expert, with the policy's answers.
 
     Attributes:
         task: The task's name.
-        moments: What was shown; the first `MAX_MOMENTS` alone, for images take memory.
+        moments: The policy's inputs; only the first `MAX_MOMENTS`, because images take memory.
         answers: The policy's actions, in its own convention.
         expert: The expert's relative actions in the same states.
         tool: The tool's euler xyz in the same states.
         targets: The target's pose in the same states: position in metres, euler xyz in radians.
-        seconds: How long the policy took for each.
+        seconds: Time of each answer of the policy.
     """
 
     task: str
@@ -78,17 +78,17 @@ def shadow(
     is_over: Callable[[], bool],
     subtasks: list[ShadowedSubtask],
 ) -> None:
-    """Walks chains by the expert and asks the policy on the way.
+    """Runs chains by the expert, and asks the policy at each step.
 
     Args:
         env: A `ChainEnv` around a world that takes relative actions and shows what the policy reads.
         policy: The policy.
         jobs: The chains.
         is_over: Whether the time is over; asked before each step.
-        subtasks: Each subtask is added here when it begins, so that an error leaves what was seen before it.
+        subtasks: Each subtask is added here when it begins, so that results before an error are kept.
 
     Raises:
-        Exception: What the policy raises, and ValueError or TypeError for what is no action.
+        Exception: What the policy raises; ValueError or TypeError for an invalid action.
     """
     for job in jobs:
         _shadow_chain(env, policy, job, is_over, subtasks)
@@ -106,7 +106,7 @@ def _shadow_chain(
     expert = make_expert_policy(None)
     observation, info = env.reset(seed=job.seed, options={"chain": job.chain, "number": job.number})
     state, expert_state = policy.initial_state(1, seeds=[job.seed]), expert.initial_state(1)
-    subtask = ShadowedSubtask(info["task"])
+    subtask = ShadowedSubtask(ChainStatus.of(info).task)
     subtasks.append(subtask)
     ended = False
     while not (ended or is_over()):
@@ -124,24 +124,25 @@ def _shadow_chain(
         subtask.targets.append(np.concatenate([truth.target_position, truth.target_euler]))
         observation, _, terminated, truncated, info = env.step(done.actions[0])
         ended = terminated or truncated
-        if info["outcome"] == SOLVED and not ended:
-            subtask = ShadowedSubtask(info["task"])
+        status = ChainStatus.of(info)
+        if status.outcome == SOLVED and not ended:
+            subtask = ShadowedSubtask(status.task)
             subtasks.append(subtask)
             if policy.traits.memory.reset == "subtask":
                 state = policy.reset_state(state, np.ones(1, dtype=bool))
 
 
 def moment_of(observation: Mapping[str, np.ndarray], info: Mapping[str, Any], policy: Policy) -> Moment:
-    """What a policy is shown now."""
+    """The inputs of a policy now."""
     shown = {key: np.array(observation[key]) for key in policy.traits.observation_keys}
-    return Moment(shown, info["instruction"], privileged_state(observation, info))
+    return Moment(shown, ChainStatus.of(info).instruction, privileged_state(observation, info))
 
 
 def ask(policy: Policy, moments: Sequence[Moment], state: State) -> tuple[Float64[np.ndarray, "B action_dim"], State]:
     """A policy's actions for one moment of each of B worlds, and its next state.
 
     Raises:
-        Exception: What the policy raises, and ValueError or TypeError for what is no action.
+        Exception: What the policy raises; ValueError or TypeError for an invalid action.
     """
     traits = policy.traits
     decision = policy.act(
@@ -163,7 +164,7 @@ def ask(policy: Policy, moments: Sequence[Moment], state: State) -> tuple[Float6
 def as_relative(
     answers: Float64[np.ndarray, "T action_dim"], targets: Float64[np.ndarray, "T 6"], convention: ActionConvention
 ) -> Float64[np.ndarray, "T 7"] | None:
-    """A policy's actions as relative ones from the target's pose on; None for joints."""
+    """A policy's actions, converted to relative ones from the target's pose; None for joints."""
     if convention is ActionConvention.REL_ACTIONS:
         return answers
     if convention is not ActionConvention.ABS_ACTIONS:
@@ -184,6 +185,6 @@ def as_relative(
 
 
 def announce(policy: Policy, sentences: Sequence[str]) -> None:
-    """Tells a policy which sentences may come, as a run does, if it asks for that."""
+    """Tells a batched policy which sentences may come, as a run does."""
     if isinstance(policy, BatchedPolicy):
         policy.expect(sentences)

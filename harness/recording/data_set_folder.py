@@ -9,8 +9,8 @@ from typing import Any
 from calvinbench.harness.recording.episode_records import RECORDS_FOLDER, EpisodeRecord, read_records
 from calvinbench.harness.recording.formats import LABELS, LAST_ACTION, RecordingFormat, make_format
 from calvinbench.harness.recording.settings import RecordingSettings
+from calvinbench.harness.records.folders import make_folder, write_text_atomically
 from calvinbench.harness.records.provenance import this_session
-from calvinbench.harness.records.run_directory import make_folder, write_text_atomically
 from calvinbench.policies.demonstrations.compact import DATASET_FILE, read_dataset_file
 from calvinbench.policies.demonstrations.opening import SPLITS
 
@@ -45,8 +45,8 @@ def prepare_folder(settings: RecordingSettings, description: Mapping[str, Any]) 
         ]
         if differing:
             raise RecordingMismatchError(
-                f"expected the demonstrations that are in '{settings.out}' already, but {'; '.join(differing)}. "
-                "Choose another --out, or the settings of before."
+                f"'{settings.out}' holds demonstrations with other settings: {'; '.join(differing)}. "
+                "Choose another --out, or the previous settings."
             )
     else:
         write_text_atomically(settings.out / DATASET_FILE, json.dumps(description, indent=2) + "\n")

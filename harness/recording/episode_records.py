@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from calvinbench.envs.tasks import TASKS
-from calvinbench.harness.records.run_directory import write_text_atomically
+from calvinbench.harness.records.folders import write_text_atomically
 from calvinbench.policies.demonstrations.demonstrations import Annotation, DataError
 from calvinbench.policies.demonstrations.opening import SPLITS
 
@@ -79,8 +79,8 @@ def read_records(out: Path) -> dict[tuple[str, int], EpisodeRecord]:
                 found = EpisodeRecord.from_json(json.loads(file.read_text("utf-8")))
             except (ValueError, KeyError, TypeError) as error:
                 raise DataError(
-                    f"expected what was recorded of an episode in '{file}', got {error!r}. Delete the file and give "
-                    "the same command again: it records the episode anew."
+                    f"expected the record of an episode in '{file}', got {error!r}. Delete the file and run the same "
+                    "command again, which records the episode again."
                 ) from error
             records[split, found.number] = found
     return records

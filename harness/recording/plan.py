@@ -60,15 +60,15 @@ class RecordingPlan:
         """Messages to show before the recording starts."""
         lines = []
         for split, (before, now) in self.changed.items():
-            lines.append(f"{split.capitalize()} episodes: {before} were asked for before, {now} now.")
+            lines.append(f"{split.capitalize()} episodes: {before} were requested before, {now} now.")
         if any(self.there.values()):
             adds = _counted(self.added)
             then = f"{adds} will be added" if adds else "Nothing is missing"
             lines.append(f"'{self.out}' has {_counted(self.there)}. {then}.")
         if any(self.kept.values()):
-            lines.append(f"More are there than were asked for now: {_counted(self.kept)}. They stay.")
+            lines.append(f"The folder has more than requested now: {_counted(self.kept)}. They stay.")
         if any(self.there.values()) and any(self.added.values()) and self.changed:
-            lines.append("A training on it that was started before would go on with other data.")
+            lines.append("A training that already uses this folder would resume with changed data.")
         if any(self.added.values()):
             lines.append(
                 f"Expected size: about {_in_words(self.num_bytes)} ({self.num_frames:,} frames of about "

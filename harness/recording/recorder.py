@@ -28,7 +28,7 @@ from calvinbench.harness.recording.episode import TASK_WEIGHTS, Episode, demonst
 from calvinbench.harness.recording.episode_records import EpisodeRecord, write_record
 from calvinbench.harness.recording.formats import make_format
 from calvinbench.harness.recording.settings import RecordingSettings
-from calvinbench.harness.records.run_directory import locked_folder, make_folder
+from calvinbench.harness.records.folders import locked_folder, make_folder
 from calvinbench.policies.demonstrations.compact import SCHEMA_VERSION
 from calvinbench.policies.demonstrations.opening import SPLITS
 
@@ -172,8 +172,8 @@ def _record_missing(
                 yield future.result()
         except BrokenProcessPool as error:
             raise RunFailedError(
-                "a process that recorded died: killed, out of memory or crashed. All finished episodes are kept; the "
-                "same command goes on with the rest."
+                "a process that recorded died: killed, out of memory or crashed. All finished episodes are kept; run "
+                "the same command again to record the rest."
             ) from error
 
 

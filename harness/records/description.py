@@ -29,7 +29,12 @@ _ALWAYS_THERE = ("schema_version", "sessions", "memory.span", "memory.reset", "o
 
 @dataclass(frozen=True, slots=True)
 class Official:
-    """Whether a run follows CALVIN's protocol, and the reasons if it does not."""
+    """Whether a run follows CALVIN's protocol.
+
+    Attributes:
+        official: Whether it does.
+        because: The differences from the protocol; empty if there are none.
+    """
 
     official: bool
     because: tuple[str, ...] = ()
@@ -50,40 +55,40 @@ class RunDescription:
         training_seed: Random seed of its training; None if unknown.
         training_recipe: Digest of its training without the seed; None if unknown.
         unlike_training: How this world's images and scene differ from those that the policy was trained on.
-        action_convention: Of the policy and the world.
-        observation_keys: What the policy reads.
-        may_read: The `observation_keys` that the policy gets, but may not use.
+        action_convention: The meaning of actions, for policy and world, such as `rel_actions`.
+        observation_keys: The observations that the policy reads.
+        may_read: Those of `observation_keys` that the policy gets, without saying whether it uses them.
         chunk_length: Number of actions that the policy predicts at once.
         chunk_rule: How chunks become actions.
         weights_digest: SHA-256 of the policy's file of weights; None if there is none.
-        source_digest: SHA-256 of the file of a user's own policy, or of the description that a policy's server sends.
+        source_digest: SHA-256 of the file of a user's own policy, or of the description that a policy's server sends;
             None for other policies, and in older files.
         privileged: Whether the policy reads the world's state.
         memory: What the policy remembers, and when it forgets.
-        official: Whether this is CALVIN's protocol.
+        official: Whether the run follows CALVIN's protocol.
         world: Class of the world.
         scene: Name of the scene.
-        asset_digest: Of the scene and its assets.
-        calvin_env: Revision of the calvin_env that the scene is read from, `"unknown"` if it cannot be found out. None
-            for our own scenes.
-        simulation: How physics is run, see `envs.simulation`.
+        asset_digest: SHA-256 of the files of the scene.
+        calvin_env: Revision of the calvin_env that the scene is read from, `"unknown"` if it cannot be found out;
+            None for our own scenes.
+        simulation: How physics is simulated: `reproducible`, `parity` or `upstream`.
         renderer: Name of the renderer.
-        depth_bits: Of the renderer's depth buffer; None if unknown.
+        depth_bits: Bits of the renderer's depth buffer; None if unknown.
         reference_frame: Digest of both cameras' images of the first published chain's initial state. If the world has
-            no other cameras, of the policy's cameras only. None without images.
+            no other cameras, of the policy's cameras only; None without images.
         chains: Planned number of chains, from the start of the list.
-        chain_digest: Of these chains.
-        chain_length: Number of subtasks in each chain; None in older files, see `num_subtasks`.
+        chain_digest: SHA-256 of these chains.
+        chain_length: Number of subtasks in each chain; None in older files.
         tasks: Single tasks, each run as a chain of its own; empty for chains of several tasks.
         max_steps: Steps for each subtask.
         instructions: Name of the instruction set.
-        instruction_digest: Of the instructions that it may give.
+        instruction_digest: SHA-256 of the sentences that it may give.
         seed: Random seed.
         batch_size: Number of worlds that the policy answers at once. The last digits of its actions depend on it.
         suite: The suite's name; None without a suite.
-        created: Date and time, UTC.
+        created: Date and time of the first call, UTC.
         sessions: Each call that worked on the run, with versions and machine.
-        schema_version: Of this file and of `chains.jsonl`.
+        schema_version: Version of the format of this file and of `chains.jsonl`.
     """
 
     policy: Name

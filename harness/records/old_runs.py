@@ -5,7 +5,8 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from calvinbench.harness.records.run_directory import CHAINS_FILE, RUN_FILE, locked_folder
+from calvinbench.harness.records.folders import locked_folder
+from calvinbench.harness.records.run_directory import CHAINS_FILE, RUN_FILE
 
 _MOVED_ASIDE = re.compile(r"\.old-\d{8}T\d{6}(-\d+)?$")
 _logger = logging.getLogger(__name__)

@@ -23,8 +23,8 @@ class Session:
         started: Date and time, UTC.
         worlds: Number of worlds stepped at once.
         python: Python's version.
-        versions: Of the relevant packages; None for a package that is not installed.
-        commit: Of the checkout that the code ran from, with `+changes` if files differ; None without a checkout.
+        versions: Versions of the relevant packages; None for a package that is not installed.
+        commit: Commit of the checkout that the code ran from, with `+changes` if files differ; None without a checkout.
         platform: Operating system and machine.
         hardware: Processors and, if torch uses one, the accelerator.
     """

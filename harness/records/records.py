@@ -35,9 +35,9 @@ class SubtaskRecord:
         policy_ms: Mean time of the policy per step, in milliseconds; None without a step.
         world_ms: Mean time of the world per step, in milliseconds; None without a step.
         action_change: Mean Euclidean change of the action from one step to the next, without the gripper, in the units
-            of the policy's action convention. None with fewer than two steps.
+            of the policy's action convention; None with fewer than two steps.
         policy_ms_counts: The number of steps for each time of the policy, in milliseconds rounded to two significant
-            digits. None in older records.
+            digits; None in older records.
         gripper_changes: How often the gripper command changed from open to close or back; None in older records.
         actions: Summary of the actions; None without a step, and in older records.
     """

@@ -4,123 +4,33 @@ A process may be killed at any moment. Therefore `run.json` is replaced as a who
 and synced before the next chain begins, and an incomplete last line is dropped.
 """
 
-import errno
-import fcntl
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
 
-from calvinbench.envs.chain_env import SOLVED
-from calvinbench.envs.system.atomic_write import write_whole
 from calvinbench.harness.records.description import Difference, RunDescription, differences, with_session
 from calvinbench.harness.records.errored_chains import replace_line
+from calvinbench.harness.records.folders import RunLockedError, locked_folder, write_atomically, write_text_atomically
 from calvinbench.harness.records.provenance import Session
 from calvinbench.harness.records.records import ERRORED, ChainRecord
+from calvinbench.harness.records.stored_chains import read_chains
 from calvinbench.harness.records.typed_reading import InvalidFieldError
 
 RUN_FILE = "run.json"
 CHAINS_FILE = "chains.jsonl"
 REPLACED_FILE = "replaced.jsonl"
 """Keeps the old lines of errored chains that were run again."""
-LOCK_FILE = ".lock"
 SHARDS_FOLDER = "shards"
 """In a run's folder, holds the folders of its shards; see `shards`."""
-_PROBE_BYTES = 1 << 16
 _APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 
 class RunMismatchError(ValueError):
     """The folder holds a different run."""
-
-
-class RunLockedError(OSError):
-    """Another process is writing to the folder."""
-
-
-class StoredChains(NamedTuple):
-    """The content of `chains.jsonl`.
-
-    Attributes:
-        records: One for each chain, by number.
-        valid_bytes: Length of the file without an incomplete last line.
-    """
-
-    records: tuple[ChainRecord, ...]
-    valid_bytes: int
-
-
-def read_chains(path: Path, description: RunDescription | None = None) -> StoredChains:
-    """Reads finished chains without an incomplete last line. If a chain has two lines, the first one counts.
-
-    Args:
-        path: The file.
-        description: Of the run, with which the chains must agree; None if it is not known.
-
-    Raises:
-        ValueError: A line before the last is not JSON, or a line is not the record of a chain of this run.
-    """
-    if not path.exists():
-        return StoredChains((), 0)
-    records: dict[int, ChainRecord] = {}
-    lines = path.read_bytes().splitlines(keepends=True)
-    valid_bytes = 0
-    for number, line in enumerate(lines, start=1):
-        try:
-            if not line.endswith(b"\n"):
-                raise ValueError("the line has no end")
-            values = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            if number == len(lines):
-                break
-            raise _not_a_chain(number, path, f"got {line[:80]!r} ({error})") from error
-        if not _is_again(values, records):
-            try:
-                record = ChainRecord.from_json(values)
-                if description is not None:
-                    _require_of_run(record, description)
-            except ValueError as error:
-                raise _not_a_chain(number, path, f"got something invalid: {error}") from error
-            records[record.chain] = record
-        valid_bytes += len(line)
-    return StoredChains(tuple(records[number] for number in sorted(records)), valid_bytes)
-
-
-def _is_again(values: Any, records: Mapping[int, ChainRecord]) -> bool:
-    """Whether a line is of a chain that had a line before, and so is ignored."""
-    number = values.get("chain") if isinstance(values, dict) else None
-    return isinstance(number, int) and not isinstance(number, bool) and number in records
-
-
-def _not_a_chain(number: int, path: Path, found: str) -> ValueError:
-    return ValueError(
-        f"expected a finished chain in line {number} of '{path}', {found}. "
-        "Something else changed the file; repair the line, or remove it and run the chain again."
-    )
-
-
-def _require_of_run(record: ChainRecord, description: RunDescription) -> None:
-    """Raises an error for a chain that the run cannot have.
-
-    Raises:
-        InvalidFieldError: Its number or its length does not fit the run.
-    """
-    if record.chain >= description.chains:
-        raise InvalidFieldError(
-            "chain", f"a number below {description.chains}, the run's number of chains", record.chain
-        )
-    length = description.chain_length
-    if length is None:  # an older run; its chains may have any length
-        return
-    if len(record.subtasks) > length:
-        raise InvalidFieldError("subtasks", f"at most {length}, the length of the run's chains", len(record.subtasks))
-    if record.outcome == SOLVED and record.completed < length:
-        raise InvalidFieldError("outcome", f"not '{SOLVED}' below {length} solved subtasks", record.outcome)
 
 
 def read_description(directory: Path) -> RunDescription:
@@ -141,95 +51,6 @@ def read_description(directory: Path) -> RunDescription:
         ) from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"expected the description of a run in '{path}', got something else: {error}") from error
-
-
-def make_folder(path: Path) -> None:
-    """Makes a folder and its parents if they do not exist.
-
-    Raises:
-        OSError: It cannot be made; the message names the folder.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(
-            error.errno, f"cannot make the folder '{path}': {error.strerror}. Choose another --out."
-        ) from error
-
-
-def require_writable(folder: Path) -> None:
-    """Raises an error if nothing can be written in a folder. Call it before anything slow.
-
-    A file of some KB is written and deleted there, or in the nearest existing folder above.
-
-    Raises:
-        OSError: A file is in the way, permissions are missing, or the disk is full or read-only.
-    """
-    there = folder.absolute()
-    while not there.exists():
-        there = there.parent
-    try:
-        if not there.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, f"'{there}' is not a folder")
-        with tempfile.TemporaryFile(dir=there) as probe:
-            probe.write(bytes(_PROBE_BYTES))
-            probe.flush()
-            os.fsync(probe.fileno())
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"cannot write to '{folder}': {error.strerror}. Free space, get permission, or choose another folder "
-            "with --out.",
-        ) from error
-
-
-def write_text_atomically(path: Path, text: str) -> None:
-    """Replaces a file as a whole and waits until it is on the disk, see `envs.system.atomic_write`."""
-    write_atomically(path, text.encode())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """As `write_text_atomically`, for bytes."""
-    try:
-        write_whole(path, content, is_synced=True)
-    except OSError as error:
-        raise OSError(
-            error.errno, f"cannot write '{path}': {error.strerror}. Free space or choose another --out."
-        ) from error
-
-
-@contextmanager
-def locked_folder(directory: Path) -> Iterator[None]:
-    """Locks a folder against other writers, as long as the block lasts.
-
-    The operating system frees the lock when the process ends, even if it is killed. That is why this uses `flock`
-    itself: depending on its version, the `filelock` package deletes the lock's file when it is freed, although the
-    folder may have been moved by then, or uses a plain file that a killed process leaves behind.
-
-    Raises:
-        RunLockedError: Another process writes to it.
-        OSError: It cannot be written.
-    """
-    lock = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunLockedError(
-                errno.EWOULDBLOCK,
-                f"another process is writing to '{directory}'. Wait until it is done, or choose another --out.",
-            ) from error
-        yield
-    finally:
-        os.close(lock)
-
-
-def _write_all(file: int, line: bytes) -> None:
-    """Writes to an open file and waits until the disk has the data."""
-    written = 0
-    while written < len(line):
-        written += os.write(file, line[written:])
-    os.fsync(file)
 
 
 class RunWriter:
@@ -370,6 +191,14 @@ class RunWriter:
             os.close(self._chains)
         self._chains = None
         self._held.close()
+
+
+def _write_all(file: int, line: bytes) -> None:
+    """Writes to an open file and waits until the disk has the data."""
+    written = 0
+    while written < len(line):
+        written += os.write(file, line[written:])
+    os.fsync(file)
 
 
 def _remedies(directory: Path) -> str:

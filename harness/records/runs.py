@@ -13,13 +13,8 @@ from calvinbench.envs.chain_env import SOLVED
 from calvinbench.harness.records.description import RunDescription
 from calvinbench.harness.records.old_runs import is_moved_aside
 from calvinbench.harness.records.records import ERRORED, ChainRecord
-from calvinbench.harness.records.run_directory import (
-    CHAINS_FILE,
-    RUN_FILE,
-    SHARDS_FOLDER,
-    read_chains,
-    read_description,
-)
+from calvinbench.harness.records.run_directory import CHAINS_FILE, RUN_FILE, SHARDS_FOLDER, read_description
+from calvinbench.harness.records.stored_chains import read_chains
 
 FRAME_COLUMNS = (
     *("policy", "label", "chain", "position", "task", "instruction", "outcome", "success", "steps", "seconds"),

@@ -11,18 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from calvinbench.harness.records.description import RunDescription, differences
+from calvinbench.harness.records.folders import locked_folder, write_text_atomically
 from calvinbench.harness.records.old_runs import is_moved_aside
 from calvinbench.harness.records.records import ERRORED, ChainRecord
-from calvinbench.harness.records.run_directory import (
-    CHAINS_FILE,
-    RUN_FILE,
-    SHARDS_FOLDER,
-    RunMismatchError,
-    locked_folder,
-    read_chains,
-    write_text_atomically,
-)
+from calvinbench.harness.records.run_directory import CHAINS_FILE, RUN_FILE, SHARDS_FOLDER, RunMismatchError
 from calvinbench.harness.records.runs import Run, load_run
+from calvinbench.harness.records.stored_chains import read_chains
 
 
 @dataclass(frozen=True, slots=True)

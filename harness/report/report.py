@@ -23,7 +23,7 @@ from calvinbench.harness.analysis.smoothness import SMOOTHNESS_NOTE, smoothness_
 from calvinbench.harness.analysis.speed import SPEED_NOTE, speed, speed_in_words, speed_table
 from calvinbench.harness.analysis.statistics import Intervals
 from calvinbench.harness.analysis.training_seeds import seed_table
-from calvinbench.harness.records.run_directory import make_folder, write_text_atomically
+from calvinbench.harness.records.folders import make_folder, write_text_atomically
 from calvinbench.harness.records.runs import Run, find_runs
 from calvinbench.harness.report import plots, tables
 from calvinbench.harness.report.comparison_words import in_words

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from calvinbench.harness.analysis.statistics import Intervals
-from calvinbench.harness.records.run_directory import CHAINS_FILE, RUN_FILE, write_text_atomically
+from calvinbench.harness.records.folders import write_text_atomically
+from calvinbench.harness.records.run_directory import CHAINS_FILE, RUN_FILE
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.report.published_results import PublishedResult
 

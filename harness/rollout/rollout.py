@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from calvinbench.envs.chain_env import ChainStatus
 from calvinbench.envs.observation import Observation
 from calvinbench.envs.world_info import privileged_state
 from calvinbench.harness import clock
@@ -16,7 +17,7 @@ from calvinbench.harness.rollout.attempts import WORLD_FAILED, Attempt
 from calvinbench.harness.rollout.diary import Diary
 from calvinbench.harness.rollout.jobs import ChainJob
 from calvinbench.harness.rollout.positions import Marker
-from calvinbench.harness.rollout.step_rule import ChainStatus, decide, executable_action, finish_step
+from calvinbench.harness.rollout.step_rule import decide, executable_action, finish_step
 from calvinbench.harness.rollout.time_limit import StepLimit
 from calvinbench.policies.policy import Policy
 
@@ -91,9 +92,9 @@ def _play(
         env = open_env()
         observation, info = env.reset(seed=job.seed, options={"chain": job.chain, "number": job.number})
     state = policy.initial_state(1, seeds=[job.seed])
-    status = ChainStatus.of(info, is_over=False)
+    status, is_over = ChainStatus.of(info), False
     diary.begin_subtask(status.instruction)
-    while not status.is_over:
+    while not is_over:
         began = clock.seconds()
         with limit.of_policy():
             decision = decide(
@@ -108,7 +109,7 @@ def _play(
         with _raised_by_world(), limit.of_world():
             observation, _, terminated, truncated, info = env.step(action)
         diary.note_step(action, decided - began, clock.seconds() - decided)
-        status = ChainStatus.of(info, terminated or truncated)
+        status, is_over = ChainStatus.of(info), terminated or truncated
         state = decision.state
-        if finish_step(diary, status, traits.memory):
+        if finish_step(diary, status, traits.memory, is_over=is_over):
             state = policy.reset_state(state, np.ones(1, dtype=bool))

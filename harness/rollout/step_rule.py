@@ -4,37 +4,17 @@ A step has three parts: the policy is asked (`decide`), each world's action is c
 world's answer is noted (`finish_step`). The last part decides when a subtask ends and when the memory is cleared.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float64
 
-from calvinbench.envs.chain_env import SOLVED
+from calvinbench.envs.chain_env import SOLVED, ChainStatus
 from calvinbench.envs.observation import ActionConvention, Observation, require_finite_action
 from calvinbench.envs.world_info import PrivilegedState
 from calvinbench.harness.rollout.diary import Diary
 from calvinbench.policies.adapters.absolute_pose import with_euler_angles
 from calvinbench.policies.policy import Decision, Memory, Policy, PolicyTraits, State
-
-
-class ChainStatus(NamedTuple):
-    """Where a chain stands after a reset or a step.
-
-    Attributes:
-        instruction: For the next action.
-        outcome: `"solved"` or `"timed_out"` if the step ended a subtask, else None.
-        is_over: Whether the chain is over.
-    """
-
-    instruction: str
-    outcome: str | None
-    is_over: bool
-
-    @classmethod
-    def of(cls, info: Mapping[str, Any], is_over: bool) -> "ChainStatus":
-        """Reads the `info` of a `ChainEnv`."""
-        return cls(info["instruction"], info["outcome"], is_over)
 
 
 def decide(
@@ -84,7 +64,7 @@ def executable_action(action: np.ndarray, convention: ActionConvention) -> Float
     return with_euler_angles(require_finite_action(action, convention), convention)
 
 
-def finish_step(diary: Diary, status: ChainStatus, memory: Memory) -> bool:
+def finish_step(diary: Diary, status: ChainStatus, memory: Memory, *, is_over: bool) -> bool:
     """Notes what a step did to its chain. Call it after `Diary.note_step`.
 
     A subtask ends when the world reports its outcome. If it was solved and the chain goes on, the next subtask begins.
@@ -93,13 +73,14 @@ def finish_step(diary: Diary, status: ChainStatus, memory: Memory) -> bool:
         diary: Of the chain.
         status: Where the chain stands after the step.
         memory: Of the policy.
+        is_over: Whether the step ended the chain.
 
     Returns:
         Whether the policy's memory must be cleared before the next action.
     """
     if status.outcome is not None:
         diary.end_subtask(status.outcome)
-    if status.is_over or status.outcome != SOLVED:
+    if is_over or status.outcome != SOLVED:
         return False
     diary.begin_subtask(status.instruction)
     return memory.reset == "subtask"

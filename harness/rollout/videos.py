@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from calvinbench.envs.chain_env import SOLVED, ChainEnv
+from calvinbench.envs.chain_env import SOLVED, ChainEnv, ChainStatus
 from calvinbench.envs.chains import CHAIN_LENGTH, Chain
 from calvinbench.envs.observation import CONTROL_HZ
 from calvinbench.envs.system.atomic_write import move_into_place
@@ -122,7 +122,7 @@ class VideoChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[st
             self._video = video = _Video(self._settings.path(number), number, self._num_subtasks)
             with self._dropped_on_error():
                 video.begin()
-                video.add(observation, info)
+                video.add(observation, ChainStatus.of(info))
         return observation, info
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], SupportsFloat, bool, bool, dict[str, Any]]:
@@ -130,9 +130,10 @@ class VideoChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[st
         observation, reward, terminated, truncated, info = self.env.step(action)
         if self._video is not None:
             with self._dropped_on_error():
-                self._video.add(observation, info)
+                self._video.add(observation, ChainStatus.of(info))
             if terminated or truncated:
-                self._end(SOLVED if info["completed"] == self._num_subtasks else info["outcome"] or ERRORED)
+                status = ChainStatus.of(info)
+                self._end(SOLVED if status.completed == self._num_subtasks else status.outcome or ERRORED)
         return observation, reward, terminated, truncated, info
 
     def close(self) -> None:
@@ -177,15 +178,15 @@ class _Video:
         stream.width, stream.height, stream.pix_fmt = _WIDTH, _HEIGHT, "yuv420p"
         self._stream: Any = stream
         self._banner, self._banner_frames = "", 0
-        self._last: tuple[dict[str, np.ndarray], dict[str, Any]] | None = None
+        self._last: tuple[dict[str, np.ndarray], ChainStatus] | None = None
 
-    def add(self, observation: dict[str, np.ndarray], info: dict[str, Any]) -> None:
+    def add(self, observation: dict[str, np.ndarray], status: ChainStatus) -> None:
         """Adds one frame."""
-        if info["outcome"] is not None:
-            self._banner, self._banner_frames = info["outcome"], _BANNER_FRAMES
-        self._encode(self._draw(observation, info, self._banner if self._banner_frames else ""))
+        if status.outcome is not None:
+            self._banner, self._banner_frames = status.outcome, _BANNER_FRAMES
+        self._encode(self._draw(observation, status, self._banner if self._banner_frames else ""))
         self._banner_frames = max(0, self._banner_frames - 1)
-        self._last = observation, info
+        self._last = observation, status
 
     def end(self, outcome: str, is_kept: bool) -> None:
         """Shows the last frame for a second, with the chain's outcome. Then names the file, or deletes it."""
@@ -211,9 +212,9 @@ class _Video:
             self._partial.unlink(missing_ok=True)
 
     def _draw(
-        self, observation: dict[str, np.ndarray], info: dict[str, Any], outcome: str
+        self, observation: dict[str, np.ndarray], status: ChainStatus, outcome: str
     ) -> UInt8[np.ndarray, "464 640 3"]:
-        return draw_frame(observation, info, self._number, outcome, self._num_subtasks)
+        return draw_frame(observation, status, self._number, outcome, self._num_subtasks)
 
     def _encode(self, frame: UInt8[np.ndarray, "464 640 3"]) -> None:
         import av
@@ -224,7 +225,7 @@ class _Video:
 
 def draw_frame(
     observation: dict[str, np.ndarray],
-    info: dict[str, Any],
+    status: ChainStatus,
     number: int,
     outcome: str,
     num_subtasks: int = CHAIN_LENGTH,
@@ -233,7 +234,7 @@ def draw_frame(
 
     Args:
         observation: With `rgb_static` and `rgb_gripper`.
-        info: From `ChainEnv`.
+        status: Where the chain stands.
         number: Of the chain.
         outcome: The outcome to show; empty for none.
         num_subtasks: Of the chain.
@@ -246,10 +247,10 @@ def draw_frame(
         image = Image.fromarray(observation[name])
         canvas.paste(image.resize((side, side), Image.Resampling.BILINEAR), corner)
     pen = ImageDraw.Draw(canvas)
-    sentence, font = _fitted(info["instruction"])
+    sentence, font = _fitted(status.instruction)
     pen.multiline_text((_MARGIN, 6), sentence, fill="black", font=font, spacing=1)
-    place = f"chain {number}   subtask {info['subtask'] + 1} of {num_subtasks}: {info['task']}   "
-    pen.text((_MARGIN, 40), f"{place}step {info['subtask_steps']}", fill=(90, 90, 90), font=ImageFont.load_default(16))
+    place = f"chain {number}   subtask {status.subtask + 1} of {num_subtasks}: {status.task}   "
+    pen.text((_MARGIN, 40), f"{place}step {status.subtask_steps}", fill=(90, 90, 90), font=ImageFont.load_default(16))
     if outcome:
         corner = (_STATIC_SIDE + 16, _HEADER + _GRIPPER_SIDE + 24)
         words = outcome.replace("_", " ")

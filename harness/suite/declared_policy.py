@@ -1,4 +1,4 @@
-"""A suite's policies as its file lists them, and what their user declares of them: training, and a name in tables."""
+"""The policies in a suite's file, and what the user declares about them: their training, and a name in tables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -8,22 +8,22 @@ from calvinbench.envs.names import require_name
 from calvinbench.policies.spec import PolicySpec, kind_of
 
 NOT_TRAINED = ("expert", "random", "untrained")
-"""Kinds of policies that were trained on nothing, so that nothing is declared for them."""
+"""Kinds of policies without training, so that no training can be declared for them."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeclaredPolicy:
-    """What a user declares of a policy; None for what the policy says itself.
+    """What a user declares about a policy; None for what the policy says itself.
 
     Attributes:
         policy: The policy's spec.
         train: Scenes or split, such as `"ABC"`.
         training_seed: Seed of the training.
-        training_recipe: A name for the training but for its seed: runs of one recipe and several seeds have a mean.
-        variant: What sets it apart in tables from policies of the same label, such as `"no history"`.
+        training_recipe: A name for the training without its seed. Runs of one recipe with several seeds are averaged.
+        variant: Distinguishes it in tables from policies of the same label, such as `"no history"`.
 
     Raises:
-        ValueError: A value is empty or below 0, or training is declared of a policy that is not trained.
+        ValueError: A value is empty or below 0, or training is declared for a policy without training.
     """
 
     policy: str
@@ -40,28 +40,27 @@ class DeclaredPolicy:
             None,
         ):
             raise ValueError(
-                f"expected nothing declared of the training of '{self.policy}', which was trained on nothing. "
-                f"Write '{self.policy}' alone."
+                f"expected no training declared for '{self.policy}', which is not trained. Write '{self.policy}' alone."
             )
 
     def training(self) -> dict[str, Any]:
-        """What is declared, by the names that `RunSettings` has for it."""
+        """The declared values, by their names in `RunSettings`."""
         said = {name: getattr(self, name) for name in _KEYS[1:]}
         return {name: value for name, value in said.items() if value is not None}
 
 
 _KEYS = tuple(field.name for field in fields(DeclaredPolicy))
 LABEL = "label"
-"""A key beside those: what tables call the policy. It becomes a setting of the spec, which every kind takes."""
+"""A further key: the policy's name in tables. It becomes a setting of the spec, which every kind accepts."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListedPolicies:
-    """The policies of a suite's file.
+    """The policies in a suite's file.
 
     Attributes:
         specs: Of all of them, in order.
-        declared: For those entries that declare something.
+        declared: Of entries that declare something.
     """
 
     specs: tuple[str, ...]
@@ -69,10 +68,10 @@ class ListedPolicies:
 
 
 def require_declared(train: Any, training_seed: Any, training_recipe: Any, variant: Any) -> None:
-    """Refuses what cannot be declared of a policy.
+    """Raises an error for values that cannot be declared.
 
     Raises:
-        ValueError: A value is of another kind.
+        ValueError: A value has another type.
     """
     meanings = {
         "train": "what the policy was trained on",
@@ -98,11 +97,11 @@ def read_policies(value: Any, origin: str) -> ListedPolicies:
     """Reads the key `policy` of a suite's file: a spec, a mapping with a spec, or a list of both.
 
     Args:
-        value: As YAML has it.
-        origin: Where it is from, for messages.
+        value: The value read from YAML.
+        origin: Its file, for messages.
 
     Raises:
-        UnknownNameError: A mapping has a key that it cannot have.
+        UnknownNameError: A mapping has an unknown key.
         ValueError: An entry is neither a spec nor such a mapping.
     """
     entries = value if isinstance(value, list | tuple) else [value]

@@ -19,11 +19,11 @@ class Setting:
 
     Attributes:
         help: What the setting does, in a sentence. `--help` shows it.
-        metavar: What stands for the value in help; empty for one that follows from the type.
-        default: What happens without a value, where the field's default is None; empty for nothing to say.
+        metavar: The placeholder for the value in help; empty for one that follows from the type.
+        default: What happens without a value, if the field's default is None; empty for no text.
         at_least: The smallest number that is allowed.
         choices: The values that are allowed; empty for any.
-        text: What a text must be, in an error message; empty where a later check says it better.
+        text: What a text must be, for error messages; empty if a later check reports it.
         varies: Whether a suite may have several values. Each policy is then run with each of them.
         is_apart: Of a setting that varies: whether runs of different values cannot stand in one table.
         affects_results: Whether records depend on it. `run.json` must then hold it.
@@ -44,7 +44,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class NamedSetting:
-    """A setting with what its field says of it.
+    """A setting, and what its field declares.
 
     Attributes:
         name: The field's name, which is the YAML key; the flag is the same with hyphens.
@@ -90,7 +90,7 @@ class NamedSetting:
 
     @property
     def default_in_words(self) -> str:
-        """The default as help shows it; empty where there is nothing to say."""
+        """The default as help shows it; empty for none."""
         if self.setting.default or self.value in (None, ()) or self.kind is bool:
             return self.setting.default
         return f"{self.value:g}" if self.kind is float else str(self.value)
@@ -98,7 +98,7 @@ class NamedSetting:
 
 @cache
 def settings_of(owner: type) -> tuple[NamedSetting, ...]:
-    """The settings that a dataclass declares, in the order of its fields; fields without a declaration are none."""
+    """The settings that a dataclass declares, in the order of its fields. Fields without a declaration are left out."""
     hints = get_type_hints(owner, include_extras=True)
     return tuple(
         _named(field.name, hints[field.name], field.default, setting)

@@ -28,7 +28,7 @@ class RunSettings:
         training_recipe: Name of the policy's training apart from the seed, declared likewise.
         variant: What distinguishes the policy in tables from others of the same label, declared likewise.
 
-    The other fields say in their declaration what they are. `calvinbench run --help` shows it.
+    The other fields are described in their declaration, which `calvinbench run --help` shows.
     """
 
     policy: str

@@ -29,12 +29,12 @@ class Suite:
         policy: The policies' specs.
         settings: What the runs have in common. Its `policy` is the first one.
         varied: Settings that have several values, with the values. Each policy is run with each of them.
-        declared: What is declared of the training of single policies.
+        declared: What is declared about single policies.
         name: What the suite is called; None for policies given as flags.
         run_name: Name of the run's folder, where there is one policy; None for its spec. Suite files do not have it:
             it is the flag `--name`.
 
-    The other fields say in their declaration what they are. They do not affect records, except that `memory_span`
+    The other fields are described in their declaration. They do not affect records, except that `memory_span`
     becomes a setting of each policy's spec.
     """
 

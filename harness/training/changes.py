@@ -44,8 +44,8 @@ def changed_data(before: Mapping[str, Any], now: Mapping[str, Any]) -> ChangedDa
             if before[key] != now[key]
         ]
         said.append(
-            "The training is older than the digest of its data: only the numbers of demonstrations and frames were "
-            "compared. From here on the data is known by its digest."
+            "This training was started by an older version, which stored no digest of the data. Only the numbers of "
+            "demonstrations and frames were compared. The digest is stored now."
         )
         return ChangedData("; ".join(counts), tuple(said), forgets_best=False)
     changes = {}
@@ -59,12 +59,14 @@ def changed_data(before: Mapping[str, Any], now: Mapping[str, Any]) -> ChangedDa
     windows = [each["settings"]["validation_windows"] for each in (before, now)]
     forgets = _VALIDATION in changes or windows[0] != windows[1]
     if changes:
-        said.append(f"Going on with changed data: {' and '.join(changes.values())}.")
+        said.append(f"Resuming with changed data: {' and '.join(changes.values())}.")
     if _TRAINING in changes:
-        said.append("Checkpoints from here on are of another recipe than those of an unbroken training.")
+        said.append(
+            "From now on, checkpoints have a different training recipe than those of an uninterrupted training."
+        )
     if forgets and now["settings"]["validate_every"]:
         said.append(
-            "Validation losses from here on are of other windows than those so far: best/ is chosen among the new ones."
+            "From now on, validation losses are on other windows than before. best/ is chosen by the new ones only."
         )
     return ChangedData(" and ".join(changes.values()), tuple(said), forgets)
 
@@ -87,7 +89,7 @@ def changed_schedule(
     return (
         f"The {optimization.schedule} schedule ended at step {was} and now ends at step {is_now}: at step {step + 1} "
         f"the learning rate is {rates[1]:.3g}, instead of {rates[0]:.3g}. A training of {is_now} steps from the start "
-        "takes other rates: checkpoints from here on are of another recipe than its own, and say so.",
+        "has other rates. From now on, checkpoints have a different training recipe.",
     )
 
 
@@ -97,10 +99,10 @@ def changed_place(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[st
     if was == is_now:
         return ()
     if now["knows_origin"]:
-        return (f"The policy was '{was}' and is now '{is_now}': what lies there is the same.",)
+        return (f"The policy was '{was}' and is now '{is_now}': the content is the same.",)
     return (
-        f"The policy was '{was}' and is now '{is_now}'. The training is older than the digest of what lies there, "
-        "which was not compared; its weights come from its own state.",
+        f"The policy was '{was}' and is now '{is_now}'. An older version started this training and stored "
+        "no digest of it, so the content was not compared. The weights come from the training's own state.",
     )
 
 
@@ -116,8 +118,8 @@ def changed_split(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[st
         return ()
     was, is_now = (" x ".join(map(str, each)) for each in factors)
     return (
-        f"A step's windows (batch size x accumulation x processes) were {was} and are now {is_now}: the same windows, "
-        "but other rounding and dropout than in an unbroken training.",
+        f"A step's windows (batch size x accumulation x processes) were {was} and are now {is_now}: the windows are "
+        "the same, but rounding and dropout differ from those of an uninterrupted training.",
     )
 
 
@@ -134,4 +136,4 @@ def changed_code(before: Mapping[str, Any]) -> tuple[str, ...]:
     ]
     if last["commit"] != now.commit:
         changes.append(f"commit {last['commit']} then, {now.commit} now")
-    return (f"Other code goes on with this training: {'; '.join(changes)}.",) if changes else ()
+    return (f"The code changed since this training was stopped: {'; '.join(changes)}.",) if changes else ()

@@ -53,10 +53,10 @@ def evaluation_world(
     """
     known = data.get("scene")
     if scene is None and known not in SCENES:
-        said = "do not say which scene they are of" if known is None else f"are of {known}"
+        said = "do not name their scene" if known is None else f"are from {known}"
         raise TrainingCallError(
-            f"expected to know on which scene chains are to be run, but the data {said}. Say --evaluate-scene, one of "
-            f"{', '.join(SCENES)} (CALVIN evaluates on D), or --evaluate-every 0 to run none."
+            f"the scene for evaluations is not known, because the data {said}. Add --evaluate-scene, one of "
+            f"{', '.join(SCENES)} (CALVIN evaluates on D), or --evaluate-every 0 for no evaluations."
         )
     renderer = data.get("renderer") if data.get("renderer") in RENDERERS else None
     depth_bits = data.get("depth_bits") if renderer == OPENGL_LOOK else None
@@ -110,7 +110,7 @@ class ChainEvaluator:
         if step % self._every and step != training.num_steps:
             return None
         from calvinbench.harness.analysis.summaries import summarize
-        from calvinbench.harness.evaluation.evaluation import evaluate_suite
+        from calvinbench.harness.evaluation.suite_evaluation import evaluate_suite
         from calvinbench.harness.records.run_directory import RunMismatchError
 
         suite = self._suite(step)

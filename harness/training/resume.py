@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from calvinbench.harness.records.folders import write_text_atomically
 from calvinbench.harness.records.provenance import this_session
-from calvinbench.harness.records.run_directory import write_text_atomically
 from calvinbench.harness.training.changes import (
     changed_code,
     changed_data,
@@ -110,15 +110,15 @@ def _go_on(
     differing += _other_policy(before, now)
     if differing:
         raise TrainingMismatchError(
-            f"expected the training that is in '{out}' already, but {'; '.join(differing)}. Choose another --out, or "
-            "the settings of before."
+            f"'{out}' holds a training with other settings: {'; '.join(differing)}. Choose another --out, or "
+            "the previous settings."
         )
     data = changed_data(before, now)
     if data.refused and not accepts_changed_data:
         raise TrainingMismatchError(
-            f"expected the data on which the training in '{out}' began, but {data.refused}. Choose another --out to "
-            "train on the data as it is now, or go on with --accept-changed-data true: the policy is then of another "
-            "recipe than one that saw this data from the start."
+            f"the training in '{out}' began with other data: {data.refused}. Choose another --out to train on the "
+            "data as it is now. To resume with it, add --accept-changed-data true: the policy then has a different "
+            "training recipe than one that saw this data from the start."
         )
     if training.num_steps < step:
         raise TrainingMismatchError(

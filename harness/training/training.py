@@ -7,7 +7,7 @@ from dataclasses import replace
 from calvinbench.envs.instructions import OURS, embedded_instructions
 from calvinbench.harness import clock
 from calvinbench.harness.data_check.before_training import require_trainable
-from calvinbench.harness.records.run_directory import locked_folder, make_folder
+from calvinbench.harness.records.folders import locked_folder, make_folder
 from calvinbench.harness.rollout.workers import make_policy_by_spec
 from calvinbench.harness.training.call import TrainingCall, TrainingCallError
 from calvinbench.harness.training.data import open_validation

@@ -1,4 +1,5 @@
-"""The verbs of `calvinbench`: one file each, with its flags as fields, and one line of `command_line.registry`.
+"""The commands of `calvinbench` (in code: verbs), one file each. The fields of its dataclass are its flags.
 
-The verbs that work on finished runs are in `results/`.
+The commands that work on finished runs are in `results/`. A new command is a file here, and a line in
+`command_line.registry`. Only `cli` imports these modules.
 """

@@ -1,5 +1,8 @@
 """`calvinbench check`."""
 
+import shutil
+import sys
+import textwrap
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -35,17 +38,22 @@ class Check:
     chains: Annotated[int, tyro.conf.arg(metavar="N")] = 10
     """Maximum number of published chains that the expert runs during the check."""
     instructions: Annotated[str, tyro.conf.arg(metavar="NAME")] = "auto"
-    """Sentences given to the policy: auto, calvinbench (ours), calvin (CALVIN's) and others, see run --help."""
+    """Sentences given to the policy. auto: CALVIN's on CALVIN's scenes, ours elsewhere. calvinbench: ours. calvin:
+    CALVIN's. `calvinbench run --help` lists more."""
     renderer: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: opengl-look)")] = None
     """Renderer of the camera images: opengl-look, bullet-egl or bullet-tiny."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Random seed of the policy."""
-    calvin_env: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: found)")] = None
-    """Checkout of calvin_env, for CALVIN's scenes A to D."""
-    calvin: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: found)")] = None
-    """Checkout of calvin, for CALVIN's sentences."""
+    calvin_env: Annotated[
+        Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: CALVIN_ENV_ROOT, or as installed)")
+    ] = None
+    """Checkout of calvin_env. CALVIN's scenes A to D need it."""
+    calvin: Annotated[
+        Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: CALVIN_ROOT, or near calvin_env)")
+    ] = None
+    """Checkout of calvin. CALVIN's sentences need it."""
     json: bool = False
-    """Print one JSON object."""
+    """Print one JSON object instead of text."""
 
     def execute(self) -> int:
         """Checks the policy; the exit status is 1 if something looks wrong."""
@@ -76,7 +84,7 @@ class Check:
 
 def _show(found: "PolicyCheck") -> None:
     print(
-        f"{found.label}: asked in {found.num_steps} states of the expert's way through {found.num_subtasks} subtasks, "
+        f"{found.label}: asked in {found.num_steps} states that the expert visited, in {found.num_subtasks} subtasks, "
         f"scene {found.scene}\n"
     )
     if found.numbers:
@@ -86,8 +94,17 @@ def _show(found: "PolicyCheck") -> None:
                 f"{row.name:12}{row.mean:9.3g}{row.largest:9.3g}{row.beyond:10.0%}{row.expert_mean:14.3g}"
                 f"{row.expert_largest:9.3g}"
             )
-        print("Absolute numbers, as relative actions (0.02 m, 0.05 rad); the expert's in the same states.\n")
+        print("Absolute values of the policy's and the expert's actions in the same states. 1 is 0.02 m or 0.05 rad.\n")
     for finding in found.findings:
-        print(f"{_MARKS[finding.status]:7}{finding.topic}: {finding.words}")
+        print(_wrapped(f"{_MARKS[finding.status]:7}{finding.topic}: {finding.words}"))
     num_wrong = sum(finding.status == "wrong" for finding in found.findings)
     print(f"\n{f'Looks wrong: {num_wrong}' if num_wrong else 'Nothing looks wrong'}.")
+
+
+def _wrapped(text: str) -> str:
+    """The text in lines that fit a terminal; unchanged where output is not a terminal."""
+    if not sys.stdout.isatty():
+        return text
+    width = max(40, min(120, shutil.get_terminal_size().columns))
+    lines = (textwrap.wrap(line, width, subsequent_indent=" " * 7) or [""] for line in text.splitlines())
+    return "\n".join(line for wrapped in lines for line in wrapped)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Report whether a data set is complete and what is in it. It may have CALVIN's layout or our compact form."""
+    """Check whether a data set is complete, and report what is in it. Formats: CALVIN's layout, or our compact form."""
 
     USAGE: ClassVar[Usage] = Usage(
         examples=(
@@ -38,7 +38,7 @@ class Data:
     )
     """Draw a page of images into this file: some demonstrations from both cameras, with their sentences."""
     json: bool = False
-    """Print one JSON object."""
+    """Print one JSON object instead of text."""
 
     def execute(self) -> int:
         """Checks the data set; the first line printed is the verdict."""
@@ -75,12 +75,12 @@ class Data:
             return check_data(self.folder, self.all_frames, self.frames, on_frame)
 
     def _draw(self, check: "DataCheck", file: Path) -> Path | None:
-        """Draws what can be read, of the first split that has something."""
+        """Draws the first split that has readable images."""
         from calvinbench.harness.data_check.contact_sheet import draw_contact_sheet
         from calvinbench.policies.demonstrations.opening import open_data
 
         for split in check.splits:
             if split.num_demonstrations and draw_contact_sheet(open_data(self.folder, split.split), file):
                 return file
-        tell("No contact sheet: there is no demonstration with images that can be read.")
+        tell("No contact sheet was drawn, because no demonstration has readable images.")
         return None

@@ -47,22 +47,22 @@ class Demo:
             print_json(report_as_json(report))
             return status(report.runs)
         if was_done:
-            print(f"The demo is already done: its chains are in {suite.parent}. Delete that folder to run it afresh.\n")
+            print(f"The demo ran before: its chains are in {suite.parent}. Delete that folder to run it again.\n")
         for part in report.parts:
             tables.show(part.table)
         print(
-            "An untrained policy scores near zero: its weights are random, and it is here to show the machinery, from "
-            "camera to action.\n"
-            "checkpoint:cnn comes with the package: convolutions, [LRN] and an LSTM, no VLM, small enough to be "
-            "trained on a CPU (results/README.md says how). It is the reference that a VLM of yours should beat.\n"
-            "The expert reads the world's privileged state: it shows that the tasks can be done, "
-            "and is no rival to learned policies.\n"
+            "An untrained policy has random weights and scores near zero. It shows that all parts work together.\n"
+            "checkpoint:cnn ships with calvinbench: convolutions, [LRN] and an LSTM, without a VLM. It was trained on "
+            "a CPU. Use it as the reference for your own VLM.\n"
+            "The expert reads the simulator's state. It shows that the tasks can be solved, and cannot be compared "
+            "with learned policies.\n"
         )
         print("Written:", *report.files, *(f"{suite.directory(run)}/" for run in suite.runs), sep="\n  ")
         return status(report.runs)
 
     @staticmethod
     def _is_done(suite: Suite) -> bool:
-        from calvinbench.harness.records.run_directory import CHAINS_FILE, read_chains
+        from calvinbench.harness.records.run_directory import CHAINS_FILE
+        from calvinbench.harness.records.stored_chains import read_chains
 
         return all(len(read_chains(suite.directory(run) / CHAINS_FILE).records) >= run.chains for run in suite.runs)

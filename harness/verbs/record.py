@@ -35,57 +35,60 @@ class Record:
     )
 
     out: Path = Path("demonstrations")
-    """The data set's folder."""
+    """Folder of the data set."""
     form: Literal["calvin", "compact"] = "calvin"
-    """calvin: CALVIN's own layout, which CALVIN's and RoboVLMs' loaders read. As in CALVIN's data, rel_actions are what
-    was executed, noise included; expert_rel_actions are the expert's own, the labels that `train` reads. compact: one
-    file an episode, with labels and without depths, which trains fast."""
+    """Format on disk. calvin: CALVIN's layout, which CALVIN's and RoboVLMs' loaders read. Its rel_actions are the
+    executed actions, noise included, as in CALVIN's data; `train` reads the expert's own actions, expert_rel_actions.
+    compact: one file per episode, without depth images, which trains faster."""
     scene: Literal["embedded", "D"] = "embedded"
-    """The scene: one whose places the expert knows."""
+    """Scene. The expert knows these two."""
     episodes: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 100)")] = None
-    """Training episodes; each is several subtasks in a row in one world. In a folder that has a data set, the default
-    is the number that was asked for before."""
+    """Number of training episodes. An episode is several subtasks in a row in one world. If the folder already has a
+    data set, the default is its number."""
     validation_episodes: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 10)")] = None
-    """Validation episodes. In a folder that has a data set, the default is the number that was asked for before."""
+    """Number of validation episodes. If the folder already has a data set, the default is its number."""
     subtasks: int = 6
-    """Subtasks of an episode."""
+    """Maximum number of subtasks in an episode."""
     tasks: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TASK ...", help_behavior_hint="(default: all 34)")] = ()
-    """Tasks to draw from."""
+    """Tasks to record."""
     max_steps: int = 360
-    """Steps for each subtask."""
+    """Maximum number of steps for each subtask."""
     frames_after: int = 0
-    """Steps that the expert goes on once a subtask is solved, within its annotation, as CALVIN's own annotations do. 8
-    show a policy that the hand stays open after letting go."""
+    """Number of steps that the expert continues after a subtask is solved. They belong to its annotation, as in
+    CALVIN's data. With 8, a policy sees that the gripper stays open after letting go."""
     noise: float = 0.15
-    """Standard deviation of the noise on executed actions, in their units (1 is 2 cm, 0.05 rad); labels stay clean."""
+    """Standard deviation of the noise that is added to executed actions, where 1 is 2 cm or 0.05 rad. The labels have
+    no noise."""
     kicks: float = 0.01
-    """Probability that a kick of five steps begins at a step."""
+    """Probability that a push of five steps begins at a step. It is part of the noise."""
     static_size: int = 200
-    """Pixels a side of the static camera's images."""
+    """Width and height of the static camera's images, in pixels."""
     gripper_size: int = 84
-    """Pixels a side of the gripper camera's images."""
+    """Width and height of the gripper camera's images, in pixels."""
     instructions: str = "calvinbench"
-    """calvinbench (ours), calvin or calvin-training (a checkout's), or auto."""
+    """Sentences of the demonstrations. calvinbench: ours. calvin or calvin-training: CALVIN's validation or training
+    sentences, from a checkout. auto: calvin on scene D if a checkout is found, otherwise ours."""
     calvin_env: Annotated[
         Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: CALVIN_ENV_ROOT, or as installed)")
     ] = None
-    """Checkout of calvin_env, for scene D."""
+    """Checkout of calvin_env. Scene D needs it."""
     renderer: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: opengl-look)")] = None
-    """What renders the images, see `calvinbench run --help`."""
+    """Renderer of the camera images. opengl-look: looks like CALVIN's data, and runs on the CPU. bullet-egl: PyBullet's
+    OpenGL. bullet-tiny: PyBullet's software renderer."""
     depth_bits: Annotated[
         Literal[16, 24] | None,
         tyro.conf.arg(metavar="{16,24}", help_behavior_hint="(default: 16 on CALVIN's scenes, 24 on ours)"),
     ] = None
-    """Bits of opengl-look's depth buffer."""
+    """Bits of the depth buffer of opengl-look: 16 as in Bullet with the Mesa driver, 24 as with a GPU's driver."""
     seed: int = 0
     """Random seed."""
     workers: int = 1
-    """Processes that record; this does not affect the data."""
+    """Number of processes. This does not affect the data."""
     json: bool = False
     """Print one JSON object instead of the table."""
 
     def execute(self) -> int:
-        """Records what is missing and prints what there is of each task."""
+        """Records what is missing, and prints the number of demonstrations of each task."""
         from calvinbench.harness.recording.plan import plan_recording
         from calvinbench.harness.recording.progress import RecordingProgress
         from calvinbench.harness.recording.recorder import record
@@ -148,5 +151,9 @@ class Record:
             return
         rows = [(task, c.done, c.failed, round(c.frames / c.done) if c.done else "-") for task, c in counts.items()]
         print(tabulate(rows, ("task", "demonstrations", "failed, not kept", "mean frames"), "github"))
-        then = "Train on them: calvinbench train --help" if total else "Nothing was kept: more episodes may help."
+        then = (
+            "To train on them, see: calvinbench train --help"
+            if total
+            else "No demonstration succeeded. Try more --episodes."
+        )
         tell(f"{total} demonstrations, {num_frames} frames in {self.out}. {then}")

@@ -68,7 +68,7 @@ class Run:
     """Print one JSON object instead of the table."""
 
     def execute(self) -> int:
-        """Runs what is missing and prints the table."""
+        """Runs the missing chains and prints the table."""
         suite = self._suite()
         runs = evaluate(suite, self.retry_errored, self.overwrite)
         num_errored = sum(run.num_errored for run in runs)
@@ -85,8 +85,8 @@ class Run:
                     print(f"{group.title}\n")
                 tables.show(TableInput.of(group.runs, comparison=compare_if_possible(group.runs)))
             if num_errored:
-                tell(f"Chains that errored: {num_errored}. The same command with --retry-errored runs them again.")
-            tell(f"Kept in {suite.parent}. Figures and tables: calvinbench report {suite.parent}")
+                tell(f"Chains that errored: {num_errored}. Add --retry-errored to the same command to run them again.")
+            tell(f"The runs are in {suite.parent}. For tables and figures: calvinbench report {suite.parent}")
         return status(runs)
 
     def _suite(self) -> Suite:
@@ -106,12 +106,12 @@ class Run:
 
 def evaluate(suite: Suite, retry_errored: bool = False, overwrite: bool = False) -> "tuple[FinishedRun, ...]":
     """Runs a suite with progress on standard error. Names are checked before anything heavy is imported."""
-    from calvinbench.harness.evaluation.evaluation import evaluate_suite
     from calvinbench.harness.evaluation.keeping import Subscriber
     from calvinbench.harness.evaluation.suite_checks import require_known_names
+    from calvinbench.harness.evaluation.suite_evaluation import evaluate_suite
     from calvinbench.harness.progress.action_alarm import ActionAlarm
     from calvinbench.harness.progress.progress import LiveProgress, planned_runs
-    from calvinbench.harness.records.run_directory import require_writable
+    from calvinbench.harness.records.folders import require_writable
 
     require_writable(suite.parent)
     require_known_names(suite)
@@ -125,7 +125,7 @@ def evaluate(suite: Suite, retry_errored: bool = False, overwrite: bool = False)
 
 
 def status(runs: "Sequence[FinishedRun]") -> int:
-    """The exit status: failed if so many chains errored that the table means nothing."""
+    """The exit status: failed if too many chains errored for a meaningful table."""
     from calvinbench.harness.analysis.comparable import has_too_many_errors
 
     return FAILED if any(has_too_many_errors(run) for run in runs) else DONE

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def _flag(metavar: str, default: str = "") -> Any:
-    """A flag's metavar, and what happens without it where `with_defaults_of` finds no value."""
+    """A flag's metavar, and its default as text, for flags without a default value."""
     return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})" if default else "")
 
 
@@ -76,117 +76,122 @@ class Train:
     configuration: Annotated[tyro.conf.Positional[str | None], _flag("[CONFIGURATION]")] = None
     """A shipped configuration's name (`calvinbench list configurations`), or the path of a YAML file."""
     policy: Annotated[str | None, _flag("SPEC")] = None
-    """What is trained: untrained:BACKBONE,... or checkpoint:FOLDER, as `run --policy` spells it."""
+    """Policy to train: untrained:BACKBONE[,key=value...], or checkpoint:FOLDER to start from its weights."""
     data: Annotated[Path | None, _flag("DIR")] = None
-    """The data set's folder, from `calvinbench record` or in CALVIN's layout."""
+    """Folder of the data set, made by `calvinbench record` or in CALVIN's layout."""
     out: Annotated[Path | None, _flag("DIR")] = None
     """Output folder: checkpoint/, best/, losses.csv, figures, and the state that training resumes from."""
     tasks: Annotated[tuple[str, ...] | None, _flag("TASK ...", "all that the data set has")] = None
     """Tasks to train on."""
-    data_scenes: Annotated[str | None, _flag("SCENES", "as the data set says, see `calvinbench data check`")] = None
-    """The scenes that the data are of, such as D or ABC, for the record and the table's column Train."""
+    data_scenes: Annotated[str | None, _flag("SCENES", "as the data set says; `calvinbench data check` shows them")] = (
+        None
+    )
+    """Scenes of the data, such as D or ABC, if the data set names none or wrong ones. They are recorded in the
+    checkpoint, and shown in the table's column Train."""
     paraphrases: _Switch = None
-    """Whether each window gets one of its task's sentences at random."""
+    """Whether each training sample gets a random one of its task's sentences."""
     learning_rate: _Number = None
     """Learning rate after warm-up."""
     backbone_learning_rate: Annotated[float | None, _flag("X", "as --learning-rate")] = None
-    """Learning rate of the VLM's weights."""
+    """Learning rate of the VLM."""
     weight_decay: _Number = None
-    """AdamW's weight decay, on matrices."""
+    """Weight decay of AdamW. It applies to matrices only."""
     precision: Annotated[Literal["fp32", "bf16", "fp16"] | None, _flag("{fp32,bf16,fp16}")] = None
-    """Mixed precision; fp16 needs a GPU."""
+    """Precision of the forward pass. fp32: no mixed precision. fp16 needs a GPU."""
     batch_size: _Count = None
-    """Windows in a forward pass of one process."""
+    """Number of windows in a forward pass of one process."""
     gradient_accumulation_steps: _Count = None
-    """Forward passes in an optimiser step."""
+    """Number of forward passes for each optimiser step."""
     effective_batch_size: Annotated[int | None, _flag("N", "not checked")] = None
-    """What batch size x accumulation x processes must be; any other product is an error."""
+    """Required number of windows for each optimiser step: batch size x accumulation x processes. Another product raises
+    an error."""
     warmup_epochs: _Number = None
-    """Share of an epoch in which the learning rate rises."""
+    """Warm-up time in epochs, in which the learning rate rises from 0."""
     warmup_steps: _Count = None
-    """Warm-up steps, added to --warmup-epochs."""
+    """Warm-up steps, in addition to --warmup-epochs."""
     schedule: Annotated[Literal["constant", "cosine"] | None, _flag("{constant,cosine}")] = None
-    """Learning rate after warm-up: constant, or a cosine towards its end."""
+    """Learning rate after warm-up. constant: it stays. cosine: it falls along a cosine until the end of training."""
     min_learning_rate_scale: _Number = None
-    """Share of the learning rate that is left at the end of a cosine."""
+    """With --schedule cosine: the final learning rate, as a share of --learning-rate."""
     max_gradient_norm: Annotated[float | None, _flag("X", "no clipping")] = None
-    """Largest norm of the gradient; it is clipped above."""
+    """Maximum norm of the gradient; a larger gradient is scaled down to it."""
     max_epochs: _Count = None
-    """Passes over the data."""
+    """Maximum number of passes over the data."""
     max_steps: Annotated[int | None, _flag("N", "no limit")] = None
-    """Most optimiser steps."""
+    """Maximum number of optimiser steps."""
     gripper_loss_ratio: _Number = None
-    """Weight of the gripper's loss beside the pose's."""
+    """Weight of the gripper's loss; the pose's loss has weight 1."""
     gripper_change_weight: _Number = None
-    """Factor of the gripper's loss where its label changes."""
+    """Factor of the gripper's loss at steps where the gripper opens or closes."""
     window_size: _Count = None
-    """Frames in a window, a training sample."""
+    """Number of frames in a window, which is one training sample."""
     window_stride: Annotated[int | None, _flag("N", "as many windows as cover the data once")] = None
-    """Frames between the starts of windows; 1 for RoboVLMs' epochs."""
+    """Number of frames between the starts of windows. 1 as in RoboVLMs."""
     static_shift: _Count = None
-    """Pixels, of 200, by which the static camera's images are shifted at random."""
+    """Maximum random shift of the static camera's images, in pixels of an image of 200 x 200."""
     gripper_shift: _Count = None
-    """Pixels, of 84, by which the gripper camera's images are shifted at random."""
+    """Maximum random shift of the gripper camera's images, in pixels of an image of 84 x 84."""
     same_shift_in_window: _Switch = None
-    """Whether all frames of a window are shifted alike."""
+    """Whether all frames of a window are shifted by the same amount."""
     num_workers: _Count = None
-    """Processes that read data ahead."""
+    """Number of processes that read data ahead."""
     seed: _Count = None
     """Random seed."""
     freeze_backbone: _Switch = None
-    """Whether the VLM keeps its weights."""
+    """Whether the VLM's weights stay unchanged."""
     train_vision: Annotated[Literal["true", "false"] | None, _flag("{true,false}", "as the rest of the VLM")] = None
-    """Whether the vision tower is trained."""
+    """Whether the VLM's vision tower is trained."""
     train_connector: Annotated[Literal["true", "false"] | None, _flag("{true,false}", "as the rest of the VLM")] = None
-    """Whether the connector between vision and language is trained."""
+    """Whether the VLM's connector between vision and language is trained."""
     train_text_embedding: Annotated[
         Literal["true", "false"] | None, _flag("{true,false}", "as the rest of the VLM")
     ] = None
-    """Whether the token embedding is trained."""
+    """Whether the VLM's token embedding is trained."""
     lora_enable: _Switch = None
-    """Whether the language model is trained by low-rank adapters."""
+    """Whether the language model is trained by low-rank adapters (LoRA) instead of directly."""
     lora_r: _Count = None
-    """Rank of the low-rank adapters."""
+    """With --lora-enable: rank of the adapters."""
     lora_alpha: _Count = None
-    """Scale of the low-rank adapters, times their rank."""
+    """With --lora-enable: the adapters are scaled by this number, divided by their rank."""
     lora_dropout: _Number = None
-    """Dropout before the low-rank adapters."""
+    """With --lora-enable: dropout before the adapters."""
     lora_bias: Annotated[Literal["none", "all", "lora_only"] | None, _flag("{none,all,lora_only}")] = None
-    """Which biases of the language model are trained too."""
+    """With --lora-enable: which biases of the language model are trained too. lora_only: those of adapted layers."""
     gradient_checkpointing: _Switch = None
-    """Whether layers are computed again in the backward pass instead of kept."""
+    """Whether activations are computed again in the backward pass. This saves memory and takes time."""
     log_every: _Count = None
-    """Steps between lines of losses.csv."""
+    """Number of steps between lines of losses.csv."""
     save_every: _Count = None
-    """Steps between checkpoints, from each of which training can resume."""
+    """Number of steps between checkpoints. Training can resume from each of them."""
     validate_every: _Count = None
-    """Steps between validation losses, 0 for none."""
+    """Number of steps between validation losses; 0 for none."""
     validation_windows: _Count = None
-    """Most windows of a validation."""
+    """Maximum number of windows for a validation loss."""
     evaluate_every: _Count = None
-    """Steps between evaluations, which run chains with the checkpoint; 0 for none."""
+    """Number of steps between evaluations, which run chains with the current checkpoint; 0 for none. A multiple of
+    --save-every."""
     evaluate_chains: _Count = None
-    """Chains of an evaluation: the first N of the published ones."""
+    """Number of chains in an evaluation: the first N of the published ones."""
     evaluate_worlds: _Count = None
-    """Worlds stepped at once in an evaluation."""
+    """Number of worlds stepped at once in an evaluation. This does not affect results."""
     evaluate_scene: Annotated[
-        str | None, _flag("{embedded,A,B,C,D}", "the scene of the data, if it is known and there is one only")
+        str | None, _flag("{embedded,A,B,C,D}", "the scene of the data, if it is a single one")
     ] = None
-    """Scene of the evaluations."""
+    """Scene of evaluations."""
     calvin_env: Annotated[Path | None, _flag("DIR", "CALVIN_ENV_ROOT, or as installed")] = None
-    """Checkout of calvin_env, for CALVIN's scenes."""
+    """Checkout of calvin_env. CALVIN's scenes need it."""
     accept_changed_data: _Switch = None
-    """Whether training resumes although the data changed since it began."""
+    """Whether training resumes even if the data changed since it began."""
     device: Annotated[Literal["auto", "cpu"] | None, _flag("{auto,cpu}")] = None
-    """auto takes a GPU where torch has one; `accelerate launch` starts a process for each of several."""
+    """auto: a GPU if torch finds one, otherwise the CPU. For several GPUs, start the command by `accelerate launch`."""
     smoke: bool = False
-    """Take 4 small steps, to see that policy, data and machine work together. Other flags keep what they say; what
-    would conflict is left out, and published weights are replaced by small random ones."""
+    """Test that policy, data and machine work together: take 4 small steps. Pretrained weights are replaced by small
+    random ones. Flags that conflict with this are ignored."""
     json: bool = False
-    """Print one JSON object instead of words."""
+    """Print one JSON object instead of text."""
 
     def execute(self) -> int:
-        """Trains, and tells where the checkpoint is."""
+        """Trains, and prints where the checkpoint is."""
         from calvinbench.harness.training.data import require_data, require_policy
 
         said = {} if self.configuration is None else read_configuration(self.configuration)
@@ -197,7 +202,7 @@ class Train:
             from accelerate import PartialState
         except ImportError as error:
             raise TrainingCallError(
-                "expected accelerate, with which training steps, found none: pip install 'calvinbench[train]', or "
+                "training needs the package accelerate, which is not installed: pip install 'calvinbench[train]', or "
                 "'.[train]' from a checkout."
             ) from error
         from calvinbench.harness.training.training import train
@@ -213,7 +218,7 @@ class Train:
         return DONE
 
     def _flags(self) -> dict[str, Any]:
-        """What was said by flags."""
+        """The values of the flags that were given."""
         said = {field.name: getattr(self, field.name) for field in fields(self)}
         words = {"true": True, "false": False}
         return {
@@ -242,4 +247,4 @@ class Train:
             + ("" if last.validation_loss is None else f", validation {last.validation_loss:.4f}")
             + f".\n{checkpoint}"
         )
-        tell(f"Run it: calvinbench run --policy checkpoint:{checkpoint}")
+        tell(f"To evaluate it: calvinbench run --policy checkpoint:{checkpoint}")

@@ -1,4 +1,1 @@
-"""The verbs that work on finished runs, which need no policy and mostly no world.
-
-They are merge, report, view, compare, export and plan.
-"""
+"""The commands that work on finished runs: merge, report, view, compare, export and plan. They need no policy."""

@@ -31,7 +31,7 @@ class Compare:
     reference: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: all pairs)")] = None
     """Compare each run with this run only, as in an ablation. Name it by label, policy spec or folder."""
     json: bool = False
-    """Print one JSON object instead of words."""
+    """Print one JSON object instead of text."""
 
     def execute(self) -> int:
         """Compares and prints."""

@@ -12,17 +12,17 @@ from calvinbench.harness.command_line.usage import Example, Usage
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Join the shards of runs (run --shard i/n). Shards may be unfinished: merge again at any time."""
+    """Join the shards of runs, which `run --shard I/N` made. Shards may be unfinished: merge again later."""
 
     USAGE: ClassVar[Usage] = Usage(examples=(Example("runs", "join all shards below a folder"),))
 
     directories: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="DIR ...")]
     """Folders of runs, or folders that hold several."""
     json: bool = False
-    """Print one JSON object instead of words."""
+    """Print one JSON object instead of text."""
 
     def execute(self) -> int:
-        """Merges and says what is there."""
+        """Merges the shards, and prints how many chains each run has."""
         if not self.directories:
             raise ValueError("expected a folder with shards, got none. Such as: calvinbench merge runs")
         from calvinbench.harness.records.shards import merge

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from calvinbench.harness.records.runs import Run
 
 STANDARD_DEVIATION = 1.75
-"""Of chains' lengths for a policy of average length 2 to 3; the most that is possible is 2.5."""
+"""Typical for a policy of average length 2 to 3. The largest possible value is 2.5."""
 CORRELATION = 0.5
-"""Between two policies' lengths of the same chain."""
+"""Typical for two policies on the same chains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Plan:
     power: float = 0.8
     """Probability of detecting the difference if it exists."""
     json: bool = False
-    """Print one JSON object instead of words."""
+    """Print one JSON object instead of text."""
 
     def execute(self) -> int:
         """Computes and prints."""
@@ -75,19 +75,19 @@ class Plan:
         if self.difference is not None:
             needed, of_all = num_chains_needed(self.difference, *design), detectable_difference(num_published, *design)
             found |= {"difference": self.difference, "chains": needed, "detectable_with_published": of_all}
-            words = f"{needed} chains, run by both policies, find a difference of {self.difference:g}{then}"
+            words = f"{needed} chains, run by both policies, detect a difference of {self.difference:g}{then}"
             if needed > num_published:
                 words += (
-                    f"\nThat is more than the {num_published} published chains: so small a difference cannot be shown "
-                    f"with them. With all {num_published}, the smallest that is found is {of_all:.2f}."
+                    f"\nThat is more than the {num_published} published chains, so they cannot show this difference. "
+                    f"All {num_published} detect {of_all:.2f} or more."
                 )
         else:
             num_chains = int(self.chains or 0)
             smallest = detectable_difference(num_chains, *design)
             found |= {"chains": num_chains, "difference": smallest}
-            words = f"{num_chains} chains, run by both policies, find a difference of {smallest:.2f}{then}"
+            words = f"{num_chains} chains, run by both policies, detect a difference of {smallest:.2f}{then}"
             if smallest > longest:
-                words += f"\nChains have {longest} subtasks, so no difference is that large: run more chains."
+                words += f"\nNo difference can exceed {longest}, the length of a chain: run more chains."
         if self.json:
             print_json(found)
         else:
@@ -107,7 +107,7 @@ class Plan:
             for run in filter(has_too_many_errors, runs):
                 raise ValueError(
                     f"expected a pilot of which at most {MAX_ERRORED_SHARE:.0%} errored, got {run.num_errored} of "
-                    f"{len(run.records)} chains in '{run.directory}'. Fix what raised and run them again, or give "
+                    f"{len(run.records)} chains in '{run.directory}'. Fix the cause and run them again, or give "
                     "--standard-deviation and --correlation without a pilot."
                 )
             alike = [run for run in runs if len(set(run.completed.tolist())) < 2]
@@ -125,11 +125,11 @@ class Plan:
 
 
 def _refuse_without_spread(run: "Run") -> NoReturn:
-    """Refuses a pilot whose chains are all alike: it says nothing of spread and correlation."""
+    """Raises an error for a pilot whose chains all have the same length: it has no spread."""
     lengths = set(run.completed.tolist())
     each = f"all {len(run.records)} chains completed {lengths.pop()} subtasks" if lengths else "no chain is finished"
     raise ValueError(
-        f"expected a pilot whose chains differ in length, but in '{run.directory}' {each}, which says nothing of "
-        "the spread. Take runs of other policies or more chains as the pilot, or leave --pilot out and give "
-        "--standard-deviation and --correlation, or neither for the usual values."
+        f"expected a pilot whose chains differ in length, but in '{run.directory}' {each}, so it has no "
+        "spread. Use runs of other policies or of more chains as the pilot. Or leave --pilot out, and give "
+        "--standard-deviation and --correlation, or neither for typical values."
     )

@@ -60,7 +60,9 @@ class Report:
         from calvinbench.harness.report.report import write_report
 
         if self.second_hand and self.published is None:
-            raise ValueError("expected --published SPLIT beside --second-hand, which alone does nothing.")
+            raise ValueError(
+                "--second-hand has no effect without --published SPLIT. Add --published, or remove --second-hand."
+            )
         published = () if self.published is None else require_published(self.published, self.second_hand)
         report = write_report(self.directories, self.out, self.any_renderer, published, self.intervals, self.reference)
         if self.json:

@@ -31,24 +31,24 @@ class View:
     any_renderer: bool = False
     """Also compare runs of different renderers."""
     published: Annotated[
-        str | None, tyro.conf.arg(metavar="SPLIT", help_behavior_hint="(default: as in the report that is there)")
+        str | None, tyro.conf.arg(metavar="SPLIT", help_behavior_hint="(default: as in the existing report)")
     ] = None
     """Show published results of a split below the runs, marked as published."""
     second_hand: bool = False
     """With published results: also show those from leaderboards and from other papers' reproductions."""
     intervals: Annotated[
-        Literal["wilson", "exact"] | None, tyro.conf.arg(help_behavior_hint="(default: as in the report that is there)")
+        Literal["wilson", "exact"] | None, tyro.conf.arg(help_behavior_hint="(default: as in the existing report)")
     ] = None
     """Confidence intervals of rates: wilson (Clopper-Pearson near 0 and 1), or exact (Clopper-Pearson everywhere)."""
     reference: Annotated[
-        str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: as in the report that is there)")
+        str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: as in the existing report)")
     ] = None
     """Compare each run with this run only. Name it by label, policy spec or folder."""
     json: bool = False
     """Print one JSON object instead of opening anything."""
 
     def execute(self) -> int:
-        """Opens the page that is there where it tells all, else writes it, with what the old one showed."""
+        """Opens the page. Writes it first if it is missing or old, with the previous page's settings."""
         if not self.directories:
             raise ValueError("expected a folder with runs, got none. Such as: calvinbench view runs")
         page = self._page().resolve()
@@ -57,7 +57,10 @@ class View:
         else:
             print(page)
             if not webbrowser.open(page.as_uri()):
-                tell("No browser was found here. The page needs no server: open it from any machine that has one.")
+                tell(
+                    "No browser was found on this machine. The page needs no server: open the file on any machine with "
+                    "a browser."
+                )
         return DONE
 
     def _page(self) -> Path:
@@ -73,7 +76,9 @@ class View:
         intervals, reference = self.intervals or old.intervals, self.reference or old.reference
         second_hand = self.second_hand or (split == old.published and old.second_hand)
         if second_hand and split is None:
-            raise ValueError("expected --published SPLIT beside --second-hand, which alone does nothing.")
+            raise ValueError(
+                "--second-hand has no effect without --published SPLIT. Add --published, or remove --second-hand."
+            )
         find = published_results if self.published is None else require_published
         published = () if split is None else find(split, second_hand)
         wanted = ReportContents.of(runs, folder, any_renderer, published, intervals, reference)

@@ -282,7 +282,7 @@ def test_the_command_says_it_in_words_and_as_json(run_fake, tmp_path, capsys):
 
 def test_the_plan_is_that_of_the_literature(capsys):
     assert cli.main(["plan", "--difference", "0.2"]) == 0
-    assert capsys.readouterr().out.startswith("601 chains, run by both policies, find a difference of 0.2 subtasks")
+    assert capsys.readouterr().out.startswith("601 chains, run by both policies, detect a difference of 0.2 subtasks")
     assert cli.main(["plan", "--chains", "601", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["difference"] == pytest.approx(0.2, abs=1e-3)
     assert cli.main(["plan"]) == 2

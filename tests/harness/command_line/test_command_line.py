@@ -350,7 +350,7 @@ def test_a_plan_beyond_the_published_chains_says_what_they_can_find(capsys):
     said = capsys.readouterr().out
     assert said.startswith("240372 chains")
     assert "more than the 1000 published chains" in said
-    assert "the smallest that is found is 0.16" in said  # sqrt(2 * 1.75^2 * 0.5 / 1000) * 2.80
+    assert "All 1000 detect 0.16 or more" in said  # sqrt(2 * 1.75^2 * 0.5 / 1000) * 2.80
     assert cli.main(["plan", "--difference", "0.2"]) == 0
     assert "published" not in capsys.readouterr().out
     assert cli.main(["plan", "--difference", "0.01", "--json"]) == 0
@@ -365,7 +365,7 @@ def test_remedy_of_a_pilot_that_solved_nothing(run_fake, in_tmp, error, capsys):
     said = error("plan", "--difference", "0.2", "--pilot", "runs/a", "runs/b")
     assert re.search(r"in 'runs/a' all \d chains completed 0 subtasks", said)
     assert "nan" not in said
-    flags = re.search(r"leave --pilot out and give (\S+) and (\S+), or neither", said).groups()
+    flags = re.search(r"leave --pilot out, and give (\S+) and (\S+), or neither", said).groups()
     assert cli.main(["plan", "--difference", "0.2", flags[0], "1.75", flags[1], "0.5"]) == 0
     assert cli.main(["plan", "--difference", "0.2"]) == 0
 

@@ -36,7 +36,7 @@ def test_defaults_stand_in_the_text_of_the_help(monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     text = " ".join(verb_help("train", Train).split())
     assert "--learning-rate X Learning rate after warm-up. (default: 2e-5)" in text
-    assert "--lora-r N Rank of the low-rank adapters. (default: 64)" in text
+    assert "--lora-r N With --lora-enable: rank of the adapters. (default: 64)" in text
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_a_dry_run_lists_what_would_go_where_and_writes_nothing(files, tmp_path,
     assert "dropped: the language-modelling head" in said.out
     assert "vlm.pretrained_model_name_or_path = '.vlms/of-the-user'" in said.out
     assert "memory window:4 reset at each subtask" in said.out
-    assert "0 missing, 0 left over, 0 of another shape. Nothing was written." in said.out
+    assert "0 missing, 0 left over, 0 with a different shape. Nothing was written." in said.out
     assert "could not be read" in said.err
     assert list(tmp_path.iterdir()) == []
 
@@ -59,7 +59,7 @@ def test_a_checkpoint_that_does_not_fit_has_status_2_and_is_told_whole(files, tm
     (tmp_path / "config.json").write_text(json.dumps(config))
     arguments = ["import", "robovlms", str(files.file), "--config", str(tmp_path / "config.json")]
     assert cli.main([*arguments, "--vlm", str(files.vlm), "--dry-run"]) == 2
-    assert "OF ANOTHER SHAPE: head.decoder.gripper.0.weight (1024, 16) instead of (1024, 8)" in capsys.readouterr().out
+    assert "DIFFERENT SHAPE: head.decoder.gripper.0.weight (1024, 16) instead of (1024, 8)" in capsys.readouterr().out
     assert cli.main([*arguments, "--vlm", str(files.vlm), "--out", str(tmp_path / "mine")]) == 2
     assert "of another shape" in capsys.readouterr().err
     assert not (tmp_path / "mine").exists()

@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 
 from calvinbench.harness import cli
 from calvinbench.harness.data_check.verdict import check_data
-from calvinbench.harness.evaluation import evaluation
+from calvinbench.harness.evaluation import conventions, describing
 from calvinbench.harness.suite.settings import RunSettings
 from calvinbench.harness.training import training
 from calvinbench.harness.training.call import make_call
@@ -439,13 +439,13 @@ def test_scenes_that_do_not_exist_are_refused(data, trains, scenes):
 def test_remedy_a_checkpoint_that_says_a_wrong_scene_is_corrected_in_its_spec(data, trains, tmp_path):
     trains(data, data_scenes="A")
     spec = f"checkpoint:{tmp_path / 'out' / 'checkpoint'}"
-    with pytest.raises(evaluation.ConventionMismatchError, match="checkpoint:FOLDER,trained_on=D"):
-        evaluation._training(RunSettings(policy=spec, scene="D", train="D"), make_policy(spec).traits)
+    with pytest.raises(conventions.ConventionMismatchError, match="checkpoint:FOLDER,trained_on=D"):
+        describing.training_of(RunSettings(policy=spec, scene="D", train="D"), make_policy(spec).traits)
     corrected = make_policy(f"{spec},trained_on=D").traits
     assert isinstance(corrected.trained_on, TrainedOn)
     for train_said in (None, "D"):
         settings = RunSettings(policy=f"{spec},trained_on=D", scene="D", train=train_said)
-        assert evaluation._training(settings, corrected)["train"] == "D"
+        assert describing.training_of(settings, corrected)["train"] == "D"
     with pytest.raises(ValueError, match="expected trained_on to be one of"):
         make_policy(f"{spec},trained_on=X")
 

@@ -73,9 +73,9 @@ def test_a_whole_data_set_is_called_so_and_described(whole):
 
 def test_whole_is_said_of_what_was_looked_at_alone(whole):
     # Between the demonstrations there are 24 frames in each split.
-    assert check_data(whole).verdict() == "whole as far as looked at (192 of 240 frames)"
-    assert check_data(whole, num_frames=5).verdict() == "whole as far as looked at (10 of 240 frames)"
-    assert check_data(whole, all_frames=True).verdict() == "whole"
+    assert check_data(whole).verdict() == "complete as far as checked (192 of 240 frames)"
+    assert check_data(whole, num_frames=5).verdict() == "complete as far as checked (10 of 240 frames)"
+    assert check_data(whole, all_frames=True).verdict() == "complete"
 
 
 def test_all_frames_are_those_of_the_episodes_each_once(whole):
@@ -324,7 +324,7 @@ def test_the_verb_writes_nothing_that_was_not_asked_for(said, tmp_path):
 def test_the_verb_says_the_verdict_first_and_draws_pictures(said, tmp_path):
     status, out = said("--all-frames", "--contact-sheet", "contact_sheet.png")
     assert status == 0
-    assert out.splitlines()[0] == "whole"
+    assert out.splitlines()[0] == "complete"
     assert "training: 2 demonstrations of 2 tasks in 2 episodes, 96 frames; 41 to 55 frames each, median 48" in out
     assert out.splitlines()[-1] == "Images: contact_sheet.png"
     picture = np.asarray(Image.open(tmp_path / "contact_sheet.png").convert("RGB")).reshape(-1, 3)

@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from calvinbench.harness.diagnostics import doctor
-from calvinbench.harness.diagnostics.doctor_checkouts import look_at_checkouts
+from calvinbench.harness.diagnostics.doctor_checkouts import check_checkouts
 
 
 def test_what_is_installed_works_here():
@@ -37,7 +37,7 @@ def findings(monkeypatch, tmp_path):
         monkeypatch.delenv("CALVIN_ENV_ROOT", raising=False)
         if calvin_env is not None:
             monkeypatch.setenv("CALVIN_ENV_ROOT", str(calvin_env))
-        return {finding.name: finding for finding in look_at_checkouts()}
+        return {finding.name: finding for finding in check_checkouts()}
 
     return look
 
@@ -52,7 +52,7 @@ def test_missing_checkouts_are_no_trouble_and_have_a_remedy(findings):
 def test_checkouts_that_are_there_are_told_with_their_place(findings, recordings):
     found = findings(recordings / "calvin_env")
     assert found["checkout of calvin_env"].status == "ok"
-    assert "scenes A, B, C, D are whole" in found["checkout of calvin_env"].detail
+    assert "scenes A, B, C, D are complete" in found["checkout of calvin_env"].detail
     assert str(recordings / "calvin") in found["checkout of calvin"].detail
 
 
@@ -76,8 +76,8 @@ def test_a_damaged_checkout_is_told_with_the_file_and_a_changed_one_with_what_it
 @pytest.mark.recorded
 def test_a_checkout_that_is_named_is_the_one_looked_at_and_must_be_whole(findings, recordings, tmp_path):
     assert findings(recordings / "calvin_env")["checkout of calvin_env"].status == "ok"
-    nowhere = {finding.name: finding for finding in look_at_checkouts(tmp_path)}["checkout of calvin_env"]
+    nowhere = {finding.name: finding for finding in check_checkouts(tmp_path)}["checkout of calvin_env"]
     assert nowhere.is_trouble
     assert str(tmp_path) in nowhere.remedy
-    whole = {finding.name: finding for finding in look_at_checkouts(recordings / "calvin_env")}
+    whole = {finding.name: finding for finding in check_checkouts(recordings / "calvin_env")}
     assert not [finding for finding in whole.values() if finding.is_trouble]

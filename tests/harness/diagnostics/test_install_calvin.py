@@ -81,13 +81,13 @@ def test_both_are_cloned_at_their_commits_and_a_second_time_changes_nothing(reco
 
 def test_a_clone_that_lacks_files_is_thrown_away(tmp_path, install):
     calvin_env = bare_repository(tmp_path, "calvin_env", {"conf/scene/calvin_scene_A.yaml": "objects: {}\n"})
-    with pytest.raises(InstallError, match=r"was thrown away: .*data"):
+    with pytest.raises(InstallError, match=r"is not usable and was deleted: .*data"):
         install(calvin_env)
     assert not (tmp_path / "in").exists()
 
 
 def test_an_address_without_a_repository_leaves_nothing_behind(tmp_path, install):
-    with pytest.raises(InstallError, match=r"not get .*nowhere.*--calvin-env-url URL; nothing half-made was left"):
+    with pytest.raises(InstallError, match=r"not fetch .*nowhere.*--calvin-env-url URL. No incomplete folder was left"):
         install((str(tmp_path / "nowhere"), "0" * 40))
     assert not (tmp_path / "in").exists()
 
@@ -95,7 +95,7 @@ def test_an_address_without_a_repository_leaves_nothing_behind(tmp_path, install
 def test_a_commit_that_is_not_there_leaves_nothing_behind_in_a_folder_of_the_users(tmp_path, install):
     calvin_env = bare_repository(tmp_path, "calvin_env", {"README.md": "something else"})
     (tmp_path / "mine").mkdir()
-    with pytest.raises(InstallError, match="git could not get"):
+    with pytest.raises(InstallError, match="git could not fetch"):
         install((calvin_env[0], "1" * 40), folder=tmp_path / "mine")
     assert list((tmp_path / "mine").iterdir()) == []
 
@@ -110,7 +110,7 @@ def test_what_stands_in_the_way_is_never_touched(tmp_path, install):
     git(mine, "init", "--quiet")
     git(mine, "add", "thesis.txt")
     git(mine, "commit", "--quiet", "-m", "mine")
-    with pytest.raises(InstallError, match=f"it stands at {git(mine, 'rev-parse', 'HEAD')[:7]}"):
+    with pytest.raises(InstallError, match=f"it is at {git(mine, 'rev-parse', 'HEAD')[:7]}"):
         install(("unused", "1" * 40))
 
 
@@ -142,7 +142,7 @@ def test_the_command_fails_in_words_and_prints_what_to_export(tmp_path, capsys, 
     assert cli.main(words) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert "git could not get" in said.err
+    assert "git could not fetch" in said.err
     installed = install_calvin.Installed(
         install_calvin.Checkout("/some where/calvin_env", "797142c", False),
         install_calvin.Checkout("/some where/calvin", "fa03f01", True),

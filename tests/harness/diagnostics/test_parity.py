@@ -30,8 +30,8 @@ def test_equal_recordings_are_called_the_same(recording):
     found = compare_here(recording, replace(recording))
     assert found.is_same
     assert found.largest == 0.0
-    assert "the same to the last bit" in found.words()
-    assert "3 pictures" in found.words()
+    assert "equal to the last bit" in found.words()
+    assert "3 images" in found.words()
 
 
 def test_the_first_difference_is_told_by_step_entry_and_size(recording):
@@ -54,7 +54,7 @@ def test_the_smallest_difference_of_one_pixel_is_found(recording):
     found = compare_here(recording, replace(recording, pictures=pictures))
     assert found.state is None
     assert (found.picture.step, found.picture.entry, found.picture.size) == (2, "rgb_static", 1.0)
-    assert "first other picture after step 2" in found.words()
+    assert "first differing image after step 2" in found.words()
 
 
 def test_a_revision_that_we_do_not_follow_is_told_where_there_is_a_difference(recording):

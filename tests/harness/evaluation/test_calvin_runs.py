@@ -114,7 +114,7 @@ def test_list_says_where_scenes_are_from_and_what_to_do_if_they_are_not_there(in
     assert cli.main(["list", "scenes"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split(maxsplit=1) == ["embedded", "ships with calvinbench"]
-    assert [line.split(maxsplit=1) for line in lines[1:5]] == [[name, "CALVIN's, not at hand"] for name in "ABCD"]
+    assert [line.split(maxsplit=1) for line in lines[1:5]] == [[name, "CALVIN's, not installed"] for name in "ABCD"]
     assert "--calvin-env DIR" in lines[-1]
     assert cli.main(["list", "scenes", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"scenes": ["embedded", "A", "B", "C", "D"]}

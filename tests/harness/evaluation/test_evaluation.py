@@ -10,8 +10,10 @@ from calvinbench.envs.fake_play_table import FakePlayTable
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.tasks import TASKS
 from calvinbench.harness.analysis.labels import labels
-from calvinbench.harness.evaluation.evaluation import ConventionMismatchError, evaluate, require_runnable
+from calvinbench.harness.evaluation.conventions import ConventionMismatchError
+from calvinbench.harness.evaluation.evaluation import evaluate
 from calvinbench.harness.evaluation.suite_checks import require_known_names
+from calvinbench.harness.evaluation.suite_evaluation import require_runnable
 from calvinbench.harness.records.description import differences, unlike_training
 from calvinbench.harness.records.run_directory import RunMismatchError
 from calvinbench.harness.suite.suite import Suite
@@ -114,8 +116,8 @@ def test_what_a_policy_raises_is_not_tried_again(fake_setup, tmp_path):
 @pytest.mark.parametrize(
     ("policy", "words"),
     [
-        ("joints", "speaks 'abs_joints', but the world accepts 'rel_actions'"),
-        ("depth", "reads depth_static, but the world shows policies only rgb_static, robot_obs"),
+        ("joints", "gives actions as 'abs_joints', but the world accepts 'rel_actions'"),
+        ("depth", "reads depth_static, but the world has only rgb_static, robot_obs"),
     ],
 )
 def test_a_policy_that_does_not_fit_the_world_is_refused_before_the_first_chain(run_fake, tmp_path, policy, words):

@@ -10,7 +10,7 @@ from calvinbench.harness import cli
 from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.evaluation.problems import FailedProblemsError, Problems, ProblemsError
 from calvinbench.harness.evaluation.suite_checks import require_known_names
-from calvinbench.harness.records.run_directory import require_writable
+from calvinbench.harness.records.folders import require_writable
 from calvinbench.harness.suite.reading import STUDY_SUITES, load_suite, shipped_suites
 from calvinbench.harness.suite.suite import Suite
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from calvinbench.harness.evaluation.evaluation import evaluate, require_runnable
+from calvinbench.harness.evaluation.evaluation import evaluate
+from calvinbench.harness.evaluation.suite_evaluation import require_runnable
 from calvinbench.harness.execution.executors import WorkerDiedError
 from calvinbench.harness.records.runs import find_runs, load_run
 from calvinbench.harness.rollout.workers import Worker

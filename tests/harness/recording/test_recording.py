@@ -26,7 +26,7 @@ from calvinbench.harness.recording.formats import CalvinFormat
 from calvinbench.harness.recording.progress import RecordingProgress
 from calvinbench.harness.recording.recorder import Recorder, record
 from calvinbench.harness.recording.settings import RecordingSettings
-from calvinbench.harness.records.run_directory import RunLockedError, locked_folder
+from calvinbench.harness.records.folders import RunLockedError, locked_folder
 from calvinbench.policies.backbones.images.pil_resize import resize_with_pil
 from calvinbench.policies.demonstrations.calvin_layout import CalvinLayout
 from calvinbench.policies.demonstrations.calvin_pickle import load_dictionary

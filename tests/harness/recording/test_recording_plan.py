@@ -38,24 +38,24 @@ def test_a_number_that_is_not_given_stays_as_it_was(data, capsys):
     assert cli.main(["record", "--out", str(data), *WORDS, "--episodes", "2"]) == 0
     assert numbers_of(data) == [("training", 0), ("training", 1), ("validation", 0), ("validation", 1)]
     said = capsys.readouterr().err
-    assert "Training episodes: 1 were asked for before, 2 now." in said
+    assert "Training episodes: 1 were requested before, 2 now." in said
     assert "has 1 training and 2 validation episodes. 1 training episode will be added." in said
-    assert "A training on it that was started before would go on with other data." in said
+    assert "A training that already uses this folder would resume with changed data." in said
 
 
 def test_the_same_command_says_that_nothing_is_missing(data, capsys):
     assert cli.main(["record", "--out", str(data), *WORDS]) == 0
     said = capsys.readouterr().err
     assert "has 1 training and 2 validation episodes. Nothing is missing." in said
-    assert "asked for before" not in said
+    assert "requested before" not in said
     assert len(numbers_of(data)) == 3
 
 
 def test_fewer_episodes_than_there_are_leaves_those_there_and_says_so(data, capsys):
     assert cli.main(["record", "--out", str(data), *WORDS, "--validation-episodes", "1"]) == 0
     said = capsys.readouterr().err
-    assert "Validation episodes: 2 were asked for before, 1 now." in said
-    assert "More are there than were asked for now: 1 validation episode. They stay." in said
+    assert "Validation episodes: 2 were requested before, 1 now." in said
+    assert "The folder has more than requested now: 1 validation episode. They stay." in said
     assert len(numbers_of(data)) == 3
 
 

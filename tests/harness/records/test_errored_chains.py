@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from calvinbench.harness import cli
-from calvinbench.harness.evaluation.evaluation import evaluate, evaluate_suite
+from calvinbench.harness.evaluation.evaluation import evaluate
+from calvinbench.harness.evaluation.suite_evaluation import evaluate_suite
 from calvinbench.harness.records import run_directory
 from calvinbench.harness.records.errored_chains import MAX_ERRORS_IN_A_ROW, ErrorsInARow, OnlyErrorsError, replace_line
 from calvinbench.harness.records.runs import load_run
@@ -210,7 +211,7 @@ def test_the_command_tells_of_errored_chains_and_runs_them_again(in_tmp, monkeyp
     monkeypatch.syspath_prepend(in_tmp)
     words = ["run", "--policy", "python:fails:Fails", "--chains", "2", "--max-steps", "2"]
     assert cli.main(words) == 1
-    assert "Chains that errored: 2. The same command with --retry-errored runs them again." in capsys.readouterr().err
+    assert "Chains that errored: 2. Add --retry-errored to the same command" in capsys.readouterr().err
     (in_tmp / "mended").touch()
     assert cli.main(words) == 1
     capsys.readouterr()

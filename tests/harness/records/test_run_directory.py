@@ -12,9 +12,11 @@ import pytest
 
 from calvinbench.envs import chains as chain_lists
 from calvinbench.harness.records import run_directory
+from calvinbench.harness.records.folders import RunLockedError
 from calvinbench.harness.records.provenance import this_session
-from calvinbench.harness.records.run_directory import RunLockedError, RunMismatchError, RunWriter, read_chains
+from calvinbench.harness.records.run_directory import RunMismatchError, RunWriter
 from calvinbench.harness.records.runs import find_runs, load_run
+from calvinbench.harness.records.stored_chains import read_chains
 from support import TESTS
 from support.fakes import CHAINS
 

@@ -5,8 +5,10 @@ import json
 import pytest
 
 from calvinbench.harness import cli
-from calvinbench.harness.evaluation.evaluation import evaluate, evaluate_suite
-from calvinbench.harness.records.run_directory import RunLockedError, RunMismatchError, locked_folder
+from calvinbench.harness.evaluation.evaluation import evaluate
+from calvinbench.harness.evaluation.suite_evaluation import evaluate_suite
+from calvinbench.harness.records.folders import RunLockedError, locked_folder
+from calvinbench.harness.records.run_directory import RunMismatchError
 from calvinbench.harness.records.runs import find_runs, load_run
 from calvinbench.harness.records.shards import Shard, merge
 from calvinbench.harness.suite.suite import Suite

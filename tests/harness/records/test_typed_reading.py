@@ -10,8 +10,8 @@ import pytest
 from calvinbench.harness.records.action_summary import ActionSummary
 from calvinbench.harness.records.description import RunDescription
 from calvinbench.harness.records.records import ChainRecord, SubtaskRecord
-from calvinbench.harness.records.run_directory import read_chains
 from calvinbench.harness.records.runs import load_run
+from calvinbench.harness.records.stored_chains import read_chains
 from calvinbench.harness.records.typed_reading import InvalidFieldError, shortened
 
 MISSING = object()

@@ -1,12 +1,18 @@
 import numpy as np
 import pytest
 
+from calvinbench.envs.chain_env import ChainStatus, EndedSubtask
 from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.harness.rollout.diary import Diary
 from calvinbench.harness.rollout.jobs import make_job
-from calvinbench.harness.rollout.step_rule import ChainStatus, decide, executable_action, finish_step
+from calvinbench.harness.rollout.step_rule import decide, executable_action, finish_step
 from calvinbench.policies.policy import Decision, Memory
 from support.fakes import CHAINS, Idle
+
+
+def status(instruction, outcome):
+    ended = outcome and EndedSubtask(outcome, subtask=0, task="open_drawer", steps=1)
+    return ChainStatus("open_drawer", instruction, subtask=0, subtask_steps=0, completed=0, ended=ended)
 
 
 @pytest.fixture
@@ -18,16 +24,18 @@ def diary():
 
 @pytest.mark.parametrize("reset", ["subtask", "chain"])
 @pytest.mark.parametrize(
-    ("status", "ended", "begins_another"),
+    ("status", "is_over", "ended", "begins_another"),
     [
-        (ChainStatus("first", None, is_over=False), [], False),
-        (ChainStatus("second", "solved", is_over=False), ["solved"], True),
-        (ChainStatus("first", "solved", is_over=True), ["solved"], False),
-        (ChainStatus("first", "timed_out", is_over=True), ["timed_out"], False),
+        (status("first", None), False, [], False),
+        (status("second", "solved"), False, ["solved"], True),
+        (status("first", "solved"), True, ["solved"], False),
+        (status("first", "timed_out"), True, ["timed_out"], False),
     ],
 )
-def test_a_solved_subtask_begins_the_next_one_and_may_clear_the_memory(diary, status, ended, begins_another, reset):
-    clears = finish_step(diary, status, Memory(span="unbounded", reset=reset))
+def test_a_solved_subtask_begins_the_next_one_and_may_clear_the_memory(
+    diary, status, is_over, ended, begins_another, reset
+):
+    clears = finish_step(diary, status, Memory(span="unbounded", reset=reset), is_over=is_over)
     assert [subtask.outcome for subtask in diary.subtasks] == ended
     assert clears == (begins_another and reset == "subtask")
     diary.end_subtask("errored")

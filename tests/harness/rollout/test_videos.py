@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 
+from calvinbench.envs.chain_env import ChainStatus
 from calvinbench.harness import cli
 from calvinbench.harness.evaluation.evaluation import evaluate
 from calvinbench.harness.rollout import videos
@@ -75,11 +76,11 @@ def test_a_video_that_cannot_be_written_is_deleted_and_its_chain_goes_on(
 ):
     draw, num_frames = videos.draw_frame, []
 
-    def draw_until_the_disk_is_full(observation, info, number, outcome, num_subtasks):
+    def draw_until_the_disk_is_full(observation, status, number, outcome, num_subtasks):
         num_frames.append(number)
         if number == 1 and num_frames.count(1) >= 4:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return draw(observation, info, number, outcome, num_subtasks)
+        return draw(observation, status, number, outcome, num_subtasks)
 
     monkeypatch.setattr(videos, "draw_frame", draw_until_the_disk_is_full)
     run, found = run_with_videos("3")
@@ -141,19 +142,19 @@ def test_how_a_chain_failed_is_shown_for_a_second(run_with_videos, tmp_path, pol
     assert min(inked) > 50
 
 
-def info(**changes):
-    return {"instruction": "open the drawer", "task": "open_drawer", "subtask": 1, "subtask_steps": 7} | changes
+def status(**changes):
+    return replace(ChainStatus("open_drawer", "open the drawer", subtask=1, subtask_steps=7, completed=1), **changes)
 
 
 def test_a_frame_has_both_images_and_text():
     red, blue = (np.full((200, 200, 3), c, np.uint8) for c in ((255, 0, 0), (0, 0, 255)))
-    frame = draw_frame({"rgb_static": red, "rgb_gripper": blue[:84, :84]}, info(), 12, "")
+    frame = draw_frame({"rgb_static": red, "rgb_gripper": blue[:84, :84]}, status(), 12, "")
     assert frame.shape == (464, 640, 3)
     assert frame[264, 200].tolist() == [255, 0, 0]
     assert frame[180, 520].tolist() == [0, 0, 255]
     header = frame[:64]
     assert (header < 128).any()
-    other = draw_frame({"rgb_static": red, "rgb_gripper": blue[:84, :84]}, info(instruction="close it"), 12, "")
+    other = draw_frame({"rgb_static": red, "rgb_gripper": blue[:84, :84]}, status(instruction="close it"), 12, "")
     assert (other[:64] != header).any()
 
 
@@ -161,7 +162,7 @@ def test_a_frame_has_both_images_and_text():
 def test_a_sentence_of_any_length_stays_above_the_images(times):
     white = np.full((200, 200, 3), 255, np.uint8)
     sentence = " ".join(["push the pink block"] * times)
-    frame = draw_frame({"rgb_static": white, "rgb_gripper": white}, info(instruction=sentence), 12, "")
+    frame = draw_frame({"rgb_static": white, "rgb_gripper": white}, status(instruction=sentence), 12, "")
     assert (frame[:, -4:] == 255).all()  # nothing runs off the frame
     assert (frame[40:42] == 255).all()  # nor into the line below
     assert (frame[:40] < 128).any()
@@ -170,7 +171,7 @@ def test_a_sentence_of_any_length_stays_above_the_images(times):
 def test_a_frame_says_which_of_how_many_subtasks_it_is_of():
     white = np.full((200, 200, 3), 255, np.uint8)
     observation = {"rgb_static": white, "rgb_gripper": white}
-    of_five, of_one = (draw_frame(observation, info(subtask=0), 0, "", count) for count in (5, 1))
+    of_five, of_one = (draw_frame(observation, status(subtask=0), 0, "", count) for count in (5, 1))
     assert (of_five[40:64] != of_one[40:64]).any()
     assert (of_five[:40] == of_one[:40]).all()
 
@@ -178,12 +179,12 @@ def test_a_frame_says_which_of_how_many_subtasks_it_is_of():
 @pytest.mark.parametrize(("outcome", "channel"), [("solved", 1), ("timed_out", 0)])
 def test_how_a_subtask_ended_is_shown_in_a_colour_of_its_own(outcome, channel):
     grey = np.full((200, 200, 3), 255, np.uint8)
-    frame = draw_frame({"rgb_static": grey, "rgb_gripper": grey}, info(), 0, outcome)
+    frame = draw_frame({"rgb_static": grey, "rgb_gripper": grey}, status(), 0, outcome)
     banner = frame[304:, 400:].reshape(-1, 3)
     inked = banner[banner.min(axis=1) < 40]
     assert len(inked) > 50
     assert (inked.argmax(axis=1) == channel).all()
-    assert (draw_frame({"rgb_static": grey, "rgb_gripper": grey}, info(), 0, "")[304:, 400:] == 255).all()
+    assert (draw_frame({"rgb_static": grey, "rgb_gripper": grey}, status(), 0, "")[304:, 400:] == 255).all()
 
 
 def test_what_is_no_choice_of_chains_is_refused(tmp_path):

@@ -175,8 +175,8 @@ def test_the_suite_in_the_documentation_is_one():
         ("{policy: expert, variant: 3}", "expected variant to name what sets the policy apart, got 3"),
         ("{policy: 3}", "expected policy to be a spec, got 3"),
         ("{train: ABC}", r"mappings such as {policy: SPEC, train: ABC}, got {'train': 'ABC'}"),
-        ("{policy: expert, train: ABC}", "nothing declared of the training of 'expert'"),
-        ("{policy: random, training_seed: 1}", "nothing declared of the training of 'random'"),
+        ("{policy: expert, train: ABC}", "no training declared for 'expert'"),
+        ("{policy: random, training_seed: 1}", "no training declared for 'random'"),
         ("{policy: 'untrained:cnn,seed=1', train: D}", "Write 'untrained:cnn,seed=1' alone"),
     ],
 )
@@ -221,7 +221,7 @@ def test_a_label_becomes_a_setting_of_the_policys_spec():
 
 
 def test_a_label_does_not_make_a_random_policy_one_that_was_trained():
-    with pytest.raises(ValueError, match="nothing declared of the training of 'random,label=a:b'"):
+    with pytest.raises(ValueError, match="no training declared for 'random,label=a:b'"):
         parse_suite("s", "policy: [{policy: random, label: 'a:b', train: ABC}]", "s")
 
 

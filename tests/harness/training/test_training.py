@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 
 from calvinbench.envs.scenes.calvin_checkout import CheckoutError
 from calvinbench.harness import cli
-from calvinbench.harness.evaluation import evaluation
-from calvinbench.harness.records.run_directory import RunLockedError, locked_folder
+from calvinbench.harness.evaluation import describing
+from calvinbench.harness.records.folders import RunLockedError, locked_folder
 from calvinbench.harness.suite.settings import RunSettings
 from calvinbench.harness.training import training
 from calvinbench.harness.training.call import TrainingCallError, make_call
@@ -248,7 +248,7 @@ def test_how_windows_are_cut_and_what_they_reach_is_told(folder, tmp_path, monke
 )
 def test_another_training_in_the_same_folder_is_refused_and_what_differs_is_named(folder, trained, changes, words):
     before = (trained / "training.json").read_text()
-    with pytest.raises(TrainingMismatchError, match=f"expected the training that is in .* already, but .*{words}"):
+    with pytest.raises(TrainingMismatchError, match=f"holds a training with other settings: .*{words}"):
         again(said(folder, trained, **changes))
     assert (trained / "training.json").read_text() == before
 
@@ -402,12 +402,12 @@ def test_a_checkpoint_says_on_which_of_calvins_scenes_it_was_trained(folder, cal
     policy = make_policy(f"checkpoint:{tmp_path / 'checkpoint'}")
     assert policy.traits.trained_on.scene == "ABC"
     settings = RunSettings(policy="checkpoint", scene="D")
-    assert evaluation._training(settings, policy.traits)["train"] == "ABC"
+    assert describing.training_of(settings, policy.traits)["train"] == "ABC"
 
 
 def test_data_of_several_scenes_must_be_told_where_to_be_evaluated(folder, calvins, tmp_path):
     keys = said(folder, tmp_path / "out", data=str(calvins), warmup_epochs=0, save_every=1, evaluate_every=1)
-    with pytest.raises(TrainingCallError, match=r"the data are of ABC\. Say --evaluate-scene"):
+    with pytest.raises(TrainingCallError, match=r"the data are from ABC\. Add --evaluate-scene"):
         again(keys)
     assert not (tmp_path / "out").exists()
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from calvinbench.harness.evaluation import evaluation
+from calvinbench.harness.evaluation import evaluation, suite_evaluation
 from calvinbench.harness.records.runs import load_run
 from calvinbench.harness.rollout.workers import WorkerSetup
 from calvinbench.harness.training.call import TrainingCallError
@@ -38,7 +38,7 @@ def suites(monkeypatch):
         settings = replace(settings, scene="fake", renderer=None, depth_bits=None, max_steps=3)
         return (evaluation.evaluate(WorkerSetup(settings, make_fake_world), suite.directory(settings), chains=CHAINS),)
 
-    monkeypatch.setattr(evaluation, "evaluate_suite", on_fake_world)
+    monkeypatch.setattr(suite_evaluation, "evaluate_suite", on_fake_world)
     return asked
 
 
@@ -67,10 +67,10 @@ def test_chains_are_run_in_the_world_of_the_data(training, suites):
 
 
 @pytest.mark.parametrize(
-    ("scene", "words"), [("ABC", "the data are of ABC"), (None, "the data do not say which scene they are of")]
+    ("scene", "words"), [("ABC", "the data are from ABC"), (None, "the data do not name their scene")]
 )
 def test_where_the_scene_is_not_known_it_must_be_said(scene, words):
-    with pytest.raises(TrainingCallError, match=rf"{words}\. Say --evaluate-scene, one of embedded, A, B, C, D"):
+    with pytest.raises(TrainingCallError, match=rf"{words}\. Add --evaluate-scene, one of embedded, A, B, C, D"):
         evaluation_world({"scene": scene})
     assert evaluation_world({"scene": scene}, "D").scene == "D"
 

@@ -76,7 +76,7 @@ def test_a_cosine_that_is_extended_says_so_has_no_step_at_rate_0_and_is_another_
     (words,) = go(max_steps=8, **cosine)
     assert "cosine schedule ended at step 4 and now ends at step 8: at step 5 the learning rate is 0.0005" in words
     assert "instead of 0." in words
-    assert "of another recipe" in words
+    assert "a different training recipe" in words
     go("straight", max_steps=8, **cosine)
     assert rates(tmp_path / "out")[4:] == rates(tmp_path / "straight")[4:]
     assert min(rates(tmp_path / "out")) > 0
@@ -111,7 +111,7 @@ def test_a_training_of_an_older_version_whose_cosine_is_extended_is_said_to_be_a
     as_of_an_older_version(tmp_path / "out")
     words = go(schedule="cosine", max_steps=8)
     assert any("ended at step 4 and now ends at step 8" in each for each in words)
-    assert any("older than the digest of its data" in each for each in words)
+    assert any("started by an older version" in each for each in words)
     assert "history" in notes(tmp_path / "out")
     assert go(schedule="cosine", max_steps=8) == []
 
@@ -154,7 +154,7 @@ def test_remedy_data_that_changed_are_refused_or_make_another_recipe(go, tmp_pat
     assert "6 annotations then, 8 now; 39 annotated frames then, 57 now; 2 episodes more; 15 windows then, 21" in words
     assert "--accept-changed-data true" in words
     said = go(data=str(grown), max_steps=8, accept_changed_data=True)
-    assert any("Going on with changed data" in each for each in said)
+    assert any("Resuming with changed data" in each for each in said)
     go("another", data=str(grown), max_steps=8)  # the other way that the error names
     accepted, straight = notes(tmp_path / "out"), notes(tmp_path / "another")
     assert accepted["recipe"] != straight["recipe"]
@@ -189,7 +189,7 @@ def test_a_policys_files_may_move_and_may_not_change(go, folder, begun, tmp_path
     moved = tmp_path / "moved.json"
     shutil.copy(folder / "numbers.json", moved)
     (words,) = go(size=moved, max_steps=5)
-    assert "what lies there is the same" in words
+    assert "the content is the same" in words
     recipe = notes(tmp_path / "out")["recipe"]
     go("straight", max_steps=5)
     assert notes(tmp_path / "straight")["recipe"] == recipe
@@ -212,7 +212,7 @@ def test_a_checkpoint_that_training_began_with_may_move_and_another_is_refused(g
     go_from(tmp_path / "first" / "checkpoint")
     shutil.rmtree(tmp_path / "first")
     (words,) = go_from(tmp_path / "first_kept", max_steps=5)
-    assert "what lies there is the same" in words
+    assert "the content is the same" in words
     with pytest.raises(TrainingMismatchError, match="holds something else"):
         go_from(tmp_path / "second_kept", max_steps=6)
 
