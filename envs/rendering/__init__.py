@@ -37,8 +37,8 @@ Once for an image (`Renderer.render`):
 - **Numbers.** Links, shapes, blocks and triangles are counted over the whole world. Shape `s` owns the blocks
   `first_blocks[s]` to `first_blocks[s + 1] - 1`. See `blocks.Triangles`.
 - **Block.** A row of 576 float32: 64 x of the first corners, then 64 y, then 64 z, then the same for the second and the
-  third corners. A processor handles several neighbouring numbers at once, so equal things are put side by side. A
-  block that is not full repeats a corner: a triangle without area is never seen.
+  third corners. A processor computes with several neighbouring numbers in one instruction, so equal things are side by
+  side. A block that is not full repeats a corner, because a triangle without area is never visible.
 - **Attributes.** What shading needs of a triangle: 24 float32, by the triangle's number. See `blocks.Triangles`.
 - **Key.** An int64 for each pixel: 24 bits of depth, 19 bits of rank, 20 bits of the triangle's number, from the top.
   The smallest key wins. So the nearest triangle wins; of two with the same depth, the one whose shape comes first.
@@ -64,8 +64,8 @@ From Bullet 3.2.7, whose images are the reference; each constant's docstring nam
 
 Two images of a moving arm with 110,000 triangles take about 3.5 ms (`benchmarks/README.md`). Only about 7,000 of the
 triangles cover the centre of a pixel. Two vectorised loops find these, and only they reach the loop that writes. A
-pixel is shaded once, after its nearest triangle is known. What stands still is kept with all that shading needs, so a
-shadow that moves over it costs a lookup.
+pixel is shaded once, after its nearest triangle is known. Pixels of still shapes are cached with all that shading needs,
+so that a shadow that moves over them costs one lookup.
 
 # How to test a change
 

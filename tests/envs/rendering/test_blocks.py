@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial import ConvexHull
 
-from calvinbench.envs.rendering.blocks import Triangles, make_blocks
-from calvinbench.envs.rendering.drawing import BLOCK
+from calvinbench.envs.rendering.blocks import BLOCK, Triangles, make_blocks
 from calvinbench.envs.rendering.mesh_files import Mesh
 from calvinbench.envs.rendering.primitives import box, sphere
 from support.small_worlds import mesh_of
