@@ -116,7 +116,7 @@ def make_step(model: Any, config: Any) -> Callable[[Any], None]:
 
     def step(batch: Any) -> None:
         model.zero_grad()
-        output = model(batch.pictures, batch.instructions, robot_obs=batch.robot_obs, is_frame=batch.is_frame)
+        output = model(batch.images, batch.instructions, robot_obs=batch.robot_obs, is_frame=batch.is_frame)
         chunk_loss(output.chunks, batch.labels(config.pose_range)).total.backward()
 
     return step

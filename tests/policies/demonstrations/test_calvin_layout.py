@@ -42,7 +42,7 @@ def test_annotations_are_counted_within_their_episode(folder):
     )
     assert data.num_episodes == 2
     assert data.description.form == "calvin"
-    assert data.description.picture_sizes == {"static": 20, "gripper": 8}
+    assert data.description.image_sizes == {"static": 20, "gripper": 8}
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_annotations_outside_of_episodes_are_left_out_and_told(folder, caplog):
 
 def test_an_index_of_another_data_set_is_refused(folder):
     save_upstream(folder / "lang_annotations" / "auto_lang_ann.npy", language([(400, 410)]))
-    with pytest.raises(DataError, match="all 1 lie outside"):
+    with pytest.raises(DataError, match="all 1 are outside"):
         CalvinLayout(folder)
 
 
@@ -136,7 +136,7 @@ class Evil:
 
 def test_nothing_in_a_pickle_is_run(folder, capsys):
     save_upstream(folder / "lang_annotations" / "auto_lang_ann.npy", language([(101, 110)]) | {"more": Evil()})
-    with pytest.raises(DataError, match=r"but it would call builtins\.print\. Nothing of it was run"):
+    with pytest.raises(DataError, match=r"but it would call builtins\.print\. None of its code was run"):
         read_annotations(folder)
     assert capsys.readouterr().out == ""
 
