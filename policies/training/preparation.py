@@ -211,8 +211,8 @@ def _require_reach(windows: Windows, config: PolicyConfig, window_size: int) -> 
         raise ValueError(
             f"expected windows with at least half of the annotated frames, got {100 * windows.reach:.0f}%. An "
             "unbounded memory is trained from the start of each subtask, here only on its first "
-            f"{window_size} frames. Raise --window-size and lower --batch-size, or set a limited memory in the policy's "
-            "spec: memory_span=window:8."
+            f"{window_size} frames. Raise --window-size and lower --batch-size, or set a limited memory in the "
+            "policy's spec: memory_span=window:8."
         )
 
 

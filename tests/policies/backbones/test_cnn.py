@@ -279,5 +279,7 @@ def test_a_sentence_longer_than_the_encoder_knows_is_refused(backbone):
 
 
 def test_there_are_no_published_weights():
-    with pytest.raises(BackboneSourceError, match="no source of weights for cnn, got 'wheels': nobody published any"):
+    with pytest.raises(
+        BackboneSourceError, match="no source of weights for cnn, got 'wheels': there are no published weights"
+    ):
         CNNBackbone.pretrained("wheels", BackboneSettings(), torch.float32)

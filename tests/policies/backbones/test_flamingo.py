@@ -503,7 +503,7 @@ def change_json(path, **changes):
         (lambda folder: (folder / "vision_tower").rename(folder / "clip"), "missing: vision_tower"),
         (
             lambda folder: change_json(folder / "language_model" / "config.json", model_type="mpt"),
-            "expected a gpt_neox in .*language_model, got a model of type mpt. OpenFlamingo on MPT is not made here",
+            "expected a gpt_neox in .*language_model, got a model of type mpt. OpenFlamingo on MPT is not supported",
         ),
         (
             lambda folder: change_json(folder / "language_model" / "config.json", num_hidden_layers=5),

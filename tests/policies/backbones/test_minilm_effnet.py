@@ -200,7 +200,7 @@ def test_images_without_a_token_are_refused():
 
 @pytest.mark.parametrize("layout", [Layout.NATIVE, Layout.ROBOVLMS])
 def test_no_other_layout_is_there_and_the_reason_is_told(layout):
-    with pytest.raises(ValueError, match="nobody trained it on images and text together"):
+    with pytest.raises(ValueError, match="it was never trained on images and text together"):
         tiny(layout=layout).prompt(SHORT)
 
 

@@ -335,7 +335,7 @@ def test_other_models_are_refused(tmp_path, changes, message):
 
 
 def test_folders_without_the_files_are_refused(tmp_path):
-    with pytest.raises(BackboneSourceError, match=r"none of the name config\.json"):
+    with pytest.raises(BackboneSourceError, match=r"but there is no config\.json"):
         UFormBackbone.pretrained(tmp_path, BackboneSettings(), torch.float32)
     folder = write_published(tmp_path / "uform", tiny())
     for file in folder.glob("*.safetensors"):

@@ -72,7 +72,7 @@ def test_a_damaged_scene_info_is_told_and_the_data_can_be_read(folder, caplog):
     (folder / "scene_info.npy").write_bytes(b"no dictionary")
     with caplog.at_level(logging.WARNING):
         assert CalvinLayout(folder).description.details["scene"] is None
-    assert "which scene the data are of is not known. Download it again" in caplog.text
+    assert "So the scene of the data is unknown. Download it again" in caplog.text
 
 
 def test_frames_are_read_where_they_are_asked_for(folder):

@@ -166,7 +166,7 @@ def test_keys_act(text, path, value):
         ('{"train_setup": {"bits": 4}}', "'train_setup.bits' .* bitsandbytes"),
         ('{"train_setup": {"train_decoder_layers": 4}}', "'train_setup.train_decoder_layers'"),
         ('{"train_setup": {"learning_rate": 1e-4}, "learning_rate": 2e-5}', "one learning rate, got several"),
-        ('{"use_state": true}', "encoder of the robot's state is not made here .* cannot be imported"),
+        ('{"use_state": true}', "encoder of the robot's state is not supported.* cannot be imported"),
         ('{"tcp_rel": true}', "base frame"),
         ('{"use_mu_law": true}', "mu-law"),
         ('{"use_vision_resampler": true}', "resampler"),
