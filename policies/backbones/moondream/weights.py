@@ -101,9 +101,7 @@ class Published:
             BackboneSourceError: A name is missing or left over, or a shape differs.
         """
         weights, unknown = self._read()
-        if (
-            "language.final_layernorm.weight" not in backbone.state_dict()
-        ):  # this layout reads the feature before the norm
+        if "language.final_layernorm.weight" not in backbone.state_dict():  # the layout reads before the norm
             weights = {name: tensor for name, tensor in weights.items() if ".final_layernorm." not in name}
         fill_weights(backbone, weights, f"moondream in '{self.folder}'", _advice(unknown), unknown)
 
