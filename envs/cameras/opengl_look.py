@@ -10,12 +10,12 @@ from jaxtyping import Float64
 
 from calvinbench.envs.bodies.robot import PEDESTAL_LENGTH_M, PEDESTAL_POSITION, PEDESTAL_RADIUS_M
 from calvinbench.envs.bodies.table import Table
-from calvinbench.envs.rendering.descriptions import Description, read_description, single_shape
-from calvinbench.envs.rendering.geometry import Geometry, keep_geometry, kept_geometry, make_geometry
 from calvinbench.envs.rendering.kinematics import place_links
-from calvinbench.envs.rendering.primitives import box, cylinder
 from calvinbench.envs.rendering.rendered import Rendered, View
 from calvinbench.envs.rendering.renderer import Renderer, require_depth_bits
+from calvinbench.envs.rendering.shapes.descriptions import Description, read_description, single_shape
+from calvinbench.envs.rendering.shapes.geometry import Geometry, keep_geometry, kept_geometry, make_geometry
+from calvinbench.envs.rendering.shapes.primitives import box, cylinder
 from calvinbench.envs.scenes.scene import FLOOR_COLOUR, FLOOR_POSITION, FLOOR_SIZE_M, Scene
 
 CALVIN_DEPTH_BITS, EMBEDDED_DEPTH_BITS = 16, 24

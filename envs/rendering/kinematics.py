@@ -7,7 +7,7 @@ substep behind in CALVIN's observations. So asking for an image would change wha
 import numpy as np
 
 from calvinbench.envs.rendering.compiled import compiled
-from calvinbench.envs.rendering.descriptions import PRISMATIC, REVOLUTE
+from calvinbench.envs.rendering.shapes.descriptions import PRISMATIC, REVOLUTE
 
 
 @compiled

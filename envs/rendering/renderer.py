@@ -7,7 +7,6 @@ from jaxtyping import Float32, Float64, Int32, Int64, UInt8, UInt16
 
 from calvinbench.envs.rendering.culling import blocks_facing_away, blocks_in_view
 from calvinbench.envs.rendering.drawing import DEPTH_SHIFT, RANK_SHIFT, cast_blocks, draw_blocks
-from calvinbench.envs.rendering.geometry import Geometry
 from calvinbench.envs.rendering.rendered import Rendered, View
 from calvinbench.envs.rendering.shading import (
     BACKGROUND,
@@ -27,6 +26,7 @@ from calvinbench.envs.rendering.shadow_map import (
     light_direction,
     map_around,
 )
+from calvinbench.envs.rendering.shapes.geometry import Geometry
 from calvinbench.envs.rendering.still_layer import StillImage, StillLayer
 from calvinbench.envs.rendering.viewing import see_from_camera, see_from_light
 

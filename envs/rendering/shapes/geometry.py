@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from platformdirs import user_cache_path
 
-from calvinbench.envs.rendering.blocks import Triangles, make_blocks
-from calvinbench.envs.rendering.descriptions import FIXED, Description
-from calvinbench.envs.rendering.textures import Textures, pack_textures
+from calvinbench.envs.rendering.shapes.blocks import Triangles, make_blocks
+from calvinbench.envs.rendering.shapes.descriptions import FIXED, Description
+from calvinbench.envs.rendering.shapes.textures import Textures, pack_textures
 from calvinbench.envs.system.atomic_write import whole_file
 
 LAYOUT = 3

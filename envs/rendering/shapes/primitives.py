@@ -8,7 +8,7 @@ corners, but a sphere becomes a polyhedron and a cylinder loses some of its edge
 import numpy as np
 from jaxtyping import Float64
 
-from calvinbench.envs.rendering.mesh_files import NO_TEXTURE_COORDINATE, Mesh
+from calvinbench.envs.rendering.shapes.mesh_files import NO_TEXTURE_COORDINATE, Mesh
 
 _CYLINDER_STEPS = 32
 _CYLINDER_MARGIN_M = 0.001

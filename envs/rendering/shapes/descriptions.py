@@ -8,8 +8,8 @@ from xml.etree import ElementTree as Xml
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from calvinbench.envs.rendering.mesh_files import Mesh, read_mesh
-from calvinbench.envs.rendering.primitives import box, cylinder, sphere
+from calvinbench.envs.rendering.shapes.mesh_files import Mesh, read_mesh
+from calvinbench.envs.rendering.shapes.primitives import box, cylinder, sphere
 
 FIXED, REVOLUTE, PRISMATIC = 0, 1, 2
 _MOTIONS = {"fixed": FIXED, "revolute": REVOLUTE, "continuous": REVOLUTE, "prismatic": PRISMATIC}

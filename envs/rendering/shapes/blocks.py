@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
 
-from calvinbench.envs.rendering.mesh_files import Mesh
+from calvinbench.envs.rendering.shapes.mesh_files import Mesh
 
 BLOCK = 64
 """Triangles in a block."""
