@@ -78,7 +78,7 @@ def test_an_image_is_as_many_tokens_at_any_size_that_patches_divide():
         backbone = tiny(image_size=image_size)
         tokens = backbone.vision_tokens(pictures_of(), ("static",))
         assert tokens.shape == (1, 16, 128)
-    with pytest.raises(ValueError, match="patches of 14 pixels divide, got 100"):
+    with pytest.raises(ValueError, match="a multiple of 14 pixels, got 100"):
         tiny(image_size=100)
 
 

@@ -180,13 +180,13 @@ def test_numbers_are_no_dictionary(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda file: file.unlink(), "there is no such file.*extract or copy it again"),
+        (lambda file: file.unlink(), "there is no such file.*Extract or copy it again"),
         (lambda file: file.write_bytes(b""), "empty: cut off or damaged"),
         (lambda file: file.write_bytes(file.read_bytes()[:300]), "cut off or damaged .*Copy or download it again"),
         (lambda file: file.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid"), "git lfs pull"),
         (
             lambda file: np.savez(file, rel_actions=np.zeros(7)),
-            "expected rgb_static in .*found none: it holds rel_actions",
+            "expected rgb_static in .*found none: it has rel_actions",
         ),
         (
             lambda file: np.savez(file, **frame(1) | {"rgb_static": np.zeros((9, 9, 3), np.uint8)}),

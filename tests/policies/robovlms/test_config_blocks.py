@@ -162,7 +162,7 @@ def test_keys_act(text, path, value):
         ('{"act_head": {"action_space": "down_sample", "down_sample": "none"}}', "'act_head.down_sample'"),
         ('{"act_head": {"dropout": 0.1, "policy_rnn_dropout_p": 0.0}}', "one dropout of the head, got several"),
         ('{"train_setup": {"predict_action": false}}', "'train_setup.predict_action' to be true, got false"),
-        ('{"train_setup": {"predict_forward": true}}', "no pictures are predicted"),
+        ('{"train_setup": {"predict_forward": true}}', "no images are predicted"),
         ('{"train_setup": {"bits": 4}}', "'train_setup.bits' .* bitsandbytes"),
         ('{"train_setup": {"train_decoder_layers": 4}}', "'train_setup.train_decoder_layers'"),
         ('{"train_setup": {"learning_rate": 1e-4}, "learning_rate": 2e-5}', "one learning rate, got several"),
