@@ -1,19 +1,19 @@
 """Whether the data loader keeps a model busy: `python benchmarks/data_loader.py [--data DIR]`.
 
-    python benchmarks/data_loader.py                        records a few episodes in both forms first, a minute or two
-    python benchmarks/data_loader.py --data demonstrations  a data set that is there, in the form that it has
+    python benchmarks/data_loader.py                        first records a few episodes in both layouts, in a minute
+    python benchmarks/data_loader.py --data demonstrations  an existing data set in its own layout
     python benchmarks/data_loader.py --policy untrained:cnn,memory_span=window:24
     python benchmarks/data_loader.py --memory 400           memory of a training of 400 steps instead, see below
 
-Windows are cut, shifted and resized as `calvinbench train` would for the policy. The model's row is forward and
-backward on one thread, on windows that are in memory already; those of the loader are windows that nobody learns from,
-read in the same process or by one worker beside it. In every round all take turns. The last column is a loop of
-both: the share of its time in which the model waits for windows. Files come from the system's cache, which a second
-pass over a data set that fits into memory finds them in.
+Windows are cut, shifted and resized as `calvinbench train` would do for the policy. The model's row is a forward and a
+backward pass on one thread, on windows that are already in memory. The loader's rows are windows that are read in the
+same process or by one worker, without a model. All rows take turns in every round. The last column is from a loop of
+both: the share of its time in which the model waits for windows. Files come from the system's cache, as in the second
+pass over a data set that fits into memory.
 
-`--memory N` trains the policy N steps on each data set, in a process of its own with one worker that loads, and prints
-the peak resident memory of both processes after a tenth of the steps and after all of them: what grows with the steps
-shows. Memory that is mapped from files or libraries counts too, in each process that has it.
+`--memory N` trains the policy for N steps on each data set, in a process of its own with one worker that loads. It
+prints the peak resident memory of both processes after a tenth of the steps and after all of them, which shows what
+grows with the steps. Memory that is mapped from files or libraries counts too, in each process.
 """
 
 import argparse
@@ -38,12 +38,12 @@ class Row:
     """One source of windows, or the model itself.
 
     Attributes:
-        name: Of its row.
+        name: The name of its row.
         batches: Windows, without end; None for the model.
-        num_ready: Batches that may have been made while others took their turn.
-        windows_per_second: Of each round.
-        frames_per_second: Of each round; padding does not count.
-        waiting: Share of the loop's time, of each round.
+        num_ready: Most batches that were prepared while other rows took their turn.
+        windows_per_second: One number for each round.
+        frames_per_second: One number for each round, without padding.
+        waiting: Share of the loop's time, one number for each round.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Row:
     waiting: list[float] = field(default_factory=list)
 
     def note(self, seconds: float, batches: list[Any]) -> None:
-        """Keeps what a round took."""
+        """Stores the results of a round."""
         self.windows_per_second.append(sum(len(batch.instructions) for batch in batches) / seconds)
         self.frames_per_second.append(sum(batch.num_frames for batch in batches) / seconds)
 
@@ -69,7 +69,7 @@ def measure_loading(row: Row, num_batches: int) -> None:
 
 
 def measure_training(row: Row, step: Callable[[Any], None], batches: list[Any]) -> None:
-    """Forward and backward on batches that are there."""
+    """Forward and backward passes on batches in memory."""
     began = time.perf_counter()
     for batch in batches:
         step(batch)
@@ -96,7 +96,7 @@ def _skip_ready(row: Row) -> None:
 
 
 def record_both(folder: Path, episodes: int) -> dict[str, Path]:
-    """A small data set in either form, at CALVIN's sizes and, compact, with the static camera's halved."""
+    """A small data set in both layouts: with CALVIN's image sizes, and compact with the static camera's size halved."""
     from calvinbench.harness.recording.recorder import record
     from calvinbench.harness.recording.settings import RecordingSettings
 
@@ -111,12 +111,12 @@ def record_both(folder: Path, episodes: int) -> dict[str, Path]:
 
 
 def make_step(model: Any, config: Any) -> Callable[[Any], None]:
-    """Forward, loss and backward, as the trainer takes them."""
+    """Forward pass, loss and backward pass, as in the trainer."""
     from calvinbench.policies.training.losses import chunk_loss
 
     def step(batch: Any) -> None:
         model.zero_grad()
-        output = model(batch.pictures, batch.instructions, robot_obs=batch.robot_obs, is_frame=batch.is_frame)
+        output = model(batch.images, batch.instructions, robot_obs=batch.robot_obs, is_frame=batch.is_frame)
         chunk_loss(output.chunks, batch.labels(config.pose_range)).total.backward()
 
     return step
@@ -150,12 +150,12 @@ def make_rows(sources: dict[str, Path], model: Any, config: Any, batch_size: int
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Peak resident memory so far of a training, MB.
+    """Peak resident memory of a training so far, MB.
 
     Attributes:
-        step: After how many optimiser steps.
-        training: Of the process that trains.
-        worker: Of the process that loads for it.
+        step: Number of optimiser steps.
+        training: The process that trains.
+        worker: The process that loads for it.
     """
 
     step: int
@@ -164,36 +164,36 @@ class Memory:
 
 
 class MemoryWatcher:
-    """Is told of each step of a training; keeps the peaks at some of them."""
+    """Stores the peak memory at some steps of a training."""
 
     def __init__(self, steps: Iterable[int]) -> None:
         self._steps = frozenset(steps)
         self.found: list[Memory] = []
 
     def began(self, training: Any) -> None:
-        """Nothing to be done."""
+        """Has no effect."""
 
     def logged(self, line: Any) -> None:
-        """Reads the peaks, where this is one of the steps."""
+        """Reads the peaks, if this is one of the steps."""
         if line.step in self._steps:
             workers = [peak_mb(child.pid) for child in multiprocessing.active_children()]
             self.found.append(Memory(line.step, peak_mb("self"), max(workers)))
 
     def saved(self, training: Any, step: int) -> None:
-        """Nothing to be done."""
+        """Has no effect."""
 
     def ended(self) -> None:
-        """Nothing to be done."""
+        """Has no effect."""
 
 
 def peak_mb(process: Any) -> float:
-    """The most resident memory that a process had so far, MB, by /proc."""
+    """The peak resident memory of a process so far, MB, from /proc."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**10
 
 
 def measure_memory(data: Path, policy: str, num_steps: int, batch_size: int, window_size: int) -> list[Memory]:
-    """Trains in this process, which should be a fresh one."""
+    """Trains in this process, which should be a new one."""
     import torch
 
     from calvinbench.harness.training.call import make_call
@@ -250,13 +250,13 @@ def show(model_row: Row, rows: list[Row]) -> None:
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="a data set's folder (default: some episodes are recorded)")
+    parser.add_argument("--data", type=Path, help="folder of a data set (default: records some episodes)")
     parser.add_argument("--policy", default=POLICY, help=f"whose training is measured (default: {POLICY})")
     parser.add_argument("--window-size", type=int, default=8)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--batches", type=int, default=8, help="of a round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--episodes", type=int, default=6, help="that are recorded where no data are given")
+    parser.add_argument("--episodes", type=int, default=6, help="number of episodes that are recorded without --data")
     parser.add_argument("--memory", type=int, metavar="N", help="measure the memory of a training of N steps instead")
     chosen = parser.parse_args()
     if chosen.memory is not None:
@@ -290,7 +290,7 @@ def main() -> None:
             for row in rows:
                 measure_waiting(row, step, chosen.batches)
     size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    print(f"{chosen.policy}, {size:.1f}M parameters, pictures of {dict(model.backbone.input_sizes)} pixels")
+    print(f"{chosen.policy}, {size:.1f}M parameters, images of {dict(model.backbone.input_sizes)} pixels")
     print(f"torch {torch.__version__}, one thread; {chosen.rounds} rounds of {chosen.batches} batches of "
           f"{chosen.batch_size} windows of {chosen.window_size} frames\n")  # fmt: skip
     show(model_row, rows)

@@ -1,13 +1,13 @@
-"""What the harness costs beside the world: `python benchmarks/evaluation.py`.
+"""The time of the harness besides the world: `python benchmarks/evaluation.py`.
 
-    python benchmarks/evaluation.py             overhead of a step, and two worlds beside one: some minutes
-    python benchmarks/evaluation.py --expert    the expert on all 1000 chains without pictures: time, memory
+    python benchmarks/evaluation.py             overhead of a step; two worlds compared with one. Some minutes
+    python benchmarks/evaluation.py --expert    the expert on all 1000 chains without images: time, memory
     python benchmarks/evaluation.py --compare   `compare` on seven made-up runs of 1000 chains: seconds
 
-The policy answers at once, so that all that is left is the world and the harness. Overhead: the same chain, with the
-same actions, by turns in a loop that knows nothing but `reset` and `step`, and through `evaluate` with its oracle,
-records and files. Two worlds: by turns one and two, in processes of their own, counted from when all have begun; beside
-it what two bare worlds and two loops of plain Python gain on this machine, which shares its cores with others.
+The policy answers instantly, so that only the world and the harness take time. Overhead: the same chain with the same
+actions, alternately in a loop that only calls `reset` and `step`, and through `evaluate` with its oracle, records and
+files. Two worlds: alternately one and two, each in a process of its own. The time begins when all have started. For
+comparison, the gain of two bare worlds and of two loops of plain Python on this machine, which shares its cores.
 """
 
 import argparse
@@ -36,17 +36,17 @@ from calvinbench.harness.suite.settings import RunSettings
 from calvinbench.policies.policy import Decision, PolicyTraits
 
 STEPS = 120
-"""Of a chain of the first two parts; no chain is solved."""
+"""Steps of a chain in the first two parts. No chain is solved."""
 _ACTIONS = np.random.default_rng(0).uniform(-0.3, 0.3, size=(STEPS, 7))
 _ACTIONS[:, 6] = 1.0
 
 
 class InstantPolicy:
-    """Looks at both pictures and moves about: the next of fixed actions, from a count of steps for each world."""
+    """Reads both images and moves along fixed actions, by a count of steps for each world."""
 
     @property
     def traits(self) -> PolicyTraits:
-        """It is shown both pictures."""
+        """It reads both images."""
         return PolicyTraits(
             label="instant",
             action_convention=ActionConvention.REL_ACTIONS,
@@ -58,17 +58,17 @@ class InstantPolicy:
         return np.zeros(batch_size, dtype=int)
 
     def reset_state(self, state: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """The count goes on."""
+        """The count continues."""
         return state
 
     def put_state(self, state: np.ndarray, rows: np.ndarray, part: np.ndarray) -> np.ndarray:
-        """See `BatchedPolicy.put_state`."""
+        """The rows replaced by those of `part`."""
         state = state.copy()
         state[rows] = part
         return state
 
     def expect(self, instructions: Sequence[str]) -> None:
-        """Sentences are not read."""
+        """Has no effect: sentences are not read."""
 
     def act(
         self, observations: Observation, instructions: Sequence[str], state: np.ndarray, privileged: Any = None
@@ -78,24 +78,24 @@ class InstantPolicy:
 
 
 def make_instant(spec: str, memory_reset: str | None) -> InstantPolicy:
-    """See `workers.PolicyFactory`."""
+    """The instant policy, as a `workers.PolicyFactory`."""
     return InstantPolicy()
 
 
 def instant_setup(num_chains: int, batch_size: int = 1) -> WorkerSetup:
-    """The instant policy on so many chains of `STEPS` steps."""
+    """The instant policy on this number of chains of `STEPS` steps."""
     settings = RunSettings(policy="instant", chains=num_chains, max_steps=STEPS, batch_size=batch_size, step_timeout=0)
     return WorkerSetup(settings, make_policy=make_instant)
 
 
 class ByTurns:
-    """After each chain of a run: the same chain by a loop around a bare world."""
+    """After each chain of a run, runs the same chain by a loop around a bare world."""
 
     def __init__(self, chains: Sequence[Chain]) -> None:
         """Makes the bare world.
 
         Args:
-            chains: Of the run.
+            chains: The chains of the run.
         """
         self._chains = chains
         self._world = make_play_table(instant_setup(1).settings, InstantPolicy().traits)
@@ -104,10 +104,10 @@ class ByTurns:
         self.bare: list[float] = []
 
     def run_began(self, description: RunDescription, finished: Sequence[ChainRecord]) -> None:
-        """The first chain also makes the world: it does not count."""
+        """The first chain also makes the world, so it does not count."""
 
     def chain_finished(self, record: ChainRecord) -> None:
-        """Times what has just ended, then the loop."""
+        """Takes the time of the chain that has just ended, then of the loop."""
         now = time.perf_counter()
         if self._ended:
             self.run.append(now - self._ended)
@@ -115,7 +115,7 @@ class ByTurns:
         self._ended = time.perf_counter()
 
     def run_ended(self) -> None:
-        """Nothing is left to be done."""
+        """Has no effect."""
 
     def _loop(self, chain: Chain) -> float:
         robot_obs, scene_obs = initial_observation(chain.initial_state, scene_of(self._world))
@@ -131,33 +131,33 @@ class ByTurns:
 
 
 class Clock:
-    """When chains end."""
+    """The times at which chains end."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
 
     def run_began(self, description: RunDescription, finished: Sequence[ChainRecord]) -> None:
-        """Nothing to note."""
+        """Has no effect."""
 
     def chain_finished(self, record: ChainRecord) -> None:
-        """Notes the time."""
+        """Stores the time."""
         self.ends.append(time.perf_counter())
 
     def run_ended(self) -> None:
-        """Nothing is left to be done."""
+        """Has no effect."""
 
 
 def overheads(num_chains: int, folder: Path) -> list[dict[str, Any]]:
     """Rows: the harness in the world's own process, and across processes."""
     rows = []
-    for name, batch_size in (("copy of the policy beside the world", 1), ("batch, a world in its own process", 2)):
+    for name, batch_size in (("a copy of the policy for each world", 1), ("batch, a world in its own process", 2)):
         turns = ByTurns(published())
         evaluate(instant_setup(num_chains, batch_size), folder / f"overhead-{batch_size}", subscribers=[turns])
         turns.close()
         ratios = [run / bare for run, bare in zip(turns.run, turns.bare, strict=True)]
         rows.append(
             {
-                "one world, both pictures": name,
+                "one world, both images": name,
                 "bare world, ms a step": round(1e3 * median(turns.bare) / STEPS, 3),
                 "run, ms a step": round(1e3 * median(turns.run) / STEPS, 3),
                 "overhead, %": f"{100 * (median(ratios) - 1):.1f}",
@@ -168,7 +168,7 @@ def overheads(num_chains: int, folder: Path) -> list[dict[str, Any]]:
 
 
 def chains_per_second(num_worlds: int, num_chains: int, batch_size: int, folder: Path) -> float:
-    """Of worlds that have all begun; chains are equally long, so that each world ends as many."""
+    """Steps a second while all worlds run. Chains are equally long, so that each world ends as many."""
     clock = Clock()
     evaluate(instant_setup(num_chains, batch_size), folder, worlds=num_worlds, subscribers=[clock])
     ends = clock.ends
@@ -176,9 +176,9 @@ def chains_per_second(num_worlds: int, num_chains: int, batch_size: int, folder:
 
 
 def scaling(rounds: int, folder: Path) -> list[dict[str, Any]]:
-    """Rows: what two at once do, of what one does."""
+    """Rows: the speed of two together, as a multiple of one."""
     ratios: dict[str, list[float]] = {}
-    shown = Variant("embedded", CAMERAS["both pictures"])
+    shown = Variant("embedded", CAMERAS["both images"])
     pair = World(shown), World(shown)
     kinds = {"runs with a copy of the policy for each world": 1, "runs with one policy for both": 2}
     for number in range(rounds):
@@ -204,7 +204,7 @@ def scaling(rounds: int, folder: Path) -> list[dict[str, Any]]:
 
 
 def comparing(num_runs: int, num_chains: int, rounds: int, folder: Path) -> list[dict[str, Any]]:
-    """One row: the command as it is called, from its start to its end."""
+    """One row: the command as a user runs it, from start to end."""
     write_made_up_runs(folder, num_runs, num_chains)
     seconds = []
     for _ in range(rounds):
@@ -223,7 +223,7 @@ def comparing(num_runs: int, num_chains: int, rounds: int, folder: Path) -> list
 
 
 class Memory(Clock):
-    """What the driver and its worlds take as chains end."""
+    """Memory of the driver and its worlds while chains end."""
 
     def __init__(self, every: int) -> None:
         super().__init__()
@@ -232,7 +232,7 @@ class Memory(Clock):
         self.rows: list[dict[str, Any]] = []
 
     def chain_finished(self, record: ChainRecord) -> None:
-        """Looks now and then."""
+        """Reads the memory from time to time."""
         super().chain_finished(record)
         if len(self.ends) % self._every == 0:
             worlds = [_resident_mb(child.pid) for child in multiprocessing.active_children()]
@@ -254,12 +254,16 @@ def _resident_mb(process: Any) -> float:
 def main() -> None:
     """Measures and prints Markdown tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="of the second part; the first has ten times as many")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="rounds of the second part (the first has ten times as many)"
+    )
     parser.add_argument("--expert", action="store_true", help="the 1000 chains of the expert instead")
     parser.add_argument("--compare", action="store_true", help="the comparison of seven made-up runs instead")
-    parser.add_argument("--chains", type=int, default=1000, help="chains of the expert, or of each made-up run")
+    parser.add_argument(
+        "--chains", type=int, default=1000, help="number of chains of the expert, or of each made-up run"
+    )
     given = parser.parse_args()
-    # Here, so that the worlds' processes, which import this file too, do not carry it.
+    # Imported here, so that the worlds' processes, which import this file too, do not load it.
     import pandas as pd
 
     with tempfile.TemporaryDirectory() as name:

@@ -1,4 +1,4 @@
-"""How well the scripted expert does each of the 34 tasks, and why it failed where it failed.
+"""How well the scripted expert solves each of the 34 tasks, and the causes of its failures.
 
 python benchmarks/expert.py                                    50 states a task on the embedded scene: a table
 python benchmarks/expert.py --scene D --calvin-env DIR         the same on CALVIN's scene D
@@ -26,7 +26,7 @@ from calvinbench.envs.world_info import privileged_state
 from calvinbench.harness import load_run
 
 _MAX_DRAWS = 20
-"""Draws for each state that is wanted, at most."""
+"""Most draws for each state that is needed."""
 
 
 def measure(
@@ -52,7 +52,7 @@ def measure(
 
 
 def print_tasks(env: PlayTableEnv, tasks: Sequence[str], num_states: int, seed: int, sigma: float) -> None:
-    """A row a task as it is measured, then the rate over all."""
+    """Prints a row for each task as it is measured, then the rate over all."""
     print("| task | solved | mean steps | longest | failures | draws dropped |\n|---|---|---|---|---|---|", flush=True)
     rates = []
     for task in tasks:
@@ -74,7 +74,7 @@ def failed_chains(folder: Path) -> Iterator[int]:
 
 
 def explain(env: PlayTableEnv, numbers: Sequence[int]) -> Iterator[str]:
-    """Rows of a table: each chain is run again, and the subtask that it fails is looked at."""
+    """Rows of a table: each chain is run again, and the cause of its failed subtask is found."""
     chain_env = ChainEnv(env, embedded_instructions())
     for number in numbers:
         chain = published()[number]

@@ -1,4 +1,4 @@
-"""Why the expert failed a task: from the world at the subtask's start and at its end."""
+"""Why the expert failed a task: from the world at the start and at the end of the subtask."""
 
 from calvinbench.envs.tasks import LIFT_M, SURFACE_LINKS
 from calvinbench.envs.world_info import ROBOT, TABLE, Contact, WorldInfo
@@ -8,18 +8,18 @@ _MOVED_M = 0.02
 
 
 def cause(task: str, start: WorldInfo, end: WorldInfo) -> str:
-    """One sentence; what makes the task impossible comes before what was seen to go wrong."""
+    """One sentence. Reasons that make the task impossible come before events during the attempt."""
     return impossible(task, start) or _went_wrong(task, start, end)
 
 
 def impossible(task: str, start: WorldInfo) -> str | None:  # noqa: C901, PLR0911, PLR0912  (a table of tasks)
-    """What in the start's world no action can mend, if anything: the task's precondition does not hold."""
+    """Why the task was impossible in the initial world, if it was: its precondition does not hold."""
     on_table = Contact(TABLE, SURFACE_LINKS["table"])
     match task.split("_"):
         case ["push", colour, "block", _]:
             touches = {contact for contact in start.blocks[f"block_{colour}"].contacts if contact.body != ROBOT}
             if not touches:
-                return "impossible from its start: the block touches nothing but the hand"
+                return "impossible from its start: the block touches nothing but the gripper"
             if touches != {on_table}:
                 others = ", ".join(sorted(f"{contact.body} {contact.link}" for contact in touches - {on_table}))
                 return f"hardly possible from its start: the block must keep its contact with {others}"

@@ -1,7 +1,7 @@
-"""States in which a task can be begun, as a recorder of demonstrations would meet them.
+"""States in which a task can begin, as a recorder of demonstrations would meet them.
 
-Fixtures and blocks are drawn. What cannot be drawn (a block in the hand, on another, in the drawer) the expert reaches
-by the tasks that lead there.
+Fixtures and blocks are drawn. States that cannot be drawn (a block in the gripper, on another block, in the drawer) are
+reached by the expert, with tasks that lead there.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,29 +19,29 @@ from calvinbench.envs.tasks import is_solved
 from calvinbench.envs.world_info import WorldInfo, as_world_info, privileged_state
 
 _SETTLING_STEPS = 4
-"""A block that was just put on a surface touches it only after the first steps."""
+"""A block that was just put on a surface touches it only after this many steps."""
 
 Action = np.ndarray
 Execute = Callable[[Action], Action]
-"""What the world is given for an action of the expert's."""
+"""Turns the expert's action into the action for the world."""
 
 
 @dataclass(slots=True)
 class Moment:
-    """What the world last returned."""
+    """What the world returned last."""
 
     observation: Mapping[str, np.ndarray]
     info: Mapping[str, Any]
 
     @property
     def world(self) -> WorldInfo:
-        """The truth."""
+        """The privileged state."""
         return as_world_info(self.info)
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """How an expert fared with a task; `steps` is None where it ran out of them."""
+    """The expert's result in a task. `steps` is None if it ran out of them."""
 
     steps: int | None
     start: WorldInfo
@@ -49,15 +49,15 @@ class Attempt:
 
 
 def as_executed(action: Action) -> Action:
-    """The action itself."""
+    """The action, unchanged."""
     return action
 
 
 class Noise:
-    """Adds to the six numbers of a pose what an AR(1) process gives, as a recorder does that shakes the arm."""
+    """Adds AR(1) noise to the six numbers of a pose, as a recorder does."""
 
     def __init__(self, generator: np.random.Generator, sigma: float, coefficient: float = 0.8) -> None:
-        """Begins without noise; `sigma` is the deviation it grows to, in the action's unit."""
+        """Begins without noise. `sigma` is the deviation that the noise approaches, in the action's unit."""
         self._generator, self._coefficient = generator, coefficient
         self._innovation = sigma * float(np.sqrt(1 - coefficient**2))
         self._now = np.zeros(6)
@@ -69,7 +69,7 @@ class Noise:
 
 
 def attempt(env: PlayTableEnv, begin: Moment, task: str, expert: Expert, execute: Execute = as_executed) -> Attempt:
-    """Lets an expert work on a task until it is solved or the subtask's steps are over.
+    """Runs the expert on a task until it is solved or the subtask's steps are over.
 
     Raises:
         RuntimeError: An action was outside [-1, 1].
@@ -87,7 +87,7 @@ def attempt(env: PlayTableEnv, begin: Moment, task: str, expert: Expert, execute
 
 
 def draw(env: PlayTableEnv, task: str, generator: np.random.Generator) -> tuple[Moment, list[str]] | None:
-    """A world in which a task can be begun, and the tasks that led there; None where this draw led to none."""
+    """A world in which a task can begin, and the tasks that led there; None if this draw led to none."""
     observation, info = env.reset(seed=int(generator.integers(2**31)))
     for _ in range(_SETTLING_STEPS):
         observation, _, _, _, info = env.step(np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]))

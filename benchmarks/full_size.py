@@ -1,14 +1,14 @@
-"""What the seven cost at their published sizes: `python benchmarks/full_size.py --device cuda`.
+"""Time and memory of the seven backbones at their published sizes: `python benchmarks/full_size.py --device cuda`.
 
-Weights are random, pictures are noise, and speed and memory depend on neither. For each backbone, with RoboVLMs' head:
+Weights are random and images are noise. Speed and memory depend on neither. For each backbone, with RoboVLMs' head:
 
-- a policy's step, weights in bfloat16, so many worlds in one batch (one frame a world, both cameras);
-- a training step's forward and backward pass as the shipped configuration of that backbone has them (micro-batch,
-  window, precision, frozen parts, gradient checkpointing), without the optimiser, whose memory `calvinbench list
-  backbones` counts.
+- a policy's step, with weights in bfloat16 and several worlds in one batch (one frame a world, both cameras);
+- forward and backward pass of a training step, with the backbone's shipped configuration (micro-batch, window,
+  precision, frozen parts, gradient checkpointing). The optimiser is left out. `calvinbench list backbones` counts its
+  memory.
 
-Each backbone is made, measured and dropped before the next; medians over rounds. Memory is the highest that torch had
-allocated. On a CPU, `--size tiny` shows that the command works.
+Each backbone is made, measured and deleted before the next one. Times are medians over rounds. Memory is the peak that
+torch allocated. On a CPU, `--size tiny` tests the command.
 """
 
 import argparse
@@ -126,7 +126,9 @@ def make_model(name: str, args: argparse.Namespace, dtype: Any) -> tuple[Any, An
     configuration = read_configuration(name)
     said = dict(PolicySpec.parse(configuration["policy"]).settings)
     settings = BackboneSettings(
-        layout=layout_by_name(said.get("layout", "native")),  # as published weights are used, where nothing is said
+        layout=layout_by_name(
+            said.get("layout", "native")
+        ),  # the setting of published weights, if the configuration has none
         readout=said.get("readout", LRN_READOUT),
         image_size=int(said["image_size"]) if "image_size" in said else None,
     )
@@ -161,7 +163,7 @@ def noise(generator: Any, worlds: int) -> Any:
 
 
 def timed(step: Callable[[], None], args: argparse.Namespace) -> float:
-    """Median milliseconds, after two steps that allocate."""
+    """Median milliseconds, after two steps that allocate memory."""
     import torch
 
     is_gpu = torch.device(args.device).type == "cuda"
@@ -178,7 +180,7 @@ def timed(step: Callable[[], None], args: argparse.Namespace) -> float:
 
 
 def peak_gib(device: str) -> float | str:
-    """The highest memory that torch had allocated."""
+    """The peak memory that torch allocated."""
     import torch
 
     if torch.device(device).type != "cuda":
@@ -187,14 +189,14 @@ def peak_gib(device: str) -> float | str:
 
 
 def device_name(device: str) -> str:
-    """What the device calls itself."""
+    """The device's own name."""
     import torch
 
     return torch.cuda.get_device_name() if torch.device(device).type == "cuda" else "CPU"
 
 
 def free_memory(device: str) -> None:
-    """Gives back what the last model took."""
+    """Frees the memory of the last model."""
     import torch
 
     gc.collect()

@@ -1,14 +1,14 @@
-"""What gradient checkpointing costs and saves: `python benchmarks/gradient_checkpointing.py`.
+"""Memory and time of gradient checkpointing: `python benchmarks/gradient_checkpointing.py`.
 
     python benchmarks/gradient_checkpointing.py                              qwen-vl, tiny, batch 8, window 8
     python benchmarks/gradient_checkpointing.py --backbones llava paligemma  others
-    python benchmarks/gradient_checkpointing.py --rounds 5 --csv memory.csv  more rounds; keeps the table
+    python benchmarks/gradient_checkpointing.py --rounds 5 --csv memory.csv  more rounds; saves the table
 
-Three sides: layers kept, layers computed again as `gradient_checkpointing` does it here, and transformers' own switch,
-which it was before and which lets frozen parts keep more. Each measurement is a process of its own that makes the
-model, takes some steps of training and reports its peak memory, and what a forward pass keeps beside the weights; in
-every round all sides take turns. In a tiny model the peak may lie in the vision tower's forward pass, where nothing is
-kept: then it does not fall.
+Three variants: layers kept; layers computed again by `gradient_checkpointing`; and transformers' own switch, which was
+used before and with which frozen parts keep more. Each measurement is a process of its own. It makes the model, takes
+some steps of training, and reports its peak memory and what a forward pass keeps besides the weights. All variants take
+turns in every round. In a tiny model, the peak may be in the vision tower's forward pass, where nothing is kept. Then
+it does not fall.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Runs that nobody ran: lengths drawn at random, for benchmarks of what is made of runs."""
+"""Made-up runs with random chain lengths, for benchmarks of commands that read runs."""
 
 import json
 from pathlib import Path
@@ -17,12 +17,12 @@ def write_made_up_runs(folder: Path, num_runs: int, num_chains: int) -> None:
     """Writes runs of the first published chains, each a little better than the one before.
 
     Args:
-        folder: That will hold the runs' folders.
-        num_runs: How many.
-        num_chains: Of each.
+        folder: The folder for the runs' folders.
+        num_runs: Number of runs.
+        num_chains: Number of chains of each run.
     """
     generator = np.random.default_rng(0)
-    hard = generator.normal(2.0, 1.3, num_chains)  # of a chain, for all runs
+    hard = generator.normal(2.0, 1.3, num_chains)  # difficulty of each chain, the same for all runs
     for number in range(num_runs):
         lengths = np.clip(np.rint(hard + 0.05 * number + generator.normal(0, 0.8, num_chains)), 0, NUM_SUBTASKS)
         directory = folder / f"run-{number}"

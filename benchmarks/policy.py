@@ -1,13 +1,13 @@
 """Milliseconds of a learned policy's step, by memory, history, worlds, precision: `python benchmarks/policy.py`.
 
-    python benchmarks/policy.py                                   Kosmos-2's architecture, 73M, where torch runs best
+    python benchmarks/policy.py                                   Kosmos-2's architecture, 73M, on torch's best device
     python benchmarks/policy.py --backbone llava --size tiny      another backbone, small
     python benchmarks/policy.py --backbone kosmos2 --size full    published size, random weights
 
-Each variant has a process of its own; in every round all of a table take turns, so that a machine's ups and downs fall
-on all alike. Tables give medians over rounds, and ratios within the run. Pictures are noise: speed does not depend on
-what they show. Memory is the highest while it steps: on a CPU of the whole process, torch included; on a GPU what torch
-has allocated there.
+Each variant has a process of its own. All variants of a table take turns in every round, so that changes of the
+machine's speed affect all alike. Tables give medians over rounds, and ratios within the run. Images are noise: speed
+does not depend on their content. Memory is the peak while stepping: on a CPU of the whole process, with torch; on a GPU
+what torch allocated there.
 """
 
 import argparse
@@ -35,7 +35,7 @@ SMALL = {
         "initializer_range": 0.04,
     },
 }
-"""Kosmos-2 with a quarter of its layers and of its width: what two cores can step."""
+"""Kosmos-2 with a quarter of its layers and of its width, which two cores can step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +43,16 @@ class Variant:
     """How one policy runs.
 
     Attributes:
-        name: Of its row.
+        name: The name of its row.
         backbone: Name of the backbone.
         size: `tiny`, `small` or `full`.
-        device: As torch spells it.
+        device: A torch device.
         span: Memory span.
-        recomputes: Whether every frame of the window goes through the VLM again at each step.
+        recomputes: Whether every frame of the window passes the VLM again at each step.
         dtype: Precision of the VLM.
         compiled: Whether its parts are compiled.
-        worlds: Worlds stepped together.
-        trains: Whether a training step is measured instead, and if so whether layers are recomputed.
+        worlds: Number of worlds that are stepped together.
+        trains: Whether a training step is measured instead, and if so whether layers are computed again.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a variant answered: milliseconds a step of each round, its actions, its peak memory in MiB."""
+    """The results of a variant: milliseconds a step of each round, its actions, its peak memory in MiB."""
 
     milliseconds: list[float]
     actions: Any
@@ -77,7 +77,7 @@ class Measured:
 
 
 class Process:
-    """A variant in a process of its own; it waits between commands."""
+    """A variant in a process of its own, which waits between commands."""
 
     def __init__(self, variant: Variant) -> None:
         """Starts the process and waits for its policy."""
@@ -88,7 +88,7 @@ class Process:
         self._expect()
 
     def ask(self, steps: int) -> tuple[float, Any, float]:
-        """Milliseconds a step over so many, the last actions, the peak memory so far in MiB."""
+        """Milliseconds a step over this number of steps, the last actions, and the peak memory so far in MiB."""
         self._pipe.send(steps)
         answer: tuple[float, Any, float] = self._expect()
         return answer
@@ -114,7 +114,7 @@ def _serve(variant: Variant, pipe: Connection) -> None:
         if variant.device == "cpu":
             torch.set_num_threads(max(torch.get_num_threads(), 1))
         work = _make_trainer(variant) if variant.trains else _make_stepper(variant)
-        work(3)  # compiles, allocates
+        work(3)  # compiles and allocates
         base = _memory_mib(variant.device, reset=True)
         pipe.send(base)
         while steps := pipe.recv():
@@ -122,7 +122,7 @@ def _serve(variant: Variant, pipe: Connection) -> None:
             actions = work(steps)
             spent = (time.perf_counter() - began) / steps * 1e3
             pipe.send((spent, actions, _memory_mib(variant.device)))
-    except Exception as error:  # noqa: BLE001  told to the process that waits
+    except Exception as error:  # noqa: BLE001  reported to the waiting process
         pipe.send(RuntimeError(f"{variant.name}: {type(error).__name__}: {error}"))
 
 
@@ -154,7 +154,7 @@ def _make_model(variant: Variant) -> Any:
 
 
 def _make_stepper(variant: Variant) -> Callable[[int], Any]:
-    """Steps a policy through new frames; its state goes on from call to call."""
+    """Steps a policy through new frames. Its state continues from call to call."""
     import numpy as np
     import torch
 
@@ -221,20 +221,20 @@ def _make_trainer(variant: Variant) -> Callable[[int], Any]:
 
 
 def _frame(generator: Any, worlds: int) -> Any:
-    """One frame of each world, noise."""
+    """One frame of noise for each world."""
     import numpy as np
 
     from calvinbench.envs.observation import CAMERA_SIZES, Observation
 
-    pictures = {
+    images = {
         f"rgb_{camera}": generator.integers(0, 256, (worlds, size, size, 3), dtype=np.uint8)
         for camera, size in CAMERA_SIZES.items()
     }
-    return Observation(**pictures)
+    return Observation(**images)
 
 
 def _memory_mib(device: str, reset: bool = False) -> float:
-    """The highest memory since the last reset."""
+    """The peak memory since the last reset."""
     if device.startswith("cuda"):
         import torch
 
@@ -271,7 +271,7 @@ def show(title: str, rows: list[dict[str, object]]) -> None:
 
 
 def memory_table(base: Variant, rounds: int) -> None:
-    """One frame a step against the whole window."""
+    """One frame a step, compared with the whole window."""
     import numpy as np
 
     variants = [
@@ -299,7 +299,7 @@ def memory_table(base: Variant, rounds: int) -> None:
 
 
 def history_table(base: Variant, rounds: int) -> None:
-    """Whether a step costs more the more was seen."""
+    """Whether a step takes longer after more frames."""
     rows = []
     for span in (f"window:{WINDOW}", "unbounded"):
         process = Process(replace(base, span=span))
@@ -337,7 +337,7 @@ def worlds_table(base: Variant, rounds: int) -> None:
 
 
 def precision_table(base: Variant, rounds: int) -> None:
-    """Precision and compilation, with what they change."""
+    """Precision and compilation, and how they change the actions."""
     import numpy as np
 
     dtypes = ("float32", "bfloat16", *(("float16",) if base.device.startswith("cuda") else ()))
@@ -394,8 +394,8 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", default="kosmos2", help="a backbone's name (default: kosmos2)")
-    parser.add_argument("--size", default="small", choices=("tiny", "small", "full"), help="small: kosmos2 alone")
-    parser.add_argument("--device", default="auto", help="as torch spells it (default: a GPU where there is one)")
+    parser.add_argument("--size", default="small", choices=("tiny", "small", "full"), help="small: kosmos2 only")
+    parser.add_argument("--device", default="auto", help="a torch device (default: a GPU if there is one)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tables", nargs="+", choices=tuple(TABLES), default=tuple(TABLES))
     chosen = parser.parse_args()

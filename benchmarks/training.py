@@ -1,13 +1,13 @@
-"""What the trainings of the comparison take on this machine: `python benchmarks/training.py DEMONSTRATIONS [NAME ...]`.
+"""Time of the comparison's trainings on this machine: `python benchmarks/training.py DEMONSTRATIONS [NAME ...]`.
 
-    python benchmarks/training.py demonstrations                    all of docs/study/backbones.sh but further seeds
+    python benchmarks/training.py demonstrations                    all of docs/study/backbones.sh, one seed each
     python benchmarks/training.py demonstrations cnn paligemma      these
-    python benchmarks/training.py demonstrations --csv minutes.csv  keeps the table
+    python benchmarks/training.py demonstrations --csv minutes.csv  saves the table
 
-Each is `docs/study/backbones.sh` itself, on two processes, for a few steps: data, model, optimiser and exchange of
-gradients as in the whole training, without its validation. The trainings take turns in every round. The first steps, in
-which files are read and memory is allocated for the first time, are left out. The last column is what all steps of the
-configuration would take at that speed: computed, not measured.
+Each training is `docs/study/backbones.sh` itself, on two processes, for a few steps: data, model, optimiser and
+exchange of gradients as in the complete training, without its validation. The trainings take turns in every round. The
+first steps are left out, because files are read and memory is allocated for the first time. The last column is the time
+of all steps of the configuration at that speed. It is computed, not measured.
 """
 
 import argparse
@@ -39,12 +39,12 @@ NAMES = (
     "readout-pooling",
 )
 NUM_STEPS = 2000
-"""Of the configuration `comparison`."""
+"""Steps of the configuration `comparison`."""
 _WARM_UP = 5
 
 
 def seconds_a_step(name: str, demonstrations: Path, num_steps: int) -> float:
-    """Trains for a few steps and reads what its own `losses.csv` says of those after the first ones."""
+    """Trains for a few steps and reads the times of those after the first ones from its `losses.csv`."""
     with TemporaryDirectory() as folder:
         flags = f"--max-steps {_WARM_UP + num_steps} --log-every {_WARM_UP} --validation-windows 1 --warmup-steps 1"
         environment = os.environ | {"FLAGS": flags, "PYTHON": sys.executable}

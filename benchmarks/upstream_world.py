@@ -1,10 +1,10 @@
-"""calvin_env's own simulator in a process of its own, stepped on command, to be timed beside our world.
+"""calvin_env's own simulator in a process of its own, stepped by commands, to measure it together with our world.
 
     side = UpstreamWorld(python="/path/to/python", calvin_env=Path("calvin_env"), renderer="bullet-tiny")
     side.step(60)        # seconds a step: sets the first published chain's initial state, then takes 60 actions
     side.close()
 
-What is timed is `PlayTableSimEnv.step` alone, without our interface around it. By hand, all renderers in turn:
+Only `PlayTableSimEnv.step` is measured, without our interface around it. To compare all renderers, run
 `python benchmarks/upstream_world.py --upstream-python FILE --calvin-env DIR`.
 """
 
@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 
 RENDERERS = ("bullet-tiny", "bullet-egl", "none")
-"""calvin_env's default, its EGL plugin, and no cameras at all."""
+"""calvin_env's default, its EGL plugin, and no cameras."""
 
 
 def actions(num_steps: int) -> Iterator[np.ndarray]:
-    """A slow, smooth wander above the table, the same in every world."""
+    """A slow, smooth motion above the table, the same in every world."""
     generator = np.random.default_rng(0)
     action = np.zeros(7)
     for _ in range(num_steps):
@@ -35,7 +35,7 @@ def actions(num_steps: int) -> Iterator[np.ndarray]:
 
 
 class UpstreamWorld:
-    """A `PlayTableSimEnv` in another process; it waits, and takes no processor time, between commands."""
+    """A `PlayTableSimEnv` in another process. Between commands it waits without using the processor."""
 
     def __init__(
         self,
@@ -47,13 +47,13 @@ class UpstreamWorld:
         """Starts the process and waits until its world is made.
 
         Args:
-            python: An interpreter that has calvinbench and what calvin_env imports.
+            python: An interpreter that has calvinbench and the packages that calvin_env imports.
             calvin_env: The checkout; None lets that interpreter find one.
             scene: One of CALVIN's.
             renderer: One of `RENDERERS`.
 
         Raises:
-            RuntimeError: The process could not make its world; what it says goes to standard error.
+            RuntimeError: The process could not make its world. Its output is on standard error.
         """
         words = [str(python), str(Path(__file__).resolve()), "--serve", "--scene", scene, "--renderer", renderer]
         words += ["--calvin-env", str(calvin_env)] if calvin_env else []
@@ -63,14 +63,14 @@ class UpstreamWorld:
         self.start_seconds = float(about["start_seconds"])
 
     def step(self, num_steps: int) -> float:
-        """Seconds a step, from so many steps after a reset that is not timed."""
+        """Seconds a step, over this number of steps after a reset that is not measured."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{num_steps}\n")
         self._process.stdin.flush()
         return float(self._read()["seconds"]) / num_steps
 
     def close(self) -> None:
-        """Ends the process; may be called twice."""
+        """Ends the process. Calling it twice is allowed."""
         if self._process.stdin is not None and not self._process.stdin.closed:
             self._process.stdin.close()
         self._process.wait(timeout=60)
@@ -86,8 +86,8 @@ class UpstreamWorld:
 
 
 def serve(scene: str, renderer: str, calvin_env: str | None) -> None:
-    """What the process does: makes a world, then for each number on standard input so many steps."""
-    # Whatever calvin_env and Bullet print must not come between the answers.
+    """The work of the process: makes a world, then takes as many steps as each number on standard input says."""
+    # Output of calvin_env and Bullet must not mix with the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     from calvinbench.envs.chains import initial_observation, published
@@ -116,7 +116,7 @@ def serve(scene: str, renderer: str, calvin_env: str | None) -> None:
 
 
 def main() -> None:
-    """Serves another process, or times every renderer by hand, all in each round."""
+    """Serves another process, or measures every renderer in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--serve", action="store_true", help="take commands on standard input")
     parser.add_argument("--scene", default="D")

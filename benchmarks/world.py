@@ -1,11 +1,11 @@
-"""Milliseconds of a world's step, ours and calvin_env's, by scene and by what is drawn: `python benchmarks/world.py`.
+"""Milliseconds of a world's step, ours and calvin_env's, by scene and cameras: `python benchmarks/world.py`.
 
     python benchmarks/world.py                                          the embedded scene
     python benchmarks/world.py --calvin-env DIR                         and CALVIN's scene D
-    python benchmarks/world.py --calvin-env DIR --upstream-python FILE  and calvin_env's own simulator beside ours
+    python benchmarks/world.py --calvin-env DIR --upstream-python FILE  and calvin_env's own simulator
 
-Every variant is measured in every round, one after another, so that a machine's ups and downs fall on all alike; the
-tables give medians over rounds, and ratios within the run. Each world has a process of its own and takes turns.
+Every variant is measured in every round, one after another, so that changes of the machine's speed affect all alike.
+Tables give medians over rounds, and ratios within the run. Each world has a process of its own.
 """
 
 import argparse
@@ -27,11 +27,11 @@ from typing import Any
 
 from upstream_world import UpstreamWorld, actions
 
-CAMERAS = {"both pictures": ("static", "gripper"), "no pictures": ()}
-UPSTREAM_RENDERERS = {"bullet-tiny": "its default", "bullet-egl": "EGL", "none": "no pictures"}
+CAMERAS = {"both images": ("static", "gripper"), "no images": ()}
+UPSTREAM_RENDERERS = {"bullet-tiny": "its default", "bullet-egl": "EGL", "none": "no images"}
 CACHE_VARIABLES = ("CALVINBENCH_CACHE", "NUMBA_CACHE_DIR")
 PLAIN_LOOP = "plain loop"
-"""Asks for a loop of Python alone, which shows how two processes get on with each other on this machine."""
+"""Asks for a loop of plain Python, which shows how two processes share this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Variant:
 
 
 class World:
-    """One of our worlds in another process; it waits, and takes no processor time, between commands."""
+    """One of our worlds in another process. Between commands it waits without using the processor."""
 
     def __init__(self, variant: Variant) -> None:
         """Starts the process and waits for its world."""
@@ -56,16 +56,16 @@ class World:
         self.start_seconds: float = self._commands.recv()
 
     def begin(self, work: int | str) -> None:
-        """Asks for so many steps, or for `PLAIN_LOOP`; `seconds` waits for them."""
+        """Asks for this number of steps, or for `PLAIN_LOOP`. `seconds` waits for the result."""
         self._commands.send(work)
 
     def seconds(self) -> float:
-        """Seconds a step of what was asked for, or of the loop."""
+        """Seconds a step of the last request, or seconds of the loop."""
         spent: float = self._commands.recv()
         return spent
 
     def step(self, work: int | str) -> float:
-        """Seconds a step, from so many steps after a reset that is not timed; or those of the loop."""
+        """Seconds a step, over this number of steps after a reset that is not measured; or those of the loop."""
         self.begin(work)
         return self.seconds()
 
@@ -109,13 +109,13 @@ def _serve(variant: Variant, commands: Connection) -> None:
 
 
 def _memory_megabytes() -> dict[str, float]:
-    """What is in memory for this process; and of that its own, without the libraries' files, which worlds share."""
+    """The memory of this process; and its own part, without the libraries' files, which worlds share."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return {name: 1.024e-3 * int(status[field].split()[0]) for name, field in (("all", "VmRSS"), ("own", "RssAnon"))}
 
 
 def _milliseconds(work: Callable[[], object], times: int = 1) -> float:
-    """Wall time of one call, from several."""
+    """Wall time of one call, as the mean of several."""
     began = time.perf_counter()
     for _ in range(times):
         work()
@@ -129,7 +129,7 @@ def _loop() -> None:
 
 
 def _profile_ms(env: Any, num_steps: int) -> dict[str, float]:
-    """The own time of each function in a step. Compiled code and Bullet's count as the function's that calls them."""
+    """The own time of each function in a step. Compiled code and Bullet's count to the function that calls them."""
     profile = cProfile.Profile()
     steps = list(actions(num_steps))
     profile.enable()
@@ -149,7 +149,7 @@ def _part_ms(env: object, begin: Callable[[], object], num_steps: int) -> dict[s
 
     assert isinstance(env, PlayTableEnv)
     client, robot = env._client, env._robot
-    pictures = env._cameras
+    cameras = env._cameras
 
     def substeps() -> None:
         for _ in range(SUBSTEPS):
@@ -175,16 +175,16 @@ def _part_ms(env: object, begin: Callable[[], object], num_steps: int) -> dict[s
         looking = partial(prepared.look, client, env._renderer._bodies, env._table)  # type: ignore[attr-defined]
         env._renderer._is_behind = False  # type: ignore[attr-defined]
         for part, work in (
-            ("picture: places and shadows", looking),
-            ("picture: static 200 x 200", pictures["static"].take),
-            ("picture: gripper 84 x 84", pictures["gripper"].take),
+            ("image: poses and shadows", looking),
+            ("image: static 200 x 200", cameras["static"].take),
+            ("image: gripper 84 x 84", cameras["gripper"].take),
         ):
             spent[part] = spent.get(part, 0.0) + _milliseconds(work) / num_steps
     return spent | {"(reset, once an episode)": _milliseconds(begin, 3)}
 
 
 def two_to_one(pair: tuple[World, World], work: int | str) -> float:
-    """The sum of what each keeps, beside the other, of the speed that it has alone."""
+    """The sum of the speeds of two that run together, each as a fraction of its speed alone."""
     alone = [world.step(work) for world in pair]
     for world in pair:
         world.begin(work)
@@ -193,7 +193,7 @@ def two_to_one(pair: tuple[World, World], work: int | str) -> float:
 
 
 def _start_without_caches(variant: Variant) -> float:
-    """Seconds from a world's making to its first picture where nothing is compiled or prepared."""
+    """Seconds from making a world to its first image, with nothing compiled or cached."""
     usual = dict(os.environ)
     with tempfile.TemporaryDirectory() as empty:
         os.environ.update(dict.fromkeys(CACHE_VARIABLES, empty))
@@ -208,7 +208,7 @@ def _start_without_caches(variant: Variant) -> float:
 
 def main() -> None:
     """Measures and prints Markdown tables."""
-    # Here, so that the worlds' processes, which import this file too, do not carry them.
+    # Imported here, so that the worlds' processes, which import this file too, do not load them.
     import pandas as pd
     from rich.progress import track
 
@@ -231,8 +231,8 @@ def main() -> None:
             f"calvin_env, D, {what}": UpstreamWorld(given.upstream_python, given.calvin_env, "D", renderer)
             for renderer, what in UPSTREAM_RENDERERS.items()
         }
-    shown = Variant(scene, CAMERAS["both pictures"], calvin_env=given.calvin_env)
-    first, second = ours[f"ours, {scene}, both pictures"], World(shown)
+    shown = Variant(scene, CAMERAS["both images"], calvin_env=given.calvin_env)
+    first, second = ours[f"ours, {scene}, both images"], World(shown)
     samples: dict[str, list[float]] = {}
     two_worlds: list[float] = []
     two_loops: list[float] = []
@@ -256,16 +256,16 @@ def main() -> None:
     rows = [
         {
             "world": name,
-            "from its making to its first picture, s": round(world.start_seconds, 2),
+            "from its making to its first image, s": round(world.start_seconds, 2),
             "memory of its process, MB": round(memory["all"]),
-            "of it not libraries', which worlds share": round(memory["own"]),
+            "of that without shared libraries, MB": round(memory["own"]),
         }
         for name, world in ours.items()
         for memory in (world.ask("memory"),)
     ]
     print(pd.DataFrame(rows).to_markdown(index=False), end="\n\n")
-    print(f"With nothing cached, {scene}, both pictures: {_start_without_caches(shown):.0f} s to the first picture.")
-    for what, ratios in ((f"steps of one ({scene}, both pictures)", two_worlds), ("rounds of a plain loop", two_loops)):
+    print(f"With nothing cached, {scene}, both images: {_start_without_caches(shown):.0f} s to the first image.")
+    for what, ratios in ((f"steps of one ({scene}, both images)", two_worlds), ("rounds of a plain loop", two_loops)):
         least_to_most = f"{min(ratios):.2f} to {max(ratios):.2f} by the round"
         print(f"Two processes at once do {median(ratios):.2f} times the {what}, {least_to_most}.")
     print()

@@ -15,11 +15,11 @@ from PIL import Image
 
 from calvinbench.envs.chains import initial_observation
 from calvinbench.envs.play_table import PlayTableEnv
-from calvinbench.envs.rendering.descriptions import single_shape
-from calvinbench.envs.rendering.geometry import make_geometry
-from calvinbench.envs.rendering.mesh_files import Mesh
 from calvinbench.envs.rendering.rendered import View
 from calvinbench.envs.rendering.renderer import Renderer
+from calvinbench.envs.rendering.shapes.descriptions import single_shape
+from calvinbench.envs.rendering.shapes.geometry import make_geometry
+from calvinbench.envs.rendering.shapes.mesh_files import Mesh
 
 DOCS = Path(__file__).parent
 GALLERY = DOCS / "images"

@@ -6,13 +6,14 @@ Read in this order:
 
 1. `observation`: what a policy sees, and what an action means;
 2. `scenes`, `bodies`, `cameras`: what a world is made of, and how it is drawn;
-3. `world`: the interface of a world. `play_table` is the world on PyBullet, `fake_play_table` is one without it, and
-   `upstream` runs CALVIN's own simulator. `check` tests whether a world follows the interface;
+3. `world`: the interface of a world. `play_table` is the world on PyBullet (`spaces` has its spaces), `fake_play_table`
+   is one without PyBullet, and `upstream` runs CALVIN's own simulator. `check` tests whether a world follows the
+   interface;
 4. `world_info`, `tasks`: what is true in a world, and which tasks are solved;
-5. `chains`, `instructions`, `chain_env`: subtasks in a row, their sentences, and the environment that plays them.
+5. `chains`, `instructions`, `chain_env`: subtasks in a row, their sentences, and the environment that runs them.
 
-`rendering` draws images. `expert` solves tasks by a script. `start_states`, `task_chains` and `lead_ins` make states to
-start from.
+`rendering` draws images. `expert` solves tasks by a script. `start_states`, `task_chains` and `lead_ins` make initial
+states.
 """
 
 if __name__ != "calvinbench.envs":

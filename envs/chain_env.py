@@ -1,4 +1,4 @@
-"""One episode is one chain: subtasks in a row, with an instruction for each. The world is not reset between them."""
+"""One episode is one chain: subtasks in a row, each with an instruction. The world is not reset between subtasks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from calvinbench.envs.tasks import is_solved
 from calvinbench.envs.world_info import WorldInfo, as_world_info
 
 MAX_SUBTASK_STEPS = 360
-"""Steps that CALVIN's protocol gives to each subtask (`EP_LEN` of calvin_agent's evaluation)."""
+"""Most steps of each subtask in CALVIN's protocol (`EP_LEN` of calvin_agent's evaluation)."""
 
 SOLVED = "solved"
 TIMED_OUT = "timed_out"
@@ -108,17 +108,17 @@ class ChainStatus:
 
 
 class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray], np.ndarray]):
-    """Steps a play table through a chain, by CALVIN's long-horizon protocol.
+    """Runs a play table through a chain, by CALVIN's long-horizon protocol.
 
-    After each step the oracle compares the world with the start of the subtask. If the task is solved, the next subtask
-    begins at once, in the world as it is. The reward is 1 for a step that solves a subtask, else 0. So an episode's
+    After each step, the oracle compares the world with the start of the subtask. When the task is solved, the next
+    subtask begins in the world as it is. The reward is 1 for a step that solves a subtask, otherwise 0. So an episode's
     return is the number of subtasks completed. The episode is `terminated` when the last subtask is solved, and
     `truncated` when a subtask's steps run out.
 
-    `info` has what the play table gives (`world`, `target_position`, `target_euler`), and `chain_status`, a
+    `info` has the entries of the play table (`world`, `target_position`, `target_euler`), and `chain_status`, a
     `ChainStatus`. Its parts also have keys of their own: `task`, `instruction`, `subtask`, `subtask_steps`,
-    `completed`, `outcome`; and, if the last step ended a subtask, `ended_subtask`, `ended_task`, `ended_steps`, else
-    None.
+    `completed`, `outcome`. If the last step ended a subtask, `ended_subtask`, `ended_task` and `ended_steps` describe
+    it; otherwise they are None.
     """
 
     def __init__(
@@ -154,15 +154,15 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
         """Sets the world to a chain's initial state.
 
         Args:
-            seed: Seeds the draw of a chain; also passed to the world.
-            options: `{"chain": Chain}` and, where wordings are drawn by the chain's number, `"number": int` (0 without
-                it); without options one of the published chains is drawn. The chain's initial state is what the world
-                is set to: `robot_obs` and `scene_obs` are options of the world below, not of a chain.
+            seed: Seeds the draw of a chain. It is also passed to the world.
+            options: `{"chain": Chain}`. For instructions that are drawn by the chain's number, also `"number": int`;
+                the default is 0. Without options, one of the published chains is drawn. `robot_obs` and `scene_obs` are
+                options of the world, not of a chain, because the chain's initial state sets the world.
 
         Raises:
             UnknownNameError: `options` has another key.
-            ValueError: The chain or its number is not one.
-            LeadInError: The expert did not reach the state where the chain begins.
+            ValueError: The chain or its number is not valid.
+            LeadInError: The expert did not reach the state in which the chain begins.
         """
         if seed is not None:
             self._generator = np.random.default_rng(seed)
@@ -220,7 +220,7 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
         return observation, reward, terminated, truncated, self._with_chain(info, chain, ended)
 
     def _with_chain(self, info: Mapping[str, Any], chain: Chain, ended: EndedSubtask | None) -> dict[str, Any]:
-        """Adds where the chain stands to the world's info."""
+        """Adds the chain's status to the world's info."""
         clock = self._clock
         task = chain.subtasks[clock.subtask]
         instruction = self._instructions.sentence(task, self._number, clock.subtask)
@@ -247,6 +247,6 @@ def _require_option(key: str) -> None:
 
 
 def scene_of(env: gymnasium.Env[Any, Any]) -> Scene | None:
-    """The world's attribute `scene`; None if it has none, in which case blocks are put where scene D has its places."""
+    """The world's attribute `scene`. If it has none, this is None, and blocks have scene D's places."""
     scene = getattr(env.unwrapped, "scene", None)
     return scene if isinstance(scene, Scene) else None

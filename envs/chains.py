@@ -1,6 +1,7 @@
-"""Chains of subtasks: where the world starts, what is asked, and CALVIN's published 1000 of five subtasks each.
+"""Chains of subtasks: the initial state of the world and the tasks in order. CALVIN's published 1000 have five each.
 
-Facts from `calvin_agent/evaluation/multistep_sequences.py` and `evaluation/utils.py` of mees/calvin at fa03f01.
+The rules are those of `calvin_agent/evaluation/multistep_sequences.py` and `evaluation/utils.py` of mees/calvin at
+fa03f01.
 """
 
 import csv
@@ -23,12 +24,13 @@ from calvinbench.envs.tasks import TASKS
 from calvinbench.envs.world_info import BLOCKS
 
 CHAIN_LENGTH = 5
-"""Subtasks in each of CALVIN's chains; others may have any number."""
+"""Subtasks of each of CALVIN's chains. Other chains may have any number."""
 PUBLISHED_DIGEST = "90191d9ac76baecb4f292ab766bbbf3ae65dbf43a83bbe5c376d99db10fd6446"
 """SHA-256 of the 1000 published chains, as `digest` computes it."""
 
 SymbolicState = Mapping[str, int | str]
-"""`led`, `lightbulb` (0, 1), `slider`, `drawer`, a place for `red_block`, `blue_block`, `pink_block`, `grasped`."""
+"""The items of an initial state: `led` and `lightbulb` (0 or 1), `slider`, `drawer`, a place for each of `red_block`,
+`blue_block` and `pink_block`, and `grasped`."""
 
 _CONDITIONS: Mapping[str, tuple[int | str, ...]] = {
     "led": (0, 1),
@@ -46,7 +48,7 @@ _CABINET = ("slider_right", "slider_left")
 SLIDER_LEFT_M = 0.28
 DRAWER_OPEN_M = 0.22
 SWITCH_ON_M = 0.088
-"""Joint positions of an initial state whose slider is left, whose drawer is open, whose bulb is on."""
+"""Joint positions if the slider is left, the drawer open and the bulb on."""
 
 PLACES: Mapping[str, tuple[float, float, float]] = {
     "slider_left": (-2.40851662e-01, 9.24044687e-02, 4.60990009e-01),
@@ -57,15 +59,15 @@ TABLE_PLACES = (
     (5.00000896e-02, -1.20000177e-01, 4.59990009e-01),
     (2.29995412e-01, -1.19995140e-01, 4.59990010e-01),
 )
-"""Centres of blocks on the table of scene D, metres, before they are shuffled."""
+"""Centres of blocks on the table of scene D, metres, before they are shuffled among the blocks."""
 SCENE_D_SURFACES: Mapping[str, Surface] = {
     "table": Surface((0.0, -0.15, 0.46), (0.35, -0.03, 0.46)),
     "slider_left": Surface((-0.32, 0.05, 0.46), (-0.16, 0.12, 0.46)),
     "slider_right": Surface((-0.05, 0.05, 0.46), (0.13, 0.12, 0.46)),
 }
-"""Scene D's surfaces (`conf/scene/calvin_scene_D.yaml`), which the places above lie on."""
+"""Scene D's surfaces (`conf/scene/calvin_scene_D.yaml`), on which the places above lie."""
 BLOCK_YAW_RANGE = (np.pi / 2 - np.pi / 8, np.pi / 2 + np.pi / 8)
-"""Radians between which each block's initial yaw is drawn."""
+"""Range of each block's initial yaw, radians."""
 INITIAL_ROBOT_OBS = (
     *(0.02586889, -0.2313129, 0.5712808, 3.09045411, -0.02908596, 1.50013585, 0.07999963),
     *(-1.21779124, 1.03987629, 2.11978254, -2.34205014, -0.87015899, 1.64119093, 0.55344928, 1.0),
@@ -78,9 +80,9 @@ class Chain:
     """A long-horizon episode.
 
     Attributes:
-        initial_state: The symbolic state that the world starts in, see `SymbolicState`; read-only.
+        initial_state: The symbolic state in which the world starts, see `SymbolicState`. Read-only.
         subtasks: Task names, in order: five in CALVIN's chains, at least one in others.
-        lead_in: Tasks that the expert does before the first subtask begins, to reach a state that allows it.
+        lead_in: Tasks that the expert solves before the first subtask, to reach a state in which it is possible.
     """
 
     initial_state: SymbolicState
@@ -101,14 +103,14 @@ class Chain:
 
 
 class InitialObservation(NamedTuple):
-    """What a chain's initial state sets the world to: `robot_obs` (15,) and `scene_obs` (24,)."""
+    """The state that a chain's initial state means for the world: `robot_obs` (15,) and `scene_obs` (24,)."""
 
     robot_obs: Float64[np.ndarray, "15"]
     scene_obs: Float64[np.ndarray, "24"]
 
 
 class _Effect(NamedTuple):
-    """One way in which a task can be done: what must hold before, and what holds after."""
+    """One way to do a task: what must hold before it, and what holds after it."""
 
     needs: Mapping[str, int | str | tuple[str, ...]]
     leads_to: Mapping[str, int | str]
@@ -176,7 +178,7 @@ _EFFECTS = _effects()
 
 
 def _category(task: str) -> str:
-    """Tasks of one category never share a chain."""
+    """Tasks by category. A chain has at most one task of each category."""
     verb, *_, last = task.split("_")
     if task == "push_into_drawer":
         return task
@@ -188,7 +190,7 @@ def _category(task: str) -> str:
 
 
 def next_states(state: SymbolicState, task: str) -> list[dict[str, int | str]]:
-    """The states that a task can lead to, one for each way in which its precondition holds.
+    """The states that a task can lead to, one for each way to do it whose conditions hold.
 
     Raises:
         UnknownNameError: There is no such task.
@@ -202,7 +204,7 @@ def _holds(needs: Mapping[str, int | str | tuple[str, ...]], state: SymbolicStat
 
 
 def is_valid(initial_state: SymbolicState, subtasks: Sequence[str]) -> bool:
-    """Whether each subtask can be done in exactly one way when its turn comes, and all are of different categories."""
+    """Whether there is exactly one way to do each subtask when its turn comes, and no category occurs twice."""
     state = initial_state
     for task in subtasks:
         states = next_states(state, task)
@@ -225,10 +227,10 @@ def initial_states() -> tuple[SymbolicState, ...]:
 
 
 def generate(num_chains: int) -> tuple[Chain, ...]:
-    """Draws chains as CALVIN does; `generate(1000)` makes the published ones, in about half a minute.
+    """Draws chains as CALVIN does. `generate(1000)` gives the published ones, in about half a minute.
 
     Args:
-        num_chains: How many, at least 1. They are spread over the 192 initial states.
+        num_chains: Number of chains, at least 1. They are spread over the 192 initial states.
 
     Raises:
         ValueError: `num_chains` is below 1.
@@ -244,16 +246,16 @@ def generate(num_chains: int) -> tuple[Chain, ...]:
 
 
 def _draw(state: SymbolicState, num_chains: int, seed: int) -> Iterator[Chain]:
-    """Draws five distinct tasks at a time until enough valid chains are found.
+    """Draws five distinct tasks at a time until there are enough valid chains.
 
-    Thousands of draws are needed for a chain, so most are turned down by a look at their numbers alone.
+    A valid chain takes thousands of draws. So most draws are rejected by a quick test of their numbers.
     """
     generator = np.random.RandomState(seed)
     can_be_first = [len(next_states(state, task)) == 1 for task in TASKS]
     categories = [_category(task) for task in TASKS]
     found = 0
     while found < num_chains:
-        # The head of a permutation is what `choice(..., replace=False)` returns, without its overhead.
+        # `choice(..., replace=False)` returns the first numbers of a permutation. Taking them directly is faster.
         drawn = generator.permutation(len(TASKS))[:CHAIN_LENGTH].tolist()
         if not can_be_first[drawn[0]] or len({categories[index] for index in drawn}) < CHAIN_LENGTH:
             continue
@@ -264,9 +266,9 @@ def _draw(state: SymbolicState, num_chains: int, seed: int) -> Iterator[Chain]:
 
 
 def digest(chains: Sequence[Chain]) -> str:
-    """SHA-256 of a list of chains, order included: of `[[initial_state, [tasks]], ...]` as compact, sorted JSON.
+    """SHA-256 of a list of chains in their order: of `[[initial_state, [tasks]], ...]` as compact, sorted JSON.
 
-    Lead-ins stand behind the tasks, where there are any.
+    A chain with a lead-in has it as a third entry.
     """
     content = [
         [dict(chain.initial_state), list(chain.subtasks), *([list(chain.lead_in)] if chain.lead_in else [])]
@@ -300,23 +302,23 @@ def published() -> tuple[Chain, ...]:
 def initial_observation(initial_state: SymbolicState, scene: Scene | None = None) -> InitialObservation:
     """The `robot_obs` and `scene_obs` that CALVIN sets for an initial state.
 
-    CALVIN evaluates in scene D alone. In A, B and C each block goes by its name to that scene's own surfaces: as far
-    along the surface, and as far across, as its place in scene D is on scene D's. The joints go to what `left`, `open`
-    and `on` are there: their upper limits.
+    CALVIN evaluates only in scene D. In A, B and C, a block is put on the surface of the same name, at the same
+    fraction of its length and width as in scene D. The states `left`, `open` and `on` mean the upper limits of the
+    scene's joints.
 
     Args:
-        initial_state: One of `initial_states()`; the order of its keys does not matter.
-        scene: Where the blocks are to stand; None, the embedded scene and scene D have scene D's places.
+        initial_state: One of `initial_states()`. The order of its keys does not matter.
+        scene: The scene, for the blocks' places; None, the embedded scene and scene D have scene D's places.
 
     Raises:
-        ValueError: Keys are missing, a value does not exist, or blocks would stand in each other.
+        ValueError: Keys are missing, a value does not exist, or blocks would overlap.
     """
     state = _canonical(initial_state)
-    # CALVIN hashes the text of the values, types included: 1 and True would give different blocks.
+    # CALVIN hashes the values as text, with their types: 1 and True would give different blocks.
     generator = np.random.RandomState(_fnv1_32(str(state.values())))
     table_places = list(TABLE_PLACES)
     generator.shuffle(table_places)
-    # Yaws are drawn for red, blue, pink in turn, whatever their places are.
+    # Yaws are drawn for red, blue and pink in turn, wherever the blocks are.
     yaws = [generator.uniform(*BLOCK_YAW_RANGE) for _ in BLOCKS]
 
     has_own_places = scene is not None and scene.calvin_env is not None and scene.name != "D"
@@ -342,13 +344,13 @@ def initial_observation(initial_state: SymbolicState, scene: Scene | None = None
 
 
 def _upper_limits(scene: Scene) -> tuple[float, float, float]:
-    """Joint positions of a slider that is left, a drawer that is open, a switch that is on."""
+    """Joint positions of a slider that is left, a drawer that is open and a switch that is on."""
     slider, drawer, switch = (scene.joint_range(joint)[1] for joint in ("base__slide", "base__drawer", "base__switch"))
     return slider, drawer, switch
 
 
 def _on_own_surface(place: tuple[float, float, float], surface: Surface, own: Surface) -> tuple[float, float, float]:
-    """Where a place of scene D's surface is on another one, in proportion; its height above the surface is kept."""
+    """The point of another surface that corresponds to a place on scene D's. Its height above the surface is kept."""
     x, y = (
         own_low + (at - low) / (high - low) * (own_high - own_low)
         for at, low, high, own_low, own_high in zip(
@@ -359,7 +361,7 @@ def _on_own_surface(place: tuple[float, float, float], surface: Surface, own: Su
 
 
 def _canonical(state: SymbolicState) -> dict[str, int | str]:
-    """The state among `initial_states()` that equals a given one."""
+    """The state of `initial_states()` that equals a given one."""
     for key, values in _CONDITIONS.items():
         if key not in state:
             raise ValueError(
@@ -377,7 +379,7 @@ def _canonical(state: SymbolicState) -> dict[str, int | str]:
 
 
 def _fnv1_32(text: str) -> int:
-    """FNV-1 with 32 bits over UTF-16-LE and an offset basis of 0, which is what `pyhash.fnv1_32()` computes."""
+    """32-bit FNV-1 over UTF-16-LE with an offset basis of 0, as `pyhash.fnv1_32()` computes it."""
     value = 0
     for byte in text.encode("utf-16-le"):
         value = (value * 0x01000193) & 0xFFFFFFFF

@@ -127,11 +127,11 @@ class FakePlayTable(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     def _observation(self) -> dict[str, np.ndarray]:
         brightness = round(255 * float(np.clip(self._scene_obs[0] / SLIDER_MAX_M, 0, 1)))
-        pictures = {
+        images = {
             f"rgb_{camera}": np.full((CAMERA_SIZES[camera], CAMERA_SIZES[camera], 3), brightness, np.uint8)
             for camera in self._cameras
         }
-        return {**pictures, "robot_obs": self._robot_obs.copy(), "scene_obs": self._scene_obs.copy()}
+        return {**images, "robot_obs": self._robot_obs.copy(), "scene_obs": self._scene_obs.copy()}
 
     def _info(self) -> dict[str, Any]:
         scene = self._scene_obs

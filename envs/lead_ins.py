@@ -1,6 +1,6 @@
-"""Lead-ins: tasks that the expert does first, for a task that no initial state allows.
+"""Lead-ins: tasks that the expert solves first, to reach a state in which another task is possible.
 
-CALVIN's multi-task test starts from recorded states that satisfy a task's precondition. Here the expert reaches them.
+CALVIN's multi-task test starts from recorded states in which a task's precondition holds. Here the expert reaches them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,22 +19,22 @@ from calvinbench.envs.world_info import as_world_info, privileged_state
 _MAX_LEAD_IN = 4
 _MAX_STEPS = 360
 _NOT_LEADING = ("rotate_", "push_red", "push_blue", "push_pink", "unstack_")
-"""Tasks that no other task needs. After unstacking, a block may hang in the air."""
+"""Tasks that no other task needs as a lead-in. After unstacking, a block may be in the air."""
 
 _Frozen = tuple[tuple[str, int | str], ...]
 """The items of a symbolic state, in order."""
 
 
 class LeadInError(RuntimeError):
-    """The expert did not reach the state where a task begins."""
+    """The expert did not reach the state in which a task begins."""
 
 
 def lead_ins(state: SymbolicState, task: str) -> Iterator[tuple[str, ...]]:
-    """The shortest sequences of tasks after which another task can begin, in whatever way each of them is done.
+    """The shortest sequences of tasks after which another task can begin, however each of them is done.
 
     Args:
         state: The state to start from.
-        task: The task. If it can begin at once, the only sequence is the empty one. If four tasks do not lead to it,
+        task: The task. If it can begin in this state, the only sequence is the empty one. If no four tasks lead to it,
             there is none.
     """
     begun = frozenset([tuple(state.items())])
@@ -60,7 +60,7 @@ def lead_ins(state: SymbolicState, task: str) -> Iterator[tuple[str, ...]]:
 
 @cache
 def _after(state: _Frozen, task: str) -> tuple[_Frozen, ...]:
-    """`next_states` of a state, kept: the searches from different states meet the same ones."""
+    """`next_states` of a state, cached, because searches from different states meet the same ones."""
     return tuple(tuple(following.items()) for following in next_states(dict(state), task))
 
 
@@ -70,7 +70,7 @@ def play_lead_in(
     info: dict[str, Any],
     tasks: Sequence[str],
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Lets the expert do tasks in a world that was just reset. Returns the last observation and info.
+    """Solves tasks with the expert in a world that was just reset. Returns the last observation and info.
 
     Raises:
         LeadInError: The expert does not solve one of them, or the world has another action convention.
@@ -93,6 +93,6 @@ def play_lead_in(
         else:
             raise LeadInError(
                 f"expected the expert to reach a state for this task by {' and '.join(tasks)}, but it did not solve "
-                f"'{task}' in {_MAX_STEPS} steps. This start counts for no policy; take another number of --chains."
+                f"'{task}' in {_MAX_STEPS} steps. No policy is judged by this chain. Choose another number of --chains."
             )
     return observation, info

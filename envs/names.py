@@ -1,4 +1,4 @@
-"""Looking up a name, with a helpful error if it does not exist."""
+"""Looks up a name, with a helpful error if it does not exist."""
 
 import re
 from collections.abc import Collection, Mapping

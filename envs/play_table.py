@@ -3,17 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, SupportsFloat, cast
+from typing import Any, SupportsFloat
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
 from jaxtyping import Float64
 
 from calvinbench.envs.bodies.bullet import BulletClient
 from calvinbench.envs.bodies.robot import FINGER_OPEN_M, OPEN, Robot
 from calvinbench.envs.bodies.table import Table
-from calvinbench.envs.cameras.cameras import Camera, Picture, require_camera_sizes
+from calvinbench.envs.cameras.cameras import Camera, CameraImage, require_camera_sizes
 from calvinbench.envs.cameras.renderers import OPENGL_LOOK, make_renderer
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import (
@@ -26,40 +25,39 @@ from calvinbench.envs.observation import (
     require_finite_state,
 )
 from calvinbench.envs.scenes.loading import load_scene
-from calvinbench.envs.scenes.panda import BASE_POSITION, LOWER_JOINT_LIMITS, UPPER_JOINT_LIMITS
+from calvinbench.envs.scenes.panda import LOWER_JOINT_LIMITS, UPPER_JOINT_LIMITS
 from calvinbench.envs.scenes.scene import FLOOR_COLOUR, FLOOR_POSITION, FLOOR_SIZE_M, Pose
 from calvinbench.envs.scenes.scene_files import without_visuals
 from calvinbench.envs.simulation import PARITY, REPRODUCIBLE, SIMULATIONS
+from calvinbench.envs.spaces import WORLD_BOUND_M, action_space, observation_space
 from calvinbench.envs.world import WorldTraits, shown_keys
 from calvinbench.envs.world_info import ROBOT, TABLE, BlockInfo, Contact, WorldInfo
 
 GRAVITY = -9.8
 SUBSTEPS = PHYSICS_HZ // CONTROL_HZ
-_WORLD_BOUND_M = 100.0
-"""The declared limit of observations. Nothing in the world comes near it."""
 _MIN_BLOCK_DISTANCE_M = 0.12
-"""Between the centres of blocks that `reset` draws: more than the diagonal of the biggest."""
+"""Smallest distance between the centres of blocks that `reset` draws: more than the diagonal of the biggest one."""
 _FIXTURE_SLACK_M = 0.01
 _FINGER_SLACK_M = 0.03
 _JOINT_SLACK_RAD = 0.1
-"""How far a state may exceed the limits of joints: Bullet's joints give way a little under pressure."""
+"""How far a state may exceed the limits of joints. Bullet's joints yield a little under pressure."""
 
 
 class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     """CALVIN's play table, stepped at 30 Hz.
 
-    Observations are a dictionary: `rgb_static` (200, 200, 3) and `rgb_gripper` (84, 84, 3) uint8 for the cameras asked
-    for, `depth_static` and `depth_gripper` in metres if `depth` is on, `robot_obs` (15,) and `scene_obs` (24,)
-    float64, see `calvinbench.envs.observation`. Only the requested cameras are rendered.
+    Observations are a dictionary: `rgb_static` (200, 200, 3) and `rgb_gripper` (84, 84, 3) uint8, `depth_static` and
+    `depth_gripper` in metres if `depth` is on, `robot_obs` (15,) and `scene_obs` (24,) float64, see
+    `calvinbench.envs.observation`. Only the requested cameras are rendered and observed.
 
-    `info` has `world` (a `WorldInfo`, which the oracle reads), the tool's target, `target_position` (3,) and
-    `target_euler` (3,), and the edges of each block in metres, `block_sizes`, (3,) by name. The reward is always 0 and
-    an episode never ends: `ChainEnv` adds tasks.
+    `info` has `world` (a `WorldInfo`, which the oracle reads), the tool's target as `target_position` (3,) and
+    `target_euler` (3,), and `block_sizes`, the edges (3,) of each block in metres, by name. The reward is always 0 and
+    an episode never ends. `ChainEnv` adds tasks.
 
-    The same state and actions give bit-identical observations, whatever happened before in the process. So every reset
-    loads the world again (about 16 ms for the embedded scene, see `benchmarks/`): Bullet's broad phase remembers
-    earlier motion, and a saved state does not restore that. With `simulation="parity"` the observations are those of
-    calvin_env 797142c with each episode in a process of its own.
+    The same state and actions give bit-identical observations, whatever happened before in the process. For this,
+    every reset loads the world again (about 16 ms for the embedded scene, see `benchmarks/`), because Bullet's broad
+    phase remembers earlier motion, and a saved state does not restore that. With `simulation="parity"`, observations
+    are those of calvin_env 797142c with each episode in a process of its own.
     """
 
     metadata = {  # noqa: RUF012  (as Gymnasium declares it)
@@ -138,11 +136,11 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             for camera in CAMERA_SIZES
         }
         sizes = {camera: camera_sizes.get(camera, CAMERA_SIZES[camera]) for camera in self._shown}
-        self.observation_space = _observation_space(sizes, depth)
-        self.action_space = _action_space(self.action_convention)
+        self.observation_space = observation_space(sizes, depth)
+        self.action_space = action_space(self.action_convention)
 
     def _load(self) -> None:
-        """Empties the simulation and loads every body, in calvin_env's order."""
+        """Empties the simulation and loads every body, in the same order as calvin_env."""
         client = self._client
         if self.simulation == PARITY:
             client.renew()
@@ -272,15 +270,18 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         """The static camera's image, (200, 200, 3) uint8 at its native size, or None without a render mode."""
         return self._cameras["static"].take(with_depth=False).rgb if self.render_mode == "rgb_array" else None
 
-    def pictures(self) -> dict[str, Picture]:
-        """What both cameras see now, with depths, also if they are not observed.
+    def images(self) -> dict[str, CameraImage]:
+        """The current images of both cameras, with depths, even if they are not observed.
 
         Raises:
             RuntimeError: The world was never reset, or is closed.
         """
         if not self._is_set:
-            raise RuntimeError("expected reset before pictures(): no state has been set.")
+            raise RuntimeError("expected reset before images(): no state has been set.")
         return {name: camera.take() for name, camera in self._cameras.items()}
+
+    pictures = images
+    """The old name of `images`."""
 
     def close(self) -> None:
         """Frees the simulator. Calling it twice is allowed."""
@@ -294,7 +295,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         for index in (4, 5):
             _require_one_of(scene_obs, "scene_obs", index, (0.0, 1.0))
         for index in range(6, SCENE_OBS_DIM):
-            _require_between(scene_obs, "scene_obs", index, -_WORLD_BOUND_M, _WORLD_BOUND_M)
+            _require_between(scene_obs, "scene_obs", index, -WORLD_BOUND_M, WORLD_BOUND_M)
         return scene_obs
 
     def _draw_scene(self) -> Float64[np.ndarray, "24"]:
@@ -314,10 +315,10 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     def _observe(self) -> dict[str, np.ndarray]:
         observation: dict[str, np.ndarray] = {}
         for camera in self._shown:
-            picture = self._cameras[camera].take(self._depth)
-            observation[f"rgb_{camera}"] = picture.rgb
-            if picture.depth is not None:
-                observation[f"depth_{camera}"] = picture.depth
+            image = self._cameras[camera].take(self._depth)
+            observation[f"rgb_{camera}"] = image.rgb
+            if image.depth is not None:
+                observation[f"depth_{camera}"] = image.depth
         observation["robot_obs"] = self._robot.observe()
         observation["scene_obs"] = self._observe_scene()
         return observation
@@ -350,7 +351,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         return WorldInfo(blocks, self._table.joints, self._table.lights, contacts[self._robot.uid])
 
     def _contacts(self) -> dict[int, frozenset[Contact]]:
-        """What touches each block and the robot, by body number, from a single query."""
+        """The contacts of each block and of the robot, by body number, from a single query."""
         touching: dict[int, set[Contact]] = {uid: set() for uid in (self._robot.uid, *self._blocks.values())}
         for _, body_a, body_b, link_a, link_b, *_ in self._client.getContactPoints():
             for body, other, other_link in ((body_a, body_b, link_b), (body_b, body_a, link_a)):
@@ -369,30 +370,6 @@ def _load_floor(client: Any) -> None:
         visualFramePosition=FLOOR_POSITION,
     )
     client.createMultiBody(0, plane, slab)
-
-
-def _observation_space(camera_sizes: Mapping[str, int], depth: bool) -> spaces.Space[dict[str, np.ndarray]]:
-    entries: dict[str, spaces.Space[Any]] = {}
-    for camera, size in camera_sizes.items():
-        entries[f"rgb_{camera}"] = spaces.Box(0, 255, (size, size, 3), np.uint8)
-        if depth:
-            entries[f"depth_{camera}"] = spaces.Box(0.0, _WORLD_BOUND_M, (size, size), np.float32)
-    entries["robot_obs"] = spaces.Box(-_WORLD_BOUND_M, _WORLD_BOUND_M, (ROBOT_OBS_DIM,), np.float64)
-    entries["scene_obs"] = spaces.Box(-_WORLD_BOUND_M, _WORLD_BOUND_M, (SCENE_OBS_DIM,), np.float64)
-    return cast(spaces.Space[dict[str, np.ndarray]], spaces.Dict(entries))
-
-
-def _action_space(convention: ActionConvention) -> spaces.Box:
-    """Nominal ranges; `step` does not clip."""
-    if convention == ActionConvention.REL_ACTIONS:
-        return spaces.Box(-1.0, 1.0, (convention.action_dim,), np.float64)
-    if convention == ActionConvention.ABS_ACTIONS:
-        reach = np.array([1.0, 1.0, 1.0])
-        low = np.concatenate([np.array(BASE_POSITION) - reach, -np.full(3, np.pi), [-1.0]])
-        high = np.concatenate([np.array(BASE_POSITION) + reach, np.full(3, np.pi), [1.0]])
-        return spaces.Box(low, high, dtype=np.float64)
-    bound = np.array([np.pi] * 7 + [1.0])
-    return spaces.Box(-bound, bound, dtype=np.float64)
 
 
 def _require_robot_obs(value: Any) -> Float64[np.ndarray, "15"]:

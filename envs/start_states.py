@@ -1,4 +1,4 @@
-"""Start states for demonstrations: random doors, lights and blocks, never one of the evaluation's 192 states."""
+"""Start states for demonstrations: random doors, lights and blocks. None is one of the evaluation's 192 states."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -11,16 +11,16 @@ from calvinbench.envs.scenes.scene import Scene
 from calvinbench.envs.world_info import BLOCKS
 
 MIN_BLOCK_DISTANCE_M = 0.09
-"""Between the centres of blocks, so that fingers fit between them."""
+"""Smallest distance between the centres of blocks, so that fingers fit between them."""
 YAW_RANGE = (np.pi / 4, 3 * np.pi / 4)
-"""Radians between which yaws are drawn: twice as wide as the evaluation's."""
+"""Range of yaws, radians: twice as wide as in the evaluation."""
 EVALUATION_CLEARANCE_M = 0.01
 EVALUATION_CLEARANCE_RAD = 0.05
 """A state is drawn again if every block is nearer than both to its pose in one of the 192 states."""
 _PLACES = ("table", "slider_left", "slider_right", "drawer")
 _PLACE_WEIGHTS = (0.55, 0.16, 0.16, 0.13)
 _DRAWER_LOW, _DRAWER_HIGH = np.array([0.08, -0.075, 0.37]), np.array([0.28, -0.045, 0.37])
-"""Where centres of blocks may lie in scene D's closed drawer, metres; it opens along -y."""
+"""Range of centres of blocks in scene D's closed drawer, metres. The drawer opens along -y."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def draw_start_state(generator: np.random.Generator, scene: Scene) -> StartState
 
     Args:
         generator: The random generator.
-        scene: The scene. Blocks are put on its surfaces, or into the drawer, which must be where scene D has it.
+        scene: The scene. Blocks are put on its surfaces or into the drawer, which must be where scene D has it.
     """
     while True:
         state = _draw(generator, scene)
@@ -50,7 +50,7 @@ def draw_start_state(generator: np.random.Generator, scene: Scene) -> StartState
 
 
 def is_evaluation_state(scene_obs: Float64[np.ndarray, "24"]) -> bool:
-    """Whether all blocks are at, or nearly at, their poses in one of the 192 evaluation states."""
+    """Whether all blocks are at, or very near, their poses in one of the 192 evaluation states."""
     poses = scene_obs[6:].reshape(3, 6)
     apart = np.linalg.norm(_evaluation_poses()[:, :, :3] - poses[:, :3], axis=2)  # (192, 3)
     turned = _yaw_between(_evaluation_poses()[:, :, 5], poses[:, 5])
@@ -89,7 +89,7 @@ def _draw(generator: np.random.Generator, scene: Scene) -> StartState:
 
 
 def _draw_places(generator: np.random.Generator) -> tuple[str, ...]:
-    """A place for each block; each half of the cabinet holds one at most, and at least one block is on the table."""
+    """A place for each block. Each half of the cabinet gets at most one, and at least one block is on the table."""
     while True:
         places = tuple(str(place) for place in generator.choice(_PLACES, size=len(BLOCKS), p=_PLACE_WEIGHTS))
         if "table" in places and all(places.count(half) <= 1 for half in ("slider_left", "slider_right")):
@@ -99,7 +99,7 @@ def _draw_places(generator: np.random.Generator) -> tuple[str, ...]:
 def _draw_positions(
     generator: np.random.Generator, scene: Scene, places: tuple[str, ...], drawer_m: float
 ) -> list[Float64[np.ndarray, "3"]]:
-    """A position for each block in its place, apart from each other."""
+    """A position for each block in its place. The blocks do not overlap."""
     while True:
         positions = []
         for place in places:

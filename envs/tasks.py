@@ -28,9 +28,9 @@ SLIDER_M = 0.15
 DRAWER_M = 0.12
 LIFT_M = {"table": 0.05, "slider": 0.03, "drawer": 0.05}
 SURFACE_LINKS = {"table": "base_link", "slider": "plank_link", "drawer": "drawer_link"}
-"""The table's link that a block lies on at each place."""
+"""The table's link that a block touches at each place."""
 STACK_MAX_VELOCITY = 1.0
-"""Metres and radians a second: a stack counts only where every component of the velocity is below this."""
+"""A stack counts only if every component of the velocity is below this, in metres and radians a second."""
 
 
 def _rotated(start: WorldInfo, now: WorldInfo, block: str, sign: int) -> bool:
@@ -72,7 +72,7 @@ def _lifted(start: WorldInfo, now: WorldInfo, block: str, place: str) -> bool:
 
 
 def _placed(start: WorldInfo, now: WorldInfo, place: str) -> bool:
-    """The one block that the robot held touches the place, and the robot touches it no more."""
+    """The one block that the robot held touches the place, and the robot no longer touches it."""
     held = start.robot_touching
     if len(held) != 1:
         return False
@@ -118,10 +118,10 @@ def _light_turned(start: WorldInfo, now: WorldInfo, light: str, state: int) -> b
 
 
 def _pushed_into_drawer(start: WorldInfo, now: WorldInfo) -> bool:
-    """A block whose one contact was the table now touches the drawer.
+    """A block whose only contact was the table now touches the drawer.
 
-    Upstream means to ask also that the robot does not touch the block at the end, but compares a body with pairs of
-    body and link, so that the robot may; the recorded labels agree.
+    Upstream also wants to require that the robot does not touch the block at the end. But its code compares a body with
+    pairs of body and link, so the condition has no effect. The recorded labels agree with that.
     """
     return any(
         start.blocks[name].contacts == {Contact(TABLE, SURFACE_LINKS["table"])}
@@ -131,7 +131,7 @@ def _pushed_into_drawer(start: WorldInfo, now: WorldInfo) -> bool:
 
 
 def _rules() -> dict[str, Rule]:
-    """Name to rule, in CALVIN's published order (it matters for the draw of chains)."""
+    """Each task's rule, in CALVIN's published order, on which the draw of chains depends."""
     colours = [block.removeprefix("block_") for block in BLOCKS]
     sides = {"right": -1, "left": 1}
     rules: dict[str, Rule] = {}
@@ -166,12 +166,12 @@ TASKS: tuple[str, ...] = tuple(_RULES)
 
 
 def is_solved(task: str, start: WorldInfo | Mapping[str, Any], now: WorldInfo | Mapping[str, Any]) -> bool:
-    """Whether the change from `start` to `now` is what one task asks.
+    """Whether the change from `start` to `now` solves a task.
 
     Args:
         task: One of `TASKS`.
         start: The information when the subtask began: a `WorldInfo`, an `info` of our environments, or calvin_env's.
-        now: The information now, likewise.
+        now: The information now, in the same form.
 
     Raises:
         UnknownNameError: There is no such task.
@@ -180,6 +180,6 @@ def is_solved(task: str, start: WorldInfo | Mapping[str, Any], now: WorldInfo | 
 
 
 def solved(start: WorldInfo | Mapping[str, Any], now: WorldInfo | Mapping[str, Any]) -> frozenset[str]:
-    """All tasks that the change from `start` to `now` amounts to; see `is_solved`."""
+    """All tasks that the change from `start` to `now` solves; see `is_solved`."""
     start, now = as_world_info(start), as_world_info(now)
     return frozenset(task for task, rule in _RULES.items() if rule(start, now))

@@ -105,7 +105,7 @@ class World(Protocol):
         ...
 
     def close(self) -> None:
-        """Frees what the world holds; may be called twice."""
+        """Frees what the world holds. Calling it twice is allowed."""
         ...
 
 

@@ -14,7 +14,7 @@ TABLE = "table"
 
 
 class Contact(NamedTuple):
-    """The other side of a contact point: which body, and which of its links."""
+    """The other body of a contact point, and which of its links."""
 
     body: str
     link: str

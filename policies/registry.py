@@ -1,4 +1,4 @@
-"""From a policy spec to a policy. A kind of policy is one file and one line here, or an import string and no line."""
+"""From a policy spec to a policy. A new kind is one file and one line here, or an import string and no line."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -99,14 +99,13 @@ def make_policy(spec: PolicySpec | str, memory_reset: str | None = None) -> Poli
 
     Args:
         spec: `KIND[:ARGUMENT][,key=value...]`, as text or parsed. Every kind takes the setting `label`.
-        memory_reset: `"subtask"` or `"chain"`, None for the policy's own default. A policy without memory takes
-            either.
+        memory_reset: `"subtask"` or `"chain"`; None for the policy's own default. A policy without memory accepts both.
 
     Raises:
         PolicySpecError: The spec cannot be read, or one of its values cannot be used.
         UnknownNameError: There is no such kind, backbone or setting. The message says which was probably meant.
         ImportStringError: An import string in the spec cannot be resolved.
-        ValueError: The policy cannot reset its memory when `memory_reset` says.
+        ValueError: The policy cannot reset its memory at that moment.
     """
     parsed = PolicySpec.parse(spec) if isinstance(spec, str) else spec
     kind = POLICY_KINDS[require_kind(parsed)]
@@ -148,7 +147,7 @@ def _wanted_reset(texts: Mapping[str, str], memory_reset: str | None) -> str | N
     if None not in (in_spec, memory_reset) and in_spec != memory_reset:
         raise PolicySpecError(
             f"expected one memory reset, got '{in_spec}' in the policy spec and '{memory_reset}' "
-            "beside it. Remove one of them."
+            "outside of it. Remove one of them."
         )
     wanted = in_spec if memory_reset is None else memory_reset
     return None if wanted is None else Memory(reset=wanted).reset

@@ -17,7 +17,9 @@ from calvinbench.policies.spec_values import read_value
 SettingsT = TypeVar("SettingsT")
 LABEL = "label"
 """The setting that every kind takes: the policy's name in tables."""
-_RENAMED: Mapping[str, str] = MappingProxyType({"picture_size": "image_size"})
+_RENAMED: Mapping[str, str] = MappingProxyType(
+    {"picture_size": "image_size", "blind": "blank_images", "deaf": "no_instruction"}
+)
 """Old names of settings, which are still accepted, and their new ones."""
 _ALIASES: Mapping[str, str] = MappingProxyType(
     {

@@ -30,7 +30,7 @@ PEDESTAL_RADIUS_M, PEDESTAL_LENGTH_M = 0.13, BASE_POSITION[2]
 PEDESTAL_POSITION = (BASE_POSITION[0] - 0.05, BASE_POSITION[1], BASE_POSITION[2] / 2)
 """Of the cylinder's middle."""
 FINGER_OPEN_M = 0.04
-"""A finger's joint where the gripper is open; closed it is 0."""
+"""The joint of a finger when the gripper is open. When it is closed, the joint is 0."""
 MAX_JOINT_FORCE_N = 200.0
 MAX_JOINT_VELOCITY = 2.0
 """Radians a second."""
@@ -51,7 +51,7 @@ class TargetPose:
 
     Attributes:
         position: Metres, world frame.
-        euler: Euler xyz in radians; a sum of commands, so it is not wrapped to -pi..pi.
+        euler: Euler xyz in radians. It is a sum of commands, so it may be outside -pi..pi.
     """
 
     position: Float64[np.ndarray, "3"]
@@ -101,7 +101,7 @@ class Robot:
         self._client.createMultiBody(baseVisualShapeIndex=shape)
 
     def _centre_fingers(self) -> None:
-        """A gear between the fingers keeps them at equal distance from the middle."""
+        """Couples the two fingers by a gear, so that they stay at equal distance from the middle."""
         left, right = self._fingers
         gear = self._client.createConstraint(
             self.uid,
@@ -127,10 +127,10 @@ class Robot:
         return position, quaternion
 
     def reset(self, robot_obs: Float64[np.ndarray, "15"] | None = None) -> None:
-        """Sets joints and gripper, and the target to the resulting pose.
+        """Sets joints and gripper. The target becomes the resulting pose of the tool.
 
         Args:
-            robot_obs: Its width, joints and gripper action are used; the tool's pose follows from the joints. None
+            robot_obs: Its width, joints and gripper action are used. The tool's pose follows from the joints. None
                 means CALVIN's initial joints and an open gripper.
         """
         joints = INITIAL_JOINTS if robot_obs is None else robot_obs[7:14]
@@ -152,10 +152,10 @@ class Robot:
         return np.array([*position, *euler, width, *self._joints(), self._gripper_action], dtype=np.float64)
 
     def apply(self, action: Any, convention: ActionConvention) -> None:
-        """Drives the motors towards the target of an action. The world must be stepped afterwards.
+        """Drives the motors towards the target of an action. The caller must then step the world.
 
-        As in CALVIN, relative actions are not clipped, and the target of a blocked arm moves on.
-        The gripper opens where its number is above 0 and closes elsewhere.
+        As in CALVIN, relative actions are not clipped, and the target moves on while the arm is blocked. The gripper
+        opens if its number is above 0, otherwise it closes.
 
         Raises:
             ValueError: The action has another shape than the convention's, or a number is NaN or infinite.
@@ -186,7 +186,7 @@ class Robot:
             self._drive_finger(index, finger, force)
 
     def _tcp_pose(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Tool position and euler xyz; as upstream, one substep behind the joints while the arm moves."""
+        """Tool position and euler xyz. As upstream, they are one substep older than the joints while the arm moves."""
         position, quaternion = self._client.getLinkState(self.uid, self._tcp_link)[:2]
         return position, self._client.getEulerFromQuaternion(quaternion)
 

@@ -68,7 +68,7 @@ class Table:
 
     @property
     def light_colours(self) -> dict[int, tuple[float, float, float]]:
-        """Red, green, blue in 0..1 of the links that light up, by the link's number."""
+        """Colours of the links that light up, by the link's number: red, green, blue in 0..1."""
         return {self._light_links[light]: _shown_colour(light, lit)[:3] for light, lit in self._lights.items()}
 
     def reset(self, state: Float64[np.ndarray, "6"], knows_press: bool = True) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from calvinbench.envs.cameras.renderers import PictureRenderer
+from calvinbench.envs.cameras.renderers import ImageRenderer
 from calvinbench.envs.observation import CAMERA_SIZES
 from calvinbench.envs.rendering.rendered import View
 
@@ -61,7 +61,7 @@ STATIC_UP = (0.4041403970338857, 0.22629790978217404, 0.8862616969685161)
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class CameraImage:
     """What a camera saw.
 
     Attributes:
@@ -80,7 +80,7 @@ class Camera:
     def __init__(
         self,
         client: Any,
-        renderer: PictureRenderer,
+        renderer: ImageRenderer,
         name: str,
         size: int | None,
         gripper_pose: Callable[[], Any],
@@ -111,15 +111,15 @@ class Camera:
             self._lens.fov_degrees, 1.0, self._lens.near_m, self._lens.far_m
         )
 
-    def take(self, with_depth: bool = True) -> Picture:
+    def take(self, with_depth: bool = True) -> CameraImage:
         """Renders the world as it is now."""
         view = View(self._static_view if self._is_fixed else self._gripper_view(), self._projection, self._size)
         rendered = self._renderer.render(view, self._is_fixed, with_depth)
         if rendered.z_buffer is None:
-            return Picture(rendered.rgb, None)
+            return CameraImage(rendered.rgb, None)
         near, far = self._lens.near_m, self._lens.far_m
         depth = (far * near / (far - (far - near) * rendered.z_buffer)).astype(np.float32)
-        return Picture(rendered.rgb, depth)
+        return CameraImage(rendered.rgb, depth)
 
     def _gripper_view(self) -> tuple[float, ...]:
         position, quaternion = self._gripper_pose()

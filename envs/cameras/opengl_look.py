@@ -1,4 +1,4 @@
-"""Our own renderer on a simulation: it knows what the bodies look like, and asks Bullet where they are."""
+"""Our own renderer for a simulation. It knows the shapes of the bodies, and reads from Bullet where they are."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -10,17 +10,17 @@ from jaxtyping import Float64
 
 from calvinbench.envs.bodies.robot import PEDESTAL_LENGTH_M, PEDESTAL_POSITION, PEDESTAL_RADIUS_M
 from calvinbench.envs.bodies.table import Table
-from calvinbench.envs.rendering.descriptions import Description, read_description, single_shape
-from calvinbench.envs.rendering.geometry import Geometry, keep_geometry, kept_geometry, make_geometry
 from calvinbench.envs.rendering.kinematics import place_links
-from calvinbench.envs.rendering.primitives import box, cylinder
 from calvinbench.envs.rendering.rendered import Rendered, View
 from calvinbench.envs.rendering.renderer import Renderer, require_depth_bits
+from calvinbench.envs.rendering.shapes.descriptions import Description, read_description, single_shape
+from calvinbench.envs.rendering.shapes.geometry import Geometry, keep_geometry, kept_geometry, make_geometry
+from calvinbench.envs.rendering.shapes.primitives import box, cylinder
 from calvinbench.envs.scenes.scene import FLOOR_COLOUR, FLOOR_POSITION, FLOOR_SIZE_M, Scene
 
 CALVIN_DEPTH_BITS, EMBEDDED_DEPTH_BITS = 16, 24
-"""CALVIN's scenes are drawn with the depth buffer that Mesa gives to Bullet's plugin. Ours needs a finer one: some
-of its surfaces are so close together that 16 bits give them the same depth at the static camera's distance."""
+"""Default depth bits. CALVIN's scenes have 16, like Mesa's depth buffer, which Bullet's plugin used. Ours has 24: some
+of its surfaces are so close together that 16 bits give them the same depth from the static camera."""
 
 
 class OpenGLLook:
@@ -29,7 +29,7 @@ class OpenGLLook:
     reads_bullet = False
 
     def __init__(self, client: Any, scene: Scene, depth_bits: int | None = None) -> None:
-        """Stores what will be drawn. `prepare` reads the meshes, or else the first image does.
+        """Stores what will be drawn. Meshes are read by `prepare`, or else by the first image.
 
         Args:
             client: A `BulletClient`.
@@ -37,7 +37,7 @@ class OpenGLLook:
             depth_bits: Bits of the depth buffer, 16 or 24; None for the scene's default.
 
         Raises:
-            ValueError: `depth_bits` is something else.
+            ValueError: `depth_bits` has another value.
         """
         suitable = EMBEDDED_DEPTH_BITS if scene.calvin_env is None else CALVIN_DEPTH_BITS
         self.depth_bits: int | None = require_depth_bits(suitable if depth_bits is None else depth_bits)
@@ -49,7 +49,7 @@ class OpenGLLook:
         self._drawing: _Drawing | None = None
 
     def prepare(self) -> None:
-        """Reads all meshes and textures, or what was kept of them on the disk.
+        """Reads all meshes and textures, or their cache on the disk.
 
         Raises:
             ValueError: A mesh or texture is damaged.
@@ -63,10 +63,10 @@ class OpenGLLook:
         return self._drawing
 
     def before_loading(self) -> None:
-        """Nothing to do: the shapes come from the scene's files."""
+        """Has no effect: the shapes come from the scene's files."""
 
     def after_loading(self, robot: int, blocks: tuple[int, ...], table: Table) -> None:
-        """Takes Bullet's numbers of the bodies; pedestal and floor stand still."""
+        """Stores Bullet's numbers of the bodies. Pedestal and floor never move."""
         self._bodies = (robot, None, *blocks, table.uid, None)
         self._table = table
         self._is_behind = True
@@ -79,7 +79,7 @@ class OpenGLLook:
         """Draws the world as it is now.
 
         Raises:
-            ValueError: A mesh or texture is damaged; for the first image alone.
+            ValueError: A mesh or texture is damaged. Only the first image can raise this.
             FileNotFoundError: One is missing.
             RuntimeError: No bodies are loaded.
         """
@@ -110,7 +110,7 @@ class _Drawing:
         self._num_joints = [int(end - first - 1) for first, end in zip(self._first_links, ends, strict=True)]
 
     def look(self, client: Any, bodies: Sequence[int | None], table: Table) -> None:
-        """Takes in where the bodies are, by Bullet's numbers; those without one stand at the origin."""
+        """Reads where the bodies are, by Bullet's numbers. Bodies without a number are at the origin."""
         for body, uid in enumerate(bodies):
             if uid is None:
                 continue
@@ -134,7 +134,7 @@ class _Drawing:
         self.renderer.update(self._placed, self._colours(int(self._first_links[bodies.index(table.uid)]) + 1, table))
 
     def _colours(self, first_link: int, table: Table) -> Float64[np.ndarray, "shapes 3"]:
-        """Colours of the shapes, lights as they are lit."""
+        """Colours of the shapes, including the current state of the lights."""
         lit = table.light_colours
         if lit != self._lit:
             self._lit = lit
@@ -146,12 +146,12 @@ class _Drawing:
 
 @lru_cache(maxsize=4)
 def _shared_geometry(digest: str) -> Geometry | None:
-    """Geometry that was kept; the worlds of a process share it."""
+    """Geometry by scene, shared by the worlds of a process."""
     return kept_geometry(digest)
 
 
 def geometry_of(scene: Scene) -> Geometry:
-    """A scene's geometry: kept from the last time, or made and kept for the next.
+    """A scene's geometry, from the cache on the disk if possible. Otherwise it is made and cached.
 
     Raises:
         ValueError: A mesh or texture is damaged.

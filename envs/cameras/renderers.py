@@ -31,7 +31,7 @@ class RendererError(RuntimeError):
 
 
 @runtime_checkable
-class PictureRenderer(Protocol):
+class ImageRenderer(Protocol):
     """Draws a simulation."""
 
     depth_bits: int | None
@@ -60,7 +60,7 @@ class PictureRenderer(Protocol):
         """Draws the world as it is now; `fixed` says that the camera never moves."""
 
 
-def make_renderer(name: str, client: Any, scene: Scene, depth_bits: int | None = None) -> PictureRenderer:
+def make_renderer(name: str, client: Any, scene: Scene, depth_bits: int | None = None) -> ImageRenderer:
     """A renderer by name.
 
     Args:
@@ -101,15 +101,15 @@ class BulletRenderer:
         """
         self._client = client
         self._is_egl = name == BULLET_EGL
-        # Leaving out this argument gives another light than shadow=1.
+        # Without this argument, the light differs from that of shadow=1.
         self._how = {} if as_calvin_env or self._is_egl else {"shadow": 0}
         self._plugin_of: object = None
 
     def prepare(self) -> None:
-        """Nothing to do: Bullet reads meshes when it loads bodies."""
+        """Has no effect: Bullet reads meshes when it loads bodies."""
 
     def before_loading(self) -> None:
-        """Loads the plugin into a new simulation. The plugin only sees bodies that are loaded later."""
+        """Loads the plugin into a new simulation. The plugin only sees bodies that are loaded afterwards."""
         if self._is_egl and self._plugin_of != self._client.connection:
             load_egl_plugin(self._client)
             self._plugin_of = self._client.connection
@@ -118,10 +118,10 @@ class BulletRenderer:
                 self._take((1.0,) * 16, (1.0,) * 16, 8)
 
     def after_loading(self, robot: int, blocks: tuple[int, ...], table: Table) -> None:
-        """Nothing to do: Bullet knows its bodies."""
+        """Has no effect: Bullet knows its bodies."""
 
     def world_changed(self) -> None:
-        """Nothing to do: Bullet looks at its bodies for each image."""
+        """Has no effect: Bullet reads the poses of its bodies for each image."""
 
     def render(self, view: View, fixed: bool, with_depth: bool) -> Rendered:
         """Draws the world as it is now."""
@@ -147,7 +147,7 @@ def load_egl_plugin(client: Any) -> None:
     """Loads PyBullet's EGL plugin. On a machine where it does not work, this may end the process.
 
     Raises:
-        RendererError: There is no plugin, or it says that it cannot be loaded.
+        RendererError: There is no plugin, or it cannot be loaded.
     """
     plugin = find_spec("eglRenderer")
     if plugin is None or plugin.origin is None:
@@ -209,6 +209,6 @@ def try_egl() -> None:
     client.createMultiBody(baseVisualShapeIndex=shape)
     view = client.computeViewMatrix((2, 2, 2), (0, 0, 0), (0, 0, 1))
     lens = client.computeProjectionMatrixFOV(60, 1.0, 0.1, 10)
-    picture = client.getCameraImage(32, 32, view, lens, renderer=client.ER_BULLET_HARDWARE_OPENGL)[2]
-    if np.asarray(picture, dtype=np.float64).std() == 0:
+    image = client.getCameraImage(32, 32, view, lens, renderer=client.ER_BULLET_HARDWARE_OPENGL)[2]
+    if np.asarray(image, dtype=np.float64).std() == 0:
         raise RendererError("the image has one colour only")

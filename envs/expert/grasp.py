@@ -1,4 +1,4 @@
-"""The scripted expert's hand: how it takes a block, and how it puts one down."""
+"""How the scripted expert grasps a block, and how it puts one down."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from calvinbench.envs.expert.motion import CLOSED, OPEN, Motion, go, hold, pass_
 from calvinbench.envs.expert.view import FRONT_YAW, Vector, View, face_yaw, tool_rotation
 
 LEAN_RAD = 0.5
-"""How far the tool leans to the front when it takes a block: the wrist clears the cabinet then."""
+"""How far the tool leans to the front when it grasps a block, so that the wrist does not touch the cabinet."""
 LEAN_IN_CABINET_RAD = 0.6
 _WIDEST_GRASP_M = 0.062
 _FINGER_REACH_M = 0.054
@@ -18,7 +18,7 @@ _BUTTON = np.array([-0.12, -0.12])
 
 
 def grasp_yaws(view: View, block: str) -> list[tuple[float, float]]:
-    """Yaws at which the fingers close on two faces of a block, each with the width between the faces."""
+    """Yaws at which the fingers close on two faces of a block, each with the width between these faces."""
     axes = view.rotation(block).as_matrix()
     yaws = []
     for axis, width in enumerate(view.block_sizes[block]):
@@ -30,7 +30,7 @@ def grasp_yaws(view: View, block: str) -> list[tuple[float, float]]:
 
 
 def best_yaw(view: View, block: str) -> float:
-    """The yaw that turns the wrist least, prefers a narrow grasp, and has room for the fingers."""
+    """The yaw with the lowest cost. Turning the wrist, a wide grasp and too little room for the fingers cost."""
 
     def cost(candidate: tuple[float, float]) -> float:
         yaw, width = candidate
@@ -41,7 +41,7 @@ def best_yaw(view: View, block: str) -> float:
 
 
 def _crowding(view: View, block: str, yaw: float) -> float:
-    """A penalty for fingers that would come down on neighbours, on the button, or on walls."""
+    """A penalty for fingers that would hit neighbouring blocks, the button or walls."""
     centre = view.position(block)
     place = view.place(block)
     obstacles = [
@@ -65,7 +65,7 @@ def _crowding(view: View, block: str, yaw: float) -> float:
 
 
 def grasp(view: View, block: str, lean: float = LEAN_RAD, yaw: float | None = None, raised: float = 0.0) -> Motion:
-    """Takes a block: from above and the front, along the tool's axis; gives up if the block has moved meanwhile."""
+    """Grasps a block from above and the front, along the tool's axis. Gives up if the block has moved meanwhile."""
     place = view.place(block)
     lean = LEAN_IN_CABINET_RAD if place == "slider" else lean
     rotation = tool_rotation(best_yaw(view, block) if yaw is None else yaw, lean)
@@ -90,18 +90,18 @@ def put(
     align_yaw: float | None = None,
     speed: float = 0.5,
 ) -> Motion:
-    """Carries the held block, level, to a place and lets go just above it.
+    """Carries the held block to a place, level, and lets go just above it.
 
-    Letting go a few millimetres above a surface keeps the subtask from ending while the hand still holds the block.
+    It lets go a few millimetres above the surface. So the subtask does not end while the gripper holds the block.
 
     Args:
         view: The world.
-        block: The block in the hand.
-        position: Where its centre should lie.
-        via: Where its centre should pass.
-        drop: Height above `position` at which it is let go.
-        align_yaw: A yaw that the block's faces should be parallel to; None leaves its own.
-        speed: Of the last stretch.
+        block: The held block.
+        position: Where its centre should be.
+        via: Points that its centre should pass.
+        drop: Height above `position` at which it is let go, metres.
+        align_yaw: A yaw that the block's faces should be parallel to; None keeps the block's own.
+        speed: Speed of the last motion, as a fraction of the full speed.
     """
     levelling = view.levelling(block)
     if align_yaw is not None:

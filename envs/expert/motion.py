@@ -1,4 +1,4 @@
-"""The scripted expert's motions: each yields one relative action a step, until the tool is where it should be."""
+"""The scripted expert's motions. Each yields one relative action a step, until the tool is where it should be."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -12,28 +12,28 @@ from calvinbench.envs.observation import MAX_RELATIVE_EULER_RAD, MAX_RELATIVE_PO
 
 Action = Float64[np.ndarray, "7"]
 Motion = Iterator[Action]
-"""Yields the next action; by the time it goes on, the view shows the state that the action led to."""
+"""Yields the next action. When it is resumed, the view shows the state that the action led to."""
 
 OPEN = 1.0
 CLOSED = -1.0
 TRAVEL_HEIGHT_M = 0.58
-"""Where the tool travels: above the blocks and in front of the cabinet."""
+"""The height at which the tool travels: above the blocks. It travels in front of the cabinet."""
 _TURN_PER_M = 5.0
-"""A target has arrived at a waypoint when it is within the view's `tolerance_m`, and turned to within so many times
-that in radians, before the tool's own arrival counts."""
+"""Radians per metre. The target has arrived when it is within `tolerance_m` of the waypoint, and its rotation within
+`tolerance_m` times this number. Only then does the motion wait for the tool."""
 _WRIST_YAWS_RAD = (-0.7, 4.7)
-"""Yaws of the target, from the arm's initial pose on, that leave the wrist's last joint inside its limits."""
+"""Yaws of the target, relative to the arm's initial pose, that the wrist's last joint can reach."""
 _WOUND_UP_M = 0.03
-"""A target that is farther than this from the tool has run on while the arm was blocked."""
+"""If the target is farther than this from the tool, the arm was blocked while the target moved on."""
 
 
 def hold(view: View, gripper: float, num_steps: int | None) -> Motion:
-    """Stays where the target is, with the gripper open or closed; brings back a target that was moved meanwhile.
+    """Keeps the target where it is, with the gripper open or closed. A target that was moved is brought back.
 
     Args:
         view: The world.
-        gripper: +1 or -1.
-        num_steps: For how long; None for ever.
+        gripper: +1 (open) or -1 (closed).
+        num_steps: Number of steps; None for no end.
     """
     position, euler = view.target.copy(), view.state.target_euler.copy()
     for _ in count() if num_steps is None else range(num_steps):
@@ -41,7 +41,7 @@ def hold(view: View, gripper: float, num_steps: int | None) -> Motion:
 
 
 def _towards(view: View, position: Vector, euler: Vector, gripper: float, speed: float) -> Action:
-    """The action that brings the target straight to a pose, or as far as one step may go."""
+    """The action that moves the target straight towards a pose, as far as one step allows."""
     to_go = position - view.target
     to_turn = euler - view.state.target_euler
     stretch = max(1.0, np.abs(to_go).max() / (MAX_RELATIVE_POSITION_M * speed))
@@ -66,12 +66,12 @@ def go(
     Args:
         view: The world.
         position: Where the tool should be.
-        rotation: How it should be turned; None keeps the target's.
-        gripper: +1 or -1.
+        rotation: How it should be turned; None keeps the target's rotation.
+        gripper: +1 (open) or -1 (closed).
         speed: Fraction of the full 0.02 m a step.
         tolerance: How close the tool must come, metres.
-        max_steps: When to give up.
-        settle: Steps to wait at most for the tool once the target has arrived.
+        max_steps: Steps after which it gives up.
+        settle: Most steps to wait for the tool once the target has arrived.
     """
     position = np.asarray(position, dtype=np.float64)
     euler = view.state.target_euler.copy() if rotation is None else _nearest_euler(rotation, view.state.target_euler)
@@ -87,9 +87,9 @@ def go(
 
 
 def _nearest_euler(rotation: Rotation, reference: Vector) -> Vector:
-    """The euler xyz of a rotation that lies nearest to a reference, by a yaw that the wrist's last joint can reach.
+    """The euler xyz of a rotation that is nearest to a reference and has a yaw that the wrist's last joint can reach.
 
-    Every rotation has two, each modulo a full turn.
+    Every rotation has two sets of euler angles, each modulo a full turn.
     """
     x, y, z = rotation.as_euler("xyz")
     candidates = [np.array([x, y, z]), np.array([x + np.pi, np.pi - y, z + np.pi])]
@@ -104,12 +104,12 @@ def _nearest_euler(rotation: Rotation, reference: Vector) -> Vector:
 
 
 def unwind(view: View) -> Motion:
-    """Brings a target that ran on while the arm was blocked back to the tool."""
+    """Brings the target back to the tool, after the arm was blocked and the target moved on."""
     yield from go(view, view.tcp, gripper=view.gripper, max_steps=4, settle=1)
 
 
 def pass_over(view: View, position: Vector, rotation: Rotation, gripper: float = OPEN, height: float = 0.0) -> Motion:
-    """Reaches a waypoint from above and from the front, where nothing stands."""
+    """Reaches a waypoint from above and from the front, where nothing is in the way."""
     x, y, z = position
     above = np.array([x, min(y, -0.05), max(height or TRAVEL_HEIGHT_M, z)])
     yield from go(view, above, rotation, gripper, tolerance=0.02)
@@ -117,7 +117,7 @@ def pass_over(view: View, position: Vector, rotation: Rotation, gripper: float =
 
 
 def retreat(view: View, gripper: float = OPEN) -> Motion:
-    """Leaves wherever the hand is without hitting anything, and ends in free space above the front of the table."""
+    """Moves the gripper away without hitting anything, into the free space above the front of the table."""
     if np.linalg.norm(view.tcp - view.target) > _WOUND_UP_M:
         yield from unwind(view)
     if view.is_before_cabinet() and view.tcp[2] > 0.43:

@@ -1,7 +1,7 @@
-"""What the scripted expert sees of the world, in the terms that it plans in.
+"""What the scripted expert sees of the world, in the terms in which it plans.
 
-Distances are metres and angles radians in the world's frame, where x runs to the right along the table, y to the back
-and z up. The tool points down; its yaw is the direction in which the fingers open, turned by a quarter.
+Distances are metres and angles radians in the world's frame: x to the right along the table, y to the back, z up. The
+tool points down. Its yaw is the direction in which the fingers open, plus a quarter turn.
 """
 
 from collections.abc import Mapping
@@ -17,27 +17,27 @@ Vector = Float64[np.ndarray, "3"]
 FRONT_YAW = np.pi / 2
 """The tool's yaw when its fingers open along x."""
 CABINET_OUT = np.array([0.0, -np.sqrt(3) / 2, 0.5])
-"""Normal of the cabinet's front, which leans back by 30 degrees: out of the cabinet."""
+"""Normal of the cabinet's front, pointing out of the cabinet. The front leans back by 30 degrees."""
 CABINET_UP = np.array([0.0, 0.5, np.sqrt(3) / 2])
 """Upwards along the cabinet's front."""
 CABINET_FOOT = np.array([0.0, 0.02, 0.44])
-"""A point of the cabinet's front, where it meets the tabletop."""
+"""A point on the line where the cabinet's front meets the tabletop."""
 
 
 def face_yaw(rotation: Rotation) -> float:
-    """The heading of a face of a block that lies flat, whichever of its sides it lies on, radians."""
+    """The heading of a horizontal face of a block, radians. It works for a block that lies on any of its sides."""
     axes = rotation.as_matrix()
     x, y, _ = next(axes[:, axis] for axis in range(3) if abs(axes[2, axis]) < 0.5)
     return float(np.arctan2(y, x))
 
 
 def tool_rotation(yaw: float = FRONT_YAW, tilt: float = 0.0) -> Rotation:
-    """The tool pointing down with its fingers at a yaw, tilted about the world's x so that it leans to the front."""
+    """The rotation of a tool that points down with a yaw. `tilt`, about the world's x, makes it lean to the front."""
     return Rotation.from_euler("x", tilt) * Rotation.from_euler("xyz", [np.pi, 0.0, yaw])
 
 
 class View:
-    """The state of one moment; `state` and `is_solved` are replaced at every step."""
+    """The state at one moment. `Expert` replaces `state` and `is_solved` at every step."""
 
     def __init__(
         self, state: PrivilegedState, block_sizes: Mapping[str, tuple[float, float, float]], tolerance_m: float
@@ -47,7 +47,7 @@ class View:
         Args:
             state: What is true now.
             block_sizes: Edges of the blocks, metres.
-            tolerance_m: How close to a waypoint the target counts as arrived, along each axis.
+            tolerance_m: How close the target must come to a waypoint, along each axis, to count as arrived.
         """
         self.state = state
         self.is_solved = False
@@ -61,12 +61,12 @@ class View:
 
     @property
     def tcp(self) -> Vector:
-        """Where the tool is."""
+        """Position of the tool."""
         return self.state.robot_obs[:3].copy()
 
     @property
     def tool(self) -> Rotation:
-        """How the tool is turned."""
+        """Rotation of the tool."""
         return Rotation.from_euler("xyz", self.state.robot_obs[3:6])
 
     @property
@@ -76,7 +76,7 @@ class View:
 
     @property
     def target(self) -> Vector:
-        """Where the tool has been told to be."""
+        """Position of the target, after the actions so far."""
         return self.state.target_position
 
     @property
@@ -114,7 +114,7 @@ class View:
         return "slider" if y > 0.02 else "table"
 
     def held(self) -> str | None:
-        """The block that is between the fingers."""
+        """The block between the fingers; None if there is none."""
         for name, block in self.state.world.blocks.items():
             fingers = {contact.link for contact in block.contacts if contact.body == ROBOT}
             if len(fingers) >= 2:
@@ -126,11 +126,11 @@ class View:
         return bool(self.state.world.blocks[block].touching & set(self.others(block)))
 
     def depth_outside_cabinet(self, point: Vector) -> float:
-        """Distance of a point from the cabinet's front; negative inside."""
+        """Distance of a point from the cabinet's front, negative inside the cabinet."""
         return float(CABINET_OUT @ (point - CABINET_FOOT))
 
     def is_before_cabinet(self) -> bool:
-        """Whether the hand is in the cabinet or so close before it that rising would hit the door's frame."""
+        """Whether the tool is in the cabinet, or so close to its front that it would hit the door's frame on rising."""
         return self.depth_outside_cabinet(self.tcp) < 0.13 and bool(self.tcp[1] > -0.08)
 
     def extent(self, block: str, axis: int) -> float:
@@ -138,7 +138,7 @@ class View:
         return float(np.abs(self.rotation(block).as_matrix()[axis]) @ np.array(self.block_sizes[block]) / 2)
 
     def levelling(self, block: str) -> Rotation:
-        """The smallest rotation of the world that makes a tilted block level."""
+        """The smallest rotation that makes a tilted block level."""
         axes = self.rotation(block).as_matrix()
         upright = int(np.argmax(np.abs(axes[2])))
         up = axes[:, upright] * np.sign(axes[2, upright])

@@ -6,7 +6,7 @@ needs no driver. It gives the same image on every processor, and an image depend
 
 # The pipeline, in order
 
-Once for a scene. The result is a `Geometry` of plain arrays, kept on the disk:
+Once for a scene, in the folder `shapes`. The result is a `Geometry` of plain arrays, cached on the disk:
 
 1. `descriptions` reads URDF files: links, joints, and the shapes on the links.
 2. `mesh_files` reads OBJ and STL files into triangles. `primitives` does it for boxes, cylinders and spheres.
@@ -35,16 +35,16 @@ Once for an image (`Renderer.render`):
 - **Frames.** A frame is a 4 x 4 matrix from a link or a shape to the world, in metres, float64. The vertices of a shape
   are relative to its link, float32.
 - **Numbers.** Links, shapes, blocks and triangles are counted over the whole world. Shape `s` owns the blocks
-  `first_blocks[s]` to `first_blocks[s + 1] - 1`. See `blocks.Triangles`.
+  `first_blocks[s]` to `first_blocks[s + 1] - 1`. See `shapes.blocks.Triangles`.
 - **Block.** A row of 576 float32: 64 x of the first corners, then 64 y, then 64 z, then the same for the second and the
-  third corners. A processor handles several neighbouring numbers at once, so equal things are put side by side. A
-  block that is not full repeats a corner: a triangle without area is never seen.
-- **Attributes.** What shading needs of a triangle: 24 float32, by the triangle's number. See `blocks.Triangles`.
+  third corners. A processor computes with several neighbouring numbers in one instruction, so equal things are side by
+  side. A block that is not full repeats a corner, because a triangle without area is never visible.
+- **Attributes.** What shading needs of a triangle: 24 float32, by the triangle's number. See `shapes.blocks.Triangles`.
 - **Key.** An int64 for each pixel: 24 bits of depth, 19 bits of rank, 20 bits of the triangle's number, from the top.
   The smallest key wins. So the nearest triangle wins; of two with the same depth, the one whose shape comes first.
 - **Surface.** 8 float32 for each pixel: all of its colour that does not depend on shadows. See `shading.SURFACE_DIM`.
 - **Textures.** All mip maps of all textures in one array of uint64, with 21 bits for each of three colours. See
-  `textures.Textures`.
+  `shapes.textures.Textures`.
 - **Rows** count from the bottom of an image upwards, as in OpenGL, until the finished image is turned over.
 - **Pixel coordinates** are in units of 1/256 pixel, as in OpenGL.
 
@@ -64,8 +64,8 @@ From Bullet 3.2.7, whose images are the reference; each constant's docstring nam
 
 Two images of a moving arm with 110,000 triangles take about 3.5 ms (`benchmarks/README.md`). Only about 7,000 of the
 triangles cover the centre of a pixel. Two vectorised loops find these, and only they reach the loop that writes. A
-pixel is shaded once, after its nearest triangle is known. What stands still is kept with all that shading needs, so a
-shadow that moves over it costs a lookup.
+pixel is shaded once, after its nearest triangle is known. Pixels of still shapes are cached with all that shading
+needs, so that a shadow that moves over them costs one lookup.
 
 # How to test a change
 
@@ -91,6 +91,5 @@ Traps in compiled code:
 To see whether a loop is vectorised, look at its machine code: `function.inspect_asm()` must contain `vmulps`, and not
 `vmulss`.
 
-Other rooms import `geometry`, `descriptions`, `primitives`, `kinematics`, `rendered` and `renderer`. This room
-imports no other room.
+Other rooms import `shapes`, `kinematics`, `rendered` and `renderer`. This room imports no other room.
 """

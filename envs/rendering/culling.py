@@ -16,8 +16,8 @@ def blocks_in_view(shapes, first_blocks, spheres, cones, projections, eyes, chos
         shapes: (n,) int32, the shapes to draw.
         first_blocks: (shapes + 1,) int32: shape s has blocks first_blocks[s] to first_blocks[s + 1] - 1.
         spheres: (blocks, 4) float32, centre and radius around each block, in its shape's frame.
-        cones: (blocks, 4) float32, a mean normal and the sine of the widest angle of the block's normals with it;
-            above 1 where they spread too far.
+        cones: (blocks, 4) float32, a mean normal and the sine of the widest angle between it and the block's normals;
+            above 1 if they spread too far.
         projections: (shapes, 16) float32, from each shape's frame to clip coordinates.
         eyes: (shapes, 3) float32, the camera's place in each shape's frame.
         chosen: (blocks,) int32, to be filled.

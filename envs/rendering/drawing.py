@@ -1,78 +1,55 @@
 """The rasteriser: the nearest triangle at each pixel, and its depth.
 
-Triangles come in blocks of 64, and are drawn in three stages:
+`draw_blocks` does this for a camera's image, and `cast_blocks` for the shadow map. They write different keys (see the
+room's `__init__`). Triangles come in blocks of 64, and pass three stages:
 
-1. `_project`, a vectorised loop over a block, projects all corners and rounds them to a grid of 1/256 pixel, as OpenGL
-   does. It drops each triangle whose bounding rectangle contains no centre of a pixel. A robot has a hundred thousand
-   triangles, most of them smaller than a pixel; four of five are dropped here.
-2. `_cover`, a vectorised loop over batches of 64 of the remaining triangles, finds which pixels they contain. More than
-   half contain none.
-3. The rest are written. For up to 2 x 2 pixels, stage 2 has already found which pixels to write. Up to 8 x 8 pixels are
+1. `_project` projects all corners of a block and rounds them to a grid of 1/256 pixel, as OpenGL does. It is
+   vectorised. It drops each triangle whose bounding rectangle contains no centre of a pixel. That is four of five: a
+   robot has a hundred thousand triangles, most of them smaller than a pixel.
+2. `_cover` finds which pixels the remaining triangles contain, in batches of 64. It is vectorised too. More than half
+   contain none.
+3. `_write_batch` writes the rest. For up to 2 x 2 pixels, stage 2 has already found which ones. Up to 8 x 8 pixels are
    tested one by one (`_write_medium`). Larger triangles, and those that reach behind the camera, are computed again in
    double precision and written row by row.
 
-`draw_blocks` does this for a camera's image, and `cast_blocks` for the shadow map. They differ in what is written.
-
-One number is written for a pixel, its *key*: the depth in the upper bits, then the shape's rank, then the triangle's
-number. The smallest key wins, and so the nearest triangle wins. Of two with the same depth, the one that OpenGL would
-draw first wins. This is visible, because with 16 bits far surfaces have the same depth over centimetres.
-
-Rows count from the bottom of the image upwards. Coordinates are in units of 1/256 pixel. For triangles of up to
-eight pixels, all sums of products are below 2**24. So 32-bit floats are exact, and a shared edge leaves no gap.
+For triangles of up to eight pixels, all sums of products are below 2**24. So 32-bit floats are exact, and there is no
+gap along an edge that two triangles share.
 """
 
 import numpy as np
 
 from calvinbench.envs.rendering.compiled import compiled
 
-BLOCK = 64
-"""Triangles in a block."""
-_HALF = np.float32(0.5)
-_ONE = np.float32(1.0)
-_ZERO = np.float32(0.0)
-_GRID = np.float32(256.0)
-_PER_GRID = np.float32(1 / 256)
-_CENTRE = np.float32(128.0)
-_MEDIUM = np.int32(16)
-"""Flag of a triangle that may hold more than 2 x 2 pixels; a smaller one has a lower flag for each that it holds."""
+_ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+_GRID, _PER_GRID, _CENTRE = np.float32(256.0), np.float32(1 / 256), np.float32(128.0)
+_MEDIUM, _LARGE, _CUT = np.int32(16), np.int32(32), np.int32(64)
+"""Flags of triangles that may cover more than 2 x 2 pixels, or more than 8 x 8, or that reach behind the near plane.
+A smaller triangle has a lower flag for each pixel that it covers."""
 _MEDIUM_PIXELS = np.float32(7.0)
 """Columns and rows, less one, that a medium triangle may span."""
 _EXACT = np.float32(9 * 256)
-"""Wider or taller triangles are large, however little of them lies in the image: sums of products of their
-coordinates are not exact."""
-_LARGE = np.int32(32)
-"""Flag of a triangle that may span more."""
-_CUT = np.int32(64)
-"""Flag of a triangle that reaches behind the near plane."""
+"""Wider or taller triangles are large, even if only a part is in the image: sums of products are not exact for them."""
 _WHOLE, _REACHES_BEHIND = np.float32(1.0), np.float32(2.0)
-"""States of chosen triangles: such as lie before the near plane, and such as reach behind it."""
-DEPTH_SHIFT = np.int64(39)
-RANK_SHIFT = np.int64(20)
-NUMBER_MASK = np.int64((1 << 20) - 1)
-"""Where a key's parts stand: 24 bits of depth, 19 of rank, 20 of the triangle's number."""
+"""States of chosen triangles: completely in front of the near plane, or partly behind it."""
+DEPTH_SHIFT, RANK_SHIFT, NUMBER_MASK = np.int64(39), np.int64(20), np.int64((1 << 20) - 1)
+"""Positions of a key's parts: 24 bits of depth, 19 of rank, 20 of the triangle's number."""
 _NUM_PROJECTED = 10
-"""Numbers kept of a projected triangle: column, row and depth of the first corner, on the grid; the steps from there to
-the second and to the third; the state, 0 for a triangle that holds no pixel's centre, else one of those above."""
+"""Numbers of a projected triangle: column, row and depth of the first corner, on the grid; the differences to the
+second and to the third corner; the state, which is 0 for a triangle without the centre of a pixel."""
 _NUM_FOUND = 15
-"""Numbers kept for a triangle: first column and row, depth there, change of depth by column and by row, flags; last
-column and row; how far the first pixel's centre lies inside each edge, and the change of two of these by column and by
-row, the third's being what is left."""
+"""Numbers of a covered triangle: first column and row; depth there, and its change by column and by row; flags; last
+column and row; distance of the first pixel's centre inside each edge; changes of two of these by column and by row (the
+third follows from them)."""
 
 
 @compiled
 def _project(corners, q, near, width, height, side, depth_scale, projected, chosen):
-    """Projects the corners of a block and chooses the triangles that may hold a pixel's centre; returns how many.
+    """Projects a block's corners, and chooses the triangles that may contain a pixel's centre. Returns their number.
 
-    Args:
-        corners: (576,) float32: for each corner x of 64 triangles, then y, then z.
-        q: (16,) float32: from the block's frame to clip coordinates, rows first.
-        near: Distance of the near plane along the camera's axis; what lies nearer must be cut.
-        width: Of the image, pixels.
-        height: Of the image, pixels.
-        side: 1 to see triangles from their front, -1 from their back.
-        depth_scale: Depths from 0 to this.
-        projected: (640,) float32, to be filled, see `_NUM_PROJECTED`.
-        chosen: (64,) int64, to be filled: places of the chosen ones in the block.
+    `corners` (576,) float32 has x of 64 first corners, then y, then z, then the second and third corners. `q` (16,)
+    float32 leads from the block's frame to clip coordinates, rows first. `near` is the distance of the near plane.
+    `side` is 1 to see fronts, -1 to see backs. Depths go from 0 to `depth_scale`. It fills `projected` (640,) float32
+    (see `_NUM_PROJECTED`) and `chosen` (64,) int64, the chosen places in the block.
     """
     right, top = np.float32(width - 1), np.float32(height - 1)
     half_width, half_height = np.float32(width) * _CENTRE, np.float32(height) * _CENTRE
@@ -100,7 +77,7 @@ def _project(corners, q, near, width, height, side, depth_scale, projected, chos
         cx = np.floor((q00 * x + q01 * y + q02 * z + q03) * inverse * half_width + half_width + _HALF) - ax
         cy = np.floor((q10 * x + q11 * y + q12 * z + q13) * inverse * half_height + half_height + _HALF) - ay
         cz = (q20 * x + q21 * y + q22 * z + q23) * inverse * half_depth + half_depth - az
-        # The first and last columns and rows whose pixel centres lie within the triangle's bounds.
+        # The first and last columns and rows whose pixel centres are within the triangle's bounds.
         column = max(_ZERO, np.ceil((ax + min(_ZERO, min(bx, cx)) - _CENTRE) * _PER_GRID))
         row = max(_ZERO, np.ceil((ay + min(_ZERO, min(by, cy)) - _CENTRE) * _PER_GRID))
         last_column = min(right, np.floor((ax + max(_ZERO, max(bx, cx)) - _CENTRE) * _PER_GRID))
@@ -123,17 +100,11 @@ def _project(corners, q, near, width, height, side, depth_scale, projected, chos
 
 @compiled
 def _cover(num_chosen, projected, width, height, side, found, chosen):
-    """Finds the pixels of up to 64 chosen triangles; returns how many hold any.
+    """Finds the pixels of up to 64 projected triangles. Returns how many triangles contain any.
 
-    Args:
-        num_chosen: How many there are. Loops go on to 64 all the same: a number that the compiler knows lets them run
-            on vectors. What is found after the last is not used.
-        projected: (640,) float32, see `_NUM_PROJECTED`.
-        width: As in `_project`.
-        height: As in `_project`.
-        side: As in `_project`.
-        found: (960,) float32, to be filled: see `_NUM_FOUND`.
-        chosen: (64,) int64, to be filled: places of those that hold pixels.
+    It fills `found` (960,) float32 (see `_NUM_FOUND`) and `chosen` (64,) int64, the places of those with pixels. The
+    loop always runs to 64, because only loops of a constant length are vectorised. Results behind `num_chosen` are not
+    used.
     """
     right, top = np.float32(width - 1), np.float32(height - 1)
     for i in range(64):
@@ -141,13 +112,13 @@ def _cover(num_chosen, projected, width, height, side, found, chosen):
         bx, by, bz = projected[i + 192], projected[i + 256], projected[i + 320]
         cx, cy, cz = projected[i + 384], projected[i + 448], projected[i + 512]
         area = (bx * cy - by * cx) * side
-        # As in `_project`: to compute these again costs less than to keep them.
+        # As in `_project`: computing these again costs less than storing them.
         column = max(_ZERO, np.ceil((ax + min(_ZERO, min(bx, cx)) - _CENTRE) * _PER_GRID))
         row = max(_ZERO, np.ceil((ay + min(_ZERO, min(by, cy)) - _CENTRE) * _PER_GRID))
         last_column = min(right, np.floor((ax + max(_ZERO, max(bx, cx)) - _CENTRE) * _PER_GRID))
         last_row = min(top, np.floor((ay + max(_ZERO, max(by, cy)) - _CENTRE) * _PER_GRID))
         wide, tall = last_column > column, last_row > row
-        # How far the first centre lies inside each of the three edges.
+        # Distance of the first centre inside each of the three edges.
         px, py = column * _GRID + _CENTRE - ax, row * _GRID + _CENTRE - ay
         c_side = (bx * py - by * px) * side
         b_side = (cy * px - cx * py) * side
@@ -165,7 +136,7 @@ def _cover(num_chosen, projected, width, height, side, found, chosen):
         inside = (a_side + a_right + a_up >= _ZERO) & (b_side + b_right + b_up >= _ZERO)
         inside &= (c_side + c_right + c_up >= _ZERO) & wide & tall
         flags |= np.int32(8) if inside else np.int32(0)
-        # Depth is linear over the image: b's share is b_side / area.
+        # Depth is linear over the image: the share of b is b_side / area.
         per_area = _ONE / area
         first = az + (b_side * bz + c_side * cz) * per_area
         by_column = (b_right * bz + c_right * cz) * per_area
@@ -195,9 +166,9 @@ def _cover(num_chosen, projected, width, height, side, found, chosen):
 
 @compiled
 def _cut_polygon(corners, i, q, near, width, height, depth_scale, room, polygon):
-    """Projects a triangle in double precision, cut at the near plane; returns the number of corners left, 0 to 4.
+    """Projects a triangle in double precision, cut at the near plane. Returns the number of corners left, 0 to 4.
 
-    `polygon` (4, 3) gets columns and rows on the grid of 1/256 pixel, and depths; `room` (7, 4) is scratch.
+    `polygon` (4, 3) gets columns and rows on the grid, and depths. `room` (7, 4) is scratch memory.
     """
     clip, kept = room[:3], room[3:]
     for corner in range(3):
@@ -226,9 +197,9 @@ def _cut_polygon(corners, i, q, near, width, height, depth_scale, room, polygon)
 
 @compiled
 def _set_up(polygon, b, c, side, edges, plane):
-    """Prepares the triangle of a polygon's first corner and its corners b and c; returns whether it is to be seen.
+    """Prepares the triangle of a polygon's first corner and its corners b and c. Returns whether it is visible.
 
-    `edges` (3, 3) get exact whole numbers: how far the centre of the lower left pixel lies inside each edge, and the
+    `edges` (3, 3) get exact whole numbers: the distance of the lower left pixel's centre inside each edge, and its
     change by column and by row. `plane` (3,) gets the depth there and its changes.
     """
     ax, ay, az = polygon[0]
@@ -251,7 +222,7 @@ def _set_up(polygon, b, c, side, edges, plane):
 
 @compiled
 def _rows(polygon, b, c, height):
-    """The first and last row whose pixel centres lie within the bounds of a triangle, as in `_set_up`."""
+    """The first and last row whose pixel centres are within the bounds of a triangle, as in `_set_up`."""
     low = min(polygon[0, 1], min(polygon[b, 1], polygon[c, 1]))
     high = max(polygon[0, 1], max(polygon[b, 1], polygon[c, 1]))
     return int(max(0.0, np.ceil((low - 128) / 256))), int(min(height - 1.0, np.floor((high - 128) / 256)))
@@ -259,7 +230,7 @@ def _rows(polygon, b, c, height):
 
 @compiled
 def _columns(edges, row, width):
-    """The first and last column of a row that lie inside all three edges."""
+    """The first and last column of a row that are inside all three edges."""
     first, last = 0, width - 1
     for k in range(3):
         inside, by_column = np.int64(edges[k, 0] + edges[k, 2] * row), np.int64(edges[k, 1])
@@ -274,7 +245,7 @@ def _columns(edges, row, width):
 
 @compiled
 def _write_row(keys, first, last, depth, by_column, max_depth, shift, low):
-    """Writes a triangle into the columns first..last of a row of keys; `depth` is that of column 0."""
+    """Writes a triangle into the columns first..last of a row of keys. `depth` is the depth at column 0."""
     span = keys[first : last + 1]
     for x in range(len(span)):
         rounded = max(np.int64(0), min(max_depth, np.int64(depth + by_column * (first + x) + 0.5)))
@@ -303,22 +274,11 @@ def _write_medium(found, i, max_depth, shift, low, keys):
 def _write_batch(
     count, batch, places, lows, corners, block_shapes, projections, near, side, max_depth, shift, keys, bounds
 ):
-    """Writes a batch of triangles into keys.
+    """Writes a batch of `count` projected triangles into keys.
 
-    Args:
-        count: How many triangles there are, 0 to 64.
-        batch: (640,) float32, see `_NUM_PROJECTED`.
-        places: (64,) int64, where the triangles stand: 64 times the block, plus the place in it.
-        lows: (64,) int64, the lower bits of the triangles' keys, all but the depth.
-        corners: This and the next three as in `draw_blocks`.
-        block_shapes: As there.
-        projections: As there.
-        near: As there.
-        side: As in `_project`.
-        max_depth: As in `draw_blocks`, int64.
-        shift: Where the depth begins in a key.
-        keys: (height, width), lowest row first.
-        bounds: (4,) int64, to be widened by what is written: first column and row, last column and row.
+    `places` (64,) int64 are 64 times the block plus the place in it. `lows` (64,) int64 are all bits of the triangles'
+    keys but the depth, which begins at bit `shift`. `bounds` (4,) int64 is widened to what was written: first column
+    and row, last column and row. The other arguments are those of `_project` and `draw_blocks`.
     """
     height, width = keys.shape
     found, held = np.empty(_NUM_FOUND * 64, np.float32), np.empty(64, np.int64)
@@ -358,7 +318,7 @@ def _write_batch(
 
 @compiled
 def _add_to_batch(projected, i, batch, k):
-    """Copies what `_project` found of triangle i of a block to place k of a batch."""
+    """Copies the numbers of triangle i of a block to place k of a batch."""
     for j in range(_NUM_PROJECTED):
         batch[64 * j + k] = projected[64 * j + i]
 
@@ -373,7 +333,7 @@ def draw_blocks(blocks, corners, numbers, block_shapes, projections, ranks, near
         numbers: (blocks, 64) int32, the triangles' numbers, below 2**20.
         block_shapes: (blocks,) int32, which shape each block belongs to.
         projections: (shapes, 16) float32, from each shape's frame to clip coordinates.
-        ranks: (shapes,) int64, which shape comes first of two that are equally near, below 2**19.
+        ranks: (shapes,) int64, below 2**19. Of two shapes at the same depth, the lower rank wins.
         near: Distance of the near plane, metres.
         max_depth: The farthest depth, 65535 for a buffer of 16 bits.
         keys: (height, width) int64, lowest row first.
@@ -403,24 +363,24 @@ def draw_blocks(blocks, corners, numbers, block_shapes, projections, ranks, near
 
 @compiled
 def cast_blocks(blocks, corners, block_shapes, projections, depths):
-    """Draws the depth of triangles' backs into a shadow map, whose keys are depths alone.
+    """Draws the depths of triangles' backs into a shadow map. A key is a depth alone there.
 
     Args:
         blocks: (n,) int32, the blocks to draw.
         corners: As in `draw_blocks`.
         block_shapes: As in `draw_blocks`.
-        projections: (shapes, 16) float32, from each shape's frame to the light's clip coordinates; parallel.
+        projections: (shapes, 16) float32, from each shape's frame to the light's clip coordinates, which are parallel.
         depths: (height, width) uint16, the shadow map.
 
     Returns:
-        (4,) int64: first column and row, last column and row of what was drawn; an empty range where nothing was.
+        (4,) int64: first column and row, last column and row of what was drawn; an empty range if nothing was.
     """
     height, width = depths.shape
     projected, batch = np.empty(_NUM_PROJECTED * 64, np.float32), np.zeros(_NUM_PROJECTED * 64, np.float32)
     chosen, places, lows = np.empty(64, np.int64), np.empty(64, np.int64), np.zeros(64, np.int64)
     bounds = np.array([width, height, -1, -1])
     scene = (corners, block_shapes, projections)
-    # All of a parallel projection lies one metre before the camera.
+    # In a parallel projection, everything is one metre in front of the camera.
     target = (0.0, -_ONE, np.int64(65535), np.int64(0), depths, bounds)
     count = np.int64(0)
     for block in blocks:

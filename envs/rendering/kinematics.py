@@ -1,13 +1,13 @@
 """Where a body's links are, from its base's place and its joints' positions.
 
-Bullet could say it too, but only after moving its own record of the links forward by the part of a step that tool and
-gripper camera lag behind, which CALVIN's observations do not do: asking for an image would change what is observed.
+Bullet could compute it too. But Bullet would then also update the positions of tool and gripper camera, which lag a
+substep behind in CALVIN's observations. So asking for an image would change what is observed.
 """
 
 import numpy as np
 
 from calvinbench.envs.rendering.compiled import compiled
-from calvinbench.envs.rendering.descriptions import PRISMATIC, REVOLUTE
+from calvinbench.envs.rendering.shapes.descriptions import PRISMATIC, REVOLUTE
 
 
 @compiled
@@ -22,7 +22,7 @@ def rotation(quaternion, frame):
 
 @compiled
 def _product(a, b, out):
-    """Out = a @ b for frames: the last row is 0 0 0 1."""
+    """Writes a @ b to `out`, for frames whose last row is 0 0 0 1."""
     for i in range(3):
         for j in range(4):
             out[i, j] = a[i, 0] * b[0, j] + a[i, 1] * b[1, j] + a[i, 2] * b[2, j]

@@ -12,7 +12,7 @@ class View:
 
     Attributes:
         view: From the world to the camera's frame, 16 numbers, columns first, as Bullet gives them.
-        projection: From there to clip coordinates, likewise.
+        projection: From the camera's frame to clip coordinates, in the same order.
         size: Width and height in pixels.
     """
 

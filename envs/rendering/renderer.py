@@ -7,7 +7,6 @@ from jaxtyping import Float32, Float64, Int32, Int64, UInt8, UInt16
 
 from calvinbench.envs.rendering.culling import blocks_facing_away, blocks_in_view
 from calvinbench.envs.rendering.drawing import DEPTH_SHIFT, RANK_SHIFT, cast_blocks, draw_blocks
-from calvinbench.envs.rendering.geometry import Geometry
 from calvinbench.envs.rendering.rendered import Rendered, View
 from calvinbench.envs.rendering.shading import (
     BACKGROUND,
@@ -27,7 +26,8 @@ from calvinbench.envs.rendering.shadow_map import (
     light_direction,
     map_around,
 )
-from calvinbench.envs.rendering.still_layer import StillLayer, StillPicture
+from calvinbench.envs.rendering.shapes.geometry import Geometry
+from calvinbench.envs.rendering.still_layer import StillImage, StillLayer
 from calvinbench.envs.rendering.viewing import see_from_camera, see_from_light
 
 _NUM_RANKS = 1 << int(DEPTH_SHIFT - RANK_SHIFT)
@@ -35,7 +35,7 @@ _NUM_RANKS = 1 << int(DEPTH_SHIFT - RANK_SHIFT)
 
 @dataclass(frozen=True, slots=True)
 class _Sight:
-    """What the compiled loops need for one image of a camera, see `see_from_camera`."""
+    """The arrays that the compiled loops need for one image of a camera, see `see_from_camera`."""
 
     size: int
     near_m: float
@@ -66,11 +66,12 @@ class Renderer:
 
         Args:
             geometry: What will be drawn.
-            depth_bits: Bits of the depth buffer, 16 or 24. Mesa's has 16: edges between far surfaces become jagged.
-            shadows: False draws no shadows, as Bullet's EGL plugin in the first two images of a process.
+            depth_bits: Bits of the depth buffer, 16 or 24. Mesa's has 16, with which edges between far surfaces are
+                jagged.
+            shadows: Whether shadows are drawn. Bullet's EGL plugin draws none in the first two images of a process.
 
         Raises:
-            ValueError: `depth_bits` is something else.
+            ValueError: `depth_bits` has another value.
         """
         num_shapes = len(geometry.shapes.links)
         self._geometry = geometry
@@ -80,7 +81,7 @@ class Renderer:
         self._all_shapes = np.arange(num_shapes, dtype=np.int32)
         self._casts = geometry.shapes.casts_shadow & shadows
         self._layer = StillLayer(num_shapes)
-        self._still_pictures: dict[View, StillPicture] = {}
+        self._still_images: dict[View, StillImage] = {}
         self._shadow_map: ShadowMap = map_around(np.zeros((0, 4)))
         self._shadow_bounds = np.array([0, 0, -1, -1])
         self._light_projections = np.zeros((num_shapes, 16), dtype=np.float32)
@@ -99,7 +100,7 @@ class Renderer:
         """Stores the state of the world, and draws its shadow map. Call it once after each step.
 
         Args:
-            link_frames: Where all links are in the world.
+            link_frames: The frames of all links in the world.
             colours: Colours of the shapes; None for their own.
         """
         np.take(link_frames, self._geometry.shapes.links, axis=0, out=self._frames)
@@ -108,14 +109,14 @@ class Renderer:
         self._cast_shadows(self._layer.update(appearances))
 
     def _cast_shadows(self, layer_changed: bool) -> None:
-        """Draws into the shadow map what casts shadows: what is still when that has changed, the rest always."""
+        """Draws shapes into the shadow map: moving ones always, still ones only after a change."""
         shadow_map = self._shadow_map
         self._see_from_light()
         if not shadow_map.suits(self._reach[self._casts]):
             shadow_map = self._shadow_map = map_around(self._reach[self._casts])
             self._light[9:21] = shadow_map.lookup.reshape(-1)
             self._see_from_light()
-            self._still_pictures.clear()
+            self._still_images.clear()
             layer_changed = True
         if layer_changed:
             shadow_map.still.fill(MAX_DEPTH)
@@ -141,7 +142,7 @@ class Renderer:
     def _cast(
         self, shapes: Int32[np.ndarray, " n"], depths: UInt16[np.ndarray, "rows columns"]
     ) -> Int64[np.ndarray, "4"]:
-        """Draws those of some shapes that cast shadows into a shadow map; returns the bounds of what was drawn."""
+        """Draws those of some shapes that cast shadows into a shadow map. Returns the bounds of what was drawn."""
         triangles = self._geometry.triangles
         casting = shapes[self._casts[shapes]]
         count = blocks_facing_away(
@@ -157,14 +158,14 @@ class Renderer:
 
         Args:
             view: The camera.
-            fixed: Whether the camera never moves. Then its image of the still shapes is kept. The result is the same
-                either way.
-            with_depth: Whether the depth is wanted too.
+            fixed: Whether the camera never moves. If so, its image of the still shapes is cached. The result does not
+                depend on this.
+            with_depth: Whether the depth is computed too.
         """
         sight = self._look(view)
         surfaces = self._scratch_surfaces(view.size)
         if fixed:
-            still = self._still_picture(view, sight)
+            still = self._still_image(view, sight)
             keys, rgb = still.keys.copy(), still.rgb.copy()
             self._draw(self._layer.moving, sight, keys)
             pixels = np.empty(len(keys), dtype=np.int32)
@@ -229,9 +230,9 @@ class Renderer:
             self._surfaces[size] = np.empty((SURFACE_DIM, size * size), dtype=np.float32)
         return self._surfaces[size]
 
-    def _still_picture(self, view: View, sight: _Sight) -> StillPicture:
+    def _still_image(self, view: View, sight: _Sight) -> StillImage:
         """The image of the still shapes, drawn again if they have changed."""
-        kept = self._still_pictures.get(view)
+        kept = self._still_images.get(view)
         if kept is None or kept.version != self._layer.version:
             keys, rgb = self._empty(view.size)
             background = keys[0]
@@ -239,7 +240,7 @@ class Renderer:
             surfaces = np.zeros((SURFACE_DIM, len(keys)), dtype=np.float32)
             pixels = np.flatnonzero(keys != background).astype(np.int32)
             self._shade(pixels, keys, sight, surfaces, self._shadow_map.still, rgb)
-            kept = self._still_pictures[view] = StillPicture(self._layer.version, keys, surfaces, rgb)
+            kept = self._still_images[view] = StillImage(self._layer.version, keys, surfaces, rgb)
         return kept
 
     def _draw(self, shapes: Int32[np.ndarray, " n"], sight: _Sight, keys: Int64[np.ndarray, " pixels"]) -> None:
@@ -275,7 +276,7 @@ class Renderer:
         shadow: UInt16[np.ndarray, "rows columns"],
         rgb: UInt8[np.ndarray, "H W 3"],
     ) -> None:
-        """Finds the surfaces at some pixels, and their colours."""
+        """Finds the surfaces at some pixels, and computes their colours."""
         ordered, first_pixels = np.empty_like(pixels), np.empty(len(self._frames) + 1, dtype=np.int64)
         pixels_by_shape(pixels, keys, self._geometry.triangles.shapes, first_pixels, ordered)
         light_pixels(

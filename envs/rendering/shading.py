@@ -15,9 +15,9 @@ BACKGROUND = (179, 179, 204)
 SURFACE_DIM = 8
 """Numbers of a surface: red, green, blue (0..255), light, highlight, column, row and depth in the shadow map."""
 VIEW_DIM = 24
-"""Numbers that `light_pixels` needs of a shape: see there."""
+"""Numbers of a shape that `light_pixels` needs, see there."""
 _TILE = 64
-"""Pixels that are shaded together. The numbers of a tile are in a flat array: number j of pixel k is at 64 j + k."""
+"""Pixels that are shaded together, a tile. Their numbers are in a flat array: number j of pixel k is at 64 j + k."""
 _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
 _ZERO = np.float32(0.0)
@@ -28,7 +28,7 @@ _UNLIT = np.float32(0.7)
 _LIT = np.float32(0.3)
 _TINY = np.float32(1e-30)
 _WEIGHTS = np.float32(8192.0)
-"""Sum of a texel's weights: 13 bits, which with the 8 of a colour fill the 21 bits of a field."""
+"""Sum of the weights of four texels: 13 bits. With the 8 bits of a colour they fill the 21 bits of a field."""
 _PER_WEIGHT = np.float32(1 / 8192)
 _FIELD = np.uint64((1 << 21) - 1)
 _GREEN = np.uint64(21)
@@ -37,7 +37,7 @@ _BLUE = np.uint64(42)
 
 @compiled
 def changed_pixels(keys, still_keys, chosen):
-    """Finds the pixels that show another triangle than in the still layer. Returns their number."""
+    """Finds the pixels that do not show the same triangle as the still layer. Returns their number."""
     count = 0
     for pixel in range(len(keys)):
         if keys[pixel] != still_keys[pixel]:
@@ -52,7 +52,7 @@ def pixels_in_shadow_of(bounds, still_depths, depths, keys, still_keys, surfaces
 
     Args:
         bounds: (4,) first column and row, last column and row of what moving things cast.
-        still_depths: (rows, columns) uint16, the shadow map without them.
+        still_depths: (rows, columns) uint16, the shadow map without moving things.
         depths: (rows, columns) uint16, the shadow map with them.
         keys: (pixels,) int64.
         still_keys: (pixels,) int64.
@@ -81,7 +81,7 @@ def pixels_in_shadow_of(bounds, still_depths, depths, keys, still_keys, surfaces
 
 @compiled
 def _filtered(texels, offset, width, height, u, v, weight):
-    """Bilinear filtering of a level of a texture that repeats: three sums in one number, weights adding to `weight`."""
+    """Bilinear filtering of a level of a repeating texture: three sums in one number. Weights add to `weight`."""
     x, y = (u - np.floor(u)) * np.float32(width) - _HALF, (v - np.floor(v)) * np.float32(height) - _HALF
     left, low = np.floor(x), np.floor(y)
     to_right, to_top = x - left, (y - low) * weight
@@ -125,17 +125,17 @@ def pixels_by_shape(pixels, keys, shapes, first_pixels, ordered):
 def light_pixels(pixels, first_pixels, keys, width, attributes, views, eye, rays, levels, texels, light, surfaces):
     """Finds the surface at each of some pixels.
 
-    The point that a pixel shows is where the ray through its centre meets the triangle's plane. With the triangle's
-    corner a and edges e, f, and the camera at a + t, that is (Cramer's rule) for a ray d:
-    depth = f.(t x e) / w, share of e = d.(f x t) / w, share of f = d.(t x e) / w, with w = d.(f x e).
+    A pixel shows the point where the ray through its centre meets the triangle's plane. Let a be the triangle's first
+    corner, e and f its edges from there, a + t the camera, and d a ray. Then by Cramer's rule, with w = d.(f x e):
+    depth = f.(t x e) / w, share of e = d.(f x t) / w, share of f = d.(t x e) / w.
 
-    Pixels are taken in tiles of one shape, and each loop over a tile runs on vectors.
+    Pixels are processed in tiles of one shape. Each loop over a tile is vectorised.
 
     Args:
-        pixels: (n,) int32, numbers of pixels, which count row by row from the bottom, sorted by shape.
+        pixels: (n,) int32, numbers of pixels, counted row by row from the bottom, sorted by shape.
         first_pixels: (shapes + 1,) int64: shape s has pixels[first_pixels[s] : first_pixels[s + 1]].
         keys: (pixels,) int64, see `drawing`.
-        width: Of the image.
+        width: Width of the image.
         attributes: (triangles, 24) float32, see `blocks.Triangles`.
         views: (shapes, 24) float32: the camera's ray through the image's lower left corner and its change by column
             and by row, and the camera's place, all in the shape's frame; the shape's rotation, rows first; its colour.
@@ -143,12 +143,12 @@ def light_pixels(pixels, first_pixels, keys, width, attributes, views, eye, rays
         rays: (3, 3) float32, the three rays of `views` in the world.
         levels: (shapes, 40) int32: number of mip levels, then offset, width and height of each; 0 without a texture.
         texels: (texels,) uint64, three fields of 21 bits each.
-        light: (21,) float32: direction to the light, its place, the place highlights are seen from; then the rows that
-            lead to column, row and depth in the shadow map, with their offsets.
+        light: (21,) float32: direction to the light; its place; the place that highlights are computed for; then the
+            rows and offsets that lead to column, row and depth in the shadow map.
         surfaces: (8, pixels) float32, to be filled at `pixels`.
     """
-    # Flat, for places that the compiler knows let loops run on vectors. Loops over a tile go to its end even where
-    # there are fewer pixels; what is there then is left from before, and not used.
+    # The arrays are flat, because loops with offsets that the compiler knows are vectorised. Loops always run over a
+    # whole tile. If it has fewer pixels, the rest keeps old numbers, which are not used.
     fetched = np.zeros(24 * _TILE, np.float32)
     places = np.zeros(2 * _TILE, np.float32)
     crosses = np.zeros(9 * _TILE, np.float32)
@@ -177,7 +177,7 @@ def light_pixels(pixels, first_pixels, keys, width, attributes, views, eye, rays
 
 @compiled
 def _meet(places, fetched, view, crosses, shares):
-    """Where rays meet planes: `shares` get the shares of e and f and the depth, `crosses` f x e, f x t and t x e."""
+    """Where rays meet planes. `shares` gets shares of e and f and the depth; `crosses` gets f x e, f x t and t x e."""
     d0x, d0y, d0z, dxx, dxy, dxz = view[0], view[1], view[2], view[3], view[4], view[5]
     dyx, dyy, dyz, ox, oy, oz = view[6], view[7], view[8], view[9], view[10], view[11]
     for k in range(_TILE):
@@ -190,7 +190,7 @@ def _meet(places, fetched, view, crosses, shares):
         ux, uy, uz = fy * tz - fz * ty, fz * tx - fx * tz, fx * ty - fy * tx
         vx, vy, vz = ty * ez - tz * ey, tz * ex - tx * ez, tx * ey - ty * ex
         per_w = _ONE / (dx * wx + dy * wy + dz * wz)
-        # A pixel's centre may lie outside the triangle by the width of OpenGL's grid.
+        # A pixel's centre may be outside the triangle by as much as OpenGL's grid is wide.
         shares[k] = min(max((dx * ux + dy * uy + dz * uz) * per_w, _ZERO), _ONE)
         shares[k + 64] = min(max((dx * vx + dy * vy + dz * vz) * per_w, _ZERO), _ONE)
         shares[k + 128] = (fx * vx + fy * vy + fz * vz) * per_w
@@ -249,7 +249,7 @@ def _light(places, fetched, shares, view, eye, rays, light, result):
 
 @compiled
 def _spread(places, fetched, view, crosses, levels, spreads):
-    """How far the texture moves from a pixel to the next column or row, the farther of the two, in texels, squared."""
+    """Texels, squared, from a pixel to the next column or to the next row: the larger of the two."""
     d0x, d0y, d0z, dxx, dxy, dxz = view[0], view[1], view[2], view[3], view[4], view[5]
     dyx, dyy, dyz = view[6], view[7], view[8]
     width, height = np.float32(levels[2]), np.float32(levels[3])
@@ -277,10 +277,10 @@ def _spread(places, fetched, view, crosses, levels, spreads):
 
 @compiled
 def _texture(count, fetched, shares, view, levels, texels, spreads, result):
-    """Looks colours up in a texture: between two mip levels, and on each between four texels."""
+    """Reads colours from a texture: interpolated between two mip levels, and in each between four texels."""
     red, green, blue = view[21] * _PER_WEIGHT, view[22] * _PER_WEIGHT, view[23] * _PER_WEIGHT
     highest = np.float32(levels[0] - 1)
-    # Mesa takes the logarithm to base 2 from a float's bits: exponent, and mantissa as it is.
+    # Mesa takes the logarithm to base 2 from a float's bits: the exponent plus the mantissa.
     bits = spreads.view(np.int32)
     for k in range(count):
         share_e, share_f = shares[k], shares[k + 64]

@@ -1,7 +1,7 @@
 """The shadow map: the depths that the light sees, kept from image to image.
 
 As in Bullet's OpenGL renderer, the light is parallel, the map shows the backs of things, and its texels are
-20 m / 4096 = 4.9 mm wide. Only the part that contains everything that casts a shadow is kept.
+20 m / 4096 = 4.9 mm wide. Only the part with the things that cast shadows is kept.
 """
 
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ _EYE_DISTANCE_M, _EYE_YAW, _EYE_PITCH = 1.5, np.radians(-80), np.radians(-10)
 HIGHLIGHTS_SEEN_FROM = _EYE_DISTANCE_M * np.array(
     [np.cos(_EYE_PITCH) * np.sin(_EYE_YAW), -np.cos(_EYE_PITCH) * np.cos(_EYE_YAW), -np.sin(_EYE_PITCH)]
 )
-"""Bullet's EGL plugin computes highlights for the initial pose of its camera, whichever camera is used (its
-`resetCamera` of 3.2.7: 1.5 m from the origin, yaw -80, pitch -10 degrees). Fitting the place to its images gave the
-same."""
+"""The place that highlights are computed for. Bullet's EGL plugin takes its camera's initial pose, whichever camera is
+used (its `resetCamera` of 3.2.7: 1.5 m from the origin, yaw -80, pitch -10 degrees). Fitting the place to its images
+gave the same."""
 _TEXELS = 4096
 _HALF_WIDTH_M = 10.0
 _NEAR_M, _FAR_M = 1.0, 300.0
 MAX_DEPTH = 65535
 _HALF_WIDTHS = (350, 1000, _TEXELS // 2)
-"""Sizes of the part that is kept, in texels from the middle: 1.7 m contain table and robot. Numbers are rounded
-differently in each size. So the size depends only on where things are now, and images depend on the state alone."""
+"""Sizes of the kept part, in texels from the middle: 1.7 m contain table and robot. Each size rounds numbers
+differently. So the size depends only on where things are now, and images depend only on the state."""
 
 
 @cache
@@ -46,7 +46,7 @@ def light_matrix() -> Float64[np.ndarray, "4 4"]:
 
 
 def light_direction() -> Float64[np.ndarray, "3"]:
-    """Where the light goes, as a unit vector."""
+    """The direction in which the light goes, as a unit vector."""
     direction: Float64[np.ndarray, "3"] = -LIGHT_POSITION / np.linalg.norm(LIGHT_POSITION)
     return direction
 
@@ -60,7 +60,7 @@ class ShadowMap:
         still: Depths of what does not move.
         depths: Depths of everything.
         projection: From the world to clip coordinates of this part.
-        lookup: From the world to the column and row of the texel whose centre is next below, and the depth.
+        lookup: From the world to column and row of the texel whose centre is next below, and to the depth.
     """
 
     half_width: int
@@ -70,12 +70,12 @@ class ShadowMap:
     lookup: Float32[np.ndarray, "3 4"]
 
     def suits(self, spheres: Float64[np.ndarray, "n 4"]) -> bool:
-        """Whether this is the part to keep for what casts shadows within spheres (centre and radius, in the world)."""
+        """Whether this part suits spheres (centre and radius, in the world) around all that casts shadows."""
         return self.half_width == _half_width_around(spheres)
 
 
 def map_around(spheres: Float64[np.ndarray, "n 4"]) -> ShadowMap:
-    """The smallest part of the map, still empty, that holds spheres (centre and radius, in the world)."""
+    """The smallest part of the map that contains spheres (centre and radius, in the world), still empty."""
     half_width = _half_width_around(spheres)
     scale = _TEXELS / 2 / half_width
     projection = np.diag([scale, scale, 1.0, 1.0]) @ light_matrix()
@@ -86,7 +86,7 @@ def map_around(spheres: Float64[np.ndarray, "n 4"]) -> ShadowMap:
 
 
 def _half_width_around(spheres: Float64[np.ndarray, "n 4"]) -> int:
-    """What lies outside the whole map casts no shadow, and the whole map is kept for it."""
+    """Whatever is outside the whole map casts no shadow. The whole map is then kept."""
     if not len(spheres):
         return _HALF_WIDTHS[0]
     middles = spheres[:, :3] @ light_matrix()[:2, :3].T * _HALF_WIDTH_M

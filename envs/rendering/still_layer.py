@@ -1,4 +1,4 @@
-"""The still layer: which shapes have not moved for a while, and the image that is kept of them."""
+"""The still layer: the shapes that have not moved for a while, and the cached image of them."""
 
 from dataclasses import dataclass
 
@@ -6,18 +6,18 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt8
 
 _PATIENCE = 24
-"""A shape joins the layer after this many steps without moving: 0.8 s at CALVIN's 30 Hz."""
+"""Steps without motion after which a shape joins the layer: 0.8 s at CALVIN's 30 Hz."""
 
 
 @dataclass(frozen=True, slots=True)
-class StillPicture:
+class StillImage:
     """A camera's image of the still shapes alone.
 
     Attributes:
-        version: Of the layer that it shows.
+        version: The version of the layer that it shows.
         keys: As in `drawing`.
         surfaces: As in `shading`.
-        rgb: The finished image, in the shadows of the still shapes alone.
+        rgb: The finished image, with the shadows of the still shapes alone.
     """
 
     version: int
@@ -35,7 +35,7 @@ class StillLayer:
     def __init__(self, num_shapes: int) -> None:
         """At first all shapes count as still."""
         self.version = 0
-        """Number of changes of the set of still shapes. A kept image is valid while it stays the same."""
+        """Number of changes of the set of still shapes. A cached image is valid while this number stays the same."""
         self._members = np.ones(num_shapes, dtype=bool)
         self._still_for = np.zeros(num_shapes, dtype=np.int64)
         self._last: Float64[np.ndarray, "shapes n"] | None = None
@@ -51,7 +51,7 @@ class StillLayer:
         return np.flatnonzero(~self._members).astype(np.int32)
 
     def update(self, appearances: Float64[np.ndarray, "shapes n"]) -> bool:
-        """Takes in how the shapes stand now; returns whether the set of still shapes, or one of them, has changed.
+        """Updates the layer. Returns whether the set of still shapes, or one of them, has changed.
 
         Args:
             appearances: For each shape the numbers of its place and colour.

@@ -1,4 +1,4 @@
-"""The world as seen by a camera and by the light: matrices for each shape, computed for each image."""
+"""The world as seen by a camera and by the light: for each image, a matrix for each shape."""
 
 import numpy as np
 
@@ -16,19 +16,19 @@ def see_from_camera(
 
     Args:
         view: (4, 4) float64, from the world to the camera's frame: right, up, backward.
-        lens: (4, 4) float64, from there to clip coordinates.
+        lens: (4, 4) float64, from the camera's frame to clip coordinates.
         size: Width and height in pixels.
-        num_ranks: Ranks go from 0 to one less.
+        num_ranks: Number of ranks.
         shape_frames: (shapes, 4, 4) float64, where the shapes are.
         centres: (shapes, 3) float64, see `geometry.Shapes`.
         colours: (shapes, 3) float64.
         projections: (shapes, 16) float32, to be filled: from each shape's frame to clip coordinates.
         eyes: (shapes, 3) float32, to be filled: the camera's place in each shape's frame.
         views: (shapes, 24) float32, to be filled, see `shading.light_pixels`.
-        ranks: (shapes,) int64, to be filled: which shape comes first of two that are equally near.
+        ranks: (shapes,) int64, to be filled. Of two shapes at the same depth, the lower rank wins.
         eye: (3,) float32, to be filled: the camera's place.
-        rays: (3, 3) float32, to be filled: the ray through the image's lower left corner, as long as it takes to
-            go one metre along the camera's axis, and its change by column and by row.
+        rays: (3, 3) float32, to be filled: the ray through the image's lower left corner, scaled to one metre along the
+            camera's axis, and its change by column and by row.
     """
     place, corner, by_column, by_row = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
     for i in range(3):

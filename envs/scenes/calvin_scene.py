@@ -35,10 +35,10 @@ def load_calvin_scene(name: str, checkout: CalvinEnv) -> Scene:
 
     Args:
         name: One of `scene.CALVIN_SCENES`.
-        checkout: Where its files are.
+        checkout: The checkout with its files.
 
     Raises:
-        CheckoutError: A file is missing or damaged, or our world cannot do what a configuration says.
+        CheckoutError: A file is missing or damaged, or a configuration asks for something that our world cannot do.
     """
     file = checkout.root / "conf" / "scene" / f"calvin_scene_{name}.yaml"
     config = _read(file)
@@ -108,7 +108,7 @@ def _robot_urdf(checkout: CalvinEnv) -> str:
 
 
 def _load_poses(movable: Mapping[str, Any], surfaces: Mapping[str, Surface]) -> dict[str, Pose]:
-    """Where calvin_env loads each block, before a reset moves it.
+    """The pose in which calvin_env loads each block, before a reset moves it.
 
     It draws them at random: for each block in turn a surface, a point on it and a yaw. The last bits of later contacts
     depend on where blocks were loaded. So the draws are repeated here, with calvin_env's seed and order.

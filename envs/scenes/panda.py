@@ -9,7 +9,7 @@ from xml.etree import ElementTree as Xml
 import pybullet_data
 
 BASE_POSITION = (-0.34, -0.46, 0.24)
-"""Where the arm stands, in metres, in all scenes (`robot_base_position` of calvin_env)."""
+"""The position of the arm's base in all scenes, metres (`robot_base_position` of calvin_env)."""
 INITIAL_JOINTS = (-1.21779206, 1.03987646, 2.11978261, -2.34205014, -0.87015947, 1.64119353, 0.55344866)
 """The arm's joint angles at the start, in radians (`robot_initial_joint_positions` of calvin_env)."""
 LOWER_JOINT_LIMITS = (-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973)

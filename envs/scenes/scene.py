@@ -19,7 +19,7 @@ EMBEDDED = "embedded"
 SCENES = (EMBEDDED, *CALVIN_SCENES)
 """`embedded` ships with the package. The others are CALVIN's, and need a checkout of calvin_env."""
 FLOOR_SIZE_M, FLOOR_POSITION, FLOOR_COLOUR = (8.0, 8.0, 0.02), (0.0, 0.0, -0.01), (0.86, 0.87, 0.88)
-"""The visible slab of scenes without a floor of their own."""
+"""Size of the visible floor of scenes without a floor of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +91,12 @@ class Scene:
         raise KeyError(f"expected a joint '{joint}' with limits in '{self.table_urdf}', found none.")
 
     def digest(self) -> str:
-        """SHA-256 of everything that the scene is loaded from, wherever it is on the disk."""
+        """SHA-256 of everything that the scene is loaded from. It does not depend on where the files are."""
         sha = hashlib.sha256()
         sha.update(f"{list(self.block_urdfs)} {self.global_scaling}".encode())
         descriptions = [(Path(), self.robot_urdf)]
         if self.calvin_env is not None:
-            # Where a body was loaded changes the last bits of Bullet's contacts.
+            # The places where bodies are loaded change the last bits of Bullet's contacts.
             sha.update(f"{self.surfaces} {self.load_poses}".encode())
         floor = () if self.floor_urdf is None else (self.floor_urdf,)
         for file in (self.table_urdf, *self.block_urdfs.values(), *floor):

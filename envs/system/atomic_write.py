@@ -11,7 +11,7 @@ from pathlib import Path
 PART_SUFFIX = ".part"
 """Of temporary files. A killed writer leaves one behind; it may be deleted once nobody writes."""
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
-"""What file systems answer that can sync files but no folders."""
+"""Errors of file systems that can sync files but not folders."""
 
 
 @contextmanager

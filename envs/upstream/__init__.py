@@ -1,4 +1,4 @@
-"""CALVIN's own simulator, run beside ours: a world that wraps an installed calvin_env, and its recordings.
+"""CALVIN's own simulator: a world that wraps an installed calvin_env, and recordings of it to compare ours with.
 
 Read in this order: `simulator`, `upstream`, `recording`.
 """

@@ -1,7 +1,7 @@
-"""Recording what a world does with given actions, calvin_env's in a process of its own.
+"""Records what a world does with given actions. calvin_env is recorded in a process of its own.
 
-An episode of calvin_env depends on what its process did before; what a fresh process gives is the same everywhere.
-`python -m calvinbench.envs.upstream.recording ORDER.npz RECORDING.npz` is that process.
+An episode of calvin_env depends on what its process did before. In a fresh process it is the same on every machine.
+That process is `python -m calvinbench.envs.upstream.recording ORDER.npz RECORDING.npz`.
 """
 
 import json
@@ -30,15 +30,15 @@ class Recording:
     Attributes:
         robot_obs: After the reset and after each action.
         scene_obs: After the reset and after each action.
-        pictures: By camera, the images after the reset and after every `picture_every` actions.
-        picture_every: How many actions lie between images.
-        revision: calvin_env's, or what else tells which world this is.
+        images: By camera, the images after the reset and after every `image_every` actions.
+        image_every: Number of actions from one image to the next.
+        revision: The revision of calvin_env, or another description of the world.
     """
 
     robot_obs: Float64[np.ndarray, "T1 15"]
     scene_obs: Float64[np.ndarray, "T1 24"]
-    pictures: Mapping[str, UInt8[np.ndarray, "P H W 3"]]
-    picture_every: int
+    images: Mapping[str, UInt8[np.ndarray, "P H W 3"]]
+    image_every: int
     revision: str
 
 
@@ -47,30 +47,30 @@ def record(
     robot_obs: Float64[np.ndarray, "15"],
     scene_obs: Float64[np.ndarray, "24"],
     actions: Float64[np.ndarray, "T 7"],
-    picture_every: int = 1,
+    image_every: int = 1,
 ) -> Recording:
-    """Sets a world to a state, applies actions and keeps what it shows.
+    """Sets a world to a state, applies actions and keeps the observations.
 
     Args:
-        env: The world; it stays open.
-        robot_obs: The state to begin in.
-        scene_obs: The state to begin in.
-        actions: As the world's convention says.
-        picture_every: How many actions lie between the images that are kept.
+        env: The world. It stays open.
+        robot_obs: The first state of the robot.
+        scene_obs: The first state of the scene.
+        actions: Actions in the world's convention.
+        image_every: Number of actions from one kept image to the next.
     """
     observations: list[dict[str, np.ndarray]] = []
-    pictures: dict[str, list[np.ndarray]] = {}
+    images: dict[str, list[np.ndarray]] = {}
     for index, observation in enumerate(_observations(env, robot_obs, scene_obs, actions)):
         observations.append({key: observation[key] for key in ("robot_obs", "scene_obs")})
-        if index % picture_every == 0:
-            for key, picture in observation.items():
+        if index % image_every == 0:
+            for key, image in observation.items():
                 if key.startswith("rgb_"):
-                    pictures.setdefault(key.removeprefix("rgb_"), []).append(picture)
+                    images.setdefault(key.removeprefix("rgb_"), []).append(image)
     return Recording(
         np.stack([observation["robot_obs"] for observation in observations]),
         np.stack([observation["scene_obs"] for observation in observations]),
-        {camera: np.stack(taken) for camera, taken in pictures.items()},
-        picture_every,
+        {camera: np.stack(taken) for camera, taken in images.items()},
+        image_every,
         str(getattr(env.unwrapped, "calvin_env_revision", type(env.unwrapped).__name__)),
     )
 
@@ -91,21 +91,21 @@ def record_upstream(
     robot_obs: Float64[np.ndarray, "15"],
     scene_obs: Float64[np.ndarray, "24"],
     actions: Float64[np.ndarray, "T 7"],
-    picture_every: int = 1,
+    image_every: int = 1,
     python: str | Path = sys.executable,
 ) -> Recording:
     """Records calvin_env's own simulator in a fresh process.
 
     Args:
-        settings: Of `UpstreamPlayTableEnv`, as JSON can tell them.
-        robot_obs: As in `record`; so are `scene_obs`, `actions` and `picture_every`.
-        scene_obs: See `robot_obs`.
-        actions: See `robot_obs`.
-        picture_every: See `robot_obs`.
-        python: The interpreter that has calvinbench and what calvin_env imports.
+        settings: Arguments of `UpstreamPlayTableEnv`, as JSON can write them.
+        robot_obs: The first state of the robot.
+        scene_obs: The first state of the scene.
+        actions: Actions in the world's convention.
+        image_every: Number of actions from one kept image to the next.
+        python: An interpreter that has calvinbench and the packages that calvin_env imports.
 
     Raises:
-        UpstreamError: The process failed; the message ends with its last words.
+        UpstreamError: The process failed. The message ends with the process's last line of output.
     """
     with tempfile.TemporaryDirectory(prefix="calvinbench-upstream-") as folder:
         order, recording = Path(folder) / "order.npz", Path(folder) / "recording.npz"
@@ -115,7 +115,7 @@ def record_upstream(
             robot_obs=robot_obs,
             scene_obs=scene_obs,
             actions=actions,
-            picture_every=picture_every,
+            image_every=image_every,
         )
         done = run_upstream_python(python, ["-m", _MODULE, str(order), str(recording)])
         if done.returncode != 0 or not recording.is_file():
@@ -125,13 +125,13 @@ def record_upstream(
                 kept["robot_obs"],
                 kept["scene_obs"],
                 {key.removeprefix("rgb_"): kept[key] for key in kept.files if key.startswith("rgb_")},
-                int(kept["picture_every"]),
+                int(kept["image_every"]),
                 str(kept["revision"]),
             )
 
 
 def run_upstream_python(python: str | Path, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Runs an interpreter to its end and returns what it said.
+    """Runs a Python interpreter until it ends, and returns its output.
 
     Raises:
         UpstreamError: There is no such program.
@@ -141,39 +141,39 @@ def run_upstream_python(python: str | Path, words: Sequence[str]) -> subprocess.
     except OSError as error:
         raise UpstreamError(
             f"expected a Python interpreter at '{python}', got: {error.strerror or error}. "
-            "Give the one that has calvinbench and calvin_env by --upstream-python."
+            "Name an interpreter that has calvinbench and calvin_env: --upstream-python FILE."
         ) from error
 
 
 def upstream_failure(status: int, stderr: str) -> str:
-    """Why a process with calvin_env failed: its last words, which are our own error's where there is one."""
+    """Why a process with calvin_env failed: its last line of output, such as the message of our own error."""
     if status < 0:
         return (
-            f"expected calvin_env's process to end by itself, but signal {-status} ended it. "
-            "Where the EGL plugin was asked for, this machine cannot do it: use the renderer bullet-tiny."
+            f"expected calvin_env's process to end normally, but signal {-status} ended it. "
+            "If the renderer is bullet-egl, EGL does not work on this machine: use the renderer bullet-tiny."
         )
-    last = next((line for line in reversed(stderr.splitlines()) if line.strip()), "it said nothing")
-    # A traceback's last line begins with the error's class, which tells a user nothing.
+    last = next((line for line in reversed(stderr.splitlines()) if line.strip()), "it printed no error")
+    # A traceback's last line begins with the error's class, which does not help a user.
     words = re.sub(r"^[\w.]*UpstreamError: ", "", last.strip())
     return f"calvin_env's process failed with status {status}: {words}"
 
 
 def main(order_file: str, recording_file: str) -> None:
-    """What the fresh process does: reads an order, records, writes."""
+    """The work of the fresh process: read the order, record, write the recording."""
     from calvinbench.envs.upstream.upstream import UpstreamPlayTableEnv
 
     with np.load(order_file) as order:
         env = UpstreamPlayTableEnv(**json.loads(str(order["settings"])))
-        recording = record(env, order["robot_obs"], order["scene_obs"], order["actions"], int(order["picture_every"]))
+        recording = record(env, order["robot_obs"], order["scene_obs"], order["actions"], int(order["image_every"]))
     env.close()
     np.savez(
         recording_file,
         allow_pickle=False,
         robot_obs=recording.robot_obs,
         scene_obs=recording.scene_obs,
-        picture_every=recording.picture_every,
+        image_every=recording.image_every,
         revision=recording.revision,
-        **{f"rgb_{camera}": pictures for camera, pictures in recording.pictures.items()},
+        **{f"rgb_{camera}": images for camera, images in recording.images.items()},
     )
 
 

@@ -1,6 +1,6 @@
-"""Making calvin_env's own `PlayTableSimEnv`, as its evaluation has it, from the configuration files of its checkout.
+"""Makes calvin_env's own `PlayTableSimEnv`, configured as in CALVIN's evaluation, from the files of its checkout.
 
-Its configuration is composed here by hand: hydra, which calvin_env needs anyway, is only asked to make the objects.
+The configuration is composed here, without hydra. hydra, which calvin_env needs anyway, only instantiates the objects.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ SOURCE_DIGESTS: Mapping[str, str] = MappingProxyType(
         FOLLOWED_REVISION: "ad7bfc990de9f318da0baa7cbf7b32080b95cf20b93ebab6b63808158fd577a9",
     }
 )
-"""What `source_digest` says of the revisions that we know."""
+"""`source_digest` of each revision that we know."""
 REQUIREMENTS = (
     "omegaconf",
     "hydra-core",
@@ -43,14 +43,14 @@ REQUIREMENTS = (
     "scipy",
     "rich",
 )
-"""What calvin_env imports beside numpy and pybullet (`rich` by 1431a46 only), by the names of PyPI."""
+"""Packages that calvin_env imports besides numpy and pybullet, by their names on PyPI. Only 1431a46 imports `rich`."""
 _ENTRY = "calvin_env.envs.play_table_env"
 _ROBOT_FILES = ("panda", "panda_longer_finger")
-"""The second is laid over the first, as its list of defaults says."""
+"""Settings of the second file take precedence, as the file's own list of defaults says."""
 
 
 def source_digest(root: Path) -> str:
-    """SHA-256 over the source that a simulation runs through; empty files, and line endings, do not count."""
+    """SHA-256 of the source code that a simulation runs. Empty files and line ends do not affect it."""
     sha = hashlib.sha256()
     for pattern in ("camera/*.py", "envs/play_table_env.py", "robot/*.py", "scene/**/*.py"):
         for file in sorted((root / "calvin_env").glob(pattern)):
@@ -61,7 +61,7 @@ def source_digest(root: Path) -> str:
 
 
 class UpstreamError(RuntimeError):
-    """calvin_env's own simulator cannot be used here; the message says why and what to do."""
+    """calvin_env's own simulator cannot be used. The message says why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class UpstreamPackage:
     """An imported calvin_env.
 
     Attributes:
-        checkout: Where its code, configuration and drawings are.
+        checkout: The checkout with its code, configuration and meshes.
         entry: Its module `calvin_env.envs.play_table_env`.
     """
 
@@ -78,7 +78,7 @@ class UpstreamPackage:
 
     @property
     def revision(self) -> str:
-        """`797142c` or `1431a46` by what its source is; else `unknown (...)` with what git's files say."""
+        """`797142c` or `1431a46` if the source is that revision's, otherwise `unknown (...)` with git's commit."""
         digest = source_digest(self.checkout.root)
         for revision, known in SOURCE_DIGESTS.items():
             if digest == known:
@@ -91,13 +91,13 @@ class UpstreamPackage:
 
 
 def import_upstream(calvin_env: str | Path | None = None) -> UpstreamPackage:
-    """Imports calvin_env from its checkout; that checkout need not be installed, but what it imports must be.
+    """Imports calvin_env from its checkout, which need not be installed. The packages that it imports must be.
 
     Args:
         calvin_env: The checkout; None finds one, see `find_calvin_env`.
 
     Raises:
-        CheckoutError: There is no checkout, or it is not whole.
+        CheckoutError: There is no checkout, or it is incomplete.
         UpstreamError: The checkout has no source, a package that it imports is missing, or this process has already
             imported another copy.
     """
@@ -105,16 +105,16 @@ def import_upstream(calvin_env: str | Path | None = None) -> UpstreamPackage:
     root = checkout.root.resolve()
     if not (root / "calvin_env" / "envs" / "play_table_env.py").is_file():
         raise UpstreamError(
-            f"expected calvin_env's source at '{root / 'calvin_env'}', found none: a folder with conf/ and data/ alone "
-            f"serves our own world, not calvin_env's simulator. {INSTALL}."
+            f"expected calvin_env's source at '{root / 'calvin_env'}', found none. A folder with only conf/ and data/ "
+            f"is enough for our own world, but not for calvin_env's simulator. {INSTALL}."
         )
     spec = find_spec("calvin_env")
     places = [Path(place).resolve() for place in (spec.submodule_search_locations or ())] if spec else []
     if root / "calvin_env" not in places:
         if "calvin_env" in sys.modules:
             raise UpstreamError(
-                f"expected calvin_env of '{root}', but this process has imported that of "
-                f"'{', '.join(map(str, places))}', and there can be one only. Start another process for the other."
+                f"expected calvin_env of '{root}', but this process has already imported that of "
+                f"'{', '.join(map(str, places))}', and it can import only one. Start another process for the other."
             )
         sys.path.insert(0, str(root))
     try:
@@ -124,7 +124,7 @@ def import_upstream(calvin_env: str | Path | None = None) -> UpstreamPackage:
     except ImportError as error:
         raise UpstreamError(
             f"expected to import calvin_env from '{root}', got {type(error).__name__}: {error}. "
-            f"Install what it needs: pip install {' '.join(REQUIREMENTS)}. More in docs/upstream.md."
+            f"Install what it needs: pip install {' '.join(REQUIREMENTS)}. docs/upstream.md says more."
         ) from error
     return UpstreamPackage(checkout, entry)
 
@@ -133,11 +133,11 @@ def make_simulator(upstream: UpstreamPackage, scene: str, cameras: Sequence[str]
     """Makes a `PlayTableSimEnv` with the arm of CALVIN's evaluation.
 
     Args:
-        upstream: From `import_upstream`.
+        upstream: What `import_upstream` returned.
         scene: The name of a file of `conf/scene` without `.yaml`.
         cameras: Which of `static` and `gripper` it renders at each step.
-        use_egl: Renders by Bullet's EGL plugin instead of TinyRenderer. calvin_env loads it into this process, and on a
-            machine where it does not work the process can die of it.
+        use_egl: Whether Bullet's EGL plugin renders, instead of TinyRenderer. calvin_env loads the plugin into this
+            process. On a machine where EGL does not work, this may end the process.
 
     Raises:
         UpstreamError: This process has another Bullet simulation, or calvin_env failed.
@@ -153,19 +153,19 @@ def make_simulator(upstream: UpstreamPackage, scene: str, cameras: Sequence[str]
     except InstantiationException as error:
         raise UpstreamError(
             f"expected calvin_env {upstream.revision} of '{upstream.checkout.root}' to make its simulator, "
-            f"got: {error}. Look at the file that this names; an unchanged checkout is had by: {INSTALL}."
+            f"got: {error}. Correct the file that this names, or get an unchanged checkout: {INSTALL}."
         ) from error
     except SystemExit as error:
         raise UpstreamError(
-            "expected Bullet's EGL plugin to load, but calvin_env could not load it and asked to end the process. "
+            "expected Bullet's EGL plugin to load, but calvin_env could not load it and would have ended the process. "
             "Use renderer='bullet-tiny', or install the machine's OpenGL driver with EGL."
         ) from error
 
 
 def close_simulator(simulator: Any) -> None:
-    """Closes a `PlayTableSimEnv` quietly and for good.
+    """Closes a `PlayTableSimEnv` without output, and removes its `close`.
 
-    Its own `__del__` would close it again, when its number may be another simulation's.
+    Otherwise its `__del__` would close it again, when another simulation may have its number.
     """
     with redirected(STDOUT, None):
         simulator.close()
@@ -173,21 +173,21 @@ def close_simulator(simulator: Any) -> None:
 
 
 def require_no_other_simulation() -> None:
-    """Looks whether Bullet's first simulation is free: calvin_env puts its pedestal there, whichever one is its own.
+    """Raises an error if Bullet's first simulation is in use, because calvin_env always puts its pedestal there.
 
     Raises:
-        UpstreamError: It is taken.
+        UpstreamError: It is in use.
     """
     if not is_first_simulation_free():
         raise UpstreamError(
-            "expected a process without another Bullet simulation, but one is open. calvin_env puts its robot's "
-            "pedestal into the first simulation of the process, whosever it is. Close the other world, or make this "
-            "one in a process of its own (gymnasium's AsyncVectorEnv does so for each)."
+            "expected a process without another Bullet simulation, but one is open. calvin_env always puts its robot's "
+            "pedestal into the first simulation of the process. Close the other world, or make this one in a process "
+            "of its own (gymnasium's AsyncVectorEnv does so)."
         )
 
 
 def _configuration(upstream: UpstreamPackage, scene: str, cameras: Sequence[str]) -> Any:
-    """The nodes that `conf/env/play_table_env.yaml` refers to, each read from its file."""
+    """The parts that `conf/env/play_table_env.yaml` refers to, each read from its file."""
     from omegaconf import OmegaConf
 
     folder = upstream.checkout.root / "conf"
@@ -219,4 +219,4 @@ def _configuration(upstream: UpstreamPackage, scene: str, cameras: Sequence[str]
 
 
 def _nothing() -> None:
-    """Takes the place of `close` once that was called."""
+    """Replaces `close` after it was called."""

@@ -1,9 +1,9 @@
-"""UpstreamPlayTableEnv: calvin_env's own simulator behind the interface of `PlayTableEnv`."""
+"""UpstreamPlayTableEnv: calvin_env's own simulator with the interface of `PlayTableEnv`."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, SupportsFloat, cast
+from typing import Any, SupportsFloat
 
 import gymnasium
 import numpy as np
@@ -24,6 +24,7 @@ from calvinbench.envs.observation import (
 from calvinbench.envs.scenes.calvin_checkout import SUBMODULE_REVISION
 from calvinbench.envs.scenes.loading import load_scene
 from calvinbench.envs.simulation import UPSTREAM
+from calvinbench.envs.spaces import observation_space
 from calvinbench.envs.upstream.simulator import (
     UpstreamError,
     close_simulator,
@@ -37,29 +38,28 @@ SCENE_FILES: Mapping[str, str] = {
     **{scene: f"calvin_scene_{scene}" for scene in "ABCD"},
     "D_eval": "calvin_scene_D_eval",
 }
-"""Files of `conf/scene` by what `--scene` calls them. `D_eval` differs from D in where blocks are loaded before a reset
-puts them anywhere, which shows in the last digits of what follows."""
+"""Files of `conf/scene`, by the values of `--scene`. `D_eval` differs from D in the poses in which blocks are loaded
+before a reset moves them. This changes the last digits of everything after the reset."""
 RENDERERS = ("bullet-tiny", "bullet-egl")
 _CARTESIAN = (ActionConvention.REL_ACTIONS, ActionConvention.ABS_ACTIONS)
 _JOINT_TYPES = {ActionConvention.REL_JOINTS: "joint_rel", ActionConvention.ABS_JOINTS: "joint_abs"}
-_BOUND_M = 100.0
 
 
 class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     """A real `calvin_env.envs.play_table_env.PlayTableSimEnv`, stepped like `PlayTableEnv`; see `docs/upstream.md`.
 
-    Observations, `info`, reset options, reward and end of an episode are those of `PlayTableEnv`. What calvin_env does
-    otherwise is mended outside of it: it gets a float copy of each action, the gripper's number as exactly -1 or 1,
-    and after a reset its last gripper action is "open", as in a fresh process. Contacts in `info["world"]` bear
-    calvin_env's own link names.
+    Observations, `info`, reset options, reward and the end of an episode are those of `PlayTableEnv`. Where calvin_env
+    differs, this class corrects it from outside. It passes a float copy of each action, with the gripper's number as
+    exactly -1 or 1. After a reset, the last gripper action is "open", as in a fresh process. Contacts in
+    `info["world"]` have calvin_env's own link names.
 
-    An episode of calvin_env depends on those before it. With `fresh` (the default) each reset makes a new simulation,
-    which gives what a fresh process gives; without it resets are quick and results depend on their order, as in
-    CALVIN's own evaluation. A process holds one such world and no other Bullet simulation beside it.
+    An episode of calvin_env depends on the episodes before it. With `fresh` (the default), each reset makes a new
+    simulation, so that every episode is as in a fresh process. Without it, resets are quick and results depend on the
+    order of episodes, as in CALVIN's own evaluation. A process can hold one such world and no other Bullet simulation.
 
     Attributes:
         calvin_env_revision: `797142c`, `1431a46`, or `unknown (...)`.
-        scene: What calvin_env's configuration says of the scene, as `PlayTableEnv` reads it.
+        scene: The scene that calvin_env's configuration describes, as `PlayTableEnv` reads it.
     """
 
     metadata = {  # noqa: RUF012  (as Gymnasium declares it)
@@ -84,20 +84,20 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         Args:
             scene: One of `SCENE_FILES`.
             cameras: Which of `static` and `gripper` are rendered at each step.
-            depth: Whether their depths are observed too, in metres.
-            action_convention: What the numbers of an action mean. 1431a46 knows no actions in joints.
+            depth: Whether depths are observed too, in metres.
+            action_convention: What the numbers of an action mean. 1431a46 does not support actions in joints.
             renderer: One of `RENDERERS`.
             calvin_env: The checkout; None finds one, see `calvin_checkout.find_calvin_env`.
             fresh: Whether each reset makes a new simulation.
-            render_mode: `"rgb_array"`, for `render()` to give the static camera's image.
+            render_mode: `"rgb_array"` makes `render()` return the static camera's image.
 
         Raises:
             TypeError: `cameras` is one name, not a list of names.
             UnknownNameError: A scene, camera, convention or renderer does not exist.
             RendererError: The renderer does not work on this machine.
-            ValueError: The render mode does not exist, or the revision does not know the action convention.
-            CheckoutError: There is no whole checkout of calvin_env.
-            UpstreamError: calvin_env cannot be imported or made here.
+            ValueError: The render mode does not exist, or the revision does not support the action convention.
+            CheckoutError: There is no checkout of calvin_env, or it is incomplete.
+            UpstreamError: calvin_env cannot be imported, or its simulator cannot be made.
         """
         if isinstance(cameras, str):
             raise TypeError(f"expected cameras as a list of names, got '{cameras}'. Write ('{cameras}',).")
@@ -118,7 +118,7 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         if self.calvin_env_revision == SUBMODULE_REVISION and self.action_convention not in _CARTESIAN:
             raise ValueError(
                 f"expected a Cartesian action convention with calvin_env {self.calvin_env_revision}, got "
-                f"'{self.action_convention}': that revision knows no actions in joints. Check out a later one."
+                f"'{self.action_convention}': that revision does not support actions in joints. Check out a later one."
             )
         self._shown = tuple(camera for camera in CAMERA_SIZES if camera in cameras)
         self._depth = depth
@@ -130,7 +130,7 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._block_sizes = {name: np.array(size) for name, size in self.scene.block_sizes().items()}
         self._simulator: Any = self._make()
         self._is_new = True
-        self.observation_space = _observation_space(self._shown, depth)
+        self.observation_space = observation_space({camera: CAMERA_SIZES[camera] for camera in self._shown}, depth)
         bound = 1.0 if self.action_convention == ActionConvention.REL_ACTIONS else np.pi
         self.action_space = spaces.Box(-bound, bound, (self.action_convention.action_dim,), np.float64)
 
@@ -151,18 +151,18 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         )
 
     def digest(self) -> str:
-        """SHA-256 of what the scene is loaded from, as `PlayTableEnv.digest` for the same files."""
+        """SHA-256 of the files that the scene is loaded from, equal to `PlayTableEnv.digest` for the same files."""
         return self.scene.digest()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Sets the world to a state, by calvin_env's own reset, which takes one physics step.
+        """Sets the world to a state with calvin_env's own reset, which takes one physics step.
 
         Args:
             seed: Seeds the generator that states are drawn from.
-            options: `{"robot_obs": (15,), "scene_obs": (24,)}`, either or both. Without `scene_obs` calvin_env draws
-                where the blocks lie; doors are closed and lights off.
+            options: `{"robot_obs": (15,), "scene_obs": (24,)}`, either or both. Without `scene_obs`, calvin_env draws
+                the places of the blocks, doors are closed and lights are off.
 
         Raises:
             ValueError: A state has the wrong shape, is not finite, or has a light that is neither on nor off.
@@ -191,7 +191,7 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         return self._observation(upstream_obs), self._info(simulator.get_info())
 
     def _renewed(self) -> Any:
-        """The simulation to set a state in: a new one unless it is new, or old ones are wanted."""
+        """The simulation for the next episode: a new one if `fresh`, otherwise the current one."""
         if self._is_closed:
             raise UpstreamError("expected an open world, but it was closed. Make another one.")
         if self._fresh and not self._is_new:
@@ -204,10 +204,10 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         """Applies one action for a thirtieth of a second.
 
         Args:
-            action: As `action_convention` says. The gripper opens where its number is above 0 and closes elsewhere.
+            action: An action of `action_convention`. The gripper opens if its number is above 0, otherwise it closes.
 
         Raises:
-            ValueError: The shape is wrong, or a number is NaN or infinite; the world has not moved then.
+            ValueError: The shape is wrong, or a number is NaN or infinite. The world has not moved then.
             UpstreamError: The world was never reset, or is closed.
         """
         if self._is_closed or not self._is_set:
@@ -221,17 +221,17 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         return self._observation(upstream_obs), 0.0, False, False, self._info(info)
 
     def _upstream_action(self, numbers: np.ndarray) -> Any:
-        """The forms that calvin_env takes: 7 numbers, a triple, or a dictionary for joints."""
+        """The action as calvin_env takes it: 7 numbers, a triple, or a dictionary for joints."""
         if self.action_convention == ActionConvention.REL_ACTIONS:
             return numbers
         if self.action_convention == ActionConvention.ABS_ACTIONS:
-            # calvin_env keeps its own target for relative actions only.
+            # calvin_env updates its own target only for relative actions.
             self._keep_target(numbers[:3], numbers[3:-1])
             return numbers[:3], numbers[3:-1], int(numbers[-1])
         return {"type": _JOINT_TYPES[self.action_convention], "action": numbers}
 
     def _keep_target(self, position: Any, turn: Any) -> None:
-        """Copies the target, for calvin_env moves its own in place."""
+        """Copies the target, because calvin_env changes its own in place."""
         import pybullet
 
         euler = pybullet.getEulerFromQuaternion(list(turn)) if len(turn) == 4 else turn
@@ -271,19 +271,7 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         raise UpstreamError(f"expected the static camera to be on for render(), got cameras={self._shown}.")
 
     def close(self) -> None:
-        """Frees the simulator; may be called twice."""
+        """Frees the simulator. Calling it twice is allowed."""
         if not self._is_closed:
             self._is_closed = True
             close_simulator(self._simulator)
-
-
-def _observation_space(cameras: Sequence[str], depth: bool) -> spaces.Space[dict[str, np.ndarray]]:
-    entries: dict[str, spaces.Space[Any]] = {}
-    for camera in cameras:
-        size = CAMERA_SIZES[camera]
-        entries[f"rgb_{camera}"] = spaces.Box(0, 255, (size, size, 3), np.uint8)
-        if depth:
-            entries[f"depth_{camera}"] = spaces.Box(0.0, _BOUND_M, (size, size), np.float32)
-    for key, dim in (("robot_obs", ROBOT_OBS_DIM), ("scene_obs", SCENE_OBS_DIM)):
-        entries[key] = spaces.Box(-_BOUND_M, _BOUND_M, (dim,), np.float64)
-    return cast(spaces.Space[dict[str, np.ndarray]], spaces.Dict(entries))

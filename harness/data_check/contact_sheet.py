@@ -26,7 +26,7 @@ def draw_contact_sheet(data: Demonstrations, file: Path) -> int:
         The number of drawn demonstrations. If it is 0, no file is written.
     """
     chosen = []
-    keys = [f"rgb_{camera}" for camera in data.description.picture_sizes]
+    keys = [f"rgb_{camera}" for camera in data.description.image_sizes]
     for annotation in _of_different_tasks(data.annotations):
         frames = np.linspace(annotation.start, annotation.end - 1, NUM_COLUMNS).round().astype(int).tolist()
         try:

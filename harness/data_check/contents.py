@@ -12,7 +12,7 @@ from calvinbench.harness.data_check.files import Problem
 from calvinbench.policies.demonstrations.calvin_layout import CalvinLayout
 from calvinbench.policies.demonstrations.demonstrations import (
     FRAME_KEYS,
-    PICTURE_KEYS,
+    IMAGE_KEYS,
     Annotation,
     DataError,
     Demonstrations,
@@ -153,8 +153,8 @@ def _spread(annotations: Sequence[Annotation], num_frames: int) -> Iterator[_Str
 def _read(data: Demonstrations, stretch: _Stretch) -> Iterator[tuple[int, int, Any]]:
     """Actions of a stretch. If it cannot be read at once, frame by frame, each with its actions or its error."""
     try:
-        there = {f"rgb_{camera}" for camera in data.description.picture_sizes}
-        keys = [key for key in FRAME_KEYS if key in there or key not in PICTURE_KEYS]
+        there = {f"rgb_{camera}" for camera in data.description.image_sizes}
+        keys = [key for key in FRAME_KEYS if key in there or key not in IMAGE_KEYS]
         yield stretch.start, stretch.end, data.read(stretch.episode, stretch.start, stretch.end, keys).rel_actions
     except DataError as error:
         if stretch.end - stretch.start == 1:

@@ -18,9 +18,9 @@ from calvinbench.policies.demonstrations.calvin_layout import (
     read_episodes,
 )
 from calvinbench.policies.demonstrations.compact import episode_file
-from calvinbench.policies.demonstrations.demonstrations import FRAME_KEYS, PICTURE_KEYS, DataError
+from calvinbench.policies.demonstrations.demonstrations import FRAME_KEYS, IMAGE_KEYS, DataError
 
-_VECTORS = tuple(key for key in FRAME_KEYS if key not in PICTURE_KEYS)
+_VECTORS = tuple(key for key in FRAME_KEYS if key not in IMAGE_KEYS)
 _SMALL_BYTES = 1000
 """No frame is smaller: names and headers of its arrays alone take more. Pointers of git-lfs are."""
 _AGAIN = (
@@ -91,9 +91,9 @@ def _scan(folder: Path) -> tuple[Int64[np.ndarray, " N"], dict[int, str]]:
             numbers.append(number)
             if entry.stat().st_size < _SMALL_BYTES:
                 try:
-                    found = read_arrays(Path(entry.path), _VECTORS, PICTURE_KEYS)
-                    if not found.keys() & set(PICTURE_KEYS):
-                        read_arrays(Path(entry.path), PICTURE_KEYS)  # says what it lacks
+                    found = read_arrays(Path(entry.path), _VECTORS, IMAGE_KEYS)
+                    if not found.keys() & set(IMAGE_KEYS):
+                        read_arrays(Path(entry.path), IMAGE_KEYS)  # says what it lacks
                 except DataError as error:
                     damaged[number] = str(error)
     return np.sort(np.array(numbers, dtype=np.int64)), damaged

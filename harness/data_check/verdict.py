@@ -193,7 +193,7 @@ def _check_split(path: Path, form: str, split: str, num_frames: int | None, on_f
         shortest=min(lengths, default=0),
         median=float(np.median(lengths)) if lengths else 0.0,
         longest=max(lengths, default=0),
-        picture_sizes=dict(data.description.picture_sizes),
+        picture_sizes=dict(data.description.image_sizes),
         num_read=contents.num_read,
         num_there=contents.num_there,
         actions=contents.actions,

@@ -134,16 +134,16 @@ def compare_with_upstream(
         raise ValueError(f"expected at least one step and a seed of at least 0, got steps {steps} and seed {seed}.")
     root = find_calvin_env(calvin_env).root
     actions = wander(steps, np.random.default_rng(seed))
-    picture_every = max(1, steps // (_NUM_IMAGES - 1))
+    image_every = max(1, steps // (_NUM_IMAGES - 1))
     env = PlayTableEnv(scene=scene, calvin_env=root, simulation=PARITY, renderer=_RENDERER)
     try:
         robot_obs, scene_obs = initial_observation(published()[0].initial_state, env.scene)
-        ours = record(env, robot_obs, scene_obs, actions, picture_every)
+        ours = record(env, robot_obs, scene_obs, actions, image_every)
     finally:
         env.close()
     settings = {"scene": scene, "calvin_env": str(root), "renderer": _RENDERER}
     try:
-        upstream = record_upstream(settings, robot_obs, scene_obs, actions, picture_every, python)
+        upstream = record_upstream(settings, robot_obs, scene_obs, actions, image_every, python)
     except UpstreamError as error:
         raise RunFailedError(str(error)) from error
     entries = {"robot_obs": _ROBOT_ENTRIES, "scene_obs": scene_entries(tuple(env.scene.block_urdfs))}
@@ -184,13 +184,13 @@ def compare(
         for name in ("robot_obs", "scene_obs")
         if (difference := _first_number(getattr(upstream, name), getattr(ours, name), name, entries[name]))
     ]
-    images = [difference for camera in upstream.pictures if (difference := _first_image(upstream, ours, camera))]
+    images = [difference for camera in upstream.images if (difference := _first_image(upstream, ours, camera))]
     return Parity(
         scene=scene,
         revision=upstream.revision,
         steps=len(ours.robot_obs) - 1,
         seed=seed,
-        num_pictures=sum(len(taken) for taken in upstream.pictures.values()),
+        num_pictures=sum(len(taken) for taken in upstream.images.values()),
         state=min(differences, key=_step, default=None),
         picture=min(images, key=_step, default=None),
         largest=max(
@@ -216,9 +216,9 @@ def _first_number(upstream: np.ndarray, ours: np.ndarray, name: str, entries: tu
 
 
 def _first_image(upstream: Recording, ours: Recording, camera: str) -> Difference | None:
-    apart = np.abs(upstream.pictures[camera].astype(np.int16) - ours.pictures[camera].astype(np.int16))
+    apart = np.abs(upstream.images[camera].astype(np.int16) - ours.images[camera].astype(np.int16))
     taken = np.flatnonzero(apart.reshape(len(apart), -1).any(axis=1))
     if len(taken) == 0:
         return None
     index = int(taken[0])
-    return Difference(index * upstream.picture_every, f"rgb_{camera}", 0.0, float(apart[index].max()))
+    return Difference(index * upstream.image_every, f"rgb_{camera}", 0.0, float(apart[index].max()))

@@ -14,7 +14,7 @@ from calvinbench.envs import chains as chain_lists
 from calvinbench.envs.chains import Chain
 from calvinbench.envs.system.atomic_write import move_into_place
 from calvinbench.harness.errors import RunFailedError
-from calvinbench.harness.evaluation.evaluation import describe
+from calvinbench.harness.evaluation.describing import describe
 from calvinbench.harness.execution.executors import run_in_process
 from calvinbench.harness.records.description import RunDescription, differences
 from calvinbench.harness.records.records import ChainRecord

@@ -17,7 +17,7 @@ from calvinbench.policies.demonstrations.calvin_frames import EXPERT_PREFIX, fra
 from calvinbench.policies.demonstrations.calvin_layout import CALVIN, EPISODES_FILE, SOLVED, read_episodes
 from calvinbench.policies.demonstrations.calvin_writer import FIRST_FRAME, write_index
 from calvinbench.policies.demonstrations.compact import COMPACT, episode_file, write_episode
-from calvinbench.policies.demonstrations.demonstrations import PICTURE_KEYS, DataError
+from calvinbench.policies.demonstrations.demonstrations import IMAGE_KEYS, DataError
 
 FORMATS = (CALVIN, COMPACT)
 EXECUTED, LABELS = "executed", "labels"
@@ -65,7 +65,7 @@ class CompactFormat(RecordingFormat):
     @override
     def write(self, split: str, number: int, episode: Episode) -> None:
         arrays = {key: np.stack([frame[key] for frame in episode.frames]).astype(np.float32) for key in _KEPT}
-        for key in PICTURE_KEYS:
+        for key in IMAGE_KEYS:
             pictures = np.stack([frame[key] for frame in episode.frames])
             arrays[key] = resize_with_pil(pictures, self._sizes[key])
         path = episode_file(self._out / split, number)

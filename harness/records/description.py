@@ -229,7 +229,14 @@ def differences(old: RunDescription, new: RunDescription) -> tuple[Difference, .
 
 
 def _agree(name: str, old: Any, new: Any) -> bool:
+    if name == "label" and _OLD_CONTROL.sub(lambda found: _CONTROLS[found[1]], old) == new:
+        return True
     return old == new or (name in _MAY_BE_UNKNOWN and None in (old, new))
+
+
+_CONTROLS = {"blind": ", with blank images", "deaf": ", without the instruction"}
+"""What older versions called the controls in labels, and what they are called now."""
+_OLD_CONTROL = re.compile(r", (blind|deaf)\b")
 
 
 def with_session(description: RunDescription, session: Session) -> RunDescription:

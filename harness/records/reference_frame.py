@@ -23,13 +23,13 @@ def reference_frame(world: gymnasium.Env[Any, Any]) -> str | None:
     first = published()[0]
     robot_obs, scene_obs = initial_observation(first.initial_state, scene_of(world))
     observation, _ = own.reset(options={"robot_obs": robot_obs, "scene_obs": scene_obs})
-    if hasattr(own, "pictures"):
-        pictures = {name: picture.rgb for name, picture in own.pictures().items()}
+    if shown := getattr(own, "images", None) or getattr(own, "pictures", None):  # the old name, of users' own worlds
+        images = {name: image.rgb for name, image in shown().items()}
     else:
-        pictures = {name: picture for name, picture in observation.items() if name.startswith("rgb_")}
-    if not pictures:
+        images = {name: image for name, image in observation.items() if name.startswith("rgb_")}
+    if not images:
         return None
     sha = sha256()
-    for _, picture in sorted(pictures.items()):
-        sha.update(np.ascontiguousarray(picture).tobytes())
+    for _, image in sorted(images.items()):
+        sha.update(np.ascontiguousarray(image).tobytes())
     return sha.hexdigest()

@@ -60,7 +60,7 @@ def train(call: TrainingCall, tell: Callable[[str], None], subscribers: Sequence
     if not isinstance(policy, VLMLSTMPolicy):
         raise TrainingCallError(
             f"expected a learned policy, got '{settings.policy}'. Write untrained:BACKBONE or checkpoint:FOLDER, "
-            "without 'label', 'blind' and 'deaf'."
+            "without 'label', 'blank_images' and 'no_instruction'."
         )
     if call.smoke:
         settings = with_fitting_window(settings, policy.config.memory, data)

@@ -29,7 +29,7 @@ from calvinbench.policies.backbones.weights.random import weights_from
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of a backbone; together they hold all parameters.
+    """The parts of a backbone. Together they hold all parameters.
 
     A parameter in several parts counts to the first of: text embedding, connector, vision, language.
 
@@ -57,11 +57,11 @@ class Backbone(PromptComposer, nn.Module):
     hub_name: ClassVar[str | None]
     """The published weights on the hub; None if they are not there."""
     unchecked: ClassVar[str] = ""
-    """What could not be checked here, in one sentence; empty if everything was."""
+    """What could not be checked, in one sentence; empty if everything was checked."""
     special_tokens: ClassVar[tuple[str, ...]] = ()
-    """Special tokens of its prompts; the tiny tokenizer gets them too."""
+    """Special tokens of its prompts. The tiny tokenizer gets them too."""
     image_mean: tuple[float, float, float]
-    """Mean of each channel (of 0..1) that the vision tower was trained with."""
+    """Mean of each channel (in 0..1) that the vision tower was trained with."""
     image_std: tuple[float, float, float]
     resample: str = "bicubic"
     """Filter that resizes images, one of `resize.FILTERS`."""
@@ -70,9 +70,9 @@ class Backbone(PromptComposer, nn.Module):
     width: int
     """Size of a token's embedding and of the fused feature."""
     lrn_passes_layers: ClassVar[bool] = True
-    """Whether [LRN] and vision tokens pass through the language model's layers; else they join the text after them."""
+    """Whether [LRN] and vision tokens pass through the language model's layers. Otherwise they join the text later."""
     expected_length: int = 0
-    """Tokens to which every batch is padded, see `expect`; 0 for the longest row of each."""
+    """Number of tokens to which every batch is padded, see `expect`; 0 for the longest row of each batch."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings) -> None:
         nn.Module.__init__(self)
@@ -83,7 +83,7 @@ class Backbone(PromptComposer, nn.Module):
     @classmethod
     @abstractmethod
     def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-        """The architecture in small numbers, for the tiny tokenizer; it differs from `full_config` in numbers only."""
+        """The architecture in small numbers, for the tiny tokenizer. It differs from `full_config` only in numbers."""
 
     @classmethod
     @abstractmethod
@@ -98,8 +98,8 @@ class Backbone(PromptComposer, nn.Module):
         """The architecture in given numbers, with random weights from torch's global stream.
 
         Args:
-            config: As `config` gives it.
-            tokenizer: Of the model.
+            config: The numbers, as `config` returns them.
+            tokenizer: The model's tokenizer.
             settings: How it is used.
 
         Raises:
@@ -108,7 +108,7 @@ class Backbone(PromptComposer, nn.Module):
 
     @classmethod
     def require_known(cls, config: Mapping[str, Any]) -> None:
-        """Raises an error for settings that would have no effect; `from_config` itself may ignore them.
+        """Raises an error for settings that would have no effect. `from_config` itself may ignore them.
 
         Raises:
             UnknownNameError: This architecture has no such setting.
@@ -122,10 +122,10 @@ class Backbone(PromptComposer, nn.Module):
         Args:
             source: A name on the hub, or a local folder.
             settings: How it is used.
-            dtype: Of the weights.
+            dtype: Precision of the weights.
 
         Raises:
-            BackboneSourceError: The source does not exist, cannot be reached, or holds another architecture.
+            BackboneSourceError: The source does not exist, cannot be reached, or has another architecture.
         """
 
     @classmethod
@@ -168,18 +168,18 @@ class Backbone(PromptComposer, nn.Module):
         Args:
             tokens: The rows' sequences.
             vision_tokens: In the order of the sequence's cameras.
-            lrn: The learnable token. It goes into the first layer's input as it is, or multiplied as text embeddings
-                are, see `BackboneSettings.scale_lrn`.
+            lrn: The learnable token. It goes into the first layer's input unchanged, or multiplied like text
+                embeddings, see `BackboneSettings.scale_lrn`.
         """
 
     def recomputable_layers(self) -> Iterator[nn.Module]:
-        """The layers that `enable_gradient_checkpointing` computes again; a family adds layers of its own."""
+        """The layers that `enable_gradient_checkpointing` computes again. A family adds layers of its own."""
         return transformers_layers(self)
 
     def enable_gradient_checkpointing(self) -> None:
         """Makes layers compute their activations again in the backward pass instead of keeping them.
 
-        Layers through which no gradient passes run as before: they keep nothing, so there is nothing to save.
+        Layers through which no gradient passes do not change: they keep nothing, so there is nothing to save.
         """
         for layer in self.recomputable_layers():
             recompute(layer)
@@ -193,8 +193,8 @@ class Backbone(PromptComposer, nn.Module):
     def cast(self, dtype: torch.dtype) -> None:
         """Changes the precision of the weights, in place.
 
-        Rotary frequencies keep theirs. `to(dtype)` would round them: in bfloat16 that alone changes a feature at
-        position 1500 by 13%.
+        Rotary frequencies keep their precision. `to(dtype)` would round them: in bfloat16 that alone changes a feature
+        at position 1500 by 13%.
         """
         for name, module in self.named_modules():
             for parameter in module.parameters(recurse=False):
@@ -213,16 +213,16 @@ class Backbone(PromptComposer, nn.Module):
         """
         if self.settings.image_size not in (None, own):
             raise ValueError(
-                f"expected no image_size, or {own}, for {self.name}, got {self.settings.image_size}: its vision tower "
-                "has one position for each patch of that size."
+                f"expected image_size {own} or none for {self.name}, got {self.settings.image_size}: its vision tower "
+                "has position embeddings for that size only."
             )
         return own
 
     @contextmanager
     def lrn_embedded(self, tokens: TokenBatch, lrn: Float[Tensor, " width"]) -> Iterator[None]:
-        """Within this context, the text embedding gives [LRN] at its place.
+        """Within this context, the text embedding returns [LRN] at its place.
 
-        The vocabulary stays as it is, and models that derive positions or masks from ids still get ids.
+        The vocabulary does not change. Models that derive positions or masks from ids still get ids.
         """
         if self.settings.scale_lrn and self.scales_embeddings:
             text_embedding: Any = self.parts.text_embedding
@@ -253,37 +253,37 @@ class Backbone(PromptComposer, nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the weights."""
+        """Precision of the weights."""
         return self.parts.text_embedding.weight.dtype  # type: ignore[return-value]
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.parts.text_embedding.weight.device  # type: ignore[return-value]
 
     @property
     def scales_embeddings(self) -> bool:
-        """Whether the text embedding multiplies what it gives, as that of the Gemma family does."""
+        """Whether the text embedding multiplies its output, as in the Gemma family."""
         return isinstance(getattr(self.parts.text_embedding, "embed_scale", None), Tensor)
 
     @property
     def input_sizes(self) -> dict[str, int]:
-        """Pixels a side that each camera's images are resized to."""
+        """Side in pixels to which each camera's images are resized."""
         return dict.fromkeys(CAMERAS, self.image_size)
 
     def expect(self, instructions: Sequence[str]) -> None:
-        """Pads every batch to the longest of these sentences, so that its shape does not depend on which are in it."""
+        """Pads every batch to the longest of these sentences, so that its shape does not depend on its sentences."""
         self.expected_length = max((len(self.prompt(instruction)) for instruction in instructions), default=0)
 
     def preprocess(self, images: UInt8[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 size size"]:
-        """Resizes as PIL does and normalises. Images that are not square are squeezed into a square."""
+        """Resizes as PIL does, and normalises. Images that are not square are squeezed into a square."""
         resized = resize(images.to(self.device), self.image_size, self.resample)
         channels_first = resized.movedim(-1, -3).float() / 255  # (B, 3, size, size)
         mean, std = (channels_first.new_tensor(values)[:, None, None] for values in (self.image_mean, self.image_std))
         return ((channels_first - mean) / std).to(self.dtype)
 
     def vision_tokens(self, images: CameraImages, cameras: Sequence[str]) -> Float[Tensor, "B num_vision vision_dim"]:
-        """Vision tokens of each frame, the cameras one after the other, through the vision tower in one go.
+        """Vision tokens of each frame, one camera after the other. All images pass the vision tower together.
 
         Args:
             images: One frame a row.
@@ -299,11 +299,11 @@ class Backbone(PromptComposer, nn.Module):
         vision_tokens: Float[Tensor, "B num_vision vision_dim"],
         lrn: Float[Tensor, " width"],
     ) -> Float[Tensor, "B width"]:
-        """The feature of each row: at [LRN], which has seen text and images, or pooled, as the settings say.
+        """The feature of each row: at [LRN], which has seen text and images, or pooled over all tokens.
 
         Args:
-            prompts: One a row; rows may differ in length.
-            vision_tokens: As `vision_tokens` gives them.
+            prompts: One a row. Rows may differ in length.
+            vision_tokens: What `vision_tokens` returned.
             lrn: The learnable token.
         """
         tokens = collate(prompts, self.pad_id, vision_tokens.device, self.expected_length)
@@ -315,7 +315,7 @@ class Backbone(PromptComposer, nn.Module):
     def forward(
         self, images: CameraImages, instructions: Sequence[str], lrn: Float[Tensor, " width"]
     ) -> Float[Tensor, "B width"]:
-        """The fused feature of each frame; each goes through the VLM alone.
+        """The fused feature of each frame. Each frame passes through the VLM alone.
 
         Args:
             images: One frame a row.

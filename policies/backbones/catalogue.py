@@ -11,7 +11,7 @@ from calvinbench.policies.backbones.settings import BackboneSettings
 WEIGHT_BYTES = 2
 """Bytes of a parameter in 16 bits."""
 TRAINING_BYTES = 16
-"""Bytes of a parameter in mixed-precision training: weight and gradient in 16 bits, weight and two moments of Adam in
+"""Bytes of a parameter in mixed-precision training: weight and gradient in 16 bits; weight and two moments of Adam in
 32. Activations are not counted."""
 GIB = 2**30
 

@@ -32,7 +32,7 @@ SENTENCES = (
 
 
 class BackboneCheckError(AssertionError):
-    """A backbone fails a check; the message says what was expected and what it gave."""
+    """A backbone fails a check. The message says what was expected and what the backbone returned."""
 
 
 def check_backbone(backbone: Backbone) -> None:

@@ -1,15 +1,15 @@
 """Kosmos-2 (microsoft/kosmos-2-patch14-224), arXiv:2306.14824: a CLIP vision tower, a resampler to latents, a decoder.
 
-What is particular to it; tests measure all of it but the cache:
+Details that are easy to get wrong. Tests measure all of them but the cache:
 
-- Image features are L2-normalised before the resampler, and scaled with the text embeddings by sqrt(width) inside the
-  decoder. `get_image_features` does the first and the decoder the second; doing either again is wrong.
-- Positions count from pad id + 1. Given ids, the decoder finds them itself under left padding; given embeddings it does
-  not. They are passed, so that padding inside a row (`Kind.PADDING`) counts.
-- With a cache of keys and values, image features are dropped in silence; none is used.
-- Its own dropout is 0.1 in train mode.
+- Image features are L2-normalised before the resampler, and scaled like text embeddings by sqrt(width) inside the
+  decoder. `get_image_features` does the first and the decoder the second, so this file does neither.
+- Positions count from pad id + 1. The decoder computes them from ids, but not from embeddings. They are passed here, so
+  that padding inside a row (`Kind.PADDING`) counts too.
+- With a cache of keys and values, image features are dropped without an error. No cache is used.
+- The decoder has its own dropout of 0.1 in train mode.
 
-Attention is causal in every layout, so that [LRN] sees what stands before it. The model distinguishes cameras by
+Attention is causal in every layout, so that [LRN] sees what comes before it. The model distinguishes cameras by
 position.
 """
 
@@ -29,7 +29,7 @@ from calvinbench.policies.backbones.settings import BackboneSettings
 from calvinbench.policies.backbones.transformers_backbone import TransformersBackbone
 
 ROBOVLMS_PROMPT = "An image of a robot "
-"""What RoboVLMs puts before the sentence, behind `<grounding>` (`get_text_function` in its data_utils.py, 8adc1d2)."""
+"""RoboVLMs' text before the sentence, behind `<grounding>` (`get_text_function` in its data_utils.py, 8adc1d2)."""
 
 
 class Kosmos2Backbone(TransformersBackbone):
@@ -51,15 +51,15 @@ class Kosmos2Backbone(TransformersBackbone):
         self.image_size = self.only_image_size(int(config.vision_config.image_size))
         self.num_image_tokens = int(config.latent_query_num)
         self.width = int(config.text_config.embed_dim)
-        self.image_token_id = int(config.text_config.eos_token_id)  # any will do: places are marked by a mask
+        self.image_token_id = int(config.text_config.eos_token_id)  # any id will do: places are marked by a mask
 
     @classmethod
     @override
     def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
         """Two layers of width 128 in each part, 16 latents an image of 112 pixels.
 
-        The published standard deviation of 0.02 fits a width of 2048; at 128 it would leave the resampler's output
-        nearly the same for every image.
+        The published standard deviation of 0.02 fits a width of 2048. At 128, the resampler's output would be nearly
+        the same for every image.
         """
         text = {
             "vocab_size": len(tokenizer),
@@ -84,7 +84,7 @@ class Kosmos2Backbone(TransformersBackbone):
     @classmethod
     @override
     def full_config(cls) -> dict[str, Any]:
-        """Those of the published model, which are transformers' defaults."""
+        """The numbers of the published model, which are transformers' defaults."""
         return {"model_type": "kosmos-2"}
 
     @property
@@ -118,7 +118,7 @@ class Kosmos2Backbone(TransformersBackbone):
                 return begin + self.image("gripper") + self.image("static") + text + self.lrn_place() + end
 
     def _framed(self, camera: str) -> Prompt:
-        """An image between its special tokens, nothing for a camera that is left out."""
+        """An image between its special tokens; empty for a camera that is left out."""
         tokens = self.image(camera)
         if not len(tokens):
             return tokens
@@ -130,7 +130,7 @@ class Kosmos2Backbone(TransformersBackbone):
 
     @override
     def decoder_inputs(self, tokens: TokenBatch) -> dict[str, Any]:
-        """Positions as the decoder counts them: from pad id + 1; pad id where nothing is attended to."""
+        """Positions as the decoder counts them: from pad id + 1, and pad id for tokens that are not attended to."""
         config: Any = self.model.config
         is_token = torch.cumsum(tokens.attended, dim=1) > 0
         return {"position_ids": (tokens.positions + 1) * is_token + config.text_config.pad_token_id}

@@ -1,12 +1,12 @@
 """LLaVA-1.5 (llava-hf/llava-1.5-7b-hf), arXiv:2310.03744: a CLIP vision tower, a two-layer projector, Vicuna (LLaMA).
 
-RoboVLMs' `llava` is another model: LLaVA on MPT-7B, with remote code and another form of decoder. Its
-checkpoints raise an error.
+RoboVLMs' `llava` is another model: LLaVA on MPT-7B, with remote code and another kind of decoder. Its checkpoints raise
+an error.
 
-What is particular to it:
+Details that are easy to get wrong:
 
-- Vision tokens are the next to last layer's, without CLIP's class token.
-- Images are not square-cropped here: ours are square already.
+- Vision tokens are those of the layer before the last, without CLIP's class token.
+- Images are not cropped to a square here, because ours are square.
 """
 
 from typing import Any
@@ -82,7 +82,7 @@ class LlavaBackbone(TransformersBackbone):
     @classmethod
     @override
     def full_config(cls) -> dict[str, Any]:
-        """Those of the published model: transformers' defaults, and a vocabulary padded to 32064."""
+        """The numbers of the published model: transformers' defaults, and a vocabulary padded to 32064."""
         text = {"model_type": "llama", "vocab_size": 32064, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5}
         return {"model_type": "llava", "text_config": text}
 
@@ -114,4 +114,4 @@ class LlavaBackbone(TransformersBackbone):
                 text = self.words(f"\n{instruction} ASSISTANT:")
                 return begin + self.words("USER: ") + vision + text + self.lrn_place()
             case Layout.ROBOVLMS:
-                raise refuse_layout(self, "RoboVLMs' LLaVA is another model (on MPT-7B). Take 'native' or 'seed'.")
+                raise refuse_layout(self, "RoboVLMs' LLaVA is another model (on MPT-7B). Use 'native' or 'seed'.")

@@ -1,8 +1,8 @@
 """Faster parts for vision towers that put the patches of all images into one sequence. Results are the same.
 
-transformers gives such a sequence whole to flash attention alone; for every other kind it goes through the images one
-by one, in each layer. Ours takes images of one size as one batch. And a patch is projected by one matrix product
-instead of a convolution in three dimensions that takes a single step.
+transformers passes such a sequence as a whole only to flash attention. For every other kind of attention it processes
+the images one by one, in each layer. This module processes images of one size as one batch. It also projects a patch by
+one matrix product instead of a convolution in three dimensions with a single step.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 from transformers import AttentionInterface
 
 PACKED = "flash_by_batches_of_pictures"
-"""Its name among transformers' kinds of attention, which hand over packed sequences where `flash` is in the name."""
+"""Its name in transformers, which passes packed sequences only to kinds of attention with `flash` in their name."""
 
 
 def packed_attention(
@@ -29,17 +29,17 @@ def packed_attention(
     dropout: float = 0.0,
     **_: Any,
 ) -> tuple[Float[Tensor, "1 length heads dim"], None]:
-    """What `AttentionInterface` asks for: every patch attends to those of its own image.
+    """Attention with the signature that `AttentionInterface` needs: every patch attends to those of its own image.
 
     Args:
         module: The layer; not used.
         query: Patches of all images, one image after another.
-        key: Likewise.
-        value: Likewise.
+        key: In the same order.
+        value: In the same order.
         attention_mask: None: `cu_seq_lens_q` says where images begin and end.
         cu_seq_lens_q: Where each image begins, and where the last one ends.
-        scaling: Of the products; None for one over the root of `dim`.
-        dropout: Of the weights.
+        scaling: Factor of the products; None for one over the root of `dim`.
+        dropout: Dropout of the weights.
     """
     lengths = cu_seq_lens_q.diff().tolist()
     if len(set(lengths)) == 1:
@@ -56,7 +56,7 @@ def packed_attention(
 
 
 class PatchProjection(nn.Module):
-    """A convolution whose kernel is as large as the patch it is given; its parameters keep their names."""
+    """A convolution whose kernel has the size of its input. Its parameters keep their names."""
 
     def __init__(self, convolution: nn.Conv3d) -> None:
         super().__init__()

@@ -1,15 +1,15 @@
 """PaliGemma (google/paligemma-3b-pt-224), arXiv:2407.07726: a SigLIP vision tower, one linear layer, Gemma.
 
-What is particular to it:
+Details that are easy to get wrong:
 
-- Text and images attend to each other in both directions (a prefix); what follows is causal. `token_type_ids` say
-  which is which. Without them the mask differs between a row alone and a padded one.
-- Gemma scales text embeddings by sqrt(width) inside its embedding, and images not at all. transformers 4 (and
-  RoboVLMs with it) divided images by sqrt(width) first; doing so here would shrink them.
-- [LRN] goes in behind the embedding, so unscaled; one trained by RoboVLMs is scaled too (`scale_lrn`), so that it is
-  trained on as it was there.
+- Text and images attend to each other in both directions (a prefix). What follows is causal. `token_type_ids` say which
+  is which. Without them, the mask of a row alone differs from that of a padded row.
+- Gemma scales text embeddings by sqrt(width) inside its embedding, but not images. transformers 4 (and so RoboVLMs)
+  divided images by sqrt(width) first. Doing so here would shrink them.
+- [LRN] enters after the embedding, so it is not scaled. RoboVLMs scales it too (`scale_lrn`), so checkpoints of
+  RoboVLMs need this setting.
 - Positions count from 1.
-- Its weights are gated: the hub asks for a login.
+- The weights are gated: the hub asks for a login.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ from calvinbench.policies.backbones.transformers_backbone import TransformersBac
 
 
 class PaliGemmaBackbone(TransformersBackbone):
-    """PaliGemma's `PaliGemmaModel`, of any size; PaliGemma 2 is the same class."""
+    """PaliGemma's `PaliGemmaModel`, of any size. PaliGemma 2 has the same class."""
 
     name = "paligemma"
     model_name = "PaliGemma 3B (Google)"
@@ -89,7 +89,7 @@ class PaliGemmaBackbone(TransformersBackbone):
     @classmethod
     @override
     def full_config(cls) -> dict[str, Any]:
-        """Those of the published model: transformers' defaults, but for 64 more rows in the table of tokens."""
+        """The numbers of the published model: transformers' defaults, but with 64 more rows in the token embedding."""
         text = {
             "model_type": "gemma",
             "vocab_size": 257216,
@@ -133,7 +133,7 @@ class PaliGemmaBackbone(TransformersBackbone):
 
     @override
     def decoder_inputs(self, tokens: TokenBatch) -> dict[str, Any]:
-        """Positions from 1; types: 0 for the prefix, 1 for what is causal: [LRN], and in RoboVLMs' layout all."""
+        """Positions from 1, and types: 0 for the prefix, 1 for causal tokens ([LRN], or all in RoboVLMs' layout)."""
         causal = tokens.kinds == Kind.LRN
         if self.settings.layout == Layout.ROBOVLMS:
             causal = tokens.kinds >= Kind.TEXT

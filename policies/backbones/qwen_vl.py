@@ -1,13 +1,13 @@
 """Qwen2-VL (Qwen/Qwen2-VL-2B-Instruct), arXiv:2409.12191: a vision tower for any size, patches merged by four, Qwen2.
 
-The seed's Qwen-VL: the first of the family pins transformers 4.32 and remote code, so the second stands here under its
-name; RoboVLMs' checkpoints of the first are refused. The same code serves Qwen2.5-VL.
+The seed names Qwen-VL. The first Qwen-VL needs transformers 4.32 and remote code, so the second one has this name here.
+RoboVLMs' checkpoints of the first one raise an error. The same code also works with Qwen2.5-VL.
 
-What is particular to it:
+Details that are easy to get wrong:
 
-- Positions have three parts (time, row, column), which the model derives from token ids and the images' grids; each
-  image must stand between `<|vision_start|>` and `<|vision_end|>`, or two neighbours would count as one.
-- Images may have any size that is a multiple of 28 pixels; 224 (64 tokens) here unless `image_size` says otherwise.
+- Positions have three parts (time, row, column), which the model derives from token ids and the images' grids. Each
+  image must be between `<|vision_start|>` and `<|vision_end|>`. Otherwise two neighbours would count as one.
+- Images may have any size that is a multiple of 28 pixels. The default is 224 (64 tokens); `image_size` sets another.
 """
 
 from typing import Any
@@ -107,7 +107,7 @@ class QwenVLBackbone(TransformersBackbone):
     @classmethod
     @override
     def full_config(cls) -> dict[str, Any]:
-        """The published model's numbers, from memory; the vision tower's are transformers' defaults."""
+        """The published model's numbers, from memory. The vision tower's are transformers' defaults."""
         text = {
             "vocab_size": 151936,
             "hidden_size": 1536,
@@ -133,7 +133,7 @@ class QwenVLBackbone(TransformersBackbone):
 
     @override
     def compose(self, instruction: str) -> Prompt:
-        """Each image stands between `<|vision_start|>` and `<|vision_end|>`.
+        """Composes the sequence of each layout. Each image is between `<|vision_start|>` and `<|vision_end|>`.
 
         - seed: text, static, gripper, [LRN].
         - native: the chat's beginning with its system message, static, gripper, text, the answer's beginning, [LRN].
@@ -147,7 +147,7 @@ class QwenVLBackbone(TransformersBackbone):
                 begin, end = self.words(_SYSTEM, special=True), self.words(_ANSWER, special=True)
                 return begin + vision + text + end + self.lrn_place()
             case Layout.ROBOVLMS:
-                raise refuse_layout(self, "RoboVLMs used the first Qwen-VL. Take 'native' or 'seed'.")
+                raise refuse_layout(self, "RoboVLMs used the first Qwen-VL. Use 'native' or 'seed'.")
 
     def _framed(self, camera: str) -> Prompt:
         begin, end = (self.words(token, special=True) for token in ("<|vision_start|>", "<|vision_end|>"))
@@ -160,7 +160,7 @@ class QwenVLBackbone(TransformersBackbone):
 
     @override
     def decoder_inputs(self, tokens: TokenBatch) -> dict[str, Any]:
-        """What the model derives its three positions from."""
+        """The inputs from which the model derives its three positions."""
         num_images = len(tokens.ids) * len(self.settings.cameras)
         grid = self.grid.thw(self.image_size, num_images, torch.device("cpu"))
         return {"image_grid_thw": grid, "mm_token_type_ids": tokens.is_vision.int()}

@@ -1,9 +1,9 @@
-"""Gradient checkpointing: a layer keeps its input alone, and computes the rest again in the backward pass.
+"""Gradient checkpointing: a layer keeps only its input, and computes the rest again in the backward pass.
 
-transformers' own switch is not used, for two reasons. It works in train mode only, but frozen parts are in eval mode.
+transformers' own switch is not used, for two reasons. It works only in train mode, but frozen parts are in eval mode.
 And it makes every embedding require a gradient, so that a frozen vision tower keeps activations that nothing reads.
-Here each call decides: a layer is computed again where a gradient passes through it, in train or eval mode, and runs as
-it is where none does.
+Here each call decides: a layer is computed again if a gradient passes through it, in train or eval mode. Otherwise it
+runs unchanged.
 """
 
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ _MARK = "_is_recomputed"
 
 
 def recompute(layer: nn.Module) -> None:
-    """Makes a layer compute its activations again in the backward pass, where a gradient passes through it.
+    """Makes a layer compute its activations again in the backward pass if a gradient passes through it.
 
-    Dropout draws the same numbers again. Calling this a second time changes nothing.
+    Dropout draws the same numbers again. Calling this a second time has no effect.
 
     Args:
         layer: Any module whose forward pass has no side effects.
@@ -37,7 +37,7 @@ def recompute(layer: nn.Module) -> None:
             return checkpoint(once, self, *args, use_reentrant=False, **kwargs)
         return once(self, *args, **kwargs)
 
-    # On the instance, and bound, so that a deep copy calls its own layer.
+    # Set on the instance as a bound method, so that a deep copy calls its own layer.
     layer.__dict__["forward"] = MethodType(forward, layer)
     setattr(layer, _MARK, True)
 

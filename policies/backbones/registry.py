@@ -9,7 +9,7 @@ __all__ = ["BACKBONES", "HUB_PREFIX", "SUPPORTED_MODELS", "BackboneNameError", "
 
 
 class BackboneNameError(ValueError):
-    """No name finds a backbone's class, or a name finds something else; the message says what to do."""
+    """No name finds a backbone's class, or a name finds something else. The message says what to do."""
 
 
 def backbone_class(name: str) -> type[Backbone]:

@@ -12,7 +12,7 @@ READOUTS = (LRN_READOUT, MAX_POOLING)
 
 @dataclass(frozen=True, slots=True)
 class BackboneSettings:
-    """How a backbone is used. Part of the model: recorded with a checkpoint.
+    """How a backbone is used. The settings belong to the model and are recorded with a checkpoint.
 
     Attributes:
         layout: Order of the tokens.
@@ -20,8 +20,8 @@ class BackboneSettings:
         readout: `"lrn"`, the feature at [LRN]; or `"max-pooling"`, the maximum of each number over all tokens, without
             [LRN] (RoboVLMs' `down_sample`).
         image_size: Image side in pixels, for vision towers that take any size; None for the model's own size.
-        scale_lrn: Whether [LRN] is multiplied as text embeddings are, in VLMs whose embedding does that (the Gemma
-            family: by sqrt(width)), as RoboVLMs does. It changes what the parameter means, and its gradient.
+        scale_lrn: Whether [LRN] is multiplied like text embeddings in VLMs that do this (the Gemma family: by
+            sqrt(width)). RoboVLMs does. It changes the meaning of the parameter, and its gradient.
 
     Raises:
         UnknownNameError: There is no such camera or read-out.

@@ -1,7 +1,7 @@
-"""Backbones that transformers has as one class without a language-modelling head.
+"""Backbones that transformers provides as one class without a language-modelling head.
 
-The model gets vision tokens ready-made (`mm_encoder_outputs`), [LRN] through its text embedding, and the other tokens
-as ids. So rotary sections, masks and scaling are the model's own.
+The model gets finished vision tokens (`mm_encoder_outputs`), [LRN] through its text embedding, and the other tokens as
+ids. So rotary sections, masks and scaling are the model's own.
 """
 
 import json
@@ -34,23 +34,23 @@ from calvinbench.policies.backbones.weights.sources import BUILD_ERRORS, Backbon
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _TOKENIZERS = ("tokenizer*", "*.model", "vocab.*", "spiece.*")
-"""Files that a tokenizer may be in."""
+"""Possible files of a tokenizer."""
 
 
 class TransformersBackbone(Backbone):
     """A VLM that `AutoModel` knows."""
 
     model_types: ClassVar[tuple[str, ...]]
-    """The `model_type` of the configurations that this family takes; empty for any."""
+    """Values of `model_type` in the configurations of this family; empty for any."""
     takes_tensor: bool = False
-    """Whether the model takes vision tokens as one tensor, not as a tuple of tensors."""
+    """Whether the model takes vision tokens as one tensor instead of a tuple of tensors."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings) -> None:
         """Takes the model.
 
         Args:
-            model: As `AutoModel` makes it.
-            tokenizer: Of the model.
+            model: A model made by `AutoModel`.
+            tokenizer: The model's tokenizer.
             settings: How it is used.
         """
         super().__init__(tokenizer, settings)
@@ -66,7 +66,7 @@ class TransformersBackbone(Backbone):
     @classmethod
     @override
     def require_known(cls, config: Mapping[str, Any]) -> None:
-        """Transformers takes any name and keeps it without effect."""
+        """Checks the names, because transformers accepts any name and ignores it."""
         cls._require_type(config.get("model_type"), "the configuration")
         numbers = {key: value for key, value in config.items() if key != "model_type"}
         _require_known(AutoConfig.for_model(config["model_type"], **numbers), numbers, cls.name)
@@ -74,7 +74,7 @@ class TransformersBackbone(Backbone):
     @classmethod
     @override
     def pretrained(cls, source: str | Path, settings: BackboneSettings, dtype: torch.dtype) -> "TransformersBackbone":
-        """A folder holds what `save_pretrained` writes, and the tokenizer."""
+        """The weights of a folder that `save_pretrained` wrote, with the tokenizer."""
         folder = local_folder(source, cls.hub_name or "ORG/NAME")
         return cls(*cls._load(folder, dtype), settings)
 
@@ -89,14 +89,14 @@ class TransformersBackbone(Backbone):
 
     @classmethod
     def _load(cls, folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        """Model and tokenizer of a folder; an adapter is merged into the model that it belongs to."""
+        """Model and tokenizer of a folder. An adapter is merged into its model."""
         base = base_folder(folder) if is_adapter(folder) else folder
         _require_model_files(base, cls.name)
         try:
             config = AutoConfig.from_pretrained(base, trust_remote_code=False)
             cls._require_type(config.model_type, f"'{base}'")
             if base is folder:
-                # `from_pretrained` keeps the dtype of the file unless one is given.
+                # `from_pretrained` keeps the dtype of the file if none is given.
                 model, info = AutoModel.from_pretrained(
                     folder, dtype=dtype, output_loading_info=True, trust_remote_code=False
                 )
@@ -108,15 +108,15 @@ class TransformersBackbone(Backbone):
         except (OSError, ImportError, SafetensorError, *BUILD_ERRORS) as error:
             raise BackboneSourceError(
                 f"expected weights, configuration and tokenizer of {cls.name} in '{folder}', but: "
-                f"{type(error).__name__}: {error}. The folder must be as `save_pretrained` of model and tokenizer "
-                "writes it, or an unpacked snapshot of the hub; copy or download it again."
+                f"{type(error).__name__}: {error}. The folder must be one that `save_pretrained` of model and "
+                "tokenizer wrote, or an unpacked snapshot of the hub. Copy or download it again."
             ) from error
         left = [name for name in info["unexpected_keys"] if "lm_head" not in name]
         if info["missing_keys"] or left or info["mismatched_keys"]:
             raise BackboneSourceError(
                 f"expected the weights of {cls.name} in '{folder}', but of its names are missing "
                 f"{sorted(info['missing_keys'])}, left over {sorted(left)}, of another shape "
-                f"{sorted(info['mismatched_keys'])}. The weights and the config.json there do not belong together."
+                f"{sorted(info['mismatched_keys'])}. The weights and the config.json do not belong together."
             )
         return model, tokenizer
 
@@ -126,14 +126,14 @@ class TransformersBackbone(Backbone):
         if model_type is None or (cls.model_types and model_type not in cls.model_types):
             raise BackboneSourceError(
                 f"expected {what} to be of {' or '.join(cls.model_types) or 'a model type'} for the backbone "
-                f"'{cls.name}', got model type '{model_type}'. Name the backbone that it is (`calvinbench list "
+                f"'{cls.name}', got model type '{model_type}'. Name its own backbone (`calvinbench list "
                 "backbones`), or hf:ORG/NAME for a VLM that has no name here."
             )
 
     @property
     @override
     def config(self) -> dict[str, Any]:
-        """What `from_config` takes."""
+        """The configuration as `from_config` takes it."""
         numbers: dict[str, Any] = json.loads(self.model.config.to_json_string(use_diff=True))
         return _architecture(numbers) | {"model_type": self.model.config.model_type}
 
@@ -166,7 +166,7 @@ class TransformersBackbone(Backbone):
         return {"pixel_values": pixels}
 
     def vision_inputs(self, tokens: TokenBatch, vision_tokens: Float[Tensor, "B num_vision dim"]) -> dict[str, Any]:
-        """The vision tokens as the model takes them: as the output of its own `get_image_features`."""
+        """The vision tokens as the model takes them: like the output of its own `get_image_features`."""
         pooled: Any = vision_tokens if self.takes_tensor else tuple(vision_tokens)
         return {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=pooled)}}
 
@@ -176,7 +176,7 @@ class TransformersBackbone(Backbone):
 
 
 def _require_model_files(folder: Path, name: str) -> None:
-    """Raises one error that names everything a model's folder lacks.
+    """Raises one error that names everything that a model's folder lacks.
 
     Raises:
         BackboneSourceError: A configuration, weights or a tokenizer are missing.
@@ -198,13 +198,13 @@ def _require_model_files(folder: Path, name: str) -> None:
 
 
 def _tokenizer_folder(folder: Path, base: Path) -> Path:
-    """Where the tokenizer is: beside an adapter where it was saved with it, else with the model."""
+    """Where the tokenizer is: beside an adapter if it was saved there, otherwise with the model."""
     return folder if any(any(folder.glob(one)) for one in _TOKENIZERS) else base
 
 
 def _require_known(config: PreTrainedConfig, numbers: Mapping[str, Any], what: str) -> None:
     """Raises an error for a key that a configuration, or one of its parts, does not have."""
-    # A configuration of transformers is a dataclass, though its annotations do not say so.
+    # A configuration of transformers is a dataclass, although its annotations do not say so.
     known = {entry.name for entry in fields(cast("Any", config))} | set(config.attribute_map) | {"model_type"}
     for key, value in numbers.items():
         require_name(key, known, f"number of '{what}'")
@@ -214,11 +214,11 @@ def _require_known(config: PreTrainedConfig, numbers: Mapping[str, Any], what: s
 
 
 _NO_ARCHITECTURE = ("dtype", "architectures", "transformers_version", "_name_or_path")
-"""Keys about a configuration's origin; the user chooses the dtype, not the file."""
+"""Keys about a configuration's origin. The user chooses the dtype, not the file."""
 
 
 def _architecture(numbers: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without the keys that are not about the architecture, in its parts too."""
+    """A configuration, and its parts, without the keys that are not about the architecture."""
     return {
         key: _architecture(value) if isinstance(value, dict) else value
         for key, value in numbers.items()

@@ -10,21 +10,21 @@ _Made = TypeVar("_Made")
 
 
 class WeightCache:
-    """Results computed from weights, cached for inference so that no step computes them again.
+    """Results computed from weights, cached for inference so that they are not computed at every step.
 
     The cache is neither read nor written while gradients are enabled, while torch compiles, or for weights made in
-    inference mode. A result is valid while its weights stay at the same address and no torch operation writes to
-    them. Writes through `.data` are not seen: such a module must clear the cache in `train`. A copy of a module starts
-    with an empty cache.
+    inference mode. A result is valid while its weights stay at the same address and no torch operation writes to them.
+    Writes through `.data` are not noticed: a module that does this must clear the cache in `train`. A copy of a module
+    starts with an empty cache.
     """
 
     def __init__(self, most: int = 1) -> None:
-        """Holds at most `most` results, the most recently used ones."""
+        """Keeps at most `most` results, the most recently used ones."""
         self._most = most
         self._results: dict[Hashable, tuple[Hashable, Any]] = {}
 
     def get(self, key: Hashable, weights: Iterable[Tensor], make: Callable[[], _Made]) -> _Made:
-        """The result of `make`, from the cache where it is still valid.
+        """The result of `make`, from the cache if it is still valid.
 
         Args:
             key: What the result depends on besides weights.

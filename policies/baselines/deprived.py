@@ -1,56 +1,39 @@
-"""A policy with black images or without the instruction: controls that show whether its success depends on them."""
+"""A policy with blank images or without the instruction: controls that show whether its success depends on them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool
 from typing_extensions import override
 
 from calvinbench.envs.observation import CAMERA_SIZES, Observation
 from calvinbench.envs.world_info import PrivilegedState
-from calvinbench.policies.policy import BatchedPolicy, Decision, PolicyTraits, State
+from calvinbench.policies.policy import BatchedPolicy, Decision, State
+from calvinbench.policies.wrapper import BatchedPolicyWrapper
 
 NO_INSTRUCTION = "do it"
-"""The instruction of every task without its instruction: a sentence that says nothing, as models need a sentence."""
+"""The sentence in place of every instruction. It says nothing about the task; models need some sentence."""
 
 
-class DeprivedPolicy(BatchedPolicy):
-    """Another policy that is given black images, instructions that say nothing, or both."""
+class DeprivedPolicy(BatchedPolicyWrapper):
+    """Another policy, which gets blank images, a sentence that says nothing, or both. Its label says so."""
 
-    def __init__(self, policy: BatchedPolicy, *, blind: bool = False, deaf: bool = False) -> None:
+    def __init__(self, policy: BatchedPolicy, *, blank_images: bool = False, no_instruction: bool = False) -> None:
         """Wraps a policy.
 
         Args:
             policy: The policy.
-            blind: Whether every image is black.
-            deaf: Whether every instruction is `NO_INSTRUCTION`.
+            blank_images: Whether every image and every depth is zero.
+            no_instruction: Whether every instruction is `NO_INSTRUCTION`.
         """
-        self._policy, self._blind, self._deaf = policy, blind, deaf
-        lacks = [word for word, is_so in (("blind", blind), ("deaf", deaf)) if is_so]
-        self._traits = replace(policy.traits, label=", ".join([policy.traits.label, *lacks]))
-
-    @property
-    @override
-    def traits(self) -> PolicyTraits:
-        """Those of the policy. The label says what is withheld."""
-        return self._traits
-
-    @override
-    def initial_state(self, batch_size: int, seeds: Sequence[int] | None = None) -> State:
-        return self._policy.initial_state(batch_size, seeds)
-
-    @override
-    def reset_state(self, state: State, rows: Bool[np.ndarray, " B"]) -> State:
-        return self._policy.reset_state(state, rows)
-
-    @override
-    def put_state(self, state: State, rows: Bool[np.ndarray, " B"], part: State) -> State:
-        return self._policy.put_state(state, rows, part)
+        words = (("with blank images", blank_images), ("without the instruction", no_instruction))
+        label = ", ".join([policy.traits.label, *(word for word, is_so in words if is_so)])
+        super().__init__(policy, replace(policy.traits, label=label))
+        self._has_blank_images, self._has_no_instruction = blank_images, no_instruction
 
     @override
     def expect(self, instructions: Sequence[str]) -> None:
-        self._policy.expect([NO_INSTRUCTION] if self._deaf else instructions)
+        self._policy.expect([NO_INSTRUCTION] if self._has_no_instruction else instructions)
 
     @override
     def act(
@@ -60,13 +43,13 @@ class DeprivedPolicy(BatchedPolicy):
         state: State,
         privileged: Sequence[PrivilegedState] | None = None,
     ) -> Decision:
-        if self._blind:
-            black = {
+        if self._has_blank_images:
+            blank = {
                 key: np.zeros_like(getattr(observations, key))
                 for camera in CAMERA_SIZES
                 for key in (f"rgb_{camera}", f"depth_{camera}")
                 if getattr(observations, key) is not None
             }
-            observations = replace(observations, **black)
-        given = [NO_INSTRUCTION] * len(instructions) if self._deaf else instructions
+            observations = replace(observations, **blank)
+        given = [NO_INSTRUCTION] * len(instructions) if self._has_no_instruction else instructions
         return self._policy.act(observations, given, state, privileged)

@@ -1,4 +1,4 @@
-"""Demonstrations on disk: episodes of frames, with stretches annotated by a task and a sentence.
+"""Demonstrations on disk: episodes of frames, with annotated stretches. An annotation has a task and a sentence.
 
 Read in this order: `demonstrations` (the interface), `compact` (our own format), `calvin_layout` (CALVIN's), `opening`
 (either one), `windows` (training samples), `augmentation`.

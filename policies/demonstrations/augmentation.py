@@ -4,23 +4,21 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 
-def shift_pictures(
-    pictures: UInt8[np.ndarray, "T H W 3"], shifts: Int[np.ndarray, "T 2"]
-) -> UInt8[np.ndarray, "T H W 3"]:
+def shift_images(images: UInt8[np.ndarray, "T H W 3"], shifts: Int[np.ndarray, "T 2"]) -> UInt8[np.ndarray, "T H W 3"]:
     """Shifts each image. The uncovered area repeats the edge.
 
     Args:
-        pictures: Images of consecutive frames.
+        images: Images of consecutive frames.
         shifts: Rows down and columns to the right by which each image is shifted.
     """
     if not shifts.any():
-        return pictures
-    _, height, width, _ = pictures.shape
-    moved = np.empty_like(pictures)
+        return images
+    _, height, width, _ = images.shape
+    moved = np.empty_like(images)
     for index, (down, right) in enumerate(shifts):
         rows = (np.arange(height) - down).clip(0, height - 1)
         columns = (np.arange(width) - right).clip(0, width - 1)
-        moved[index] = pictures[index][rows][:, columns]
+        moved[index] = images[index][rows][:, columns]
     return moved
 
 

@@ -22,10 +22,10 @@ LOW_DIMENSIONAL: Mapping[str, int] = {
     "robot_obs": ROBOT_OBS_DIM,
     "scene_obs": SCENE_OBS_DIM,
 }
-"""Sizes of a frame's vectors: float64, as calvin_env's `datarenderer.py` saves them."""
+"""Sizes of a frame's vectors. They are float64, as calvin_env's `datarenderer.py` saves them."""
 EXPERT_PREFIX = "expert_"
 EXPERT_ACTIONS: Mapping[str, int] = {f"{EXPERT_PREFIX}actions": 7, f"{EXPERT_PREFIX}rel_actions": 7}
-"""Arrays that our recorder adds: the expert's actions without the noise of the executed ones."""
+"""Arrays that our recorder adds: the expert's actions, without the noise of the executed ones."""
 CAMERAS = ("static", "gripper")
 
 
@@ -35,12 +35,12 @@ def frame_name(number: int, num_digits: int = NUM_DIGITS) -> str:
 
 
 def read_arrays(file: Path, keys: Sequence[str], optional: Sequence[str] = ()) -> dict[str, Any]:
-    """Some arrays of a frame; the others are not decompressed.
+    """Some arrays of a frame. The others are not decompressed.
 
     Args:
         file: The frame's file.
-        keys: Which arrays.
-        optional: Further ones, read where the frame has them.
+        keys: The arrays that are needed.
+        optional: Further arrays, which are read if the frame has them.
 
     Raises:
         DataError: The file is missing, cut off or damaged, or an array is missing.
@@ -51,18 +51,19 @@ def read_arrays(file: Path, keys: Sequence[str], optional: Sequence[str] = ()) -
             found = list(kept.files)
     except FileNotFoundError as error:
         raise DataError(
-            f"expected a frame at '{file}', but there is no such file. The data set is not whole: extract or copy it "
-            "again; `calvinbench data check` says what else is missing."
+            f"expected a frame at '{file}', but there is no such file. The data set is incomplete. Extract or copy "
+            "it again. `calvinbench data check` says what else is missing."
         ) from error
     except (OSError, EOFError, ValueError, AttributeError, NotImplementedError, zipfile.error) as error:
         raise DataError(
-            f"expected a whole frame in '{file}', but it is {_what_is_wrong(file, error)}. Copy or download it again."
+            f"expected a complete frame in '{file}', but it is {_what_is_wrong(file, error)}. Copy or download it "
+            "again."
         ) from error
     for key in keys:
         if key not in content:
             raise DataError(
-                f"expected {key} in '{file}', found none: it holds {', '.join(found) or 'nothing'}. This is no frame "
-                "of a CALVIN data set, or one that was stripped."
+                f"expected {key} in '{file}', found none: it has {', '.join(found) or 'no arrays'}. It is not a frame "
+                "of a CALVIN data set, or arrays were removed from it."
             )
     return content
 
@@ -77,7 +78,7 @@ def _what_is_wrong(file: Path, error: Exception) -> str:
     if not head:
         return "empty: cut off or damaged"
     if head == _LFS_HEAD:
-        return "a git-lfs pointer that stands for it (`git lfs pull` brings the file itself)"
+        return "a git-lfs pointer and not the file itself (run `git lfs pull` to get it)"
     return f"cut off or damaged ({error})"
 
 
@@ -85,20 +86,21 @@ _LFS_HEAD = b"version https://git-lfs"
 
 
 def write_frame(folder: Path, number: int, arrays: Mapping[str, Any]) -> Path:
-    """Writes one frame as CALVIN's own recorder would, and replaces an existing file.
+    """Writes one frame in the format of CALVIN's own recorder, and replaces an existing file.
 
     Args:
-        folder: The split's folder; it is created if necessary.
+        folder: The split's folder. It is created if necessary.
         number: The frame's number in the split.
         arrays: `rgb_static` and `rgb_gripper` (uint8, square, three colours), `actions` (7, absolute), `rel_actions`
-            (7), `robot_obs` (15), `scene_obs` (24); where they are known, `depth_static` and `depth_gripper` (metres),
-            `expert_actions` and `expert_rel_actions`, the labels where they are not what was executed.
+            (7), `robot_obs` (15), `scene_obs` (24). If known, also `depth_static` and `depth_gripper` (metres), and
+            `expert_actions` and `expert_rel_actions`, the labels where they differ from the executed actions.
 
     Returns:
         The file.
 
     Raises:
-        ValueError: An array is missing, unknown, of another shape or type, not finite, or no action that CALVIN knows.
+        ValueError: An array is missing or unknown, has another shape or type, is not finite, or is an action that
+            CALVIN does not have.
     """
     content = _checked(arrays)
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,24 +111,24 @@ def write_frame(folder: Path, number: int, arrays: Mapping[str, Any]) -> Path:
 
 
 def _checked(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Checks the arrays and converts them to upstream's types."""
+    """Checks the arrays, and converts them to upstream's types."""
     required = {*(f"rgb_{camera}" for camera in CAMERAS), *LOW_DIMENSIONAL}
     if missing := required - arrays.keys():
         raise ValueError(f"expected {', '.join(sorted(required))} in a frame, got no {', '.join(sorted(missing))}.")
     if unknown := arrays.keys() - required - {f"depth_{camera}" for camera in CAMERAS} - EXPERT_ACTIONS.keys():
-        raise ValueError(f"expected arrays of a CALVIN frame, got {', '.join(sorted(unknown))}, which it has not.")
+        raise ValueError(f"expected only arrays of a CALVIN frame, got also {', '.join(sorted(unknown))}.")
     vectors = {**LOW_DIMENSIONAL, **{key: dim for key, dim in EXPERT_ACTIONS.items() if key in arrays}}
     content = {key: _checked_vector(key, np.asarray(arrays[key]), dim) for key, dim in vectors.items()}
     for key, vector in content.items():
         if key.endswith("rel_actions") and np.abs(vector).max() > 1.0:
             raise ValueError(f"expected {key} within [-1, 1], got {vector.tolist()}.")
     for camera in CAMERAS:
-        content |= _checked_pictures(camera, arrays)
+        content |= _checked_images(camera, arrays)
     return content
 
 
 def _checked_vector(key: str, vector: Any, dim: int) -> Any:
-    """Checks a vector's size, that it is finite, and the gripper if it is an action."""
+    """Checks a vector's size, that it is finite, and the gripper of an action."""
     if vector.shape != (dim,):
         raise ValueError(f"expected {key} of shape ({dim},), got shape {vector.shape}.")
     if not np.isfinite(vector).all():
@@ -136,13 +138,13 @@ def _checked_vector(key: str, vector: Any, dim: int) -> Any:
     return vector.astype(np.float64)
 
 
-def _checked_pictures(camera: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+def _checked_images(camera: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
     """Checks a camera's image, and its depth if there is one."""
     rgb, depth = np.asarray(arrays[f"rgb_{camera}"]), arrays.get(f"depth_{camera}")
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[0] != rgb.shape[1] or rgb.shape[2] != 3:
-        raise ValueError(f"expected rgb_{camera} to be a square picture, uint8 H x H x 3, got {rgb.dtype} {rgb.shape}.")
+        raise ValueError(f"expected rgb_{camera} to be a square image, uint8 H x H x 3, got {rgb.dtype} {rgb.shape}.")
     if depth is None:
         return {f"rgb_{camera}": rgb}
     if np.shape(depth) != rgb.shape[:2]:
-        raise ValueError(f"expected depth_{camera} of the picture's shape {rgb.shape[:2]}, got {np.shape(depth)}.")
+        raise ValueError(f"expected depth_{camera} of the image's shape {rgb.shape[:2]}, got {np.shape(depth)}.")
     return {f"rgb_{camera}": rgb, f"depth_{camera}": np.asarray(depth, dtype=np.float32)}

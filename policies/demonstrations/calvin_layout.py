@@ -1,12 +1,14 @@
-"""Reads one split of a data set in CALVIN's layout: a file a frame, beside them an index of episodes and annotations.
+"""Reads one split of a data set in CALVIN's layout: one file for each frame, and an index of episodes and annotations.
 
-In `DIR/training/` and in `DIR/validation/` lie `episode_0000000.npz` and so on, a time step each (see `calvin_frames`);
-`ep_start_end_ids.npy`, first and last frame of each episode, both included, in any order; and
-`lang_annotations/auto_lang_ann.npy`, first and last frame, task and sentence of each annotated stretch.
+`DIR/training/` and `DIR/validation/` each have
 
-The last frame of a stretch belongs to it here, with its action. CALVIN's and RoboVLMs' loaders cut their windows before
-it and never show its action. In data that we recorded it is the frame after the last action, and is left out; what is
-read as `rel_actions` there are the labels, the expert's actions, which stand beside those that were executed.
+- `episode_0000000.npz` and so on, one time step each (see `calvin_frames`);
+- `ep_start_end_ids.npy`: first and last frame of each episode, both included, in any order;
+- `lang_annotations/auto_lang_ann.npy`: first and last frame, task and sentence of each annotated stretch.
+
+Here, the last frame of a stretch belongs to it, with its action. CALVIN's and RoboVLMs' loaders end their windows
+before it and never show its action. In data that we recorded, the last frame is the one after the last action, so it is
+left out. Their `rel_actions` are read from the labels, the expert's actions, which are stored beside the executed ones.
 """
 
 import logging
@@ -32,7 +34,7 @@ from calvinbench.policies.demonstrations.calvin_scenes import FoundScenes, find_
 from calvinbench.policies.demonstrations.compact import DATASET_FILE, read_dataset_file
 from calvinbench.policies.demonstrations.demonstrations import (
     FRAME_KEYS,
-    PICTURE_KEYS,
+    IMAGE_KEYS,
     Annotation,
     DataDescription,
     DataError,
@@ -45,7 +47,7 @@ EPISODES_FILE = "ep_start_end_ids.npy"
 ANNOTATIONS_FILE = "auto_lang_ann.npy"
 LANGUAGE_FOLDER = "lang_annotations"
 SOLVED = "solved"
-"""What our recorder notes where the last frame of an annotation is the one after its last action."""
+"""A note of our recorder: the last frame of an annotation is the one after its last action."""
 _EXPERT_LABELS = f"{EXPERT_PREFIX}rel_actions"
 _VECTOR_DIMS = {"rel_actions": 7, "robot_obs": 15}
 
@@ -59,41 +61,41 @@ class CalvinLayout(Demonstrations):
     """
 
     def __init__(self, folder: Path) -> None:
-        """Reads the index, and one frame for the size of pictures.
+        """Reads the index, and one frame for the size of the images.
 
         Args:
             folder: The split's folder, with the frames in it.
 
         Raises:
-            DataError: A file of the index is missing or damaged, there are no frames, or no annotation lies in an
+            DataError: A file of the index is missing or damaged, there are no frames, or no annotation is within an
                 episode.
         """
         self._folder = folder
         self._num_digits = num_digits(folder)
         self._episodes = read_episodes(folder)
         stretches = read_annotations(folder)
-        # Our own recorder leaves its notes above the splits; CALVIN's did not.
+        # Our own recorder writes its notes into the folder above the splits. CALVIN's does not write any.
         noted = read_dataset_file(folder.parent) if (folder.parent / DATASET_FILE).is_file() else None
         if noted is not None and noted.get("last_frame") == SOLVED:
             stretches = tuple(replace(stretch, last=stretch.last - 1) for stretch in stretches)
         self._annotations, self._num_left_out = _place(stretches, self._episodes)
         if self._num_left_out:
             logger.warning(
-                f"{self._num_left_out} of {len(stretches)} annotations of '{folder}' lie in none of its "
-                f"{len(self._episodes)} episodes and are left out."
+                f"{self._num_left_out} of {len(stretches)} annotations of '{folder}' are in none of its "
+                f"{len(self._episodes)} episodes. They are left out."
             )
         if not self._annotations:
             raise DataError(
-                f"expected annotations within the episodes of '{folder}', but all {len(stretches)} lie outside. "
-                f"{EPISODES_FILE} and {ANNOTATIONS_FILE} are of two data sets, or there are no annotations: extract "
+                f"expected annotations within the episodes of '{folder}', but all {len(stretches)} are outside. Either "
+                f"{EPISODES_FILE} and {ANNOTATIONS_FILE} belong to two data sets, or there are no annotations. Extract "
                 "the data set again."
             )
         file = self.frame_file(self._annotations[0].episode, self._annotations[0].start)
-        first = read_arrays(file, (), (*PICTURE_KEYS, _EXPERT_LABELS))
+        first = read_arrays(file, (), (*IMAGE_KEYS, _EXPERT_LABELS))
         self._file_keys = {"rel_actions": _EXPERT_LABELS} if _EXPERT_LABELS in first else {}
         sizes = {camera: _side(first[f"rgb_{camera}"], file, camera) for camera in CAMERAS if f"rgb_{camera}" in first}
         if not sizes:
-            raise DataError(f"expected {' or '.join(PICTURE_KEYS)} in '{file}', found neither: it has no images.")
+            raise DataError(f"expected {' or '.join(IMAGE_KEYS)} in '{file}', found neither. It has no images.")
         self._scene_doubts: tuple[str, ...] = ()
         details = self._details() if noted is None else noted
         self._description = DataDescription(CALVIN, str(folder.parent), sizes, details)
@@ -106,31 +108,31 @@ class CalvinLayout(Demonstrations):
     @property
     @override
     def annotations(self) -> tuple[Annotation, ...]:
-        """The annotated stretches that lie in an episode, in the order of the data."""
+        """The annotated stretches that are within an episode, in the order of the data."""
         return self._annotations
 
     @property
     def scene_doubts(self) -> tuple[str, ...]:
-        """What contradicts what about the scenes of the frames, in words."""
+        """Contradictions about the scenes of the frames, one sentence each."""
         return self._scene_doubts
 
     @property
     def num_left_out(self) -> int:
-        """How many annotations lie in no episode."""
+        """Number of annotations that are not within an episode."""
         return self._num_left_out
 
     @property
     def num_episodes(self) -> int:
-        """How many episodes there are."""
+        """Number of episodes."""
         return len(self._episodes)
 
     def episode_length(self, episode: int) -> int:
-        """How many frames an episode has."""
+        """Number of frames of an episode."""
         first, last = self._episodes[episode].tolist()
         return int(last - first + 1)
 
     def within_episodes(self, stretches: Sequence["AnnotatedStretch"]) -> Int64[np.ndarray, "S 2"]:
-        """First and last frames (included) of those stretches that lie in an episode, which training reads."""
+        """First and last frames (included) of the stretches within an episode. Training reads these."""
         order = np.argsort(self._episodes[:, 0], kind="stable")
         spans = []
         for stretch in stretches:
@@ -143,7 +145,7 @@ class CalvinLayout(Demonstrations):
         """The file of an episode's frame.
 
         Raises:
-            DataError: The data set has no such episode, or it no such frame.
+            DataError: The data set has no such episode, or the episode has no such frame.
         """
         if not 0 <= episode < len(self._episodes):
             raise DataError(f"expected one of {len(self._episodes)} episodes of '{self._folder}', got {episode}.")
@@ -167,26 +169,26 @@ class CalvinLayout(Demonstrations):
             for key in keys:
                 name, expected = self._file_keys.get(key, key), self._shape(key)
                 array = found[name]
-                is_kind = array.dtype == np.uint8 if key in PICTURE_KEYS else array.dtype.kind in "fiu"
+                is_kind = array.dtype == np.uint8 if key in IMAGE_KEYS else array.dtype.kind in "fiu"
                 if array.shape != expected or not is_kind:
                     raise DataError(
-                        f"expected {name} of {'uint8' if key in PICTURE_KEYS else 'numbers'} of shape {expected} in "
+                        f"expected {name} of {'uint8' if key in IMAGE_KEYS else 'numbers'} of shape {expected} in "
                         f"'{file}', got {array.dtype} of shape {array.shape}."
                     )
                 if key not in taken:
-                    kind = np.uint8 if key in PICTURE_KEYS else np.float32
+                    kind = np.uint8 if key in IMAGE_KEYS else np.float32
                     taken[key] = np.empty((len(files), *expected), kind)
                 taken[key][index] = array
         return Frames(**taken)
 
     def _details(self) -> dict[str, Any]:
-        """What CALVIN's own files say of the data: the scenes."""
+        """The facts in CALVIN's own files: the scenes."""
         try:
             found = find_scenes(self._folder, int(self._episodes.min()), int(self._episodes.max()))
         except DataError:
             logger.warning(
-                f"expected scenes and their frames in scene_info.npy of '{self._folder}', but it cannot be read: which "
-                "scene the data are of is not known. Download it again; `train --data-scenes` can say it too."
+                f"expected scenes and their frames in scene_info.npy of '{self._folder}', but it cannot be read. "
+                "So the scene of the data is unknown. Download it again, or name the scene by `train --data-scenes`."
             )
             found = FoundScenes(None)
         self._scene_doubts = found.doubts
@@ -197,20 +199,20 @@ class CalvinLayout(Demonstrations):
         if key in _VECTOR_DIMS:
             return (_VECTOR_DIMS[key],)
         camera = key.removeprefix("rgb_")
-        sizes = self._description.picture_sizes
+        sizes = self._description.image_sizes
         if camera not in sizes:
             raise DataError(
-                f"expected images of the {camera} camera in '{self._folder}', but its frames have those of "
-                f"{' and '.join(sizes)} alone. Train with cameras={'+'.join(sizes)} in the policy's spec."
+                f"expected images of the {camera} camera in '{self._folder}', but its frames have only those of "
+                f"{' and '.join(sizes)}. Train with cameras={'+'.join(sizes)} in the policy's spec."
             )
         return (sizes[camera], sizes[camera], 3)
 
 
 def _side(image: Any, file: Path, camera: str) -> int:
-    """Pixels a side of a camera's images.
+    """The side of a camera's images, in pixels.
 
     Raises:
-        DataError: They are not square, or no images.
+        DataError: They are not square, or not images.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise DataError(
@@ -220,7 +222,7 @@ def _side(image: Any, file: Path, camera: str) -> int:
     height, width, _ = image.shape
     if height != width:
         raise DataError(
-            f"expected square images, as CALVIN's cameras take them and as policies are given them, got {height} x "
+            f"expected square images, as those of CALVIN's cameras and as policies get them, got {height} x "
             f"{width} pixels (height x width) of the {camera} camera in '{file}'. Crop or pad each rgb_{camera} to a "
             "square, and save the frames again."
         )
@@ -229,7 +231,7 @@ def _side(image: Any, file: Path, camera: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedStretch:
-    """An annotation as CALVIN writes it down.
+    """An annotation in CALVIN's file.
 
     Attributes:
         first: Number of its first frame.
@@ -245,7 +247,7 @@ class AnnotatedStretch:
 
 
 def num_digits(folder: Path) -> int:
-    """How many digits the numbers in a folder's frames have, by the first that is met.
+    """Number of digits of the frame numbers in a folder, read from the first name found.
 
     Raises:
         DataError: There is no such folder, or no frame in it.
@@ -258,22 +260,22 @@ def num_digits(folder: Path) -> int:
                 return len(match.group(1))
     raise DataError(
         f"expected frames of a CALVIN data set in '{folder}', {frame_name(0)} and so on, found none. Extract the data "
-        "set; `calvinbench data check` says what is there."
+        "set. `calvinbench data check` says what is there."
     )
 
 
 def read_episodes(folder: Path) -> Int64[np.ndarray, "E 2"]:
-    """First and last frame (included) of each episode of a split, as `ep_start_end_ids.npy` has them.
+    """First and last frame (included) of each episode of a split, from `ep_start_end_ids.npy`.
 
     Raises:
-        DataError: The file is missing, damaged, or says something else.
+        DataError: The file is missing or damaged, or has other content.
     """
     file = folder / EPISODES_FILE
     try:
         numbers = np.load(file, allow_pickle=False)
     except FileNotFoundError as error:
         raise DataError(
-            f"expected {EPISODES_FILE} in '{folder}', found none. It comes with the data set: extract it again."
+            f"expected {EPISODES_FILE} in '{folder}', found none. It is part of the data set: extract it again."
         ) from error
     except (OSError, EOFError, ValueError) as error:
         raise DataError(
@@ -294,7 +296,7 @@ def read_episodes(folder: Path) -> Int64[np.ndarray, "E 2"]:
 
 
 def annotation_files(folder: Path) -> list[Path]:
-    """Files of annotations that a split has, CALVIN's usual one first; others differ in their sentence embeddings."""
+    """The files of annotations in a split, CALVIN's usual one first. Others differ in their sentence embeddings."""
     usual = [folder / LANGUAGE_FOLDER / ANNOTATIONS_FILE, folder / ANNOTATIONS_FILE]
     others = sorted(set(folder.glob(f"lang_*/{ANNOTATIONS_FILE}")) - set(usual))
     return [file for file in (usual[0], *others, usual[1]) if file.is_file()]
@@ -310,7 +312,7 @@ def read_annotations(folder: Path) -> tuple[AnnotatedStretch, ...]:
     if not files:
         raise DataError(
             f"expected annotations at '{folder / LANGUAGE_FOLDER / ANNOTATIONS_FILE}' or in another folder lang_*, "
-            "found none. They come with the data set: extract it again, or run CALVIN's download_lang_embeddings.sh."
+            "found none. They are part of the data set: extract it again, or run CALVIN's download_lang_embeddings.sh."
         )
     content = load_dictionary(files[0])
     _require_sentences(content, files[0])
@@ -329,14 +331,14 @@ def read_annotations(folder: Path) -> tuple[AnnotatedStretch, ...]:
 
 
 def _require_sentences(content: Mapping[str, Any], file: Path) -> None:
-    """Refuses sentences and names of tasks that are no text, and frames that are no whole numbers.
+    """Raises an error for sentences and task names that are not text, and for frames that are not whole numbers.
 
     Raises:
-        DataError: There are some; the message names the first.
+        DataError: There are some. The message names the first.
     """
     language, info = content.get("language"), content.get("info")
     if not isinstance(language, Mapping) or not isinstance(info, Mapping):
-        return  # what it lacks is said when it is read
+        return  # missing parts are reported when they are read
     for key, what in (("ann", "sentence"), ("task", "task's name")):
         for index, text in enumerate(language.get(key, ())):
             if not isinstance(text, str):
@@ -356,7 +358,7 @@ def _require_sentences(content: Mapping[str, Any], file: Path) -> None:
 def _place(
     stretches: Iterable[AnnotatedStretch], episodes: Int64[np.ndarray, "E 2"]
 ) -> tuple[tuple[Annotation, ...], int]:
-    """Annotations by their episodes, in the order of the data, and how many lie in no episode."""
+    """Annotations by their episodes, in the order of the data, and the number of annotations that are in no episode."""
     order = np.argsort(episodes[:, 0], kind="stable")
     starts = episodes[order, 0]
     placed, num_left_out = [], 0

@@ -1,7 +1,7 @@
-"""Dictionaries in `.npy` files, as CALVIN keeps annotations and scenes: pickles, read without running what is in them.
+"""Dictionaries in `.npy` files, as CALVIN stores annotations and scenes: pickles, read without running any code.
 
-numpy 2 writes `numpy._core` into its pickles, which the numpy that CALVIN's own Python 3.8 has cannot find. Ours are
-written by public names, and are read by any numpy.
+numpy 2 writes `numpy._core` into its pickles, which older numpy, such as that of CALVIN's Python 3.8, cannot find. Our
+files use public names, so any numpy can read them.
 """
 
 import pickle
@@ -32,7 +32,7 @@ class _PortablePickler(pickle.Pickler):
             return NotImplemented
         if obj.dtype == object:
             return np.array, (obj.item(), "O")
-        # A bytearray, not bytes: arrays over bytes cannot be written to, and torch complains.
+        # A bytearray, not bytes: arrays over bytes are read-only, which torch warns about.
         return np.ndarray, (obj.shape, obj.dtype.str, bytearray(obj.tobytes()))
 
 
@@ -41,7 +41,7 @@ def load_dictionary(file: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: There is no such file.
-        DataError: It is cut off or damaged, holds no dictionary, or would run code.
+        DataError: It is cut off or damaged, contains something else than a dictionary, or would run code.
     """
     try:
         with file.open("rb") as opened:
@@ -56,7 +56,7 @@ def load_dictionary(file: Path) -> dict[str, Any]:
     except _ForeignObjectError as error:
         raise DataError(
             f"expected only dictionaries, lists, strings, numbers and arrays in '{file}', but it would call {error}. "
-            "Nothing of it was run. If it is yours and holds what it should, save it anew with plain lists and arrays."
+            "None of its code was run. If the file is yours, save it again with plain lists and arrays."
         ) from error
     except Exception as error:
         raise DataError(
@@ -71,11 +71,11 @@ def load_dictionary(file: Path) -> dict[str, Any]:
 
 
 class _ForeignObjectError(pickle.UnpicklingError):
-    """A pickle names something that has no place in data."""
+    """A pickle names something that does not belong in data."""
 
 
 class _CarefulUnpickler(pickle.Unpickler):
-    """Finds what arrays are made of, and nothing else."""
+    """Finds the classes and functions that arrays consist of, and nothing else."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file, encoding="latin1")
@@ -87,7 +87,7 @@ class _CarefulUnpickler(pickle.Unpickler):
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """How old pickles write bytes; no codec but theirs is looked for."""
+    """Decodes bytes as old pickles write them. No other codec is accepted."""
     if encoding != "latin1":
         raise _ForeignObjectError(f"_codecs.encode with {encoding!r}")
     return text.encode("latin1")

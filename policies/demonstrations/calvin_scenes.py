@@ -1,4 +1,4 @@
-"""Which of CALVIN's scenes frames are of: `scene_info.npy` says it, or `.hydra/merged_config.yaml` beside it."""
+"""The scenes of CALVIN's frames, from `scene_info.npy` or else from `.hydra/merged_config.yaml`."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,20 +14,20 @@ _CONFIG_FILE = Path(".hydra") / "merged_config.yaml"
 _SCENE_NAME = re.compile(r"calvin_scene_([A-D])")
 _TASK_NAME = re.compile(r"task_([A-D]+)_([A-D]+)")
 _NAMED_SPLITS: Mapping[str, int] = {"training": 1, "validation": 2}
-"""Which part of a folder's name `task_ABC_D` is of which split."""
+"""Which part of a folder name such as `task_ABC_D` belongs to which split."""
 _TABLE_NAME = re.compile(r"calvin_table_([A-D])")
 
 
 def scenes_by_info(info: Path, first: int, last: int) -> tuple[str, ...]:
-    """The scenes that a `scene_info.npy` has for some frames, such as `("A", "B", "C")`; none where it has not.
+    """The scenes that a `scene_info.npy` gives for some frames, such as `("A", "B", "C")`; empty if there are none.
 
     Args:
-        info: The file: the name of each scene with its first and last frame.
+        info: The file. It has the name of each scene with its first and last frame.
         first: Number of the first frame.
-        last: Number of the last one.
+        last: Number of the last frame.
 
     Raises:
-        DataError: The file is damaged, or something else.
+        DataError: The file is damaged, or has other content.
     """
     scenes = set()
     try:
@@ -39,13 +39,13 @@ def scenes_by_info(info: Path, first: int, last: int) -> tuple[str, ...]:
     except (ValueError, TypeError) as error:
         raise DataError(
             f"expected a dictionary of scene names and first and last frames in '{info}', got "
-            f"{type(error).__name__}: {error}. Download it again, or give the scene by --scene D."
+            f"{type(error).__name__}: {error}. Download it again, or name the scene by --scene D."
         ) from error
     return tuple(sorted(scenes))
 
 
 def find_config(split: Path) -> tuple[str, Path] | None:
-    """The scene that `.hydra/merged_config.yaml` in a split's folder, or above it, names, and that file; None without.
+    """The scene in `.hydra/merged_config.yaml` of a split's folder or the one above, and that file; None without one.
 
     Args:
         split: The split's folder.
@@ -61,12 +61,12 @@ def find_config(split: Path) -> tuple[str, Path] | None:
 
 @dataclass(frozen=True, slots=True)
 class FoundScenes:
-    """What the files of a split say of its scenes.
+    """The scenes of a split, according to its files.
 
     Attributes:
-        scenes: As CALVIN names its splits by them, such as `"D"` or `"ABC"`; None where nothing says it, or where what
-            says it contradicts itself.
-        doubts: What contradicts what, in words.
+        scenes: The scenes by their letters, such as `"D"` or `"ABC"`; None if no file names them, or if the files
+            contradict each other.
+        doubts: The contradictions, one sentence each.
     """
 
     scenes: str | None
@@ -74,15 +74,15 @@ class FoundScenes:
 
 
 def find_scenes(split: Path, first: int, last: int) -> FoundScenes:
-    """The scenes of a split, by `scene_info.npy` or else by `.hydra/merged_config.yaml`.
+    """The scenes of a split, from `scene_info.npy` or else from `.hydra/merged_config.yaml`.
 
-    Frames do not show their scene in numbers: `scene_obs` has neither names nor colours. So the files are compared
-    with each other and with the folder's name, and nothing is said of a scene where they differ.
+    The frames themselves do not show their scene: `scene_obs` has neither names nor colours. So the files are compared
+    with each other and with the folder's name. If they differ, the scenes are unknown.
 
     Args:
         split: The split's folder.
         first: Number of its first frame.
-        last: Number of its last one.
+        last: Number of its last frame.
 
     Raises:
         DataError: A `scene_info.npy` is damaged.
@@ -114,28 +114,28 @@ def find_scenes(split: Path, first: int, last: int) -> FoundScenes:
 
 
 def doubt_of_splits(training: str | None, validation: str | None) -> str | None:
-    """What is strange about the scenes of two splits, in words; None where they are as in CALVIN's own data.
+    """What is unusual about the scenes of two splits, as a sentence; None if they are as in CALVIN's own data.
 
     Args:
         training: Scenes of the training split.
-        validation: Of the validation split.
+        validation: Scenes of the validation split.
     """
     if training is None or validation is None or training == validation:
         return None
     if set(training) <= set(CALVIN_SCENES) and len(training) > 1 and len(validation) == 1:
         return None
     return (
-        f"training is of scene {training} and validation of scene {validation}, unlike any of CALVIN's data sets (D, "
-        "ABC and ABCD for training, D for validation)"
+        f"training is from scene {training} and validation from scene {validation}, unlike any of CALVIN's data sets "
+        "(D, ABC and ABCD for training, D for validation)"
     )
 
 
 def require_scenes(scenes: str, what: str) -> str:
-    """Checks the name of one scene, or of several of CALVIN's, such as `"ABC"`, and returns it in CALVIN's order.
+    """Returns the name of one scene, or of several of CALVIN's such as `"ABC"` in CALVIN's order, or raises an error.
 
     Args:
         scenes: The name.
-        what: What it is a value of, for the message.
+        what: The setting that it is a value of, for the message.
 
     Raises:
         ValueError: There are no such scenes.
@@ -155,21 +155,21 @@ def _joined(scenes: Sequence[str]) -> str:
 
 
 def _scenes_of_name(split: Path) -> str | None:
-    """The scenes that a folder such as `task_ABC_D` promises for a split; None where it has another name."""
+    """The scenes that a folder name such as `task_ABC_D` gives for a split; None for another name."""
     match = _TASK_NAME.fullmatch(split.resolve().parent.name)
     return match and match.group(_NAMED_SPLITS[split.name]) if split.name in _NAMED_SPLITS else None
 
 
 @dataclass(frozen=True, slots=True)
 class _RangeDoubts:
-    """Frames that a `scene_info.npy` gives to no scene, and to two."""
+    """Describes frames that a `scene_info.npy` gives to no scene or to two scenes."""
 
     gaps: list[str]
     overlaps: list[str]
 
 
 def _range_doubts(info: Path, first: int, last: int) -> _RangeDoubts:
-    """Compares the ranges of a `scene_info.npy` with each other and with the split's frames; it was read before."""
+    """Compares the ranges of a `scene_info.npy`, which can be read, with each other and with the split's frames."""
     named = load_dictionary(info).items()
     ranges = sorted((int(min(numbers)), int(max(numbers)), str(name)) for name, numbers in named)
     gaps: list[str] = []

@@ -1,9 +1,11 @@
-"""The index of a split in CALVIN's layout: what public loaders read beside the frames.
+"""Writes the index of a split in CALVIN's layout: the files that public loaders read besides the frames.
 
-`calvin_agent`'s `DiskDataset` reads `ep_start_end_ids.npy`, `lang_annotations/auto_lang_ann.npy` (its `emb` too) and
-`statistics.yaml`; RoboVLMs' `DiskCalvinDataset` the annotations; `visualize_dataset.py` and the annotator
-`scene_info.npy`; `create_splits.py` `ep_lens.npy`. `.hydra/merged_config.yaml` and `embeddings.npy` are read by
-rollouts in CALVIN's own simulator, not by loaders, and are not written.
+- `calvin_agent`'s `DiskDataset` reads `ep_start_end_ids.npy`, `lang_annotations/auto_lang_ann.npy` (with its `emb`) and
+  `statistics.yaml`.
+- RoboVLMs' `DiskCalvinDataset` reads the annotations.
+- `visualize_dataset.py` and the annotator read `scene_info.npy`, and `create_splits.py` reads `ep_lens.npy`.
+
+`.hydra/merged_config.yaml` and `embeddings.npy` are not written. Only rollouts in CALVIN's own simulator read them.
 """
 
 import logging
@@ -20,7 +22,7 @@ from calvinbench.policies.demonstrations.calvin_frames import LOW_DIMENSIONAL, f
 from calvinbench.policies.demonstrations.calvin_pickle import save_dictionary
 
 FIRST_FRAME = 100
-"""A good number to begin with: `calvin_agent` asserts that ends are above its window of 32, counted from 0."""
+"""A suitable number for the first frame: `calvin_agent` asserts that ends of episodes are above its window of 32."""
 _MAX_WINDOW = 32
 EMBEDDING_DIM = 384
 """Width of the sentence embeddings that CALVIN ships (MiniLM)."""
@@ -34,19 +36,19 @@ def write_index(
     annotations: Sequence[tuple[int, int, str, str]],
     scene: str,
 ) -> None:
-    """Writes what a split holds; call it when all its frames are written, each of which is read once.
+    """Writes the index of a split. Call it when all frames are written. It reads each of them once.
 
-    Sentence embeddings are written as NaN, for none were computed: a model that reads them instead of the sentences
-    fails at once instead of learning without language.
+    Sentence embeddings are NaN, because none are computed. So a model that reads them instead of the sentences fails
+    immediately, and does not learn without language.
 
     Args:
         folder: The split's folder.
         episodes: First and last frame (included) of each episode, in order.
         annotations: First and last frame (included), task and sentence of each annotated stretch.
-        scene: The scene, such as `D`; CALVIN's become `calvin_scene_D`.
+        scene: The scene, such as `D`. The name that is written for one of CALVIN's is `calvin_scene_D`.
 
     Raises:
-        ValueError: Episodes overlap, or an annotation lies in none.
+        ValueError: Episodes overlap, or an annotation is in no episode.
         DataError: A frame is missing or damaged.
     """
     _require_order(episodes)
@@ -55,8 +57,8 @@ def write_index(
             raise ValueError(f"expected annotation '{task}' within an episode, got frames {first} to {last}.")
     if any(end <= _MAX_WINDOW for _, end in episodes) or any(last <= _MAX_WINDOW for _, last, _, _ in annotations):
         logger.warning(
-            f"Frames of {folder} are numbered so low that calvin_agent's loader refuses them (it asserts ends above "
-            f"{_MAX_WINDOW}): number them from {FIRST_FRAME}."
+            f"calvin_agent's loader cannot read frames of {folder}, because their numbers are too low: it asserts ends "
+            f"above {_MAX_WINDOW}. Number the frames from {FIRST_FRAME}."
         )
     (folder / "lang_annotations").mkdir(parents=True, exist_ok=True)
     save_dictionary(folder / "lang_annotations" / "auto_lang_ann.npy", _language(annotations))
@@ -85,7 +87,7 @@ def _language(annotations: Sequence[tuple[int, int, str, str]]) -> dict[str, Any
         "language": {
             "ann": [sentence for _, _, _, sentence in annotations],
             "task": [task for _, _, task, _ in annotations],
-            # The axis in the middle is CALVIN's: its loader takes element 0 of each.
+            # CALVIN has an axis in the middle, of which its loader takes element 0.
             "emb": np.full((len(annotations), 1, EMBEDDING_DIM), np.nan, dtype=np.float32),
         },
         "info": {"episodes": [], "indx": [(int(first), int(last)) for first, last, _, _ in annotations]},
@@ -103,7 +105,7 @@ def _statistics(folder: Path, episodes: Sequence[tuple[int, int]]) -> dict[str, 
         for number in range(start, end + 1):
             arrays = read_arrays(folder / frame_name(number), tuple(LOW_DIMENSIONAL))
             for key, values in arrays.items():
-                # Counted from the first frame, or the squares of what hardly varies would lose their digits.
+                # Relative to the first frame. Otherwise the squares of nearly constant numbers would lose their digits.
                 total[key] += values - offsets[key]
                 squares[key] += (values - offsets[key]) ** 2
             low, high = np.minimum(low, arrays["actions"]), np.maximum(high, arrays["actions"])

@@ -22,7 +22,7 @@ from typing_extensions import override
 from calvinbench.envs.system.atomic_write import whole_file
 from calvinbench.policies.demonstrations.demonstrations import (
     FRAME_KEYS,
-    PICTURE_KEYS,
+    IMAGE_KEYS,
     Annotation,
     DataDescription,
     DataError,
@@ -35,7 +35,7 @@ DATASET_FILE = "dataset.json"
 SCHEMA_VERSION = 1
 _OPEN_FILES = 64
 _MODE = 0o644
-"""Permissions of an episode's file; safetensors would let the owner alone read it."""
+"""Permissions of an episode's file. By default, safetensors lets only the owner read it."""
 
 
 def episode_file(folder: Path, number: int) -> Path:
@@ -50,8 +50,8 @@ def write_episode(
 
     Args:
         path: The file.
-        arrays: By name, the first axis of each is time; `FRAME_KEYS` must be among them.
-        annotations: Annotated stretches; their episode number is ignored.
+        arrays: Arrays by name. Their first axis is time. `FRAME_KEYS` must be among them.
+        annotations: Annotated stretches. Their episode number is ignored.
         notes: Notes to save as JSON.
 
     Raises:
@@ -95,7 +95,7 @@ class CompactDemonstrations(Demonstrations):
             raise DataError(
                 f"expected picture_sizes in '{folder / DATASET_FILE}', got {sizes!r}. Record the data again."
             )
-        self._description = DataDescription(form=COMPACT, path=str(folder), picture_sizes=sizes, details=content)
+        self._description = DataDescription(form=COMPACT, path=str(folder), image_sizes=sizes, details=content)
         self._annotations = tuple(
             annotation for number, file in enumerate(self._files) for annotation in _read_annotations(file, number)
         )
@@ -124,17 +124,17 @@ class CompactDemonstrations(Demonstrations):
         file = self._files[episode]
         try:
             opened = _open(file)
-            if absent := {key for key in keys if key in PICTURE_KEYS} - set(opened.keys()):
+            if absent := {key for key in keys if key in IMAGE_KEYS} - set(opened.keys()):
                 raise DataError(
                     f"expected {', '.join(sorted(absent))} in '{file}', found {', '.join(sorted(opened.keys()))}. "
-                    "Train with the cameras that there are, such as cameras=static in the policy's spec."
+                    "Train with cameras that the data have, such as cameras=static in the policy's spec."
                 )
             parts = {key: opened.get_slice(key) for key in keys}
             for key, part in parts.items():
                 num_frames, *shape = part.get_shape()
-                if key in PICTURE_KEYS and (len(shape) != 3 or shape[0] != shape[1]):
+                if key in IMAGE_KEYS and (len(shape) != 3 or shape[0] != shape[1]):
                     raise DataError(
-                        f"expected square images, as CALVIN's cameras take them and as policies are given them, got "
+                        f"expected square images, as those of CALVIN's cameras and as policies get them, got "
                         f"{key} of shape {tuple(shape)} (height, width, colours) in '{file}'. Crop or pad them to a "
                         "square."
                     )
@@ -168,12 +168,12 @@ def read_dataset_file(folder: Path) -> dict[str, Any]:
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"expected what a recorder wrote in '{file}', got: {error!r}. Record the data again."
+            f"expected the description of a data set in '{file}', got: {error!r}. Record the data again."
         ) from error
     if version > SCHEMA_VERSION:
         raise DataError(
             f"expected schema version {SCHEMA_VERSION} or older in '{file}', got {version}. "
-            "A later calvinbench wrote it; install that one to read it."
+            "A later version of calvinbench wrote it. Install that version to read it."
         )
     return content
 
@@ -189,6 +189,6 @@ def _read_annotations(file: Path, number: int) -> list[Annotation]:
 
 def _damaged(file: Path, error: Exception) -> DataError:
     return DataError(
-        f"expected a whole episode in '{file}', but: {type(error).__name__}: {error}. "
-        "Delete the file and give the same `calvinbench record` again: it makes what is missing."
+        f"expected a complete episode in '{file}', but: {type(error).__name__}: {error}. "
+        "Delete the file and run the same `calvinbench record` command again. It records what is missing."
     )

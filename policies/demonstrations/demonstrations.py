@@ -7,13 +7,13 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-PICTURE_KEYS = ("rgb_static", "rgb_gripper")
-FRAME_KEYS = (*PICTURE_KEYS, "rel_actions", "robot_obs")
-"""What can be read of a frame."""
+IMAGE_KEYS = ("rgb_static", "rgb_gripper")
+FRAME_KEYS = (*IMAGE_KEYS, "rel_actions", "robot_obs")
+"""The arrays of a frame that can be read."""
 
 
 class DataError(ValueError):
-    """A data set is missing, incomplete or of another kind; the message says what to do."""
+    """A data set is missing, incomplete or of another kind. The message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +68,14 @@ class DataDescription:
     Attributes:
         form: The format, `"compact"` or `"calvin"`.
         path: The folder.
-        picture_sizes: Width and height of the images in pixels, by camera (`static`, `gripper`).
+        image_sizes: Width and height of the images in pixels, by camera (`static`, `gripper`).
         details: Facts that the recorder noted (scene, digests, noise, seed), as JSON. For CALVIN's own data only the
             `scene`, `"D"` or `"ABC"`; None if its files do not name it.
     """
 
     form: str
     path: str
-    picture_sizes: Mapping[str, int]
+    image_sizes: Mapping[str, int]
     details: Mapping[str, Any] = field(default_factory=dict)
 
 

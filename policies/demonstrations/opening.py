@@ -34,7 +34,7 @@ def find_format(path: Path) -> str:
     """The format of the data set in a folder, `"compact"` or `"calvin"`.
 
     Raises:
-        DataError: There is no data set, it is packed, or it is in another folder; the message says what to do.
+        DataError: There is no data set, it is packed, or it is in another folder. The message says what to do.
     """
     if not path.exists():
         raise DataError(f"expected a data set at '{path}', but there is no such folder. Give the folder of training/.")
@@ -56,12 +56,12 @@ def _of_a_file(path: Path) -> str:
     if zipfile.is_zipfile(path):
         return (
             f"expected a folder, got '{path}', which is still packed. Extract it (`unzip -n {path}`) and give the "
-            "folder that comes out."
+            "extracted folder."
         )
     if path.suffix == ".zip":
         return (
             f"expected a folder, got '{path}', a zip file that is cut off or damaged. Download it again; CALVIN's "
-            "sha256sum.txt says whether it is whole."
+            "sha256sum.txt says whether it is complete."
         )
     return f"expected the folder of a data set, got '{path}', which is a file."
 
@@ -87,7 +87,7 @@ def _of_a_folder(path: Path) -> str:
             f"still packed. Extract it: unzip -n {packed[0]} -d {path}"
         )
     return (
-        f"expected {DATASET_FILE} (our own form) or {' and '.join(f'{split}/' for split in SPLITS)} with "
+        f"expected {DATASET_FILE} (our own format) or {' and '.join(f'{split}/' for split in SPLITS)} with "
         f"{EPISODES_FILE} and {ANNOTATIONS_FILE} (CALVIN's) in '{path}', found neither. Record a data set (calvinbench "
         "record), or download one of CALVIN's."
     )

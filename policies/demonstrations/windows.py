@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from calvinbench.policies.backbones.images.pil_resize import resize_with_pil
-from calvinbench.policies.demonstrations.augmentation import draw_shifts, shift_pictures
+from calvinbench.policies.demonstrations.augmentation import draw_shifts, shift_images
 from calvinbench.policies.demonstrations.demonstrations import Annotation, DataError, Demonstrations
 
 NATIVE_SIZES: Mapping[str, int] = {"static": 200, "gripper": 84}
-"""Image sizes that shifts refer to; images of other sizes are shifted in proportion."""
+"""Image sizes that shifts refer to. Shifts of images of another size are scaled."""
 _GRIPPER = 6
 
 
@@ -26,16 +26,17 @@ class WindowSettings:
 
     Attributes:
         num_frames: Frames of a window.
-        from_start: Whether each window begins where its annotation does, for a memory that is never cut: what the head
-            remembers is then all that it has seen. Longer annotations are cut off at `num_frames`.
-        stride: Frames between the starts of windows that lie whole within an annotation, the first at its first frame;
-            1 for RoboVLMs' windows, and as there, annotations shorter than a window have none. None for as many
-            windows as cover an annotation, anew at random in each epoch, a shorter annotation's padded.
+        from_start: Whether each window begins where its annotation begins. This is for an unbounded memory, because the
+            head then remembers everything that it has seen. Longer annotations are cut off at `num_frames`.
+        stride: Frames between the starts of windows that are completely within an annotation. The first window begins
+            at the annotation's first frame. 1 gives RoboVLMs' windows. As there, annotations shorter than a window have
+            none. None means as many windows as cover an annotation, at random places that differ in each epoch; shorter
+            annotations are padded.
         chunk_length: Actions of a label.
         cameras: Cameras whose images are read.
         reads_robot: Whether `robot_obs` is read.
-        input_sizes: Width and height in pixels by camera to which images are resized, as the backbone would. None
-            to keep their size.
+        input_sizes: Width and height in pixels by camera to which images are resized, as the backbone would do. None
+            keeps their size.
         resample: The filter, one of `pil_resize.FILTERS`.
         static_shift: Largest random shift of the static camera's images, in pixels of the native image.
         gripper_shift: The same for the gripper camera.
@@ -61,12 +62,12 @@ class WindowSettings:
 
 @dataclass(frozen=True, slots=True)
 class WindowKey:
-    """Identifies a window: the same key gives the same window on every machine.
+    """Identifies a window. The same key gives the same window on every machine.
 
     Attributes:
         annotation: Index of the annotation.
         part: Index of the window within the annotation.
-        epoch: The pass over the data; random draws differ in each.
+        epoch: The pass over the data. Random draws differ between epochs.
     """
 
     annotation: int
@@ -76,20 +77,20 @@ class WindowKey:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Consecutive frames with the actions that follow each; frames after the end of the annotation are zeros.
+    """Consecutive frames with the actions that follow each. Frames after the end of the annotation are zeros.
 
     Attributes:
-        pictures: Images by camera.
+        images: Images by camera.
         robot_obs: State of the robot; None if it is not read.
         instruction: The sentence.
         task: The task's name.
         actions: The actions from each frame on; zeros where `is_valid` is False.
         is_valid: Where a label is an action of this annotation.
         is_frame: Where there is a frame at all.
-        changes_gripper: Where the gripper's label differs from the one a step earlier, or a step later.
+        changes_gripper: Where the gripper's label differs from the one a step earlier or a step later.
     """
 
-    pictures: Mapping[str, UInt8[np.ndarray, "T H W 3"]]
+    images: Mapping[str, UInt8[np.ndarray, "T H W 3"]]
     robot_obs: Float32[np.ndarray, "T 15"] | None
     instruction: str
     task: str
@@ -119,21 +120,21 @@ class Windows:
         if not self._annotations:
             raise DataError(
                 f"expected annotated demonstrations{'' if tasks is None else f' of {list(tasks)}'} in "
-                f"'{demonstrations.description.path}', found none. Look at it: calvinbench data check."
+                f"'{demonstrations.description.path}', found none. `calvinbench data check` shows what the data have."
             )
         self._parts = np.array([self._num_parts(a) for a in self._annotations])
         if not self._parts.any():
             raise DataError(
                 f"expected annotations of at least a window's {settings.num_frames} frames in "
                 f"'{demonstrations.description.path}', got none of more than "
-                f"{max(a.num_frames for a in self._annotations)}. Take a smaller window, or no window_stride, with "
-                "which shorter annotations are padded."
+                f"{max(a.num_frames for a in self._annotations)}. Set a smaller window, or leave window_stride out. "
+                "Then shorter annotations are padded."
             )
-        sizes = demonstrations.description.picture_sizes
+        sizes = demonstrations.description.image_sizes
         if missing := [camera for camera in settings.cameras if camera not in sizes]:
             raise DataError(
                 f"expected images of the {' and '.join(missing)} camera in '{demonstrations.description.path}', but "
-                f"its frames have those of {' and '.join(sizes)} alone. Train with cameras={'+'.join(sizes)} in the "
+                f"its frames have only those of {' and '.join(sizes)}. Train with cameras={'+'.join(sizes)} in the "
                 "policy's spec."
             )
         native = {"static": settings.static_shift, "gripper": settings.gripper_shift}
@@ -142,7 +143,7 @@ class Windows:
         }
 
     def __len__(self) -> int:
-        """Windows of an epoch."""
+        """Number of windows of an epoch."""
         return int(self._parts.sum())
 
     @property
@@ -152,7 +153,7 @@ class Windows:
 
     @property
     def num_frames(self) -> int:
-        """Frames of all annotations."""
+        """Number of frames of all annotations."""
         return sum(a.num_frames for a in self._annotations)
 
     @property
@@ -181,7 +182,7 @@ class Windows:
         episode, read = annotation.episode, self._demonstrations.read
         keys = [f"rgb_{camera}" for camera in settings.cameras] + ["robot_obs"] * settings.reads_robot
         frames = read(episode, start, end, keys)
-        # One label more at either side, to see whether the gripper changes there.
+        # One more label on either side, to see whether the gripper changes there.
         before, behind = max(start - 1, annotation.start), min(end + settings.chunk_length, annotation.end)
         labels = read(episode, before, behind, ("rel_actions",)).rel_actions
         assert labels is not None  # noqa: S101  it was asked for
@@ -192,19 +193,19 @@ class Windows:
                 "--all-frames. Record those episodes again."
             )
         actions, is_valid, changes = self._labels(labels, start - before, end - start)
-        pictures = {}
+        images = {}
         for camera in settings.cameras:
             seen = frames.rgb_static if camera == "static" else frames.rgb_gripper
             assert seen is not None  # noqa: S101  as above
             shifts = draw_shifts(
                 generator, end - start, self._shifts[camera], same_in_window=settings.same_shift_in_window
             )
-            moved = shift_pictures(seen, shifts)
+            moved = shift_images(seen, shifts)
             if settings.input_sizes is not None:
                 moved = resize_with_pil(moved, settings.input_sizes[camera], settings.resample)
-            pictures[camera] = self._padded(moved)
+            images[camera] = self._padded(moved)
         return Window(
-            pictures=pictures,
+            images=images,
             robot_obs=None if frames.robot_obs is None else self._padded(frames.robot_obs.astype(np.float32)),
             instruction=self._sentence(annotation, generator),
             task=annotation.task,
@@ -223,7 +224,7 @@ class Windows:
         return max((annotation.num_frames - settings.num_frames) // settings.stride + 1, 0)
 
     def _num_reached(self, annotation: Annotation, parts: int) -> int:
-        """Frames of an annotation that its windows have."""
+        """The frames of an annotation that are in windows."""
         settings = self._settings
         if settings.from_start:
             return min(annotation.num_frames, settings.num_frames)
@@ -232,17 +233,18 @@ class Windows:
         return max(parts - 1, 0) * min(settings.stride, settings.num_frames) + min(parts, 1) * settings.num_frames
 
     def _offset(self, annotation: Annotation, part: int, generator: np.random.Generator) -> int:
-        """Where a window begins within its annotation: by the stride, or spread evenly, and more often at either end.
+        """Where a window begins within its annotation: by the stride, or at random with more weight at the ends.
 
-        Else hardly a window would have the first frame or the last. So frames are in as many windows at the ends as in
-        the middle: the outermost half as often, those a window's length further in up to half as often again.
+        Without that weight, the first and the last frame would be in hardly any window. With it, frames at the ends are
+        in about as many windows as those in the middle: the outermost in half as many, those a window's length further
+        in in up to half as many more.
         """
         if self._settings.stride is not None:
             return part * self._settings.stride
         spare = annotation.num_frames - self._settings.num_frames
         if self._settings.from_start or spare <= 0:
             return 0
-        beyond = self._settings.num_frames / 2  # draws that reach beyond an end are put at the end
+        beyond = self._settings.num_frames / 2  # draws beyond an end are moved to the end
         drawn = (part + generator.random()) / self._num_parts(annotation) * (spare + 2 * beyond) - beyond
         return int(np.clip(round(drawn), 0, spare))
 
@@ -253,7 +255,7 @@ class Windows:
 
         Args:
             actions: From one frame before the window to one behind its last chunk, as far as the annotation has them.
-            skipped: How many of them stand before the window.
+            skipped: Number of these actions before the window.
             num_frames: Frames of the window.
         """
         gripper = actions[:, _GRIPPER]
@@ -267,7 +269,7 @@ class Windows:
         return np.where(is_valid[..., None], actions[index], np.float32(0)), is_valid, changes[index] & is_valid
 
     def _padded(self, values: np.ndarray) -> np.ndarray:
-        """Zeros behind the last frame, up to the window's length."""
+        """Appends zeros behind the last frame, up to the window's length."""
         missing = self._settings.num_frames - len(values)
         return values if not missing else np.concatenate([values, np.zeros((missing, *values.shape[1:]), values.dtype)])
 

@@ -38,8 +38,8 @@ def make_checkpoint_policy(
         checkpoint.digest,
         _trained_on(checkpoint, settings.trained_on),
     )
-    if settings.blind or settings.deaf:
-        return DeprivedPolicy(policy, blind=settings.blind, deaf=settings.deaf)
+    if settings.blank_images or settings.no_instruction:
+        return DeprivedPolicy(policy, blank_images=settings.blank_images, no_instruction=settings.no_instruction)
     return policy
 
 

@@ -10,12 +10,12 @@ class CheckpointSettings(UseSettings):
     """Settings of a policy that is read from a checkpoint.
 
     Attributes:
-        blind: Whether the policy is given black images. A control.
-        deaf: Whether the policy is given an instruction that says nothing. A control.
+        blank_images: Whether the policy gets blank images. A control.
+        no_instruction: Whether the policy gets a sentence that says nothing instead of the instruction. A control.
         trained_on: The scenes that the policy was trained on, such as `D` or `ABC`. Only needed if the checkpoint says
             it wrongly or not at all.
     """
 
-    blind: bool = False
-    deaf: bool = False
+    blank_images: bool = False
+    no_instruction: bool = False
     trained_on: str | None = None

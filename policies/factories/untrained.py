@@ -31,16 +31,16 @@ def make_untrained_policy(
     argument: str | None,
     settings: UntrainedSettings = UntrainedSettings(),  # noqa: B008  frozen
 ) -> VLMLSTMPolicy:
-    """Makes `untrained:BACKBONE`: [LRN] and head with random weights on a VLM that is random too, or pretrained.
+    """Makes `untrained:BACKBONE`. [LRN] and head have random weights. The VLM is random too, or pretrained.
 
     Args:
-        argument: A backbone's name, `hf:ORG/NAME`, or the import string `package.module:Class` of one of your own.
-        settings: What the policy is made of, and how it is used.
+        argument: A backbone's name, `hf:ORG/NAME`, or the import string `package.module:Class` of your own backbone.
+        settings: What the policy consists of, and how it is used.
 
     Raises:
         UnknownNameError: There is no such backbone or size.
         PolicySpecError: A setting cannot be used.
-        BackboneSourceError: The pretrained weights are not there.
+        BackboneSourceError: The pretrained weights are missing.
     """
     name = require_argument(
         "untrained", argument, f"a backbone ({', '.join(BACKBONES)}, hf:ORG/NAME, package.module:Class)"
@@ -78,7 +78,7 @@ def _require_agreement(settings: UntrainedSettings, source: str | None) -> None:
         )
     if source is not None and settings.size is not None:
         raise PolicySpecError(
-            f"expected 'size' or pretrained weights, got size={settings.size} beside '{source}', which has its own "
+            f"expected 'size' or pretrained weights, got size={settings.size} and '{source}', which has its own "
             "numbers. Remove size."
         )
 
@@ -94,7 +94,7 @@ def _require_scaling(backbone: Backbone, name: str) -> None:
 def _backbone_settings(
     settings: UntrainedSettings, name: str, source: str | None, base: PolicyConfig
 ) -> BackboneSettings:
-    """What the spec says, otherwise what the configuration says."""
+    """The value of the spec, otherwise that of the configuration."""
     said: dict[str, Any] = {
         "cameras": settings.cameras,
         "readout": settings.readout,
@@ -109,9 +109,9 @@ def _backbone_settings(
 
 
 def _layout(layout: str | None, name: str, source: str | None, base: PolicyConfig) -> Layout:
-    """The layout of the spec, otherwise RoboVLMs' for a file of RoboVLMs, otherwise the one that the VLM saw.
+    """The layout of the spec, otherwise RoboVLMs' for a file of RoboVLMs, otherwise the pretrained VLM's own.
 
-    A VLM that saw nothing, or has no layout of its own, gets the seed's.
+    A VLM without pretrained weights, or without a layout of its own, gets the seed's.
     """
     if layout is not None:
         return Layout(layout)

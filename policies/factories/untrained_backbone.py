@@ -17,18 +17,18 @@ from calvinbench.policies.spec import PolicySpecError
 
 SIZES = ("tiny", "full")
 PUBLISHED = "published"
-"""As `vlm`: the backbone's own published weights."""
+"""As value of `vlm`: the backbone's own published weights."""
 
 
 def pretrained_source(name: str, vlm: str | None) -> str | None:
-    """Where the VLM's pretrained weights are; None if its weights are random.
+    """The source of the VLM's pretrained weights; None if its weights are random.
 
     Args:
         name: The backbone's name.
         vlm: The setting of that name.
 
     Raises:
-        PolicySpecError: The source is named twice, or not at all behind `hf:`.
+        PolicySpecError: The source is named twice, or `hf:` is not followed by a name.
     """
     if not name.startswith(HUB_PREFIX):
         return vlm
@@ -84,15 +84,15 @@ def make_backbone(
     except (UnknownNameError, BackboneSourceError):
         raise
     except BUILD_ERRORS as error:
-        if is_own:  # the numbers are right, so that a setting is wrong, and the error names it
+        if is_own:  # the numbers are right, so a setting is wrong, and the error names it
             raise
         raise PolicySpecError(
-            f"expected numbers of which {name} can be made in '{size}', but: {type(error).__name__}: {error}"
+            f"expected numbers for {name} in '{size}', but: {type(error).__name__}: {error}"
         ) from error
 
 
 def _numbers(file: Path) -> dict[str, Any]:
-    """A backbone's numbers from a file: by themselves, or in a checkpoint's `policy.json`."""
+    """A backbone's numbers from a file: alone, or in a checkpoint's `policy.json`."""
     try:
         content: Any = json.loads(file.expanduser().read_text("utf-8"))
     except (OSError, ValueError) as error:

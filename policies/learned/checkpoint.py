@@ -209,7 +209,7 @@ def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], origin: str) 
         raise CheckpointError(
             f"expected in {origin} the weights of this architecture, but {len(missing)} are missing{_some(missing)}, "
             f"{len(left)} left over{_some(left)}, {len(shapes)} of another shape{_some(shapes)}. "
-            "The weights belong to another model than the settings beside them."
+            "The weights and the settings beside them belong to different models."
         )
     model.load_state_dict(dict(weights), strict=False)
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class LearnableToken(nn.Module):
-    """One embedding, zero at first and always trained. It comes after text and images in the VLM's sequence."""
+    """One embedding, initially zero and always trained. It comes after text and images in the VLM's sequence."""
 
     def __init__(self, width: int) -> None:
         """Makes the token.

@@ -33,5 +33,5 @@ class PoseRange:
         return self.low + (outputs + 1) / 2 * (self.high - self.low)
 
     def to_output(self, poses: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 6"]:
-        """What a model should put out, in [-1, 1], for poses in numbers of the action; those beyond it are clipped."""
+        """The outputs in [-1, 1] that stand for poses in numbers of the action. Poses outside the range are clipped."""
         return (poses.clamp(self.low, self.high) - self.low) / (self.high - self.low) * 2 - 1

@@ -109,7 +109,7 @@ def grouped_parameters(model: VLMLSTM) -> dict[str, dict[str, nn.Parameter]]:
     grouped: dict[str, dict[str, nn.Parameter]] = {name: {} for name in GROUPS}
     for name, parameter in model.named_parameters():
         if id(parameter) not in group_of:
-            raise ValueError(f"expected every parameter to be of a part of {model.backbone.name}, but '{name}' is not.")
+            raise ValueError(f"expected every parameter to be in a part of {model.backbone.name}, but '{name}' is not.")
         grouped[group_of[id(parameter)]][name] = parameter
     return grouped
 

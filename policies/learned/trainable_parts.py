@@ -46,6 +46,6 @@ class TrainableParts:
             raise ValueError(f"expected lora_bias 'none', 'all' or 'lora_only', got '{self.lora_bias}'.")
         if self.lora_enable and self.freeze_backbone:
             raise ValueError(
-                "expected lora_enable or freeze_backbone, got both: adapters train the language model beside its "
-                "frozen weights. Leave freeze_backbone out; the VLM's other parts are frozen by themselves."
+                "expected lora_enable or freeze_backbone, got both: with adapters, the language model is trained and "
+                "its own weights are frozen. Leave freeze_backbone out; the VLM's other parts are frozen anyway."
             )

@@ -65,14 +65,14 @@ class VLMLSTM(nn.Module):
 
     def encode(
         self,
-        pictures: CameraImages,
+        images: CameraImages,
         instructions: Sequence[str],
         robot_obs: Float[Tensor, "B 15"] | None = None,
     ) -> Float[Tensor, "B width"]:
         """The fused [LRN] feature of one frame a row, in the head's precision.
 
         Args:
-            pictures: With one leading axis (B).
+            images: With one leading axis (B).
             instructions: One sentence a row.
             robot_obs: State of the robot, for a model with proprioception; otherwise None.
 
@@ -82,7 +82,7 @@ class VLMLSTM(nn.Module):
         if (robot_obs is None) != (self.robot_encoder is None):
             wanted = "without" if self.robot_encoder is None else "with"
             raise ValueError(f"expected a call {wanted} robot_obs: the model was made {wanted} proprioception.")
-        features: Tensor = self.backbone(pictures, instructions, self.lrn())
+        features: Tensor = self.backbone(images, instructions, self.lrn())
         features = features.to(self.lrn.embedding.dtype)
         if self.robot_encoder is not None:
             features = features + self.robot_encoder(robot_obs)
@@ -91,7 +91,7 @@ class VLMLSTM(nn.Module):
     @override
     def forward(
         self,
-        pictures: CameraImages,
+        images: CameraImages,
         instructions: Sequence[str],
         state: HeadState | None = None,
         robot_obs: Float[Tensor, "B T 15"] | None = None,
@@ -100,7 +100,7 @@ class VLMLSTM(nn.Module):
         """Runs over a window of time.
 
         Args:
-            pictures: With leading axes (B, T).
+            images: With leading axes (B, T).
             instructions: One sentence for each of the B rows.
             state: What was seen before the window; None for nothing.
             robot_obs: State of the robot, for a model with proprioception.
@@ -110,22 +110,22 @@ class VLMLSTM(nn.Module):
         Raises:
             ValueError: A shape does not fit, or a sentence is empty.
         """
-        if len(pictures.batch_shape) != 2:
+        if len(images.batch_shape) != 2:
             raise ValueError(
-                f"expected images with leading axes (worlds, time), got {pictures.batch_shape}. "
+                f"expected images with leading axes (worlds, time), got {images.batch_shape}. "
                 "For a single frame call encode()."
             )
-        batch_size, num_frames = pictures.batch_shape
+        batch_size, num_frames = images.batch_shape
         if len(instructions) != batch_size:
             raise ValueError(f"expected one instruction for each of {batch_size} rows, got {len(instructions)}.")
         sentences = [sentence for sentence in instructions for _ in range(num_frames)]
         states = None if robot_obs is None else robot_obs.flatten(0, 1)
         if is_frame is None or bool(is_frame.all()):
-            features = self.encode(pictures.flattened(), sentences, states)  # (B T, width)
+            features = self.encode(images.flattened(), sentences, states)  # (B T, width)
         else:
             rows = is_frame.flatten().nonzero().flatten()
             seen = self.encode(
-                pictures.flattened().take(rows), [sentences[row] for row in rows.tolist()], _take(states, rows)
+                images.flattened().take(rows), [sentences[row] for row in rows.tolist()], _take(states, rows)
             )
             features = seen.new_zeros(batch_size * num_frames, seen.shape[1]).index_put((rows,), seen)
         output: HeadOutput = self.head(features.unflatten(0, (batch_size, num_frames)), state)

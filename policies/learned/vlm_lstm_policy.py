@@ -144,16 +144,16 @@ class VLMLSTMPolicy(BatchedPolicy):
             TypeError: Images are not uint8.
         """
         self._require_keys(observations)
-        pictures, robot_obs = self._pictures(observations), self._robot_obs(observations)
-        require_batch("a state", state.batch_size, pictures.batch_shape[0])
+        images, robot_obs = self._images(observations), self._robot_obs(observations)
+        require_batch("a state", state.batch_size, images.batch_shape[0])
         asked = self._executor.needs_prediction(state.chunks)
-        chunks, memory = self._predict(pictures, instructions, state.memory, asked, robot_obs)
+        chunks, memory = self._predict(images, instructions, state.memory, asked, robot_obs)
         actions, pending = self._executor.advance(state.chunks, chunks)
         return Decision(actions.double().cpu().numpy(), LearnedState(memory, pending))
 
     def predict(
         self,
-        pictures: CameraImages,
+        images: CameraImages,
         instructions: Sequence[str],
         memory: HeadState,
         robot_obs: Float[Tensor, "B 15"] | None = None,
@@ -161,17 +161,17 @@ class VLMLSTMPolicy(BatchedPolicy):
         """The chunks for one frame a world, in numbers of the action, and the next memory.
 
         Args:
-            pictures: With one leading axis (B).
+            images: With one leading axis (B).
             instructions: One sentence a world.
             memory: The memory after the previous step.
             robot_obs: State of the robot, for a model with proprioception.
         """
-        output = self._memory.step(self._model.encode(pictures, instructions, robot_obs), memory)
+        output = self._memory.step(self._model.encode(images, instructions, robot_obs), memory)
         return self._in_action_numbers(output.chunks), output.state
 
     def _predict(
         self,
-        pictures: CameraImages,
+        images: CameraImages,
         instructions: Sequence[str],
         memory: HeadState,
         asked: Bool[Tensor, " B"],
@@ -179,16 +179,16 @@ class VLMLSTMPolicy(BatchedPolicy):
     ) -> tuple[Float[Tensor, "num_asked chunk_length 7"], HeadState]:
         """Chunks for the rows that need one. The memory of the other rows does not change."""
         if bool(asked.all()):
-            return self.predict(pictures, instructions, memory, robot_obs)
+            return self.predict(images, instructions, memory, robot_obs)
         if self._model.backbone.expected_length and bool(asked.any()):  # the same shape, whichever rows need one
-            chunks, predicted = self.predict(pictures, instructions, memory, robot_obs)
+            chunks, predicted = self.predict(images, instructions, memory, robot_obs)
             return chunks[asked.to(chunks.device)], memory.put(asked, predicted.take(asked))
         if not bool(asked.any()):
             return torch.empty(0, *self._chunk_shape), memory
         rows = asked.nonzero().flatten()
         sentences = [instructions[int(row)] for row in rows]
         states = None if robot_obs is None else robot_obs[rows]
-        chunks, part = self.predict(pictures.take(rows), sentences, memory.take(asked), states)
+        chunks, part = self.predict(images.take(rows), sentences, memory.take(asked), states)
         return chunks, memory.put(asked, part)
 
     @property
@@ -211,7 +211,7 @@ class VLMLSTMPolicy(BatchedPolicy):
                 "Pass everything that traits.observation_keys names."
             )
 
-    def _pictures(self, observations: Observation) -> CameraImages:
+    def _images(self, observations: Observation) -> CameraImages:
         """The cameras' images as tensors."""
         cameras = self._config.backbone_settings.cameras
         return CameraImages(**{camera: torch.tensor(getattr(observations, f"rgb_{camera}")) for camera in cameras})

@@ -37,8 +37,8 @@ SEED_WINDOW, SEED_CHUNK = 8, 10
 """`window_size` and `fwd_pred_next_n` of the seed."""
 _HEADS_THERE = {"LSTMDecoder": "lstm", "FCDecoder": "feedforward", **{name: name for name in HEADS}}
 _REFUSED_HEADS = {
-    "GPTDecoder": "RoboVLMs' is a GPT-2 over time, which is not made here. 'transformer' is the head here that attends "
-    "to past frames, another network that takes none of its weights",
+    "GPTDecoder": "RoboVLMs' is a GPT-2 over time, which is not supported. The head 'transformer' attends to past "
+    "frames too, but is another network and cannot use its weights",
     "DiscreteDecoder": "its actions are tokens of the language model, and here they are numbers",
 }
 

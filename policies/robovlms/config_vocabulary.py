@@ -25,16 +25,16 @@ BACKBONES_THERE: Mapping[str, str] = MappingProxyType(
     }
 )
 """Values of RoboVLMs' `model`, with the backbone's name here."""
-_FORWARD = "no pictures are predicted here, only actions"
+_FORWARD = "no images are predicted here, only actions"
 _DISCRETE = "actions are numbers here, not tokens of the language model"
 _RESAMPLER = (
-    "RoboVLMs puts a perceiver resampler of its own between projection and decoder (its MoonDream has one); backbones "
-    "here have only what the published model has"
+    "RoboVLMs puts a perceiver resampler of its own between projection and decoder (its MoonDream has one), but "
+    "backbones here are as published"
 )
 _STATE = (
-    "RoboVLMs' encoder of the robot's state is not made here and its weights are not read, so a checkpoint that has "
-    "one cannot be imported. A policy that is trained here can read the state by an encoder of this project's own: "
-    "remove the key and write proprioception=true into the policy spec"
+    "RoboVLMs' encoder of the robot's state is not supported, so that a checkpoint with one cannot be imported. A "
+    "policy that is trained here can use the state through this project's own encoder: remove the key and write "
+    "proprioception=true into the policy spec"
 )
 _ADAPTER = "the connector is trained as the rest of the VLM is; freeze_backbone freezes both"
 _LOGGING = "of the trainer that made the file: where and what it logs, on which machines"
@@ -74,8 +74,8 @@ _IDLE: tuple[tuple[str, str], ...] = (
     ("train_setup.freeze_resampler", _RESAMPLER),
     ("train_setup.train_resampler", "Flamingo's resampler is of its connector, which is trained as the rest is"),
     ("train_setup.tune_mm_mlp_adapter", _ADAPTER),
-    ("train_setup.mm_use_im_start_end", "what stands around a picture is the layout's"),
-    ("train_setup.mm_use_im_patch_token", "what stands around a picture is the layout's"),
+    ("train_setup.mm_use_im_start_end", "the layout sets the tokens around an image"),
+    ("train_setup.mm_use_im_patch_token", "the layout sets the tokens around an image"),
     ("train_setup.mm_projector_lr", "all parameters are trained at one rate; RoboVLMs does not read it either"),
     ("use_obs_queries", _FORWARD),
     ("use_pixel_loss", _FORWARD),
@@ -83,8 +83,8 @@ _IDLE: tuple[tuple[str, str], ...] = (
     ("cap_loss_ratio", "no captions are predicted here, only actions"),
     ("vl_cotrain_ratio", "there is no second task beside actions"),
     ("use_time_causal_attn", "the VLM sees one frame a step, so that no frame attends to another"),
-    ("vision_masked_ratio", "pictures are not masked; RoboVLMs does not mask them either"),
-    ("use_tube_mask", "pictures are not masked; RoboVLMs does not mask them either"),
+    ("vision_masked_ratio", "images are not masked; RoboVLMs does not mask them either"),
+    ("use_tube_mask", "images are not masked; RoboVLMs does not mask them either"),
     ("seq_len", "a sample is one window"),
     ("data_scale", "all of a data set is used"),
     ("finetune", "nothing in RoboVLMs' CALVIN training reads it"),
@@ -120,7 +120,7 @@ _IDLE: tuple[tuple[str, str], ...] = (
 )
 _IDLE_SECTIONS: tuple[tuple[str, str], ...] = (
     ("trainer", _LOGGING),
-    ("train_dataset", "which data set is trained on is said when training is called"),
+    ("train_dataset", "the data set is set by the `train` command"),
     ("vision_resampler", _RESAMPLER),
     ("vision_encoder", "the vision tower is the backbone's own"),
     ("tokenizer", "the tokenizer is the VLM folder's own, and no sentence is cut"),

@@ -82,7 +82,7 @@ def _rename_moondream(name: str, tensor: Tensor) -> dict[str, Tensor] | str:
     if name.startswith("text_model.lm_head."):
         return HEAD if ".ln." not in name else "the norm of the language-modelling head: features are read before it"
     if name.startswith("region_model."):
-        return "what finds objects in pictures: no prompt here uses it"
+        return "a part that finds objects in images; no prompt here uses it"
     return TABLE if _TABLES.fullmatch(name) else ours_of_published(name.replace("._orig_mod", ""), tensor)
 
 
@@ -128,7 +128,7 @@ def _uform_numbers(folder: Path, weights: Mapping[str, Tensor]) -> Numbers:
     published = json.loads((folder / "config.json").read_text("utf-8"))
     if published.get("model_type") != "vlm":
         raise RoboVLMsError(
-            f"expected a VLM of type 'vlm' (as UForm calls itself) in '{folder}', got '{published.get('model_type')}'."
+            f"expected a VLM of type 'vlm' (UForm's own name) in '{folder}', got '{published.get('model_type')}'."
         )
     decoder = published.get("text_decoder_name_or_path") or DECODER_NAME
     config = UFormBackbone.full_config()
@@ -197,6 +197,6 @@ def family_of(backbone: str, readout: str) -> Family:
         spaces = {LRN_READOUT: "continuous", MAX_POOLING: "down_sample"}
         raise RoboVLMsError(
             f"expected act_head.action_space '{spaces[family.readout]}' of a RoboVLMs checkpoint of {backbone}, as "
-            f"released, got '{spaces[readout]}'. Where [LRN] would stand there is not known here."
+            f"released, got '{spaces[readout]}'. The place of [LRN] is unknown for the latter."
         )
     return family

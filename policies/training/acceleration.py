@@ -7,7 +7,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin, InitProcessGroupKwargs
 
 _PATIENCE = timedelta(hours=12)
-"""How long processes wait for the main one while it evaluates on chains. The default is ten minutes."""
+"""How long processes wait for the main one while it runs chains. accelerate's default is ten minutes."""
 
 
 def make_accelerator(precision: str, device: str = "auto") -> Accelerator:
@@ -29,16 +29,16 @@ def make_accelerator(precision: str, device: str = "auto") -> Accelerator:
     if precision == "fp16" and on_cpu:
         raise ValueError(
             "expected precision bf16 or fp32 on a CPU, got fp16: its range needs a scaled loss and a GPU's kernels. "
-            "Say --precision fp32."
+            "Use --precision fp32."
         )
     return Accelerator(
         # Without this, accelerate does not connect the processes that torchrun starts on a CPU.
         cpu=device == "cpu" or not torch.accelerator.is_available(),
         mixed_precision="no" if precision == "fp32" else precision,
-        # The trainer accumulates itself; a number in `accelerate launch`'s configuration would divide gradients by it.
+        # The trainer accumulates gradients itself. accelerate would divide gradients by a number in its configuration.
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
         kwargs_handlers=[
-            # A pooled read-out, or a VLM's last norm, may leave weights without a gradient.
+            # With a pooled read-out, or because of a VLM's last norm, some weights may have no gradient.
             DistributedDataParallelKwargs(find_unused_parameters=True),
             InitProcessGroupKwargs(timeout=_PATIENCE),
         ],

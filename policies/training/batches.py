@@ -20,7 +20,7 @@ class WindowBatch:
     """B windows of T frames.
 
     Attributes:
-        pictures: Images of all cameras.
+        images: Images of all cameras.
         instructions: The sentence of each window.
         tasks: The task of each window.
         robot_obs: State of the robot; None if the policy does not use it.
@@ -30,7 +30,7 @@ class WindowBatch:
         changes_gripper: True where the gripper's label changes.
     """
 
-    pictures: CameraImages
+    images: CameraImages
     instructions: tuple[str, ...]
     tasks: tuple[str, ...]
     robot_obs: Float[Tensor, "B T 15"] | None
@@ -52,7 +52,7 @@ class WindowBatch:
     def to(self, device: torch.device) -> "WindowBatch":
         """The same batch on a device."""
         return WindowBatch(
-            self.pictures.to(device),
+            self.images.to(device),
             self.instructions,
             self.tasks,
             None if self.robot_obs is None else self.robot_obs.to(device),
@@ -78,10 +78,10 @@ class WindowBatch:
 
 def collate_windows(windows: Sequence[Window]) -> WindowBatch:
     """Stacks windows of the same length."""
-    pictures = {camera: _stack([w.pictures[camera] for w in windows]) for camera in windows[0].pictures}
+    images = {camera: _stack([w.images[camera] for w in windows]) for camera in windows[0].images}
     robot_obs = [w.robot_obs for w in windows]
     return WindowBatch(
-        pictures=CameraImages(**pictures),
+        images=CameraImages(**images),
         instructions=tuple(w.instruction for w in windows),
         tasks=tuple(w.task for w in windows),
         robot_obs=None if robot_obs[0] is None else _stack([states for states in robot_obs if states is not None]),

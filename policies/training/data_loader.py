@@ -41,7 +41,7 @@ class BatchPlan:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps in one pass over the data. Windows left over are shuffled again in the next epoch."""
+        """Optimiser steps in one pass over the data. The remaining windows are shuffled again in the next epoch."""
         return self.num_windows // self.effective_batch_size
 
 
@@ -56,7 +56,7 @@ class _ByKey(Dataset[Window]):
 
 
 class _MicroBatches(Sampler[list[WindowKey]]):
-    """Keys of one process's micro-batches from a step on, without end."""
+    """Keys of one process's micro-batches from a step on. It never ends."""
 
     def __init__(self, windows: Windows, plan: BatchPlan, first_step: int, process: int) -> None:
         self._windows, self._plan, self._first_step, self._process = windows, plan, first_step, process
@@ -77,11 +77,11 @@ class _MicroBatches(Sampler[list[WindowKey]]):
 def make_loader(
     windows: Windows, plan: BatchPlan, *, first_step: int = 0, process: int = 0, num_workers: int = 0
 ) -> DataLoader[Window]:
-    """Micro-batches (`WindowBatch`) of one process, without end.
+    """Micro-batches (`WindowBatch`) of one process. It never ends.
 
     Args:
         windows: The data.
-        plan: How they become steps.
+        plan: How they are divided into steps.
         first_step: The step to begin with.
         process: The index of this process.
         num_workers: Processes that read data ahead; 0 for none.
@@ -99,12 +99,12 @@ def make_loader(
 
 
 def validation_batches(windows: Windows, batch_size: int, max_windows: int) -> Iterator[WindowBatch]:
-    """The same windows each time, in batches; the last may be smaller.
+    """The same windows each time, in batches. The last batch may be smaller.
 
     Args:
         windows: Windows of the validation split, without augmentation.
         batch_size: Windows of a forward pass.
-        max_windows: Most windows.
+        max_windows: Largest number of windows.
     """
     keys = windows.order(0)[:max_windows]
     for first in range(0, len(keys), batch_size):

@@ -20,7 +20,7 @@ _NO_MEMORY = re.compile("can't allocate memory|not enough memory|out of memory|b
 
 
 class TrainingError(RuntimeError):
-    """Training cannot continue; the message says what to change."""
+    """Training cannot continue. The message says what to change."""
 
 
 class OutOfMemoryError(TrainingError):
@@ -28,16 +28,16 @@ class OutOfMemoryError(TrainingError):
 
 
 class NotFiniteError(TrainingError):
-    """A loss or a gradient is NaN or infinite; the batch was saved."""
+    """A loss or a gradient is NaN or infinite. The batch was saved."""
 
 
 @contextmanager
 def explaining_out_of_memory(settings: TrainingSettings, model: VLMLSTM) -> Iterator[None]:
-    """Turns torch's out-of-memory errors into errors with advice. Other errors pass.
+    """Turns torch's out-of-memory errors into errors with advice. Other errors are not changed.
 
     Args:
         settings: The training's settings.
-        model: The trained model; the advice holds only flags that save memory for it.
+        model: The trained model. Only flags that save memory for it are advised.
 
     Raises:
         OutOfMemoryError: Memory ran out.
@@ -51,8 +51,8 @@ def explaining_out_of_memory(settings: TrainingSettings, model: VLMLSTM) -> Iter
         raise OutOfMemoryError(
             "expected the model, its gradients and the activations of "
             f"{settings.optimization.batch_size} windows to fit into memory, but: "
-            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}. Try {ways}. What was saved goes on "
-            "with a smaller micro-batch or with checkpointing; adapters are another training."
+            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}. Try {ways}. A saved "
+            "training can be resumed with a smaller micro-batch or with checkpointing; adapters need a new training."
         ) from error
 
 
@@ -85,8 +85,8 @@ def keep_batches(folder: Path, batches: Sequence[WindowBatch], process: int) -> 
     folder.mkdir(parents=True, exist_ok=True)
     for number, batch in enumerate(batches):
         tensors: dict[str, Tensor | None] = {
-            "rgb_static": batch.pictures.static,
-            "rgb_gripper": batch.pictures.gripper,
+            "rgb_static": batch.images.static,
+            "rgb_gripper": batch.images.gripper,
             "robot_obs": batch.robot_obs,
             "actions": batch.actions,
             "is_valid": batch.is_valid,

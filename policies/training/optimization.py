@@ -11,14 +11,14 @@ SCHEDULES = ("constant", "cosine")
 
 @dataclass(frozen=True, slots=True)
 class OptimizationSettings:
-    """Settings of the optimiser (AdamW), the batches and the loss; the defaults are the seed's.
+    """Settings of the optimiser (AdamW), the batches and the loss. The defaults are the seed's.
 
-    What the seed leaves open is as RoboVLMs fine-tunes on CALVIN.
+    Where the seed says nothing, the defaults are those with which RoboVLMs fine-tunes on CALVIN.
 
     Attributes:
-        learning_rate: After warm-up.
-        backbone_learning_rate: That of the VLM's weights; None for the same as for [LRN] and head.
-        weight_decay: AdamW's.
+        learning_rate: The rate after warm-up.
+        backbone_learning_rate: The rate of the VLM's weights; None for the same as for [LRN] and head.
+        weight_decay: AdamW's weight decay.
         precision: Mixed precision: `"fp32"` for none, `"bf16"`, or `"fp16"` with a scaled loss. Trained weights stay in
             32 bits.
         batch_size: Windows of a forward pass.
@@ -26,17 +26,17 @@ class OptimizationSettings:
         warmup_epochs: Share of an epoch in which the rate rises from 0. The first step of a warm-up has rate 0.
         warmup_steps: Warm-up steps, added to those of `warmup_epochs`.
         schedule: The learning rate after warm-up: `"constant"`, or `"cosine"` down to `min_learning_rate_scale`.
-        min_learning_rate_scale: Of `learning_rate`, what is left at the end of a cosine.
-        max_gradient_norm: What gradients are clipped to; None for no clipping.
+        min_learning_rate_scale: The rate at the end of a cosine, as a fraction of `learning_rate`.
+        max_gradient_norm: The norm that gradients are clipped to; None for no clipping.
         max_epochs: Passes over the data.
-        max_steps: Steps at most; None for no limit.
+        max_steps: Largest number of steps; None for no limit.
         gripper_loss_ratio: Weight of the gripper's loss (`losses.chunk_loss`).
         gripper_change_weight: Factor of the gripper's loss at actions at which the gripper's label changes.
         window_size: Frames of a training window.
-        window_stride: Frames between the starts of windows (`demonstrations.windows.WindowSettings.stride`), which says
-            how many windows an epoch has; None for as many as cover the data once.
-        static_shift: Most pixels by which images of the static camera are shifted at random.
-        gripper_shift: The same for the gripper's.
+        window_stride: Frames between the starts of windows (`demonstrations.windows.WindowSettings.stride`). It
+            determines how many windows an epoch has. None means as many as cover the data once.
+        static_shift: Largest random shift of the static camera's images, in pixels.
+        gripper_shift: The same for the gripper camera.
         same_shift_in_window: Whether all frames of a window are shifted alike.
         num_workers: Processes that load data.
         seed: Random seed.

@@ -12,16 +12,16 @@ from calvinbench.policies.training.optimization import OptimizationSettings
 
 
 def make_optimizer(model: VLMLSTM, settings: OptimizationSettings) -> AdamW:
-    """AdamW over the parameters that take gradients, in groups: the VLM's and the new ones (head, [LRN]).
+    """AdamW over the parameters that are trained, in groups: the VLM's and the new ones (head, [LRN]).
 
-    Weight decay acts on matrices alone, not on biases, norms and [LRN].
+    Weight decay applies only to matrices, not to biases, norms and [LRN].
 
     Args:
         model: After `trainable.apply_trainable_parts`.
         settings: Rates and weight decay.
 
     Raises:
-        ValueError: Nothing is trained, or the VLM has a rate of its own and is not trained.
+        ValueError: Nothing is trained, or the VLM has a rate of its own but is not trained.
     """
     of_backbone = {id(parameter) for parameter in model.backbone.parameters()}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
@@ -29,10 +29,10 @@ def make_optimizer(model: VLMLSTM, settings: OptimizationSettings) -> AdamW:
         if parameter.requires_grad:
             groups.setdefault((id(parameter) in of_backbone, parameter.ndim > 1), []).append(parameter)
     if not groups:
-        raise ValueError("expected parameters to train, got a model in which all are frozen.")
+        raise ValueError("expected parameters to train, but all parameters of the model are frozen.")
     if settings.backbone_learning_rate is not None and not any(is_backbone for is_backbone, _ in groups):
         raise ValueError(
-            f"expected no backbone_learning_rate where the VLM is frozen, got {settings.backbone_learning_rate}."
+            f"expected no backbone_learning_rate, because the VLM is frozen, got {settings.backbone_learning_rate}."
         )
     rate = settings.learning_rate
     backbone_rate = rate if settings.backbone_learning_rate is None else settings.backbone_learning_rate
@@ -66,9 +66,9 @@ def rate_scale(
 ) -> Callable[[int], float]:
     """The factor of the learning rate at a step: a linear rise from 0, then 1 or half a cosine.
 
-    The rate at step `n` of a warm-up of `w` steps is `n / w`, counted from 0. So its first step has rate 0:
-    it changes no weight (but AdamW's moments), and the last step of the warm-up has `(w - 1) / w` of the full rate.
-    Another count would change every training with a warm-up, so it stays.
+    The rate at step `n` of a warm-up of `w` steps is `n / w`, counted from 0. So the first step has rate 0 and changes
+    nothing but AdamW's moments, and the last step of the warm-up has `(w - 1) / w` of the full rate. Another count
+    would change every training with a warm-up, so it stays.
 
     Args:
         settings: Warm-up, schedule and length.
@@ -99,7 +99,7 @@ def make_schedule(optimizer: AdamW, settings: OptimizationSettings, steps_per_ep
     Call its `step` after each optimiser step. The first step of a warm-up has rate 0.
 
     Args:
-        optimizer: From `make_optimizer`.
+        optimizer: What `make_optimizer` returned.
         settings: Warm-up, schedule and length.
         steps_per_epoch: Optimiser steps in one pass over the data.
 
@@ -115,11 +115,11 @@ def make_schedule(optimizer: AdamW, settings: OptimizationSettings, steps_per_ep
 def set_rates(optimizer: Optimizer, schedule: LambdaLR) -> None:
     """Sets the learning rates to those of the schedule's current step.
 
-    A loaded optimiser still has the rates of the schedule that it was saved with, which may end at another step.
+    A loaded optimiser has the rates with which it was saved. They may belong to another schedule.
 
     Args:
-        optimizer: The schedule's.
-        schedule: From `make_schedule`, its step loaded.
+        optimizer: The optimiser of the schedule.
+        schedule: What `make_schedule` returned, with its state loaded.
     """
     for group, rate, scale in zip(optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
         group["lr"] = rate * scale(schedule.last_epoch)

@@ -58,14 +58,14 @@ class Training:
     forgets_best: bool = False
 
     def recipe(self, step: int) -> str:
-        """Digest of all that weights depend on except random seeds: policies of one recipe differ by chance only.
+        """Digest of what the weights depend on, except random seeds. Policies of one recipe differ only by chance.
 
         Args:
             step: Optimiser steps.
         """
         optimization, trainable = asdict(self.settings.optimization), asdict(self.settings.trainable)
         if optimization["window_stride"] is None:
-            del optimization["window_stride"]  # recipes of older versions lack it, and their digests must not change
+            del optimization["window_stride"]  # older recipes do not have it, and their digests must not change
         # Older versions had it in the recipe, and it was false by default.
         trainable = {name: trainable[name] for name in recipe_names(TrainableParts)} | {"gradient_checkpointing": False}
         content = {
@@ -120,7 +120,7 @@ def prepare(
     """
     optimization = settings.optimization
     _require_same_adapters(config.trainable, settings.trainable)
-    with weights_from(torch.Generator().manual_seed(optimization.seed)):  # of new adapters
+    with weights_from(torch.Generator().manual_seed(optimization.seed)):  # for new adapters
         apply_trainable_parts(model, settings.trainable)
     _require_32_bits(model)
     cut = window_settings(settings, config, model.head.config.chunk_length)
@@ -169,9 +169,9 @@ def window_settings(settings: TrainingSettings, config: PolicyConfig, chunk_leng
     """
     if config.memory.reset != "subtask":
         raise ValueError(
-            f"expected memory_reset=subtask in a policy that is trained, got {config.memory.reset}: windows lie within "
-            "one subtask, so that a memory kept across subtasks is none that it was trained with. Say it when chains "
-            "are run: run --policy checkpoint:FOLDER,memory_reset=chain."
+            f"expected memory_reset=subtask for training, got {config.memory.reset}: a window is within one subtask. "
+            "So training does not show a memory that is kept across subtasks. Set it when you run chains: "
+            "run --policy checkpoint:FOLDER,memory_reset=chain."
         )
     optimization = settings.optimization
     kind, _, number = config.memory.span.partition(":")
@@ -179,7 +179,7 @@ def window_settings(settings: TrainingSettings, config: PolicyConfig, chunk_leng
     if kind == "window" and int(number) != num_frames:
         raise ValueError(
             f"expected window_size to be that of the memory, {config.memory.span}, got {num_frames}: a policy is "
-            "trained on what it will remember. Change one of them."
+            "trained with the memory that it will have. Change one of them."
         )
     return WindowSettings(
         num_frames=num_frames,
@@ -206,34 +206,34 @@ def _validation_windows(data: Demonstrations, cut: WindowSettings, settings: Tra
 
 
 def _require_reach(windows: Windows, config: PolicyConfig, window_size: int) -> None:
-    """Raises an error if windows from the start reach less than half of the data."""
+    """Raises an error if windows that begin with the subtask contain less than half of the data."""
     if config.memory.span == "unbounded" and windows.reach < 0.5:
         raise ValueError(
-            f"expected windows that reach at least half of the annotated frames, got {100 * windows.reach:.0f}%: a "
-            f"memory without end is trained from the start of each subtask, here on its first {window_size} frames "
-            "alone. Raise --window-size, with a smaller --batch-size, or name a memory in the policy's spec: "
-            "memory_span=window:8."
+            f"expected windows with at least half of the annotated frames, got {100 * windows.reach:.0f}%. An "
+            "unbounded memory is trained from the start of each subtask, here only on its first "
+            f"{window_size} frames. Raise --window-size and lower --batch-size, or set a limited memory in the "
+            "policy's spec: memory_span=window:8."
         )
 
 
 def _require_same_adapters(before: TrainableParts, now: TrainableParts) -> None:
-    """Raises an error for other adapters than those of the model: a checkpoint's settings describe only one kind."""
+    """Raises an error if adapters differ from those of the model, because a checkpoint describes only one kind."""
     if not before.lora_enable:
         return
     for name in ("lora_enable", "lora_r", "lora_alpha", "lora_dropout"):
         was, said = getattr(before, name), getattr(now, name)
         if was != said:
             raise ValueError(
-                f"expected {name} {was}, as the adapters have it that this policy comes with, got {said}. Say "
-                f"{name} {was}, or begin with a policy without adapters."
+                f"expected {name} {was}, as in the adapters that this policy already has, got {said}. Set "
+                f"{name} to {was}, or start from a policy without adapters."
             )
 
 
 def _require_32_bits(model: VLMLSTM) -> None:
-    """Raises an error for trained weights of 16 bits, in which small steps would be rounded away."""
+    """Raises an error for trained weights of 16 bits, which are too coarse for small steps."""
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and parameter.dtype != torch.float32:
             raise ValueError(
                 f"expected weights of 32 bits to train, got {parameter.dtype} in '{name}'. Leave dtype out of the "
-                "policy's spec, or freeze the VLM; --precision bf16 computes in 16 bits with weights of 32."
+                "policy's spec, or freeze the VLM. --precision bf16 computes in 16 bits with weights of 32."
             )

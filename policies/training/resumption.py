@@ -1,4 +1,4 @@
-"""The role of each setting in a training's recipe, and whether a resumed training may change it."""
+"""The role of each setting in a training's recipe, and whether it may change when the training is resumed."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -12,12 +12,12 @@ from calvinbench.policies.training.optimization import OptimizationSettings
 class Role(Enum):
     """The role of a setting in a training."""
 
-    RECIPE = "part of the recipe; another value is refused when the training goes on"
-    SEED = "no part of the recipe; another value is refused when the training goes on"
-    CONTENT = "a place; what lies there is part of the recipe and is compared, and the place may change"
-    LENGTH = "part of the recipe; it may change, which is said, and may make the training another recipe"
-    SPLIT = "how a step's windows are split up: the product is part of the recipe, a factor may change, which is said"
-    FREE = "no weight depends on it, but for rounding; it may change"
+    RECIPE = "part of the recipe; a resumed training may not change it"
+    SEED = "not part of the recipe; a resumed training may not change it"
+    CONTENT = "a path; its content is part of the recipe and is compared, but the path may change"
+    LENGTH = "part of the recipe; a change is allowed and reported, and may make the training another recipe"
+    SPLIT = "how a step's windows are split up; the product is part of the recipe, and a changed factor is reported"
+    FREE = "affects weights only by rounding; it may change"
 
 
 ROLES: Mapping[str, Role] = MappingProxyType(
@@ -27,7 +27,7 @@ ROLES: Mapping[str, Role] = MappingProxyType(
         "data_scenes": Role.FREE,
         **dict.fromkeys(("tasks", "paraphrases"), Role.RECIPE),
         **dict.fromkeys(("out", "log_every", "save_every", "validate_every", "validation_windows"), Role.FREE),
-        # Of the optimisation.
+        # Settings of the optimisation.
         **dict.fromkeys(
             (
                 *("learning_rate", "backbone_learning_rate", "weight_decay", "precision", "warmup_epochs"),
@@ -41,7 +41,7 @@ ROLES: Mapping[str, Role] = MappingProxyType(
         **dict.fromkeys(("max_epochs", "max_steps"), Role.LENGTH),
         **dict.fromkeys(("batch_size", "gradient_accumulation_steps"), Role.SPLIT),
         "num_workers": Role.FREE,
-        # Of what is trained.
+        # Settings of the trained parts.
         **dict.fromkeys(
             (
                 *("freeze_backbone", "train_vision", "train_connector", "train_text_embedding"),

@@ -1,4 +1,4 @@
-"""The state from which a training resumes after a kill: weights, optimiser, schedule, random state and step.
+"""The state from which a training resumes: weights, optimiser, schedule, random state and step.
 
 A state is saved completely or not at all. The order of the data depends only on the step (`data_loader`), so it is not
 saved.
@@ -101,12 +101,15 @@ def load_state(accelerator: Accelerator, folder: Path) -> Progress:
         accelerator.load_state(str(states[-1]))
     except _UNREADABLE as error:
         raise ValueError(
-            f"expected a whole state of training in '{states[-1]}', but: {type(error).__name__}: {error}. "
-            "Remove that folder to begin anew, or choose another --out."
+            f"expected a complete saved state in '{states[-1]}', but: {type(error).__name__}: {error}. "
+            "Remove that folder to start again, or choose another --out."
         ) from error
-    # accelerate ignores a missing random state.
+    # accelerate ignores a missing random state
     if not (states[-1] / f"{RNG_STATE_NAME}_{accelerator.process_index}.pkl").exists():
-        _logger.warning("process %d has no random state to go on from: its dropout is new.", accelerator.process_index)
+        _logger.warning(
+            "process %d has no saved random state: its dropout differs from an unbroken training's.",
+            accelerator.process_index,
+        )
     return progress
 
 

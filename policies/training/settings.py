@@ -17,7 +17,7 @@ class TrainingSettings:
         policy: Spec of the policy to train: `untrained:BACKBONE,...` or `checkpoint:FOLDER`.
         data: The data set's folder.
         out: The output folder.
-        tasks: Tasks to train on, of those that the data set has; empty for all.
+        tasks: Tasks to train on, among those of the data set; empty for all.
         data_scenes: The scenes of the data, such as `"D"` or `"ABC"`; None to read them from the data set.
         paraphrases: Whether each window gets a random sentence of its task instead of its annotation's.
         trainable: Which parts are trained.
@@ -25,7 +25,7 @@ class TrainingSettings:
         log_every: Steps between lines of the log.
         save_every: Steps between checkpoints and saved states.
         validate_every: Steps between validation losses; 0 for none.
-        validation_windows: Most windows of a validation.
+        validation_windows: Largest number of windows of a validation.
     """
 
     policy: str

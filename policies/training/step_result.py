@@ -10,8 +10,7 @@ from calvinbench.policies.training.saved_state import Progress
 class StepResult(NamedTuple):
     """Losses and gradient of one optimiser step, over all processes.
 
-    The gradient's norm is taken before clipping. It is None where it was not finite and the fp16 scaler skipped the
-    step.
+    The gradient's norm is taken before clipping. It is None if it was not finite and the fp16 scaler skipped the step.
     """
 
     loss: float

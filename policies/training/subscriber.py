@@ -21,7 +21,7 @@ class Subscriber(Protocol):
         """
 
     def logged(self, line: LogLine) -> None:
-        """Called after each line of the log. Where a checkpoint is saved at the same step, `saved` is called first."""
+        """Called after each line of the log. If a checkpoint is saved at the same step, `saved` is called first."""
 
     def ended(self) -> None:
         """Called after the last step, or when the training stops early."""

@@ -59,7 +59,7 @@ class Trainer:
         self._clock = clock
         optimization = training.settings.optimization
         optimizer = make_optimizer(training.model, optimization)
-        # Not prepared: accelerate would step the schedule once for each process.
+        # Not prepared by accelerate, which would step the schedule once for each process.
         self._schedule = make_schedule(optimizer, optimization, training.plan.steps_per_epoch)
         training.model.train()
         with explaining_out_of_memory(training.settings, training.model):
@@ -79,20 +79,21 @@ class Trainer:
             TrainingError: Memory ran out, or a loss is not finite.
         """
         training, settings = self.training, self.training.settings
-        told = subscribers if self._accelerator.is_main_process else ()
+        subscribers = subscribers if self._accelerator.is_main_process else ()
         log = TrainingLog(settings.out, self.progress.step) if self._accelerator.is_main_process else None
-        for subscriber in told:
+        for subscriber in subscribers:
             subscriber.began(training)
         try:
             with explaining_out_of_memory(settings, self.training.model):
                 if log is not None and log.lines and log.lines[-1].step == self.progress.step:
-                    self._tell(log, told, is_saved=True)  # a kill may have come before it was reported
-                self._run(log, told)
+                    # The training may have been killed before this line was reported.
+                    self._report(log, subscribers, is_saved=True)
+                self._run(log, subscribers)
         finally:
-            for subscriber in told:
+            for subscriber in subscribers:
                 subscriber.ended()
 
-    def _run(self, log: TrainingLog | None, told: Sequence[Subscriber]) -> None:
+    def _run(self, log: TrainingLog | None, subscribers: Sequence[Subscriber]) -> None:
         training, settings = self.training, self.training.settings
         batches = iter(
             make_loader(
@@ -116,13 +117,13 @@ class Trainer:
             self.progress = replace(self.progress, seconds=self.progress.seconds + self._clock() - began)
             validation_loss = self.validation_loss() if validates and training.validation is not None else None
             self._save_checkpoints(validation_loss, is_due=saves)
-            # In this order a kill loses nothing: a line without a state is dropped, and its steps are repeated.
+            # In this order, a kill loses nothing: a line without a state is dropped, and its steps are repeated.
             if log is not None:
                 log.add(log_line(results, self.progress, training.plan.steps_per_epoch, validation_loss))
             if saves:
                 save_state(self._accelerator, settings.out, self.progress)
             if log is not None:
-                self._tell(log, told, is_saved=saves)
+                self._report(log, subscribers, is_saved=saves)
             results, began = [], self._clock()
 
     def _step(self, batches: Iterator[Any]) -> StepResult:
@@ -168,7 +169,7 @@ class Trainer:
     def _loss(self, batch: WindowBatch, num_valid: float | None) -> ChunkLoss:
         optimization = self.training.settings.optimization
         with self._accelerator.autocast():
-            output = self._model(batch.pictures, batch.instructions, robot_obs=batch.robot_obs, is_frame=batch.is_frame)
+            output = self._model(batch.images, batch.instructions, robot_obs=batch.robot_obs, is_frame=batch.is_frame)
         labels = batch.labels(self.training.config.pose_range, optimization.gripper_change_weight)
         return chunk_loss(output.chunks, labels, optimization.gripper_loss_ratio, num_valid)
 
@@ -212,18 +213,18 @@ class Trainer:
                 notes = checkpoint_notes(training, self.progress, validation_loss)
                 save_checkpoint(training.settings.out / name, training.model, training.config, notes)
 
-    def _tell(self, log: TrainingLog, told: Sequence[Subscriber], *, is_saved: bool) -> None:
-        """Lets subscribers evaluate a saved policy that was not evaluated yet, then reports the last line to them."""
+    def _report(self, log: TrainingLog, subscribers: Sequence[Subscriber], *, is_saved: bool) -> None:
+        """Reports a saved policy that was not evaluated yet, then the last line of the log."""
         line = log.lines[-1]
         if is_saved and line.average_length is None:
             with random_state_kept():
-                found = [subscriber.saved(self.training, line.step) for subscriber in told]
+                found = [subscriber.saved(self.training, line.step) for subscriber in subscribers]
             self._model.train()
             lengths = [length for length in found if length is not None]
             if lengths:
                 line = replace(line, average_length=lengths[0])
                 log.amend(line)
-        for subscriber in told:
+        for subscriber in subscribers:
             subscriber.logged(line)
 
     def _refuse(self, micro: Sequence[WindowBatch], what: str) -> None:
@@ -231,7 +232,7 @@ class Trainer:
         folder = self.training.settings.out / BAD_BATCH_FOLDER
         keep_batches(folder, micro, self._accelerator.process_index)
         raise NotFiniteError(
-            f"expected a finite {what} at step {self.progress.step + 1}, got NaN or infinity. The batch is kept in "
-            f"'{folder}'. Look for damaged frames: calvinbench data check --all-frames. A lower --learning-rate or "
-            "--max-gradient-norm needs an --out of its own; the same command goes on from the last saved state."
+            f"expected a finite {what} at step {self.progress.step + 1}, got NaN or infinity. The batch is saved in "
+            f"'{folder}'. Look for damaged frames: calvinbench data check --all-frames. Or lower --learning-rate or "
+            "--max-gradient-norm, with another --out. The same command resumes from the last saved state."
         )

@@ -23,7 +23,7 @@ def drawn(scene: str, calvin_env: str | None, **settings) -> dict[str, np.ndarra
     arrays = {}
     for step, action in enumerate(_ACTIONS):
         if step % 4 == 0:
-            for camera, picture in env.pictures().items():
+            for camera, picture in env.images().items():
                 arrays[f"rgb_{camera}_{step}"] = picture.rgb
                 arrays[f"depth_{camera}_{step}"] = picture.depth
         env.step(action)

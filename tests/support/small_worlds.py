@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from calvinbench.envs.rendering.descriptions import Description, Shape, single_shape
-from calvinbench.envs.rendering.geometry import Geometry, make_geometry
-from calvinbench.envs.rendering.mesh_files import NO_TEXTURE_COORDINATE, Mesh
+from calvinbench.envs.rendering.shapes.descriptions import Description, Shape, single_shape
+from calvinbench.envs.rendering.shapes.geometry import Geometry, make_geometry
+from calvinbench.envs.rendering.shapes.mesh_files import NO_TEXTURE_COORDINATE, Mesh
 from calvinbench.envs.rendering.rendered import View
 from calvinbench.envs.rendering.renderer import Renderer
 from calvinbench.envs.rendering.shadow_map import light_direction

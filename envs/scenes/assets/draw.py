@@ -1,8 +1,8 @@
 """Draws the embedded scene's table and blocks from primitives: `python -m calvinbench.envs.scenes.assets.draw`.
 
-The drawings are written beside this file and ship with the package. Joints, links, axes and ranges are those of
-CALVIN's scene D as simulated (its files scaled by 0.8), so that states, chains and the expert carry over; the shapes
-are our own. Metres; a link's shapes are given in the link's frame, which its joint places in the table's.
+The drawings are written beside this file and are part of the package. Joints, links, axes and ranges are those of
+CALVIN's scene D as simulated (its files scaled by 0.8), so that states, chains and the expert work in both. The shapes
+are our own. Lengths are metres. A link's shapes are given in the link's frame, which its joint places in the table's.
 """
 
 from collections.abc import Iterable, Sequence
@@ -44,7 +44,7 @@ class Shape:
     Attributes:
         tag: `box`, `cylinder`, `sphere` or `mesh`.
         size: That tag's attributes.
-        position: Where its centre (a mesh's origin) stands in the link's frame.
+        position: Its centre (for a mesh, its origin) in the link's frame.
         colour: Red, green, blue from 0 to 1.
         euler: Its orientation in the link's frame, radians.
         solid: Whether it can be touched.
@@ -78,7 +78,7 @@ class Link:
         joint: The joint's name.
         shapes: What it is made of.
         mass: Kilograms.
-        origin: Where its frame stands in the base's.
+        origin: The origin of its frame, in the base's.
         roll: How far its frame is turned about x, radians.
         axis: The direction in which it slides, in its own frame; None for a link that is fixed.
         travel: How far it slides, metres.
@@ -133,9 +133,9 @@ def _write(robot: Xml.Element, file: Path) -> None:
 
 
 def _base_shapes() -> list[Shape]:
-    """Tabletop, legs, aprons around the drawer, and the cabinet whose front leans back by 30 degrees.
+    """Tabletop, legs, aprons around the drawer, and the cabinet, whose front leans back by 30 degrees.
 
-    The tabletop leaves a hole for the cabinet's floor, the plank, which lies a millimetre above it as in scene D.
+    The tabletop has a hole for the cabinet's floor, the plank, which is a millimetre higher as in scene D.
     """
     shapes = [
         box((-0.44, 0.44), (-0.18, 0.02), (0.40, 0.44), OAK),
@@ -169,12 +169,12 @@ def _base_shapes() -> list[Shape]:
 
 
 def _handle(x: Range, bar_y: Range, bar_z: Range, foot_y: Sequence[Range], foot_z: Range) -> list[Shape]:
-    """A bar on feet."""
+    """A handle: a bar on two feet."""
     return [box(x, bar_y, bar_z, HANDLE_GREY)] + [box(x, y, foot_z, HANDLE_GREY) for y in foot_y]
 
 
 def _links() -> list[Link]:
-    """What moves, and the two lights and the cabinet's floor, which have links of their own."""
+    """The moving links, and the two lights and the cabinet's floor, which have links of their own."""
     button = cylinder(0.032, 0.024, (0.0, 0.012, 0.0), BUTTON_BLACK, euler=(pi / 2, 0.0, 0.0))
     depth = (-0.024, 0.008)
     switch = [
@@ -235,7 +235,7 @@ def draw_wedge(folder: Path) -> None:
 
 
 def draw_blocks(folder: Path) -> None:
-    """Writes one URDF a block, with the mass, inertia and friction of CALVIN's."""
+    """Writes one URDF for each block, with the mass, inertia and friction of CALVIN's."""
     for name, (x, y, z) in BLOCK_SIZES.items():
         robot = Xml.Element("robot", name=name)
         shape = box((-x / 2, x / 2), (-y / 2, y / 2), (-z / 2, z / 2), BLOCK_COLOURS[name])

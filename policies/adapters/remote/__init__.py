@@ -1,4 +1,4 @@
-"""A policy that a server answers for: in another process, on this machine or another one, with its own packages.
+"""A policy in a server: another process, on this machine or another one, with its own packages.
 
 The protocol is that of openpi's client (Physical-Intelligence/openpi, `openpi_client` at its main branch of 2026). Each
 message over a websocket is one msgpack object with numpy arrays in it. The server sends its metadata when a client

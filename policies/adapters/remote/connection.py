@@ -154,7 +154,7 @@ class PolicyConnection:
             self.close()  # a late answer would be taken for the answer to the next question
             raise RemotePolicyError(
                 f"expected an answer of the policy server at {self._address} within {self._timeout_s:g} s, got none. "
-                "Give it more with ',timeout=SECONDS' in the policy spec."
+                "Wait longer with ',timeout=SECONDS' in the policy spec."
             ) from error
         if isinstance(message, str):
             self.close()

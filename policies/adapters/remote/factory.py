@@ -1,4 +1,4 @@
-"""`ws://host:port`: from a policy spec to a policy that a server answers for."""
+"""`ws://host:port`: from a policy spec to the policy of a server."""
 
 import os
 

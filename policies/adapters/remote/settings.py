@@ -14,7 +14,7 @@ Seconds = Annotated[float, Gt(0), Unit("seconds")]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteSettings:
-    """Settings of a policy that a server answers for.
+    """Settings of the policy of a server.
 
     Attributes:
         keys: What the server calls its observations: `calvinbench`, `openpi`, or a JSON file that maps the server's

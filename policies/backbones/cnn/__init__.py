@@ -1,1 +1,1 @@
-"""The convolutional reference: no VLM, images and instruction meet in a small network."""
+"""The convolutional reference, which has no VLM. Images and instruction meet in a small network."""

@@ -1,15 +1,17 @@
-"""A plain convolutional policy, no VLM: the reference that any VLM should beat. Made to be trained on a CPU.
+"""A plain convolutional policy without a VLM: the reference that any VLM should beat. It can be trained on a CPU.
 
-Behind the same interface, so that [LRN], head, memory and training are the same for it as for the seven:
+It has the same interface as the seven VLMs, so [LRN], head, memory and training are the same for it:
 
-- Images: a few convolutions with weights of their own for each camera, and a size of its own (the static camera's 200
-  pixels are halved, the gripper camera's 84 stay). A grid of tokens with an embedding of place each; nothing is pooled.
-- Text: one layer of a BERT over byte pairs of the embedded instructions. A sentence that is there several times in a
-  batch, as in all frames of a window, is read once.
-- Read-out: the sentence modulates each camera's tokens (FiLM); [LRN] gets the places where heat maps of them are hot,
-  and attends to text and both cameras in two layers.
+- Images: a few convolutions with separate weights and a separate image size for each camera. The static camera's 200
+  pixels are halved, the gripper camera's 84 are kept. The result is a grid of tokens with position embeddings. Nothing
+  is pooled.
+- Text: one layer of a BERT over byte pairs of the embedded instructions. A sentence that occurs several times in a
+  batch, as in all frames of a window, is encoded once.
+- Read-out: the sentence modulates each camera's tokens (FiLM). Then [LRN] gets the positions where heat maps of the
+  tokens are hot, and attends to text and both cameras in two layers.
 
-Nothing is pretrained. There is no dropout and no batch statistics: train mode gives the features of eval mode.
+Nothing is pretrained. There is no dropout and there are no batch statistics, so train mode gives the features of eval
+mode.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +48,7 @@ class CNNBackbone(Backbone):
     lrn_passes_layers = False
     image_mean = (0.5, 0.5, 0.5)
     image_std = (0.25, 0.25, 0.25)
-    resample = "bicubic"  # as demonstrations are made smaller when they are recorded
+    resample = "bicubic"  # as the recorder reduces images
 
     def __init__(
         self, config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings
@@ -58,15 +60,15 @@ class CNNBackbone(Backbone):
             sides = {camera: each.side for camera, each in numbers.items()}
         except (KeyError, TypeError, ValueError, StrictDataclassError) as error:
             raise ValueError(
-                f"expected {self.name}'s sizes, as `full_config` names them, got others: {error!r}."
+                f"expected the sizes of {self.name} with the names in `full_config`, got others: {error!r}."
             ) from error
         if settings.image_size is not None:
             raise ValueError(
-                f"expected no image_size for {self.name}, got {settings.image_size}: each camera has a size of its "
-                "own, image_size in the blocks 'static' and 'gripper' of a JSON file of numbers (size=FILE)."
+                f"expected no image_size for {self.name}, got {settings.image_size}: each camera has its own size. Set "
+                "image_size in the blocks 'static' and 'gripper' of a JSON file of numbers (size=FILE)."
             )
         if sides["static"] != sides["gripper"] or sides["static"] < 1:
-            raise ValueError(f"expected layers that make the same grid of tokens of both cameras, got sides {sides}.")
+            raise ValueError(f"expected layers that give the same grid of tokens for both cameras, got sides {sides}.")
         self._config = {**{camera: asdict(each) for camera, each in numbers.items()}, "readout": asdict(readout)}
         self._config["text"] = dict(config["text"])
         self._sizes = {camera: each.image_size for camera, each in numbers.items()}
@@ -101,7 +103,7 @@ class CNNBackbone(Backbone):
                 "max_position_embeddings": 128,
                 "hidden_dropout_prob": 0.0,
                 "attention_probs_dropout_prob": 0.0,
-                # The usual 0.02 fits a width of 768; at 128 sentences would be nearly the same.
+                # The usual 0.02 fits a width of 768. At 128, features of different sentences would be nearly equal.
                 "initializer_range": 0.08,
             },
             "readout": {
@@ -118,7 +120,7 @@ class CNNBackbone(Backbone):
     @classmethod
     @override
     def full_config(cls) -> dict[str, Any]:
-        """Nobody published it, it is `tiny_config` twice as wide."""
+        """`tiny_config`, twice as wide. There is no published model."""
         return {
             "static": {"image_size": 100, "layers": [[5, 4, 2, 64], [3, 2, 0, 128], [3, 2, 1, 256]]},
             "gripper": {"image_size": 84, "layers": [[5, 4, 2, 64], [3, 2, 1, 128], [3, 2, 1, 256]]},
@@ -154,14 +156,14 @@ class CNNBackbone(Backbone):
     @classmethod
     @override
     def pretrained(cls, source: str | Path, settings: BackboneSettings, dtype: torch.dtype) -> "CNNBackbone":
-        """Raises an error: nobody published weights of it.
+        """Raises an error, because nobody published weights for it.
 
         Raises:
             BackboneSourceError: Always.
         """
         raise BackboneSourceError(
-            f"expected no source of weights for {cls.name}, got '{source}': nobody published any. Leave vlm out, and "
-            "train it from random weights."
+            f"expected no source of weights for {cls.name}, got '{source}': there are no published weights. Leave vlm "
+            "out, and train it from random weights."
         )
 
     @property
@@ -181,25 +183,25 @@ class CNNBackbone(Backbone):
 
     @override
     def recomputable_layers(self) -> Iterator[nn.Module]:
-        """The vision towers are none of transformers'."""
+        """The vision towers are not from transformers."""
         yield from super().recomputable_layers()
         for tower in self.towers.values():
             yield tower.layers  # type: ignore[misc]
 
     @override
     def compose(self, instruction: str) -> Prompt:
-        """Composes the sequence in the only layout that it has, the seed's.
+        """Composes the sequence in its only layout, the seed's.
 
         Raises:
             ValueError: The layout is not the seed's, or the sentence is too long.
         """
         if self.settings.layout is not Layout.SEED:
-            raise refuse_layout(self, "it is no VLM that was pretrained, so there is no other order.")
+            raise refuse_layout(self, "it is not a pretrained VLM, so that it has no other order.")
         num_tokens = len(self.text_ids(instruction)) + 1
         if num_tokens > self.max_tokens:
             raise ValueError(
                 f"expected an instruction of at most {self.max_tokens} tokens with '<s>', got {num_tokens}: "
-                f"'{instruction[:60]}...'. Shorten it; the text encoder has no position for more."
+                f"'{instruction[:60]}...'. Shorten it. The text encoder has no positions for more."
             )
         return seed_prompt(self, instruction, Prompt((self.bos_id,), (Kind.TEXT,)))
 
@@ -210,23 +212,23 @@ class CNNBackbone(Backbone):
 
     @override
     def preprocess(self, images: UInt8[Tensor, "B H W 3"], camera: str = STATIC) -> Float[Tensor, "B 3 size size"]:
-        """Each camera has its size. Images that have it already are not resized."""
+        """Resizes each camera's images to its size. Images that already have it are not resized."""
         resized = resize(images.to(self.device), self._sizes[camera], self.resample)
         levels = resized.movedim(-1, -3).to(torch.float32)  # (B, 3, size, size), its own memory, channels last
-        mean, std = self.image_mean[0], self.image_std[0]  # of all channels, which is quicker than one each
+        mean, std = self.image_mean[0], self.image_std[0]  # for all channels together, which is faster than one each
         return levels.mul_(1 / (255 * std)).sub_(mean / std).to(self.dtype)
 
     @override
     def image_features(
         self, pixels: Float[Tensor, "N 3 size size"], camera: str = STATIC
     ) -> Float[Tensor, "N num_image_tokens vision_dim"]:
-        """Tokens of one camera's images, which no sentence has modulated yet."""
+        """Tokens of one camera's images, not yet modulated by a sentence."""
         tokens: Tensor = self.projections[camera](self.towers[camera](pixels))
         return tokens
 
     @override
     def vision_tokens(self, images: CameraImages, cameras: Sequence[str]) -> Float[Tensor, "B num_vision vision_dim"]:
-        """Each camera's go through its own tower."""
+        """Vision tokens of each camera, from the camera's own tower."""
         each = [self.image_features(self.preprocess(images.of(camera), camera), camera) for camera in cameras]
         return torch.cat(each, dim=1)
 
@@ -237,7 +239,7 @@ class CNNBackbone(Backbone):
         vision_tokens: Float[Tensor, "B num_vision vision_dim"],
         lrn: Float[Tensor, " width"],
     ) -> Float[Tensor, "B L width"]:
-        """Every row ends in the same number of image and [LRN] tokens. The tokens before them are text."""
+        """The last hidden states. Every row ends in the same number of image and [LRN] tokens, after its text."""
         seen = self._look(tokens, vision_tokens)
         rows = torch.cat([seen.text, seen.vision], dim=1)
         if self.settings.readout == MAX_POOLING:
@@ -251,7 +253,7 @@ class CNNBackbone(Backbone):
         vision_tokens: Float[Tensor, "B num_vision vision_dim"],
         lrn: Float[Tensor, " width"],
     ) -> Float[Tensor, "B width"]:
-        """Where the feature is read at [LRN], other rows are not assembled."""
+        """The fused feature. If it is read at [LRN], the other tokens are not assembled."""
         if self.settings.readout == MAX_POOLING:
             return super().fuse(prompts, vision_tokens, lrn)
         tokens = collate(prompts, self.pad_id, vision_tokens.device, self.expected_length)
@@ -259,7 +261,7 @@ class CNNBackbone(Backbone):
         return fused
 
     def _look(self, tokens: TokenBatch, vision_tokens: Float[Tensor, "B num_vision vision_dim"]) -> Seen:
-        """Text, and images as the sentence makes one see them."""
+        """Text features, and image features modulated by the sentence."""
         end = tokens.ids.shape[1] - vision_tokens.shape[1] - len(self.lrn_place())
         attended = tokens.attended[:, :end]
         text = self._text(tokens, end)  # (B, end, width)
@@ -268,7 +270,7 @@ class CNNBackbone(Backbone):
         return Seen(text, attended, sentence, self.readout.modulate(vision_tokens, sentence))
 
     def _text(self, tokens: TokenBatch, end: int) -> Float[Tensor, "B end width"]:
-        """Features of text, which is all before `end`; equal rows are read once."""
+        """Features of the text, which is everything before `end`. Equal rows are encoded once."""
         rows = distinct_rows(tokens, end, merge=not self.expected_length)
         text: Tensor = self.text_encoder(
             input_ids=rows.ids,

@@ -1,4 +1,4 @@
-"""The parts of `cnn`: a convolutional tower for each camera, the sentence's say in its tokens, and the read-out."""
+"""The parts of `cnn`: a convolutional tower for each camera, the modulation by the sentence, and the read-out."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 SUBCELLS = 2
-"""Heat maps are this many times finer a side than the tokens: a token says where in its cell something is."""
+"""Heat maps are finer than the grid of tokens by this factor a side: a token says where in its cell something is."""
 
 HEAT_GAIN = 4.0
-"""Of the heat maps' first weights: at 1 they are so flat that every place is the middle, and learning takes longer."""
+"""Scale of the initial weights of heat maps. At 1, maps are so flat that each is hot in the middle: slow to learn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class TowerNumbers:
 
     @property
     def side(self) -> int:
-        """Tokens a side."""
+        """Tokens on each side."""
         side = self.image_size
         for kernel_size, stride, padding, _ in self.layers:
             side = (side + 2 * padding - kernel_size) // stride + 1
@@ -37,16 +37,16 @@ class TowerNumbers:
 
 @dataclass(frozen=True, slots=True)
 class ReadoutNumbers:
-    """Sizes of what joins sentence and images.
+    """Sizes of the parts that join sentence and images.
 
     Attributes:
         block_width: Inner width of the blocks that the sentence modulates.
-        num_blocks: Such blocks of a camera.
-        num_maps: Heat maps of a camera.
-        grid_width: Features of each place that [LRN] gets in order, place by place.
+        num_blocks: Number of such blocks for each camera.
+        num_maps: Heat maps of each camera.
+        grid_width: Features of each position that [LRN] gets, one position after the other.
         num_layers: Layers in which [LRN] attends to sentence and images.
         num_heads: Attention heads of a layer.
-        intermediate_size: Inner width of its feed-forward part.
+        intermediate_size: Inner width of the feed-forward part.
     """
 
     block_width: int
@@ -60,13 +60,13 @@ class ReadoutNumbers:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What [LRN] may attend to.
+    """The tokens to which [LRN] may attend.
 
     Attributes:
-        text: Features of text.
-        attended: Which of them are no padding.
+        text: Features of the text.
+        attended: Which of them are not padding.
         sentence: Their mean.
-        vision: The cameras' tokens, once they know the sentence.
+        vision: The cameras' tokens, modulated by the sentence.
     """
 
     text: Float[Tensor, "B T width"]
@@ -76,7 +76,7 @@ class Seen:
 
 
 class Tower(nn.Module):
-    """Convolutions with ReLU. No batch statistics: a window's frames look alike, and eval is to equal train."""
+    """Convolutions with ReLU. No batch statistics: a window's frames look alike, and eval should equal train."""
 
     def __init__(self, numbers: TowerNumbers) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class Tower(nn.Module):
         in_width = 3
         for kernel_size, stride, padding, width in numbers.layers:
             layer = nn.Conv2d(in_width, width, kernel_size, stride, padding)
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")  # nothing else keeps the scale
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")  # no normalisation keeps the scale
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
             layers += [layer, nn.ReLU(inplace=True)]
             in_width = width
@@ -92,8 +92,8 @@ class Tower(nn.Module):
         self.width = in_width
 
     def forward(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N tower_width side side"]:
-        """Features of each place."""
-        hidden = pixels.contiguous(memory_format=torch.channels_last)  # quicker by a fifth on a CPU
+        """Features of each position."""
+        hidden = pixels.contiguous(memory_format=torch.channels_last)  # a fifth faster on a CPU
         features: Tensor = self.layers(hidden)
         return features
 
@@ -112,7 +112,7 @@ class ModulatedBlock(nn.Module):
     def forward(
         self, tokens: Float[Tensor, "B places width"], sentence: Float[Tensor, "B width"]
     ) -> Float[Tensor, "B places width"]:
-        """Tokens that know the sentence."""
+        """Tokens modulated by the sentence."""
         side = round(tokens.shape[1] ** 0.5)
         inner = functional.relu(self.down(self.norm(tokens)))  # (B, places, block_width)
         grid = self.conv(inner.transpose(1, 2).unflatten(2, (side, side)))  # (B, block_width, side, side)
@@ -123,7 +123,7 @@ class ModulatedBlock(nn.Module):
 
 
 class ExpectedPlaces(nn.Module):
-    """Where in an image the heat maps are hot: a soft arg max of each, in -1..1 (arXiv 1504.00702)."""
+    """The positions where heat maps of an image are hot: a soft argmax of each, in -1..1 (arXiv 1504.00702)."""
 
     def __init__(self, width: int, num_maps: int) -> None:
         super().__init__()
@@ -141,20 +141,20 @@ class ExpectedPlaces(nn.Module):
 
 
 def subcell_centres(tokens: Float[Tensor, "B places width"]) -> Float[Tensor, "subcells_places 2"]:
-    """Column and row of the middle of each subcell of each place, in -1..1, in the tokens' precision."""
+    """Column and row of the middle of each subcell of each position, in -1..1, in the tokens' precision."""
     side = round(tokens.shape[1] ** 0.5)
     offsets = (torch.arange(SUBCELLS, device=tokens.device) + 0.5) / SUBCELLS
     ticks = (torch.arange(side, device=tokens.device) + offsets[:, None]) * 2 / side - 1  # (SUBCELLS, side)
-    shape = (SUBCELLS, SUBCELLS, side, side)  # row and column of the subcell, then those of the place
+    shape = (SUBCELLS, SUBCELLS, side, side)  # row and column of the subcell, then those of the position
     columns, rows = ticks[:, None].expand(shape), ticks[:, None, :, None].expand(shape)
     return torch.stack([columns.flatten(), rows.flatten()], dim=1).to(tokens.dtype)
 
 
 class ReadoutLayer(nn.Module):
-    """One token attends to all others, which stay as they are.
+    """One token attends to all others, which do not change.
 
-    Multi-head attention to the letter, but keys and values of the many are never made: the one's query is brought
-    into their width instead, and the mean of them out of it.
+    This is exact multi-head attention, but keys and values of the other tokens are never computed. Instead the query is
+    mapped into their width, and the mean of the tokens out of it.
     """
 
     def __init__(self, width: int, num_heads: int, intermediate_size: int) -> None:
@@ -172,7 +172,7 @@ class ReadoutLayer(nn.Module):
     def forward(
         self, one: Float[Tensor, "B width"], many: Float[Tensor, "B M width"], attended: Bool[Tensor, "B M"]
     ) -> Float[Tensor, "B width"]:
-        """The one, having seen the many."""
+        """The one token after it attended to the others."""
         query = self.query(self.attention_norm(one)).unflatten(-1, (self.num_heads, -1))  # (B, heads, d)
         key, value = (each.weight.unflatten(0, (self.num_heads, -1)) for each in (self.key, self.value))
         asked = torch.einsum("bhd,hdw->bhw", query, key) * query.shape[-1] ** -0.5
@@ -207,7 +207,7 @@ class Readout(nn.Module):
     def modulate(
         self, vision_tokens: Float[Tensor, "B num_vision width"], sentence: Float[Tensor, "B width"]
     ) -> Float[Tensor, "B num_vision width"]:
-        """The cameras' tokens, each with its camera's weights, once they know the sentence."""
+        """The cameras' tokens after modulation by the sentence. Each camera has its own weights."""
         modulated = []
         for tokens, blocks, norm in zip(vision_tokens.chunk(len(self.norms), 1), self.blocks, self.norms, strict=True):
             aware = tokens

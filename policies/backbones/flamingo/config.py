@@ -12,18 +12,19 @@ ConfigT = TypeVar("ConfigT", bound=PreTrainedConfig)
 
 @dataclass(frozen=True, slots=True)
 class FlamingoNumbers:
-    """Numbers of the added parts; the defaults are those of the published weights.
+    """Numbers of the added parts. The defaults are those of the published weights.
 
     Attributes:
         num_latents: Vision tokens of one image.
         num_resampler_blocks: Blocks of the resampler.
-        num_heads: Of attention, in the resampler and in cross-attention.
+        num_heads: Attention heads in the resampler and in cross-attention.
         head_dim: Width of a head.
-        feed_forward_factor: Inner width of feed-forward layers, in widths.
-        layers_per_cross_attention: Of so many layers of the language model, the last has cross-attention before it.
-        initial_gate: What gates start at, before their tanh. At the published 0, tokens do not see images until
+        feed_forward_factor: Inner width of feed-forward layers, as a multiple of the width.
+        layers_per_cross_attention: Cross-attention comes before the last one of each group of this many language
+            layers.
+        initial_gate: Initial value of the gates, before their tanh. At the published 0, images have no effect until
             training opens the gates.
-        initial_gain: What the random weights of linear layers are multiplied by.
+        initial_gain: Factor of the random weights of linear layers.
 
     Raises:
         ValueError: A count is below 1.
@@ -48,7 +49,7 @@ class FlamingoNumbers:
             self.layers_per_cross_attention,
         )
         if min(counts) < 1:
-            raise ValueError(f"expected counts of at least 1 of Flamingo's parts, got {self}.")
+            raise ValueError(f"expected counts of at least 1 for Flamingo's parts, got {self}.")
 
     @property
     def attention_dim(self) -> int:
@@ -57,7 +58,7 @@ class FlamingoNumbers:
 
 
 def full_numbers() -> dict[str, Any]:
-    """Those of OpenFlamingo 4B: of CLIP ViT-L/14, of RedPajama-INCITE 3B, and of the parts between them."""
+    """The numbers of OpenFlamingo 4B: of CLIP ViT-L/14, of RedPajama-INCITE 3B, and of the parts between them."""
     language = {
         "model_type": "gpt_neox",
         "vocab_size": 50280,
@@ -86,10 +87,10 @@ def full_numbers() -> dict[str, Any]:
 
 
 def tiny_numbers(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """Widths of 128 and 96, four layers of which two have cross-attention, 16 latents an image of 56 pixels.
+    """Widths of 128 and 96, four layers, two of them with cross-attention, and 16 latents an image of 56 pixels.
 
-    The published standard deviation of 0.02 fits a width of 2560; at 128 it would leave [LRN] nearly as it came.
-    Without the gain, another image would change [LRN] by 2% only.
+    The published standard deviation of 0.02 fits a width of 2560. At 128, it would leave [LRN] nearly unchanged.
+    Without the gain, another image would change [LRN] by only 2%.
     """
     full = full_numbers()
     language = {
@@ -126,7 +127,7 @@ def known_config(numbers: Mapping[str, Any], kind: type[ConfigT]) -> ConfigT:
     """The configuration of one of the two models.
 
     Raises:
-        ValueError: It is another model's.
+        ValueError: It belongs to another model.
     """
     if numbers.get("model_type") != kind.model_type:
         raise ValueError(

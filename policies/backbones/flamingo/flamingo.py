@@ -1,32 +1,33 @@
 """OpenFlamingo 4B (openflamingo/OpenFlamingo-4B-vitl-rpj3b), arXiv:2308.01390: CLIP ViT-L/14, RedPajama-INCITE 3B.
 
-An image does not stand in the sequence: one token `<image>` marks its place, a resampler makes 64 latents of it, and
-before every second layer of the language model (GPT-NeoX) tokens read latents through gated cross-attention. Composed
-here of transformers' `CLIPVisionModel` and `GPTNeoXModel` and the added parts of `flamingo_modules`; a test runs
-OpenFlamingo's own code (commit 655f693) beside it.
+An image is not in the sequence. One token `<image>` marks its place, and a resampler turns it into 64 latents. Before
+every second layer of the language model (GPT-NeoX), tokens read latents through gated cross-attention. It is composed
+here of transformers' `CLIPVisionModel` and `GPTNeoXModel` and the added parts in `modules`. A test compares it with
+OpenFlamingo's own code (commit 655f693).
 
-RoboVLMs' `flamingo` is OpenFlamingo 3B on MPT-1B, or this one. MPT raises an error: see `flamingo_names.MPT_REASON`.
+RoboVLMs' `flamingo` is OpenFlamingo 3B on MPT-1B, or this one. MPT raises an error: see `names.MPT_REASON`.
 
-What is particular to it, with the relative error of the mistake on the tiny model (tests measure these):
+Details that are easy to get wrong. The number in brackets is the relative error of the mistake on the tiny model, as
+measured by tests:
 
-- Images have 224 pixels a side. Vision tokens are the last layer's, without CLIP's class token and before its last
-  norm: so open_clip gave them when the weights were trained (2.20). Later versions (2.24) norm them: .19.
-- A token reads the image whose `<image>` it is or follows last; one before every `<image>` reads none. [LRN] alone,
-  which is new, reads every image before it. Reading the last alone, it would see the static camera through other
-  tokens only: .41.
+- Images have 224 pixels a side. Vision tokens are those of the last layer, without CLIP's class token and before the
+  last norm, as open_clip gave them when the weights were trained (2.20). Later versions (2.24) apply the norm (.19).
+- A token reads the image of its own `<image>` or of the last one before it. A token before every `<image>` reads none.
+  Only [LRN], which is new, reads every image before it. If it read only the last, it would see the static camera only
+  through other tokens (.41).
 - Latents have no order and no position, so the model distinguishes cameras by the positions of `<image>`. RoboVLMs
   joins the latents of both cameras behind one `<image>`. Swapping the cameras then changes nothing, so that layout
   raises an error.
-- Gates start at 0 in `full_config`, as the published ones did: with random weights, images have no effect until
+- Gates start at 0 in `full_config`, as the published ones did. With random weights, images then have no effect until
   training opens the gates. `tiny_config` opens them to tanh(0.5).
-- RedPajama turns all of a head by RoPE (a quarter, GPT-NeoX's default: .23), and its attention and perceptron come one
-  after the other (side by side, GPT-NeoX's default: .91).
-- RedPajama's table of tokens has 50432 rows, the published one 50280: as many as the tokenizer has tokens.
-- No result for the instruction can be reused from step to step where it stands behind an image: it depends on it.
+- RedPajama applies RoPE to all of a head (GPT-NeoX's default is a quarter: .23), and its attention and perceptron come
+  one after the other (GPT-NeoX's default is side by side: .91).
+- RedPajama's token embedding has 50432 rows, the published one 50280, which is the number of tokens.
+- If the instruction comes after an image, its features depend on the image, so nothing can be reused between steps.
 
-`pretrained` takes the name on the hub, and then downloads the language model and the vision tower too; or a folder with
-`checkpoint.pt`, `language_model/` and `vision_tower/`. The vision tower is read as transformers publishes it
-(openai/clip-vit-large-patch14), where OpenFlamingo takes open_clip's file of OpenAI's weights.
+`pretrained` takes the name on the hub, and then downloads the language model and the vision tower too. It also takes a
+folder with `checkpoint.pt`, `language_model/` and `vision_tower/`. The vision tower is read as transformers publishes
+it (openai/clip-vit-large-patch14), whereas OpenFlamingo reads open_clip's file of OpenAI's weights.
 """
 
 from collections.abc import Iterator, Mapping
@@ -92,17 +93,17 @@ class FlamingoBackbone(Backbone):
         tokenizer: PreTrainedTokenizerBase,
         settings: BackboneSettings,
     ) -> None:
-        """Takes the two models, and makes what joins them with random weights.
+        """Takes the two models, and makes the parts between them with random weights.
 
         Args:
-            language_model: The decoder, its table as long as the tokenizer.
+            language_model: The decoder. Its embedding has a row for each token.
             vision_tower: The vision tower.
-            numbers: Of what joins them.
-            tokenizer: Of the language model, with the new tokens.
+            numbers: Numbers of the parts between them.
+            tokenizer: The language model's tokenizer, with the new tokens.
             settings: How it is used.
 
         Raises:
-            ValueError: No layer has cross-attention, or the settings ask for another size of images.
+            ValueError: No layer has cross-attention, or the settings ask for another image size.
         """
         super().__init__(tokenizer, settings)
         language, vision = language_model.config, cast("Any", vision_tower.config)
@@ -161,9 +162,9 @@ class FlamingoBackbone(Backbone):
     @classmethod
     @override
     def pretrained(cls, source: str | Path, settings: BackboneSettings, dtype: torch.dtype) -> "FlamingoBackbone":
-        """The module's docstring says what a folder must hold."""
+        """The published weights. The module's docstring says what a folder must have."""
         folders = find_folders(source, cls.hub_name)
-        trained = read_checkpoint(folders.checkpoint)  # refused first, if it is another OpenFlamingo's
+        trained = read_checkpoint(folders.checkpoint)  # first, so that another OpenFlamingo raises an error
         language = load_part(GPTNeoXModel, folders.language, ("gpt_neox",), dtype)
         vision = load_part(CLIPVisionModel, folders.vision, ("clip", "clip_vision_model"), dtype)
         tokenizer = load_tokenizer(folders.language)
@@ -188,7 +189,7 @@ class FlamingoBackbone(Backbone):
     @property
     @override
     def parts(self) -> Parts:
-        """Cross-attention is of the connector, as it is trained with the resampler."""
+        """Cross-attention belongs to the connector, because it is trained with the resampler."""
         return Parts(
             vision=(self.vision_tower,),
             connector=(self.resampler, self.cross_attention),
@@ -199,16 +200,16 @@ class FlamingoBackbone(Backbone):
     # --- what is particular to Flamingo -------------------------------------------------------------------------------
 
     def image(self, camera: str) -> Prompt:
-        """One token `<image>`: the latents stand outside the sequence."""
+        """One token `<image>`: the latents are not in the sequence."""
         return image(camera, self.image_token_id, 1) if camera in self.settings.cameras else Prompt()
 
     @override
     def compose(self, instruction: str) -> Prompt:
-        """The tokenizer has no token that begins a sequence.
+        """Composes the sequence of each layout. The tokenizer has no token that begins a sequence.
 
         - seed: text, `<image>` static, `<image>` gripper, [LRN].
-        - native: `<image>` static, text, `<|endofchunk|>`, `<image>` gripper, text, [LRN]: a text for each image, as
-          in what it was trained with.
+        - native: `<image>` static, text, `<|endofchunk|>`, `<image>` gripper, text, [LRN]: a text for each image, as in
+          its training data.
         - robovlms, for the static camera alone: `<image>`, text, `<|endofchunk|>`, [LRN], end of sequence.
         """
         end_of_chunk = words((self.special_id(END_OF_CHUNK),))
@@ -236,7 +237,7 @@ class FlamingoBackbone(Backbone):
         return latents
 
     def visible(self, tokens: TokenBatch, num_vision: int) -> Bool[Tensor, "B L num_vision"]:
-        """Which latents a token reads: its own or the last image's; [LRN], those of every image before it."""
+        """Which latents a token reads: of its own or the last image; for [LRN], of every image before it."""
         image_of_token = tokens.is_vision.cumsum(dim=1)[..., None]  # (B, L, 1); 0 before the first
         image_of_latent = torch.arange(num_vision, device=tokens.ids.device) // self.num_image_tokens + 1
         is_last, is_before = image_of_token == image_of_latent, image_of_token >= image_of_latent
@@ -264,13 +265,13 @@ class FlamingoBackbone(Backbone):
 
     @override
     def compile_parts(self) -> None:
-        """`decode` calls the decoder's layers one by one, so each is compiled."""
+        """Compiles each layer of the decoder, because `decode` calls them one by one."""
         blocks = (*self.language_model.layers, *self.cross_attention.values())
         for module in (*self.parts.vision, self.resampler, *blocks):
             module.compile()
 
     @override
     def recomputable_layers(self) -> Iterator[nn.Module]:
-        """The blocks of cross-attention too."""
+        """The layers, with the blocks of cross-attention."""
         yield from super().recomputable_layers()
         yield from self.cross_attention.values()

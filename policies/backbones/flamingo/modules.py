@@ -1,7 +1,7 @@
-"""What Flamingo (arXiv:2204.14198) puts between a vision tower and a language model, as OpenFlamingo made it.
+"""The parts of Flamingo (arXiv:2204.14198) between vision tower and language model, as in OpenFlamingo.
 
-A resampler turns an image's patches into a few latents; gated cross-attention, before some of the language model's
-layers, lets tokens read latents. Every linear layer is without bias; attention's inner width is heads times head width,
+A resampler turns an image's patches into a few latents. Gated cross-attention, before some of the language model's
+layers, lets tokens read latents. No linear layer has a bias. The inner width of attention is heads times head width,
 whatever the width of its input.
 """
 
@@ -29,13 +29,13 @@ def attend(
     num_heads: int,
     visible: Bool[Tensor, "B Q K"] | None = None,
 ) -> Float[Tensor, "B Q dim"]:
-    """Attention of several heads.
+    """Attention with several heads.
 
     Args:
         query: Queries of the tokens that attend.
-        key_value: Keys, and behind them values, of what they look at.
-        num_heads: Heads.
-        visible: Who may look at what, something each; None for all at all.
+        key_value: Keys and then values of the tokens that they attend to.
+        num_heads: Number of heads.
+        visible: Which tokens may be attended to, at least one for each query; None for all.
     """
     key, value = key_value.chunk(2, dim=-1)
     mask = None if visible is None else visible[:, None]
@@ -46,12 +46,12 @@ def attend(
 
 
 def heads_of(tensor: Float[Tensor, "B N dim"], num_heads: int) -> Float[Tensor, "B heads N head_dim"]:
-    """Each head's part of the width."""
+    """Splits the width into heads."""
     return tensor.view(*tensor.shape[:2], num_heads, -1).transpose(1, 2)
 
 
 class LatentAttention(nn.Module):
-    """Latents look at an image's patches and at one another."""
+    """Latents attend to an image's patches and to one another."""
 
     def __init__(self, width: int, numbers: FlamingoNumbers) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class LatentAttention(nn.Module):
     def forward(
         self, latents: Float[Tensor, "N latents width"], patches: Float[Tensor, "N patches width"]
     ) -> Float[Tensor, "N latents width"]:
-        """What is added to the latents."""
+        """The update of the latents."""
         latents = self.latent_norm(latents)
         seen = torch.cat([self.patch_norm(patches), latents], dim=1)  # (N, patches + latents, width)
         added: Tensor = self.output(attend(self.query(latents), self.key_value(seen), self.num_heads))
@@ -90,7 +90,7 @@ class ResamplerBlock(nn.Module):
 
 
 class PerceiverResampler(nn.Module):
-    """An image's patches as a fixed number of latents, which have no place in the image any more."""
+    """An image's patches as a fixed number of latents. A latent has no position in the image."""
 
     def __init__(self, width: int, numbers: FlamingoNumbers) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class PerceiverResampler(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Tokens look at latents."""
+    """Tokens attend to latents."""
 
     def __init__(self, width: int, vision_dim: int, numbers: FlamingoNumbers) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class CrossAttention(nn.Module):
         vision_tokens: Float[Tensor, "B num_vision vision_dim"],
         visible: Bool[Tensor, "B L num_vision"],
     ) -> Float[Tensor, "B L width"]:
-        """What is added to the tokens: nothing where a token sees no image."""
+        """The update of the tokens; zero for a token that sees no image."""
         blind = ~visible.any(dim=-1, keepdim=True)  # (B, L, 1); a softmax over nothing would not be a number
         attended = attend(self.query(self.norm(hidden)), self.key_value(vision_tokens), self.num_heads, visible | blind)
         added: Tensor = self.output(attended.masked_fill(blind, 0.0))
@@ -132,7 +132,7 @@ class CrossAttention(nn.Module):
 
 
 class GatedCrossAttention(nn.Module):
-    """Cross-attention and a feed-forward layer, each behind a learnt gate."""
+    """Cross-attention and a feed-forward layer, each behind a learned gate."""
 
     def __init__(self, width: int, vision_dim: int, numbers: FlamingoNumbers) -> None:
         super().__init__()
@@ -147,12 +147,12 @@ class GatedCrossAttention(nn.Module):
         vision_tokens: Float[Tensor, "B num_vision vision_dim"],
         visible: Bool[Tensor, "B L num_vision"],
     ) -> Float[Tensor, "B L width"]:
-        """The tokens, some of images read into them.
+        """The tokens, with the images that they see read into them.
 
         Args:
             hidden: Before a layer of the language model.
             vision_tokens: Latents of the images.
-            visible: Which latents a token sees; it may be none.
+            visible: Which latents a token sees; it may see none.
         """
         hidden = hidden + self.attention_gate.tanh() * self.attention(hidden, vision_tokens, visible)
         gated: Tensor = hidden + self.feed_forward_gate.tanh() * self.feed_forward(hidden)
@@ -160,7 +160,7 @@ class GatedCrossAttention(nn.Module):
 
 
 def causal_mask(attended: Bool[Tensor, "B L"], dtype: torch.dtype) -> Float[Tensor, "B 1 L L"]:
-    """What is added to attention's logits: a token attends to itself and to what stands before it, but for padding."""
+    """The causal mask without padding, as numbers that are added to attention's logits."""
     length = attended.shape[1]
     earlier = torch.ones(length, length, dtype=torch.bool, device=attended.device).tril()
     seen = (earlier & attended[:, None])[:, None]  # (B, 1, L, L)

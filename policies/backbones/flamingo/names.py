@@ -1,7 +1,7 @@
 """Names of published OpenFlamingo weights, and ours for the same tensors.
 
-The published names are those of the modules in OpenFlamingo's flamingo.py, flamingo_lm.py and helpers.py; which of
-them its training saves, `filter_state_dict_to_trainable` of its train_utils.py says (all at 655f693).
+The published names are those of the modules in OpenFlamingo's flamingo.py, flamingo_lm.py and helpers.py. Which of them
+its training saves follows from `filter_state_dict_to_trainable` in its train_utils.py (all at 655f693).
 """
 
 import re
@@ -14,8 +14,8 @@ from calvinbench.policies.backbones.weights.sources import BackboneSourceError
 CHECKPOINT = "checkpoint.pt"
 """The file that OpenFlamingo published."""
 MPT_REASON = (
-    "OpenFlamingo on MPT is not made here: MPT-1B normalises queries and keys (`qk_ln`), which transformers' MptConfig "
-    "takes and its model leaves out, so that the weights would load and be wrong. Take OpenFlamingo-4B-vitl-rpj3b."
+    "OpenFlamingo on MPT is not supported: MPT-1B normalises queries and keys (`qk_ln`). transformers' MptConfig has "
+    "this setting, but its model ignores it, so that features would be wrong. Use OpenFlamingo-4B-vitl-rpj3b."
 )
 
 _LAYER = r"lang_encoder\.gpt_neox\.layers\.(\d+)\."
@@ -35,24 +35,24 @@ _OURS = (
     (r"\.attn_gate$", ".attention_gate"),
     (r"\.ff_gate$", ".feed_forward_gate"),
 )
-"""Published names, then ours; one after the other."""
+"""Published names, each followed by ours."""
 _TRAINED = re.compile(r"(resampler|cross_attention)\.|language_model\.embed_in\.weight$")
 _NEEDLESS = re.compile(
     r"lang_encoder\.(embed_out|lm_head)\.weight"
     rf"|{_LAYER}(decoder_layer\.)?attention\.(bias|masked_bias|rotary_emb\.inv_freq)"
     r"|lang_encoder\.gpt_neox\.rotary_emb\.inv_freq"
 )
-"""The language-modelling head, which no policy needs, and tables that are computed."""
+"""The language-modelling head, which no policy needs, and buffers that are computed."""
 
 
 def our_names(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What OpenFlamingo trained, under this project's names.
+    """The weights that OpenFlamingo trained, by our names.
 
     Args:
-        published: By published names, which may begin with `module.`.
+        published: The weights by published names, which may begin with `module.`.
 
     Raises:
-        BackboneSourceError: A name is none that OpenFlamingo on GPT-NeoX has.
+        BackboneSourceError: A name does not belong to OpenFlamingo on GPT-NeoX.
     """
     ours: dict[str, Tensor] = {}
     unknown = []
@@ -71,17 +71,17 @@ def our_names(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
         raise BackboneSourceError(
             f"expected in {CHECKPOINT} resampler, cross-attention and tokens of OpenFlamingo on GPT-NeoX, got also "
             f"{few_of(unknown)}. "
-            + (MPT_REASON if is_mpt else "It is another model's, or holds more than was trained.")
+            + (MPT_REASON if is_mpt else "It belongs to another model, or has more than the trained weights.")
         )
     return ours
 
 
 def require_same_names(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Refuses weights that do not fit a model to a tensor.
+    """Raises an error for weights that do not fit a model in every tensor.
 
     Args:
-        weights: Under our names.
-        expected: Of the model that is to have them.
+        weights: The weights by our names.
+        expected: The tensors of the model.
     """
     missing = [name for name in expected if name not in weights]
     left = [name for name in weights if name not in expected]
@@ -93,12 +93,12 @@ def require_same_names(weights: Mapping[str, Tensor], expected: Mapping[str, Ten
     if missing or left or misshapen:
         raise BackboneSourceError(
             f"expected {CHECKPOINT} to fit the language model and the vision tower beside it, but there are missing "
-            f"{few_of(missing)}, left over {few_of(left)}, of another shape {few_of(misshapen)}. Take parts that were "
+            f"{few_of(missing)}, left over {few_of(left)}, of another shape {few_of(misshapen)}. Use parts that were "
             "published together."
         )
 
 
 def few_of(names: Iterable[object]) -> str:
-    """Names for a message, a few of many."""
+    """The first of many names, for a message."""
     shown = sorted(str(name) for name in names)
     return (", ".join(shown[:5]) + (f" and {len(shown) - 5} more" if len(shown) > 5 else "")) or "none"

@@ -1,7 +1,7 @@
-"""Published OpenFlamingo weights: where their three parts lie, and how each is read.
+"""Published OpenFlamingo weights: where their three parts are, and how each is read.
 
-OpenFlamingo published what it trained alone: resampler, cross-attention and the table of tokens, two of them new. The
-language model and the vision tower are other people's, published elsewhere.
+OpenFlamingo published only what it trained: resampler, cross-attention and the token embedding, which has two new
+tokens. Language model and vision tower are by others and are published elsewhere.
 """
 
 import pickle
@@ -28,24 +28,24 @@ from calvinbench.policies.backbones.weights.sources import BackboneSourceError, 
 ModelT = TypeVar("ModelT", bound=PreTrainedModel)
 
 LANGUAGE, VISION = "language_model", "vision_tower"
-"""Folders that a local folder holds beside the file of what OpenFlamingo trained."""
+"""Folders beside the file of trained weights in a local folder."""
 VISION_HUB_NAME = "openai/clip-vit-large-patch14"
 LANGUAGE_HUB_NAMES = {
     "openflamingo/OpenFlamingo-4B-vitl-rpj3b": "togethercomputer/RedPajama-INCITE-Base-3B-v1",
     "openflamingo/OpenFlamingo-4B-vitl-rpj3b-langinstruct": "togethercomputer/RedPajama-INCITE-Instruct-3B-v1",
 }
-"""Which language model goes with which published weights (OpenFlamingo's README at 655f693)."""
+"""The language model of each set of published weights (OpenFlamingo's README at 655f693)."""
 IMAGE, END_OF_CHUNK, PADDING = "<image>", "<|endofchunk|>", "<PAD>"
 NEW_TOKENS = (END_OF_CHUNK, IMAGE)
-"""In the order in which they went into the published vocabulary (`create_model_and_transforms` of its factory.py)."""
+"""The new tokens, in the order of the published vocabulary (`create_model_and_transforms` of its factory.py)."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlamingoFolders:
-    """Where published weights lie.
+    """Paths of published weights.
 
     Attributes:
-        checkpoint: What OpenFlamingo trained.
+        checkpoint: The weights that OpenFlamingo trained.
         language: The language model's folder, tokenizer included.
         vision: The vision tower's folder.
     """
@@ -56,14 +56,14 @@ class FlamingoFolders:
 
 
 def find_folders(source: str | Path, hub_name: str) -> FlamingoFolders:
-    """The three parts of a local folder, or downloaded from three places of the hub.
+    """The three parts, from a local folder or downloaded from three places of the hub.
 
     Args:
         source: A folder, or a name of OpenFlamingo's on the hub.
-        hub_name: Which name an error advises.
+        hub_name: The name that errors advise.
 
     Raises:
-        BackboneSourceError: A part is not there, or it is another OpenFlamingo.
+        BackboneSourceError: A part is missing, or belongs to another OpenFlamingo.
     """
     if Path(source).expanduser().is_dir():
         folder = local_folder(source, hub_name)
@@ -72,7 +72,7 @@ def find_folders(source: str | Path, hub_name: str) -> FlamingoFolders:
         if missing:
             raise BackboneSourceError(
                 f"expected in '{source}' the file {CHECKPOINT} (of {hub_name}) and the folders {LANGUAGE} (of "
-                f"{LANGUAGE_HUB_NAMES[hub_name]}) and {VISION} (of {VISION_HUB_NAME}), which are published apart; "
+                f"{LANGUAGE_HUB_NAMES[hub_name]}) and {VISION} (of {VISION_HUB_NAME}), which are published separately; "
                 f"missing: {', '.join(missing)}. Or name {hub_name}, and all three are downloaded."
             )
         return found
@@ -92,32 +92,32 @@ def find_folders(source: str | Path, hub_name: str) -> FlamingoFolders:
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """What OpenFlamingo trained, under this project's names, from its file.
+    """The weights that OpenFlamingo trained, by our names.
 
     Raises:
-        BackboneSourceError: The file is not one of weights, or of another model.
+        BackboneSourceError: The file has no weights, or belongs to another model.
     """
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
         raise BackboneSourceError(
             f"expected a file of weights at {path}, but it cannot be read as one: {str(error).splitlines()[0]}. "
-            "Download it anew; files that hold more than weights are not opened, for they may run code."
+            "Download it again. A file with more than weights is not opened, because it could run code."
         ) from error
     weights = content.get("model_state_dict", content) if isinstance(content, dict) else {}
     if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise BackboneSourceError(f"expected names and tensors in {path}, got something else. Download it anew.")
+        raise BackboneSourceError(f"expected names and tensors in {path}, got something else. Download it again.")
     return our_names(weights)
 
 
 def load_part(model_class: type[ModelT], folder: Path, model_types: tuple[str, ...], dtype: torch.dtype) -> ModelT:
-    """The language model or the vision tower, every one of its weights from the folder.
+    """The language model or the vision tower, with every weight from the folder.
 
     Args:
-        model_class: What to make.
-        folder: Its configuration and weights.
-        model_types: What `model_type` its configuration may say.
-        dtype: Of the weights.
+        model_class: The class of the model.
+        folder: The folder with configuration and weights.
+        model_types: Allowed values of `model_type` in the configuration.
+        dtype: Precision of the weights.
     """
     try:
         model_type = AutoConfig.from_pretrained(folder, trust_remote_code=False).model_type
@@ -126,7 +126,7 @@ def load_part(model_class: type[ModelT], folder: Path, model_types: tuple[str, .
             f"expected the configuration of a {model_types[0]} in {folder}, but: {str(error).splitlines()[0]}"
         ) from error
     if model_type not in model_types:
-        advice = MPT_REASON if model_type == "mpt" else "Take the parts that were published together."
+        advice = MPT_REASON if model_type == "mpt" else "Use parts that were published together."
         raise BackboneSourceError(
             f"expected a {' or '.join(model_types)} in {folder}, got a model of type {model_type}. {advice}"
         )
@@ -143,7 +143,7 @@ def load_part(model_class: type[ModelT], folder: Path, model_types: tuple[str, .
         raise BackboneSourceError(
             f"expected the weights of a {model_types[0]} in {folder}, but there are missing "
             f"{few_of(info['missing_keys'])}, left over {few_of(left)}, of another shape "
-            f"{few_of(info['mismatched_keys'])}. Weights and config.json there do not belong together."
+            f"{few_of(info['mismatched_keys'])}. Weights and config.json do not belong together."
         )
     part: ModelT = model
     return part
@@ -153,7 +153,7 @@ _NOT_OF_A_PART: dict[type[PreTrainedModel], str] = {
     GPTNeoXModel: r"(embed_out|lm_head)\.",
     CLIPVisionModel: r"text_model\.|text_projection\.|visual_projection\.|logit_scale$|.*\.position_ids$",
 }
-"""Weights that a folder may hold beyond a part's: heads, and CLIP's text tower."""
+"""Weights that a folder may have besides the part's own: heads, and CLIP's text tower."""
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

@@ -18,7 +18,7 @@ class ImageFormat:
     Attributes:
         image_mean: Mean of each channel, in 0..1.
         image_std: Standard deviation of each channel.
-        image_size: Image side in pixels; None for the configuration's.
+        image_size: Image side in pixels; None for the size in the configuration.
         resample: How images are resized, one of `resize.FILTERS`.
     """
 
@@ -29,7 +29,7 @@ class ImageFormat:
 
 
 def read_chat_template(folder: Path) -> str | None:
-    """The processor's chat template from its own file; a tokenizer reads the other places itself."""
+    """The processor's chat template from its own file. A tokenizer reads the other places itself."""
     file = folder / "chat_template.json"
     if not file.is_file():
         return None
@@ -59,5 +59,5 @@ def read_image_format(folder: Path) -> ImageFormat:
             return ImageFormat(*levels, resample=_PIL_FILTERS[number])
     raise BackboneSourceError(
         f"expected image_mean and image_std in '{folder}/preprocessor_config.json', found none. Copy the model's "
-        "preprocessor file there: images of another normalisation would be wrong without a word."
+        "preprocessor file there. Without it, images might be normalised wrongly without any error."
     )

@@ -37,7 +37,7 @@ from calvinbench.policies.backbones.weights.sources import BackboneSourceError, 
 DEFAULT_IMAGE_SIZE = 224
 """Image side in pixels, for vision towers that take any size."""
 _SENTENCE = "\u2603"
-"""Placeholder for the user's sentence while a chat template is filled in; no template has a snowman."""
+"""Placeholder for the user's sentence while a chat template is filled in. No template contains a snowman."""
 _FRAMES = (
     ("<fake_token_around_image><global-img>", "<fake_token_around_image>"),
     ("<fake_token_around_image>", "<fake_token_around_image>"),
@@ -47,7 +47,7 @@ _FRAMES = (
 )
 """Tokens before and after an image: of SmolVLM and Idefics 3, of Idefics 2, of Qwen, of InternVL, of Gemma 3."""
 _FRAME_KEYS = (("vision_start_token_id", "vision_end_token_id"), ("image_start_token_id", "image_end_token_id"))
-"""Configuration keys that name the tokens around an image, for models with none of `_FRAMES`."""
+"""Configuration keys of the tokens around an image, for models with none of `_FRAMES`."""
 _NAMED = {"paligemma": "paligemma", "kosmos-2": "kosmos2"}
 """Model types with a backbone of their own, because they take masks or images differently, and its name."""
 _IMAGE_FORMAT_KEY = "calvinbench_pictures"
@@ -72,10 +72,10 @@ class HubBackbone(TransformersBackbone):
         """Takes the model.
 
         Args:
-            model: As `AutoModel` makes it.
-            tokenizer: Of the model.
+            model: A model made by `AutoModel`.
+            tokenizer: The model's tokenizer.
             settings: How it is used.
-            images: How its vision tower was fed.
+            images: How images of its vision tower are prepared.
 
         Raises:
             BackboneSourceError: The model takes no images, or takes them in a way that is not supported here.
@@ -95,7 +95,7 @@ class HubBackbone(TransformersBackbone):
         except BackboneSourceError:
             raise
         except (AttributeError, LookupError, TypeError) as error:
-            raise refused(what, f"its parts are named otherwise: {in_words(error)}") from error
+            raise refused(what, f"its parts have other names: {in_words(error)}") from error
         except (RuntimeError, ArithmeticError, AssertionError) as error:
             raise refused(what, f"its vision tower failed: {in_words(error)}") from error
         self._require_whole(what)
@@ -104,7 +104,7 @@ class HubBackbone(TransformersBackbone):
         """Raises an error if some weights belong to no known part."""
         parts = self.parts
         if not parts.vision or not parts.language:
-            raise refused(what, f"its {'vision tower' if not parts.vision else 'language model'} is named otherwise")
+            raise refused(what, f"its {'vision tower' if not parts.vision else 'language model'} has another name")
         known = {
             id(weight)
             for module in (*parts.vision, *parts.connector, *parts.language, parts.text_embedding)
@@ -114,10 +114,10 @@ class HubBackbone(TransformersBackbone):
             {name.split(".")[0] for name, weight in self.model.named_parameters() if id(weight) not in known}
         )
         if unknown:
-            raise refused(what, f"it has parts of which it is not known what they do: {', '.join(unknown)}")
+            raise refused(what, f"it has unknown parts: {', '.join(unknown)}")
 
     def _read_model(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Reads from the model what a family's file would say."""
+        """Reads from the model what the file of a named family would define."""
         self._takes = frozenset(inspect.signature(model.forward).parameters)
         vision = model.config.vision_config
         self._grid = (
@@ -142,7 +142,7 @@ class HubBackbone(TransformersBackbone):
         for frame in _FRAMES:
             if all(mark in vocabulary for mark in re.findall("<[^>]+>", "".join(frame))):
                 return frame
-        if self._grid is not None:  # positions by image: without marks, two neighbours would count as one image
+        if self._grid is not None:  # positions depend on the image: without marks, neighbours would count as one
             names: dict[Any, str] = {number: name for name, number in vocabulary.items()}
             for keys in _FRAME_KEYS:
                 begin, end = (names.get(getattr(model.config, key, None)) for key in keys)
@@ -151,7 +151,7 @@ class HubBackbone(TransformersBackbone):
         return "", ""
 
     def _black_image(self) -> Any:
-        """The features of one black image. They show the number of vision tokens and that the inputs fit."""
+        """The features of one black image, to find the number of vision tokens and whether the inputs fit."""
         black = torch.zeros(1, 3, self.image_size, self.image_size, device=self.device, dtype=self.dtype) - 1
         try:
             with torch.no_grad():
@@ -186,7 +186,7 @@ class HubBackbone(TransformersBackbone):
     @classmethod
     @override
     def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-        """Raises an error: without a model there is no architecture."""
+        """Raises an error: without a model, the architecture is unknown."""
         raise ValueError("expected a VLM for 'hf', got none. Name it: hf:ORG/NAME, or hf:FOLDER with a config.json.")
 
     @classmethod
@@ -217,7 +217,7 @@ class HubBackbone(TransformersBackbone):
         return backbone
 
     def _own_inputs(self, tokens: TokenBatch, pixels: Tensor) -> dict[str, Any]:
-        """Inputs of the model's own forward pass for one row and its images."""
+        """Inputs of the model's own forward pass, for one row and its images."""
         types = self.decoder_inputs(tokens)
         types.pop("position_ids", None)
         return {"attention_mask": tokens.attended.long(), "use_cache": False} | types | self.image_inputs(pixels)
@@ -225,13 +225,13 @@ class HubBackbone(TransformersBackbone):
     @property
     @override
     def config(self) -> dict[str, Any]:
-        """What `from_config` takes."""
+        """The configuration as `from_config` takes it."""
         return super().config | {_IMAGE_FORMAT_KEY: asdict(self._image_format)}
 
     @property
     @override
     def parts(self) -> Parts:
-        """The usual attribute names say which module is which."""
+        """The modules of each part, by the usual attribute names."""
 
         def named(*names: str) -> tuple[nn.Module, ...]:
             return tuple(module for name in names if isinstance(module := getattr(self.model, name, None), nn.Module))
@@ -281,7 +281,7 @@ class HubBackbone(TransformersBackbone):
         except (TypeError, ValueError, TemplateError) as error:
             raise BackboneSourceError(
                 f"expected a chat template of {type(self.model).__name__} that takes images beside text, but: "
-                f"{error}. Put the processor's chat_template.json into the folder, or take the layout 'seed'."
+                f"{error}. Put the processor's chat_template.json into the folder, or use the layout 'seed'."
             ) from error
         placeholder = str(self.tokenizer.convert_ids_to_tokens(self.image_token_id))
         whole = f"{self._frame[0]}{placeholder}{self._frame[1]}"
@@ -291,11 +291,11 @@ class HubBackbone(TransformersBackbone):
         else:
             raise BackboneSourceError(
                 f"expected the chat template of {type(self.model).__name__} to name each image once, got {text!r}. "
-                "Take the layout 'seed' for this model."
+                "Use the layout 'seed' for this model."
             )
         cut = re.escape(mark)
         if any(token in instruction for token in self.tokenizer.get_added_vocab()):
-            cut += f"|{_SENTENCE}"  # apart: in a user's sentence they are plain letters
+            cut += f"|{_SENTENCE}"  # tokenized separately: in a user's sentence they are plain letters
         cameras = iter(self.settings.cameras)
         prompt = Prompt()
         for piece in re.split(f"({cut})", text):
@@ -313,7 +313,7 @@ class HubBackbone(TransformersBackbone):
             grid = self._grid.thw(self.image_size, len(pixels), pixels.device)
             return {"pixel_values": self._grid.cut(pixels), "image_grid_thw": grid}
         if "pixel_attention_mask" in self._takes:
-            return {"pixel_values": pixels[:, None]}  # SmolVLM and Idefics: images of one row on an axis of their own
+            return {"pixel_values": pixels[:, None]}  # SmolVLM and Idefics have an axis for the images of a row
         return {"pixel_values": pixels}
 
     def _encode(self, pixels: Tensor) -> Any:
@@ -340,7 +340,7 @@ class HubBackbone(TransformersBackbone):
 
     @override
     def decoder_inputs(self, tokens: TokenBatch) -> dict[str, Any]:
-        """The other inputs that the model's signature names."""
+        """The other inputs in the model's signature."""
         inputs: dict[str, Any] = {}
         if self._grid is not None:
             num_images = len(tokens.ids) * len(self.settings.cameras)

@@ -1,4 +1,4 @@
-"""A folder that peft wrote: an adapter beside the weights of another folder, which are read with it."""
+"""A folder that peft wrote: an adapter, which is read together with the folder of its model."""
 
 import json
 from pathlib import Path
@@ -13,15 +13,15 @@ ADAPTER_FILE = "adapter_config.json"
 
 
 def is_adapter(folder: Path) -> bool:
-    """Whether a folder holds an adapter and no model."""
+    """Whether a folder has an adapter but no model."""
     return (folder / ADAPTER_FILE).is_file() and not (folder / "config.json").is_file()
 
 
 def base_folder(folder: Path) -> Path:
-    """The folder of the model that an adapter belongs to, as the adapter says.
+    """The folder of the model that an adapter belongs to, from the adapter's configuration.
 
     Raises:
-        BackboneSourceError: It says none, or there is no such folder.
+        BackboneSourceError: The configuration names none, or there is no such folder.
     """
     said = json.loads((folder / ADAPTER_FILE).read_text("utf-8")).get("base_model_name_or_path")
     try:
@@ -29,7 +29,7 @@ def base_folder(folder: Path) -> Path:
     except BackboneSourceError as error:
         raise BackboneSourceError(
             f"expected the model that the adapter in '{folder}' belongs to at '{said}', as its {ADAPTER_FILE} says, "
-            f'but it is not there. Write its folder there as "base_model_name_or_path". ({error})'
+            f'but there is no such model. Write its folder there as "base_model_name_or_path". ({error})'
         ) from error
 
 
@@ -39,13 +39,13 @@ def load_with_adapter(base: Path, folder: Path, dtype: torch.dtype) -> tuple[Pre
     Args:
         base: Folder of the model.
         folder: Folder of the adapter.
-        dtype: Of the weights.
+        dtype: Precision of the weights.
 
     Returns:
-        The model, and transformers' account of names that did not match.
+        The model, and transformers' report of names that did not match.
 
     Raises:
-        BackboneSourceError: peft is not installed, or the adapter is another model's.
+        BackboneSourceError: peft is not installed, or the adapter belongs to another model.
     """
     try:
         from peft import PeftConfig, PeftModel
@@ -55,7 +55,7 @@ def load_with_adapter(base: Path, folder: Path, dtype: torch.dtype) -> tuple[Pre
         ) from error
     unexpected: list[str] = []
     kinds: tuple[Any, ...] = (AutoModelForImageTextToText, AutoModel)
-    for kind in kinds:  # an adapter's names are those of the class it was made on
+    for kind in kinds:  # an adapter's names are those of the class for which it was trained
         whole, info = kind.from_pretrained(base, dtype=dtype, output_loading_info=True, trust_remote_code=False)
         adapted: Any = PeftModel(whole, PeftConfig.from_pretrained(str(folder)))
         found = adapted.load_adapter(str(folder), adapter_name="default")
@@ -68,5 +68,5 @@ def load_with_adapter(base: Path, folder: Path, dtype: torch.dtype) -> tuple[Pre
             return inner, info
     raise BackboneSourceError(
         f"expected in '{folder}' an adapter of the model in '{base}', but {len(unexpected)} of its names are not "
-        f"there, such as {unexpected[0]}. It is another model's."
+        f"in that model, such as {unexpected[0]}. The adapter belongs to another model."
     )

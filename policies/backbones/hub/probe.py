@@ -1,4 +1,4 @@
-"""Checks that a VLM without a file of its own gives the same features as its own forward pass, when it is read."""
+"""Checks that `hf:` reads a VLM correctly: its feature must equal that of the model's own forward pass."""
 
 from typing import Any
 
@@ -16,14 +16,14 @@ _MAX_DIFFERENCE_OF_16_BITS = 5e-2
 
 
 def require_usable(backbone: Backbone, own_inputs: Any) -> None:
-    """Runs one frame through a backbone, and through the model's own forward pass where that takes the same inputs.
+    """Runs one frame through a backbone, and through the model's own forward pass if that takes the same inputs.
 
     Args:
-        backbone: In eval mode afterwards.
+        backbone: The backbone. It is in eval mode afterwards.
         own_inputs: From token batch and pixels to the keyword arguments of the model's own forward pass.
 
     Raises:
-        BackboneSourceError: The forward pass fails, does not give one feature a row, does not depend on the images,
+        BackboneSourceError: The forward pass fails, does not return one feature a row, does not depend on the images,
             or differs from the model's own.
     """
     backbone.eval()
@@ -83,7 +83,7 @@ def _frames(backbone: Backbone) -> CameraImages:
 
 @torch.no_grad()
 def _difference_from_own(backbone: Backbone, own_inputs: Any) -> float | None:
-    """Relative difference, with an ordinary token at [LRN]; None where the own forward pass takes other inputs."""
+    """Relative difference, with an ordinary token at [LRN]; None if the own forward pass takes other inputs."""
     model: Any = backbone.model
     prompt = backbone.prompt(_SENTENCE)
     tokens = collate([prompt], backbone.pad_id, backbone.device)

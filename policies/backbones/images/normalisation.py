@@ -1,4 +1,4 @@
-"""Means and standard deviations of images' channels (of 0..1) that vision towers were trained with."""
+"""Means and standard deviations of image channels (in 0..1) that vision towers were trained with."""
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 """Of OpenAI's CLIP, arXiv:2103.00020."""

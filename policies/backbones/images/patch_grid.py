@@ -1,4 +1,4 @@
-"""Images as Qwen's vision towers take them: rows of patches, neighbours that are merged beside each other."""
+"""Images as Qwen's vision towers take them: rows of patches, in which merged neighbours follow each other."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class PatchGrid:
-    """How a square image is cut.
+    """How a square image is divided.
 
     Attributes:
-        patch_size: Pixels a side of a patch.
-        merge_size: Patches a side that become one token.
-        temporal_patch_size: Frames of a patch; an image is repeated to fill them.
+        patch_size: Side of a patch in pixels.
+        merge_size: Patches, on each side, that become one token.
+        temporal_patch_size: Frames of a patch. An image is repeated to fill them.
     """
 
     patch_size: int
@@ -22,10 +22,10 @@ class PatchGrid:
     temporal_patch_size: int
 
     def num_patches(self, image_size: int) -> int:
-        """Patches a side.
+        """Number of patches on each side.
 
         Raises:
-            ValueError: The size does not divide into merged patches.
+            ValueError: The size cannot be divided into merged patches.
         """
         unit = self.patch_size * self.merge_size
         if image_size % unit:
@@ -37,12 +37,12 @@ class PatchGrid:
         return (self.num_patches(image_size) // self.merge_size) ** 2
 
     def thw(self, image_size: int, num_images: int, device: torch.device) -> Int[Tensor, "N 3"]:
-        """Each image's frames, rows and columns of patches."""
+        """Frames, rows and columns of patches of each image."""
         side = self.num_patches(image_size)
         return torch.tensor([[1, side, side]], device=device).expand(num_images, 3).contiguous()
 
     def cut(self, pixels: Float[Tensor, "N C size size"]) -> Float[Tensor, "patches numbers"]:
-        """Patches of all images, one after the other; a patch is (channels, frames, rows, columns) flattened."""
+        """Patches of all images, one after the other. A patch is (channels, frames, rows, columns), flattened."""
         num_images, channels, size, _ = pixels.shape
         merged = self.num_patches(size) // self.merge_size
         cut = pixels.reshape(

@@ -1,4 +1,4 @@
-"""Resizes arrays by PIL, as for pretrained vision towers. It imports no torch, which recorders do not need."""
+"""Resizes arrays with PIL, as for pretrained vision towers. It imports no torch, which recorders do not need."""
 
 import numpy as np
 from jaxtyping import UInt8

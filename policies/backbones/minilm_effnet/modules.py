@@ -1,4 +1,4 @@
-"""The new parts of `minilm-effnet`: what makes tokens of images' features, and what joins them with text."""
+"""The new parts of `minilm-effnet`: the projection of image features to tokens, and the fusion transformer."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 EMBEDDING_STD = 0.2
-"""Of new embeddings of place and camera, beside features of about 1: two cameras differ from the first step on."""
+"""Scale of the new embeddings of position and camera, for features of about 1: cameras differ from the first step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class FusionNumbers:
         num_layers: Transformer layers.
         num_heads: Attention heads of a layer.
         intermediate_size: Inner width of the feed-forward parts.
-        dropout: In train mode.
+        dropout: Dropout in train mode.
     """
 
     num_layers: int
@@ -29,7 +29,7 @@ class FusionNumbers:
 
 
 class ImageProjection(nn.Module):
-    """Makes tokens of a vision tower's features."""
+    """Turns a vision tower's features into tokens."""
 
     def __init__(self, vision_width: int, width: int, num_places: int) -> None:
         super().__init__()
@@ -38,13 +38,13 @@ class ImageProjection(nn.Module):
         self.place = nn.Parameter(EMBEDDING_STD * torch.randn(num_places, width))
 
     def forward(self, features: Float[Tensor, "N vision_width side side"]) -> Float[Tensor, "N num_places width"]:
-        """One token a place, row by row."""
+        """One token for each position, row by row."""
         tokens: Tensor = self.projection(self.norm(features.flatten(2).transpose(1, 2))) + self.place
         return tokens
 
 
 class FusionTransformer(nn.Module):
-    """Attention among text, images and [LRN]."""
+    """Attention between text, images and [LRN]."""
 
     def __init__(self, numbers: FusionNumbers, width: int) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class FusionTransformer(nn.Module):
         return hidden
 
     def last(self, embedded: Float[Tensor, "B L width"], attended: Bool[Tensor, "B L"]) -> Float[Tensor, "B width"]:
-        """The hidden state of the last token, `forward(...)[:, -1]`: the last layer computes nothing for the others."""
+        """The hidden state of the last token, equal to `forward(...)[:, -1]`. The last layer computes only this one."""
         *layers, final = self.layers
         for layer in layers:
             embedded = layer(embedded, src_key_padding_mask=~attended)

@@ -1,4 +1,4 @@
-"""What Moondream is made of: transformers' SigLIP tower and Phi decoder in its numbers, and its projection."""
+"""The parts of Moondream: transformers' SigLIP tower and Phi decoder with Moondream's numbers, and its projection."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,9 +11,9 @@ from transformers import PhiConfig, PhiModel, SiglipVisionConfig, SiglipVisionMo
 
 
 class TwiceProjection(nn.Module):
-    """Two linear layers with a tanh-GELU between; they take each token's features twice.
+    """Two linear layers with a tanh-GELU between. Each token's features enter twice.
 
-    Upstream gives it the features of the whole image and of its pieces, put together and pooled to the same grid.
+    Upstream concatenates the features of the whole image with those of its pieces, joined and pooled to the same grid.
     An image that fits the tower has no pieces, and both are the same.
     """
 
@@ -42,11 +42,11 @@ def make_decoder(numbers: Mapping[str, Any]) -> PhiModel:
 
 
 def require_numbers(config: Mapping[str, Any], full: Mapping[str, Any]) -> None:
-    """Refuses a configuration that has other names than the published model's.
+    """Raises an error for a configuration whose names differ from those of the published model.
 
     Args:
-        config: What came.
-        full: The published model's.
+        config: The configuration.
+        full: The published model's configuration.
 
     Raises:
         ValueError: A part or a number is missing or unknown.
@@ -54,14 +54,14 @@ def require_numbers(config: Mapping[str, Any], full: Mapping[str, Any]) -> None:
     came, expected = _names(config), _names(full)
     if came != expected:
         raise ValueError(
-            f"expected the numbers of moondream in the configuration, but of them are missing "
-            f"{sorted(expected - came)}, and unknown {sorted(came - expected)}. Take those of "
-            "MoondreamBackbone.full_config() and change numbers only."
+            f"expected the numbers of moondream in the configuration, but missing are {sorted(expected - came)}, "
+            f"and unknown are {sorted(came - expected)}. Start from MoondreamBackbone.full_config() and change only "
+            "its numbers."
         )
 
 
 def _names(config: Mapping[str, Any]) -> set[str]:
-    """`part.number` of each."""
+    """`part.number` for each number."""
     names = set()
     for part, numbers in config.items():
         if isinstance(numbers, Mapping):

@@ -1,37 +1,39 @@
 """Moondream 2 (vikhyatk/moondream2, revision 2024-08-26), 1.87B: a SigLIP-like ViT, a two-layer MLP, a Phi-1.5 decoder.
 
-Composed here of transformers' `SiglipVisionModel` and `PhiModel` and a projection of our own. The facts are from the
-public code at github.com/vikhyat/moondream, commit 211cc2f ("release 2024-08-26"), which a test runs beside this one.
+It is composed here of transformers' `SiglipVisionModel` and `PhiModel` and a projection of our own. The facts are from
+the public code at github.com/vikhyat/moondream, commit 211cc2f ("release 2024-08-26"). A test compares the two.
 
-Why that revision: it is the last release with the names `vision_encoder.*` and `text_model.*`, and by its date
-probably the one that RoboVLMs used, which names none (its README asks for transformers 4.44, of August 2024). By the
-code's history the releases 2024-05-20 to 2024-08-26 are one architecture. Earlier ones project one copy of the
-features, not two. Later ones, from January 2025 on, are not this architecture, though their tensors have the same
-shapes under new names (`vision.*`, `text.*`): they attend both ways over BOS and image, and change tokenizer and
-prompt. They raise an error that explains why.
+Why this revision: it is the last release with the names `vision_encoder.*` and `text_model.*`. RoboVLMs names no
+revision, but its README asks for transformers 4.44 of August 2024, so it probably used this one. By the code's history,
+the releases 2024-05-20 to 2024-08-26 are one architecture. Earlier ones project one copy of the features instead of
+two. Later ones, from January 2025, are another architecture, although their tensors have the same shapes under new
+names (`vision.*`, `text.*`): BOS and image attend in both directions, and tokenizer and prompt differ. They raise an
+error that explains why.
 
-What is particular to it, with the relative error that the mistake makes in the feature of the tiny random model:
+Details that are easy to get wrong. The number in brackets is the relative error of the mistake in the feature of the
+tiny random model:
 
-- 378 pixels, patches of 14, 729 tokens an image, no resampler; mean and deviation .5 (CLIP's: .1). Upstream squeezes
-  any image with sides below 512 into that one square, and cuts larger ones in pieces beside it; here it is always
-  the one square.
-- The projection takes each token's features twice, [whole image; pieces put together]; with one square both are the
-  same. [features; 0] instead: .3.
-- The ViT ends in a layer norm (without it: .08). All its norms have eps 1e-5 where SigLIP has 1e-6 (4e-6). Its GELU is
-  the tanh one, and so is the decoder's (exact ones: 3e-5 and 2e-4).
-- RoPE turns the first half of a head's numbers, 32 of 64 (all of them: .1).
-- `module.to(bfloat16)` rounds the table of rotary frequencies with the weights: .1 in a sequence of 1,500 tokens with
-  heads of 64, everything else kept in 32 bits. `pretrained` makes the model in its dtype, which leaves the table as it
-  is; a later call of `.to` rounds it.
-- Attention is causal throughout, positions count from BOS. The mask of 2025, both ways over BOS and the first of two
-  images, changes the last position by .06 on a small model with 729 tokens an image, all positions by .2.
-- In upstream's code the decoder's last layer norm belongs to the language-modelling head (`lm_head.ln`). Here the
-  feature is read after it, as of every other backbone; in the layout `robovlms` before it, as RoboVLMs does (.8).
-- Upstream's own code, loaded by transformers 5, makes its table of cosines wrong without an error; no remote code is
-  run here.
+- An image has 378 pixels, patches of 14, 729 tokens and no resampler. Mean and deviation are .5 (CLIP's: .1). Upstream
+  squeezes any image with sides below 512 into this square, and adds pieces of larger images. Here it is always the one
+  square.
+- The projection gets each token's features twice, [whole image; joined pieces]. With one square both are the same.
+  ([features; 0]: .3.)
+- The ViT ends in a layer norm (.08 without). All its norms have eps 1e-5, where SigLIP has 1e-6 (4e-6). Its GELU is the
+  tanh one, and so is the decoder's (exact GELUs: 3e-5 and 2e-4).
+- RoPE applies to the first half of a head's numbers, 32 of 64 (to all of them: .1).
+- `module.to(bfloat16)` also rounds the table of rotary frequencies: .1 in a sequence of 1,500 tokens with heads of 64
+  and everything else in 32 bits. `pretrained` makes the model in its dtype, which keeps the table exact. A later call
+  of `.to` rounds it.
+- Attention is causal throughout, and positions count from BOS. The mask of 2025, with both directions over BOS and the
+  first of two images, changes the last position by .06 on a small model with 729 tokens an image, and all positions by
+  .2.
+- In upstream's code, the decoder's last layer norm belongs to the language-modelling head (`lm_head.ln`). Here the
+  feature is read after this norm, as in every other backbone; in the layout `robovlms` before it, as RoboVLMs does
+  (.8).
+- transformers 5 loads upstream's own code with a wrong table of cosines and without an error. No remote code runs here.
 
 RoboVLMs' configuration for it also puts a perceiver between projection and decoder (`use_vision_resampler`: 64 latents,
-trained from nothing, no part of Moondream). It is not here; the layout `robovlms` is its order of tokens only.
+trained from scratch, not part of Moondream). It is not supported. The layout `robovlms` is only its order of tokens.
 """
 
 from collections.abc import Mapping
@@ -59,9 +61,9 @@ from calvinbench.policies.backbones.settings import BackboneSettings
 from calvinbench.policies.backbones.weights.published import unmade_weights
 
 BEGIN = "<|endoftext|>"
-"""Both the first and the last token of Phi's tokenizer."""
+"""Phi's tokenizer has one token for both beginning and end of a sequence."""
 QUESTION, ANSWER = "\n\nQuestion: ", "\n\nAnswer:"
-"""Around the sentence, behind the image (`answer_question` of upstream's moondream.py)."""
+"""Text before and after the sentence, behind the image (`answer_question` of upstream's moondream.py)."""
 
 
 class MoondreamBackbone(Backbone):
@@ -90,14 +92,14 @@ class MoondreamBackbone(Backbone):
         self.image_size = self.only_image_size(int(vision["image_size"]))
         self.num_image_tokens = (self.image_size // int(vision["patch_size"])) ** 2
         self.width = int(text["hidden_size"])
-        self.image_token_id = self.special_id(BEGIN)  # any will do: places are marked by their kind
+        self.image_token_id = self.special_id(BEGIN)  # any id will do: places are marked by their kind
 
     @classmethod
     @override
     def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
         """Two layers of width 128 in each part, 16 tokens an image of 56 pixels.
 
-        The published standard deviation of 0.02 fits a width of 2048; at 128 it would leave [LRN] nearly as it came.
+        The published standard deviation of 0.02 fits a width of 2048. At 128, it would leave [LRN] nearly unchanged.
         """
         full = cls.full_config()
         vision = {
@@ -124,7 +126,7 @@ class MoondreamBackbone(Backbone):
     @classmethod
     @override
     def full_config(cls) -> dict[str, Any]:
-        """Those in vision_encoder.py and configuration_moondream.py of the public code."""
+        """The numbers in vision_encoder.py and configuration_moondream.py of the public code."""
         vision = {
             "hidden_size": 1152,
             "intermediate_size": 4304,
@@ -161,7 +163,7 @@ class MoondreamBackbone(Backbone):
     @classmethod
     @override
     def pretrained(cls, source: str | Path, settings: BackboneSettings, dtype: torch.dtype) -> "MoondreamBackbone":
-        """A folder holds config.json, safetensors and tokenizer.json as the hub's does.
+        """The published weights. A folder has config.json, safetensors and tokenizer.json, as on the hub.
 
         `vikhyatk/moondream2` without a revision means the one of `hub_name`.
         """
@@ -191,10 +193,10 @@ class MoondreamBackbone(Backbone):
         """Composes the sequence of each layout.
 
         - seed: `<|endoftext|>`, text, static, gripper, [LRN].
-        - native: `<|endoftext|>`, static, gripper, the text as a question to be answered, [LRN].
-        - robovlms: `<|endoftext|>`, gripper, static, text but for its last token, [LRN], that token. RoboVLMs puts
-          [LRN] before the last token because it expects `</s>` there, and its text for Moondream has none: [LRN], being
-          causal, does not see the last token of the sentence.
+        - native: `<|endoftext|>`, static, gripper, the text as a question, [LRN].
+        - robovlms: `<|endoftext|>`, gripper, static, text without its last token, [LRN], that token. RoboVLMs puts
+          [LRN] before the last token because it expects `</s>` there, but its text for Moondream has none. So [LRN],
+          which is causal, does not see the last token of the sentence.
         """
         begin = words((self.special_id(BEGIN),))
         match self.settings.layout:

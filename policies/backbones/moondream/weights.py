@@ -1,8 +1,8 @@
-"""Moondream's published folder: its configuration, its tokenizer, and its weights' names as ours.
+"""Moondream's published folder: its configuration, its tokenizer, and its weights by our names.
 
-The published names are those of the modules in the public code of 2024 (vision_encoder.py, modeling_phi.py). Queries,
-keys and values lie in one matrix there, the patch embedding is a linear layer over flattened patches (channel, row,
-column: the order of a convolution's kernel), and the decoder's last norm is the head's.
+The published names are those of the modules in the public code of 2024 (vision_encoder.py, modeling_phi.py). There,
+queries, keys and values are in one matrix. The patch embedding is a linear layer over flattened patches (channel, row,
+column, in the order of a convolution's kernel). The decoder's last norm belongs to the head.
 """
 
 import json
@@ -41,22 +41,22 @@ RENAMED: tuple[tuple[str, tuple[str, ...]], ...] = (
     (rf"{TEXT}h\.(\d+)\.mlp\.(.+)", (r"language.layers.\1.mlp.\2",)),
     (r"text_model\.lm_head\.ln\.(.+)", (r"language.final_layernorm.\1",)),
 )
-"""Published names, and ours; three names for one tensor mean its thirds."""
+"""Published names, and ours. Three names for one tensor mean its thirds."""
 LEFT_OUT = re.compile(r"text_model\.lm_head\.linear\..+|region_model\..+")
-"""The language-modelling head; and what finds objects in images, which no prompt here uses."""
+"""The language-modelling head, and the part that finds objects in images, which no prompt here uses."""
 NEWER = re.compile(r"(model\.)?(vision|text|region)\..+")
-"""Names of 2025: the same shapes, another attention mask."""
+"""Names of 2025. Shapes are the same, but the attention mask differs."""
 FIXED: Mapping[str, Any] = {
     "hidden_act": "gelu_new",
     "qk_layernorm": False,
     "rope_scaling": None,
     "tie_word_embeddings": False,
 }
-"""What a published `text_config` may say, and what this architecture can do."""
+"""The values of a published `text_config` that this architecture supports."""
 
 
 def ours_of_published(name: str, tensor: Tensor) -> dict[str, Tensor]:
-    """One published weight as ours: nothing if it is left out, three where queries, keys and values are split.
+    """One published weight by our names: none if it is left out, three if queries, keys and values are split.
 
     Raises:
         KeyError: The public code has no weight of this name.
@@ -71,7 +71,7 @@ def ours_of_published(name: str, tensor: Tensor) -> dict[str, Tensor]:
 
 
 def _shaped(name: str, tensor: Tensor) -> Tensor:
-    """A patch embedding as a convolution's kernel, positions without the batch axis, all else as it is."""
+    """The patch embedding as a convolution's kernel, positions without the batch axis, everything else unchanged."""
     if name == "vision.embeddings.patch_embedding.weight":
         side = round((tensor.shape[1] / 3) ** 0.5)
         return tensor.reshape(len(tensor), 3, side, side)
@@ -82,12 +82,12 @@ def _shaped(name: str, tensor: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A published folder, read but for its weights.
+    """A published folder without its weights.
 
     Attributes:
-        folder: Where it is.
-        config: As `MoondreamBackbone.from_config` takes it.
-        tokenizer: Of the model.
+        folder: The folder.
+        config: The configuration as `MoondreamBackbone.from_config` takes it.
+        tokenizer: The model's tokenizer.
     """
 
     folder: Path
@@ -98,20 +98,20 @@ class Published:
         """Fills the backbone's weights.
 
         Raises:
-            BackboneSourceError: A name is missing or left over, or a shape is another.
+            BackboneSourceError: A name is missing or left over, or a shape differs.
         """
         weights, unknown = self._read()
-        if "language.final_layernorm.weight" not in backbone.state_dict():  # the layout reads before it
+        if "language.final_layernorm.weight" not in backbone.state_dict():  # the layout reads before the norm
             weights = {name: tensor for name, tensor in weights.items() if ".final_layernorm." not in name}
         fill_weights(backbone, weights, f"moondream in '{self.folder}'", _advice(unknown), unknown)
 
     def _read(self) -> tuple[dict[str, Tensor], list[str]]:
-        """All weights by our names, and the published names that nobody knows."""
+        """All weights by our names, and the published names that are unknown."""
         weights: dict[str, Tensor] = {}
         unknown = []
         for name, tensor in published_weights(self.folder, "moondream"):
             try:
-                # Checkpoints of compiled modules have this in their names; it means nothing.
+                # Checkpoints of compiled modules have this in their names. It has no meaning.
                 weights |= ours_of_published(name.replace("._orig_mod", ""), tensor)
             except KeyError:
                 unknown.append(name)
@@ -123,13 +123,13 @@ def pretrained_parts(source: str | Path, full: Mapping[str, Any], hub_name: str)
 
     Args:
         source: See `Backbone.pretrained`.
-        full: The published model's numbers, for what the folder does not say: the vision tower's are in the public
-            code only. A `vision_config` and a `connector_config` in config.json, which the published one does not
-            have, go before them.
-        hub_name: With the revision.
+        full: The published model's numbers. They fill in what the folder does not have: the vision tower's numbers are
+            only in the public code. If config.json has a `vision_config` and a `connector_config`, which the published
+            one does not, these take precedence.
+        hub_name: The name on the hub, with the revision.
 
     Raises:
-        BackboneSourceError: There is no such folder, or it is another model's.
+        BackboneSourceError: There is no such folder, or it belongs to another model.
     """
     if str(source) == hub_name.partition("@")[0]:
         source = hub_name
@@ -137,14 +137,14 @@ def pretrained_parts(source: str | Path, full: Mapping[str, Any], hub_name: str)
     for needed in ("config.json", "tokenizer.json"):
         if not (folder / needed).is_file():
             raise BackboneSourceError(
-                f"expected the files of moondream in '{folder}', got none of the name {needed}. Name the folder of the "
+                f"expected the files of moondream in '{folder}', but there is no {needed}. Name the folder of the "
                 f"hub's snapshot of {hub_name}."
             )
     published = json.loads((folder / "config.json").read_text())
     if published.get("model_type") != "moondream1":
         raise BackboneSourceError(
             f"expected a config.json of model type 'moondream1' (Moondream 2 of 2024) in '{folder}', got "
-            f"'{published.get('model_type')}'. Name the backbone that it is, or the folder of {hub_name}."
+            f"'{published.get('model_type')}'. Name its own backbone, or the folder of {hub_name}."
         )
     config = {
         part: {name: published.get(f"{part}_config", {}).get(name, number) for name, number in numbers.items()}
@@ -155,21 +155,21 @@ def pretrained_parts(source: str | Path, full: Mapping[str, Any], hub_name: str)
 
 
 def _require_fixed(text: Mapping[str, Any], numbers: Mapping[str, Any], folder: Path) -> None:
-    """Refuses a published `text_config` that asks for what this architecture does not do."""
+    """Raises an error for a published `text_config` that asks for something that this architecture does not support."""
     fixed = {**FIXED, "num_key_value_heads": numbers["num_attention_heads"]}
     for name, value in fixed.items():
         if text.get(name) not in (None, value):
             raise BackboneSourceError(
                 f"expected {name} = {value} in the text_config of '{folder}/config.json', got {text[name]}: that is "
-                "another decoder than moondream's."
+                "not moondream's decoder."
             )
 
 
 def _advice(unknown: list[str]) -> str:
-    """What to do about names that nobody knows."""
+    """What to do about unknown names."""
     if any(NEWER.fullmatch(name) for name in unknown):
         return (
-            "These are names of 2025: that Moondream attends both ways over its image and is another architecture. "
-            "Name the revision 2024-08-26."
+            "These are names of 2025. Moondream of 2025 is another architecture, with attention in both directions "
+            "over the image. Name the revision 2024-08-26."
         )
-    return "The weights and the config.json there do not belong together, or are another model's."
+    return "The weights and the config.json do not belong together, or belong to another model."

@@ -1,4 +1,4 @@
-"""One observation as a sequence of tokens, each for text, for a camera's image, or for [LRN]."""
+"""One observation as a sequence of tokens. Each token is for text, for a camera's image, or for [LRN]."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ class Layout(StrEnum):
     SEED = "seed"
     """[text] [vision] [LRN]."""
     NATIVE = "native"
-    """What the pretrained model saw, its special tokens and prompt included, then [LRN]."""
+    """The order in the pretrained model, with its special tokens and prompt, then [LRN]."""
     ROBOVLMS = "robovlms"
-    """Of released RoboVLMs checkpoints: images (gripper camera first), text, [LRN], and a token that ends it."""
+    """The order of released RoboVLMs checkpoints: images (gripper camera first), text, [LRN], and an end token."""
 
 
 class Kind(IntEnum):
-    """What a token stands for."""
+    """What a token is for."""
 
     TEXT = 0
     STATIC = 1
     GRIPPER = 2
     LRN = 3
     PADDING = 4
-    """No token attends to it, but it takes a position. Only upstream's batches have it inside a sequence."""
+    """No token attends to it, but it has a position. Only upstream's batches have it inside a sequence."""
 
 
 CAMERA_KINDS = {"static": Kind.STATIC, "gripper": Kind.GRIPPER}
@@ -40,8 +40,8 @@ class Prompt:
     """One sequence of tokens.
 
     Attributes:
-        ids: Token ids. At an image's tokens, the model's own placeholder; at [LRN], any id that can be embedded.
-        kinds: What each token stands for.
+        ids: Token ids. An image's tokens have the model's own placeholder; [LRN] has any id that can be embedded.
+        kinds: What each token is for.
     """
 
     ids: tuple[int, ...] = ()
@@ -55,7 +55,7 @@ class Prompt:
 
     @property
     def cameras(self) -> tuple[str, ...]:
-        """The cameras whose images stand in it, in their order."""
+        """The cameras whose images are in it, in their order."""
         places = {name: self.kinds.index(kind) for name, kind in CAMERA_KINDS.items() if kind in self.kinds}
         return tuple(sorted(places, key=places.__getitem__))
 
@@ -71,7 +71,7 @@ def image(camera: str, placeholder_id: int, num_tokens: int) -> Prompt:
 
 
 def lrn_token(placeholder_id: int) -> Prompt:
-    """The place of [LRN]."""
+    """The index of [LRN]."""
     return Prompt((placeholder_id,), (Kind.LRN,))
 
 
@@ -81,8 +81,8 @@ class TokenBatch:
 
     Attributes:
         ids: Token ids.
-        kinds: What each token stands for, see `Kind`.
-        positions: Place of each token in its own row, from 0; 0 for what was padded.
+        kinds: What each token is for, see `Kind`.
+        positions: Index of each token in its own row, from 0; 0 for padding.
     """
 
     ids: Int[Tensor, "B L"]
@@ -96,7 +96,7 @@ class TokenBatch:
 
     @property
     def is_vision(self) -> Bool[Tensor, "B L"]:
-        """Which tokens are images'."""
+        """Which tokens belong to images."""
         return (self.kinds == Kind.STATIC) | (self.kinds == Kind.GRIPPER)
 
     @property
@@ -106,13 +106,13 @@ class TokenBatch:
 
 
 class DistinctRows(NamedTuple):
-    """The first tokens of a batch's rows, each distinct row once: frames of a window have the same sentence.
+    """The first tokens of a batch's rows, each distinct row once, because frames of a window have the same sentence.
 
     Attributes:
-        ids: Token ids; any where nothing is.
-        attended: Which of them are no padding.
-        positions: Place of each token in its row, from 0.
-        row_of: Which of these rows each of the batch's is.
+        ids: Token ids; any id for padding.
+        attended: Which tokens are not padding.
+        positions: Index of each token in its row, from 0.
+        row_of: For each row of the batch, its index among these rows.
     """
 
     ids: Int[Tensor, "D end"]
@@ -126,8 +126,8 @@ def distinct_rows(tokens: TokenBatch, end: int, merge: bool = True) -> DistinctR
 
     Args:
         tokens: The batch.
-        end: How many tokens count.
-        merge: Whether equal rows become one; else every row stays, and the shape does not depend on what is in them.
+        end: Number of tokens that count.
+        merge: Whether equal rows become one. Otherwise every row stays, and the shape does not depend on their content.
     """
     if not merge:
         attended = tokens.attended[:, :end]
@@ -147,9 +147,9 @@ def collate(prompts: Sequence[Prompt], pad_id: int, device: torch.device, min_le
 
     Args:
         prompts: One a row.
-        pad_id: What stands where nothing is.
-        device: Where the batch goes.
-        min_length: Of the rows.
+        pad_id: The id of padding.
+        device: The device of the batch.
+        min_length: Smallest length of the rows.
     """
     length = max(min_length, *(len(prompt) for prompt in prompts))
     gaps = [length - len(prompt) for prompt in prompts]

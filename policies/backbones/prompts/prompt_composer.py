@@ -1,4 +1,4 @@
-"""From an instruction to the sequence of tokens that a VLM sees: the half of a backbone that handles text."""
+"""From an instruction to the sequence of tokens that a VLM sees: the part of a backbone that handles text."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -26,10 +26,10 @@ class PromptComposer(ABC):
 
     @abstractmethod
     def compose(self, instruction: str) -> Prompt:
-        """The sequence of a sentence in the layout of the settings, without [LRN]'s read-out being considered."""
+        """The sequence of a sentence in the layout of the settings, always with [LRN]."""
 
     def prompt(self, instruction: str) -> Prompt:
-        """The sequence of a sentence, remembered: a sentence is composed once. Space around it does not count.
+        """The sequence of a sentence, composed once and then cached. Space around the sentence does not matter.
 
         Raises:
             ValueError: The sentence is empty.
@@ -46,8 +46,8 @@ class PromptComposer(ABC):
 
         Args:
             text: The text.
-            special: Whether names of special tokens in it mean those tokens. Not so in a user's sentence: `<image>`
-                written there is six letters and two brackets.
+            special: Whether names of special tokens in it mean those tokens. False for a user's sentence, in which
+                `<image>` is plain text.
         """
         return tuple(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not special))
 
@@ -61,7 +61,7 @@ class PromptComposer(ABC):
         if number is None:
             raise ValueError(
                 f"expected a tokenizer of {self.name} with the token '{token}', got one without it. "
-                "The folder's tokenizer is not this model's; take both from one place."
+                "The folder's tokenizer belongs to another model. Use tokenizer and model of one source."
             )
         return int(number)
 
@@ -83,27 +83,27 @@ class PromptComposer(ABC):
 
     @property
     def pad_id(self) -> int:
-        """The padding token; no token attends to it."""
+        """The padding token. No token attends to it."""
         for number in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0):
             if number is not None:
                 return int(number)
         raise AssertionError
 
     def image(self, camera: str) -> Prompt:
-        """The tokens of one camera's image; none if the settings leave that camera out."""
+        """The tokens of one camera's image; empty if the settings leave that camera out."""
         if camera not in self.settings.cameras:
             return Prompt()
         return image(camera, self.image_token_id, self.num_image_tokens)
 
     picture = image
-    """The old name, for backbones that were written with it."""
+    """The old name of `image`, for backbones that use it."""
 
     def words(self, text: str, *, special: bool = False) -> Prompt:
         """Tokens of a piece of text; see `text_ids`."""
         return words(self.text_ids(text, special=special))
 
     def lrn_place(self) -> Prompt:
-        """The place of [LRN]; nothing where it is not read."""
+        """The token [LRN]; empty if it is not read."""
         return Prompt() if self.settings.readout == MAX_POOLING else lrn_token(self.pad_id)
 
 

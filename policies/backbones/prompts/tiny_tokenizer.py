@@ -14,13 +14,13 @@ MAX_VOCABULARY = 512
 
 
 def train_tokenizer(sentences: Iterable[str], max_vocabulary: int = MAX_VOCABULARY) -> Tokenizer:
-    """Trains byte-level BPE: every byte is a token, so that a sentence in any language survives the round trip.
+    """Trains byte-level BPE. Every byte is a token, so that a sentence in any language can be encoded and decoded.
 
-    The names of the special tokens do not: `<s>` written in a sentence is read as the special token.
+    Names of special tokens are an exception: `<s>` in a sentence is read as the special token.
 
     Args:
-        sentences: What to learn merges from, in any order.
-        max_vocabulary: Tokens at most: special ones, 256 bytes, then merges.
+        sentences: Sentences to learn merges from, in any order.
+        max_vocabulary: Largest number of tokens: special ones, 256 bytes, then merges.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -44,10 +44,10 @@ def embedded_tokenizer() -> Tokenizer:
 
 
 def tiny_tokenizer(special_tokens: tuple[str, ...] = ()) -> PreTrainedTokenizerFast:
-    """The embedded instructions' tokenizer as transformers knows it, with a family's own special tokens behind.
+    """The embedded instructions' tokenizer as a transformers tokenizer, with a family's own special tokens at the end.
 
     Args:
-        special_tokens: Names that one family's prompts use, such as `<image>`.
+        special_tokens: Special tokens of one family's prompts, such as `<image>`.
     """
     tokenizer = Tokenizer.from_str(embedded_tokenizer().to_str())
     tokenizer.add_special_tokens([name for name in special_tokens if name not in SPECIAL_TOKENS])

@@ -1,7 +1,7 @@
 """The two parts of UForm-Gen2 that transformers does not have: its vision tower, and the pooler to latents.
 
-Modules carry the published names, so that published weights load as they are. (`Dinov2Model` computes the same blocks,
-but transformers has renamed its weights within version 5, and its positions are interpolated otherwise.)
+Modules have the published names, so that published weights load without renaming. (`Dinov2Model` computes the same
+blocks, but transformers renamed its weights within version 5, and interpolates positions differently.)
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 NORM_EPSILON = 1e-6
 INTERPOLATION_OFFSET = 0.1
-"""Patches added to the new grid's side before the scale is computed, as in DINO; it shifts the positions a little."""
+"""Number added to the new grid's side before the scale is computed, as in DINO. It shifts the positions a little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class VisionNumbers:
         width: Numbers in a patch's feature.
         num_layers: Blocks.
         num_heads: Attention heads of a block.
-        patch_size: Pixels a side.
-        positions_size: Pixels a side of the images that the position embedding was made for.
-        layer_scale: What the scales of new blocks begin with.
+        patch_size: Side of a patch in pixels.
+        positions_size: Side of the images that the position embedding was made for, in pixels.
+        layer_scale: Initial scale of new blocks.
     """
 
     width: int
@@ -45,7 +45,7 @@ class PoolerNumbers:
         num_latents: Vision tokens of an image.
         num_heads: Attention heads.
         intermediate_size: Inner width of the feed-forward part.
-        dropout: In train mode.
+        dropout: Dropout in train mode.
     """
 
     num_latents: int
@@ -103,7 +103,7 @@ class LayerScale(nn.Module):
 
 
 class VisionBlock(nn.Module):
-    """Attention and feed-forward, each normalised before and scaled after."""
+    """Attention and feed-forward layer, each with a norm before and a scale after."""
 
     def __init__(self, numbers: VisionNumbers) -> None:
         super().__init__()
@@ -115,14 +115,14 @@ class VisionBlock(nn.Module):
         self.ls2 = LayerScale(numbers.width, numbers.layer_scale)
 
     def forward(self, hidden: Float[Tensor, "B L width"]) -> Float[Tensor, "B L width"]:
-        """Adds what it finds."""
+        """Adds attention and feed-forward output to the hidden state."""
         attended: Tensor = hidden + self.ls1(self.attn(self.norm1(hidden)))
         output: Tensor = attended + self.ls2(self.mlp(self.norm2(attended)))
         return output
 
 
 class VisionTower(nn.Module):
-    """A ViT whose class token has no position, and whose positions follow the image's size."""
+    """A ViT whose class token has no position, and whose positions adapt to the image's size."""
 
     def __init__(self, numbers: VisionNumbers) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class VisionTower(nn.Module):
         self.norm = nn.LayerNorm(numbers.width, eps=NORM_EPSILON)
 
     def forward(self, pixels: Float[Tensor, "N 3 size size"]) -> Float[Tensor, "N num_features width"]:
-        """The class token's feature, then one a patch, row by row."""
+        """The class token's feature, then one for each patch, row by row."""
         patches = self.patch_embed(pixels)  # (N, width, side, side)
         hidden = patches.flatten(2).transpose(1, 2) + self.positions(patches.shape[-1])
         hidden = torch.cat([self.cls_token.expand(len(hidden), -1, -1), hidden], dim=1)  # (N, 1 + side^2, width)
@@ -154,7 +154,7 @@ class VisionTower(nn.Module):
 
 
 class LatentPooler(nn.Module):
-    """Learned latents that attend to one another and to an image's features, then a map to the decoder's width."""
+    """Learned latents attend to one another and to an image's features, then are mapped to the decoder's width."""
 
     def __init__(self, numbers: PoolerNumbers, vision_width: int, width: int) -> None:
         super().__init__()

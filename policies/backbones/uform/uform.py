@@ -1,25 +1,25 @@
 """UForm-Gen2 (unum-cloud/uform-gen2-qwen-500m), 1.12B: a CLIP-like ViT-H, a pooler to 256 latents, Qwen1.5-0.5B-Chat.
 
-The published code is remote code that does not run on transformers 5; this is the same architecture, composed of
-transformers' `Qwen2Model` and of `uform_modules`. What is particular to it, with the relative error of the mistake on
-the tiny model:
+The published code is remote code that does not run on transformers 5. This is the same architecture, composed of
+transformers' `Qwen2Model` and of `modules`. Details that are easy to get wrong, with the relative error of the mistake
+on the tiny model:
 
-- Images of 336 pixels (any multiple of 14 goes), padded to a square with the mean colour and resized bilinearly
-  (bicubic: .01 on a photograph). An image is 256 vision tokens whatever its size.
-- The position embedding is of 224 pixels. It is stretched bicubically by (24 + 0.1) / 16, not to the size 24 (.085 of
+- Images have 336 pixels (any multiple of 14 works). They are padded to a square with the mean colour and resized
+  bilinearly (bicubic: .01 on a photograph). An image is 256 vision tokens whatever its size.
+- The position embedding is for 224 pixels. It is stretched bicubically by (24 + 0.1) / 16, not to the size 24 (.085 of
   the positions). The class token has no position, and the pooler sees its feature too (without it: .008).
-- GELU is the exact one (tanh: 1e-4), layer norms have eps 1e-6.
-- The pooler works in the tower's width (1280) and is mapped to the decoder's (1024) after it. UForm's repository
-  (`torch_decoders.py`, of the first UForm-Gen) does it the other way round; weights of one do not fit the other.
-- The pooler's own dropout is 0.1 in train mode.
-- Native prompt: Qwen1.5's chat, ` <image> ` before the instruction. It saw one image; a gripper camera's comes after
-  the static camera's, written as a second ` <image>`.
-- Of RoboVLMs: the text is `<image> ` and the instruction, where `<image>` stays a token of the text; the images come
-  first (gripper, static). It pools over all tokens and has no [LRN] (`readout="max-pooling"`; of a batch it pools the
-  padding as well, which ours does not); with [LRN], ours comes last.
+- GELU is the exact one (tanh: 1e-4), and layer norms have eps 1e-6.
+- The pooler works in the tower's width (1280), and its output is mapped to the decoder's width (1024). UForm's
+  repository (`torch_decoders.py`, of the first UForm-Gen) maps first. Weights of one do not fit the other.
+- The pooler has its own dropout of 0.1 in train mode.
+- Native prompt: Qwen1.5's chat, with ` <image> ` before the instruction. It has seen only one image. The gripper
+  camera's image follows the static camera's, as a second ` <image>`.
+- RoboVLMs' text is `<image> ` and the instruction, where `<image>` stays a token of the text. The images come first
+  (gripper, static). RoboVLMs pools over all tokens and has no [LRN] (`readout="max-pooling"`). In a batch it also pools
+  padding, which ours does not. With [LRN], ours comes last.
 
-The decoder is causal, so [LRN] at the end sees everything; it distinguishes cameras by position (rotary positions,
-which are relative: left padding needs no position ids).
+The decoder is causal, so [LRN] at the end sees everything. It distinguishes cameras by position. Rotary positions are
+relative, so left padding needs no position ids.
 """
 
 from collections.abc import Iterator, Mapping
@@ -71,16 +71,16 @@ class UFormBackbone(Backbone):
             decoder = Qwen2Config(**config["text"])
             self.image_size = settings.image_size or int(config["image_size"])
         except (KeyError, TypeError, StrictDataclassError) as error:
-            raise ValueError(f"expected UForm's sizes, as `full_config` names them, got others: {error!r}.") from error
+            raise ValueError(f"expected UForm's sizes by the names in `full_config`, got others: {error!r}.") from error
         if self.image_size % vision.patch_size:
             raise ValueError(
-                f"expected an image_size that patches of {vision.patch_size} pixels divide, got {self.image_size}."
+                f"expected an image_size that is a multiple of {vision.patch_size} pixels, got {self.image_size}."
             )
         self.image_token_id = self.special_id(IMAGE_TOKEN)
         if self.image_token_id >= decoder.vocab_size:
             raise ValueError(
-                f"expected a decoder that has room for '{IMAGE_TOKEN}' ({self.image_token_id}), got one of "
-                f"{decoder.vocab_size} tokens. The tokenizer is another model's."
+                f"expected a decoder with the token '{IMAGE_TOKEN}' ({self.image_token_id}), got one of "
+                f"{decoder.vocab_size} tokens. The tokenizer belongs to another model."
             )
         self.num_image_tokens = pooler.num_latents
         self.width = decoder.hidden_size
@@ -97,7 +97,7 @@ class UFormBackbone(Backbone):
     @classmethod
     @override
     def tiny_config(cls, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-        """Two layers of width 128, 16 latents of an image of 84 pixels; positions are stretched as at full size."""
+        """Two layers of width 128, 16 latents of an image of 84 pixels. Positions are stretched as at full size."""
         return {
             "image_size": 84,
             "vision": {
@@ -109,7 +109,7 @@ class UFormBackbone(Backbone):
                 "layer_scale": 1.0,
             },
             "pooler": {"num_latents": 16, "num_heads": 4, "intermediate_size": 320, "dropout": 0.1},
-            # The decoder's usual 0.02 fits a width of 1024; at 128 features would be nearly the same for all images.
+            # The decoder's usual 0.02 fits a width of 1024. At 128, features would be nearly the same for all images.
             "text": {
                 "vocab_size": len(tokenizer),
                 "hidden_size": 128,
@@ -176,7 +176,7 @@ class UFormBackbone(Backbone):
 
     @override
     def recomputable_layers(self) -> Iterator[nn.Module]:
-        """The vision tower is not one of transformers'."""
+        """The vision tower is not from transformers."""
         yield from super().recomputable_layers()
         yield from self.image_encoder.blocks
 
@@ -231,7 +231,7 @@ class UFormBackbone(Backbone):
     @classmethod
     @override
     def pretrained(cls, source: str | Path, settings: BackboneSettings, dtype: torch.dtype) -> "UFormBackbone":
-        """What the folder must hold, `uform_weights.published_folder` says."""
+        """The published weights. `weights.published_folder` says what the folder must have."""
         published = published_folder(source, cls.hub_name, cls.full_config())
         with unmade_weights(dtype):
             backbone = cls(published.config, published.tokenizer, settings)

@@ -1,4 +1,4 @@
-"""UForm-Gen2's published folder: its configuration, its decoder's, its tokenizer, and its weights' names as ours."""
+"""UForm-Gen2's published folder: its configuration, its decoder's, its tokenizer, and its weights by our names."""
 
 import json
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ from calvinbench.policies.backbones.weights.sources import BackboneSourceError, 
 
 IMAGE_TOKEN = "<image>"  # noqa: S105 (a token of text)
 DECODER_NAME = "Qwen/Qwen1.5-0.5B-Chat"
-"""Whose sizes and tokenizer the published configuration points to."""
+"""The decoder whose sizes and tokenizer the published configuration refers to."""
 LEFT_OUT = "text_decoder.lm_head.weight"
-"""The language-modelling head: the text embedding again."""
+"""The language-modelling head, which equals the text embedding."""
 PUBLISHED_NUMBERS: Mapping[str, tuple[str, ...]] = {
     "image_size": ("image_size",),
     "image_encoder_hidden_size": ("vision", "width"),
@@ -27,11 +27,11 @@ PUBLISHED_NUMBERS: Mapping[str, tuple[str, ...]] = {
     "image_pooler_num_attn_heads": ("pooler", "num_heads"),
     "image_pooler_intermediate_size": ("pooler", "intermediate_size"),
 }
-"""Names of the published configuration, and where ours has them. What is not said there has the published default."""
+"""Names of the published configuration, and ours. Numbers that it does not have keep the published default."""
 
 
 def our_name(published: str) -> str:
-    """A published weight's name as ours: the decoder is here without its head, all else is named the same."""
+    """A published weight's name as ours. The decoder has no head here; all other names are the same."""
     return published.replace("text_decoder.model.", "text_decoder.", 1)
 
 
@@ -40,10 +40,10 @@ class Published:
     """A published folder.
 
     Attributes:
-        folder: Where it is.
-        config: As `UFormBackbone.from_config` takes it.
-        tokenizer: Of the model.
-        weights: By our names.
+        folder: The folder.
+        config: The configuration as `UFormBackbone.from_config` takes it.
+        tokenizer: The model's tokenizer.
+        weights: Weights by our names.
     """
 
     folder: Path
@@ -55,7 +55,7 @@ class Published:
         """Fills the backbone's weights.
 
         Raises:
-            BackboneSourceError: A name is missing or left over, or a shape is another.
+            BackboneSourceError: A name is missing or left over, or a shape differs.
         """
         fill_weights(
             backbone,
@@ -67,31 +67,31 @@ class Published:
 
 
 def published_folder(source: str | Path, hub_name: str, full: Mapping[str, Any]) -> Published:
-    """Reads a folder as the hub has it: `config.json` and `*.safetensors`.
+    """Reads a folder as on the hub: `config.json` and `*.safetensors`.
 
-    The tokenizer may lie in it (`tokenizer.json`); if not, it is looked for where the configuration says
-    (`text_decoder_name_or_path`: a name on the hub, or a folder), as are the decoder's sizes if that is not
+    The tokenizer may be in it (`tokenizer.json`). Otherwise it is read from the place in the configuration
+    (`text_decoder_name_or_path`: a name on the hub, or a folder). So are the decoder's sizes if this is not
     Qwen1.5-0.5B-Chat.
 
     Args:
         source: See `Backbone.pretrained`.
-        hub_name: What could be named instead, for errors.
-        full: The published model's numbers, for what the folder does not say.
+        hub_name: The name that errors advise.
+        full: The published model's numbers, for those that the folder does not have.
 
     Raises:
-        BackboneSourceError: There is no such folder, or it is another model's.
+        BackboneSourceError: There is no such folder, or it belongs to another model.
     """
     folder = local_folder(source, hub_name)
     if not (folder / "config.json").is_file():
         raise BackboneSourceError(
-            f"expected the files of UForm-Gen2 in '{folder}', got none of the name config.json. Name the folder of the "
+            f"expected the files of UForm-Gen2 in '{folder}', but there is no config.json. Name the folder of the "
             f"hub's snapshot of {hub_name}."
         )
     published = json.loads((folder / "config.json").read_text())
     if published.get("model_type") != "vlm":
         raise BackboneSourceError(
-            f"expected a config.json of model type 'vlm' (as UForm calls itself) in '{folder}', got "
-            f"'{published.get('model_type')}'. Name the backbone that it is, or the folder of {hub_name}."
+            f"expected a config.json of model type 'vlm' (UForm's own name) in '{folder}', got "
+            f"'{published.get('model_type')}'. Name its own backbone, or the folder of {hub_name}."
         )
     weights = _read_weights(folder)
     config = {key: dict(value) if isinstance(value, Mapping) else value for key, value in full.items()}
@@ -119,14 +119,14 @@ def _decoder_numbers(decoder: str, numbers: Mapping[str, Any]) -> dict[str, Any]
     if not file.is_file():
         raise BackboneSourceError(
             f"expected the decoder {DECODER_NAME} or a folder with its config.json in text_decoder_name_or_path, got "
-            f"'{decoder}'. Only UForm-Gen2 with a Qwen1.5 decoder is known here."
+            f"'{decoder}'. Only UForm-Gen2 with a Qwen1.5 decoder is supported."
         )
     said = json.loads(file.read_text())
     if said.get("model_type") != "qwen2":
         raise BackboneSourceError(
             f"expected a decoder of model type 'qwen2', got '{said.get('model_type')}' in {file}."
         )
-    if "rope_theta" not in said:  # transformers 5 writes it one level down
+    if "rope_theta" not in said:  # transformers 5 writes it one level deeper
         said["rope_theta"] = said.get("rope_parameters", {}).get("rope_theta", numbers["rope_theta"])
     return {name: said.get(name, number) for name, number in numbers.items()}
 
@@ -139,7 +139,7 @@ def _read_tokenizer(place: str | Path, folder: Path) -> PreTrainedTokenizerBase:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BackboneSourceError(
             f"expected the tokenizer of {DECODER_NAME} at '{place}', but: {first_line} Copy its tokenizer.json and "
-            f"tokenizer_config.json into '{folder}', or let the hub be reached."
+            f"tokenizer_config.json into '{folder}', or connect to the hub."
         ) from error
     if IMAGE_TOKEN not in tokenizer.get_vocab():
         tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]})
@@ -147,10 +147,10 @@ def _read_tokenizer(place: str | Path, folder: Path) -> PreTrainedTokenizerBase:
 
 
 def _require_image_token(tokenizer: PreTrainedTokenizerBase, published: int | None, folder: Path) -> None:
-    """Refuses a tokenizer that has another id for an image's token than the model was trained with."""
+    """Raises an error for a tokenizer whose image token has another id than in the model's training."""
     ours = tokenizer.get_vocab()[IMAGE_TOKEN]
     if published not in (None, ours):
         raise BackboneSourceError(
-            f"expected '{IMAGE_TOKEN}' to be token {published}, as '{folder}/config.json' says, but the tokenizer has "
-            f"it as {ours}. Take both from one place."
+            f"expected '{IMAGE_TOKEN}' to be token {published}, as '{folder}/config.json' says, but in the tokenizer "
+            f"it is {ours}. Use model and tokenizer of one source."
         )

@@ -55,11 +55,11 @@ def published_weights(folder: Path, model: str) -> Iterator[tuple[str, Tensor]]:
 def fill_weights(
     module: nn.Module, weights: Mapping[str, Tensor], what: str, advice: str, unknown: Sequence[str] = ()
 ) -> None:
-    """Loads a module's weights and checks that every one is there.
+    """Loads a module's weights and checks that all of them are present.
 
     Args:
-        module: What to fill.
-        weights: By the module's own names.
+        module: The module to fill.
+        weights: Weights by the module's own names.
         what: The model that the weights belong to, and their source, for the message.
         advice: What to do if they do not fit.
         unknown: Published names that have no counterpart here.

@@ -18,7 +18,7 @@ BUILD_ERRORS = (
     TypeError,
     ValueError,
 )
-"""Errors that making a model of wrong numbers may raise, here, in torch and in transformers."""
+"""Errors that wrong numbers of a model may raise: here, in torch and in transformers."""
 
 
 class BackboneSourceError(ValueError):
@@ -52,8 +52,8 @@ def local_folder(source: str | Path, hint: str) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
         raise BackboneSourceError(
             f"expected to download '{source}' from the Hugging Face hub, but: {_first_line(error)}. Check the name and "
-            "the network; a gated model needs `hf auth login` and its licence accepted on its page. Or name a local "
-            "folder that holds it; HF_HUB_OFFLINE=1 forbids downloads."
+            "the network. For a gated model, accept its licence on its page and run `hf auth login`. Or name a local "
+            "folder with the model. HF_HUB_OFFLINE=1 forbids downloads."
         ) from error
 
 

@@ -35,7 +35,7 @@ def digest(env: PlayTableEnv, number: int, num_steps: int = 0) -> str:
     sha, generator = hashlib.sha256(), np.random.default_rng(number)
     env.reset(options=state(number))
     for step in range(num_steps + 1):
-        for picture in env.pictures().values():
+        for picture in env.images().values():
             sha.update(picture.rgb.tobytes() + picture.depth.tobytes())
         if step < num_steps:
             env.step(np.array([*generator.uniform(-1, 1, 3) - (0, 0, 0.5), 0.0, 0.0, 0.4, 1.0]))
@@ -68,7 +68,7 @@ def test_pictures_depend_on_the_state_alone(scene: str, request: pytest.FixtureR
     env.reset(options=odd)
     for _ in range(50):
         env.step(np.array([1.0, -1.0, -1.0, 0.0, 0.0, 0.0, -1.0]))
-        env.pictures()
+        env.images()
     assert digest(env, 5, num_steps=5) == expected
     assert digest(env, 5, num_steps=5) == expected
     env.close()
@@ -76,7 +76,7 @@ def test_pictures_depend_on_the_state_alone(scene: str, request: pytest.FixtureR
 
 def test_asking_again_gives_the_same_pictures(env: PlayTableEnv):
     env.reset(options=state(0))
-    first, second = env.pictures(), env.pictures()
+    first, second = env.images(), env.images()
     for camera, picture in first.items():
         np.testing.assert_array_equal(picture.rgb, second[camera].rgb)
         np.testing.assert_array_equal(picture.depth, second[camera].depth)
@@ -89,20 +89,20 @@ def test_pictures_follow_the_world_step_by_step(env: PlayTableEnv):
         world.reset(options=state(0))
         for _ in range(6):
             if world is env:
-                world.pictures()
+                world.images()
             world.step(action)
-    for camera, picture in env.pictures().items():
-        np.testing.assert_array_equal(picture.rgb, at_the_end.pictures()[camera].rgb)
+    for camera, picture in env.images().items():
+        np.testing.assert_array_equal(picture.rgb, at_the_end.images()[camera].rgb)
     at_the_end.close()
 
 
 def test_a_picture_is_the_caller_s_own(env: PlayTableEnv):
     env.reset(options=state(0))
-    kept = {camera: picture.rgb.copy() for camera, picture in env.pictures().items()}
-    for picture in env.pictures().values():
+    kept = {camera: picture.rgb.copy() for camera, picture in env.images().items()}
+    for picture in env.images().values():
         picture.rgb[:] = 0
         picture.depth[:] = 0
-    for camera, picture in env.pictures().items():
+    for camera, picture in env.images().items():
         np.testing.assert_array_equal(picture.rgb, kept[camera])
 
 
@@ -142,10 +142,10 @@ def test_the_finer_depth_buffer_is_ours_and_the_coarser_is_calvin_s(env: PlayTab
 @pytest.mark.parametrize(("static", "gripper"), [(64, 200), (337, 1), (400, 84)])
 def test_other_sizes_show_the_same_things(env: PlayTableEnv, static: int, gripper: int):
     env.reset(options=state(2))
-    native = env.pictures()
+    native = env.images()
     other = PlayTableEnv(cameras=(), camera_sizes={"static": static, "gripper": gripper})
     other.reset(options=state(2))
-    for camera, picture in other.pictures().items():
+    for camera, picture in other.images().items():
         size = {"static": static, "gripper": gripper}[camera]
         assert picture.rgb.shape == (size, size, 3)
         assert picture.depth.shape == (size, size)
@@ -162,7 +162,7 @@ def test_lights_show_their_colours(env: PlayTableEnv):
         lights = state(0)
         lights["scene_obs"][3:6] = (0.088 * lit, lit, lit)
         env.reset(options=lights)
-        seen[lit] = env.pictures()["static"].rgb.astype(int)
+        seen[lit] = env.images()["static"].rgb.astype(int)
     changed = (np.abs(seen[0] - seen[1]).max(axis=-1) > 60) & (np.abs(seen[1][..., 2] - seen[1][..., 1]) > 80)
     green = changed & (seen[1][..., 0] < 60)
     yellow = changed & (seen[1][..., 0] > 90) & (seen[1][..., 2] < 60)
@@ -187,7 +187,7 @@ def test_calvin_s_scenes_differ_and_each_shows_its_blocks(recordings: Path):
         aside = state(0)["robot_obs"]
         aside[7:14] = (-2.5, 0.2, 0.0, -1.0, 0.0, 1.5, 0.0)
         env.reset(options={"robot_obs": aside, "scene_obs": with_blocks})
-        rgb = pictures[scene] = env.pictures()["static"].rgb.astype(float)
+        rgb = pictures[scene] = env.images()["static"].rgb.astype(float)
         shades = rgb / np.maximum(rgb.max(axis=-1, keepdims=True), 1)
         colours = {
             "block_red": (shades[..., 1] < 0.25) & (shades[..., 2] < 0.25),

@@ -10,7 +10,7 @@ import pytest
 
 from calvinbench.envs.cameras import renderers
 from calvinbench.envs.cameras.opengl_look import OpenGLLook
-from calvinbench.envs.cameras.renderers import RENDERERS, BulletRenderer, PictureRenderer, RendererError, require_works
+from calvinbench.envs.cameras.renderers import RENDERERS, BulletRenderer, ImageRenderer, RendererError, require_works
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.play_table import PlayTableEnv
 
@@ -47,7 +47,7 @@ def test_the_default_is_ours_on_the_embedded_scene_too():
     env = PlayTableEnv(cameras=())
     assert env.renderer == "opengl-look"
     assert isinstance(env._renderer, OpenGLLook)
-    assert isinstance(env._renderer, PictureRenderer)
+    assert isinstance(env._renderer, ImageRenderer)
     assert env.depth_bits == 24
     env.close()
 
@@ -77,7 +77,7 @@ def test_tinyrenderer_says_nothing_of_its_depth_buffer():
     env = PlayTableEnv(cameras=("static",), renderer="bullet-tiny", camera_sizes={"static": 32})
     assert (env.renderer, env.depth_bits) == ("bullet-tiny", None)
     assert isinstance(env._renderer, BulletRenderer)
-    assert isinstance(env._renderer, PictureRenderer)
+    assert isinstance(env._renderer, ImageRenderer)
     assert env.reset(seed=0)[0]["rgb_static"].std() > 10
     env.close()
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calvinbench.envs.rendering.primitives import box
 from calvinbench.envs.rendering.renderer import Renderer
 from calvinbench.envs.rendering.shadow_map import light_direction
+from calvinbench.envs.rendering.shapes.primitives import box
 from support.small_worlds import (
     Thing,
     frames_at,

@@ -8,9 +8,9 @@ import pytest
 from calvinbench.envs.cameras.opengl_look import OpenGLLook, geometry_of
 from calvinbench.envs.chains import initial_observation, published
 from calvinbench.envs.play_table import PlayTableEnv
-from calvinbench.envs.rendering.primitives import box, sphere
 from calvinbench.envs.rendering.rendered import View
 from calvinbench.envs.rendering.renderer import Renderer
+from calvinbench.envs.rendering.shapes.primitives import box, sphere
 from calvinbench.envs.rendering.still_layer import StillLayer
 from support.small_worlds import Thing, frames_at, geometry_of_things, square, view_from
 

@@ -57,7 +57,7 @@ def test_its_pictures_are_the_recorded_ones_pixel_by_pixel(upstream, recordings)
         initial = (kept["init_robot_obs_0"], kept["init_scene_obs_0"])
         actions = kept["actions_0"][:40]
     settings = {"scene": "D", "calvin_env": str(upstream.checkout.root)}
-    shown = record_upstream(settings, *initial, actions, picture_every=20).pictures
+    shown = record_upstream(settings, *initial, actions, image_every=20).images
     compared = 0
     for step in (0, 20, 40):
         for camera in ("static", "gripper"):
@@ -193,7 +193,7 @@ def test_another_copy_than_the_imported_one_is_refused(tmp_path):
         f"try: import_upstream({str(roots[1])!r})\n"
         "except UpstreamError as error: print(error)\n"
     )
-    assert "there can be one only" in run(code)
+    assert "it can import only one" in run(code)
 
 
 def test_an_interpreter_that_is_not_there_is_told_in_words():

@@ -386,7 +386,7 @@ def test_remedy_the_scenes_are_said_in_training(wrong, trains, tmp_path):
 
 def test_training_and_validation_of_other_scenes_than_calvins_are_said(data, trains):
     save_dictionary(data / "training" / "scene_info.npy", {"calvin_scene_A": [100, 219]})
-    words = "training is of scene A and validation of scene D, unlike any of CALVIN's data sets"
+    words = "training is from scene A and validation from scene D, unlike any of CALVIN's data sets"
     assert words in words_of(check_data(data))
     assert f"{words} (D, ABC and ABCD for training, D for validation). It is kept as A" in trains(
         data, validate_every=1

@@ -211,7 +211,7 @@ def stop_recording(data):
         (remove_annotations, ("lang_annotations", "extract it again", "download_lang_embeddings.sh")),
         (remove_episodes, ("ep_start_end_ids.npy", "extract it again")),
         (remove_all_frames, ("found none", "Extract the data set")),
-        (leave_another_index, ("all 2 lie outside", "extract the data set again")),
+        (leave_another_index, ("all 2 are outside", "extract the data set again")),
         (unscale, ("rel_actions within [-1, 1]", "not scaled")),
         (half_close, ("gripper of -1 (close) or 1 (open)", "0.5")),
         (forget_a_number, ("NaN", "1 frames")),
@@ -291,7 +291,7 @@ def test_damage_of_the_compact_form_is_told(compact):
     file = episode_file(compact / "training", 1)
     content = file.read_bytes()
     file.write_bytes(content[:-10])
-    assert check_data(compact).verdict().startswith(f"not usable: training: expected a whole episode in '{file}'")
+    assert check_data(compact).verdict().startswith(f"not usable: training: expected a complete episode in '{file}'")
     file.unlink()
     verdict = check_data(compact).verdict()
     assert verdict.startswith("usable: training: 1 of 2 recorded episodes are not there")
@@ -299,7 +299,7 @@ def test_damage_of_the_compact_form_is_told(compact):
     shutil.rmtree(compact / "training")
     assert check_data(compact).verdict().startswith("not usable: training: there is no folder")
     (compact / "dataset.json").write_text("{")
-    assert check_data(compact).verdict().startswith("not usable: expected what a recorder wrote")
+    assert check_data(compact).verdict().startswith("not usable: expected the description of a data set")
 
 
 @pytest.fixture

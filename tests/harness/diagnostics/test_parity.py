@@ -49,9 +49,9 @@ def test_the_first_difference_is_told_by_step_entry_and_size(recording):
 
 
 def test_the_smallest_difference_of_one_pixel_is_found(recording):
-    pictures = {"static": recording.pictures["static"].copy()}
+    pictures = {"static": recording.images["static"].copy()}
     pictures["static"][1, 2, 3, 0] += 1
-    found = compare_here(recording, replace(recording, pictures=pictures))
+    found = compare_here(recording, replace(recording, images=pictures))
     assert found.state is None
     assert (found.picture.step, found.picture.entry, found.picture.size) == (2, "rgb_static", 1.0)
     assert "first differing image after step 2" in found.words()

@@ -31,7 +31,7 @@ from calvinbench.policies.backbones.images.pil_resize import resize_with_pil
 from calvinbench.policies.demonstrations.calvin_layout import CalvinLayout
 from calvinbench.policies.demonstrations.calvin_pickle import load_dictionary
 from calvinbench.policies.demonstrations.compact import CompactDemonstrations
-from calvinbench.policies.demonstrations.demonstrations import PICTURE_KEYS, Annotation, DataError
+from calvinbench.policies.demonstrations.demonstrations import IMAGE_KEYS, Annotation, DataError
 from support.processes import processes_below, require_ended
 from tests.policies.demonstrations.conftest import read_by_public_code
 
@@ -114,7 +114,7 @@ def test_what_was_recorded_is_whole_and_can_be_read(form, recorded):
         ours = [found for key, found in sorted(records.items()) if key[0] == split]
         expected = [replace(a, episode=number) for number, found in enumerate(ours) for a in found.annotations]
         assert list(data.annotations) == expected
-        assert data.description.picture_sizes == {"static": 32, "gripper": 16}
+        assert data.description.image_sizes == {"static": 32, "gripper": 16}
         assert data.description.details["seed"] == 0
 
 
@@ -614,6 +614,6 @@ def test_pictures_are_resized_as_policies_resize_them(tmp_path):
     assert dict(form.rendered_sizes) == {"static": 200, "gripper": 84}
     form.write("training", 0, Episode([small_frame(1) | pictures], [Annotation(0, 0, 1, "open_drawer", "a")]))
     kept = load_file(tmp_path / "training" / "episode_000000.safetensors")
-    for key, size in zip(PICTURE_KEYS, (100, 84), strict=True):
+    for key, size in zip(IMAGE_KEYS, (100, 84), strict=True):
         assert np.array_equal(kept[key], resize_with_pil(pictures[key][None], size))
     assert np.array_equal(kept["rgb_gripper"][0], pictures["rgb_gripper"])

@@ -118,5 +118,12 @@ def test_a_run_of_an_earlier_version_is_resumed_by_one_that_declares_what_is_rea
     assert differences(old, replace(old, may_read=())) == ()
 
 
+def test_a_control_of_an_earlier_version_is_resumed_although_its_label_changed():
+    old = RunDescription.from_json(OLD | {"label": "cnn (2.2M), blind, deaf"})
+    new = replace(old, label="cnn (2.2M), with blank images, without the instruction")
+    assert differences(old, new) == ()
+    assert differences(old, replace(old, label="cnn (2.2M), with blank images")) != ()
+
+
 def test_a_label_does_not_hide_that_a_policy_is_untrained():
     assert RunDescription.from_json(OLD | {"policy": "untrained:cnn,label=x"}).is_untrained

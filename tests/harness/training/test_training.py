@@ -315,7 +315,7 @@ def test_before_anything_was_trained_settings_may_be_changed(folder, tmp_path, m
 
 
 def test_remedy_a_policy_with_a_label_is_trained_without_it(folder, tmp_path):
-    with pytest.raises(TrainingCallError, match="without 'label', 'blind' and 'deaf'"):
+    with pytest.raises(TrainingCallError, match="without 'label', 'blank_images' and"):
         again(said(folder, tmp_path / "out", policy=f"{POLICY},label=mine"))
     again(said(folder, tmp_path / "out"))
     assert (tmp_path / "out" / "training.json").exists()

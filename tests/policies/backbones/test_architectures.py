@@ -26,7 +26,7 @@ FEW = {
     "smolvlm": Verdict(WORKS),
     "paligemma": Verdict(NAMED, "untrained:paligemma,vlm=FOLDER"),
     "idefics": Verdict(REFUSED, "expected a vision-language model, got IdeficsModel, which has no get_image_features"),
-    "ovis2": Verdict(REFUSED, "it has parts of which it is not known what they do: visual_embeddings_table"),
+    "ovis2": Verdict(REFUSED, "it has unknown parts: visual_embeddings_table"),
     "shieldgemma2": Verdict(REFUSED, "transformers' AutoModel has no class for it"),
 }
 

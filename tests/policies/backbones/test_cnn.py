@@ -251,25 +251,25 @@ def test_the_full_size_is_made_too():
 @pytest.mark.parametrize("broken", [{"static": {}}, {"text": {"hidden_size": "wide"}}, {"readout": None}])
 def test_other_sizes_are_refused(broken):
     config = CNNBackbone.tiny_config(tiny_tokenizer()) | broken
-    with pytest.raises(ValueError, match="expected cnn's sizes"):
+    with pytest.raises(ValueError, match="expected the sizes of cnn"):
         CNNBackbone.from_config(config, tiny_tokenizer(), BackboneSettings())
 
 
 def test_grids_that_differ_are_refused():
     config = CNNBackbone.tiny_config(tiny_tokenizer())
     config["gripper"]["image_size"] = 100
-    with pytest.raises(ValueError, match=r"the same grid of tokens of both cameras, got sides .* 'gripper': 7"):
+    with pytest.raises(ValueError, match=r"the same grid of tokens for both cameras, got sides .* 'gripper': 7"):
         CNNBackbone.from_config(config, tiny_tokenizer(), BackboneSettings())
 
 
 def test_one_size_for_both_cameras_is_refused():
-    with pytest.raises(ValueError, match=r"expected no image_size for cnn, got 64: .* of its own"):
+    with pytest.raises(ValueError, match=r"expected no image_size for cnn, got 64: each camera has its own size"):
         tiny(image_size=64)
 
 
 @pytest.mark.parametrize("layout", [Layout.NATIVE, Layout.ROBOVLMS])
 def test_no_other_layout_is_there_and_the_reason_is_told(layout):
-    with pytest.raises(ValueError, match="no VLM that was pretrained, so there is no other order"):
+    with pytest.raises(ValueError, match="not a pretrained VLM, so that it has no other order"):
         tiny(layout=layout).prompt(SHORT)
 
 
@@ -279,5 +279,7 @@ def test_a_sentence_longer_than_the_encoder_knows_is_refused(backbone):
 
 
 def test_there_are_no_published_weights():
-    with pytest.raises(BackboneSourceError, match="no source of weights for cnn, got 'wheels': nobody published any"):
+    with pytest.raises(
+        BackboneSourceError, match="no source of weights for cnn, got 'wheels': there are no published weights"
+    ):
         CNNBackbone.pretrained("wheels", BackboneSettings(), torch.float32)

@@ -283,7 +283,7 @@ def test_numbers_of_something_else_are_refused(backbone, change, message):
 
 
 def test_another_size_of_images_is_refused():
-    with pytest.raises(ValueError, match="expected no image_size, or 56, for flamingo, got 224"):
+    with pytest.raises(ValueError, match="expected image_size 56 or none for flamingo, got 224"):
         tiny(image_size=224)
 
 
@@ -498,12 +498,12 @@ def change_json(path, **changes):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda folder: (folder / "checkpoint.pt").unlink(), "published apart; missing: checkpoint.pt"),
+        (lambda folder: (folder / "checkpoint.pt").unlink(), "published separately; missing: checkpoint.pt"),
         (lambda folder: (folder / "checkpoint.pt").write_bytes(b"?"), "cannot be read as one"),
         (lambda folder: (folder / "vision_tower").rename(folder / "clip"), "missing: vision_tower"),
         (
             lambda folder: change_json(folder / "language_model" / "config.json", model_type="mpt"),
-            "expected a gpt_neox in .*language_model, got a model of type mpt. OpenFlamingo on MPT is not made here",
+            "expected a gpt_neox in .*language_model, got a model of type mpt. OpenFlamingo on MPT is not supported",
         ),
         (
             lambda folder: change_json(folder / "language_model" / "config.json", num_hidden_layers=5),
@@ -530,7 +530,10 @@ def test_folders_that_lack_something_are_refused_in_words(published, change, mes
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("openflamingo/OpenFlamingo-3B-vitl-mpt1b", "transformers' MptConfig takes and its model leaves out"),
+        (
+            "openflamingo/OpenFlamingo-3B-vitl-mpt1b",
+            "transformers' MptConfig has this setting, but its model ignores it",
+        ),
         ("openflamingo/OpenFlamingo-9B-deprecated", "one of openflamingo/OpenFlamingo-4B-vitl-rpj3b, "),
         ("/no/such/folder", "one of openflamingo/OpenFlamingo-4B-vitl-rpj3b, "),
     ],

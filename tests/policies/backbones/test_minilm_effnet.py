@@ -172,7 +172,7 @@ def test_weights_that_do_not_fit_are_named():
     weights = dict(tower.state_dict())
     weights["extra"] = weights.pop("bn0.weight")
     weights["bn0.bias"] = torch.ones(3)
-    message = r"missing \['bn0.weight'\], left over \['extra'\], of another shape \['bn0.bias'\]"
+    message = r"missing are \['bn0.weight'\], left over \['extra'\], of another shape \['bn0.bias'\]"
     with pytest.raises(BackboneSourceError, match=message):
         load_strictly(tower, weights, "a-wheel")
 
@@ -200,7 +200,7 @@ def test_images_without_a_token_are_refused():
 
 @pytest.mark.parametrize("layout", [Layout.NATIVE, Layout.ROBOVLMS])
 def test_no_other_layout_is_there_and_the_reason_is_told(layout):
-    with pytest.raises(ValueError, match="nobody trained it on images and text together"):
+    with pytest.raises(ValueError, match="it was never trained on images and text together"):
         tiny(layout=layout).prompt(SHORT)
 
 
@@ -241,7 +241,7 @@ def test_what_is_computed_for_lrn_alone_is_what_all_tokens_would_give(is_trainin
     gradients = [
         torch.autograd.grad(each.square().sum(), weights, retain_graph=True) for each in (hidden[:, -1], fused)
     ]
-    torch.testing.assert_close(*gradients)
+    torch.testing.assert_close(*gradients, rtol=1e-5, atol=3e-5)  # sums in another order
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
@@ -340,5 +340,5 @@ def test_the_tiny_configuration_is_the_full_one_in_other_numbers_and_is_kept():
 def test_other_sizes_are_refused(broken):
     tokenizer = tiny_tokenizer(MiniLMEffNetBackbone.special_tokens)
     config = MiniLMEffNetBackbone.tiny_config(tokenizer) | broken
-    with pytest.raises(ValueError, match="expected minilm-effnet's sizes"):
+    with pytest.raises(ValueError, match="expected the sizes of minilm-effnet"):
         MiniLMEffNetBackbone.from_config(config, tokenizer, BackboneSettings())

@@ -5,8 +5,10 @@ import numpy as np
 from calvinbench.envs.observation import Observation
 from calvinbench.policies.baselines.deprived import NO_INSTRUCTION, DeprivedPolicy
 from calvinbench.policies.check import check_policy, made_up_observation
+from calvinbench.policies.factories.checkpoint_settings import CheckpointSettings
 from calvinbench.policies.policy import Decision, PolicyTraits
 from calvinbench.policies.registry import make_policy
+from calvinbench.policies.spec_settings import read_settings, with_new_names
 
 
 class Listener:
@@ -15,7 +17,7 @@ class Listener:
     traits = PolicyTraits(label="listener", observation_keys=("rgb_static", "robot_obs"))
 
     def __init__(self):
-        self.seen, self.told, self.expected = None, None, None
+        self.seen, self.given, self.expected = None, None, None
 
     def initial_state(self, batch_size, seeds=None):
         return batch_size
@@ -30,7 +32,7 @@ class Listener:
         self.expected = instructions
 
     def act(self, observations, instructions, state, privileged=None):
-        self.seen, self.told = observations, instructions
+        self.seen, self.given = observations, instructions
         return Decision(np.zeros((state, 7)), state)
 
 
@@ -38,45 +40,51 @@ def observe():
     return Observation.stack([made_up_observation(np.random.default_rng(0))], ("rgb_static", "robot_obs"))
 
 
-def test_a_blind_policy_sees_black_pictures_and_all_else():
+def test_images_are_blank_and_all_else_is_given():
     inner, seen = Listener(), observe()
-    DeprivedPolicy(inner, blind=True).act(seen, ["open the drawer"], 1)
+    DeprivedPolicy(inner, blank_images=True).act(seen, ["open the drawer"], 1)
     assert inner.seen.rgb_static.shape == seen.rgb_static.shape
     assert not inner.seen.rgb_static.any()
     np.testing.assert_array_equal(inner.seen.robot_obs, seen.robot_obs)
-    assert inner.told == ["open the drawer"]
+    assert inner.given == ["open the drawer"]
     assert seen.rgb_static.any()
 
 
-def test_a_deaf_policy_is_told_the_same_whatever_the_task():
+def test_the_instruction_is_the_same_whatever_the_task():
     inner, seen = Listener(), observe()
-    DeprivedPolicy(inner, deaf=True).act(seen, ["open the drawer"], 1)
-    assert inner.told == [NO_INSTRUCTION]
+    DeprivedPolicy(inner, no_instruction=True).act(seen, ["open the drawer"], 1)
+    assert inner.given == [NO_INSTRUCTION]
     np.testing.assert_array_equal(inner.seen.rgb_static, seen.rgb_static)
 
 
-def test_a_policy_expects_what_it_will_be_told():
-    for settings, expected in (({"deaf": True}, [NO_INSTRUCTION]), ({"blind": True}, ["a", "b"])):
+def test_a_policy_expects_the_sentence_that_it_will_be_given():
+    for settings, expected in (({"no_instruction": True}, [NO_INSTRUCTION]), ({"blank_images": True}, ["a", "b"])):
         inner = Listener()
         DeprivedPolicy(inner, **settings).expect(["a", "b"])
         assert inner.expected == expected
 
 
 def test_new_worlds_begin_with_states_of_the_policys_own():
-    policy = DeprivedPolicy(Listener(), blind=True)
+    policy = DeprivedPolicy(Listener(), blank_images=True)
     assert policy.put_state(policy.initial_state(3), np.array([True, False, True]), policy.initial_state(2)) == 3
 
 
 def test_the_label_says_what_it_lacks_and_all_other_traits_are_the_policys():
     inner = Listener()
-    traits = DeprivedPolicy(inner, blind=True, deaf=True).traits
-    assert traits.label == "listener, blind, deaf"
+    traits = DeprivedPolicy(inner, blank_images=True, no_instruction=True).traits
+    assert traits.label == "listener, with blank images, without the instruction"
     assert replace(traits, label="listener") == inner.traits
+
+
+def test_the_old_names_of_the_settings_are_accepted(caplog):
+    texts = with_new_names(CheckpointSettings, {"blind": "true", "deaf": "false"})
+    assert read_settings(CheckpointSettings, texts, "checkpoint") == CheckpointSettings(blank_images=True)
+    assert "'blind' of a policy spec is now called 'blank_images'" in caplog.text
 
 
 def test_a_deprived_learned_policy_keeps_to_the_interface_and_acts_otherwise():
     policy = make_policy("untrained:cnn,hidden_dim=8,num_layers=1")
-    deprived = DeprivedPolicy(policy, blind=True, deaf=True)
+    deprived = DeprivedPolicy(policy, blank_images=True, no_instruction=True)
     check_policy(deprived)
     seen = Observation.stack([made_up_observation(np.random.default_rng(0))], policy.traits.observation_keys)
     actions = [each.act(seen, ["open the drawer"], each.initial_state(1)).actions for each in (policy, deprived)]

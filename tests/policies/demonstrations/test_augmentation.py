@@ -9,7 +9,7 @@ import torch
 from calvinbench.policies.backbones.images.pil_resize import FILTERS, resize_with_pil
 from calvinbench.policies.backbones.images.resize import FILTERS as BACKBONE_FILTERS
 from calvinbench.policies.backbones.images.resize import resize_in_torch
-from calvinbench.policies.demonstrations.augmentation import draw_shifts, shift_pictures
+from calvinbench.policies.demonstrations.augmentation import draw_shifts, shift_images
 
 ROWS = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]], np.uint8)
 PICTURE = ROWS[None, :, :, None].repeat(3, axis=3)
@@ -27,7 +27,7 @@ PICTURE = ROWS[None, :, :, None].repeat(3, axis=3)
     ],
 )
 def test_pictures_move_and_their_edges_are_repeated(down, right, expected):
-    moved = shift_pictures(PICTURE, np.array([[down, right]]))
+    moved = shift_images(PICTURE, np.array([[down, right]]))
     assert moved.dtype == np.uint8
     for colour in range(3):
         assert moved[0, :, :, colour].tolist() == expected
@@ -36,7 +36,7 @@ def test_pictures_move_and_their_edges_are_repeated(down, right, expected):
 def test_each_picture_moves_by_its_own_shift_and_the_original_stays():
     pictures = PICTURE.repeat(2, axis=0)
     before = pictures.copy()
-    moved = shift_pictures(pictures, np.array([[0, 0], [1, 0]]))
+    moved = shift_images(pictures, np.array([[0, 0], [1, 0]]))
     assert np.array_equal(moved[0], pictures[0])
     assert moved[1, :, :, 0].tolist() == [[1, 2, 3], [1, 2, 3], [4, 5, 6]]
     assert np.array_equal(pictures, before)

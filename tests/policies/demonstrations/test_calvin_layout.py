@@ -42,7 +42,7 @@ def test_annotations_are_counted_within_their_episode(folder):
     )
     assert data.num_episodes == 2
     assert data.description.form == "calvin"
-    assert data.description.picture_sizes == {"static": 20, "gripper": 8}
+    assert data.description.image_sizes == {"static": 20, "gripper": 8}
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_damaged_scene_info_is_told_and_the_data_can_be_read(folder, caplog):
     (folder / "scene_info.npy").write_bytes(b"no dictionary")
     with caplog.at_level(logging.WARNING):
         assert CalvinLayout(folder).description.details["scene"] is None
-    assert "which scene the data are of is not known. Download it again" in caplog.text
+    assert "So the scene of the data is unknown. Download it again" in caplog.text
 
 
 def test_frames_are_read_where_they_are_asked_for(folder):
@@ -125,7 +125,7 @@ def test_annotations_outside_of_episodes_are_left_out_and_told(folder, caplog):
 
 def test_an_index_of_another_data_set_is_refused(folder):
     save_upstream(folder / "lang_annotations" / "auto_lang_ann.npy", language([(400, 410)]))
-    with pytest.raises(DataError, match="all 1 lie outside"):
+    with pytest.raises(DataError, match="all 1 are outside"):
         CalvinLayout(folder)
 
 
@@ -136,7 +136,7 @@ class Evil:
 
 def test_nothing_in_a_pickle_is_run(folder, capsys):
     save_upstream(folder / "lang_annotations" / "auto_lang_ann.npy", language([(101, 110)]) | {"more": Evil()})
-    with pytest.raises(DataError, match=r"but it would call builtins\.print\. Nothing of it was run"):
+    with pytest.raises(DataError, match=r"but it would call builtins\.print\. None of its code was run"):
         read_annotations(folder)
     assert capsys.readouterr().out == ""
 
@@ -180,13 +180,13 @@ def test_numbers_are_no_dictionary(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda file: file.unlink(), "there is no such file.*extract or copy it again"),
+        (lambda file: file.unlink(), "there is no such file.*Extract or copy it again"),
         (lambda file: file.write_bytes(b""), "empty: cut off or damaged"),
         (lambda file: file.write_bytes(file.read_bytes()[:300]), "cut off or damaged .*Copy or download it again"),
         (lambda file: file.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid"), "git lfs pull"),
         (
             lambda file: np.savez(file, rel_actions=np.zeros(7)),
-            "expected rgb_static in .*found none: it holds rel_actions",
+            "expected rgb_static in .*found none: it has rel_actions",
         ),
         (
             lambda file: np.savez(file, **frame(1) | {"rgb_static": np.zeros((9, 9, 3), np.uint8)}),

@@ -40,9 +40,9 @@ def test_depth_may_be_left_out(tmp_path):
         ({"rel_actions": np.array([1.5, 0, 0, 0, 0, 0, 1])}, r"rel_actions within \[-1, 1\]"),
         ({"robot_obs": np.full(15, np.nan)}, "finite numbers in robot_obs"),
         ({"scene_obs": np.zeros(23)}, r"scene_obs of shape \(24,\), got shape \(23,\)"),
-        ({"rgb_static": np.zeros((20, 20, 3))}, "rgb_static to be a square picture"),
-        ({"depth_static": np.zeros((8, 8))}, r"depth_static of the picture's shape \(20, 20\)"),
-        ({"rgb_tactile": np.zeros((8, 8))}, "got rgb_tactile, which it has not"),
+        ({"rgb_static": np.zeros((20, 20, 3))}, "rgb_static to be a square image"),
+        ({"depth_static": np.zeros((8, 8))}, r"depth_static of the image's shape \(20, 20\)"),
+        ({"rgb_tactile": np.zeros((8, 8))}, "got also rgb_tactile"),
     ],
 )
 def test_what_is_no_frame_is_refused_and_leaves_nothing(tmp_path, changes, words):
@@ -114,7 +114,7 @@ def test_numbers_that_calvins_loader_refuses_are_told(tmp_path, caplog):
         write_frame(tmp_path, number, frame(number))
     with caplog.at_level(logging.WARNING):
         write_index(tmp_path, [(3, 4)], [(3, 4, "open_drawer", "open the drawer")], "D")
-    assert "number them from 100" in caplog.text
+    assert "Number the frames from 100" in caplog.text
 
 
 # --- the public code --------------------------------------------------------------------------------------------------

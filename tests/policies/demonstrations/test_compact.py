@@ -57,7 +57,7 @@ def test_what_was_written_is_read(made):
         Annotation(1, 2, 12, "open_drawer", "pull the drawer"),
     )
     assert data.description.form == "compact"
-    assert data.description.picture_sizes == {"static": 20, "gripper": 8}
+    assert data.description.image_sizes == {"static": 20, "gripper": 8}
     assert data.description.details["seed"] == 3
     assert isinstance(open_data(made, "validation"), CompactDemonstrations)
 
@@ -125,7 +125,7 @@ def test_a_window_is_read_without_the_rest_of_its_file(tmp_path):
 def test_a_file_that_is_cut_off_is_named(folder):
     file = episode_file(folder / "training", 1)
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(DataError, match=f"whole episode in '{file}'.*Delete the file and give the same"):
+    with pytest.raises(DataError, match=f"complete episode in '{file}'.*Delete the file and run the same"):
         CompactDemonstrations(folder, "training")
 
 
@@ -133,7 +133,7 @@ def test_a_file_that_goes_away_is_named(folder):
     data = CompactDemonstrations(folder, "training")
     file = episode_file(folder / "training", 1)
     file.unlink()
-    with pytest.raises(DataError, match=f"whole episode in '{file}'"):
+    with pytest.raises(DataError, match=f"complete episode in '{file}'"):
         data.read(1, 0, 1, ["rel_actions"])
     assert data.read(0, 0, 1, ["rel_actions"]).rel_actions.shape == (1, 7)
 
@@ -161,7 +161,7 @@ def test_an_array_that_is_not_there_is_named(folder):
 def test_a_header_without_annotations_is_told(folder, header):
     file = episode_file(folder / "training", 0)
     save_file(arrays_of(0, 2), file, metadata=header)
-    with pytest.raises(DataError, match=f"whole episode in '{file}'"):
+    with pytest.raises(DataError, match=f"complete episode in '{file}'"):
         CompactDemonstrations(folder, "training")
 
 
@@ -169,10 +169,10 @@ def test_a_header_without_annotations_is_told(folder, header):
     ("content", "words"),
     [
         (None, r"expected a data set with dataset.json in '.*data', found none. Record one: calvinbench record"),
-        ("", "expected what a recorder wrote in"),
-        ("[1]", "expected what a recorder wrote in"),
+        ("", "expected the description of a data set in"),
+        ("[1]", "expected the description of a data set in"),
         ('{"form": "compact"}', "schema_version"),
-        ('{"schema_version": 99, "form": "compact"}', "schema version 1 or older in .*, got 99. A later calvinbench"),
+        ('{"schema_version": 99, "form": "compact"}', "schema version 1 or older in .*, got 99. A later version"),
         ('{"schema_version": 1, "form": "compact"}', "expected picture_sizes in .*, got None"),
     ],
 )

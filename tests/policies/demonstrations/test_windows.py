@@ -79,8 +79,8 @@ def test_labels_are_the_actions_from_each_frame_on():
     assert window.actions[:, :, 6].tolist() == [[1, 1, 1], [1, 1, -1], [1, -1, -1]]
     assert window.is_valid.all()
     assert window.is_frame.tolist() == [True, True, True]
-    assert window.pictures["static"][:, 0, 0, 0].tolist() == [10, 11, 12]
-    assert window.pictures["gripper"][:, 0, 0, 0].tolist() == [10, 11, 12]
+    assert window.images["static"][:, 0, 0, 0].tolist() == [10, 11, 12]
+    assert window.images["gripper"][:, 0, 0, 0].tolist() == [10, 11, 12]
     assert (window.task, window.instruction) == ("open_drawer", "open it")
 
 
@@ -97,9 +97,9 @@ def test_a_short_annotation_is_padded_with_zeros():
     assert window.is_frame.tolist() == [True, True, False]
     assert window.actions[:, :, 0].tolist() == [[10, 11, 0], [11, 0, 0], [0, 0, 0]]
     assert window.is_valid.tolist() == [[True, True, False], [True, False, False], [False, False, False]]
-    assert window.pictures["static"][:, 0, 0, 0].tolist() == [10, 11, 0]
+    assert window.images["static"][:, 0, 0, 0].tolist() == [10, 11, 0]
     assert window.robot_obs[:, 0].tolist() == [10, 11, 0]
-    assert window.pictures["static"].shape == (3, 8, 8, 3)
+    assert window.images["static"].shape == (3, 8, 8, 3)
     assert (window.actions.dtype, window.robot_obs.dtype) == (np.float32, np.float32)
 
 
@@ -248,14 +248,14 @@ def test_a_key_names_one_draw():
     for key in reversed(same.order(3)):
         assert_equal(one[key], same[key])
     key = WindowKey(0, 2, 0)
-    assert not np.array_equal(one[key].pictures["static"], one[WindowKey(0, 2, 1)].pictures["static"])
-    assert not np.array_equal(one[key].pictures["static"], windows(seed=1)[key].pictures["static"])
+    assert not np.array_equal(one[key].images["static"], one[WindowKey(0, 2, 1)].images["static"])
+    assert not np.array_equal(one[key].images["static"], windows(seed=1)[key].images["static"])
 
 
 def assert_equal(one, other):
     assert (one.instruction, one.task) == (other.instruction, other.task)
-    for camera in one.pictures:
-        assert np.array_equal(one.pictures[camera], other.pictures[camera])
+    for camera in one.images:
+        assert np.array_equal(one.images[camera], other.images[camera])
     for name in ("actions", "is_valid", "is_frame", "changes_gripper"):
         assert np.array_equal(getattr(one, name), getattr(other, name))
 
@@ -288,10 +288,10 @@ def test_both_cameras_are_shifted_and_alike_over_a_window_when_asked(is_same):
         gripper_shift=4,
         same_shift_in_window=is_same,
     )
-    original = windows_of(annotated(0, 40), is_still=True, size=40)[WindowKey(0, 0, 0)].pictures["static"][0]
+    original = windows_of(annotated(0, 40), is_still=True, size=40)[WindowKey(0, 0, 0)].images["static"][0]
     drawn = {"static": [], "gripper": []}
     for key in windows.order(0) + windows.order(1):
-        for camera, pictures in windows[key].pictures.items():
+        for camera, pictures in windows[key].images.items():
             drawn[camera].append(shifts_of(pictures, original, 4))
     for of_windows in drawn.values():
         assert all((len(set(shifts)) == 1) == is_same for shifts in of_windows)
@@ -306,8 +306,8 @@ def test_pictures_are_resized_as_the_backbone_would():
     for resample in ("bicubic", "bilinear", "lanczos"):
         small = windows_of(annotated(0, 9), **settings, input_sizes=sizes, resample=resample)[WindowKey(0, 0, 0)]
         for camera, size in sizes.items():
-            expected = resize(torch.from_numpy(plain.pictures[camera]), size, resample).numpy()
-            assert np.array_equal(small.pictures[camera], expected)
+            expected = resize(torch.from_numpy(plain.images[camera]), size, resample).numpy()
+            assert np.array_equal(small.images[camera], expected)
 
 
 def test_paraphrases_are_the_tasks_own_and_held_out_ones_never():
@@ -352,7 +352,7 @@ def test_no_more_is_read_than_a_window_needs():
     windows = Windows(data, WindowSettings(num_frames=4, chunk_length=6, cameras=("static",)))
     window = windows[WindowKey(0, 30, 0)]
     first = frames_of(window)[0]
-    assert list(window.pictures) == ["static"]
+    assert list(window.images) == ["static"]
     assert window.robot_obs is None
     # A label before and one behind tell where the gripper changes.
     assert data.reads == [(first, first + 4, ("rgb_static",)), (first - 1, first + 10, ("rel_actions",))]
@@ -364,5 +364,5 @@ def test_calvins_layout_gives_windows_too(calvin_data):
     assert len(windows) == 6 + 7
     window = windows[windows.order(0)[0]]
     numbers = np.round(window.actions[:, 0, 0] * 1000)
-    assert window.pictures["static"][:, 3, 3, 0].tolist() == numbers.tolist()
-    assert window.pictures["gripper"].shape == (8, 8, 8, 3)
+    assert window.images["static"][:, 3, 3, 0].tolist() == numbers.tolist()
+    assert window.images["gripper"].shape == (8, 8, 8, 3)

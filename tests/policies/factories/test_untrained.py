@@ -202,7 +202,7 @@ def test_what_a_spec_and_its_file_both_say_or_say_badly_is_refused(vlm, tmp_path
     numbers = LlavaBackbone.tiny(torch.Generator()).config
     numbers["text_config"]["num_attention_heads"] = "four"
     file.write_text(json.dumps(numbers))
-    with pytest.raises(PolicySpecError, match="expected numbers of which llava can be made in"):
+    with pytest.raises(PolicySpecError, match="expected numbers for llava in"):
         make_policy(f"untrained:llava,size={file}")
 
 

@@ -278,7 +278,7 @@ def test_missing_left_over_and_misshapen_weights_are_named(kosmos2, tmp_path):
         ({"model": "llava"}, "got one of llava: it is LLaVA on MPT-7B there"),
         ({"model": "qwen"}, "got one of qwen-vl: it is the first Qwen-VL"),
         ({"model": "flamingo"}, "got one of flamingo: it is on MPT-1B"),
-        ({"use_state": True}, "its weights are not read, so a checkpoint that has one cannot be imported"),
+        ({"use_state": True}, "not supported, so that a checkpoint with one cannot be imported"),
         ({"use_vision_resampler": True}, "RoboVLMs puts a perceiver resampler"),
         ({"image_size": 224}, "expected image_size 112"),
         ({"window_size": None}, "has no window_size"),

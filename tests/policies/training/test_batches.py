@@ -16,7 +16,7 @@ def window(x, robot_obs=None):
     actions[0, :, 6] = (1, -1)
     marks = np.array([[True, True], [False, False]])
     return Window(
-        pictures={"static": np.full((2, 4, 4, 3), 7, dtype=np.uint8)},
+        images={"static": np.full((2, 4, 4, 3), 7, dtype=np.uint8)},
         robot_obs=robot_obs,
         instruction=f"move by {x}",
         task="open_drawer",
@@ -29,8 +29,8 @@ def window(x, robot_obs=None):
 
 def test_windows_are_stacked():
     batch = collate_windows([window(0.5), window(-0.5)])
-    assert batch.pictures.batch_shape == (2, 2)
-    assert batch.pictures.gripper is None
+    assert batch.images.batch_shape == (2, 2)
+    assert batch.images.gripper is None
     assert batch.instructions == ("move by 0.5", "move by -0.5")
     assert (batch.num_valid, batch.num_frames) == (4, 2)
     assert batch.robot_obs is None

@@ -62,7 +62,7 @@ def test_reading_ahead_gives_the_same_batches(windows):
     alone, ahead = (list(islice(make_loader(windows, plan, first_step=2, num_workers=count), 2)) for count in (0, 1))
     for one, other in zip(alone, ahead, strict=True):
         assert one.instructions == other.instructions
-        assert torch.equal(one.pictures.static, other.pictures.static)
+        assert torch.equal(one.images.static, other.images.static)
         assert torch.equal(one.actions, other.actions)
 
 

@@ -41,7 +41,7 @@ def test_the_seeds_rate_and_decay_reach_adamw_over_what_is_trained(model):
     given = {id(weight) for group in groups.values() for weight in group["params"]}
     assert given == {id(weight) for part in (model.head, model.lrn) for weight in part.parameters()}
     model.requires_grad_(False)
-    with pytest.raises(ValueError, match="got a model in which all are frozen"):
+    with pytest.raises(ValueError, match="but all parameters of the model are frozen"):
         make_optimizer(model, blocks.optimization)
 
 
@@ -58,7 +58,7 @@ def test_the_vlm_has_a_rate_of_its_own(model):
     assert sum(counts[:2]) == sum(weight.numel() for weight in model.backbone.parameters())
     assert sum(counts) == model.num_parameters
     apply_trainable_parts(model, TrainableParts(freeze_backbone=True))
-    with pytest.raises(ValueError, match="expected no backbone_learning_rate where the VLM is frozen, got 1e-05"):
+    with pytest.raises(ValueError, match="expected no backbone_learning_rate, because the VLM is frozen, got 1e-05"):
         make_optimizer(model, settings)
 
 

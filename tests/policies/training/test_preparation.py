@@ -108,7 +108,7 @@ def test_the_label_says_where_training_began(data, tmp_path, before, after):
 def test_pictures_come_in_the_backbones_sizes(data, tmp_path):
     windows = make_training(data, tmp_path).windows
     window = windows[windows.order(0)[0]]
-    assert {camera: pictures.shape[1] for camera, pictures in window.pictures.items()} == {"static": 20, "gripper": 12}
+    assert {camera: pictures.shape[1] for camera, pictures in window.images.items()} == {"static": 20, "gripper": 12}
 
 
 def test_weights_of_16_bits_are_trained_nowhere(data, tmp_path):
@@ -128,7 +128,7 @@ def test_adapters_that_a_policy_has_stay_as_they_are(data, tmp_path, monkeypatch
         return policy
 
     monkeypatch.setattr(small_training, "make_untrained_policy", with_adapters)
-    with pytest.raises(ValueError, match=f"expected {name} (True|2), as the adapters have it that this policy comes"):
+    with pytest.raises(ValueError, match=f"expected {name} (True|2), as in the adapters that this policy already has"):
         make_training(data, tmp_path, trainable=TrainableParts(**parts))
     same = TrainableParts(lora_enable=True, lora_r=2)
     assert make_training(data, tmp_path, trainable=same).config.trainable == same

@@ -137,16 +137,14 @@ def test_a_damaged_state_is_refused_in_words(trainer, file):
     out = made.training.settings.out
     (state,) = (out / "state").iterdir()
     (state / file).write_bytes((state / file).read_bytes()[:20])
-    with pytest.raises(
-        ValueError, match=r"expected a whole state of training in .*step_00000001'.* Remove that folder"
-    ):
+    with pytest.raises(ValueError, match=r"expected a complete saved state in .*step_00000001'.* Remove that folder"):
         trainer(out=out)
 
 
 def test_a_state_of_another_model_is_refused_in_words(trainer):
     made = trainer()
     made.run()
-    with pytest.raises(ValueError, match="expected a whole state of training"):
+    with pytest.raises(ValueError, match="expected a complete saved state"):
         trainer(out=made.training.settings.out, spec={"hidden_dim": "32"})
 
 
@@ -156,7 +154,7 @@ def test_a_random_state_that_is_not_there_is_told(trainer, caplog):
     (state,) = (made.training.settings.out / "state").iterdir()
     (state / "random_states_0.pkl").unlink()
     trainer(out=made.training.settings.out)
-    assert "process 0 has no random state to go on from" in caplog.text
+    assert "process 0 has no saved random state" in caplog.text
 
 
 def test_the_progress_is_readable(trainer):

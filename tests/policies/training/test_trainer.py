@@ -233,8 +233,8 @@ def test_the_robots_state_is_read_where_proprioception_is_on_and_comes_back_with
     )
     window = made.training.windows[made.training.windows.order(0)[0]]
     seen = Observation(
-        rgb_static=window.pictures["static"][:1],
-        rgb_gripper=window.pictures["gripper"][:1],
+        rgb_static=window.images["static"][:1],
+        rgb_gripper=window.images["gripper"][:1],
         robot_obs=window.robot_obs[:1].astype(float),
     )
     start = policy.initial_state(1)
@@ -376,7 +376,7 @@ def test_windows_by_a_stride_go_on_where_they_were_stopped(trainer):
 def test_nothing_to_train_is_refused(data, tmp_path, trainer):
     training = make_training(data, tmp_path)
     training.model.requires_grad_(False)
-    with pytest.raises(ValueError, match="got a model in which all are frozen"):
+    with pytest.raises(ValueError, match="but all parameters of the model are frozen"):
         type(trainer())(training, trainer()._accelerator, lambda: 0.0)
 
 

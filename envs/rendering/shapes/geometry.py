@@ -1,4 +1,4 @@
-"""Everything that a world's images consist of, as arrays. They are kept on the disk: reading meshes takes seconds."""
+"""All arrays that a world's images are drawn from. They are cached on disk, because reading meshes takes seconds."""
 
 import logging
 import os
@@ -12,26 +12,26 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from platformdirs import user_cache_path
 
-from calvinbench.envs.rendering.blocks import Triangles, make_blocks
-from calvinbench.envs.rendering.descriptions import FIXED, Description
-from calvinbench.envs.rendering.textures import Textures, pack_textures
+from calvinbench.envs.rendering.shapes.blocks import Triangles, make_blocks
+from calvinbench.envs.rendering.shapes.descriptions import FIXED, Description
+from calvinbench.envs.rendering.shapes.textures import Textures, pack_textures
 from calvinbench.envs.system.atomic_write import whole_file
 
 LAYOUT = 3
-"""Counts the changes of what is kept on the disk or of how it is made."""
+"""The version of the cached arrays. It changes when their content, or the way to compute them, changes."""
 CACHE_VARIABLE = "CALVINBENCH_CACHE"
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Links of all bodies, each after the one that it hangs on; a body's base comes first.
+    """Links of all bodies. Each comes after its parent, and a body's base comes first.
 
     Attributes:
         bodies: Which body each link belongs to.
-        parents: The link that each hangs on, -1 for bases.
-        frames: Where each link's joint stands in its parent; for a base, where it stands in the frame that Bullet
-            reports, which is that of its centre of mass.
+        parents: The parent link; -1 for bases.
+        frames: Each link's joint in the parent's frame; for a base, its place in the frame that Bullet reports, which
+            is at the centre of mass.
         motions: `FIXED`, `REVOLUTE` or `PRISMATIC`.
         axes: Unit vectors in the joints' frames.
     """
@@ -45,13 +45,13 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """What is visible, all bodies' shapes in a row.
+    """The visible shapes of all bodies.
 
     Attributes:
-        links: Which link each shape rides on.
+        links: Which link each shape belongs to.
         colours: Red, green, blue in 0..1.
         centres: The link's centre of mass in its frame, metres.
-        casts_shadow: Whether others can stand in its shadow.
+        casts_shadow: Whether the shape casts a shadow.
     """
 
     links: Int64[np.ndarray, " shapes"]
@@ -107,13 +107,13 @@ def make_geometry(bodies: Sequence[Description], casts_shadow: Sequence[bool]) -
 
 
 def cache_folder() -> Path:
-    """Where prepared geometry is kept: `CALVINBENCH_CACHE`, by default the user's cache folder."""
+    """The folder of cached geometry: `CALVINBENCH_CACHE`, by default the user's cache folder."""
     chosen = os.environ.get(CACHE_VARIABLE)
     return Path(chosen) if chosen else user_cache_path("calvinbench")
 
 
 def kept_geometry(digest: str) -> Geometry | None:
-    """The geometry that is kept for a scene's digest; None if there is none, or if it cannot be read."""
+    """The cached geometry for a scene's digest; None if there is none, or if it cannot be read."""
     file = _file(digest)
     try:
         with np.load(file, allow_pickle=False) as arrays:
@@ -126,7 +126,7 @@ def kept_geometry(digest: str) -> Geometry | None:
 
 
 def keep_geometry(digest: str, geometry: Geometry) -> None:
-    """Keeps geometry for the next time. A full or read-only disk is no error: the next start is then slower."""
+    """Caches geometry on the disk. A full or read-only disk is no error: the next start is only slower."""
     file = _file(digest)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

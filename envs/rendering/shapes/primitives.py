@@ -1,18 +1,18 @@
-"""Boxes, cylinders and spheres as triangles: the hulls that Bullet's OpenGL renderer draws in their place.
+"""Boxes, cylinders and spheres as triangles: the hulls that Bullet's OpenGL renderer draws for them.
 
-Bullet asks each such shape for its farthest point in 42 directions and draws the hull of these points, with normals
-that point away from the shape's centre (`btShapeHull`, `eglRendererVisualShapeConverter.cpp` of Bullet 3.2.7). So a
-box keeps its corners, but a sphere is a polyhedron and a cylinder loses some of its edge.
+Bullet asks each such shape for its farthest point in 42 directions, and draws the hull of these points. Normals point
+away from the shape's centre (`btShapeHull`, `eglRendererVisualShapeConverter.cpp` of Bullet 3.2.7). So a box keeps its
+corners, but a sphere becomes a polyhedron and a cylinder loses some of its edge.
 """
 
 import numpy as np
 from jaxtyping import Float64
 
-from calvinbench.envs.rendering.mesh_files import NO_TEXTURE_COORDINATE, Mesh
+from calvinbench.envs.rendering.shapes.mesh_files import NO_TEXTURE_COORDINATE, Mesh
 
 _CYLINDER_STEPS = 32
 _CYLINDER_MARGIN_M = 0.001
-"""Bullet's cylinders are hulls of two rings of this many points, with this margin around them."""
+"""Bullet's cylinders are hulls of two rings with this many points, plus this margin."""
 
 
 def box(size: Float64[np.ndarray, "3"]) -> Mesh:
@@ -37,7 +37,7 @@ def cylinder(radius_m: float, length_m: float) -> Mesh:
 
 
 def _directions() -> Float64[np.ndarray, "42 3"]:
-    """Corners and middles of the edges of an icosahedron that stands on a corner, as unit vectors."""
+    """Corners of an icosahedron that stands on a corner, and the middles of its edges, as unit vectors."""
     height = 1 / np.sqrt(5)
     ring = np.arange(5) * 2 * np.pi / 5
     upper = np.stack([2 * height * np.cos(ring), 2 * height * np.sin(ring), np.full(5, height)], axis=1)
@@ -49,7 +49,7 @@ def _directions() -> Float64[np.ndarray, "42 3"]:
 
 
 def _hull(points: Float64[np.ndarray, "n 3"]) -> Mesh:
-    """The convex hull of points around the origin, its corners counter-clockwise from outside."""
+    """The convex hull of points around the origin. Its corners run counter-clockwise, seen from outside."""
     from scipy.spatial import ConvexHull
 
     hull = ConvexHull(points)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calvinbench.envs.rendering.mesh_files import NO_TEXTURE_COORDINATE, read_mesh
+from calvinbench.envs.rendering.shapes.mesh_files import NO_TEXTURE_COORDINATE, read_mesh
 
 _LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258d\n"
 _CORNERS = "v 0 0 0\nv 2 0 0\nv 2 1 0\nv 0 1 0\n"

@@ -1,4 +1,4 @@
-"""What there is to be drawn, from URDF: links, the joints between them, and the shapes that each carries."""
+"""What is drawn, read from URDF files: links, the joints between them, and the shapes on each link."""
 
 import re
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from xml.etree import ElementTree as Xml
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from calvinbench.envs.rendering.mesh_files import Mesh, read_mesh
-from calvinbench.envs.rendering.primitives import box, cylinder, sphere
+from calvinbench.envs.rendering.shapes.mesh_files import Mesh, read_mesh
+from calvinbench.envs.rendering.shapes.primitives import box, cylinder, sphere
 
 FIXED, REVOLUTE, PRISMATIC = 0, 1, 2
 _MOTIONS = {"fixed": FIXED, "revolute": REVOLUTE, "continuous": REVOLUTE, "prismatic": PRISMATIC}
@@ -41,14 +41,14 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Skeleton:
-    """Links and the joints that they hang on; link i hangs on joint i.
+    """Links and their joints. Joint i connects link i to its parent.
 
     Attributes:
         parents: Number of the parent link, -1 for the base; always below the link's own.
         frames: Position and orientation of the joint in the parent's frame.
         motions: `FIXED`, `REVOLUTE` or `PRISMATIC`.
         axes: Unit vectors in the joint's frame.
-        base_frame: The base's own frame in the one that Bullet reports, which is that of its centre of mass.
+        base_frame: The base's own frame, relative to the frame that Bullet reports, which is at the centre of mass.
     """
 
     parents: Int64[np.ndarray, " links"]
@@ -60,7 +60,7 @@ class Skeleton:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What one body looks like and how it can bend."""
+    """The shapes of one body, and its joints."""
 
     skeleton: Skeleton
     shapes: tuple[Shape, ...]
@@ -71,15 +71,15 @@ def read_description(urdf: str, folder: Path, scaling: float = 1.0) -> Descripti
 
     Args:
         urdf: The text of the description.
-        folder: Where its relative paths of meshes begin.
-        scaling: Multiplies all lengths.
+        folder: The folder that relative paths of meshes refer to.
+        scaling: Factor of all lengths.
 
     Raises:
-        ValueError: The text is no URDF, or holds a shape or joint that cannot be drawn.
+        ValueError: The text is no URDF, or has a shape or joint that cannot be drawn.
         FileNotFoundError: A mesh is missing.
     """
     try:
-        # Some declare an XML version that does not exist, which Bullet does not mind.
+        # Some files declare an XML version that does not exist. Bullet ignores it.
         robot = Xml.fromstring(re.sub(r"^\s*<\?xml.*?\?>", "", urdf))  # noqa: S314  (assets that the user chose)
     except Xml.ParseError as error:
         raise ValueError(f"expected a URDF in {folder}, but it is no XML: {error}. Get the file again.") from error
@@ -119,7 +119,7 @@ def _describe(robot: Xml.Element, folder: Path, scaling: float) -> Description:
 
 
 def single_shape(mesh: Mesh, colour: tuple[float, float, float], position: tuple[float, float, float]) -> Description:
-    """A body of one shape that is no URDF, standing at a place in the body's frame."""
+    """A body with a single shape and without a URDF, at a place in the body's frame."""
     frame = np.eye(4)
     frame[:3, 3] = position
     nothing = np.zeros(0, dtype=np.int64)
@@ -186,7 +186,7 @@ def _vector(text: str, length: int = 3) -> Float64[np.ndarray, " n"]:
 
 
 def _frame(element: Xml.Element | None, scaling: float) -> Float64[np.ndarray, "4 4"]:
-    """The `<origin>` of an element as a matrix; without one nothing is moved."""
+    """The `<origin>` of an element as a matrix; the identity without one."""
     frame = np.eye(4)
     origin = None if element is None else element.find("origin")
     if origin is None:
@@ -206,7 +206,7 @@ def _turn(axis: int, angle: float) -> Float64[np.ndarray, "3 3"]:
 
 
 def _material_colours(robot: Xml.Element) -> dict[str, tuple[float, ...]]:
-    """Colours by name; of several with one name the last counts, wherever it stands."""
+    """Colours by name. If several have one name, the last one counts, wherever it is in the file."""
     colours = {}
     for material in robot.iter("material"):
         colour = material.find("color")
@@ -218,7 +218,7 @@ def _material_colours(robot: Xml.Element) -> dict[str, tuple[float, ...]]:
 def _visible(
     link: Xml.Element, number: int, colours: dict[str, tuple[float, ...]]
 ) -> list[tuple[Xml.Element, tuple[float, float, float]]]:
-    """A link's visual elements with their colours; without any, Bullet shows the collision elements."""
+    """A link's visual elements with their colours. Without any, Bullet shows the collision elements."""
     default = _LINK_COLOURS[max(number, 0) & 3]
     found = []
     for element in link.findall("visual") or link.findall("collision"):
@@ -249,7 +249,7 @@ def _mesh(element: Xml.Element, folder: Path, scaling: float) -> Mesh:
 
 
 def _mesh_file(name: str, folder: Path) -> Path:
-    """The file that a URDF names; `package://` stands for the folder of the URDF, as Bullet finds it."""
+    """The file that a URDF names. `package://` means the folder of the URDF, as in Bullet."""
     return folder / name.removeprefix("package://")
 
 

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial import ConvexHull
 
-from calvinbench.envs.rendering.blocks import Triangles, make_blocks
-from calvinbench.envs.rendering.drawing import BLOCK
-from calvinbench.envs.rendering.mesh_files import Mesh
-from calvinbench.envs.rendering.primitives import box, sphere
+from calvinbench.envs.rendering.shapes.blocks import BLOCK, Triangles, make_blocks
+from calvinbench.envs.rendering.shapes.mesh_files import Mesh
+from calvinbench.envs.rendering.shapes.primitives import box, sphere
 from support.small_worlds import mesh_of
 
 _SIZES = (1, 63, 64, 65, 200, 1000)

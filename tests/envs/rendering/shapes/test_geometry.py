@@ -12,8 +12,8 @@ from PIL import Image
 
 from calvinbench.envs.cameras import opengl_look
 from calvinbench.envs.cameras.opengl_look import geometry_of
-from calvinbench.envs.rendering.geometry import Geometry, cache_folder, keep_geometry, kept_geometry
-from calvinbench.envs.rendering.primitives import box, sphere
+from calvinbench.envs.rendering.shapes.geometry import Geometry, cache_folder, keep_geometry, kept_geometry
+from calvinbench.envs.rendering.shapes.primitives import box, sphere
 from calvinbench.envs.scenes.loading import load_scene
 from support.small_worlds import Thing, geometry_of_things, square
 

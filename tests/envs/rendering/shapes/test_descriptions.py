@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from calvinbench.envs.bodies.bullet import BulletClient
-from calvinbench.envs.rendering.descriptions import FIXED, PRISMATIC, REVOLUTE, read_description
+from calvinbench.envs.rendering.shapes.descriptions import FIXED, PRISMATIC, REVOLUTE, read_description
 from calvinbench.envs.scenes.loading import load_scene
 from calvinbench.envs.scenes.scene import Scene
 

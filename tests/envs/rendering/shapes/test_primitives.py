@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from calvinbench.envs.rendering.mesh_files import Mesh
-from calvinbench.envs.rendering.primitives import box, cylinder, sphere
+from calvinbench.envs.rendering.shapes.mesh_files import Mesh
+from calvinbench.envs.rendering.shapes.primitives import box, cylinder, sphere
 
 _SHAPES = {"box": box(np.array([0.2, 0.4, 1.0])), "sphere": sphere(0.3), "cylinder": cylinder(0.13, 0.24)}
 

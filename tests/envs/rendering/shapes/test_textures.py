@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from calvinbench.envs.rendering.textures import mip_maps, pack_textures, read_texture
+from calvinbench.envs.rendering.shapes.textures import mip_maps, pack_textures, read_texture
 
 
 def picture(width: int, height: int) -> np.ndarray:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
 
-from calvinbench.envs.rendering.drawing import BLOCK
-from calvinbench.envs.rendering.mesh_files import Mesh
+from calvinbench.envs.rendering.shapes.mesh_files import Mesh
 
+BLOCK = 64
+"""Triangles in a block."""
 _NORMAL_WEIGHT = 0.7
-"""Weight of a triangle's direction against its place (in units of the shape's size) when blocks are made."""
+"""Weight of a triangle's direction when blocks are made; its place, in units of the shape's size, has weight 1."""
 _TOO_WIDE = 2.0
-"""Sine given to cones whose normals spread over more than half of all directions."""
+"""The sine that stands for cones whose normals spread over more than half of all directions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,13 @@ class Triangles:
 
     Attributes:
         corners: For each block x of 64 first corners, then y, then z, then the second and third corners.
-        numbers: The triangles' numbers, which count shapes and the triangles of each in their own order.
+        numbers: The triangles' numbers, which count through all shapes.
         block_shapes: Which shape each block belongs to.
         first_blocks: Shape s has blocks first_blocks[s] to first_blocks[s + 1] - 1.
         spheres: Centre and radius of a sphere around each block.
-        cones: Mean normal of each block, and the sine of the widest angle of its normals with it; 2 beyond 90 degrees.
-        attributes: For each triangle, by number, the first corner, the two edges that leave it, the normals at its
+        cones: Mean normal of each block, and the sine of the widest angle between it and the block's normals; 2 beyond
+            90 degrees.
+        attributes: For each triangle, by number, the first corner, the two edges that begin there, the normals at its
             corners and its texture coordinates: 3 + 6 + 9 + 6 numbers.
         shapes: Which shape each triangle belongs to, by number.
         bounds: Centre and radius of a sphere around each shape.
@@ -51,7 +53,7 @@ def make_blocks(meshes: Sequence[Mesh]) -> Triangles:
         positions = mesh.positions.astype(np.float64)
         normals = _unit_normals(positions)
         for members in _neighbourhoods(positions, normals):
-            # A block that is not full repeats its first corner: a triangle without area is never seen.
+            # A block that is not full repeats a corner. A triangle without area is never visible.
             block = np.broadcast_to(mesh.positions[members[0], 0], (BLOCK, 3, 3)).copy()
             block[: len(members)] = mesh.positions[members]
             corners.append(block.transpose(1, 2, 0).reshape(-1))
@@ -93,7 +95,7 @@ def _unit_normals(positions: Float64[np.ndarray, "n 3 3"]) -> Float64[np.ndarray
 def _neighbourhoods(
     positions: Float64[np.ndarray, "n 3 3"], normals: Float64[np.ndarray, "n 3"]
 ) -> list[Int64[np.ndarray, " k"]]:
-    """Groups of at most 64 triangles: halves of halves, each split along the widest of place and direction."""
+    """Groups of at most 64 triangles, by repeated halving along the widest extent of place and direction."""
     centres = positions.mean(axis=1)
     size = max(float(np.ptp(centres, axis=0).max()), 1e-9)
     features = np.concatenate([centres / size, normals * _NORMAL_WEIGHT], axis=1)
@@ -105,7 +107,7 @@ def _neighbourhoods(
             groups.append(group)
             continue
         widest = int(np.argmax(np.ptp(features[group], axis=0)))
-        # Full blocks on one side, so that only the last block of a shape has room left.
+        # One side gets full blocks, so that only the last block of a shape has room left.
         half = max(1, round(len(group) / 2 / BLOCK)) * BLOCK
         ordered = group[np.argpartition(features[group, widest], half)]
         waiting += [ordered[half:], ordered[:half]]
@@ -124,6 +126,6 @@ def _cone(normals: Float64[np.ndarray, "n 3"]) -> Float64[np.ndarray, "4"]:
     if length < 1e-6:
         return np.array([0.0, 0.0, 1.0, _TOO_WIDE])
     cosine = float((normals @ (axis / length)).min())
-    # Of triangles in one plane it may be a little above 1. A little wider than the cone is, for rounding.
+    # For triangles in one plane it may be slightly above 1. The margin is for rounding.
     sine = np.sqrt(max(0.0, 1 - cosine**2)) + 1e-4 if cosine > 0 else _TOO_WIDE
     return np.append(axis / length, sine)

@@ -83,8 +83,8 @@ def read_texture(file: Path) -> UInt8[np.ndarray, "H W 3"]:
 def mip_maps(texture: UInt8[np.ndarray, "H W 3"]) -> list[UInt8[np.ndarray, "h w 3"]]:
     """The image and its copies. Each copy has half the size (rounded down); the last one is a single pixel.
 
-    Each pixel of a copy is what bilinear filtering of the next larger one gives at the pixel's centre: the mean of
-    four where the size was even.
+    Each pixel of a copy results from bilinear filtering of the next larger copy at the pixel's centre. If that copy's
+    size was even, it is the mean of four pixels.
     """
     levels = [texture]
     while max(levels[-1].shape[:2]) > 1:

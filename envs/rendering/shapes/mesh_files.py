@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
 NO_TEXTURE_COORDINATE = 0.5
-"""What Bullet gives to corners without texture coordinates."""
+"""Texture coordinates that Bullet gives to corners without any."""
 _ABSENT = 2**40
-"""Stands for a number that a face of an OBJ leaves out."""
+"""A number that a face of an OBJ leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def read_mesh(file: Path) -> Mesh:
 
 
 def _read_stl(file: Path) -> Mesh:
-    """Binary STL: 80 bytes, the number of triangles, then for each a normal, three corners and two spare bytes."""
+    """Binary STL: 80 bytes, the number of triangles, then for each a normal, three corners and two unused bytes."""
     content = file.read_bytes()
     if len(content) < 84:
         raise ValueError("it is shorter than an STL header")
@@ -72,7 +72,7 @@ def _read_stl(file: Path) -> Mesh:
 
 
 def _read_obj(file: Path) -> Mesh:
-    """Wavefront OBJ: polygons become fans of triangles; of several materials the first with a texture counts."""
+    """Wavefront OBJ. Polygons become fans of triangles. Of several materials, the first with a texture is used."""
     lines: dict[str, list[str]] = {"v": [], "vn": [], "vt": [], "f": [], "mtllib": [], "usemtl": []}
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         keyword, _, rest = line.strip().partition(" ")
@@ -104,7 +104,7 @@ def _numbers(lines: list[str], count: int) -> Float64[np.ndarray, "n {count}"]:
 
 
 def _triangle_corners(faces: list[str], lengths: tuple[int, int, int]) -> Int64[np.ndarray, "n 3 3"]:
-    """For each corner of each triangle the numbers of its position, texture coordinate and normal; -1 for none."""
+    """For each corner of each triangle, the numbers of its position, texture coordinate and normal; -1 for none."""
     triangles: list[list[list[int]]] = []
     for face in faces:
         corners = []
@@ -143,7 +143,7 @@ def _first_texture(file: Path, libraries: list[str], used: list[str]) -> Path | 
             if words[:1] == ["newmtl"] and len(words) > 1:
                 material = words[1]
             elif words[:1] == ["map_Kd"] and len(words) > 1 and "\\" not in words[-1]:
-                # A path with backslashes is of its maker's machine; Bullet does not find it either.
+                # A path with backslashes belongs to its author's machine. Bullet does not find it either.
                 textures[material] = words[-1]
     for material in used:
         if material.strip() in textures:
