@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from calvinbench.envs.rendering.shapes.descriptions import Description, Shape, single_shape
-from calvinbench.envs.rendering.shapes.geometry import Geometry, make_geometry
-from calvinbench.envs.rendering.shapes.mesh_files import NO_TEXTURE_COORDINATE, Mesh
 from calvinbench.envs.rendering.rendered import View
 from calvinbench.envs.rendering.renderer import Renderer
 from calvinbench.envs.rendering.shadow_map import light_direction
+from calvinbench.envs.rendering.shapes.descriptions import Description, Shape, single_shape
+from calvinbench.envs.rendering.shapes.geometry import Geometry, make_geometry
+from calvinbench.envs.rendering.shapes.mesh_files import NO_TEXTURE_COORDINATE, Mesh
 
 AWAY_FROM_LIGHT = tuple(light_direction())
 """A normal that makes a surface have half of its colour, whatever stands around it."""
