@@ -24,7 +24,9 @@ A run from Python is stored as by `calvinbench run`. Start the script again to r
         print(run.frame().groupby("task")["outcome"].apply(lambda each: (each == "solved").mean()))
 
 `RunSettings` has the settings of `calvinbench run`, under the same names. `load_run` reads a run from its folder. Name
-your own policy by a spec, such as `python:my_module:make_policy`.
+your own policy by a spec, such as `python:my_module:make_policy`, or give the object itself::
+
+    run = evaluate(MyPolicy(), chains=10)
 """
 
 if __name__ != "calvinbench.harness":

@@ -28,7 +28,7 @@ def page_example():
 
 def docstring_example():
     text = calvinbench.harness.__doc__
-    return re.search(r"\n\n((?:    .*\n|\n)+)\n`RunSettings` takes", text)[1]
+    return re.search(r"\n\n((?:    .*\n|\n)+)\n`RunSettings` has", text)[1]
 
 
 @pytest.mark.slow
