@@ -1,4 +1,5 @@
-"""What all parts need of the operating system: files that are written as a whole, and redirected file descriptors.
+"""What all parts need of the operating system: files that are written as a whole, redirected output, child processes.
 
-Read `atomic_write` and `redirection` in any order. Any room may import both. This room imports no other.
+Read `atomic_write`, `redirection` and `child_process` in any order. Any room may import all three. This room imports
+no other.
 """

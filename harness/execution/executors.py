@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import signal
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import cache
 
+from calvinbench.envs.system.child_process import SPAWN
 from calvinbench.envs.system.redirection import STDERR, STDOUT, redirect
 from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.records.records import ChainRecord
@@ -134,9 +134,7 @@ def process_pool(num_processes: int, positions: Positions | None = None) -> Iter
         positions: Where `_run_job` notes progress; None for nowhere.
     """
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(
-        num_processes, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(positions,)
-    )
+    pool = ProcessPoolExecutor(num_processes, SPAWN, initializer=_start_worker, initargs=(positions,))
     try:
         yield pool
     except BaseException:
@@ -158,8 +156,7 @@ _POSITIONS: list[Positions] = []
 
 
 def start_process() -> None:
-    """Leaves Ctrl-C and standard output to the driver, and ends this process when the driver ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Sends standard output to the driver's standard error, and ends this process when the driver ends."""
     redirect(STDOUT, STDERR)
     driver = multiprocessing.parent_process()
     if driver is not None:

@@ -1,7 +1,6 @@
 """A world in a process of its own. Its observations are written to memory that both processes share."""
 
 import contextlib
-import multiprocessing
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -14,6 +13,7 @@ from jaxtyping import Float64
 
 from calvinbench.envs.chain_env import ChainStatus
 from calvinbench.envs.instructions import load_instructions
+from calvinbench.envs.system.child_process import SPAWN
 from calvinbench.envs.world_info import PrivilegedState, privileged_state
 from calvinbench.harness import clock
 from calvinbench.harness.execution.executors import start_process
@@ -23,7 +23,6 @@ from calvinbench.harness.rollout.time_limit import StepLimit
 from calvinbench.harness.rollout.workers import WorkerSetup, World, make_policy_by_spec, open_chain_env, traits_of_world
 from calvinbench.policies.policy import PolicyTraits
 
-_SPAWN = multiprocessing.get_context("spawn")
 _PATIENCE_SECONDS = 5.0
 """Time for a process to end after it was asked to."""
 _NO_CHAIN = ChainStatus(task="", instruction="", subtask=0, subtask_steps=0, completed=0)
@@ -61,7 +60,7 @@ class SharedObservations:
         space = Dict(dict(spaces))
         self.space = space
         self.num_worlds = num_worlds
-        self.memory: Any = create_shared_memory(space, n=num_worlds, ctx=_SPAWN)  # type: ignore[arg-type]
+        self.memory: Any = create_shared_memory(space, n=num_worlds, ctx=SPAWN)  # type: ignore[arg-type]
 
     def read(self) -> dict[str, np.ndarray]:
         """A copy of all rows; worlds may write again while it is used."""
@@ -95,9 +94,9 @@ class WorldProcess:
         self._start()
 
     def _start(self) -> None:
-        ours, theirs = _SPAWN.Pipe()
+        ours, theirs = SPAWN.Pipe()
         self._connection: Connection = ours
-        self._process = _SPAWN.Process(target=_serve, args=(theirs, *self._made_of), daemon=True)
+        self._process = SPAWN.Process(target=_serve, args=(theirs, *self._made_of), daemon=True)
         self._process.start()
         theirs.close()  # so that reading fails once the process has ended
 

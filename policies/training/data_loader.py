@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from calvinbench.envs.system.child_process import SPAWN
 from calvinbench.policies.demonstrations.windows import Window, WindowKey, Windows
 from calvinbench.policies.training.batches import WindowBatch, collate_windows
 
@@ -94,7 +95,7 @@ def make_loader(
         # The default draws a seed from the global generator, which would change dropout after resuming.
         generator=torch.Generator(),
         prefetch_factor=4 if num_workers else None,
-        multiprocessing_context="spawn" if num_workers else None,
+        multiprocessing_context=SPAWN if num_workers else None,
     )
 
 
