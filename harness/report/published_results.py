@@ -3,7 +3,8 @@
 `published_results.csv` says of each row where it was read: `primary` (the authors' own paper or code, or a baseline row
 that they printed), `transcribed` (a transcription of the paper, its sums checked), or second-hand (`board-own`,
 `board-cited`, `harness`: leaderboards and other people's reproductions). Rows whose five rates do not sum to their
-average length were left out.
+average length were left out, such as FLOWER's ABCD->D of 4.67 (its README's rates sum to 4.72). Rows without a source
+were too, such as SLIM's ABC->D of 4.556.
 """
 
 import csv
