@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float64
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import CAMERA_SIZES, ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
+from calvinbench.policies.image_facts import ImageFacts
 
 State = Any
 """A policy's memory for B worlds. Only the policy itself knows what is in it."""
@@ -53,6 +54,7 @@ class TrainedOn:
         reference_frame: SHA-256 of the images of a fixed state. Machines that render differently have different ones.
         seed: Random seed of the training.
         recipe: Digest of the training without its seed. Policies of one recipe differ only by training-seed variance.
+        images: Size and value range of each camera's images; empty if that is not known.
     """
 
     scene: str | None = None
@@ -62,6 +64,7 @@ class TrainedOn:
     reference_frame: str | None = None
     seed: int | None = None
     recipe: str | None = None
+    images: tuple[ImageFacts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,12 @@ from calvinbench.envs.world import traits_of
 from calvinbench.harness.evaluation.chosen_chains import chain_length_of, num_chains_of
 from calvinbench.harness.evaluation.conventions import ConventionMismatchError
 from calvinbench.harness.records.description import RunDescription, judge_official, unlike_training
-from calvinbench.harness.records.reference_frame import reference_frame
+from calvinbench.harness.records.reference_frame import digest_of_images, reference_images
 from calvinbench.harness.rollout.workers import Worker
 from calvinbench.harness.suite.declared_policy import NOT_TRAINED
 from calvinbench.harness.suite.settings import RunSettings
 from calvinbench.policies.adapters.source_digest import source_digest
+from calvinbench.policies.image_facts import facts_of_images
 from calvinbench.policies.policy import PolicyTraits, TrainedOn
 from calvinbench.policies.spec import kind_of
 
@@ -41,7 +42,8 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
     instructions = worker.instructions
     num_chains = num_chains_of(settings, all_chains)
     chain_digest = chain_lists.digest(all_chains[:num_chains])
-    frame_digest = reference_frame(worker.world)
+    images = reference_images(worker.world)
+    frame_digest = digest_of_images(images)
     unlike = unlike_training(
         traits.trained_on,
         scene=settings.scene,
@@ -49,6 +51,7 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
         renderer=of_world.renderer,
         depth_bits=of_world.depth_bits,
         reference_frame=frame_digest,
+        images=facts_of_images(images),
     )
     if unlike:
         _logger.warning("%s was trained on another world than this: %s.", traits.label, "; ".join(unlike))

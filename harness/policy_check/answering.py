@@ -9,6 +9,7 @@ from calvinbench.harness.policy_check import probes
 from calvinbench.harness.policy_check.finding import Finding
 from calvinbench.harness.policy_check.probes import SEQUENCE_STEPS, Sequences
 from calvinbench.harness.policy_check.shadow import Moment, ShadowedSubtask, announce
+from calvinbench.policies.image_facts import facts_of_images, unlike_images
 from calvinbench.policies.policy import BatchedPolicy, Policy
 
 MAX_SEQUENCES = 4
@@ -48,6 +49,7 @@ def judge_answers(policy: Policy, subtasks: Sequence[ShadowedSubtask]) -> Iterat
     keys, traits = policy.traits.observation_keys, policy.traits
     if any(key.startswith(("rgb_", "depth_")) for key in keys):
         yield _images(policy, sequences, plain)
+        yield from _unlike_training(policy, sequences)
     else:
         yield Finding("images", "note", "reads none")
     if not traits.privileged:
@@ -86,6 +88,26 @@ def _images(policy: Policy, sequences: Sequences, plain: Sequence[np.ndarray]) -
     if other.share < NOTHING:
         return Finding("images", "wrong", f"{told}: the actions do not depend on the images")
     return Finding("images", "right", told)
+
+
+def _unlike_training(policy: Policy, sequences: Sequences) -> Iterator[Finding]:
+    """Size and value range of the images against those of the training; nothing if those are not known."""
+    trained = policy.traits.trained_on
+    if trained is None or not trained.images:
+        return
+    moments = [moment for sequence in sequences for moment in sequence]
+    here = facts_of_images(
+        {
+            key: np.stack([moment.observation[key] for moment in moments])
+            for key in policy.traits.observation_keys
+            if key.startswith("rgb_")
+        }
+    )
+    found = unlike_images(trained.images, here)
+    if found:
+        yield Finding("images of the training", "wrong", "; ".join(found))
+    else:
+        yield Finding("images of the training", "right", "no other in size and range of values")
 
 
 def _instruction(policy: Policy, sequences: Sequences, plain: Sequence[np.ndarray]) -> Finding:

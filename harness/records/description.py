@@ -1,7 +1,7 @@
 """The content of `run.json`: everything that a run's numbers depend on, and whether they follow CALVIN's protocol."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from calvinbench.envs.scenes.scene import CALVIN_SCENES
 from calvinbench.envs.simulation import REPRODUCIBLE
 from calvinbench.harness.records.provenance import Session
 from calvinbench.harness.records.typed_reading import NOTHING, Count, InvalidFieldError, Name, Size, read_as
+from calvinbench.policies.image_facts import ImageFacts, unlike_images
 from calvinbench.policies.policy import Memory, PolicyTraits, TrainedOn
 from calvinbench.policies.spec import kind_of
 
@@ -256,6 +257,7 @@ def unlike_training(
     renderer: str,
     depth_bits: int | None,
     reference_frame: str | None,
+    images: Sequence[ImageFacts] = (),
 ) -> tuple[str, ...]:
     """How a world differs from the one that a policy was trained on, as text. Unknown values are ignored."""
     if trained_on is None:
@@ -269,10 +271,13 @@ def unlike_training(
     }
     if trained_on.scene is not None and is_among(scene, trained_on.scene):
         del pairs["scene"]
-    return tuple(
-        f"{name} {str(before)[:12]} in training, {str(now)[:12]} here"
-        for name, (before, now) in pairs.items()
-        if before is not None and now is not None and before != now
+    return (
+        *(
+            f"{name} {str(before)[:12]} in training, {str(now)[:12]} here"
+            for name, (before, now) in pairs.items()
+            if before is not None and now is not None and before != now
+        ),
+        *unlike_images(trained_on.images, images),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from calvinbench.policies.baselines.deprived import DeprivedPolicy
 from calvinbench.policies.demonstrations.calvin_scenes import require_scenes
 from calvinbench.policies.factories.checkpoint_settings import CheckpointSettings
+from calvinbench.policies.image_facts import ImageFacts
 from calvinbench.policies.learned.checkpoint import Checkpoint, load_checkpoint
 from calvinbench.policies.learned.checkpoint_folder import checkpoint_folder
 from calvinbench.policies.learned.usage import Usage, with_memory
@@ -54,4 +55,6 @@ def _noted(checkpoint: Checkpoint) -> TrainedOn | None:
     if not isinstance(data, Mapping):
         return None
     said = {**training, **data} if isinstance(training, Mapping) else data
-    return TrainedOn(**{field.name: said.get(field.name) for field in fields(TrainedOn)})
+    images = ImageFacts.read(checkpoint.notes.get("images"))
+    names = [field.name for field in fields(TrainedOn) if field.name != "images"]
+    return TrainedOn(**{name: said.get(name) for name in names}, images=images)

@@ -13,6 +13,7 @@ from calvinbench.policies.backbones.weights.random import weights_from
 from calvinbench.policies.demonstrations.demonstrations import DataError, Demonstrations
 from calvinbench.policies.demonstrations.required_tasks import require_tasks
 from calvinbench.policies.demonstrations.windows import Windows, WindowSettings
+from calvinbench.policies.image_facts import facts_of_data, written
 from calvinbench.policies.learned.policy_config import PolicyConfig
 from calvinbench.policies.learned.trainable import TrainableParts, apply_trainable_parts
 from calvinbench.policies.learned.vlm_lstm import VLMLSTM
@@ -137,6 +138,7 @@ def prepare(
     plain = replace(cut, static_shift=0, gripper_shift=0, paraphrases=None)
     plan = BatchPlan(len(windows), optimization.batch_size, optimization.gradient_accumulation_steps, num_processes)
     name, details = Path(training.description.path).name, training.description.details
+    images = facts_of_data(training, windows.annotations, model.backbone.input_sizes, cut.cameras)
     return Training(
         settings=settings,
         model=model,
@@ -144,7 +146,10 @@ def prepare(
         windows=windows,
         validation=None if validation is None else _validation_windows(validation, plain, settings),
         plan=plan,
-        notes={"data": {"name": name} | {key: details.get(key) for key in _KEPT_OF_DATA} | _said_scenes(settings)},
+        notes={
+            "data": {"name": name} | {key: details.get(key) for key in _KEPT_OF_DATA} | _said_scenes(settings),
+            "images": written(images),  # not in "data", which is part of every recipe's digest
+        },
     )
 
 

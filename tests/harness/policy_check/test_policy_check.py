@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from calvinbench.harness.policy_check.agreement import agreement
 from calvinbench.harness.policy_check.checking import check_by_stepping
 from calvinbench.harness.rollout.workers import WorkerSetup, make_policy_by_spec
 from calvinbench.harness.suite.settings import RunSettings
+from calvinbench.policies.image_facts import ImageFacts
 from support.defective_policies import Defective
 
 SPEC = "python:support.defective_policies:make,defect="
@@ -75,7 +77,25 @@ def test_a_trained_policy_raises_no_alarm_and_is_said_to_look_and_listen():
     found = check("checkpoint:cnn")
     assert words_of(found) == {}
     assert {"images", "instruction", "repeatability", "batch"} < set(words_of(found, "right"))
+    assert "images of the training" not in {finding.topic for finding in found.findings}  # an older checkpoint
     assert {"robot's state", "speed"} < set(words_of(found, "note"))
+
+
+def test_images_unlike_those_of_the_training_are_named():
+    def make(size, high):
+        def make_policy(spec, reset):
+            policy = make_policy_by_spec("checkpoint:cnn", reset)
+            trained_on = replace(policy.traits.trained_on, images=(ImageFacts("static", size, size, 0, high, 100),))
+            policy._traits = replace(policy.traits, trained_on=trained_on)
+            return policy
+
+        return make_policy
+
+    topic = "images of the training"
+    words = words_of(check("checkpoint:cnn", make(40, 1)))[topic]
+    assert "static images of 40 x 40 pixels in training, 200 x 200 here, which show more detail" in words
+    assert "values of static images from 0 to 1 in training, from " in words
+    assert topic in words_of(check("checkpoint:cnn", make(128, 255)), "right")
 
 
 def test_the_table_holds_the_policys_numbers_beside_the_experts():

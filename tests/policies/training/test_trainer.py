@@ -11,13 +11,14 @@ from safetensors.torch import load_file
 from calvinbench.envs.observation import Observation
 from calvinbench.policies.factories.checkpoint import make_checkpoint_policy
 from calvinbench.policies.factories.checkpoint_settings import CheckpointSettings
+from calvinbench.policies.image_facts import ImageFacts
 from calvinbench.policies.learned.checkpoint import load_checkpoint
 from calvinbench.policies.learned.trainable import TrainableParts, grouped_parameters
 from calvinbench.policies.training.acceleration import make_accelerator
 from calvinbench.policies.training.log import read_log
 from calvinbench.policies.training.saved_state import find_checkpoint
 from calvinbench.policies.training.trainer import Trainer
-from support.small_training import make_training, write_data
+from support.small_training import GRIPPER, STATIC, make_training, write_data
 
 ONE_LAYER = {"num_layers": "1"}
 """No dropout: it acts between layers."""
@@ -274,6 +275,14 @@ def test_a_checkpoint_says_what_it_was_trained_on_and_remembers_as_it_was_traine
     read = load_checkpoint(find_checkpoint(made.training.settings.out))
     assert (read.config.memory.span, read.config.origin) == ("window:3", "trained here")
     assert read.notes["data"]["scene"] == "embedded"
+    seen = {"low": 0, "high": 255}
+    sizes = made.training.model.backbone.input_sizes
+    assert read.notes["images"] == {
+        "gripper": {"height": GRIPPER, "width": GRIPPER, **seen, "input_size": sizes["gripper"]},
+        "static": {"height": STATIC, "width": STATIC, **seen, "input_size": sizes["static"]},
+    }
+    policy = make_checkpoint_policy(str(find_checkpoint(made.training.settings.out)))
+    assert policy.traits.trained_on.images == ImageFacts.read(read.notes["images"])
     assert read.notes["training"] == {
         "step": 3,
         "windows": 6,
