@@ -1,6 +1,5 @@
 import json
 import shutil
-import subprocess
 
 import pytest
 
@@ -9,32 +8,9 @@ from calvinbench.envs.scenes.calvin_checkout import VALIDATION_SENTENCES, Checko
 from calvinbench.harness import cli
 from calvinbench.harness.diagnostics import install_calvin
 from calvinbench.harness.diagnostics.install_calvin import InstallError
+from support.git_repositories import bare_repository, git
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs the program git")
-
-
-def git(folder, *words):
-    who = ("-c", "user.name=test", "-c", "user.email=test@example.org")
-    done = subprocess.run(["git", *who, "-C", str(folder), *words], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
-def bare_repository(tmp_path, name, files):
-    """A bare repository with one commit of these files (a mapping of path to text, or a folder to copy)."""
-    source = tmp_path / "sources" / name
-    source.mkdir(parents=True)
-    if isinstance(files, dict):
-        for path, text in files.items():
-            (source / path).parent.mkdir(parents=True, exist_ok=True)
-            (source / path).write_text(text)
-    else:
-        shutil.copytree(files, source, dirs_exist_ok=True)
-    git(source, "init", "--quiet")
-    git(source, "add", "--all", "--force")
-    git(source, "commit", "--quiet", "-m", "all")
-    bare = tmp_path / "sources" / f"{name}.git"
-    git(tmp_path, "clone", "--quiet", "--bare", str(source), str(bare))
-    return str(bare), git(source, "rev-parse", "HEAD")
 
 
 @pytest.fixture

@@ -94,6 +94,35 @@ def test_parts_of_unlike_runs_are_refused_and_nothing_is_written(fake_setup, tmp
         merge(tmp_path / "other")
 
 
+def test_remedy_the_wrong_part_is_run_again(fake_setup, tmp_path):
+    run_shard(fake_setup, tmp_path / "run", "1/2")
+    run_shard(fake_setup, tmp_path / "run", "2/2", max_steps=9)
+    with pytest.raises(RunMismatchError, match=r"2-of-2' differ in(.|\n)*Run the wrong one again\."):
+        merge(tmp_path)
+    shard = Shard.parse("2/2")
+    evaluate(fake_setup("solver"), shard.folder(tmp_path / "run"), chains=CHAINS, shard=shard, overwrite=True)
+    (merged,) = merge(tmp_path)
+    assert merged.run.completed.tolist() == SOLVER_COMPLETES
+
+
+def test_remedy_a_merge_waits_until_the_other_process_is_done(fake_setup, tmp_path):
+    run_shard(fake_setup, tmp_path / "run", "1/1")
+    with locked_folder(tmp_path / "run"), pytest.raises(RunLockedError, match="Wait until it is done"):
+        merge(tmp_path)
+    assert merge(tmp_path)[0].run.num_missing == 0
+
+
+def test_remedy_a_folder_without_parts_gets_one(fake_setup, run_fake, tmp_path):
+    run_fake("solver", directory=tmp_path / "run")
+    with pytest.raises(ValueError, match="run --shard i/n"):
+        merge(tmp_path)
+    with pytest.raises(ValueError, match="such as 2/8") as refused:
+        Shard.parse("8/2")
+    assert str(Shard.parse(str(refused.value).split("such as ")[1].split(",")[0])) == "2/8"
+    run_shard(fake_setup, tmp_path / "cut", "1/2")
+    assert merge(tmp_path)[0].num_shards == 1
+
+
 def test_a_run_that_somebody_writes_to_is_left_alone(fake_setup, tmp_path):
     run_shard(fake_setup, tmp_path / "run", "1/2")
     with locked_folder(tmp_path / "run"), pytest.raises(RunLockedError):
