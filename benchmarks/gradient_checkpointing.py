@@ -6,9 +6,10 @@
 
 Three variants: layers kept; layers computed again by `gradient_checkpointing`; and transformers' own switch, which was
 used before and with which frozen parts keep more. Each measurement is a process of its own. It makes the model, takes
-some steps of training, and reports its peak memory and what a forward pass keeps besides the weights. All variants take
-turns in every round. In a tiny model, the peak may be in the vision tower's forward pass, where nothing is kept. Then
-it does not fall.
+some steps of training, and reports its peak memory, what a forward pass keeps besides the weights, and the most bytes
+of tensors that are alive at once in a forward and in a backward pass. All variants take turns in every round. The
+process's peak also holds what allocator and libraries keep. With frozen vision, the most tensors may be alive in the
+vision tower's forward pass, where nothing is kept. Then that number does not fall.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -68,9 +70,40 @@ def measure(backbone: str, setup: str, side: str, batch_size: int, window: int, 
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
+    def loss() -> torch.Tensor:
+        chunks: torch.Tensor = model(CameraImages(static, gripper), [SENTENCE] * batch_size).chunks
+        return chunks.square().mean()
+
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        model(CameraImages(static, gripper), [SENTENCE] * batch_size)
-    return {"peak_mib": peak, "steps_mib": peak - before, "kept_mib": sum(kept.values()) / 2**20, "seconds": seconds}
+        loss()
+    optimizer.zero_grad()
+    return {
+        "peak_mib": peak,
+        "steps_mib": peak - before,
+        "kept_mib": sum(kept.values()) / 2**20,
+        "seconds": seconds,
+        **_alive_mib(loss),
+    }
+
+
+def _alive_mib(loss: Callable[[], Any]) -> dict[str, float]:
+    """The most MiB of new tensors that are alive at once, in a forward pass and in the backward pass after it."""
+    from torch.profiler import ProfilerActivity, profile, record_function
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        with record_function("forward"):
+            result = loss()
+        with record_function("backward"):
+            result.backward()
+    events = profiled.profiler.kineto_results.events()  # type: ignore[union-attr]
+    changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
+    (turn,) = [event.start_ns() for event in events if event.name() == "backward"]
+    alive, most = 0, {"forward_mib": 0.0, "backward_mib": 0.0}
+    for when, change in changes:
+        alive += change
+        name = "backward_mib" if when >= turn else "forward_mib"
+        most[name] = max(most[name], alive / 2**20)
+    return most
 
 
 def _peak_mib() -> float:
@@ -109,6 +142,8 @@ def main() -> None:
             "peak memory, MiB": f"{median(one['peak_mib'] for one in measured):.0f}",
             "of it for the steps": f"{median(one['steps_mib'] for one in measured):.0f}",
             "kept for the backward pass": f"{median(one['kept_mib'] for one in measured):.0f}",
+            "alive at most, forward": f"{median(one['forward_mib'] for one in measured):.0f}",
+            "alive at most, backward": f"{median(one['backward_mib'] for one in measured):.0f}",
             "s a step": f"{median(one['seconds'] for one in measured):.2f}",
         }
         for (backbone, setup, side), measured in found.items()

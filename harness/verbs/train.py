@@ -158,7 +158,8 @@ class Train:
     lora_bias: Annotated[Literal["none", "all", "lora_only"] | None, _flag("{none,all,lora_only}")] = None
     """With --lora-enable: which biases of the language model are trained too. lora_only: those of adapted layers."""
     gradient_checkpointing: _Switch = None
-    """Whether activations are computed again in the backward pass. This saves memory and takes time."""
+    """Whether activations are computed again in the backward pass. This takes time. It saves memory unless the peak is
+    in the forward pass of a frozen vision tower, which keeps nothing."""
     log_every: _Count = None
     """Number of steps between lines of losses.csv."""
     save_every: _Count = None

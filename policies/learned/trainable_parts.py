@@ -20,7 +20,8 @@ class TrainableParts:
         lora_alpha: Scale of the adapters, times the rank.
         lora_dropout: Dropout before the adapters, in train mode.
         lora_bias: Which biases of the language model are trained too: `"none"`, `"all"` or `"lora_only"`.
-        gradient_checkpointing: Whether layers are computed again in the backward pass, which saves memory.
+        gradient_checkpointing: Whether layers are computed again in the backward pass. This saves memory unless the
+            peak lies in the forward pass of a frozen vision tower, which keeps nothing.
 
     Raises:
         ValueError: A number is outside its limits.

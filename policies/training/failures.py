@@ -2,6 +2,7 @@
 
 import json
 import re
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,7 +48,7 @@ def explaining_out_of_memory(settings: TrainingSettings, model: VLMLSTM) -> Iter
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, torch.OutOfMemoryError | MemoryError) and not _NO_MEMORY.search(str(error)):
             raise
-        ways = "; or ".join(_advice(settings, model)) or "a smaller backbone, or a device with more memory"
+        ways = "; or ".join(_advice(settings, model, error)) or "a smaller backbone, or a device with more memory"
         raise OutOfMemoryError(
             "expected the model, its gradients and the activations of "
             f"{settings.optimization.batch_size} windows to fit into memory, but: "
@@ -56,7 +57,7 @@ def explaining_out_of_memory(settings: TrainingSettings, model: VLMLSTM) -> Iter
         ) from error
 
 
-def _advice(settings: TrainingSettings, model: VLMLSTM) -> list[str]:
+def _advice(settings: TrainingSettings, model: VLMLSTM, error: BaseException) -> list[str]:
     """Flags that would save memory and are not set yet."""
     optimization, trainable = settings.optimization, settings.trainable
     size, accumulated = optimization.batch_size, optimization.gradient_accumulation_steps
@@ -67,11 +68,24 @@ def _advice(settings: TrainingSettings, model: VLMLSTM) -> list[str]:
             f"--batch-size {size // parts} --gradient-accumulation-steps {accumulated * parts} (the same effective "
             "batch)"
         )
-    if not trainable.gradient_checkpointing and checkpointing_saves_memory(model):
+    can_save = checkpointing_saves_memory(model) and not _is_of_frozen_vision(error, model)
+    if not trainable.gradient_checkpointing and can_save:
         advice.append("--gradient-checkpointing true")
     if not trainable.lora_enable and not trainable.freeze_backbone:
         advice.append("--lora-enable true")
     return advice
+
+
+def _is_of_frozen_vision(error: BaseException, model: VLMLSTM) -> bool:
+    """Whether memory ran out in the forward pass of a vision tower without gradients.
+
+    It comes first and keeps nothing, so that computing layers again would save nothing there. In a small model with
+    frozen vision the peak lies there.
+    """
+    if any(parameter.requires_grad for module in model.backbone.parts.vision for parameter in module.parameters()):
+        return False
+    functions = [frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return "vision_tokens" in functions
 
 
 def keep_batches(folder: Path, batches: Sequence[WindowBatch], process: int) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from calvinbench.policies.backbones.images.preprocessing import CameraImages
 from calvinbench.policies.backbones.registry import backbone_class
 from calvinbench.policies.heads.config import HeadConfig
 from calvinbench.policies.learned.trainable import TrainableParts, apply_trainable_parts
@@ -79,6 +80,19 @@ def test_checkpointing_is_advised_for_a_frozen_vlm_only_where_it_saves_memory(tm
     settings = settings_of(tmp_path, tmp_path, TrainableParts(freeze_backbone=True), batch_size=1)
     assert "Try --gradient-checkpointing true. " in words_of(settings, model_of("kosmos2", settings))
     assert "Try a smaller backbone, or a device with more memory. " in words_of(settings, model_of("cnn", settings))
+
+
+@pytest.mark.parametrize(("train_vision", "is_advised"), [(False, False), (True, True)])
+def test_checkpointing_is_not_advised_where_a_frozen_vision_tower_runs_out(tmp_path, train_vision, is_advised):
+    """The tower's forward pass comes first, and without gradients it keeps nothing that could be computed again."""
+    parts = TrainableParts(lora_enable=True, train_vision=train_vision)
+    settings = settings_of(tmp_path, tmp_path, parts, batch_size=1)
+    model = model_of("kosmos2", settings)
+    model.backbone.parts.vision[0].forward = raising(torch.OutOfMemoryError(CUDA))
+    images = torch.zeros(1, 2, 8, 8, 3, dtype=torch.uint8)
+    with pytest.raises(OutOfMemoryError) as raised, explaining_out_of_memory(settings, model):
+        model(CameraImages(images, images), ["open the drawer"])
+    assert ("--gradient-checkpointing true" in str(raised.value)) == is_advised
 
 
 def test_other_errors_pass_as_they_are(trainer, monkeypatch):
