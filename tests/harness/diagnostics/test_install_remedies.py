@@ -64,13 +64,13 @@ def error_of(call, kind=InstallError):
 
 
 @needs_git
-@pytest.mark.parametrize("way", ["name another folder", "move this one away"])
+@pytest.mark.parametrize("way", ["choose another folder", "move this one away"])
 def test_remedy_what_stands_in_the_way_is_moved_or_another_folder_named(tmp_path, install, way):
     mine = tmp_path / "in" / "calvin_env"
     mine.mkdir(parents=True)
     (mine / "thesis.txt").write_text("mine")
     said = error_of(lambda: install(tmp_path / "in"))
-    assert "Name another folder, or move this one away" in said
+    assert "Choose another folder, or move this one away" in said
     folder = tmp_path / "in"
     if way == "move this one away":
         mine.rename(tmp_path / "elsewhere")
@@ -84,7 +84,7 @@ def test_remedy_what_stands_in_the_way_is_moved_or_another_folder_named(tmp_path
 def test_remedy_a_folder_that_cannot_be_written_is_another_one(tmp_path, install):
     (tmp_path / "file").write_text("")
     said = error_of(lambda: install(tmp_path / "file" / "below"))
-    assert said.endswith("Name another folder.")
+    assert said.endswith("Choose another folder.")
     assert not install(tmp_path / "free").calvin.was_there
 
 
@@ -111,7 +111,7 @@ def test_remedy_another_address_is_given_by_the_flag_that_the_error_names(tmp_pa
     flags = {"--calvin-env-url": str(tmp_path / "nowhere"), "--calvin-url": str(tmp_path / "nowhere")}
     for address in (env_url, url):
         assert cli.main([*words, *(word for pair in flags.items() for word in pair)]) == 1
-        (flag,) = re.findall(r"Another address is given by (--[a-z-]+) URL", capsys.readouterr().err)
+        (flag,) = re.findall(r"another address by (--[a-z-]+) URL", capsys.readouterr().err)
         assert flags[flag] != address
         flags[flag] = address
     assert cli.main([*words, *(word for pair in flags.items() for word in pair)]) == 0
@@ -172,12 +172,13 @@ def test_remedy_a_missing_checkout_that_doctor_names_is_given(tmp_path, monkeypa
 
 
 def pip_commands():
-    remedies = [remedy for _, _, remedy in doctor._LOOKS] + [doctor._BUILD_PYBULLET, "pip install calvinbench"]
+    remedies = [remedy for _, _, remedy in doctor._CHECKS] + [doctor._BUILD_PYBULLET, "pip install calvinbench"]
     nowhere = install_calvin.Checkout("", "", was_there=False)
     texts = [*remedies, install_calvin.Installed(nowhere, nowhere).pip_command]
-    commands = [command for text in texts for command in re.findall(r"pip install [^;&:,]*(?:'[^']*')?[^;&:]*", text)]
+    found = [command for text in texts for command in re.findall(r"pip install (?:'[^']*'|[^;&:,'])*", text)]
+    commands = {command.split(". ")[0].strip() for command in found}
     assert len(commands) >= 7
-    return sorted({command.strip() for command in commands})
+    return sorted(commands)
 
 
 @pytest.mark.parametrize("command", pip_commands())
@@ -202,7 +203,7 @@ def test_remedy_pip_knows_every_option_and_package_of_what_doctor_and_install_ca
 
 
 def test_remedy_the_renderer_that_doctor_falls_back_on_draws():
-    (remedy,) = [remedy for name, _, remedy in doctor._LOOKS if name == "renderer"]
+    (remedy,) = [remedy for name, _, remedy in doctor._CHECKS if name == "renderer"]
     (renderer,) = re.findall(r"--renderer ([a-z-]+)", remedy)
     require_works(renderer)
     world = PlayTableEnv(cameras=("static",), renderer=renderer)
