@@ -20,7 +20,7 @@ from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.envs.scenes.calvin_checkout import VALIDATION_SENTENCES, CheckoutError, find_calvin, find_calvin_env
 from calvinbench.harness import cli
 from calvinbench.harness.diagnostics import doctor, install_calvin
-from calvinbench.harness.diagnostics.doctor_checkouts import look_at_checkouts
+from calvinbench.harness.diagnostics.doctor_checkouts import check_checkouts
 from calvinbench.harness.diagnostics.install_calvin import InstallError
 from support.checkouts import hollow_calvin_env, small_calvin
 from support.git_repositories import bare_repository, git
@@ -159,14 +159,14 @@ def test_remedy_the_folder_that_holds_the_files_is_named(tmp_path):
 
 @pytest.mark.parametrize("way", ["flag", "variable"])
 def test_remedy_a_missing_checkout_that_doctor_names_is_given(tmp_path, monkeypatch, way):
-    missing, of_calvin = look_at_checkouts()
+    missing, of_calvin = check_checkouts()
     assert (missing.status, of_calvin.status) == ("missing", "missing")
     (variable,) = set(re.findall(r"CALVIN_ENV_ROOT", missing.remedy))
     assert "--calvin-env DIR" in missing.remedy
     whole = hollow_calvin_env(tmp_path / "calvin_env")
     if way == "variable":
         monkeypatch.setenv(variable, str(whole))
-    found, _ = look_at_checkouts(whole if way == "flag" else None)
+    found, _ = check_checkouts(whole if way == "flag" else None)
     assert found.status != "missing"  # it is found; that this one is hollow is the next thing that it says
     assert str(whole) in found.remedy
 
