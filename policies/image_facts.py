@@ -57,10 +57,14 @@ class ImageFacts:
             return ()
         found = []
         for camera, numbers in said.items():
-            sizes = [numbers.get(name) if isinstance(numbers, Mapping) else None for name in _NAMES]
-            input_size = numbers.get("input_size") if isinstance(numbers, Mapping) else None
-            if all(type(number) is int for number in sizes) and min(sizes[:2]) > 0:
-                found.append(cls(str(camera), *sizes, input_size if type(input_size) is int else None))
+            known: dict[str, Any] = dict(numbers) if isinstance(numbers, Mapping) else {}
+            values: list[Any] = [known.get(name) for name in (*_NAMES, "input_size")]
+            height, width, low, high, input_size = values
+            if not all(type(number) is int for number in (height, width, low, high)):
+                continue
+            if min(height, width) > 0:
+                size = input_size if type(input_size) is int else None
+                found.append(cls(str(camera), height, width, low, high, size))
         return tuple(found)
 
     @property

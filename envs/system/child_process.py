@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnContext, SpawnProcess
 from types import TracebackType
-from typing import Any
 
 
 class ChildProcess(SpawnProcess):
@@ -34,7 +33,7 @@ class ChildProcess(SpawnProcess):
 class _ChildContext(SpawnContext):
     """The spawn context of multiprocessing, but with `ChildProcess`."""
 
-    Process: Any = ChildProcess
+    Process = ChildProcess
 
 
 SPAWN = _ChildContext()
