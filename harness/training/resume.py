@@ -17,10 +17,10 @@ from calvinbench.harness.training.changes import (
 )
 from calvinbench.policies.demonstrations.fingerprint import Fingerprint
 from calvinbench.policies.learned.trainable import count_parameters
-from calvinbench.policies.training.history import Stretch, go_on, schedule_steps
-from calvinbench.policies.training.origin import PolicyOrigin, without_places
 from calvinbench.policies.training.preparation import Training
-from calvinbench.policies.training.resumption import ROLES, Role
+from calvinbench.policies.training.recipe.history import Stretch, go_on, schedule_steps
+from calvinbench.policies.training.recipe.origin import PolicyOrigin, without_places
+from calvinbench.policies.training.recipe.roles import ROLES, Role
 from calvinbench.policies.training.saved_state import last_step
 
 TRAINING_FILE = "training.json"

@@ -24,8 +24,8 @@ from calvinbench.policies.learned.trainable import GroupCount, count_parameters
 from calvinbench.policies.learned.vlm_lstm_policy import VLMLSTMPolicy
 from calvinbench.policies.policy import PolicyTraits
 from calvinbench.policies.training.acceleration import make_accelerator
-from calvinbench.policies.training.origin import PolicyOrigin, digest_of_weights, policy_origin, weights_place
 from calvinbench.policies.training.preparation import Training, prepare
+from calvinbench.policies.training.recipe.origin import PolicyOrigin, digest_of_weights, policy_origin, weights_place
 from calvinbench.policies.training.settings import Sentences, TrainingSettings
 from calvinbench.policies.training.subscriber import Subscriber
 from calvinbench.policies.training.trainer import Trainer

@@ -2,8 +2,8 @@
 
 import pytest
 
-from calvinbench.policies.training.history import Stretch, go_on
 from calvinbench.policies.training.optimization import OptimizationSettings
+from calvinbench.policies.training.recipe.history import Stretch, go_on
 
 
 def cosine(max_steps, warmup=0):

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from calvinbench.policies.training.origin import digest_of_weights, policy_origin, weights_place, without_places
+from calvinbench.policies.training.recipe.origin import digest_of_weights, policy_origin, weights_place, without_places
 
 
 def origin(spec, digest="d"):
