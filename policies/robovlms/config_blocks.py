@@ -243,7 +243,7 @@ def _require_own(key: str, said: tuple[float, ...], backbone: str | None) -> Non
     if own is None or max(abs(ours - theirs) for ours, theirs in zip(own, said, strict=True)) > 1e-6:
         raise ConfigBlockError(
             f"expected '{key}' of the backbone '{backbone}' itself, {list(own) if own else 'in its own files'}, got "
-            f"{list(said)}: a pretrained vision tower is fed as it was trained. Leave the key out."
+            f"{list(said)}: a pretrained vision tower needs images as in its training. Leave the key out."
         )
 
 

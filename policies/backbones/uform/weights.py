@@ -122,7 +122,7 @@ def _decoder_numbers(decoder: str, numbers: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _read_tokenizer(place: str | Path, folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer, with the token that stands for an image."""
+    """The tokenizer, with the token of an image."""
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
     except (OSError, ValueError) as error:
