@@ -15,7 +15,7 @@ from calvinbench.policies.backbones.weights.sources import BackboneSourceError
 
 
 @contextmanager
-def unmade_weights(dtype: torch.dtype) -> Iterator[None]:
+def uninitialised_weights(dtype: torch.dtype) -> Iterator[None]:
     """Within this context, modules are made with uninitialised weights of this dtype.
 
     (`module.to(bfloat16)` would round the table of rotary frequencies with the weights.)
