@@ -92,8 +92,8 @@ def require_same_names(weights: Mapping[str, Tensor], expected: Mapping[str, Ten
     ]
     if missing or left or misshapen:
         raise BackboneSourceError(
-            f"expected {CHECKPOINT} to fit the language model and the vision tower beside it, but some do not match: missing "
-            f"{few_of(missing)}, left over {few_of(left)}, of another shape {few_of(misshapen)}. Use parts that were "
+            f"expected {CHECKPOINT} to fit the language model and the vision tower beside it, but some weights "
+            f"do not: missing {few_of(missing)}, left over {few_of(left)}, of another shape {few_of(misshapen)}. Use parts that were "
             "published together."
         )
 
