@@ -41,7 +41,7 @@ def measure(
         generator = np.random.default_rng([seed, TASKS.index(task), number])
         drawn = draw(env, task, generator)
         if drawn is None:
-            dropped["the tasks that lead there failed, or nothing leads there"] += 1
+            dropped["no task, or only failed tasks, lead to such a state"] += 1
             continue
         if why := impossible(task, drawn[0].world):
             dropped[why] += 1

@@ -290,7 +290,7 @@ def memory_table(base: Variant, rounds: int) -> None:
                 "fastest": round(min(entry.milliseconds), 2),
                 "slowest": round(max(entry.milliseconds), 2),
                 "times as fast": round(first / median(entry.milliseconds), 1),
-                "actions apart from the first": float(f"{np.abs(entry.actions - found[0].actions).max():.1e}"),
+                "difference of actions from the first": float(f"{np.abs(entry.actions - found[0].actions).max():.1e}"),
                 "peak memory, MiB": round(entry.peak_mib),
             }
             for variant, entry in zip(variants, found, strict=True)

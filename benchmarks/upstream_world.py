@@ -48,7 +48,7 @@ class UpstreamWorld:
 
         Args:
             python: An interpreter that has calvinbench and the packages that calvin_env imports.
-            calvin_env: The checkout; None lets that interpreter find one.
+            calvin_env: The checkout; None for the one that the interpreter finds.
             scene: One of CALVIN's.
             renderer: One of `RENDERERS`.
 

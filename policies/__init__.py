@@ -2,8 +2,8 @@
 
 Read in this order:
 
-- `policy`, the interface; `check`, which checks that a policy keeps to it; `batch` and `chunk_rule`, which policies
-  share.
+- `policy`, the interface; `check`, which checks that a policy keeps to it; `batch`, `chunk_rule` and `wrapper`, which
+  policies share.
 - The learned policy: `backbones/` (the VLMs), `heads/`, `learned/` (the model, its memory, its checkpoints).
 - Its training: `demonstrations/` and `training/`. RoboVLMs' checkpoints and configurations: `robovlms/`.
 - Other policies: `baselines/`, `adapters/` (policies that users bring), `shipped/` (checkpoints of this package).

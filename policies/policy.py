@@ -180,7 +180,7 @@ class BatchedPolicy(Policy, Protocol):
     """A policy that serves worlds that begin at different times with one object."""
 
     def put_state(self, state: State, rows: Bool[np.ndarray, " B"], part: State) -> State:
-        """The state with the marked rows replaced by those of `part`, in their order, for worlds that begin anew.
+        """The state with the marked rows replaced by those of `part`, in their order, for worlds that begin again.
 
         Args:
             state: The state of B worlds.

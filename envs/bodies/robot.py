@@ -206,23 +206,19 @@ class Robot:
         return np.asarray(np.clip(joints[:NUM_ARM_JOINTS], LOWER_JOINT_LIMITS, UPPER_JOINT_LIMITS))
 
     def _drive_joint(self, index: int, angle: float) -> None:
-        self._client.setJointMotorControl2(
-            self.uid,
-            index,
-            self._client.POSITION_CONTROL,
-            targetPosition=angle,
-            force=MAX_JOINT_FORCE_N,
-            maxVelocity=MAX_JOINT_VELOCITY,
-        )
+        self._drive(index, angle, MAX_JOINT_FORCE_N, MAX_JOINT_VELOCITY)
 
     def _drive_finger(self, index: int, position: float, force: float) -> None:
+        self._drive(index, position, force, MAX_FINGER_VELOCITY)
+
+    def _drive(self, index: int, position: float, force: float, max_velocity: float) -> None:
         self._client.setJointMotorControl2(
             self.uid,
             index,
             self._client.POSITION_CONTROL,
             targetPosition=position,
             force=force,
-            maxVelocity=MAX_FINGER_VELOCITY,
+            maxVelocity=max_velocity,
         )
 
 

@@ -105,7 +105,7 @@ def find_calvin(calvin: str | Path | None = None, calvin_env: str | Path | None 
         if not (root / VALIDATION_SENTENCES).is_file():
             raise CheckoutError(
                 f"expected a checkout of calvin at '{root}', but it lacks {VALIDATION_SENTENCES}. "
-                f"Name the folder that holds `calvin_models/`. {INSTALL}."
+                f"Name the folder that contains `calvin_models/`. {INSTALL}."
             )
         return root
     try:
@@ -133,7 +133,7 @@ def _is_calvin_env(folder: Path) -> bool:
 
 
 def _installed_roots() -> tuple[Path, ...]:
-    """Where the installed package may have its `conf/` and `data/`. The package is not imported."""
+    """Possible folders with `conf/` and `data/` of the installed package, which is not imported."""
     try:
         spec = find_spec("calvin_env")
     except (ImportError, ValueError):
@@ -158,5 +158,5 @@ def _require_calvin_env(folder: Path) -> Path:
     lacks = [part for part in ("conf/scene", "data") if not (folder / part).is_dir()]
     raise CheckoutError(
         f"expected a checkout of calvin_env at '{folder}', but it lacks {' and '.join(lacks)}. Name the folder that "
-        f"holds `conf/` and `data/`; if this is it, it is half downloaded. {INSTALL}."
+        f"contains `conf/` and `data/`. If this is that folder, the download is incomplete. {INSTALL}."
     )

@@ -90,7 +90,7 @@ _DAMAGED = f"it is damaged. Run `git checkout -- .` in its checkout, or download
 
 def _obj_damage(content: bytes) -> str:
     if not content.isascii() or b"\0" in content:
-        return "it holds bytes that no OBJ mesh has"
+        return "it contains bytes that no OBJ mesh has"
     if b"\nv " not in content or b"\nf " not in content:
         return "it has no vertices or no faces"
     return "" if content.endswith(b"\n") else "its last line is cut off"

@@ -6,9 +6,9 @@ from typing import Any
 
 from calvinbench.harness.records.provenance import this_session
 from calvinbench.policies.demonstrations.fingerprint import Fingerprint
-from calvinbench.policies.training.history import Stretch
 from calvinbench.policies.training.optimizer import rate_scale
 from calvinbench.policies.training.preparation import Training
+from calvinbench.policies.training.recipe.history import Stretch
 
 _TRAINING, _VALIDATION = "training", "validation"
 

@@ -17,10 +17,10 @@ from calvinbench.harness.training.changes import (
 )
 from calvinbench.policies.demonstrations.fingerprint import Fingerprint
 from calvinbench.policies.learned.trainable import count_parameters
-from calvinbench.policies.training.history import Stretch, go_on, schedule_steps
-from calvinbench.policies.training.origin import PolicyOrigin, without_places
 from calvinbench.policies.training.preparation import Training
-from calvinbench.policies.training.resumption import ROLES, Role
+from calvinbench.policies.training.recipe.history import Stretch, resumed_history, schedule_steps
+from calvinbench.policies.training.recipe.origin import PolicyOrigin, without_paths
+from calvinbench.policies.training.recipe.roles import ROLES, Role
 from calvinbench.policies.training.saved_state import last_step
 
 TRAINING_FILE = "training.json"
@@ -127,7 +127,7 @@ def _go_on(
         )
     first = Stretch(0, _schedule_end(before), None)
     stretches = tuple(Stretch.from_json(each) for each in before.get("history", ())) or (first,)
-    history = go_on(stretches, step, optimization, steps_per_epoch, digest)
+    history = resumed_history(stretches, step, optimization, steps_per_epoch, digest)
     said = (
         *data.said,
         *changed_schedule(stretches, history, step, training),
@@ -170,7 +170,7 @@ def _content(training: Training, data: DataNow, origin: PolicyOrigin) -> dict[st
 def _other_policy(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Differences of the initial policy. A path may differ if its content is the same."""
     was, is_now = before["settings"]["policy"], now["settings"]["policy"]
-    if without_places(was) != without_places(is_now):
+    if without_paths(was) != without_paths(is_now):
         return [f"settings.policy was {json.dumps(was)} and is now {json.dumps(is_now)}"]
     if now["knows_origin"] and before["origin"] != now["origin"]:
         return [

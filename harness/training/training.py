@@ -24,8 +24,8 @@ from calvinbench.policies.learned.trainable import GroupCount, count_parameters
 from calvinbench.policies.learned.vlm_lstm_policy import VLMLSTMPolicy
 from calvinbench.policies.policy import PolicyTraits
 from calvinbench.policies.training.acceleration import make_accelerator
-from calvinbench.policies.training.origin import PolicyOrigin, digest_of_weights, policy_origin, weights_place
 from calvinbench.policies.training.preparation import Training, prepare
+from calvinbench.policies.training.recipe.origin import PolicyOrigin, digest_of_weights, policy_origin, weights_folder
 from calvinbench.policies.training.settings import Sentences, TrainingSettings
 from calvinbench.policies.training.subscriber import Subscriber
 from calvinbench.policies.training.trainer import Trainer
@@ -93,10 +93,10 @@ def _origin(settings: TrainingSettings, policy: VLMLSTMPolicy) -> PolicyOrigin:
     before = read_training_file(settings.out)
     if before is not None and not before.get("knows_origin", False):
         return PolicyOrigin(before.get("origin") or before["settings"]["policy"], is_known=False)
-    place = weights_place(settings.policy)
+    place = weights_folder(settings.policy)
     if place is None:
         digest = None
-    elif before is not None and before["weights_digest"] and weights_place(before["settings"]["policy"]) == place:
+    elif before is not None and before["weights_digest"] and weights_folder(before["settings"]["policy"]) == place:
         digest = str(before["weights_digest"])
     else:
         digest = policy.traits.weights_digest or digest_of_weights(policy.model.backbone)

@@ -118,7 +118,7 @@ class CalvinModelPolicy(Policy):
         """Calls the model's `reset()`. A seed sets the global random generators first.
 
         Raises:
-            ValueError: More than one world is asked for, or there is not one seed for it.
+            ValueError: There is more than one world, or not exactly one seed.
         """
         self._require_one_world(batch_size)
         if seeds is not None:
@@ -171,7 +171,7 @@ class CalvinModelPolicy(Policy):
 def _calvin_observation(observations: Observation) -> dict[str, Any]:
     """The dictionary of calvin_env's `get_obs()` without `scene_obs`, for the one world of a batch.
 
-    The dictionaries are plain ones, because torch and jax do not take others apart.
+    The dictionaries are plain ones, because torch's and jax's tree functions do not split others.
     """
 
     def shown(*keys: str) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def name_of(kind: type[Backbone], name: str) -> str:
         The name itself if it finds the class; else the class's import string.
 
     Raises:
-        BackboneNameError: The class cannot be imported: it stands in a function, or in the script that is run.
+        BackboneNameError: The class cannot be imported, because it is in a function or in the script that is run.
     """
     try:
         if backbone_class(name) is kind:

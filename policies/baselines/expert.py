@@ -10,8 +10,9 @@ from typing_extensions import override
 
 from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
-from calvinbench.policies.batch import put_rows, require_rows
-from calvinbench.policies.policy import BatchedPolicy, Decision, Memory, PolicyTraits
+from calvinbench.policies.baselines.rows import RowsPolicy
+from calvinbench.policies.batch import require_rows
+from calvinbench.policies.policy import Decision, Memory, PolicyTraits
 from calvinbench.policies.spec import refuse_argument
 
 
@@ -28,7 +29,7 @@ ExpertState = tuple[ScriptedExpert, ...]
 """One expert a world. Experts change while they act, so that a state cannot be used twice."""
 
 
-class ExpertPolicy(BatchedPolicy):
+class ExpertPolicy(RowsPolicy):
     """One scripted expert a world. Each reads the true state of its world and the name of its task."""
 
     def __init__(self, make_expert: Callable[[], ScriptedExpert], memory_reset: str = "subtask") -> None:
@@ -62,14 +63,6 @@ class ExpertPolicy(BatchedPolicy):
         """A new expert for each marked world."""
         require_rows(rows, len(state))
         return tuple(self._make_expert() if forget else expert for expert, forget in zip(state, rows, strict=True))
-
-    @override
-    def put_state(self, state: ExpertState, rows: Bool[np.ndarray, " B"], part: ExpertState) -> ExpertState:
-        return put_rows(state, rows, part)
-
-    @override
-    def expect(self, instructions: Sequence[str]) -> None:
-        """Actions do not depend on the sentences of other worlds."""
 
     @override
     def act(

@@ -8,14 +8,15 @@ from typing_extensions import override
 
 from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
-from calvinbench.policies.batch import put_rows, require_batch, require_rows
-from calvinbench.policies.policy import BatchedPolicy, Decision, Memory, PolicyTraits
+from calvinbench.policies.baselines.rows import RowsPolicy
+from calvinbench.policies.batch import require_batch, require_rows
+from calvinbench.policies.policy import Decision, Memory, PolicyTraits
 
 FakeState = tuple[int, ...]
 """The number of each world's next action."""
 
 
-class FakePolicy(BatchedPolicy):
+class FakePolicy(RowsPolicy):
     """Gives each world the same actions in turn. It begins again after the last action and after a reset."""
 
     def __init__(
@@ -65,14 +66,6 @@ class FakePolicy(BatchedPolicy):
         """The marked worlds begin with the first action again."""
         require_rows(rows, len(state))
         return tuple(0 if forget else place for place, forget in zip(state, rows, strict=True))
-
-    @override
-    def put_state(self, state: FakeState, rows: Bool[np.ndarray, " B"], part: FakeState) -> FakeState:
-        return put_rows(state, rows, part)
-
-    @override
-    def expect(self, instructions: Sequence[str]) -> None:
-        """Actions do not depend on the sentences of other worlds."""
 
     @override
     def act(

@@ -9,15 +9,16 @@ from typing_extensions import override
 
 from calvinbench.envs.observation import ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
-from calvinbench.policies.batch import put_rows, require_batch, require_rows
-from calvinbench.policies.policy import BatchedPolicy, Decision, PolicyTraits
+from calvinbench.policies.baselines.rows import RowsPolicy
+from calvinbench.policies.batch import require_batch, require_rows
+from calvinbench.policies.policy import Decision, PolicyTraits
 from calvinbench.policies.spec import refuse_argument
 
 RandomState = tuple[np.random.Generator, ...]
 """One random stream a world. `act` draws from copies, so that a state can be used again."""
 
 
-class RandomPolicy(BatchedPolicy):
+class RandomPolicy(RowsPolicy):
     """Uniform relative actions in [-1, 1], the gripper open or closed with equal chance."""
 
     @property
@@ -43,14 +44,6 @@ class RandomPolicy(BatchedPolicy):
         """There is nothing to forget. The random streams continue."""
         require_rows(rows, len(state))
         return state
-
-    @override
-    def put_state(self, state: RandomState, rows: Bool[np.ndarray, " B"], part: RandomState) -> RandomState:
-        return put_rows(state, rows, part)
-
-    @override
-    def expect(self, instructions: Sequence[str]) -> None:
-        """Actions do not depend on the sentences of other worlds."""
 
     @override
     def act(

@@ -185,7 +185,7 @@ class Windows:
         # One more label on either side, to see whether the gripper changes there.
         before, behind = max(start - 1, annotation.start), min(end + settings.chunk_length, annotation.end)
         labels = read(episode, before, behind, ("rel_actions",)).rel_actions
-        assert labels is not None  # noqa: S101  it was asked for
+        assert labels is not None  # noqa: S101  it was requested
         if not np.isfinite(labels).all():
             raise DataError(
                 f"expected finite actions in frames {before} to {behind - 1} of episode {episode} of "

@@ -26,7 +26,7 @@ def make_checkpoint_policy(
         settings: How it is used.
 
     Raises:
-        CheckpointError: The folder holds no checkpoint, or one that does not fit.
+        CheckpointError: The folder has no checkpoint, or one that does not fit.
         PolicySpecError: A setting cannot be used.
     """
     folder = require_argument("checkpoint", argument, "a checkpoint's folder, or a shipped policy's name")

@@ -50,7 +50,7 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         if device.type == "meta":
-            raise RuntimeError("it holds no numbers")
+            raise RuntimeError("it stores no numbers")
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, ImportError) as error:
         raise PolicySpecError(

@@ -172,7 +172,7 @@ def _read_head(keys: ConfigKeys, is_robovlms: bool, window_size: int) -> tuple[H
     if keys.strict:
         keys.require("act_head.fwd_pred_next_n", (chunk_length,), "the chunk's length is the top-level one")
     else:
-        keys.let_idle("act_head.fwd_pred_next_n", "RoboVLMs itself takes the top-level one")
+        keys.take_idle("act_head.fwd_pred_next_n", "RoboVLMs itself takes the top-level one")
     preset = head_preset("robovlms" if is_robovlms else "seed")
     dropout = keys.agreed(
         {key: keys.number(key) for key in ("act_head.dropout", "act_head.policy_rnn_dropout_p")}, "dropout of the head"
@@ -230,7 +230,7 @@ def _check_normalisation(keys: ConfigKeys, backbone: str | None) -> None:
     """Images are normalised as in the backbone's own training. A file may only repeat that."""
     for key in ("image_mean", "image_std"):
         if not keys.strict:
-            keys.let_idle(key, "the backbone's own is used; RoboVLMs does not read it either")
+            keys.take_idle(key, "the backbone's own is used; RoboVLMs does not read it either")
         elif key in keys:
             _require_own(key, keys.numbers(key, 3) or (), backbone)
 
@@ -243,7 +243,7 @@ def _require_own(key: str, said: tuple[float, ...], backbone: str | None) -> Non
     if own is None or max(abs(ours - theirs) for ours, theirs in zip(own, said, strict=True)) > 1e-6:
         raise ConfigBlockError(
             f"expected '{key}' of the backbone '{backbone}' itself, {list(own) if own else 'in its own files'}, got "
-            f"{list(said)}: a pretrained vision tower is fed as it was trained. Leave the key out."
+            f"{list(said)}: a pretrained vision tower needs images as in its training. Leave the key out."
         )
 
 
@@ -252,7 +252,7 @@ def _read_pose_range(keys: ConfigKeys) -> PoseRange:
         low, high = keys.number("norm_min", -1.0), keys.number("norm_max", 1.0)
         return PoseRange(-1.0 if low is None else low, 1.0 if high is None else high)
     for key in ("norm_min", "norm_max"):
-        keys.let_idle(key, "it needs norm_action: true")
+        keys.take_idle(key, "it needs norm_action: true")
     return PoseRange()
 
 
@@ -269,7 +269,7 @@ def _read_trainable(keys: ConfigKeys, is_robovlms: bool) -> TrainableParts:
     said: dict[str, Any] = {name: keys.flag(f"train_setup.{name}", default) for name, default in flags.items()}
     if not said["lora_enable"]:
         for key in ("lora_r", "lora_alpha", "lora_dropout", "lora_bias"):
-            keys.let_idle(f"train_setup.{key}", "it needs lora_enable: true")
+            keys.take_idle(f"train_setup.{key}", "it needs lora_enable: true")
         return TrainableParts(**said)
     default = TrainableParts()
     said["lora_r"] = keys.count("train_setup.lora_r", default.lora_r)

@@ -110,7 +110,7 @@ class ConfigKeys:
                 f"expected '{key}' to be {words}, got {shown(value)}: {reason}. Leave the key out, or change it."
             )
 
-    def let_idle(self, key: str, reason: str) -> None:
+    def take_idle(self, key: str, reason: str) -> None:
         """Takes a key that has no effect here.
 
         Raises:
@@ -126,10 +126,10 @@ class ConfigKeys:
             )
         self.idle.append(IdleKey(key, value, reason))
 
-    def let_section_idle(self, name: str, reason: str) -> None:
+    def take_idle_section(self, name: str, reason: str) -> None:
         """Takes all keys of a section that were not taken yet."""
         for key in [key for key in self._left if key == name or key.startswith(f"{name}.")]:
-            self.let_idle(key, reason)
+            self.take_idle(key, reason)
 
     def finish(self) -> None:
         """Raises an error for keys that were not taken.

@@ -101,7 +101,7 @@ def _read_precision(keys: ConfigKeys) -> str | None:
         in_setup = _named_precision(keys, "train_setup.precision")
     else:
         in_setup = None
-        keys.let_idle("train_setup.precision", "RoboVLMs itself takes the trainer's")
+        keys.take_idle("train_setup.precision", "RoboVLMs itself takes the trainer's")
     said = {
         "mixed_precision, fp16, bf16": from_flags,
         "trainer.precision": in_trainer,
@@ -142,7 +142,7 @@ def _read_schedule(keys: ConfigKeys) -> dict[str, Any]:
         require_name(name, _SCHEDULES_THERE, "scheduler")
     if name == "half-cosine":
         return {"schedule": "cosine", "min_learning_rate_scale": keys.number("min_lr_scale")}
-    keys.let_idle("min_lr_scale", "only the scheduler 'half-cosine' ends at it")
+    keys.take_idle("min_lr_scale", "only the scheduler 'half-cosine' ends at it")
     return {"schedule": None if name is None else _SCHEDULES_THERE[name]}
 
 
@@ -152,4 +152,4 @@ def _read_optimizer(keys: ConfigKeys, weight_decay: float) -> None:
     if keys.strict:
         keys.require("optimizer", ("adamw", "adam") if not weight_decay else ("adamw",), reason)
     else:
-        keys.let_idle("optimizer", f"{reason}; RoboVLMs takes AdamW whatever it says")
+        keys.take_idle("optimizer", f"{reason}; RoboVLMs takes AdamW whatever it says")

@@ -138,6 +138,6 @@ def pass_over(keys: ConfigKeys) -> None:
     for key, accepted, reason in _FIXED:
         keys.require(key, accepted, reason)
     for key, reason in _IDLE:
-        keys.let_idle(key, reason)
+        keys.take_idle(key, reason)
     for name, reason in _IDLE_SECTIONS:
-        keys.let_section_idle(name, reason)
+        keys.take_idle_section(name, reason)

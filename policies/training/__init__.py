@@ -3,5 +3,5 @@
 Read in this order: `settings` with `optimization`, `preparation` (model and data), `batches` (windows as tensors),
 `data_loader` (their order), `losses`, `optimizer`, `trainer` (the loop) with `step_result` and `subscriber`,
 `saved_state` (checkpoints, and the state to resume from), `log`, `acceleration` (devices and processes), `failures`.
-`resumption`, `history` and `origin` say what a resumed training may change.
+`recipe` says what a resumed training may change.
 """

@@ -18,10 +18,10 @@ from calvinbench.policies.learned.policy_config import PolicyConfig
 from calvinbench.policies.learned.trainable import TrainableParts, apply_trainable_parts
 from calvinbench.policies.learned.vlm_lstm import VLMLSTM
 from calvinbench.policies.training.data_loader import BatchPlan
-from calvinbench.policies.training.history import Stretch
 from calvinbench.policies.training.optimization import OptimizationSettings
 from calvinbench.policies.training.optimizer import total_steps
-from calvinbench.policies.training.resumption import recipe_names
+from calvinbench.policies.training.recipe.history import Stretch
+from calvinbench.policies.training.recipe.roles import recipe_names
 from calvinbench.policies.training.settings import Sentences, TrainingSettings
 
 _KEPT_OF_DATA = (

@@ -95,7 +95,7 @@ def _describe(robot: Xml.Element, folder: Path, scaling: float) -> Description:
     numbers = {_child(joint): number for number, joint in enumerate(joints)}
     bases = [name for name in links if name not in numbers]
     if len(bases) != 1:
-        raise ValueError(f"expected a URDF whose links all hang on one base, got {', '.join(bases)} apart.")
+        raise ValueError(f"expected a URDF whose links are all connected to one base, got bases {', '.join(bases)}.")
     numbers[bases[0]] = -1
     colours = _material_colours(robot)
     shapes = [

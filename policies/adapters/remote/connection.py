@@ -39,7 +39,7 @@ class PolicyConnection:
         self._opened = contextlib.ExitStack()  # closes the socket
 
     def open(self) -> dict[str, Any]:
-        """Connects anew and returns the server's metadata, waiting for the server to start.
+        """Connects again and returns the server's metadata. It waits for the server to start.
 
         Raises:
             RemotePolicyError: The server cannot be reached in time, or speaks another protocol.

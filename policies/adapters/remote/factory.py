@@ -17,7 +17,7 @@ def make_remote_policy(
 
     Args:
         argument: `//host:port`, followed by a path if the server needs one.
-        settings: How the server is asked and its answers are read.
+        settings: What is sent to the server and how its answers are read.
 
     Raises:
         PolicySpecError: A setting cannot be used.

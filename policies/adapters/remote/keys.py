@@ -72,7 +72,7 @@ def sent_keys(keys: Mapping[str, str], proprioception: bool | None) -> Mapping[s
     """
     if proprioception and "robot_obs" not in keys.values():
         raise PolicySpecError(
-            "expected 'robot_obs' among the setting keys beside proprioception=true, found none: the server is not "
-            "sent the robot's state. Add it to the keys' file, or remove 'proprioception=true'."
+            "expected 'robot_obs' among the setting keys with proprioception=true, found none: the server does not "
+            "get the robot's state. Add it to the keys' file, or remove 'proprioception=true'."
         )
     return {name: ours for name, ours in keys.items() if proprioception is not False or ours != "robot_obs"}

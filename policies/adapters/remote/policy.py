@@ -29,12 +29,12 @@ class RemoteState:
 
 @dataclass(frozen=True, slots=True)
 class RemoteUsage:
-    """How a server is asked and its answers are read.
+    """What is sent to a server and how its answers are read.
 
     Attributes:
         keys: The server's names of observations, each with ours.
         action_convention: What its actions mean.
-        num_executed: Number of actions of a chunk that are executed before the server is asked again.
+        num_executed: Number of actions of a chunk that are executed before the next request.
         image_size: Pixels a side that images are resized to, bilinearly as PIL does; None for their own size.
         label: The policy's name in tables.
         gripper: How the action's last number is read.
@@ -88,7 +88,7 @@ class RemotePolicy(Policy):
         """Nothing is pending.
 
         Raises:
-            ValueError: More than one world is asked for.
+            ValueError: There is more than one world.
         """
         require_batch("a remote policy", batch_size, 1)
         return RemoteState(np.zeros((0, self._usage.action_convention.action_dim)))

@@ -20,7 +20,7 @@ class RemoteSettings:
         keys: What the server calls its observations: `calvinbench`, `openpi`, or a JSON file that maps the server's
             names to ours (`rgb_static`, `rgb_gripper`, `depth_static`, `depth_gripper`, `robot_obs`, `instruction`).
         actions: The convention of the server's actions.
-        chunk_rule: How many actions of a chunk are executed before the server is asked again: `first` (one) or
+        chunk_rule: How many actions of a chunk are executed before the next request to the server: `first` (one) or
             `first:K`.
         image_size: Pixels a side that images are resized to. By default images keep their own size.
         gripper: How the last number of an action is read. `exact`: only -1 (close) and +1 (open). `sign`: above 0

@@ -141,7 +141,7 @@ def load_part(model_class: type[ModelT], folder: Path, model_types: tuple[str, .
     left = [name for name in info["unexpected_keys"] if not re.match(_NOT_OF_A_PART[model_class], name)]
     if info["missing_keys"] or left or info["mismatched_keys"]:
         raise BackboneSourceError(
-            f"expected the weights of a {model_types[0]} in {folder}, but there are missing "
+            f"expected the weights of a {model_types[0]} in {folder}, but some do not match: missing "
             f"{few_of(info['missing_keys'])}, left over {few_of(left)}, of another shape "
             f"{few_of(info['mismatched_keys'])}. Weights and config.json do not belong together."
         )

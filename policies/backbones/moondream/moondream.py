@@ -58,7 +58,7 @@ from calvinbench.policies.backbones.moondream.weights import pretrained_parts
 from calvinbench.policies.backbones.prompts.prompt import Layout, Prompt, TokenBatch, words
 from calvinbench.policies.backbones.prompts.prompt_composer import seed_prompt
 from calvinbench.policies.backbones.settings import BackboneSettings
-from calvinbench.policies.backbones.weights.published import unmade_weights
+from calvinbench.policies.backbones.weights.published import uninitialised_weights
 
 BEGIN = "<|endoftext|>"
 """Phi's tokenizer has one token for both beginning and end of a sequence."""
@@ -168,7 +168,7 @@ class MoondreamBackbone(Backbone):
         `vikhyatk/moondream2` without a revision means the one of `hub_name`.
         """
         published = pretrained_parts(source, cls.full_config(), cls.hub_name)
-        with unmade_weights(dtype):
+        with uninitialised_weights(dtype):
             backbone = cls(published.config, published.tokenizer, settings)
         published.load_into(backbone)
         return backbone

@@ -5,7 +5,6 @@ queries, keys and values are in one matrix. The patch embedding is a linear laye
 column, in the order of a convolution's kernel). The decoder's last norm belongs to the head.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from calvinbench.policies.backbones.weights.published import fill_weights, published_weights
+from calvinbench.policies.backbones.weights.published import fill_weights, published_config, published_weights
 from calvinbench.policies.backbones.weights.sources import BackboneSourceError, local_folder
 
 VISION, TEXT = "vision_encoder.encoder.model.visual.", "text_model.transformer."
@@ -134,18 +133,8 @@ def pretrained_parts(source: str | Path, full: Mapping[str, Any], hub_name: str)
     if str(source) == hub_name.partition("@")[0]:
         source = hub_name
     folder = local_folder(source, hub_name)
-    for needed in ("config.json", "tokenizer.json"):
-        if not (folder / needed).is_file():
-            raise BackboneSourceError(
-                f"expected the files of moondream in '{folder}', but there is no {needed}. Name the folder of the "
-                f"hub's snapshot of {hub_name}."
-            )
-    published = json.loads((folder / "config.json").read_text())
-    if published.get("model_type") != "moondream1":
-        raise BackboneSourceError(
-            f"expected a config.json of model type 'moondream1' (Moondream 2 of 2024) in '{folder}', got "
-            f"'{published.get('model_type')}'. Name its own backbone, or the folder of {hub_name}."
-        )
+    files = ("config.json", "tokenizer.json")
+    published = published_config(folder, "Moondream 2 of 2024", "moondream1", hub_name, files)
     config = {
         part: {name: published.get(f"{part}_config", {}).get(name, number) for name, number in numbers.items()}
         for part, numbers in full.items()

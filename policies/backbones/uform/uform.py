@@ -41,7 +41,7 @@ from calvinbench.policies.backbones.prompts.prompt_composer import seed_prompt
 from calvinbench.policies.backbones.settings import BackboneSettings
 from calvinbench.policies.backbones.uform.modules import LatentPooler, PoolerNumbers, VisionNumbers, VisionTower
 from calvinbench.policies.backbones.uform.weights import IMAGE_TOKEN, published_folder
-from calvinbench.policies.backbones.weights.published import unmade_weights
+from calvinbench.policies.backbones.weights.published import uninitialised_weights
 
 CHAT_BEGIN = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n "
 CHAT_END = "<|im_end|>\n<|im_start|>assistant\n"
@@ -233,7 +233,7 @@ class UFormBackbone(Backbone):
     def pretrained(cls, source: str | Path, settings: BackboneSettings, dtype: torch.dtype) -> "UFormBackbone":
         """The published weights. `weights.published_folder` says what the folder must have."""
         published = published_folder(source, cls.hub_name, cls.full_config())
-        with unmade_weights(dtype):
+        with uninitialised_weights(dtype):
             backbone = cls(published.config, published.tokenizer, settings)
         published.load_into(backbone)
         return backbone

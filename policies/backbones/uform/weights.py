@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from calvinbench.policies.backbones.weights.published import fill_weights, published_weights
+from calvinbench.policies.backbones.weights.published import fill_weights, published_config, published_weights
 from calvinbench.policies.backbones.weights.sources import BackboneSourceError, local_folder
 
 IMAGE_TOKEN = "<image>"  # noqa: S105 (a token of text)
@@ -82,17 +82,7 @@ def published_folder(source: str | Path, hub_name: str, full: Mapping[str, Any])
         BackboneSourceError: There is no such folder, or it belongs to another model.
     """
     folder = local_folder(source, hub_name)
-    if not (folder / "config.json").is_file():
-        raise BackboneSourceError(
-            f"expected the files of UForm-Gen2 in '{folder}', but there is no config.json. Name the folder of the "
-            f"hub's snapshot of {hub_name}."
-        )
-    published = json.loads((folder / "config.json").read_text())
-    if published.get("model_type") != "vlm":
-        raise BackboneSourceError(
-            f"expected a config.json of model type 'vlm' (UForm's own name) in '{folder}', got "
-            f"'{published.get('model_type')}'. Name its own backbone, or the folder of {hub_name}."
-        )
+    published = published_config(folder, "UForm-Gen2", "vlm", hub_name)
     weights = _read_weights(folder)
     config = {key: dict(value) if isinstance(value, Mapping) else value for key, value in full.items()}
     for name, (*part, number) in PUBLISHED_NUMBERS.items():
@@ -132,7 +122,7 @@ def _decoder_numbers(decoder: str, numbers: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _read_tokenizer(place: str | Path, folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer, with the token that stands for an image."""
+    """The tokenizer, with the token of an image."""
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
     except (OSError, ValueError) as error:

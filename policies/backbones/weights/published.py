@@ -1,8 +1,10 @@
 """Published weights for architectures composed here: read from safetensors, with every name checked."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,7 +15,7 @@ from calvinbench.policies.backbones.weights.sources import BackboneSourceError
 
 
 @contextmanager
-def unmade_weights(dtype: torch.dtype) -> Iterator[None]:
+def uninitialised_weights(dtype: torch.dtype) -> Iterator[None]:
     """Within this context, modules are made with uninitialised weights of this dtype.
 
     (`module.to(bfloat16)` would round the table of rotary frequencies with the weights.)
@@ -25,6 +27,36 @@ def unmade_weights(dtype: torch.dtype) -> Iterator[None]:
             yield
     finally:
         torch.set_default_dtype(before)
+
+
+def published_config(
+    folder: Path, model: str, model_type: str, hub_name: str, files: Sequence[str] = ("config.json",)
+) -> dict[str, Any]:
+    """The content of a published folder's `config.json`, after a check that the folder belongs to the model.
+
+    Args:
+        folder: A snapshot of the hub.
+        model: The model, for messages.
+        model_type: The `model_type` that its configuration must have.
+        hub_name: The name on the hub that errors advise.
+        files: Files that the folder must have.
+
+    Raises:
+        BackboneSourceError: A file is missing, or the configuration belongs to another model.
+    """
+    for needed in files:
+        if not (folder / needed).is_file():
+            raise BackboneSourceError(
+                f"expected the files of {model} in '{folder}', but there is no {needed}. Name the folder of the hub's "
+                f"snapshot of {hub_name}."
+            )
+    config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    if config.get("model_type") != model_type:
+        raise BackboneSourceError(
+            f"expected a config.json of model type '{model_type}' ({model}) in '{folder}', got "
+            f"'{config.get('model_type')}'. Name its own backbone, or the folder of {hub_name}."
+        )
+    return config
 
 
 def published_weights(folder: Path, model: str) -> Iterator[tuple[str, Tensor]]:

@@ -66,8 +66,8 @@ def test_an_installed_package_without_its_data_is_told(tmp_path: Path, monkeypat
     ("folders", "words"),
     [
         ((), r"there is no such folder"),
-        (("pictures",), r"lacks conf/scene and data.*holds `conf/` and `data/`"),
-        (("conf/scene",), r"lacks data.*half downloaded"),
+        (("pictures",), r"lacks conf/scene and data.*contains `conf/` and `data/`"),
+        (("conf/scene",), r"lacks data.*download is incomplete"),
         (("calvin_models", "calvin_env"), r"empty or half downloaded.*submodule update --init calvin_env"),
     ],
 )

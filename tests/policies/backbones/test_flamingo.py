@@ -507,7 +507,7 @@ def change_json(path, **changes):
         ),
         (
             lambda folder: change_json(folder / "language_model" / "config.json", num_hidden_layers=5),
-            "weights of a gpt_neox in .*, but there are missing layers.4.attention.dense.bias",
+            "weights of a gpt_neox in .*, but some do not match: missing layers.4.attention.dense.bias",
         ),
         (
             lambda folder: change_json(folder / "language_model" / "config.json", num_hidden_layers=3),

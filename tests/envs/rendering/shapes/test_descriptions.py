@@ -148,8 +148,11 @@ def test_meshes_are_scaled_turned_and_found_beside_the_description(tmp_path: Pat
         ("", "it is no XML"),
         ("<robot/>", "one base link, got none"),
         (robot(link("a"), link("b")), r"one base link, got \['a', 'b'\]"),
-        (robot(link("a"), link("b"), link("c"), joints=joint("b", "c") + joint("c", "b")), "hang on one base, got"),
-        (robot(link("a"), link("b"), joints=joint("z", "b")), "hang on one base, got"),
+        (
+            robot(link("a"), link("b"), link("c"), joints=joint("b", "c") + joint("c", "b")),
+            "connected to one base, got",
+        ),
+        (robot(link("a"), link("b"), joints=joint("z", "b")), "connected to one base, got"),
         (robot(link("a"), joints=joint("a", "b")), "'b'"),
         (robot(link("a"), link("b"), joints=joint("a", "b", "ball")), "type fixed, .*got 'ball' in 'b'"),
         (robot(link("a"), link("b"), joints="<joint name='b' type='fixed'><parent link='a'/></joint>"), "<child>"),

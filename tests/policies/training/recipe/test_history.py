@@ -2,8 +2,8 @@
 
 import pytest
 
-from calvinbench.policies.training.history import Stretch, go_on
 from calvinbench.policies.training.optimization import OptimizationSettings
+from calvinbench.policies.training.recipe.history import Stretch, resumed_history
 
 
 def cosine(max_steps, warmup=0):
@@ -34,4 +34,4 @@ FIRST = (Stretch(0, 10, "d"),)
     ],
 )
 def test_a_training_goes_on(history, step, settings, data, expected):
-    assert go_on(history, step, settings, 7, data) == expected
+    assert resumed_history(history, step, settings, 7, data) == expected

@@ -6,7 +6,7 @@ import pytest
 
 from calvinbench.policies.learned.trainable_parts import TrainableParts
 from calvinbench.policies.training.optimization import OptimizationSettings
-from calvinbench.policies.training.resumption import ROLES, Role, recipe_names
+from calvinbench.policies.training.recipe.roles import ROLES, Role, recipe_names
 from calvinbench.policies.training.settings import TrainingSettings
 from support.small_training import make_training
 

@@ -33,7 +33,7 @@ def schedule_steps(settings: OptimizationSettings, steps_per_epoch: int) -> int 
     return None if settings.schedule == "constant" else total_steps(settings, steps_per_epoch)
 
 
-def go_on(
+def resumed_history(
     history: tuple[Stretch, ...], step: int, settings: OptimizationSettings, steps_per_epoch: int, data: str | None
 ) -> tuple[Stretch, ...]:
     """The history of a resumed training.

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from calvinbench.policies.training.origin import digest_of_weights, policy_origin, weights_place, without_places
+from calvinbench.policies.training.recipe.origin import digest_of_weights, policy_origin, weights_folder, without_paths
 
 
 def origin(spec, digest="d"):
@@ -20,8 +20,8 @@ def test_names_stay_and_folders_are_their_weights(tmp_path):
     assert origin(f"untrained:kosmos2,vlm={tmp_path},seed=3") == "untrained:kosmos2,vlm=sha256-d,seed=3"
     assert origin(f"untrained:hf:{tmp_path}") == "untrained:hf:sha256-d"
     assert origin(f"checkpoint:{tmp_path}") == "checkpoint:sha256-d"
-    assert weights_place(f"untrained:hf:{tmp_path}") == str(tmp_path)
-    assert weights_place("untrained:cnn") is None
+    assert weights_folder(f"untrained:hf:{tmp_path}") == str(tmp_path)
+    assert weights_folder("untrained:cnn") is None
 
 
 def test_a_file_is_what_it_says_whatever_its_name_and_layout(tmp_path):
@@ -44,7 +44,7 @@ def test_one_weight_changes_the_digest(dtype):
 
 
 def test_without_places_two_specs_differ_by_names_alone():
-    assert without_places("untrained:kosmos2,vlm=/a,seed=1") == without_places("untrained:kosmos2,vlm=/b,seed=1")
-    assert without_places("untrained:hf:/a") == without_places("untrained:hf:/b")
-    assert without_places("untrained:kosmos2,vlm=/a") != without_places("untrained:paligemma,vlm=/a")
-    assert without_places("untrained:kosmos2,seed=1") != without_places("untrained:kosmos2,seed=2")
+    assert without_paths("untrained:kosmos2,vlm=/a,seed=1") == without_paths("untrained:kosmos2,vlm=/b,seed=1")
+    assert without_paths("untrained:hf:/a") == without_paths("untrained:hf:/b")
+    assert without_paths("untrained:kosmos2,vlm=/a") != without_paths("untrained:paligemma,vlm=/a")
+    assert without_paths("untrained:kosmos2,seed=1") != without_paths("untrained:kosmos2,seed=2")

@@ -40,7 +40,7 @@ def policy_origin(spec: str, weights_digest: Callable[[], str]) -> str:
         weights_digest: Returns a digest of the initial weights; called if the spec names a folder with weights.
     """
     parsed = PolicySpec.parse(spec)
-    argument, place = parsed.argument, weights_place(spec)
+    argument, place = parsed.argument, weights_folder(spec)
     if place is not None and parsed.kind == _CHECKPOINT:
         argument = f"sha256-{weights_digest()}"
     elif place is not None and argument is not None and argument.startswith(HUB_PREFIX):
@@ -56,7 +56,7 @@ def policy_origin(spec: str, weights_digest: Callable[[], str]) -> str:
     return str(PolicySpec(parsed.kind, argument, tuple(settings)))
 
 
-def weights_place(spec: str) -> str | None:
+def weights_folder(spec: str) -> str | None:
     """The folder with weights that a spec names; None if it names none."""
     parsed = PolicySpec.parse(spec)
     named = dict(parsed.settings).get(_VLM)
@@ -65,7 +65,7 @@ def weights_place(spec: str) -> str | None:
     return named if named is not None and Path(named).expanduser().is_dir() else None
 
 
-def without_places(spec: str) -> str:
+def without_paths(spec: str) -> str:
     """The spec without paths, to compare with trainings by older versions, which recorded no digests."""
     parsed = PolicySpec.parse(spec)
     argument = parsed.argument
