@@ -37,6 +37,8 @@ def evaluate(
 ) -> Run:
     """Runs a policy on chains of tasks, and keeps the run as `calvinbench run` does.
 
+    Such as::
+
         run = evaluate(MyPolicy(), chains=10)
         run = evaluate("checkpoint:cnn", "runs/cnn", chains=100, max_steps=360, worlds=2)
 

@@ -28,7 +28,7 @@ class Video:
     directories: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="DIR ...")]
     """Folders of runs, or folders that hold several."""
     chain: Annotated[tyro.conf.UseAppendAction[tuple[int, ...]], tyro.conf.arg(metavar="N")] = ()
-    """Number of a finished chain, from 0. Give the flag again for more chains."""
+    """Number of a finished chain, from 0."""
     out: Annotated[
         Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: videos, in each run's folder)")
     ] = None
