@@ -5,7 +5,7 @@ from the mean squares of a two-way table with both at random, its degrees of fre
 two or three seeds the interval is wide, and ought to be.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from jaxtyping import Float64, Int64
 from scipy.stats import t
 
 from calvinbench.harness.analysis import statistics
-from calvinbench.harness.analysis.labels import PRIVILEGED_MARK
+from calvinbench.harness.analysis.methods import methods
 from calvinbench.harness.analysis.statistics import CONFIDENCE, Interval, Mean, bootstrap_generator
 from calvinbench.harness.records.runs import Run
 
@@ -70,33 +70,39 @@ def crossed_interval(values: Float64[np.ndarray, "seeds chains"], confidence: fl
 
 
 def seed_means(runs: Sequence[Run]) -> tuple[SeedMean, ...]:
-    """The recipes of which there are several training seeds, in the order of their first runs."""
-    groups: dict[tuple[object, ...], dict[int, Run]] = {}
-    for run in runs:
-        said = run.description
-        if said.training_seed is not None and said.training_recipe is not None:
-            alike = (said.name, said.training_recipe, said.memory, said.chunk_rule, said.observation_keys, said.seed)
-            groups.setdefault((*alike, said.batch_size), {}).setdefault(said.training_seed, run)
-    return tuple(
-        _seed_mean(tuple(group[seed] for seed in sorted(group))) for group in groups.values() if len(group) > 1
-    )
+    """The recipes with several training seeds, in the order of their first runs."""
+    return tuple(mean_over_seeds(method.runs, method.marked_name) for method in methods(runs) if method.has_seeds)
 
 
-def _seed_mean(runs: tuple[Run, ...]) -> SeedMean:
-    numbers = sorted(set.intersection(*({record.chain for record in run.records} for run in runs)))
-    chosen = set(numbers)
-    completed = np.array(
-        [[record.completed for record in run.records if record.chain in chosen] for run in runs], dtype=np.int64
-    )
+def mean_over_seeds(runs: Sequence[Run], label: str) -> SeedMean:
+    """The mean over training seeds and over the chains that all of them have finished.
+
+    Args:
+        runs: At least two runs of one recipe, one for each training seed.
+        label: Their name.
+    """
+    completed = completed_by_seed(runs)
     num_rates = runs[0].chain_length
-    label = runs[0].description.name + (f" {PRIVILEGED_MARK}" if runs[0].description.privileged else "")
     return SeedMean(
         label,
-        runs,
-        len(numbers),
+        tuple(runs),
+        completed.shape[1],
         tuple(_rate(completed >= k) for k in range(1, num_rates + 1)),
         _length(completed, num_rates),
     )
+
+
+def completed_by_seed(runs: Sequence[Run], chains: Collection[int] | None = None) -> Int64[np.ndarray, "seeds chains"]:
+    """Subtasks completed, with a row for each run and a column for each chain.
+
+    Args:
+        runs: The runs.
+        chains: Numbers of the chains; None for all that every run has finished.
+    """
+    finished = set.intersection(*({record.chain for record in run.records} for run in runs))
+    chosen = finished if chains is None else set(chains)
+    rows = [[record.completed for record in run.records if record.chain in chosen] for run in runs]
+    return np.array(rows, dtype=np.int64)
 
 
 def _rate(successes: np.ndarray) -> Mean:

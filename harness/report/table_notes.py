@@ -7,7 +7,7 @@ from types import MappingProxyType
 from calvinbench.envs.scenes.scene import EMBEDDED
 from calvinbench.harness.analysis.action_watch import findings_of_run
 from calvinbench.harness.analysis.comparable import are_of_tasks, has_too_many_errors
-from calvinbench.harness.analysis.labels import PRIVILEGED_MARK
+from calvinbench.harness.analysis.methods import PRIVILEGED_MARK
 from calvinbench.harness.analysis.statistics import EXACT_BELOW, Intervals
 from calvinbench.harness.analysis.summaries import Summary
 from calvinbench.harness.records.runs import Run
