@@ -197,9 +197,14 @@ def compare_if_possible(
     seeds: Seeds = "mean",
 ) -> Comparison | None:
     """As `compare`, or None if there are not two methods with a finished chain in common."""
-    shared = set.intersection(*({record.chain for record in run.records} for run in runs))
-    is_possible = bool(shared) and len(methods(runs, labels, seeds)) > 1
-    return compare(runs, any_renderer, reference, labels, seeds) if is_possible else None
+    require_comparable(runs, any_renderer)
+    return compare_methods_if_possible(methods(runs, labels, seeds), reference)
+
+
+def compare_methods_if_possible(found: Sequence[Method], reference: str | None = None) -> Comparison | None:
+    """As `compare_methods`, or None if there are not two methods with a finished chain in common."""
+    shared = set.intersection(*(set(method.chains) for method in found))
+    return compare_methods(found, reference) if len(found) > 1 and shared else None
 
 
 def _cochrans_q(completed: Sequence[Int64[np.ndarray, "seeds chains"]], num_rates: int) -> tuple[CochransQ, ...]:

@@ -24,6 +24,9 @@ _REMARKS: Mapping[str, Callable[[str], str]] = MappingProxyType(
         "origin": str,
         "seed": lambda value: f"evaluation seed {value}",
         "worlds at once": lambda value: f"{value} worlds at once",
+        "simulation": lambda value: f"{value} simulation",
+        "renderer": str,
+        "depth bits": lambda value: f"{value} depth bits",
         "checkpoint": str,
         "policy": str,
         "folder": str,
@@ -37,13 +40,6 @@ _CONDITION_REMARKS: Mapping[str, Callable[[str], str]] = MappingProxyType(
     {
         "scene": lambda value: f"scene {value}",
         "instructions": lambda value: f"instructions {Path(value).name}",
-        "simulation": lambda value: f"{value} simulation",
-        "renderer": str,
-        "depth bits": lambda value: f"{value} depth bits",
-        "world": lambda value: value.rpartition(":")[2],
-        "steps": lambda value: f"{value} steps",
-        "chains": lambda value: f"{value} chains",
-        "directory": str,
     }
 )
 """The same for attributes of the evaluation."""
@@ -98,18 +94,7 @@ def condition_remarks(groups: Sequence[Sequence[Run]]) -> tuple[str, ...]:
 
 
 def _condition_values(run: Run) -> dict[str, str]:
-    said = run.description
-    return {
-        "scene": said.scene,
-        "instructions": said.instructions,
-        "simulation": said.simulation,
-        "renderer": said.renderer,
-        "depth bits": str(said.depth_bits or _UNKNOWN),
-        "world": said.world,
-        "steps": str(said.max_steps),
-        "chains": str(said.chains),
-        "directory": run.directory.as_posix(),
-    }
+    return {"scene": run.description.scene, "instructions": run.description.instructions}
 
 
 def _bases(groups: Sequence[Sequence[Run]], renamed: Mapping[str, str]) -> list[str]:
@@ -158,6 +143,7 @@ def _values(group: Sequence[Run]) -> dict[str, str]:
     each = [dict(attributes_of(run)) for run in group]
     values = {name: ", ".join(dict.fromkeys(one[name] for one in each if name in one)) or _UNKNOWN for name in _REMARKS}
     return values | {
+        "depth bits": str(group[0].description.depth_bits or _UNKNOWN),
         "checkpoint": ", ".join(_checkpoint(run) for run in group),
         "folder": group[0].directory.name,
         "directory": group[0].directory.as_posix(),

@@ -83,7 +83,7 @@ def methods_by_condition(
 ) -> tuple[tuple[Method, ...], ...]:
     """As `methods`, apart for each condition; a policy has the same name in all of them.
 
-    A condition is what `condition` returns: scene, instruction set and whatever else of the evaluation may differ.
+    A condition is a scene and an instruction set.
 
     Args:
         runs: The runs.
@@ -101,8 +101,13 @@ def methods_by_condition(
     return tuple(map(tuple, conditions.values()))
 
 
-def condition(run: Run) -> tuple[object, ...]:
-    """What runs of one table have in common: scene, instruction set, world, renderer, physics, chains and steps."""
+def condition(run: Run) -> tuple[str, str]:
+    """Scene and instruction set: runs of several may stand side by side, but are never compared."""
+    return run.description.scene, run.description.instructions
+
+
+def _setting(run: Run) -> tuple[object, ...]:
+    """All of an evaluation that training seeds of one method have in common."""
     said = run.description
     return (
         *(said.scene, said.instructions, said.asset_digest, said.instruction_digest, said.world, said.renderer),
@@ -133,7 +138,7 @@ def recipes(runs: Sequence[Run]) -> tuple[tuple[Run, ...], ...]:
     groups: dict[object, dict[int, Run]] = {}
     for number, run in enumerate(runs):
         recipe, seed = _recipe(run), run.description.training_seed or 0
-        key: object = (recipe, condition(run))
+        key: object = (recipe, _setting(run))
         if recipe is None or seed in groups.get(key, {}):  # unknown, or the same training again
             key = number
         groups.setdefault(key, {})[seed] = run
