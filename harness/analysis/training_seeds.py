@@ -150,10 +150,10 @@ def _mean(values: np.ndarray, singles: Sequence[Interval], num_odd: int, highest
     return Mean(value, Interval(max(found.low, 0.0), min(found.high, highest)), METHOD)
 
 
-def seed_table(runs: Sequence[Run]) -> pd.DataFrame:
+def seed_table(means: Sequence[SeedMean]) -> pd.DataFrame:
     """One row a recipe with several training seeds: rates, average length and their intervals, for programs."""
     rows = []
-    for group in seed_means(runs):
+    for group in means:
         seeds = [str(run.description.training_seed) for run in group.runs]
         row: dict[str, object] = {"Method": group.label, "seeds": " ".join(seeds), "chains": group.num_chains}
         columns = {str(k): rate for k, rate in enumerate(group.success, start=1)} | {"Avg. Len.": group.average_length}

@@ -4,10 +4,13 @@ Read in this order: `grid` (cells as text), `style` (what a user chooses), `colu
 (narrower forms), `renderers`, `latex_table`, `table` (the object), `number_tables` (for programs).
 """
 
+from collections.abc import Sequence
+
 from rich.console import Console
 
 from calvinbench.harness.report.table_input import TableInput
-from calvinbench.harness.report.tables.grid import NOT_THERE
+from calvinbench.harness.report.tables.captions import one_line
+from calvinbench.harness.report.tables.grid import NOT_THERE, Grid
 from calvinbench.harness.report.tables.layout import Condition
 from calvinbench.harness.report.tables.number_tables import (
     conditional_table,
@@ -16,6 +19,7 @@ from calvinbench.harness.report.tables.number_tables import (
     run_table,
     task_table,
 )
+from calvinbench.harness.report.tables.renderers import to_markdown, to_terminal
 from calvinbench.harness.report.tables.style import TableStyle
 from calvinbench.harness.report.tables.table import Table, conditions_of, table, table_of
 
@@ -31,6 +35,7 @@ __all__ = [
     "of_input",
     "run_table",
     "show",
+    "show_grid",
     "show_table",
     "table",
     "table_of",
@@ -56,9 +61,15 @@ def show_table(shown: Table, console: Console | None = None, more: str = "") -> 
         console: Where to print; None for standard output.
         more: Where there are more notes.
     """
+    show_grid(shown.grid, (*shown.notes, shown.caption), console, more)
+
+
+def show_grid(grid: Grid, notes: Sequence[str], console: Console | None = None, more: str = "") -> None:
+    """Prints a grid as `show_table` does."""
     console = console or Console()
     if console.is_terminal:
-        is_styled = console.color_system is not None
-        console.file.write(shown.terminal(console.width, more, is_styled))
+        text = to_terminal(grid, console.width, console.color_system is not None)
+        line = one_line(notes, more, console.width)
     else:
-        console.file.write(shown.plain(more))
+        text, line = to_markdown(grid), one_line(notes, more, None)
+    console.file.write(f"{text}\n{line}\n")

@@ -49,12 +49,11 @@ def _forms(grid: Grid) -> Iterator[Grid]:
     # Intervals of rates are left out, and optional columns are there again.
     rates_alone = grid.without_intervals(but_kept=True)
     yield rates_alone.with_intervals_beside()
-    narrow = rates_alone.with_intervals_below()
-    for narrow in _with_fewer(narrow, 1):
-        yield narrow
-    for narrow in _with_fewer(narrow, 3):
-        yield narrow
-    yield narrow.without_intervals(but_kept=False)
+    without_attributes = list(_with_fewer(rates_alone.with_intervals_below(), 1))
+    without_middle = list(_with_fewer(without_attributes[-1], 3))
+    yield from without_attributes
+    yield from without_middle
+    yield without_middle[-1].without_intervals(but_kept=False)
 
 
 def _with_fewer(grid: Grid, level: int) -> Iterator[Grid]:

@@ -119,7 +119,7 @@ def _bold(cell: Cell, line: int) -> str:
     shown = _text(text)
     if text.startswith("["):  # \\ would take [...] as its argument
         shown = f"{{{shown}}}"
-    return f"\\textbf{{{shown}}}" if cell.is_best else shown
+    return f"\\textbf{{{shown}}}" if cell.is_best and not line else shown
 
 
 def _text(text: str) -> str:

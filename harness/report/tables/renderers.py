@@ -98,7 +98,7 @@ def _text_lines(
         for text, width, is_bold in zip(texts, widths, bolds, strict=True):
             part = text[place] if place < len(text) else ""
             padding = " " * (width - cell_len(part))
-            parts.append((f"{_BOLD_ON}{part}{_BOLD_OFF}" if is_bold and part else part) + padding)
+            parts.append((f"{_BOLD_ON}{part}{_BOLD_OFF}" if is_bold and part and not place else part) + padding)
         lines.append((" " * _GAP).join(parts))
     return lines
 

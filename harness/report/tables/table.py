@@ -75,10 +75,6 @@ class Table:
         shown = renderers.to_terminal(self.grid, width, is_styled)
         return f"{shown}\n{captions.one_line((*self.notes, self.caption), more, width)}\n"
 
-    def plain(self, more: str = "") -> str:
-        """The table in Markdown and one line of notes, for output that is not a terminal."""
-        return f"{renderers.to_markdown(self.grid)}\n{captions.one_line((*self.notes, self.caption), more, None)}\n"
-
     def _repr_html_(self) -> str:
         """What IPython asks for."""
         return renderers.to_html(self.grid, self.caption, self.notes)
