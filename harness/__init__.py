@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from calvinbench.harness.report import plots
     from calvinbench.harness.report.export import subtask_frame
     from calvinbench.harness.report.report import write_report
+    from calvinbench.harness.report.tables import table
     from calvinbench.harness.rollout.workers import WorkerSetup
     from calvinbench.harness.suite.settings import RunSettings
 
@@ -58,6 +59,7 @@ __all__ = [
     "load_run",
     "plots",
     "subtask_frame",
+    "table",
     "write_report",
 ]
 
@@ -70,6 +72,7 @@ _EXPORTS = {
     "find_runs": "records.runs",
     "load_run": "records.runs",
     "subtask_frame": "report.export",
+    "table": "report.tables",
     "write_report": "report.report",
 }
 

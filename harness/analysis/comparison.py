@@ -1,4 +1,4 @@
-"""Runs on the same chains, compared: numbers with intervals, and a verdict in words or the reason why there is none."""
+"""Methods on the same chains, compared: differences with intervals, and a verdict or the reason why there is none."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,41 +14,44 @@ from calvinbench.harness.analysis.comparable import (
     has_too_many_errors,
     require_comparable,
 )
-from calvinbench.harness.analysis.labels import labels
+from calvinbench.harness.analysis.method_summaries import summarize_method
+from calvinbench.harness.analysis.methods import Method, Seeds, methods
 from calvinbench.harness.analysis.multiple_comparisons import CochransQ, cochrans_q, not_told_from_best
 from calvinbench.harness.analysis.run_pairs import RunPair, run_pairs
 from calvinbench.harness.analysis.statistics import Mean, bootstrap_generator
-from calvinbench.harness.analysis.summaries import clusters, summarize
+from calvinbench.harness.analysis.summaries import clusters
+from calvinbench.harness.analysis.training_seeds import completed_by_seed
 from calvinbench.harness.analysis.verdict import verdict, verdict_against
 from calvinbench.harness.records.runs import Run
 
 _MOST_PAIRS = 15
-"""More do not stand in a figure or a table that is to be read: those of six runs."""
+"""More pairs, those of six methods, are not readable in a figure or a table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two runs or more on the same chains.
+    """At least two methods on the same chains.
 
     Attributes:
-        runs: The runs.
-        labels: What they are called.
-        averages: Their average lengths over the chains that all have finished.
+        methods: The methods.
+        labels: Their names, with a mark for privileged policies.
+        averages: Their average lengths over the chains that all have finished; means over training seeds.
         clustered: The same with intervals over initial states.
-        num_chains: How many those are.
-        reference: Label of the run that each other is held against; None where each two are.
-        rivals: Labels of those among which the best is sought: privileged policies stand aside where there are two
-            others. Whether any differ, and Holm's correction, are of rivals alone.
-        pairs: Each two runs, or each and the reference, which then is the second.
-        cochrans_q: At least 1, 2, ... subtasks, whether any rivals differ; empty for two rivals.
-        best: Labels of the best rival and of all that are not told from it; empty where no verdict may be given, and
-            with a reference, against which alone runs are tested.
+        num_chains: Number of those chains.
+        reference: Label of the method that each other is compared with; None for all pairs.
+        rivals: Labels of the methods among which the best is sought: without privileged policies, if two others are
+            left. Cochran's Q and Holm's correction are about rivals alone.
+        pairs: All pairs, or each method and the reference, which then is the second.
+        cochrans_q: At least 1, 2, ... subtasks, whether any rivals differ; empty for two rivals, and if one has several
+            training seeds.
+        best: Labels of the best rival and of all that are not significantly different from it; empty if no verdict may
+            be given, and with a reference.
         best_rates: The same at least 1, 2, ... subtasks; empty also where no chain came so far.
-        refusals: Why no verdict may be given; empty where one may.
+        refusals: Why no verdict may be given; empty if one may.
         verdict: One sentence.
     """
 
-    runs: tuple[Run, ...]
+    methods: tuple[Method, ...]
     labels: tuple[str, ...]
     averages: tuple[float, ...]
     clustered: tuple[Mean, ...]
@@ -63,8 +66,18 @@ class Comparison:
     verdict: str
 
     @property
+    def runs(self) -> tuple[Run, ...]:
+        """The runs of all methods."""
+        return tuple(run for method in self.methods for run in method.runs)
+
+    @property
+    def has_seeds(self) -> bool:
+        """Whether a method has runs of several training seeds."""
+        return any(method.has_seeds for method in self.methods)
+
+    @property
     def shown_pairs(self) -> tuple[RunPair, ...]:
-        """What there is room for: all pairs, or of more than those of six runs the ones with the best rival."""
+        """The pairs to show: all of them, or those with the best rival if there are more than six methods."""
         if len(self.pairs) <= _MOST_PAIRS or self.reference is not None:
             return self.pairs
         averages = dict(zip(self.labels, self.averages, strict=True))
@@ -72,7 +85,7 @@ class Comparison:
         return tuple(pair for pair in self.pairs if best in pair.labels)
 
     def frame(self) -> pd.DataFrame:
-        """One row a pair, for programs; Tango's intervals at each number of subtasks, no Holm for who is no rival."""
+        """One row a pair, for programs. Pairs with a method that is not a rival have no p-value by Holm."""
         return pd.DataFrame(
             [
                 {"first": pair.first, "second": pair.second, "chains": self.num_chains}
@@ -92,37 +105,61 @@ class Comparison:
         )
 
 
-def compare(runs: Sequence[Run], any_renderer: bool = False, reference: str | None = None) -> Comparison:
-    """Compares runs on the chains that all have finished.
+def compare(
+    runs: Sequence[Run],
+    any_renderer: bool = False,
+    reference: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    seeds: Seeds = "mean",
+) -> Comparison:
+    """Compares methods on the chains that all their runs have finished.
+
+    A method with several training seeds is compared by its mean over seeds in each chain; intervals and p-values of its
+    pairs cover training-seed variance (see `seed_differences`). Those of two single runs do not.
 
     Args:
-        runs: At least two.
+        runs: Runs of at least two methods.
         any_renderer: Whether the renderers may differ.
-        reference: The run that each other is held against, as in an ablation, by its label, its policy's spec or its
-            folder's name: fewer tests are made, so that less is lost to Holm's correction. None: each two are compared.
+        reference: The method that each other is compared with, as in an ablation: its name, its policy's spec, or the
+            name of a run's folder. Fewer tests are made, so less is lost to Holm's correction. None: all pairs.
+        labels: New names by old ones, see `methods`.
+        seeds: Whether training seeds of one recipe are one method, or each is compared by itself.
 
     Raises:
-        UnknownNameError: There is no such reference.
-        ValueError: There are fewer than two, or no chain that all have finished.
+        UnknownNameError: There is no such reference, or no such name in `labels`.
+        ValueError: There are fewer than two methods, or no chain that all runs have finished.
         RunsDifferError: They are not of the same chains, steps, scene, physics, renderer and instruction set; the
             message shows where.
     """
     if len(runs) < 2:
         raise ValueError(f"expected at least two runs to compare, got {len(runs)}. Such as: calvinbench compare runs")
     require_comparable(runs, any_renderer)
-    numbers = sorted(set.intersection(*({record.chain for record in run.records} for run in runs)))
+    found = methods(runs, labels, seeds)
+    if len(found) < 2:
+        raise ValueError(
+            f"expected at least two methods to compare, got {len(runs)} training seeds of '{found[0].name}' alone. "
+            "Add --seeds each (seeds='each') to compare the seeds."
+        )
+    return compare_methods(found, reference)
+
+
+def compare_methods(found: Sequence[Method], reference: str | None = None) -> Comparison:
+    """As `compare`, for at least two methods of comparable runs."""
+    runs = [run for method in found for run in method.runs]
+    numbers = sorted(set.intersection(*(set(method.chains) for method in found)))
     if not numbers:
         raise ValueError("expected a chain that all the runs have finished, found none. Run the rest first.")
-    completed = [_completed(run, numbers) for run in runs]
-    names, held_against = labels(runs), None if reference is None else _label_of(reference, runs)
-    rivals = _rivals(runs, held_against)
+    completed = [completed_by_seed(method.runs, numbers) for method in found]
+    names = tuple(method.marked_name for method in found)
+    held_against = None if reference is None else _label_of(reference, found)
+    rivals = _rivals(found, held_against)
     num_rates = runs[0].chain_length
+    states = clusters(runs[0], numbers)
     generator = bootstrap_generator()
-    pairs = run_pairs(completed, names, clusters(runs[0], numbers), rivals, num_rates, generator, held_against)
+    pairs = run_pairs(completed, names, states, rivals, num_rates, generator, held_against)
     among = [pair for pair in pairs if pair.labels <= set(rivals)]
     of_rivals = {name: lengths for name, lengths in zip(names, completed, strict=True) if name in rivals}
-    successes = [np.stack(list(of_rivals.values())) >= k for k in range(1, num_rates + 1)]
-    refusals = _refusals(runs, names)
+    refusals = _refusals(found)
     best: tuple[str, ...] = ()
     best_rates: tuple[tuple[str, ...], ...] = ()
     words = f"No verdict: {'; '.join(refusals)}."
@@ -136,15 +173,15 @@ def compare(runs: Sequence[Run], any_renderer: bool = False, reference: str | No
         best_rates = tuple(_best_at(k, of_rivals, among) for k in range(1, num_rates + 1))
         words = verdict(averages, among, best, quantity, has_others)
     return Comparison(
-        tuple(runs),
+        tuple(found),
         names,
         tuple(float(lengths.mean()) for lengths in completed),
-        tuple(summarize(run.only(numbers)).clustered for run in runs),
+        tuple(summarize_method(method, chains=numbers).clustered for method in found),
         len(numbers),
         held_against,
         rivals,
         pairs,
-        tuple(cochrans_q(found) for found in successes) if len(rivals) > 2 else (),
+        _cochrans_q(list(of_rivals.values()), num_rates),
         best,
         best_rates,
         refusals,
@@ -153,55 +190,79 @@ def compare(runs: Sequence[Run], any_renderer: bool = False, reference: str | No
 
 
 def compare_if_possible(
-    runs: Sequence[Run], any_renderer: bool = False, reference: str | None = None
+    runs: Sequence[Run],
+    any_renderer: bool = False,
+    reference: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    seeds: Seeds = "mean",
 ) -> Comparison | None:
-    """As `compare`, or None where there are not two runs with a finished chain in common."""
-    shared = set.intersection(*({record.chain for record in run.records} for run in runs))
-    return compare(runs, any_renderer, reference) if len(runs) > 1 and shared else None
+    """As `compare`, or None if there are not two methods with a finished chain in common."""
+    require_comparable(runs, any_renderer)
+    return compare_methods_if_possible(methods(runs, labels, seeds), reference)
 
 
-def _label_of(reference: str, runs: Sequence[Run]) -> str:
-    """The label of the run that is meant by its label, its policy's spec or its folder's name.
+def compare_methods_if_possible(found: Sequence[Method], reference: str | None = None) -> Comparison | None:
+    """As `compare_methods`, or None if there are not two methods with a finished chain in common."""
+    shared = set.intersection(*(set(method.chains) for method in found))
+    return compare_methods(found, reference) if len(found) > 1 and shared else None
+
+
+def _cochrans_q(completed: Sequence[Int64[np.ndarray, "seeds chains"]], num_rates: int) -> tuple[CochransQ, ...]:
+    """Of single runs; the test is not defined for means over seeds."""
+    if len(completed) < 3 or any(len(values) > 1 for values in completed):
+        return ()
+    lengths = np.concatenate(completed)
+    return tuple(cochrans_q(lengths >= k) for k in range(1, num_rates + 1))
+
+
+def _label_of(reference: str, found: Sequence[Method]) -> str:
+    """The label of the method that is meant by its name, its policy's spec or its folder's name.
 
     Raises:
-        UnknownNameError: There is none, or several are.
+        UnknownNameError: None is meant, or several are.
     """
-    names = labels(runs)
-    for called in (names, [run.description.policy for run in runs], [run.directory.name for run in runs]):
-        if list(called).count(reference) == 1:
-            return names[list(called).index(reference)]
-    return require_name(reference, names, "reference, which is a run's label, policy or folder:")
+    known: list[set[str]] = [
+        {method.name, method.marked_name}
+        | {name for run in method.runs for name in (run.description.policy, run.directory.name, run.description.name)}
+        for method in found
+    ]
+    exact = [method for method in found if reference in (method.name, method.marked_name)]
+    meant = exact or [method for method, names in zip(found, known, strict=True) if reference in names]
+    if len(meant) == 1:
+        return meant[0].marked_name
+    names = [method.name for method in found]
+    return require_name(reference, names, "reference, which is a method's name, policy or folder:")
 
 
-def _rivals(runs: Sequence[Run], reference: str | None) -> tuple[str, ...]:
-    """Labels of the runs among which the best is sought; with a reference, its own and of those held against it."""
-    named = list(zip(labels(runs), runs, strict=True))
-    fair = tuple(name for name, run in named if not run.description.privileged or name == reference)
-    return fair if len(fair) > 1 else tuple(name for name, _ in named)
+def _rivals(found: Sequence[Method], reference: str | None) -> tuple[str, ...]:
+    """Labels of the methods among which the best is sought; with a reference, its own and of those compared with it."""
+    names = [method.marked_name for method in found]
+    fair = tuple(
+        name for name, method in zip(names, found, strict=True) if not method.is_privileged or name == reference
+    )
+    return fair if len(fair) > 1 else tuple(names)
 
 
 def _best_at(
-    num_subtasks: int, completed: Mapping[str, Int64[np.ndarray, " chains"]], pairs: Sequence[RunPair]
+    num_subtasks: int, completed: Mapping[str, Int64[np.ndarray, "seeds chains"]], pairs: Sequence[RunPair]
 ) -> tuple[str, ...]:
-    """Labels of the best at so many subtasks, and of those that are not told from it."""
+    """Labels of the best at so many subtasks, and of those that are not significantly different from it."""
     rates = {name: float((lengths >= num_subtasks).mean()) for name, lengths in completed.items()}
-    told_apart = {pair.labels for pair in pairs if pair.is_told_apart_at(num_subtasks)}
-    return not_told_from_best(rates, told_apart) if max(rates.values()) > 0 else ()
+    different = {pair.labels for pair in pairs if pair.is_told_apart_at(num_subtasks)}
+    return not_told_from_best(rates, different) if max(rates.values()) > 0 else ()
 
 
-def _completed(run: Run, numbers: Sequence[int]) -> Int64[np.ndarray, " chains"]:
-    by_number = {record.chain: record.completed for record in run.records}
-    return np.array([by_number[number] for number in numbers], dtype=np.int64)
-
-
-def _refusals(runs: Sequence[Run], names: Sequence[str]) -> tuple[str, ...]:
+def _refusals(found: Sequence[Method]) -> tuple[str, ...]:
     reasons = []
-    for run, name in zip(runs, names, strict=True):
-        if run.num_missing:
-            reasons.append(f"{name} has finished {len(run.records)} of {run.description.chains} chains")
-        if has_too_many_errors(run):
-            reasons.append(
-                f"{run.num_errored} of {len(run.records)} chains of {name} errored, more than "
-                f"{100 * MAX_ERRORED_SHARE:g}%"
-            )
+    for method in found:
+        for run in method.runs:
+            seed = f", training seed {run.description.training_seed}," if method.has_seeds else ""
+            name = f"{method.marked_name}{seed}"
+            if run.num_missing:
+                reasons.append(f"{name} has finished {len(run.records)} of {run.description.chains} chains")
+            if has_too_many_errors(run):
+                reasons.append(
+                    f"{run.num_errored} of {len(run.records)} chains of {name.removesuffix(',')} errored, more than "
+                    f"{100 * MAX_ERRORED_SHARE:g}%"
+                )
     return tuple(reasons)

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float64, Int64
 from scipy.optimize import brentq
 from scipy.stats import norm
 
@@ -231,7 +231,10 @@ def paired_success(
     return tuple(paired_rates(first >= k, second >= k, confidence) for k in range(1, max_length + 1))
 
 
-def pearson_correlation(first: Int64[np.ndarray, " chains"], second: Int64[np.ndarray, " chains"]) -> float:
+def pearson_correlation(
+    first: Float64[np.ndarray, " chains"] | Int64[np.ndarray, " chains"],
+    second: Float64[np.ndarray, " chains"] | Int64[np.ndarray, " chains"],
+) -> float:
     """Of the chains' lengths; NaN where one of them does not vary."""
     if len(first) < 2 or first.std() == 0 or second.std() == 0:
         return float("nan")

@@ -1,7 +1,7 @@
-"""How steadily policies move: change of the action from step to step, turns of the gripper, steps to success.
+"""Smoothness of policies: change of the action per step, changes of the gripper command, steps to success.
 
-A policy that has given up hardly moves, and one that solves harder tasks moves otherwise. So two policies are compared
-on the subtasks that both solved: of the same chain, at the same place.
+A failing policy may hardly move, and harder tasks need other motions. So two policies are compared on the subtasks that
+both solved: of the same chain, at the same position.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +16,7 @@ from jaxtyping import Float64, Int64
 from calvinbench.envs.chain_env import SOLVED
 from calvinbench.harness.analysis.comparison import Comparison
 from calvinbench.harness.analysis.labels import labels
+from calvinbench.harness.analysis.methods import Method
 from calvinbench.harness.analysis.statistics import (
     CONFIDENCE,
     EXACT_NEAR_EDGE,
@@ -34,29 +35,29 @@ MEASURES: Mapping[str, Callable[[SubtaskRecord], float | int | None]] = MappingP
         "steps": lambda subtask: subtask.steps,
     }
 )
-"""What is measured of a solved subtask; None where its record does not tell."""
+"""What is measured of a solved subtask; None if its record does not have it."""
 MEASURE_NAMES: Mapping[str, str] = MappingProxyType(
     {
         "steps": "Steps to success",
-        "action_change": "Change of action a step",
-        "gripper_changes": "Turns of the gripper",
+        "action_change": "Change of action per step",
+        "gripper_changes": "Gripper changes",
     }
 )
-"""What tables call the measures, in their order."""
+"""Names of the measures in tables, in their order."""
 _DIGITS = {"steps": 1, "action_change": 4, "gripper_changes": 3}
 
 
 @dataclass(frozen=True, slots=True)
 class MeanDifference:
-    """A measure of two runs over the subtasks that both solved.
+    """A measure of two runs or methods over the subtasks that both solved.
 
     Attributes:
         first: The first run's mean.
         second: The second's.
         difference: First minus second.
-        interval: For the difference: chains are drawn, with all their subtasks. NaN to NaN where fewer than 5 chains
-            have one, which tells nothing of others.
-        num_subtasks: That both solved, and of which both records tell the measure.
+        interval: For the difference, by bootstrap over chains with all their subtasks. NaN to NaN if fewer than 5
+            chains have such a subtask.
+        num_subtasks: Subtasks that both solved and for which both records have the measure.
     """
 
     first: float
@@ -67,7 +68,7 @@ class MeanDifference:
 
 
 def solved_mean(run: Run, measure: str) -> float:
-    """A run's own mean over all subtasks that it solved; NaN where there is none.
+    """A run's own mean over all subtasks that it solved; NaN if there is none.
 
     Args:
         run: The run.
@@ -79,17 +80,19 @@ def solved_mean(run: Run, measure: str) -> float:
 
 
 def mean_difference(
-    first: Run,
-    second: Run,
+    first: Run | Method,
+    second: Run | Method,
     measure: str,
     generator: np.random.Generator,
     confidence: float = CONFIDENCE,
     num_resamples: int = NUM_RESAMPLES,
 ) -> MeanDifference | None:
-    """Compares two runs on the subtasks that both solved; None where there is none.
+    """Compares two runs or methods on the subtasks that both solved; None if there is none.
+
+    The value of a method with several training seeds is the mean over the seeds that solved the subtask.
 
     Args:
-        first: A run.
+        first: A run or method.
         second: Another, of the same chains.
         measure: One of `MEASURES`.
         generator: Draws the resamples.
@@ -112,10 +115,15 @@ def mean_difference(
     )
 
 
-def smoothness_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row for each two runs and each measure that both tell: the numbers of `MeanDifference`."""
+def smoothness_table(runs: Sequence[Run], names: Sequence[str] | None = None) -> pd.DataFrame:
+    """One row for each pair of runs and each measure that both records have: the numbers of `MeanDifference`.
+
+    Args:
+        runs: The runs.
+        names: Their names; None for `labels`.
+    """
     rows = []
-    for (first, first_label), (second, second_label) in combinations(zip(runs, labels(runs), strict=True), 2):
+    for (first, first_label), (second, second_label) in combinations(zip(runs, names or labels(runs), strict=True), 2):
         for measure in MEASURES:
             found = mean_difference(first, second, measure, bootstrap_generator())
             if found is not None:
@@ -130,10 +138,10 @@ def smoothness_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 def smoothness_in_words(comparison: Comparison) -> pd.DataFrame:
     """One row for each of `Comparison.shown_pairs` that solved a subtask in common, all text; see `SMOOTHNESS_NOTE`."""
-    runs = dict(zip(comparison.labels, comparison.runs, strict=True))
+    methods = dict(zip(comparison.labels, comparison.methods, strict=True))
     rows = []
     for pair in comparison.shown_pairs:
-        first, second = runs[pair.first], runs[pair.second]
+        first, second = methods[pair.first], methods[pair.second]
         found = {measure: mean_difference(first, second, measure, bootstrap_generator()) for measure in MEASURES}
         if (steps := found["steps"]) is not None:
             rows.append(
@@ -144,7 +152,7 @@ def smoothness_in_words(comparison: Comparison) -> pd.DataFrame:
 
 
 SMOOTHNESS_NOTE = (
-    "First minus second: means over the subtasks that both runs solved, at the same position of the same chain. "
+    "First minus second: means over the subtasks that both methods solved, at the same position of the same chain. "
     "Brackets: 95% confidence intervals of the difference, by bootstrap over chains, not corrected for multiple "
     "comparisons. smoothness.csv has all pairs of runs."
 )
@@ -163,15 +171,16 @@ def _is_solved(subtask: SubtaskRecord) -> bool:
     return subtask.outcome == SOLVED
 
 
-def _solved(run: Run, measure: str) -> dict[tuple[int, int], float]:
-    """The measure of each solved subtask that tells it, by chain and place."""
-    found: dict[tuple[int, int], float] = {}
-    for record in run.records:
-        for place, subtask in enumerate(record.subtasks):
-            value = MEASURES[measure](subtask)
-            if _is_solved(subtask) and value is not None:
-                found[record.chain, place] = float(value)
-    return found
+def _solved(shown: Run | Method, measure: str) -> dict[tuple[int, int], float]:
+    """The measure of each solved subtask whose record has it, by chain and position; the mean over runs."""
+    found: dict[tuple[int, int], list[float]] = {}
+    for run in shown.runs if isinstance(shown, Method) else (shown,):
+        for record in run.records:
+            for place, subtask in enumerate(record.subtasks):
+                value = MEASURES[measure](subtask)
+                if _is_solved(subtask) and value is not None:
+                    found.setdefault((record.chain, place), []).append(float(value))
+    return {place: float(np.mean(values)) for place, values in found.items()}
 
 
 def _interval(

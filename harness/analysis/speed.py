@@ -1,4 +1,4 @@
-"""How fast a run was, and how smoothly its policy moved: from its records alone."""
+"""How fast a run was, and how smoothly its policy moved, from its records alone."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,20 +14,20 @@ from calvinbench.harness.records.runs import Run
 
 _FORMS = {"steps": ".0f", "action_change": ".3f", "gripper_changes": ".2f"}
 FRAME_MS = 1000 / 30
-"""At 30 actions a second, all that a policy may take for one."""
+"""Milliseconds per action at 30 Hz."""
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What a step took, and how far the action moved.
+    """Time per step, and change of the action.
 
     Attributes:
         num_steps: Steps of all chains.
-        policy_ms: The policy's median; NaN where records do not tell.
-        policy_ms_p95: What 95% of its steps kept below.
+        policy_ms: The policy's median; NaN if the records do not have it.
+        policy_ms_p95: Its 95th percentile.
         world_ms: The world's mean.
-        chains_per_hour: Of one world.
-        action_change: Mean change of the action from one step to the next, gripper left out.
+        chains_per_hour: With one world.
+        action_change: Mean change of the action from one step to the next, without the gripper.
     """
 
     num_steps: int
@@ -56,7 +56,7 @@ def speed(run: Run) -> Speed:
 
 
 def quantile(counts: Counter[float], share: float) -> float:
-    """The smallest value that so great a share of all does not exceed; NaN of nothing.
+    """The smallest value that at least this share of all values does not exceed; NaN without a value.
 
     Args:
         counts: How often each value is there.
@@ -70,7 +70,7 @@ def quantile(counts: Counter[float], share: float) -> float:
 
 
 def _mean_by_steps(subtasks: Iterable[SubtaskRecord], name: str) -> float:
-    """The mean over steps of what records keep as the mean of each subtask."""
+    """The mean over steps; records have the mean of each subtask."""
     told = [(getattr(subtask, name), subtask.steps) for subtask in subtasks if getattr(subtask, name) is not None]
     if not told:
         return float("nan")
@@ -78,33 +78,43 @@ def _mean_by_steps(subtasks: Iterable[SubtaskRecord], name: str) -> float:
     return float(np.average(values, weights=weights))
 
 
-def speed_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a run: the numbers of `Speed`, and the means of `smoothness.MEASURES` over what it solved."""
+def speed_table(runs: Sequence[Run], names: Sequence[str] | None = None) -> pd.DataFrame:
+    """One row a run: the numbers of `Speed`, and the means of `smoothness.MEASURES` over what it solved.
+
+    Args:
+        runs: The runs.
+        names: Their names; None for `labels`.
+    """
     return pd.DataFrame(
         [
             {"Method": label, "policy": run.description.policy, "memory": run.description.memory.span}
             | {"memory_reset": run.description.memory.reset, "batch_size": run.description.batch_size}
             | {name: getattr(found, name) for name in Speed.__slots__}
             | {f"solved_{measure}": solved_mean(run, measure) for measure in MEASURES}
-            for run, label in zip(runs, labels(runs), strict=True)
+            for run, label in zip(runs, names or labels(runs), strict=True)
             for found in [speed(run)]
         ]
     )
 
 
-def speed_in_words(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a run as a reader wants it, all text: times of a step, and how the policy moved where it succeeded."""
+def speed_in_words(runs: Sequence[Run], names: Sequence[str] | None = None) -> pd.DataFrame:
+    """One row a run, all text: times per step, and how the policy moved in the subtasks that it solved.
+
+    Args:
+        runs: The runs.
+        names: Their names; None for `labels`.
+    """
     rows = []
-    for run, label in zip(runs, labels(runs), strict=True):
+    for run, label in zip(runs, names or labels(runs), strict=True):
         found = speed(run)
         rows.append(
             {
                 "Method": label,
-                "Policy, ms a step (95% below)": "-"
+                "Policy, ms per step (95% below)": "-"
                 if np.isnan(found.policy_ms)
                 else f"{found.policy_ms:g} ({found.policy_ms_p95:g})",
-                "World, ms a step": _number(found.world_ms, ".1f"),
-                "Chains an hour, one world": _number(found.chains_per_hour, ".0f"),
+                "World, ms per step": _number(found.world_ms, ".1f"),
+                "Chains per hour, one world": _number(found.chains_per_hour, ".0f"),
             }
             | {name: _number(solved_mean(run, measure), _FORMS[measure]) for measure, name in MEASURE_NAMES.items()}
         )

@@ -1,4 +1,4 @@
-"""What a table says of a run, in numbers."""
+"""Rates and average length of a run, with intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Summary:
         run: The run.
         success: Rates of completing at least 1, 2, ... subtasks, up to all of a chain.
         average_length: Mean number of subtasks completed.
-        clustered: The same with an interval for other initial states, not only other chains.
+        clustered: The same with an interval over initial states.
         num_states: Initial states in which the chains begin.
     """
 

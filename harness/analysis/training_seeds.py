@@ -1,11 +1,11 @@
-"""Policies of one recipe, trained from several seeds: their mean, with an interval that covers training's luck too.
+"""Policies of one recipe with several training seeds: their mean, with an interval that covers training-seed variance.
 
-The chains are the same for all of them, so that seeds and chains are crossed: the variance of the mean is put together
-from the mean squares of a two-way table with both at random, its degrees of freedom are Satterthwaite's (1946). With
-two or three seeds the interval is wide, and ought to be.
+All seeds run the same chains, so seeds and chains are crossed random effects. The variance of the mean is computed from
+the mean squares of a two-way table, its degrees of freedom by Satterthwaite (1946). With two or three seeds the
+interval is wide, as it should be.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +14,11 @@ from jaxtyping import Float64, Int64
 from scipy.stats import t
 
 from calvinbench.harness.analysis import statistics
-from calvinbench.harness.analysis.labels import PRIVILEGED_MARK
+from calvinbench.harness.analysis.methods import methods
+from calvinbench.harness.analysis.seed_differences import METHOD, WIDEST, crossed_error
 from calvinbench.harness.analysis.statistics import CONFIDENCE, Interval, Mean, bootstrap_generator
+from calvinbench.harness.analysis.summaries import clusters
 from calvinbench.harness.records.runs import Run
-
-METHOD = "seeds and chains crossed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class SeedMean:
         num_chains: That all have finished.
         success: Rates of completing at least 1, 2, ... subtasks, up to all of a chain.
         average_length: Mean number of subtasks completed.
+        clustered: The same with an interval over initial states.
     """
 
     label: str
@@ -38,10 +39,11 @@ class SeedMean:
     num_chains: int
     success: tuple[Mean, ...]
     average_length: Mean
+    clustered: Mean
 
 
 def crossed_interval(values: Float64[np.ndarray, "seeds chains"], confidence: float = CONFIDENCE) -> Interval:
-    """An interval for the mean over all seeds and all chains that there might have been.
+    """An interval for the mean over all seeds and all chains that could have been drawn.
 
     Args:
         values: A row for each seed, a column for each chain; at least two of both. Not all equal.
@@ -61,8 +63,8 @@ def crossed_interval(values: Float64[np.ndarray, "seeds chains"], confidence: fl
     by_both = (rest**2).sum() / freedom[2]
     squares = np.array([by_seed, by_chain, by_both])
     if not squares.any():
-        raise ValueError("expected values that vary, got one value alone, of which no variance tells anything.")
-    # Where the sum would be below either part, that part is all that is known.
+        raise ValueError("expected values that vary, got one value alone, which have no variance.")
+    # If the sum is below one of its parts, that part is all that is known.
     total = max(by_seed + by_chain - by_both, by_seed, by_chain)
     degrees = total**2 / (squares**2 / freedom).sum()
     reach = t.ppf((1 + confidence) / 2, degrees) * np.sqrt(total / values.size)
@@ -70,33 +72,59 @@ def crossed_interval(values: Float64[np.ndarray, "seeds chains"], confidence: fl
 
 
 def seed_means(runs: Sequence[Run]) -> tuple[SeedMean, ...]:
-    """The recipes of which there are several training seeds, in the order of their first runs."""
-    groups: dict[tuple[object, ...], dict[int, Run]] = {}
-    for run in runs:
-        said = run.description
-        if said.training_seed is not None and said.training_recipe is not None:
-            alike = (said.name, said.training_recipe, said.memory, said.chunk_rule, said.observation_keys, said.seed)
-            groups.setdefault((*alike, said.batch_size), {}).setdefault(said.training_seed, run)
-    return tuple(
-        _seed_mean(tuple(group[seed] for seed in sorted(group))) for group in groups.values() if len(group) > 1
-    )
+    """The recipes with several training seeds, in the order of their first runs."""
+    return tuple(mean_over_seeds(method.runs, method.marked_name) for method in methods(runs) if method.has_seeds)
 
 
-def _seed_mean(runs: tuple[Run, ...]) -> SeedMean:
-    numbers = sorted(set.intersection(*({record.chain for record in run.records} for run in runs)))
-    chosen = set(numbers)
-    completed = np.array(
-        [[record.completed for record in run.records if record.chain in chosen] for run in runs], dtype=np.int64
-    )
+def mean_over_seeds(runs: Sequence[Run], label: str, chains: Collection[int] | None = None) -> SeedMean:
+    """The mean over training seeds and chains.
+
+    Args:
+        runs: At least two runs of one recipe, one for each training seed.
+        label: Their name.
+        chains: Numbers of the chains; None for all that every run has finished.
+    """
+    completed = completed_by_seed(runs, chains)
     num_rates = runs[0].chain_length
-    label = runs[0].description.name + (f" {PRIVILEGED_MARK}" if runs[0].description.privileged else "")
+    finished = set.intersection(*({record.chain for record in run.records} for run in runs))
+    numbers = sorted(finished if chains is None else chains)
+    length = _length(completed, num_rates)
     return SeedMean(
         label,
-        runs,
-        len(numbers),
+        tuple(runs),
+        completed.shape[1],
         tuple(_rate(completed >= k) for k in range(1, num_rates + 1)),
-        _length(completed, num_rates),
+        length,
+        _clustered(length, completed, clusters(runs[0], numbers), num_rates),
     )
+
+
+def _clustered(
+    length: Mean, completed: Int64[np.ndarray, "seeds chains"], states: Int64[np.ndarray, " chains"], highest: int
+) -> Mean:
+    """As the mean over chains, if chains of one initial state vary together."""
+    if len(np.unique(states)) < statistics.EXACT_NEAR_EDGE:
+        return Mean(length.value, Interval(0.0, float(highest)), "exact bound")
+    if length.method != METHOD:
+        return length
+    error = crossed_error(completed, np.zeros_like(completed[:1]), states)
+    reach = float(t.ppf((1 + CONFIDENCE) / 2, error.degrees)) * error.standard_error
+    return Mean(
+        length.value, Interval(max(length.value - reach, 0.0), min(length.value + reach, float(highest))), METHOD
+    )
+
+
+def completed_by_seed(runs: Sequence[Run], chains: Collection[int] | None = None) -> Int64[np.ndarray, "seeds chains"]:
+    """Subtasks completed, with a row for each run and a column for each chain.
+
+    Args:
+        runs: The runs.
+        chains: Numbers of the chains; None for all that every run has finished.
+    """
+    finished = set.intersection(*({record.chain for record in run.records} for run in runs))
+    chosen = finished if chains is None else set(chains)
+    rows = [[record.completed for record in run.records if record.chain in chosen] for run in runs]
+    return np.array(rows, dtype=np.int64)
 
 
 def _rate(successes: np.ndarray) -> Mean:
@@ -117,15 +145,15 @@ def _mean(values: np.ndarray, singles: Sequence[Interval], num_odd: int, highest
     value = float(values.mean()) if values.size else float("nan")
     if num_odd < statistics.EXACT_NEAR_EDGE:
         bound = Interval(min(single.low for single in singles), max(single.high for single in singles))
-        return Mean(value, bound, "widest of the seeds'")
+        return Mean(value, bound, WIDEST)
     found = crossed_interval(values)
     return Mean(value, Interval(max(found.low, 0.0), min(found.high, highest)), METHOD)
 
 
-def seed_table(runs: Sequence[Run]) -> pd.DataFrame:
+def seed_table(means: Sequence[SeedMean]) -> pd.DataFrame:
     """One row a recipe with several training seeds: rates, average length and their intervals, for programs."""
     rows = []
-    for group in seed_means(runs):
+    for group in means:
         seeds = [str(run.description.training_seed) for run in group.runs]
         row: dict[str, object] = {"Method": group.label, "seeds": " ".join(seeds), "chains": group.num_chains}
         columns = {str(k): rate for k, rate in enumerate(group.success, start=1)} | {"Avg. Len.": group.average_length}

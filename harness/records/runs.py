@@ -12,6 +12,7 @@ from jaxtyping import Int64
 from calvinbench.envs.chain_env import SOLVED
 from calvinbench.harness.records.description import RunDescription
 from calvinbench.harness.records.old_runs import is_moved_aside
+from calvinbench.harness.records.policy_name import policy_name
 from calvinbench.harness.records.records import ERRORED, ChainRecord
 from calvinbench.harness.records.run_directory import CHAINS_FILE, RUN_FILE, SHARDS_FOLDER, read_description
 from calvinbench.harness.records.stored_chains import read_chains
@@ -48,8 +49,8 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The run's name in tables, before runs of one name are distinguished."""
-        return self.description.name
+        """The policy's short name, as in tables before policies of one name are distinguished."""
+        return policy_name(self.description).name
 
     @property
     def completed(self) -> Int64[np.ndarray, " chains"]:
@@ -95,7 +96,7 @@ class Run:
         A run without finished chains has these columns and no rows.
         """
         rows = [
-            {"policy": self.description.policy, "label": self.description.name}
+            {"policy": self.description.policy, "label": self.name}
             | {"chain": record.chain, "position": position}
             | {name: value for name, value in asdict(subtask).items() if name in FRAME_COLUMNS}
             | {"success": subtask.outcome == SOLVED}

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from calvinbench.harness.analysis.comparable import (
     require_comparable,
     require_published_fit,
 )
-from calvinbench.harness.analysis.comparison import Comparison, compare_if_possible
+from calvinbench.harness.analysis.comparison import Comparison, compare_methods_if_possible
+from calvinbench.harness.analysis.methods import Seeds, methods_by_condition
 from calvinbench.harness.analysis.smoothness import SMOOTHNESS_NOTE, smoothness_in_words, smoothness_table
 from calvinbench.harness.analysis.speed import SPEED_NOTE, speed, speed_in_words, speed_table
 from calvinbench.harness.analysis.statistics import Intervals
@@ -31,6 +32,8 @@ from calvinbench.harness.report.html.page import Drawn, contents_of, write_overv
 from calvinbench.harness.report.published_results import PublishedResult
 from calvinbench.harness.report.report_contents import ReportContents
 from calvinbench.harness.report.table_input import TableInput
+from calvinbench.harness.report.tables import Condition, Table, TableStyle
+from calvinbench.harness.report.tables.latex_table import COLUMN_IN, TEXT_IN
 
 REPORT_FOLDER = "report"
 PAGE = "index.html"
@@ -38,11 +41,11 @@ PAGE = "index.html"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Runs that stand in one table.
+    """Methods under one condition.
 
     Attributes:
-        title: What sets them apart from other parts; empty where there is but one.
-        table: The runs, their comparison and published rows.
+        title: What distinguishes the condition from those of other parts; empty if there is one part.
+        table: The methods, their comparison and published rows.
     """
 
     title: str
@@ -55,7 +58,7 @@ class Part:
 
     @property
     def comparison(self) -> Comparison | None:
-        """The comparison of the runs; None where there is nothing to compare."""
+        """The comparison of the methods; None if there is nothing to compare."""
         return self.table.comparison
 
     @property
@@ -65,9 +68,12 @@ class Part:
 
     @property
     def markdown(self) -> str:
-        """The table, with its notes."""
-        text = tables.to_markdown(self.table)
-        return f"## {self.title}\n\n{text}" if self.title else text
+        """The table in its usual form, with caption and all notes."""
+        return self.styled(None).markdown(has_long_notes=True)
+
+    def styled(self, style: TableStyle | None) -> Table:
+        """The table; columns of other parts are left out."""
+        return tables.of_input(self.table, style)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +82,15 @@ class Report:
 
     Attributes:
         directory: The report's folder.
-        files: All that was written, in it.
-        parts: The runs, by table.
+        files: All files in it.
+        parts: The methods, by condition.
+        table: The table of all parts, conditions side by side.
     """
 
     directory: Path
     files: tuple[Path, ...]
     parts: tuple[Part, ...]
+    table: Table
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -91,8 +99,8 @@ class Report:
 
     @property
     def markdown(self) -> str:
-        """The tables."""
-        return "\n".join(part.markdown for part in self.parts)
+        """The text of `table.md`."""
+        return (self.directory / "table.md").read_text("utf-8")
 
 
 def write_report(
@@ -104,50 +112,70 @@ def write_report(
     reference: str | None = None,
     formats: Sequence[str] = plots.FORMATS,
     has_page: bool = True,
+    labels: Mapping[str, str] | None = None,
+    seeds: Seeds = "mean",
+    style: TableStyle | None = None,
 ) -> Report:
     """Writes tables and figures of runs.
 
-    Runs of several scenes or instruction sets are never held against each other: each has a table and a folder of its
-    own, and a page and a `table.md` above them shows all tables.
+    Runs of several scenes or instruction sets are not compared with each other. Each condition has a folder with a table
+    and figures; the folder above has a table of all methods with the conditions side by side.
 
     Args:
         paths: Runs' folders, or folders that hold several.
         out: The report's folder; None for `report/` in the folder that holds all of them.
-        any_renderer: Whether runs whose pictures look different may stand in one table.
+        any_renderer: Whether runs with different images may be in one table.
         published: Published rows to be shown below the runs on CALVIN's own scene.
-        intervals: Of rates, in tables and figures; averages and curves have bootstraps whatever is asked for.
-        reference: The run that each other of its table is held against, see `comparison.compare`.
+        intervals: The kind of confidence interval around rates of single runs, in tables and figures.
+        reference: The method that each other is compared with, see `comparison.compare`.
         formats: File formats of the figures, some of `plots.FORMATS`; without any, no figure is saved.
         has_page: Whether `index.html` is written.
+        labels: New names of methods by old ones, see `methods`.
+        seeds: Whether training seeds of one recipe are one method.
+        style: Columns, order and form of numbers in tables; None for the usual ones.
 
     Raises:
-        ValueError: A format is unknown, there is no run in a folder, or nothing but the root holds all of them and
-            `out` is None.
+        ValueError: A format, a name or a column is unknown, there is no run in a folder, or nothing but the root holds
+            all of them and `out` is None.
         RunsDifferError: Runs of one scene and instruction set are not of the same chains, steps and renderer, or
             published rows are wanted and no run is of CALVIN's chains on its scene D.
         OSError: The report cannot be written.
     """
     runs = find_runs(*paths)
-    parts = gather(runs, any_renderer, published, intervals, reference)
+    parts = gather(runs, any_renderer, published, intervals, reference, labels, seeds)
+    joint = joint_table(parts, style)
     directory = out or report_folder(paths)
     make_folder(directory)
-    contents_kept = ReportContents.of(runs, directory, any_renderer, published, intervals, reference)
+    contents_kept = ReportContents.of(
+        runs, directory, any_renderer, published, intervals, reference, labels, seeds, style
+    )
     if len(parts) == 1:
-        written = _write_part(parts[0], directory, formats, has_page)
-        return Report(directory, (*written, contents_kept.write(directory)), parts)
+        written = _write_part(parts[0], directory, formats, has_page, style)
+        return Report(directory, (*written, contents_kept.write(directory)), parts, joint)
     files: list[Path] = []
     folders = [directory / part.folder for part in parts]
     for part, folder in zip(parts, folders, strict=True):
         make_folder(folder)
-        files += _write_part(part, folder, formats, has_page)
-    texts = {"table.md": "\n".join(part.markdown for part in parts)}
+        files += _write_part(part, folder, formats, has_page, None)
+    sections = [f"## {part.title}\n\n{part.markdown}" for part in parts]
+    texts = {
+        "table.md": "\n".join([joint.markdown(), *sections]),
+        "table.tex": joint.latex(TEXT_IN),
+        "table-narrow.tex": joint.latex(COLUMN_IN),
+        "table.csv": joint.csv(),
+    }
     if has_page:
         contents = [contents_of(part.title, part.table) for part in parts]
         texts[PAGE] = write_overview(contents, [f"{folder.name}/{PAGE}" for folder in folders])
     for name, text in texts.items():
         write_text_atomically(directory / name, text)
     above = [directory / name for name in texts]
-    return Report(directory, (*above, *files, contents_kept.write(directory)), parts)
+    return Report(directory, (*above, *files, contents_kept.write(directory)), parts, joint)
+
+
+def joint_table(parts: Sequence[Part], style: TableStyle | None = None) -> Table:
+    """The table of all methods, with the conditions of several parts side by side."""
+    return tables.table_of([Condition(part.title, part.table) for part in parts], style)
 
 
 def gather(
@@ -156,8 +184,10 @@ def gather(
     published: Sequence[PublishedResult] = (),
     intervals: Intervals = "wilson",
     reference: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    seeds: Seeds = "mean",
 ) -> tuple[Part, ...]:
-    """The runs by table, compared.
+    """The methods by condition, compared.
 
     Raises:
         RunsDifferError: See `write_report`.
@@ -165,25 +195,26 @@ def gather(
     found = groups(runs)
     for group in found:
         require_comparable(group.runs, any_renderer)
-    calvins = [group for group in found if _is_calvins(group)]
-    if published and not calvins:
+    calvins = [_is_calvins(group) for group in found]
+    if published and not any(calvins):
         require_published_fit(runs)
+    by_condition = methods_by_condition(runs, labels, seeds)
     return tuple(
         Part(
             group.title,
             TableInput.of(
-                group.runs,
-                published if group in calvins else (),
-                compare_if_possible(group.runs, any_renderer, reference),
+                members,
+                published if is_calvins else (),
+                compare_methods_if_possible(members, reference),
                 intervals,
             ),
         )
-        for group in found
+        for group, members, is_calvins in zip(found, by_condition, calvins, strict=True)
     )
 
 
 def _is_calvins(group: Group) -> bool:
-    """Whether published figures may stand below: of another scene or of other chains nothing can be read."""
+    """Whether published rows may be below: not for another scene or other chains."""
     try:
         require_published_fit(group.runs)
     except RunsDifferError:
@@ -191,25 +222,30 @@ def _is_calvins(group: Group) -> bool:
     return True
 
 
-def _write_part(part: Part, directory: Path, formats: Sequence[str], has_page: bool) -> tuple[Path, ...]:
+def _write_part(
+    part: Part, directory: Path, formats: Sequence[str], has_page: bool, style: TableStyle | None
+) -> tuple[Path, ...]:
     table, runs, comparison = part.table, part.runs, part.comparison
+    styled, names = part.styled(style), table.labels
     texts = {
-        "table.md": tables.to_markdown(table),
-        "table.tex": tables.to_latex(table),
-        "table.csv": tables.number_table(table).to_csv(index=False),
+        "table.md": styled.markdown(has_long_notes=True),
+        "table.tex": styled.latex(TEXT_IN),
+        "table-narrow.tex": styled.latex(COLUMN_IN),
+        "table.csv": styled.csv(),
+        "runs.csv": tables.run_table(table).to_csv(index=False),
         "tasks.csv": tables.task_table(table).to_csv(index=False),
-        "speed.md": _with_note(speed_in_words(runs), SPEED_NOTE),
-        "speed.csv": speed_table(runs).to_csv(index=False),
+        "speed.md": _with_note(speed_in_words(runs, names), SPEED_NOTE),
+        "speed.csv": speed_table(runs, names).to_csv(index=False),
     }
     if not are_of_tasks(runs):
         texts["conditional.csv"] = tables.conditional_table(table).to_csv(index=False)
         texts["first-failures.csv"] = tables.first_failure_table(table).to_csv(index=False)
     if table.seed_means:
-        texts["seeds.csv"] = seed_table(runs).to_csv(index=False)
+        texts["seeds.csv"] = seed_table(table.seed_means).to_csv(index=False)
     if comparison is not None:
         texts["pairs.md"] = in_words(comparison) + "\n"
         texts["pairs.csv"] = comparison.frame().to_csv(index=False)
-        texts["smoothness.csv"] = smoothness_table(runs).to_csv(index=False)
+        texts["smoothness.csv"] = smoothness_table(runs, names).to_csv(index=False)
     smoothness = pd.DataFrame() if comparison is None else smoothness_in_words(comparison)
     if not smoothness.empty:
         texts["speed.md"] += "\n" + _with_note(smoothness, SMOOTHNESS_NOTE)
@@ -259,7 +295,7 @@ def _forest_caption(comparison: Comparison) -> str:
 
 
 def report_folder(paths: Sequence[str | Path]) -> Path:
-    """Where the report of runs goes, unless told otherwise: `report/` in the folder that holds all of them.
+    """The default folder of a report: `report/` in the folder that holds all of the runs.
 
     Raises:
         ValueError: Nothing but the root holds all of them.

@@ -1,16 +1,18 @@
-"""What a report was made of: kept beside it, so that it is known whether it still tells all, and can be made again."""
+"""What a report was made of: kept beside it, to see whether it is up to date, and to make it again."""
 
 import json
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from calvinbench.harness.analysis.methods import Seeds
 from calvinbench.harness.analysis.statistics import Intervals
 from calvinbench.harness.records.folders import write_text_atomically
 from calvinbench.harness.records.run_directory import CHAINS_FILE, RUN_FILE
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.report.published_results import PublishedResult
+from calvinbench.harness.report.tables.style import TableStyle
 
 CONTENTS_FILE = "report.json"
 
@@ -21,11 +23,14 @@ class ReportContents:
 
     Attributes:
         runs: The runs' folders, as they are found from the report's.
-        any_renderer: Whether runs of unlike pictures may stand in one table.
+        any_renderer: Whether runs with different images may be in one table.
         published: The split of the published rows; None without any.
-        second_hand: Whether rows that were read at second hand are among them.
-        intervals: Of rates.
-        reference: The run that each other was held against; None for none.
+        second_hand: Whether second-hand rows are among them.
+        intervals: The kind of confidence interval around rates.
+        reference: The method that each other was compared with; None for all pairs.
+        labels: New names of methods by old ones.
+        seeds: Whether training seeds of one recipe are one method.
+        style: The look of tables.
     """
 
     runs: tuple[str, ...]
@@ -34,6 +39,9 @@ class ReportContents:
     second_hand: bool = False
     intervals: Intervals = "wilson"
     reference: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    seeds: Seeds = "mean"
+    style: TableStyle = field(default_factory=TableStyle)
 
     @classmethod
     def of(
@@ -44,25 +52,33 @@ class ReportContents:
         published: Sequence[PublishedResult],
         intervals: Intervals,
         reference: str | None,
+        labels: Mapping[str, str] | None = None,
+        seeds: Seeds = "mean",
+        style: TableStyle | None = None,
     ) -> "ReportContents":
-        """What a report in the folder `report` would be made of."""
+        """What a report in the folder `report` would be made of; see `write_report`."""
         folders = [Path(os.path.relpath(run.directory.resolve(), report.resolve())).as_posix() for run in runs]
         split = published[0].split if published else None
         second_hand = any(result.is_second_hand for result in published)
-        return cls(tuple(sorted(folders)), any_renderer, split, second_hand, intervals, reference)
+        return cls(
+            *(tuple(sorted(folders)), any_renderer, split, second_hand, intervals, reference),
+            *(dict(labels or {}), seeds, style or TableStyle()),
+        )
 
     def write(self, report: Path) -> Path:
-        """Keeps it in the report's folder; returns the file."""
+        """Writes it into the report's folder; returns the file."""
         path = report / CONTENTS_FILE
         write_text_atomically(path, json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
         return path
 
 
 def read_contents(report: Path) -> ReportContents | None:
-    """What a report was made of; None where there is none, or none that tells."""
+    """What a report was made of; None if there is no report, or none that can be read."""
     try:
         said = json.loads((report / CONTENTS_FILE).read_text("utf-8"))
-        return ReportContents(**said | {"runs": tuple(said["runs"])})
+        style = said.get("style", {})
+        many = {name: tuple(style[name]) for name in ("columns", "order") if isinstance(style.get(name), list)}
+        return ReportContents(**said | {"runs": tuple(said["runs"]), "style": TableStyle(**style | many)})
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

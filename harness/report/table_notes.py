@@ -1,15 +1,14 @@
 """Notes under a table: the protocol, the policies' size, and warnings."""
 
-import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from calvinbench.envs.scenes.scene import EMBEDDED
 from calvinbench.harness.analysis.action_watch import findings_of_run
 from calvinbench.harness.analysis.comparable import are_of_tasks, has_too_many_errors
-from calvinbench.harness.analysis.labels import PRIVILEGED_MARK
+from calvinbench.harness.analysis.method_summaries import MethodSummary
+from calvinbench.harness.analysis.methods import PRIVILEGED_MARK, Method
 from calvinbench.harness.analysis.statistics import EXACT_BELOW, Intervals
-from calvinbench.harness.analysis.summaries import Summary
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.report.best_cells import alike_cells
 from calvinbench.harness.report.published_results import PUBLISHED_MARK, PublishedResult
@@ -20,8 +19,8 @@ _MOST_LISTED = 3
 """If a statement holds for more runs than this, the note does not list their names."""
 _LITTLE = 0.02
 """In subtasks: two intervals whose ends differ by less than this count as equal."""
-_SIZE_AND_ORIGIN = re.compile(r"\(([0-9.]+)M, (?:trained here|shipped with calvinbench)")
-"""Matches the label of a policy whose training began with random weights."""
+_FROM_SCRATCH = ("trained here", "shipped with calvinbench")
+"""Origins of policies whose training began with random weights."""
 ALIKE_MARK = "\u2248"
 """Marks a number that is not significantly different from the best of its column."""
 
@@ -70,8 +69,9 @@ def notes(table: TableInput) -> list[str]:
         )
     if table.seed_means:
         lines.append(
-            "Means of training seeds: their intervals include training-seed variance and the variance over chains. "
-            "Intervals of single runs include the variance over chains only."
+            "Methods with several training seeds: mean over seeds. Their intervals, and the tests in which they take "
+            "part, include training-seed variance and the variance over chains (see the page on statistics). Those of "
+            "methods with a single run include the variance over chains only."
         )
     if any(run.description.privileged for run in runs):
         lines.append(
@@ -106,7 +106,7 @@ def _other_steps_note(published: Sequence[PublishedResult]) -> list[str]:
 def _clustered_note(table: TableInput) -> list[str]:
     """Intervals of average lengths that treat all chains of one initial state as a single unit."""
     named = [
-        (label, summary) for summary, label in zip(table.summaries, table.labels, strict=True) if summary.run.records
+        (label, summary) for summary, label in zip(table.summaries, table.names, strict=True) if summary.num_chains
     ]
     if not named:
         return []
@@ -126,7 +126,7 @@ def _clustered_note(table: TableInput) -> list[str]:
     return [f"{of} 95% intervals of average lengths, bootstrapped over initial states: {listed}."]
 
 
-def _apart(summary: Summary) -> float:
+def _apart(summary: MethodSummary) -> float:
     """The largest distance between the ends of the two intervals of an average length."""
     of_chains, of_states = summary.average_length.interval, summary.clustered.interval
     return max(abs(of_chains.low - of_states.low), abs(of_chains.high - of_states.high))
@@ -144,27 +144,28 @@ def _columns(runs: Sequence[Run]) -> str:
 
 def _of_policies(table: TableInput) -> list[str]:
     """Notes on proprioception and on small policies."""
-    named = list(table.labelled())
-    seeing = [label for run, label in named if any(key.startswith("rgb_") for key in run.description.observation_keys)]
-    given = [label for run, label in named if "robot_obs" in run.description.observation_keys]
-    maybe = [label for run, label in named if "robot_obs" in run.description.may_read]
-    using = [label for label in given if label not in maybe]
-    small = [label for label in table.labels if _is_small(label)]
+    named = list(zip(table.methods, table.names, strict=True))
+    said = {name: method.runs[0].description for method, name in named}
+    seeing = [name for name, each in said.items() if any(key.startswith("rgb_") for key in each.observation_keys)]
+    given = [name for name, each in said.items() if "robot_obs" in each.observation_keys]
+    allowed = [name for name, each in said.items() if "robot_obs" in each.may_read]
+    using = [name for name in given if name not in allowed]
+    small = [name for method, name in named if _is_small(method)]
     lines = []
     if using:
-        others = "; the others that see images do not" if set(seeing) - set(given) and not maybe else ""
+        others = "; the others that see images do not" if set(seeing) - set(given) and not allowed else ""
         whom = _all_but(using, seeing, "all policies that see images") or f"{', '.join(using)}{others}"
         lines.append(f"Uses proprioception (the robot's state): {whom}.")
-    elif seeing and not maybe:
+    elif seeing and not allowed:
         lines.append("No policy that sees images uses proprioception (the robot's state).")
-    if maybe:
+    if allowed:
         others = "; the others that see images do not" if set(seeing) - set(given) else ""
         lines.append(
-            f"May use proprioception (the robot's state): {', '.join(maybe)}{others}. It is in their observations; "
-            "',proprioception=false' in the policy spec removes it."
+            f"Allowed to use proprioception (the robot's state): {', '.join(allowed)}{others}. It is in their "
+            "observations; it is not known whether they use it. ',proprioception=false' in the policy spec removes it."
         )
     if small:
-        which = _all_but(small, table.labels, "all runs") or ", ".join(small)
+        which = _all_but(small, table.names, "all methods") or ", ".join(small)
         lines.append(f"Small policies, trained from scratch: {which}. Their results say nothing about full-size VLMs.")
     return lines
 
@@ -177,10 +178,11 @@ def _all_but(chosen: Sequence[str], among: Sequence[str], all_of_them: str) -> s
     return f"{all_of_them} but {', '.join(others)}" if others else all_of_them
 
 
-def _is_small(label: str) -> bool:
-    """Whether a label says that a policy was trained from scratch and has few parameters."""
-    found = _SIZE_AND_ORIGIN.search(label)
-    return found is not None and float(found[1]) < _SMALL_MILLIONS
+def _is_small(method: Method) -> bool:
+    """Whether a policy was trained from scratch and has few parameters."""
+    size = method.attributes.get("size", "")
+    is_from_scratch = method.attributes.get("origin", "").startswith(_FROM_SCRATCH)
+    return is_from_scratch and size.endswith("M") and float(size[:-1]) < _SMALL_MILLIONS
 
 
 def _cautions(table: TableInput) -> list[str]:
@@ -216,7 +218,7 @@ def _of_actions(named: Sequence[tuple[Run, str]]) -> list[str]:
         if sentences := findings_of_run(run):
             found.setdefault("; ".join(sentences), []).append(label)
     return [
-        f"Warning: the actions of {_all_but(who, [label for _, label in named], 'all runs') or ', '.join(who)} look "
+        f"Warning: the actions of {_all_but(who, [label for _, label in named], 'all methods') or ', '.join(who)} look "
         f"wrong: {sentences}."
         for sentences, who in found.items()
     ]

@@ -48,8 +48,7 @@ class Demo:
             return status(report.runs)
         if was_done:
             print(f"The demo ran before: its chains are in {suite.parent}. Delete that folder to run it again.\n")
-        for part in report.parts:
-            tables.show(part.table)
+        tables.show_table(report.table, more="More: table.md.")
         print(
             "An untrained policy has random weights and scores near zero. It shows that all parts work together.\n"
             "checkpoint:cnn ships with calvinbench: convolutions, [LRN] and an LSTM, without a VLM. It was trained on "

@@ -75,15 +75,10 @@ class Run:
         if self.json:
             print_json({"out": str(suite.parent), "runs": [run_as_json(run) for run in runs]})
         else:
-            from calvinbench.harness.analysis.comparable import groups
-            from calvinbench.harness.analysis.comparison import compare_if_possible
             from calvinbench.harness.report import tables
-            from calvinbench.harness.report.table_input import TableInput
+            from calvinbench.harness.report.report import gather, joint_table
 
-            for group in groups(runs):
-                if group.title:
-                    print(f"{group.title}\n")
-                tables.show(TableInput.of(group.runs, comparison=compare_if_possible(group.runs)))
+            tables.show_table(joint_table(gather(runs)))
             if num_errored:
                 tell(f"Chains that errored: {num_errored}. Add --retry-errored to the same command to run them again.")
             tell(f"The runs are in {suite.parent}. For tables and figures: calvinbench report {suite.parent}")

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import jinja2
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from matplotlib import rc_context
@@ -36,7 +35,6 @@ from calvinbench.harness.rollout.videos import VIDEOS_FOLDER
 _MOST_DETAILS_SHOWN = 2
 """More are folded."""
 _VIDEO = re.compile(r"chain_(\d+)\.mp4", re.ASCII)
-_INTERVAL = re.compile(r"^(.*?) (\[[-+]?[0-9].*\])$")
 
 
 class Drawn(NamedTuple):
@@ -97,18 +95,18 @@ def contents_of(part: str, table: TableInput) -> Contents:
         table: The runs.
     """
     runs, comparison = table.runs, table.comparison
-    first, suite, layout = runs[0].description, _suite(runs), tables.layout_of(table)
-    cells = _cells(layout.cells.to_numpy(), layout.is_best.to_numpy())
-    num_above = layout.num_runs + layout.num_means
+    first, suite, grid = runs[0].description, _suite(runs), tables.of_input(table).grid
+    cells = [[_Cell(cell.head, cell.interval, cell.is_best) for cell in row] for row in grid.rows]
+    num_above = grid.num_rows - grid.num_published
     return Contents(
         title=f"calvinbench: {suite}" if suite else "calvinbench: report",
         part=part,
         subtitle=f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} on scene {first.scene}, "
         f"{first.chains} {'starts of single tasks' if first.tasks else 'chains'} each",
         verdict="" if comparison is None else comparison.verdict,
-        columns=list(layout.cells.columns),
-        rows=cells[: layout.num_runs],
-        means=cells[layout.num_runs : num_above],
+        columns=list(grid.titles),
+        rows=cells[:num_above],
+        means=[],
         published=[[f"{cell.text} {cell.interval}".strip() for cell in row] for row in cells[num_above:]],
         notes=notes(table),
         pairs=None if comparison is None else _pairs(comparison),
@@ -140,7 +138,7 @@ def write_page(
         contents=contents,
         figures=[figure for is_detail, figure in placed if not (folds and is_detail)],
         details=[figure for is_detail, figure in placed if folds and is_detail],
-        speed=speed_in_words(table.runs).to_dict("split"),
+        speed=speed_in_words(table.runs, table.labels).to_dict("split"),
         speed_note=SPEED_NOTE,
         smoothness=smoothness.to_dict("split"),
         smoothness_note=SMOOTHNESS_NOTE,
@@ -167,19 +165,6 @@ def _fill(template: str, **content: Any) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FunctionLoader(text_of)
     )
     return environment.get_template(template).render(**content)
-
-
-def _cells(table: np.ndarray, is_best: np.ndarray) -> list[list[_Cell]]:
-    rows = []
-    for cells, bolds in zip(table, is_best, strict=True):
-        parted = [_INTERVAL.match(cell) for cell in cells]
-        rows.append(
-            [
-                _Cell(found[1], found[2], bool(bold)) if found else _Cell(cell, "", bool(bold))
-                for cell, found, bold in zip(cells, parted, bolds, strict=True)
-            ]
-        )
-    return rows
 
 
 def _pairs(comparison: Comparison) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
+from calvinbench.harness.analysis.attributes import memory_in_words
 from calvinbench.harness.analysis.comparable import are_of_tasks
-from calvinbench.harness.analysis.labels import memory_in_words
 from calvinbench.harness.analysis.statistics import Mean, average_length, bootstrap_generator
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.report.plots.style import aside, axes, legend, looks, marks

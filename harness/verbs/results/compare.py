@@ -2,12 +2,13 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 
 from calvinbench.harness.command_line.console import DONE, print_json
 from calvinbench.harness.command_line.usage import Example, Usage
+from calvinbench.harness.verbs.results.renames import read_renames
 
 if TYPE_CHECKING:
     from calvinbench.harness.analysis.comparison import Comparison
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """Report which of several runs on the same chains is better, or that they do not differ significantly."""
+    """Report which of several methods on the same chains is better, or that they do not differ significantly."""
 
     USAGE: ClassVar[Usage] = Usage(
         examples=(
             Example("runs", "compare all pairs of runs in a folder"),
-            Example("runs --reference expert", "compare each run with the expert's"),
+            Example("runs --reference expert", "compare each method with the expert"),
+            Example("runs --columns difference,holm,5", "choose columns of the table of pairs"),
         )
     )
 
@@ -29,7 +31,23 @@ class Compare:
     any_renderer: bool = False
     """Also compare runs of different renderers."""
     reference: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: all pairs)")] = None
-    """Compare each run with this run only, as in an ablation. Name it by label, policy spec or folder."""
+    """Compare each method with this one only, as in an ablation. Give its name, policy spec or folder."""
+    rename: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="OLD=NEW")] = ()
+    """Another name for a method, given by its name, policy spec or folder. Repeat the flag for several."""
+    seeds: Literal["mean", "each"] = "mean"
+    """Training seeds of one recipe: one method with their mean, or a method each."""
+    columns: Annotated[str | None, tyro.conf.arg(metavar="NAMES", help_behavior_hint="(default: difference,holm)")] = (
+        None
+    )
+    """Columns of the table of pairs, separated by commas: difference, clustered, p, holm, 1, 2, ... and detectable."""
+    order: Annotated[
+        Literal["success"] | None, tyro.conf.arg(help_behavior_hint="(default: as run, with the best)")
+    ] = None
+    """success: all pairs, the largest difference first."""
+    interval_style: Literal["brackets", "below", "pm", "none"] = "brackets"
+    """How intervals are shown: beside the numbers, below them, as plus-minus, or not at all."""
+    precision: int = 1
+    """Digits of percentages behind the point. Average lengths have one more."""
     json: bool = False
     """Print one JSON object instead of text."""
 
@@ -39,13 +57,19 @@ class Compare:
             raise ValueError("expected folders with runs, got none. Such as: calvinbench compare runs")
         from calvinbench.harness.analysis.comparison import compare
         from calvinbench.harness.records.runs import find_runs
-        from calvinbench.harness.report.comparison_words import in_words
+        from calvinbench.harness.report.comparison_words import pair_grid, short_explanation
+        from calvinbench.harness.report.tables import show_grid
+        from calvinbench.harness.report.tables.style import TableStyle, as_columns, as_order
 
-        comparison = compare(find_runs(*self.directories), self.any_renderer, self.reference)
+        style = TableStyle(as_columns(self.columns), as_order(self.order), self.interval_style, self.precision)
+        runs = find_runs(*self.directories)
+        comparison = compare(runs, self.any_renderer, self.reference, read_renames(self.rename), self.seeds)
         if self.json:
             print_json(_as_json(comparison))
         else:
-            print(in_words(comparison))
+            grid = pair_grid(comparison, style)
+            print(f"{comparison.verdict}\n")
+            show_grid(grid, (short_explanation(comparison),), more="More: calvinbench report.")
         return DONE
 
 
@@ -60,13 +84,14 @@ def _as_json(comparison: "Comparison") -> dict[str, Any]:
         "chains": comparison.num_chains,
         "runs": [
             {
-                "label": label,
-                "directory": str(run.directory),
+                "label": method.marked_name,
+                "directory": str(method.runs[0].directory),
+                "directories": [str(run.directory) for run in method.runs],
                 "average_length": average,
                 "clustered_average_length": asdict(clustered),
             }
-            for label, run, average, clustered in zip(
-                comparison.labels, comparison.runs, comparison.averages, comparison.clustered, strict=True
+            for method, average, clustered in zip(
+                comparison.methods, comparison.averages, comparison.clustered, strict=True
             )
         ],
         "pairs": [

@@ -81,7 +81,8 @@ class View:
             )
         find = published_results if self.published is None else require_published
         published = () if split is None else find(split, second_hand)
-        wanted = ReportContents.of(runs, folder, any_renderer, published, intervals, reference)
+        look = {"labels": old.labels, "seeds": old.seeds, "style": old.style}
+        wanted = ReportContents.of(runs, folder, any_renderer, published, intervals, reference, **look)
         if not (old == wanted and (folder / PAGE).is_file() and is_newer_than(folder, runs)):
-            write_report(self.directories, folder, any_renderer, published, intervals, reference)
+            write_report(self.directories, folder, any_renderer, published, intervals, reference, **look)
         return folder / PAGE
