@@ -211,7 +211,7 @@ def stop_recording(data):
         (remove_annotations, ("lang_annotations", "extract it again", "download_lang_embeddings.sh")),
         (remove_episodes, ("ep_start_end_ids.npy", "extract it again")),
         (remove_all_frames, ("found none", "Extract the data set")),
-        (leave_another_index, ("all 2 are outside", "extract the data set again")),
+        (leave_another_index, ("all 2 are outside", "Extract the data set again")),
         (unscale, ("rel_actions within [-1, 1]", "not scaled")),
         (half_close, ("gripper of -1 (close) or 1 (open)", "0.5")),
         (forget_a_number, ("NaN", "1 frames")),
