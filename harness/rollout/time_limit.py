@@ -14,6 +14,11 @@ GRACE_SECONDS = 10.0
 """Extra time, after the limit, for native code that does not return to Python. Then its process is ended."""
 RESET_SECONDS = 600.0
 """The shortest limit of a reset, which may make the world, compile its code, and let the expert play a lead-in."""
+_LONGEST_SECONDS = 1e9
+"""About the longest alarm that the operating system takes; 30 years."""
+_AGAIN_SECONDS = 1.0
+"""The alarm rings again after this time, because Python drops an error that it raises in `__del__` or in the callback
+of a weak reference."""
 
 
 class StepTimeoutError(RuntimeError):
@@ -120,7 +125,8 @@ def time_limit(seconds: float, owner: str = "policy", ends_process: bool = False
     if ends_process:
         _WATCHDOG.set(seconds)
     began = clock.seconds()
-    others_delay, others_interval = signal.setitimer(signal.ITIMER_REAL, seconds)  # an alarm that somebody else set
+    # The first values are those of an alarm that somebody else set.
+    others_delay, others_interval = signal.setitimer(signal.ITIMER_REAL, min(seconds, _LONGEST_SECONDS), _AGAIN_SECONDS)
     try:
         yield
     finally:
