@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jaxtyping import Float64, UInt8
 
-from calvinbench.envs.cameras.cameras import Picture
+from calvinbench.envs.cameras.cameras import CameraImage
 from calvinbench.policies.batch import put_rows
 from support.type_checks import checked
 
@@ -69,5 +69,5 @@ def test_the_library_is_checked():
     with pytest.raises(jaxtyping.TypeCheckError):
         put_rows(("a",), np.zeros(1), ("b",))  # numbers for truth values
     with pytest.raises(jaxtyping.TypeCheckError):
-        Picture(np.zeros((4, 4), np.uint8), None)
+        CameraImage(np.zeros((4, 4), np.uint8), None)
     assert inspect.unwrap(put_rows) is not put_rows
