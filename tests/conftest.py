@@ -5,13 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from jaxtyping import install_import_hook
+
+from support import type_checks
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Several workers share the cores, and threads of torch that wait for a core spin: small models take ten times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-install_import_hook("calvinbench", "beartype.beartype")
+type_checks.install()
 
 REPOSITORY = Path(__file__).parents[1]
 
