@@ -1,8 +1,9 @@
-"""Marks the tests that `tests/slow.txt` lists as slow, measures every test, and writes the list again.
+"""Marks the tests that `tests/slow.txt` lists as slow, runs their files first, and measures every test.
 
 `make test-fast` leaves out what is slow. A test that is not listed and takes much longer than `SLOW_SECONDS` fails that
 run, so that the list stays true. Times are of the processor, of this process and of those that it waited for, and
-therefore hardly depend on what else the machine does. `tests/conftest.py` imports the hooks.
+therefore hardly depend on what else the machine does. The longest files come first, so that none is left for the end;
+pytest-xdist keeps that order with `--no-loadscope-reorder`. `tests/conftest.py` imports the hooks.
 """
 
 import os
@@ -16,11 +17,13 @@ SLOW_SECONDS = 0.3
 """A test is slow if it takes longer than this, all its parameters together."""
 FAIL_SECONDS = 3.0
 """A test that is not listed as slow fails a run without slow tests if it takes longer than this."""
+UNMEASURED_SECONDS = 10.0
+"""Of a file or folder on the list without a time."""
 LIST = Path(__file__).parents[1] / "slow.txt"
 _PROPERTY = "processor_seconds"
 _HEAD = f"""\
 # Tests that take more than {SLOW_SECONDS} s of a processor (all parameters). `make test-fast` leaves them out.
-# Written by `make test-times`. A line without "::" is a whole file or folder, and so is each page of the documentation.
+# Written by `make test-times`: a test, or a whole file, page or folder, and its seconds where they were measured.
 """
 _BEGAN = pytest.StashKey[float]()
 _seconds: Counter[str] = Counter()
@@ -31,8 +34,10 @@ def name_of(node_id: str) -> str:
     return node_id.partition("::line:")[0].partition("[")[0]
 
 
-def read_list(text: str) -> set[str]:
-    return {line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")}
+def read_list(text: str) -> dict[str, float]:
+    """What is slow, and for how many seconds."""
+    lines = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return {words[0]: float(words[1]) if len(words) > 1 else UNMEASURED_SECONDS for words in lines}
 
 
 def is_listed(name: str, listed: Collection[str]) -> bool:
@@ -41,17 +46,21 @@ def is_listed(name: str, listed: Collection[str]) -> bool:
     return name in listed or any(str(place) in listed for place in (file, *file.parents))
 
 
-def list_text(seconds: Mapping[str, float], before: Collection[str]) -> str:
+def list_text(seconds: Mapping[str, float], before: Mapping[str, float]) -> str:
     """The list, from the seconds of the tests that were run. What was not run keeps its line.
 
     Args:
         seconds: By test, without parameters.
-        before: The lines of the list that stands.
+        before: The list that stands.
     """
     files = {name.partition("::")[0] for name in seconds}
-    kept = {name for name in before if not any(is_listed(file, [name.partition("::")[0]]) for file in files)}
-    slow = {name for name, found in seconds.items() if found > SLOW_SECONDS}
-    return _HEAD + "".join(f"{name}\n" for name in sorted(kept | slow))
+    kept = {
+        name: found
+        for name, found in before.items()
+        if not any(is_listed(file, [name.partition("::")[0]]) for file in files)
+    }
+    slow = {name: found for name, found in seconds.items() if found > SLOW_SECONDS}
+    return _HEAD + "".join(f"{name} {found:.1f}\n" for name, found in sorted((kept | slow).items()))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,9 +69,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     listed = read_list(LIST.read_text("utf-8"))
+    by_file: Counter[str] = Counter()
+    for name, seconds in listed.items():
+        by_file[name.partition("::")[0]] += seconds
     for item in items:
         if is_listed(name_of(item.nodeid), listed):
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: -_seconds_of(item, by_file))  # stable: a file's tests keep their order
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -94,6 +107,12 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if session.config.getoption("--write-slow-list") and not hasattr(session.config, "workerinput"):
         LIST.write_text(list_text(dict(_seconds), read_list(LIST.read_text("utf-8"))), "utf-8")
+
+
+def _seconds_of(item: pytest.Item, by_file: Mapping[str, float]) -> float:
+    """The longest that the list says of the item's file or of a folder above."""
+    file = Path(item.nodeid.partition("::")[0])
+    return max(by_file.get(str(place), 0.0) for place in (file, *file.parents))
 
 
 def _is_without_slow(config: pytest.Config) -> bool:
