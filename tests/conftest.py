@@ -8,6 +8,15 @@ import pytest
 
 from support import type_checks
 
+from support.times import (  # noqa: F401  hooks
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_runtest_logreport,
+    pytest_runtest_makereport,
+    pytest_runtest_protocol,
+    pytest_sessionfinish,
+)
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Several workers share the cores, and threads of torch that wait for a core spin: small models take ten times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 
 from calvinbench.harness import clock
@@ -115,13 +116,7 @@ def time_limit(seconds: float, owner: str = "policy", ends_process: bool = False
         yield
         return
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise StepTimeoutError(
-            f"expected the {owner} to answer within {seconds:g} s, and it did not. Raise the limit with "
-            "--step-timeout, or see in the traceback what it waits for."
-        )
-
-    before = signal.signal(signal.SIGALRM, stop)
+    before = signal.signal(signal.SIGALRM, partial(_stop, seconds, owner))
     if ends_process:
         _WATCHDOG.set(seconds)
     began = clock.seconds()
@@ -136,3 +131,11 @@ def time_limit(seconds: float, owner: str = "policy", ends_process: bool = False
             _WATCHDOG.rest()
         signal.signal(signal.SIGALRM, before)
         signal.setitimer(signal.ITIMER_REAL, left, others_interval)
+
+
+def _stop(seconds: float, owner: str, number: int, frame: FrameType | None) -> None:
+    """The signal's handler. It has a place of its own because the tests' type checker compiles a nested one anew."""
+    raise StepTimeoutError(
+        f"expected the {owner} to answer within {seconds:g} s, and it did not. Raise the limit with --step-timeout, "
+        "or see in the traceback what it waits for."
+    )

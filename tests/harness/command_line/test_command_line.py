@@ -445,7 +445,7 @@ def test_remedy_of_second_hand_alone(run_fake, in_tmp, error, capsys):
     file = run.directory / "run.json"
     file.write_text(file.read_text().replace('"scene": "fake"', '"scene": "D"'))
     said = error("report", "runs", "--second-hand")
-    flag = re.search(r"expected (--\S+) SPLIT", said)[1]
+    flag = re.search(r"without (--\S+) SPLIT", said)[1]
     assert cli.main(["report", "runs", "--second-hand", flag, "D->D"]) == 0
 
 
