@@ -17,6 +17,8 @@ from calvinbench.harness.analysis.statistics import Interval, survival_curve, ta
 from calvinbench.harness.report import plots
 from calvinbench.policies.policy import Memory
 
+pytestmark = pytest.mark.usefixtures("rendered_figures")
+
 
 @pytest.fixture
 def runs(run_fake, tmp_path):
