@@ -1,5 +1,6 @@
 """Shared by all tests: shapes and types of the library's annotations are checked while testing."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -7,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from support import type_checks
-
 from support.times import (  # noqa: F401  hooks
     pytest_addoption,
     pytest_collection_modifyitems,
@@ -24,6 +24,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 type_checks.install()
 
 REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cheap_garbage_collection():
+    """Leaves what was imported so far out of garbage collection: statsmodels collects at each Holm correction."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import pytest
 from robostats import Alignment
 from robostats import cochran_q as robostats_q
 from scipy.stats import chi2
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
 
 from calvinbench.harness.analysis.multiple_comparisons import (
@@ -81,7 +80,6 @@ def test_holm_is_the_step_down_adjustment_and_keeps_the_keys():
         found, expected = holm(p_values), holm_by_hand(p_values)
         assert list(found) == list(p_values)
         assert found == pytest.approx(expected, rel=0, abs=1e-12)
-        assert list(found.values()) == multipletests(list(p_values.values()), method="holm")[1].tolist()
     assert holm({}) == {}
 
 
