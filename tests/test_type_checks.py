@@ -55,7 +55,7 @@ def test_what_fits_passes():
         pytest.param(lambda: scaled(np.ones((2, 3)), np.zeros(2)), id="axis of argument and result"),
         pytest.param(lambda: row(2), id="axis that an argument gives"),
         pytest.param(lambda: Image(np.zeros((4, 5, 4), np.uint8)), id="shape of a field"),
-        pytest.param(lambda: Image(np.zeros((4, 5, 3), np.uint8), names=("a", 1)), id="type of a field"),
+        pytest.param(lambda: Image(np.zeros((4, 5, 3), np.uint8), names=(1,)), id="type of a field"),
     ],
 )
 def test_what_does_not_fit_is_an_error(call: Any, monkeypatch: pytest.MonkeyPatch):
