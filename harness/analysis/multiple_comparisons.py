@@ -50,17 +50,13 @@ def cochrans_q(successes: Bool[np.ndarray, "runs chains"]) -> CochransQ:
 
 
 def holm(p_values: Mapping[_Key, float]) -> dict[_Key, float]:
-    """Holm's step-down adjustment: a p-value below alpha is then a false alarm with a probability of at most alpha.
+    """Holm's step-down adjustment: the probability that any adjusted p below alpha is a false alarm is at most alpha."""
+    if not p_values:
+        return {}
+    from statsmodels.stats.multitest import multipletests
 
-    That holds for all of them together. It is written out here because statsmodels collects garbage in each call, which
-    takes longer than all other tests.
-    """
-    values = np.array(list(p_values.values()), dtype=np.float64)
-    order = np.argsort(values, kind="stable")
-    stepped = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
-    adjusted = np.empty_like(values)
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return dict(zip(p_values, adjusted.tolist(), strict=True))
+    adjusted = multipletests(list(p_values.values()), method="holm")[1]
+    return dict(zip(p_values, map(float, adjusted), strict=True))
 
 
 def not_told_from_best(values: Mapping[_Key, float], told_apart: Collection[frozenset[_Key]]) -> tuple[_Key, ...]:
