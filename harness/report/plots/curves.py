@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from calvinbench.harness.report.plots.canvas import canvas, new_figure
 from calvinbench.harness.report.plots.colors import Look
 from calvinbench.harness.report.plots.direct_labels import LabelledPoint, column_height_in, label_at_right
-from calvinbench.harness.report.plots.style import figure_of, small_pt, style
+from calvinbench.harness.report.plots.style import small_pt, style
 from calvinbench.harness.report.plots.text_layout import LINE_HEIGHT, breaks_no_word, wrap
 
 Legend = bool | Literal["direct"]
@@ -141,7 +141,7 @@ def _panels(
 ) -> np.ndarray:
     """A panel for each method, with all others in grey behind it."""
     with style():
-        num_columns, titles = _titles([curve.name for curve in curves], width)
+        num_columns, titles = panel_titles([curve.name for curve in curves], width)
         num_rows = -(-len(curves) // num_columns)
         title_in = max(title.count("\n") + 1 for title in titles) * LINE_HEIGHT * small_pt() / 72
         panel_in = 0.7 if width < 5 else 0.95
@@ -171,7 +171,7 @@ def _panels(
 _MOST_TITLE_LINES = 2
 
 
-def _titles(names: Sequence[str], width: float) -> tuple[int, list[str]]:
+def panel_titles(names: Sequence[str], width: float) -> tuple[int, list[str]]:
     """How many panels stand side by side, and the names wrapped to their width: as many as leave names legible."""
     size = small_pt()
     most = min(len(names), 4 if width < 5 else 8)

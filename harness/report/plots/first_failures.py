@@ -60,8 +60,17 @@ def first_failures(
     ]
     solved = [total - sum(found.values()) for total, (_, found) in zip(totals, kept, strict=True)]
     kinds = by_kind({task for _, found in kept for task, _ in found})
-    most = max((sum(found[key] for key in found if key[0] == task) / total for total, (_, found) in zip(totals, kept, strict=True) for task, _ in found), default=1.0)
-    groups = [_shares("Ended at subtask", [*map(str, range(1, length + 1)), "none: solved"], [*places, solved], totals, 1.0)]
+    most = max(
+        (
+            sum(found[key] for key in found if key[0] == task) / total
+            for total, (_, found) in zip(totals, kept, strict=True)
+            for task, _ in found
+        ),
+        default=1.0,
+    )
+    groups = [
+        _shares("Ended at subtask", [*map(str, range(1, length + 1)), "none: solved"], [*places, solved], totals, 1.0)
+    ]
     groups += [
         _shares(
             kind,

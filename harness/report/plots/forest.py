@@ -1,5 +1,6 @@
 """Paired differences between methods on the same chains, as a forest plot."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ from matplotlib.axes import Axes
 
 from calvinbench.harness.analysis.comparable import are_of_tasks
 from calvinbench.harness.analysis.comparison import Comparison
+from calvinbench.harness.analysis.methods import PRIVILEGED_MARK, methods
 from calvinbench.harness.analysis.run_pairs import RunPair
 from calvinbench.harness.report.plots.choice import Colors, Labels, Order
 from calvinbench.harness.report.plots.colors import looks
@@ -67,8 +69,9 @@ def forest(
     rows.sort(key=lambda row: -row.value)
     if order is not None and order != "success":
         rows = [row for name in order for row in rows if row.first == name]
-    look_of = looks([name.removesuffix(" †") for name in names.values()], colors)
-    tints = [look_of[row.first.removesuffix(" †")] for row in rows]
+    own = _method_names(comparison, names)
+    look_of = looks(list(dict.fromkeys(own.values())), colors)
+    tints = [look_of[own[row.first]] for row in rows]
     quantity = "success" if are_of_tasks(comparison.runs) else "average length"
     words = [row.first if anchor else f"{row.first} {_MINUS} {row.second}" for row in rows]
     xlabel = f"{quantity} minus that of {names[anchor]}" if anchor else f"difference in {quantity}"
@@ -104,9 +107,22 @@ def _names(comparison: Comparison, labels: Labels | None) -> dict[str, str]:
     """The drawn name of each label of the comparison."""
     if labels is None:
         return {label: label for label in comparison.labels}
-    if isinstance(labels, dict):
-        return {label: labels.get(label, labels.get(label.removesuffix(" †"), label)) for label in comparison.labels}
+    if isinstance(labels, Mapping):
+        return {
+            label: labels.get(label, labels.get(label.removesuffix(f" {PRIVILEGED_MARK}"), label))
+            for label in comparison.labels
+        }
     return dict(zip(comparison.labels, labels, strict=True))
+
+
+def _method_names(comparison: Comparison, names: dict[str, str]) -> dict[str, str]:
+    """The method of each drawn name, whose colour it has: training seeds of one recipe have one colour."""
+    own = {name: name.removesuffix(f" {PRIVILEGED_MARK}") for name in names.values()}
+    if len(comparison.labels) != len(comparison.runs):
+        return own
+    seeds = {id(run): method.name for method in methods(comparison.runs) if method.has_seeds for run in method.runs}
+    by_run = zip(comparison.labels, comparison.runs, strict=True)
+    return own | {names[label]: seeds[id(run)] for label, run in by_run if id(run) in seeds}
 
 
 _MOST_ALL_PAIRS = 3
@@ -131,9 +147,7 @@ def _row(pair: RunPair, comparison: Comparison, anchor: str | None, names: dict[
     value, interval = pair.difference.value, pair.difference.interval
     is_turned = pair.first == anchor if anchor else value < 0
     if is_turned:
-        return _Row(
-            *(names[pair.second], names[pair.first], -value, -interval.high, -interval.low, pair.is_told_apart)
-        )
+        return _Row(*(names[pair.second], names[pair.first], -value, -interval.high, -interval.low, pair.is_told_apart))
     return _Row(*(names[pair.first], names[pair.second], value, interval.low, interval.high, pair.is_told_apart))
 
 

@@ -12,7 +12,14 @@ from matplotlib.colors import Colormap, ListedColormap
 
 from calvinbench.harness.report.plots.canvas import canvas, size_in
 from calvinbench.harness.report.plots.style import small_pt, style, tiny_pt
-from calvinbench.harness.report.plots.text_layout import LINE_HEIGHT, breaks_no_word, height_in, widest_in, width_in, wrap
+from calvinbench.harness.report.plots.text_layout import (
+    LINE_HEIGHT,
+    breaks_no_word,
+    height_in,
+    widest_in,
+    width_in,
+    wrap,
+)
 
 _ROW_IN = 0.128
 _DARK_FROM = 0.55

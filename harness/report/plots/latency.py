@@ -66,7 +66,7 @@ def latency(
             xycoords=ax.get_xaxis_transform(),
             xytext=(0, 2),
             textcoords="offset points",
-            ha="center",
+            ha="right",
             va="bottom",
             fontsize=small_pt(),
             color="0.35",

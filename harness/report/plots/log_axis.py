@@ -8,7 +8,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 _LEAST_SPAN = 2.0
 """High over low."""
-_CHOICES = ((1, 2, 5), (1, 3), (1,), tuple(range(1, 10)), (1, 1.5, 2, 3, 4, 5, 6, 8))
+_CHOICES = ((1, 2, 5), (1, 3), (1,), (1, 2, 3, 5, 7), (1, 2, 4, 6, 8), (1, 1.2, 1.6, 2, 3, 4, 6, 8))
 _MOST_TICKS = {"x": 6, "y": 7}
 _LEAST_TICKS = 3
 
@@ -27,17 +27,13 @@ def logarithmic(ax: Axes, which: Literal["x", "y"] = "x") -> None:
 
 
 def _ticks(low: float, high: float, most: int) -> list[float]:
+    """Round numbers in a range, as evenly spread as possible; a few digits serve better than many."""
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    best: list[float] = []
-    for digits in _CHOICES:
-        found = [
-            value
-            for decade in decades
-            for digit in digits
-            if low <= (value := float(f"{digit}e{decade}")) <= high
-        ]
-        if len(best) < len(found) <= most or (len(best) < _LEAST_TICKS and len(found) > len(best)):
-            best = found
-        if _LEAST_TICKS <= len(best) <= most:
-            break
-    return best[:: -(-len(best) // most)] if best else []
+    found = [
+        [value for decade in decades for digit in digits if low <= (value := float(f"{digit}e{decade}")) <= high]
+        for digits in _CHOICES
+    ]
+    fitting = [ticks for ticks in found if _LEAST_TICKS <= len(ticks) <= most]
+    if fitting:
+        return min(fitting, key=lambda ticks: float(np.diff(np.log([low, *ticks, high])).max()))
+    return [float(f"{value:.2g}") for value in np.geomspace(low, high, 5)[1:-1]]

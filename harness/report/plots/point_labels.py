@@ -39,7 +39,7 @@ def label_points(
     for x, low, high in intervals:
         ends = to_pixels([(x, low), (x, high)])
         obstacles.append(Bbox([ends[0] - scale, ends[1] + scale]))
-    inside = ax.get_window_extent()
+    inside = ax.get_window_extent().frozen()
     placed: list[tuple[int, int, float]] = []
     crowded = sorted(range(len(points)), key=lambda place: -points[place].y)
     for place in crowded:

@@ -18,7 +18,9 @@ _PART = re.compile(r"[^\s\-_/,:]*[\-_/,:]*\s*")
 
 def width_in(text: str, size_pt: float, weight: str = "normal") -> float:
     """Width of one line of text in inches, in the font in force."""
-    return _width_pt(text, size_pt, weight, tuple(rcParams["font.family"]), rcParams["mathtext.fontset"]) / POINTS_PER_INCH
+    return (
+        _width_pt(text, size_pt, weight, tuple(rcParams["font.family"]), rcParams["mathtext.fontset"]) / POINTS_PER_INCH
+    )
 
 
 @lru_cache(maxsize=4096)

@@ -66,7 +66,9 @@ def tradeoff(
         ax.margins(x=0.12)
         logarithmic(ax)
         ax.set_xlabel("policy, ms per step (median)")
-        ax.set_ylabel("success" if are_of_tasks([run for each in shown for run in each.method.runs]) else "average length")
+        ax.set_ylabel(
+            "success" if are_of_tasks([run for each in shown for run in each.method.runs]) else "average length"
+        )
         if legend is True:
             ax.legend(loc="best")
         elif legend == "direct":
