@@ -46,8 +46,9 @@ class Share:
 
 
 def survival_of(method: Method) -> SurvivalCurve:
-    """The survival curve. Of one run with its simultaneous band; of several seeds, their mean with an interval at each
-    number of subtasks, over seeds and chains.
+    """The survival curve of one run with its simultaneous band, or the mean of several seeds.
+
+    The intervals of a mean are over seeds and chains, at each number of subtasks by itself.
     """
     first = method.runs[0]
     if not method.has_seeds:

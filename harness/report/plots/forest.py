@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from calvinbench.harness.analysis.comparable import are_of_tasks
 from calvinbench.harness.analysis.comparison import Comparison
-from calvinbench.harness.analysis.methods import PRIVILEGED_MARK, methods
+from calvinbench.harness.analysis.methods import PRIVILEGED_MARK
 from calvinbench.harness.analysis.run_pairs import RunPair
 from calvinbench.harness.report.plots.choice import Colors, Labels, Order
 from calvinbench.harness.report.plots.colors import looks
@@ -69,8 +69,8 @@ def forest(
     rows.sort(key=lambda row: -row.value)
     if order is not None and order != "success":
         rows = [row for name in order for row in rows if row.first == name]
-    own = _method_names(comparison, names)
-    look_of = looks(list(dict.fromkeys(own.values())), colors)
+    own = {name: name.removesuffix(f" {PRIVILEGED_MARK}") for name in names.values()}
+    look_of = looks(list(own.values()), colors)
     tints = [look_of[own[row.first]] for row in rows]
     quantity = "success" if are_of_tasks(comparison.runs) else "average length"
     words = [row.first if anchor else f"{row.first} {_MINUS} {row.second}" for row in rows]
@@ -113,16 +113,6 @@ def _names(comparison: Comparison, labels: Labels | None) -> dict[str, str]:
             for label in comparison.labels
         }
     return dict(zip(comparison.labels, labels, strict=True))
-
-
-def _method_names(comparison: Comparison, names: dict[str, str]) -> dict[str, str]:
-    """The method of each drawn name, whose colour it has: training seeds of one recipe have one colour."""
-    own = {name: name.removesuffix(f" {PRIVILEGED_MARK}") for name in names.values()}
-    if len(comparison.labels) != len(comparison.runs):
-        return own
-    seeds = {id(run): method.name for method in methods(comparison.runs) if method.has_seeds for run in method.runs}
-    by_run = zip(comparison.labels, comparison.runs, strict=True)
-    return own | {names[label]: seeds[id(run)] for label, run in by_run if id(run) in seeds}
 
 
 _MOST_ALL_PAIRS = 3

@@ -36,7 +36,7 @@ def _sheet() -> Mapping[str, Any]:
 
 @contextmanager
 def style(changes: Mapping[str, Any] | None = None) -> Iterator[None]:
-    """Puts the style sheet in force, except for settings that differ from matplotlib's defaults: those are the author's.
+    """Puts the style sheet in force. Settings that differ from matplotlib's defaults are the author's, and stay.
 
     Args:
         changes: Further settings, which always win.

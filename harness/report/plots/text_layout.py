@@ -18,13 +18,11 @@ _PART = re.compile(r"[^\s\-_/,:]*[\-_/,:]*\s*")
 
 def width_in(text: str, size_pt: float, weight: str = "normal") -> float:
     """Width of one line of text in inches, in the font in force."""
-    return (
-        _width_pt(text, size_pt, weight, tuple(rcParams["font.family"]), rcParams["mathtext.fontset"]) / POINTS_PER_INCH
-    )
+    return _width_pt(text, size_pt, weight, tuple(rcParams["font.family"])) / POINTS_PER_INCH
 
 
 @lru_cache(maxsize=4096)
-def _width_pt(text: str, size_pt: float, weight: str, _family: tuple[str, ...], _fontset: str) -> float:
+def _width_pt(text: str, size_pt: float, weight: str, _family: tuple[str, ...]) -> float:
     font = FontProperties(size=size_pt, weight=weight)
     width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
     return float(width)
