@@ -81,5 +81,7 @@ def row_axes(
                 fontsize=size,
                 fontweight="bold",
             )
-        ax.set_xlabel(wrap(xlabel, total_in - names_in * 0.5, size), fontsize=size)
+        beside_in = widest_in(lines, size)
+        plot_in = total_in - beside_in - numbers_in - _EDGES_IN
+        ax.set_xlabel(wrap(xlabel, plot_in + 1.8 * min(beside_in, numbers_in), size), fontsize=size)
         yield ax, heights
