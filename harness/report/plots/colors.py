@@ -14,7 +14,7 @@ PALETTE = (
 deuteranopia and tritanopia (Machado et al. 2009), and dark enough for lines and text on white. The first six also
 differ in lightness, so that they survive grey printing."""
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
-_LINES: tuple[str | tuple[float, tuple[float, ...]], ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
+_LINES: tuple[str | tuple[int, tuple[int, ...]], ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Look:
 
     color: str
     marker: str
-    line: str | tuple[float, tuple[float, ...]]
+    line: str | tuple[int, tuple[int, ...]]
     is_hollow: bool
 
     @property

@@ -43,7 +43,7 @@ def column_width_in(figure_width_in: float) -> float:
 def column_height_in(names: Sequence[str], figure_width_in: float) -> float:
     """Height of a column of names in inches, wrapped to its width."""
     size = small_pt()
-    return sum(height_in(wrap(name, column_width_in(figure_width_in), size), size) for name in names)
+    return sum((height_in(wrap(name, column_width_in(figure_width_in), size), size) for name in names), start=0.0)
 
 
 def label_at_right(ax: Axes, points: Sequence[LabelledPoint], figure_width_in: float) -> None:

@@ -18,7 +18,7 @@ from calvinbench.harness.report.plots.estimates import length_of
 from calvinbench.harness.report.plots.style import WIDTH_IN, style
 
 _NONE, _UNBOUNDED = "none", "unbounded"
-_LINES: tuple[str | tuple[float, tuple[float, ...]], ...] = ("-", "--", ":", "-.", (0, (8, 2)), (0, (1, 3)))
+_LINES: tuple[str | tuple[int, tuple[int, ...]], ...] = ("-", "--", ":", "-.", (0, (8, 2)), (0, (1, 3)))
 _LINE_COLOR = "0.4"
 _SPREAD = 0.3
 
