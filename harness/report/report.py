@@ -267,31 +267,31 @@ def _with_note(table: pd.DataFrame, note: str) -> str:
 
 def _drawn(table: TableInput) -> dict[str, Drawn]:
     """All figures for which the runs have data, by file name."""
-    runs, comparison = table.runs, table.comparison
+    runs, found, comparison = table.runs, table.methods, table.comparison
     are_chains = not are_of_tasks(runs)
-    colors = plots.method_colors(runs)
+    colors = plots.method_colors(found)
     drawn: dict[str, Drawn] = {}
     if are_chains:
         words = "Chains with at least k subtasks in a row, with 95% bands (over seeds and chains at each k, for seeds)"
-        drawn["survival"] = Drawn(words, plots.survival(runs, colors=colors))
+        drawn["survival"] = Drawn(words, plots.survival(found, colors=colors))
         words = "Success at each position of a chain, of the chains that reached it, with 95% intervals"
-        drawn["conditional"] = Drawn(words, plots.conditional(runs, intervals=table.intervals, colors=colors))
-    drawn["tasks"] = Drawn("Success of each task, of the times it was reached", plots.tasks(runs, colors=colors))
+        drawn["conditional"] = Drawn(words, plots.conditional(found, intervals=table.intervals, colors=colors))
+    drawn["tasks"] = Drawn("Success of each task, of the times it was reached", plots.tasks(found, colors=colors))
     if comparison is not None:
         drawn["pairs"] = Drawn(_FOREST_CAPTION, plots.forest(comparison, colors=colors))
     if any(not np.isnan(speed(run).policy_ms) for run in runs):
-        drawn["latency"] = Drawn("Time per action", plots.latency(runs, colors=colors))
+        drawn["latency"] = Drawn("Time per action", plots.latency(found, colors=colors))
         if are_chains:
-            drawn["tradeoff"] = Drawn("Success against time per action", plots.tradeoff(runs, colors=colors))
-    if plots.by_memory(runs):
-        drawn["memory"] = Drawn("Success by memory", plots.memory(runs, colors=colors))
-    has_failures = [run for run in runs if any(record.outcome != SOLVED for record in run.records)]
+            drawn["tradeoff"] = Drawn("Success against time per action", plots.tradeoff(found, colors=colors))
+    if plots.by_memory(found):
+        drawn["memory"] = Drawn("Success by memory", plots.memory(found, colors=colors))
+    has_failures = [method for method in found if any(r.outcome != SOLVED for run in method.runs for r in run.records)]
     if are_chains and len(has_failures) > 1:
-        drawn["first-failures"] = Drawn("Tasks at which chains ended", plots.first_failures(runs, colors=colors))
-    for run, label in table.labelled():
-        if are_chains and run in has_failures:
-            caption = f"Where chains ended: {label}"
-            drawn[f"first-failures-{run.directory.name}"] = Drawn(caption, plots.first_failures(run), is_detail=True)
+        drawn["first-failures"] = Drawn("Tasks at which chains ended", plots.first_failures(found, colors=colors))
+    for method in has_failures if are_chains else ():
+        caption = f"Where chains ended: {method.marked_name}"
+        name = f"first-failures-{method.runs[0].directory.name}"
+        drawn[name] = Drawn(caption, plots.first_failures(method), is_detail=True)
     return drawn
 
 

@@ -8,6 +8,7 @@ import tyro
 
 from calvinbench.harness.command_line.console import DONE, print_json, tell
 from calvinbench.harness.command_line.usage import Example, Usage
+from calvinbench.harness.verbs.results.renames import read_renames
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Figures:
             Example("runs --for ieee --out paper/figures", "the same in columns of IEEE's papers, into another folder"),
         ),
         headings={
-            "Runs and output": ("directories", "for_", "out", "json"),
+            "Runs and output": ("directories", "for_", "out", "rename", "json"),
             "Statistics": ("reference", "seeds", "any_renderer"),
         },
     )
@@ -31,6 +32,8 @@ class Figures:
     """Whose page widths the figures have."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("figures")
     """The folder to write into."""
+    rename: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="OLD=NEW")] = ()
+    """Another name for a method, given by its name, policy spec or folder. Repeat the flag for several."""
     reference: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: the best)")] = None
     """Compare each method with this one, as in an ablation. Name it by name, policy spec or folder."""
     seeds: Literal["mean", "each"] = "mean"
@@ -51,6 +54,7 @@ class Figures:
             self.for_,
             self.out,
             reference=self.reference,
+            labels=read_renames(self.rename),
             seeds=self.seeds,
             any_renderer=self.any_renderer,
         )
