@@ -46,7 +46,7 @@ class Flag:
 
     @property
     def name(self) -> str:
-        """The flag as typed, such as `--max-steps`, or `--for` of a field `for_`; for a positional argument, its metavar."""
+        """The flag as typed, such as `--max-steps`, or `--for` of `for_`; for a positional argument, its metavar."""
         return self.metavar if self.is_positional else f"--{self.field.rstrip('_').replace('_', '-')}"
 
 

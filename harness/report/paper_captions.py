@@ -34,7 +34,7 @@ def captions(found: Sequence[Method], comparison: Comparison | None) -> dict[str
         "conditional": (
             f"Success at position k of a chain, of the chains that solved the k-1 before ({chains}). Bands: 95% Wilson "
             f"intervals (Clopper-Pearson's for few chains or near 0 and 1)."
-            f"{_pooled(found, ', with intervals over seeds and chains')} Outlined marks: fewer than {FEW_CHAINS} chains."
+            f"{_pooled(found, ', with intervals over seeds and chains')} Outlined: fewer than {FEW_CHAINS} chains."
             f"{panels.replace(' and its average length in the corner', '')}"
         ),
         "tasks": (
