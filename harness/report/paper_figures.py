@@ -14,7 +14,7 @@ from calvinbench.harness.analysis.comparable import are_of_tasks, require_compar
 from calvinbench.harness.analysis.comparison import Comparison, compare_if_possible
 from calvinbench.harness.analysis.methods import Method, Seeds, methods
 from calvinbench.harness.analysis.speed import speed
-from calvinbench.harness.records.run_directory import make_folder, write_text_atomically
+from calvinbench.harness.records.folders import make_folder, write_text_atomically
 from calvinbench.harness.records.runs import Run, find_runs
 from calvinbench.harness.report import plots
 from calvinbench.harness.report.latex import escape

@@ -13,7 +13,16 @@ from calvinbench.harness.report.plots.first_failures import first_failures
 from calvinbench.harness.report.plots.forest import forest
 from calvinbench.harness.report.plots.latency import latency
 from calvinbench.harness.report.plots.memory import by_memory, memory
-from calvinbench.harness.report.plots.style import FORMATS, STYLE_NAME, WIDE_IN, WIDTH_IN, close, save, style_path
+from calvinbench.harness.report.plots.style import (
+    FORMATS,
+    STYLE_NAME,
+    WIDE_IN,
+    WIDTH_IN,
+    close,
+    figure_of,
+    save,
+    style_path,
+)
 from calvinbench.harness.report.plots.survival import survival
 from calvinbench.harness.report.plots.task_success import tasks
 from calvinbench.harness.report.plots.tradeoff import tradeoff
@@ -28,6 +37,7 @@ __all__ = [
     "by_memory",
     "close",
     "conditional",
+    "figure_of",
     "first_failures",
     "forest",
     "latency",

@@ -51,7 +51,15 @@ def make_run(fake_run):
             )
             outcome = "solved" if completed == 5 else "timed_out"
             records.append(
-                replace(pattern, chain=number, completed=completed, outcome=outcome, subtasks=subtasks, lead_in=())
+                replace(
+                    pattern,
+                    chain=number,
+                    completed=completed,
+                    outcome=outcome,
+                    subtasks=subtasks,
+                    lead_in=(),
+                    initial_state={"led": number},
+                )
             )
         description = replace(
             fake_run.description, chains=NUM_CHAINS, privileged=False, **{"label": "policy", **changes}

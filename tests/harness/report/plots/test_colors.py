@@ -56,12 +56,12 @@ def test_a_method_has_one_color_and_marker_in_all_figures(make_methods):
     methods = make_methods(9)
     colors = plots.method_colors(methods)
     assert len(set(colors.values())) == 9
-    curves = plots.survival(methods, colors=colors, order=["cnn", "kosmos2"]).get_lines()
-    assert [curve.get_color() for curve in curves] == [colors["cnn"], colors["kosmos2"]]
+    curves = plots.survival(methods, colors=colors, order=["cnn", "qwen-vl"]).get_lines()
+    assert [curve.get_color() for curve in curves] == [colors["cnn"], colors["qwen-vl"]]
     points = plots.tradeoff(methods, colors=colors).containers
     by_name = {container.get_label(): container.lines[0] for container in points}
-    assert by_name["kosmos2"].get_color() == colors["kosmos2"]
-    assert by_name["kosmos2"].get_marker() == curves[1].get_marker()
+    assert by_name["qwen-vl"].get_color() == colors["qwen-vl"]
+    assert by_name["qwen-vl"].get_marker() == curves[1].get_marker()
 
 
 def test_colors_that_are_given_win_and_the_others_stay_distinct():

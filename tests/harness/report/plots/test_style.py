@@ -19,7 +19,7 @@ def test_pyplot_finds_the_style_sheet_by_its_name_and_by_its_path():
             assert matplotlib.rcParams["font.size"] == 8
             assert matplotlib.rcParams["pdf.fonttype"] == 42
             colors = [each["color"] for each in matplotlib.rcParams["axes.prop_cycle"]]
-            assert [f"#{color}" for color in colors] == list(plots.PALETTE)
+            assert colors == list(plots.PALETTE)
 
 
 def test_the_sheet_is_in_force_while_drawing_and_not_after(make_methods):
@@ -60,31 +60,33 @@ def test_axes_without_a_figure_are_refused():
 
 def test_names_break_after_words_and_hyphens_and_keep_all_letters():
     name = "minilm-effnet, no memory"
-    lines = wrap(name, 0.8, 8).split("\n")
+    lines = wrap(name, 0.8, 8.0).split("\n")
     assert len(lines) > 1
     assert "".join(line.strip() for line in lines).replace(" ", "") == name.replace(" ", "")
-    assert all(width_in(line, 8) <= 0.8 for line in lines)
-    assert breaks_no_word(name, 0.8, 8)
-    assert not breaks_no_word("incomprehensibilities", 0.8, 8)
+    assert all(width_in(line, 8.0) <= 0.8 for line in lines)
+    assert breaks_no_word(name, 0.8, 8.0)
+    assert not breaks_no_word("incomprehensibilities", 0.8, 8.0)
 
 
 def test_a_shortened_name_keeps_its_ends():
-    short = shorten("checkpoint-comparison-paligemma-seed1", 1.0, 8)
+    short = shorten("checkpoint-comparison-paligemma-seed1", 1.0, 8.0)
     assert short.startswith("chec")
     assert short.endswith("seed1")
-    assert width_in(short, 8) <= 1.0
+    assert width_in(short, 8.0) <= 1.0
 
 
 def test_spread_moves_only_what_overlaps_and_stays_inside():
-    assert spread([0.0, 5.0], [1, 1], -1, 6).tolist() == [0, 5]
-    centres = spread([2.0, 2.0, 2.1, 9.5], [1, 1, 1, 1], 0, 10)
+    assert spread([0.0, 5.0], [1.0, 1.0], -1.0, 6.0).tolist() == [0, 5]
+    centres = spread([2.0, 2.0, 2.1, 9.5], [1.0] * 4, 0.0, 10.0)
     assert (np.diff(centres) >= 1 - 1e-9).all()
     assert centres.min() >= 0.5
     assert centres.max() <= 9.5
     assert centres[:3].mean() == pytest.approx(2.1 - 0.2 / 3)
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.05, 0.2), (6.5, 17), (4, 40), (0.001, 3), (0.18, 0.19), (5, 5.2)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.05, 0.2), (6.5, 17.0), (4.0, 40.0), (0.001, 3.0), (0.18, 0.19), (5.0, 5.2)]
+)
 def test_ticks_of_logarithmic_axes_are_few_and_plain(low, high):
     axes = Figure().add_subplot()
     axes.plot([low, high], [low, high])
