@@ -28,12 +28,12 @@ def captions(found: Sequence[Method], comparison: Comparison | None) -> dict[str
     )
     all_captions = {
         "survival": (
-            f"Chains with at least k subtasks completed in a row ({chains}). Bands: 95%, simultaneous over k, by "
-            f"bootstrap over chains.{_seeds(found, 'bands: 95% at each k, over seeds and chains')}{panels}"
+            f"Chains with at least k subtasks completed in a row ({chains}). Bars or bands: 95%, simultaneous over k, "
+            f"by bootstrap over chains.{_seeds(found, 'bands: 95% at each k, over seeds and chains')}{panels}"
         ),
         "conditional": (
-            f"Success at position k of a chain, of the chains that solved the k-1 before ({chains}). Bands: 95% Wilson "
-            f"intervals (Clopper-Pearson's for few chains or near 0 and 1)."
+            f"Success at position k of a chain, of the chains that solved the k-1 before ({chains}). "
+            f"Bars or bands: 95% Wilson intervals (Clopper-Pearson's for few chains or near 0 and 1)."
             f"{_pooled(found, ', with intervals over seeds and chains')} Outlined: fewer than {FEW_CHAINS} chains."
             f"{panels.replace(' and its average length in the corner', '')}"
         ),

@@ -55,7 +55,7 @@ def conditional(
     num_places = shown[0].method.runs[0].chain_length if shown else CHAIN_LENGTH
     curves = [_curve(each, intervals) for each in shown if each.has_chains]
     words = ("position in the chain", "solved (% of reached)")
-    return draw_curves(curves, num_places, words, ax, width, figsize, legend)
+    return draw_curves(curves, num_places, words, ax, width, figsize, legend, most_filled=1)
 
 
 def _curve(shown: Shown, intervals: Intervals) -> Curve:

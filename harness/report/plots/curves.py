@@ -18,8 +18,6 @@ Legend = bool | Literal["direct"]
 """`"direct"`: names beside what they name. True: matplotlib's legend. False: none."""
 MOST_TOGETHER = 6
 """Curves of one pair of axes; of more each has a panel."""
-_MOST_FILLED = 3
-"""Curves whose bands are filled; those of more are bars, for bands would hide each other."""
 _SPREAD = 0.3
 """Over which the bars of one position stand, in units of the distance to the next."""
 _TIE_BREAK = 0.15
@@ -59,6 +57,7 @@ def draw_curves(
     width: float,
     figsize: tuple[float, float] | None,
     legend: Legend,
+    most_filled: int = 3,
 ) -> Axes | np.ndarray:
     """Draws the curves.
 
@@ -70,6 +69,7 @@ def draw_curves(
         width: Of a new figure in inches.
         figsize: Width and height of a new figure in inches; None for `width` and a height that fits.
         legend: How curves are named.
+        most_filled: Number of curves up to which bands are filled; those of more are bars, which hide less.
 
     Returns:
         The axes; an array with the axes of each method if there are more than six in a new figure.
@@ -80,7 +80,7 @@ def draw_curves(
         labels_in = column_height_in([curve.name for curve in curves], width) if legend == "direct" else 0.0
     height = max(2.2 if width < 5 else 2.8, labels_in + 0.4)
     with canvas(ax, figsize or (width, height)) as ax:  # noqa: PLR1704
-        are_filled = len(curves) <= _MOST_FILLED
+        are_filled = len(curves) <= most_filled
         for number, curve in enumerate(curves):
             shift = 0.0 if are_filled else _SPREAD * ((number + 0.5) / len(curves) - 0.5)
             _draw(ax, curve, shift, is_filled=are_filled)
