@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import jinja2
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 
 from calvinbench.envs.tasks import TASKS
@@ -27,7 +27,7 @@ from calvinbench.harness.records.run_directory import SHARDS_FOLDER
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.report import tables
 from calvinbench.harness.report.comparison_words import explanations, pair_rows
-from calvinbench.harness.report.plots.style import STYLE, WIDTH_IN
+from calvinbench.harness.report.plots.style import WIDTH_IN, figure_of, style
 from calvinbench.harness.report.table_input import TableInput
 from calvinbench.harness.report.table_notes import notes
 from calvinbench.harness.rollout.videos import VIDEOS_FOLDER
@@ -42,12 +42,12 @@ class Drawn(NamedTuple):
 
     Attributes:
         caption: Below it.
-        axes: One of its axes.
+        axes: Its axes, or an array of them.
         is_detail: Whether it is folded where there are several such.
     """
 
     caption: str
-    axes: Axes
+    axes: Axes | np.ndarray
     is_detail: bool = False
 
 
@@ -178,22 +178,18 @@ def _pairs(comparison: Comparison) -> dict[str, Any]:
 
 
 def _figure(drawn: Drawn, place: int) -> dict[str, Any]:
-    figure = drawn.axes.get_figure(root=True)
     return {
         "caption": drawn.caption,
         "svg": _svg(drawn.axes, place),
-        "is_wide": figure is not None and figure.get_figwidth() > WIDTH_IN,
+        "is_wide": figure_of(drawn.axes).get_figwidth() > WIDTH_IN,
     }
 
 
-def _svg(axes: Axes, place: int) -> Markup:
+def _svg(axes: Axes | np.ndarray, place: int) -> Markup:
     """A figure as SVG that can stand beside others: ids of its own, no XML declaration, text as text."""
-    figure = axes.get_figure(root=True)
-    if figure is None:
-        raise ValueError("expected axes that belong to a figure, got axes without one.")
     written = io.StringIO()
-    with rc_context(STYLE | {"svg.hashsalt": f"calvinbench-{place}", "svg.fonttype": "path"}):
-        figure.savefig(written, format="svg", metadata={"Date": None})
+    with style({"svg.hashsalt": f"calvinbench-{place}", "svg.fonttype": "path"}):
+        figure_of(axes).savefig(written, format="svg", metadata={"Date": None})
     text = written.getvalue()
     svg = text[text.index("<svg") :]
     for name in set(re.findall(r'id="([^"]+)"', svg)):  # an id counts once a page
