@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,8 @@ from calvinbench.harness.records.folders import make_folder, write_text_atomical
 from calvinbench.harness.records.runs import Run, find_runs
 from calvinbench.harness.report import plots, tables
 from calvinbench.harness.report.comparison_words import in_words
-from calvinbench.harness.report.html.page import Drawn, contents_of, write_overview, write_page
+from calvinbench.harness.report.html.page import contents_of, write_overview, write_page
+from calvinbench.harness.report.html.pictures import Drawn
 from calvinbench.harness.report.published_results import PublishedResult
 from calvinbench.harness.report.report_contents import ReportContents
 from calvinbench.harness.report.table_input import TableInput
@@ -37,6 +39,7 @@ from calvinbench.harness.report.tables.latex_table import COLUMN_IN, TEXT_IN
 
 REPORT_FOLDER = "report"
 PAGE = "index.html"
+_CONDITIONS = "conditions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +167,22 @@ def write_report(
         "table-narrow.tex": joint.latex(COLUMN_IN),
         "table.csv": joint.csv(),
     }
+    figure = Drawn(
+        "Methods under each condition, with 95% intervals",
+        plots.conditions([(part.title, part.table) for part in parts]),
+    )
     if has_page:
-        contents = [contents_of(part.title, part.table) for part in parts]
-        texts[PAGE] = write_overview(contents, [f"{folder.name}/{PAGE}" for folder in folders])
+        contents = [
+            contents_of(part.title, part.table, part.styled(None), [file.name for file in files if file.parent == folder])
+            for part, folder in zip(parts, folders, strict=True)
+        ]
+        names = {*texts, *(f"{_CONDITIONS}.{form}" for form in formats)}
+        texts[PAGE] = write_overview(
+            contents, [f"{quote(folder.name)}/{PAGE}" for folder in folders], joint, {_CONDITIONS: figure}, names
+        )
     for name, text in texts.items():
         write_text_atomically(directory / name, text)
-    above = [directory / name for name in texts]
+    above = [*(directory / name for name in texts), *plots.save(figure.axes, directory / _CONDITIONS, formats)]
     return Report(directory, (*above, *files, contents_kept.write(directory)), parts, joint)
 
 
@@ -226,7 +239,7 @@ def _write_part(
     part: Part, directory: Path, formats: Sequence[str], has_page: bool, style: TableStyle | None
 ) -> tuple[Path, ...]:
     table, runs, comparison = part.table, part.runs, part.comparison
-    styled, names = part.styled(style), table.labels
+    styled, labels = part.styled(style), table.labels
     texts = {
         "table.md": styled.markdown(has_long_notes=True),
         "table.tex": styled.latex(TEXT_IN),
@@ -234,8 +247,8 @@ def _write_part(
         "table.csv": styled.csv(),
         "runs.csv": tables.run_table(table).to_csv(index=False),
         "tasks.csv": tables.task_table(table).to_csv(index=False),
-        "speed.md": _with_note(speed_in_words(runs, names), SPEED_NOTE),
-        "speed.csv": speed_table(runs, names).to_csv(index=False),
+        "speed.md": _with_note(speed_in_words(runs, labels), SPEED_NOTE),
+        "speed.csv": speed_table(runs, labels).to_csv(index=False),
     }
     if not are_of_tasks(runs):
         texts["conditional.csv"] = tables.conditional_table(table).to_csv(index=False)
@@ -245,14 +258,15 @@ def _write_part(
     if comparison is not None:
         texts["pairs.md"] = in_words(comparison) + "\n"
         texts["pairs.csv"] = comparison.frame().to_csv(index=False)
-        texts["smoothness.csv"] = smoothness_table(runs, names).to_csv(index=False)
+        texts["smoothness.csv"] = smoothness_table(runs, labels).to_csv(index=False)
     smoothness = pd.DataFrame() if comparison is None else smoothness_in_words(comparison)
     if not smoothness.empty:
         texts["speed.md"] += "\n" + _with_note(smoothness, SMOOTHNESS_NOTE)
     drawn = _drawn(table) if formats or has_page else {}
     if has_page:
-        contents = contents_of(part.title, table)
-        texts[PAGE] = write_page(contents, table, smoothness, list(drawn.values()), directory)
+        names = {*texts, *(f"{name}.{form}" for name in drawn for form in formats)}
+        contents = contents_of(part.title, table, styled, names)
+        texts[PAGE] = write_page(contents, table, smoothness, drawn, directory, names)
     for name, text in texts.items():
         write_text_atomically(directory / name, text)
     figures = tuple(path for name, each in drawn.items() for path in plots.save(each.axes, directory / name, formats))

@@ -4,6 +4,7 @@ from calvinbench.harness import load_run, plots
 plots.survival([load_run("runs/expert"), load_run("runs/random")])
 """
 
+from calvinbench.harness.report.plots.conditions import conditions
 from calvinbench.harness.report.plots.first_failures import first_failures
 from calvinbench.harness.report.plots.forest import forest
 from calvinbench.harness.report.plots.latency import latency
@@ -18,6 +19,7 @@ __all__ = [
     "FORMATS",
     "WIDTH_IN",
     "by_memory",
+    "conditions",
     "first_failures",
     "forest",
     "latency",
