@@ -7,8 +7,11 @@ leaves are written to `docs/figures/NAME.png`, where NAME is in the image below 
 import re
 from pathlib import Path
 
+import numpy as np
 from matplotlib import pyplot
 from matplotlib.axes import Axes
+
+from calvinbench.harness import plots
 
 DOCS = Path(__file__).parent
 _BLOCK = re.compile(r"```python\n(?P<code>.*?)```\n+(?:!\[[^\]]*\]\(figures/(?P<name>[\w-]+)\.png\))?", re.DOTALL)
@@ -22,9 +25,9 @@ def main() -> None:
         exec(block["code"], namespace)  # noqa: S102  the page is ours
         if block["name"]:
             axes = namespace["axes"]
-            if not isinstance(axes, Axes):
+            if not isinstance(axes, Axes | np.ndarray):
                 raise TypeError(f"expected the block of {block['name']} to leave axes, got {type(axes).__name__}.")
-            axes.figure.savefig(DOCS / "figures" / f"{block['name']}.png", dpi=110)
+            plots.figure_of(axes).savefig(DOCS / "figures" / f"{block['name']}.png", dpi=110)
             pyplot.close("all")
 
 

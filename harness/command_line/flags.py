@@ -46,8 +46,8 @@ class Flag:
 
     @property
     def name(self) -> str:
-        """The flag as typed, such as `--max-steps`; for a positional argument, its metavar."""
-        return self.metavar if self.is_positional else f"--{self.field.replace('_', '-')}"
+        """The flag as typed, such as `--max-steps`, or `--for` of `for_`; for a positional argument, its metavar."""
+        return self.metavar if self.is_positional else f"--{self.field.rstrip('_').replace('_', '-')}"
 
 
 def flags_of(verb: type) -> tuple[Flag, ...]:

@@ -39,6 +39,7 @@ VERBS: Mapping[str, Verb] = MappingProxyType(
         "train": Verb("train:Train", DATA, "Train a policy on demonstrations."),
         "import": Verb("import_robovlms:Import", DATA, "Convert a checkpoint of RoboVLMs."),
         "report": Verb("results.report:Report", RESULTS, "Write tables and figures of runs, and print the table."),
+        "figures": Verb("results.figures:Figures", RESULTS, "Write the figures of runs for a paper, with captions."),
         "view": Verb("results.view:View", RESULTS, "Open the report of runs in a browser."),
         "video": Verb("results.video:Video", RESULTS, "Make videos of finished chains."),
         "compare": Verb("results.compare:Compare", RESULTS, "Report which of several runs is better, with statistics."),

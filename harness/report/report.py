@@ -183,6 +183,7 @@ def write_report(
     for name, text in texts.items():
         write_text_atomically(directory / name, text)
     above = [*(directory / name for name in texts), *plots.save(figure.axes, directory / _CONDITIONS, formats)]
+    plots.close(figure.axes)
     return Report(directory, (*above, *files, contents_kept.write(directory)), parts, joint)
 
 
@@ -270,6 +271,8 @@ def _write_part(
     for name, text in texts.items():
         write_text_atomically(directory / name, text)
     figures = tuple(path for name, each in drawn.items() for path in plots.save(each.axes, directory / name, formats))
+    for each in drawn.values():
+        plots.close(each.axes)
     return (*(directory / name for name in texts), *figures)
 
 
@@ -279,33 +282,37 @@ def _with_note(table: pd.DataFrame, note: str) -> str:
 
 def _drawn(table: TableInput) -> dict[str, Drawn]:
     """All figures for which the runs have data, by file name."""
-    runs, comparison = table.runs, table.comparison
+    runs, found, comparison = table.runs, table.methods, table.comparison
     are_chains = not are_of_tasks(runs)
+    colors = plots.method_colors(found)
     drawn: dict[str, Drawn] = {}
     if are_chains:
-        drawn["survival"] = Drawn("Subtasks completed in a row, with a simultaneous 95% band", plots.survival(runs))
-    drawn["tasks"] = Drawn(
-        "Success of each task, of those reached, with 95% intervals", plots.tasks(runs, intervals=table.intervals)
-    )
+        words = "Chains with at least k subtasks in a row, with 95% bands (over seeds and chains at each k, for seeds)"
+        drawn["survival"] = Drawn(words, plots.survival(found, colors=colors))
+        words = "Success at each position of a chain, of the chains that reached it, with 95% intervals"
+        drawn["conditional"] = Drawn(words, plots.conditional(found, intervals=table.intervals, colors=colors))
+    drawn["tasks"] = Drawn("Success of each task, of the times it was reached", plots.tasks(found, colors=colors))
     if comparison is not None:
-        drawn["pairs"] = Drawn(_forest_caption(comparison), plots.forest(comparison))
+        drawn["pairs"] = Drawn(_FOREST_CAPTION, plots.forest(comparison, colors=colors))
     if any(not np.isnan(speed(run).policy_ms) for run in runs):
-        drawn["latency"] = Drawn("Time per action", plots.latency(runs))
+        drawn["latency"] = Drawn("Time per action", plots.latency(found, colors=colors))
         if are_chains:
-            drawn["tradeoff"] = Drawn("Success against time per action", plots.tradeoff(runs))
-    if plots.by_memory(runs):
-        drawn["memory"] = Drawn("Success by memory", plots.memory(runs))
-    for run, label in table.labelled():
-        if are_chains and any(record.outcome != SOLVED for record in run.records):
-            caption = f"Where chains ended: {label}"
-            drawn[f"first-failures-{run.directory.name}"] = Drawn(caption, plots.first_failures(run), is_detail=True)
+            drawn["tradeoff"] = Drawn("Success against time per action", plots.tradeoff(found, colors=colors))
+    if plots.by_memory(found):
+        drawn["memory"] = Drawn("Success by memory", plots.memory(found, colors=colors))
+    has_failures = [method for method in found if any(r.outcome != SOLVED for run in method.runs for r in run.records)]
+    if are_chains and len(has_failures) > 1:
+        drawn["first-failures"] = Drawn("Tasks at which chains ended", plots.first_failures(found, colors=colors))
+    for method in has_failures if are_chains else ():
+        caption = f"Where chains ended: {method.marked_name}"
+        name = f"first-failures-{method.runs[0].directory.name}"
+        drawn[name] = Drawn(caption, plots.first_failures(method), is_detail=True)
     return drawn
 
 
-def _forest_caption(comparison: Comparison) -> str:
-    shown, whole = len(comparison.shown_pairs), len(comparison.pairs)
-    which = f" (the {shown} of {whole} pairs with the best run)" if shown < whole else ""
-    return f"Paired differences{which}, with 95% intervals; filled markers: significantly different from 0"
+_FOREST_CAPTION = (
+    "Paired differences on the same chains, with 95% intervals; filled markers: significantly different from 0"
+)
 
 
 def report_folder(paths: Sequence[str | Path]) -> Path:

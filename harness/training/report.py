@@ -109,7 +109,9 @@ class FigureWriter:
 
         lines = read_log(self._folder)
         if len(lines) > 1:
-            plots.save(plots.losses(lines), self._folder / "losses")
+            axes = plots.losses(lines)
+            plots.save(axes, self._folder / "losses")
+            plots.close(axes)
 
 
 class TensorBoardWriter:

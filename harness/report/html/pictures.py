@@ -14,12 +14,11 @@ from urllib.parse import quote
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from calvinbench.harness.report.html.file_links import FileLink, links_to, named_links
-from calvinbench.harness.report.plots.style import STYLE, WIDTH_IN
+from calvinbench.harness.report.plots.style import WIDTH_IN, figure_of, style
 
 _NUMBERS = {
     "survival": ("table.csv",),
@@ -87,7 +86,7 @@ def picture(name: str, drawn: Drawn, files: Collection[str]) -> Picture:
         drawn: The figure.
         files: Names of the files in the report's folder.
     """
-    figure = _figure_of(drawn.axes)
+    figure = figure_of(drawn.axes)
     svg = small_svg(_saved(figure, "svg").decode())
     width, height = figure.get_size_inches()
     numbers = next((_NUMBERS[known] for known in _NUMBERS if name.split("/")[-1].startswith(known)), ())
@@ -103,18 +102,10 @@ def picture(name: str, drawn: Drawn, files: Collection[str]) -> Picture:
     )
 
 
-def _figure_of(axes: Axes | np.ndarray) -> Figure:
-    first = axes.flat[0] if isinstance(axes, np.ndarray) else axes
-    figure = first.get_figure(root=True)
-    if not isinstance(figure, Figure):
-        raise ValueError("expected axes that belong to a figure, got axes without one.")
-    return figure
-
-
 def _saved(figure: Figure, form: str) -> bytes:
     written = io.BytesIO()
     metadata = {"Date": None} if form == "svg" else None
-    with rc_context(STYLE | {"svg.hashsalt": "calvinbench", "svg.fonttype": "path"}):
+    with style({"svg.hashsalt": "calvinbench", "svg.fonttype": "path"}):
         figure.savefig(written, format=form, metadata=metadata, dpi=_PNG_DPI)
     return written.getvalue()
 

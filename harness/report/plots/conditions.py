@@ -1,23 +1,22 @@
 """Methods under several conditions, such as scenes or instruction sets: a panel for each condition."""
 
 from collections.abc import Mapping, Sequence
-from textwrap import fill
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.figure import Figure
 
 from calvinbench.harness.analysis.comparable import are_of_tasks
 from calvinbench.harness.analysis.method_summaries import rate_of
 from calvinbench.harness.analysis.statistics import Interval
-from calvinbench.harness.report.plots.style import STYLE, WIDE_IN
+from calvinbench.harness.report.plots.canvas import new_figure
+from calvinbench.harness.report.plots.colors import looks
+from calvinbench.harness.report.plots.style import WIDE_IN, small_pt, style
+from calvinbench.harness.report.plots.text_layout import height_in, widest_in, wrap
 from calvinbench.harness.report.table_input import TableInput
 
-_ROW_IN, _LINE_IN, _AROUND_IN = 0.1, 0.13, 0.75
-_NAME_LETTERS = 34
-_NAMES_IN = 2.0
-_TITLE_LETTERS_PER_IN = 15
-_COLOR = "#00558a"
+_PADDING_IN, _AROUND_IN = 0.07, 0.45
+_NAMES_SHARE = 0.3
+"""Of a figure's width that names have at most."""
+_GAP_IN = 0.15
 
 
 def conditions(
@@ -33,7 +32,7 @@ def conditions(
 
     Args:
         tables: At least one condition: its title and its methods.
-        colors: Colours of methods by name; None for one colour.
+        colors: Colours of methods by name, see `method_colors`; None for those of the palette.
         figsize: Width and height in inches; None for 7 inches and a height that fits.
 
     Returns:
@@ -43,26 +42,30 @@ def conditions(
         raise ValueError("expected at least one condition for a figure, got none.")
     names = list(dict.fromkeys(method.name for _, table in tables for method in table.methods))
     marked = {method.name: method.marked_name for _, table in tables for method in table.methods}
-    lines = [fill(marked[name], _NAME_LETTERS) for name in names]
-    tops = np.cumsum([0.0, *(_ROW_IN + _LINE_IN * (1 + line.count("\n")) for line in lines)])
-    heights = -(tops[:-1] + tops[1:]) / 2
-    with rc_context(STYLE):
-        figure = Figure(figsize=figsize or (WIDE_IN, tops[-1] + _AROUND_IN), layout="constrained")
+    look_of = looks(names, colors)
+    width = WIDE_IN if figsize is None else figsize[0]
+    with style():
+        size = small_pt()
+        lines = [wrap(marked[name], _NAMES_SHARE * width, size) for name in names]
+        panel_in = (width - widest_in(lines, size) - _GAP_IN) / len(tables) - _GAP_IN
+        titles = [wrap(title, panel_in, size) for title, _ in tables]
+        tops = np.cumsum([0.0, *(height_in(line, size) + _PADDING_IN for line in lines)])
+        above = max(height_in(title, size) for title in titles)
+        figure = new_figure(figsize or (width, tops[-1] + above + _AROUND_IN))
         axes = figure.subplots(1, len(tables), sharey=True, squeeze=False)[0]
-        letters = max(10, int(_TITLE_LETTERS_PER_IN * (figure.get_figwidth() - _NAMES_IN) / len(tables)))
-        for ax, (title, table) in zip(axes, tables, strict=True):
+        heights = dict(zip(names, -(tops[:-1] + tops[1:]) / 2, strict=True))
+        for ax, title, (_, table) in zip(axes, titles, tables, strict=True):
             for name, value, interval in _estimates(table):
-                height, color = heights[names.index(name)], (colors or {}).get(name, _COLOR)
-                ax.plot([interval.low, interval.high], [height, height], color=color, linewidth=1.4)
-                ax.plot([value], [height], "o", color=color, markersize=4)
-            ax.set_title(fill(title, letters), loc="left", parse_math=False)
-            ax.set_xlabel("tasks solved (%)" if are_of_tasks(table.runs) else "average length")
+                look, height = look_of[name], heights[name]
+                ax.plot([interval.low, interval.high], [height, height], color=look.color)
+                ax.plot([value], [height], look.marker, color=look.color, markerfacecolor=look.face)
+            ax.set_title(title, loc="left", fontsize=size, parse_math=False)
+            ax.set_xlabel("tasks solved (%)" if are_of_tasks(table.runs) else "average length", fontsize=size)
             ax.set_xlim(left=0.0)
             ax.grid(axis="y", color="0.9", linewidth=0.6)
-            ax.set_axisbelow(True)
             ax.tick_params(axis="y", length=0)
             ax.spines["left"].set_visible(False)
-        axes[0].set_yticks(heights, lines, parse_math=False)
+        axes[0].set_yticks(list(heights.values()), lines, parse_math=False)
         axes[0].set_ylim(-tops[-1], 0.0)
     return np.asarray(axes)
 

@@ -1,89 +1,144 @@
 """Success against what the policy remembers."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.axes import Axes
 
-from calvinbench.harness.analysis.attributes import memory_in_words
 from calvinbench.harness.analysis.comparable import are_of_tasks
-from calvinbench.harness.analysis.statistics import Mean, average_length, bootstrap_generator
+from calvinbench.harness.analysis.methods import Method, Seeds
+from calvinbench.harness.records.policy_name import policy_name
 from calvinbench.harness.records.runs import Run
-from calvinbench.harness.report.plots.style import aside, axes, legend, looks, marks
+from calvinbench.harness.report.plots.canvas import canvas
+from calvinbench.harness.report.plots.choice import Colors, Labels, Order, Shown, choose
+from calvinbench.harness.report.plots.curves import Legend
+from calvinbench.harness.report.plots.direct_labels import LabelledPoint, column_height_in, label_at_right
+from calvinbench.harness.report.plots.estimates import length_of
+from calvinbench.harness.report.plots.style import WIDTH_IN, style
 
-_WIDTH = 0.5
-"""Over which marks of one setting are spread, in units of the distance to the next."""
-_MOST_LEVEL_NAMES = 4
-"""Settings whose names stand side by side; those of more are read upwards."""
-
-
-def by_memory(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """The runs of each label that is there with several memory settings; runs without a finished chain are left out.
-
-    A head that remembers nothing has other parameters than one that does, and so another size in its label: a run
-    without memory belongs to the label of its backbone, where there is one.
-    """
-    found: dict[str, list[Run]] = {}
-    for run in runs:
-        if run.records:
-            found.setdefault(run.description.label, []).append(run)
-    several = {label: same for label, same in found.items() if len({memory_in_words(run) for run in same}) > 1}
-    for label in [label for label in found if label not in several]:
-        alike = [other for other in several if _backbone(other) == _backbone(label)]
-        forgetful = [run for run in found[label] if run.description.memory.span == "none"]
-        if len(alike) == 1:
-            several[alike[0]].extend(forgetful)
-    return several
+_NONE, _UNBOUNDED = "none", "unbounded"
+_LINES: tuple[str | tuple[int, tuple[int, ...]], ...] = ("-", "--", ":", "-.", (0, (8, 2)), (0, (1, 3)))
+_LINE_COLOR = "0.4"
+_SPREAD = 0.3
 
 
-def _backbone(label: str) -> str:
-    return label.partition(" (")[0]
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What methods of one line have in common, besides the backbone's name."""
+
+    base: str
+    reset: str
+    chunk_rule: str
+
+    @classmethod
+    def of(cls, run: Run) -> "_Setting":
+        said = run.description
+        return cls(policy_name(said).base, "" if said.memory.span == _NONE else said.memory.reset, said.chunk_rule)
 
 
-def memory(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
-    """Average length (success of single tasks) of each policy by its memory setting, with 95% intervals.
+def by_memory(runs: Sequence[Run] | Sequence[Method], seeds: Seeds = "mean") -> dict[str, list[Method]]:
+    """The methods by policy, memory reset and chunk rule, where these were run with several lengths of memory.
 
-    Returns the axes drawn into.
+    A policy without memory has no reset; it belongs to the first line of its policy and chunk rule. Methods without a
+    finished chain are left out.
 
     Args:
-        runs: Runs; drawn are the policies that are there with several settings, see `by_memory`.
-        ax: Where to draw; None for a new figure.
+        runs: Runs or methods.
+        seeds: Whether training seeds of one recipe are one method.
     """
-    found = _by_chunk_rule(by_memory(runs))
-    settings = sorted({memory_in_words(run): run for same in found.values() for run in same}.items(), key=_order)
-    places = {words: place for place, (words, _) in enumerate(settings)}
-    stand = len(settings) > _MOST_LEVEL_NAMES
-    with axes(ax, height_in=3.4 if stand else 2.4, names=tuple(found)) as ax:  # noqa: PLR1704
-        for number, ((name, same), look) in enumerate(zip(found.items(), looks(len(found)), strict=True)):
-            shift = aside(number, len(found), _WIDTH)
-            means = [_mean(run) for run in same]
-            marks(ax, [places[memory_in_words(run)] + shift for run in same], means, look, name)
-        ax.set_xticks(list(places.values()), [words.replace(", reset at ", "\nreset: ") for words in places])
-        ax.tick_params(axis="x", labelrotation=90 if stand else 0)
-        ax.set_xlim(-0.5, max(len(places), 1) - 0.5)
-        ax.set_xlabel("memory")
-        ax.set_ylabel("success" if are_of_tasks(runs) else "average length")
-        legend(ax)
+    lines = _lines(choose(runs, seeds=seeds))
+    return {name: [each.method for each in line] for name, line in lines.items()}
+
+
+def _lines(shown: Sequence[Shown]) -> dict[str, list[Shown]]:
+    found: dict[_Setting, list[Shown]] = {}
+    forgetful: list[Shown] = []
+    for each in (each for each in shown if each.has_chains):
+        setting = _Setting.of(each.method.runs[0])
+        (found.setdefault(setting, []) if setting.reset else forgetful).append(each)
+    for each in forgetful:
+        own = _Setting.of(each.method.runs[0])
+        alike = [line for key, line in found.items() if (key.base, key.chunk_rule) == (own.base, own.chunk_rule)]
+        if alike:
+            alike[0].append(each)
+    several = {key: line for key, line in found.items() if len({_span(each) for each in line}) > 1}
+    parts = [(key.base, f"reset at {key.reset}", f"chunk rule {key.chunk_rule}") for key in several]
+    differing = [place for place in range(3) if len({part[place] for part in parts}) > 1] or [0]
+    names = [", ".join(part[place] for place in differing) for part in parts]
+    return {name: sorted(line, key=_length_of_memory) for name, line in zip(names, several.values(), strict=True)}
+
+
+def _span(shown: Shown) -> str:
+    """The length of the memory, as below its place on the axis."""
+    return shown.method.runs[0].description.memory.span.removeprefix("window:")
+
+
+def _length_of_memory(shown: Shown) -> float:
+    lengths = {_NONE: 0.0, _UNBOUNDED: float("inf")}
+    span = _span(shown)
+    return lengths[span] if span in lengths else float(span)
+
+
+def memory(
+    runs: Sequence[Run] | Sequence[Method],
+    *,
+    labels: Labels | None = None,
+    colors: Colors | None = None,
+    order: Order | None = None,
+    seeds: Seeds = "mean",
+    width: float = WIDTH_IN,
+    figsize: tuple[float, float] | None = None,
+    legend: Legend = "direct",
+    ax: Axes | None = None,
+) -> Axes:
+    """Average length (success of single tasks) by the length of the memory, with 95% intervals.
+
+    A line joins the methods that differ in the length of the memory only. Marks have the colours of their methods.
+
+    Args:
+        runs: Runs or methods; drawn are those that were run with several lengths of memory, see `by_memory`.
+        labels: New names of methods by old ones, or one for each. They matter for `colors` and `order`.
+        colors: Colours by name, or one for each method, see `method_colors`.
+        order: Names of the methods to draw.
+        seeds: `"mean"`: training seeds of one recipe are one method. `"each"`: each is a method.
+        width: Width of a new figure in inches.
+        figsize: Width and height of a new figure in inches, in place of `width`.
+        legend: `"direct"` for names beside the lines, True for a legend, False for none.
+        ax: Axes to draw into; None for a new figure.
+    """
+    shown = choose(runs, labels, colors, order, seeds)
+    lines = _lines(shown)
+    every = sorted((each for line in lines.values() for each in line), key=_length_of_memory)
+    spans = list(dict.fromkeys(_span(each) for each in every))
+    with style():
+        labels_in = column_height_in(list(lines), width) if legend == "direct" else 0.0
+    with canvas(ax, figsize or (width, max(2.2 if width < 5 else 2.8, labels_in + 0.4))) as ax:  # noqa: PLR1704
+        ends = []
+        for number, (name, line) in enumerate(lines.items()):
+            shift = _SPREAD * ((number + 0.5) / len(lines) - 0.5)
+            means = [length_of(each.method) for each in line]
+            places = [spans.index(_span(each)) + shift for each in line]
+            style_of_line = _LINES[number % len(_LINES)]
+            values = [mean.value for mean in means]
+            ax.plot(places, values, color=_LINE_COLOR, linestyle=style_of_line, linewidth=0.8, label=name, zorder=1)
+            for each, place, mean in zip(line, places, means, strict=True):
+                reach = np.array([[mean.value - mean.interval.low], [mean.interval.high - mean.value]])
+                ax.errorbar(
+                    *([place], [mean.value], np.clip(reach, 0, None)),
+                    fmt=each.look.marker,
+                    color=each.look.color,
+                    markerfacecolor=each.look.face,
+                    elinewidth=0.8,
+                )
+            ends.append(LabelledPoint(name, places[-1], values[-1], "0.15"))
+        ax.set_xticks(range(len(spans)), spans)
+        ax.set_xlim(-0.4, max(len(spans), 1) - 0.6)
+        ax.set_xlabel("memory (steps)")
+        of_tasks = are_of_tasks([run for each in shown for run in each.method.runs])
+        ax.set_ylabel("success" if of_tasks else "average length")
+        if legend is True:
+            ax.legend(loc="best")
+        elif legend == "direct" and len(lines) > 1:
+            label_at_right(ax, ends, width if figsize is None else figsize[0])
         return ax
-
-
-def _by_chunk_rule(found: dict[str, list[Run]]) -> dict[str, list[Run]]:
-    """The runs of each label, apart where they have several rules of how chunks become actions."""
-    parted: dict[str, list[Run]] = {}
-    for label, same in found.items():
-        has_several = len({run.description.chunk_rule for run in same}) > 1
-        for run in same:
-            name = f"{label}, chunk rule {run.description.chunk_rule}" if has_several else label
-            parted.setdefault(name, []).append(run)
-    return parted
-
-
-def _order(setting: tuple[str, Run]) -> tuple[float, str]:
-    """The shortest memory first."""
-    words, run = setting
-    span = run.description.memory.span
-    lengths = {"none": 0.0, "unbounded": float("inf")}
-    return (lengths[span] if span in lengths else float(span.partition(":")[2]), words)
-
-
-def _mean(run: Run) -> Mean:
-    return average_length(run.completed, bootstrap_generator(), chain_length=run.chain_length)

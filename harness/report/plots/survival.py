@@ -6,56 +6,53 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from calvinbench.envs.chains import CHAIN_LENGTH
-from calvinbench.harness.analysis.comparable import require_one_length
-from calvinbench.harness.analysis.labels import labels
-from calvinbench.harness.analysis.statistics import bootstrap_generator, survival_curve
+from calvinbench.harness.analysis.methods import Method, Seeds
 from calvinbench.harness.records.runs import Run
-from calvinbench.harness.report.plots.style import aside, axes, legend, looks
-
-_MOST_FILLED = 4
-"""Runs whose bands are filled; those of more would hide each other, and are bars side by side."""
-_WIDTH = 0.76
-"""Over which the bars of one number of subtasks are spread, in units of the distance to the next."""
+from calvinbench.harness.report.plots.choice import Colors, Labels, Order, Shown, choose
+from calvinbench.harness.report.plots.curves import Curve, Legend, draw_curves
+from calvinbench.harness.report.plots.estimates import length_of, survival_of
+from calvinbench.harness.report.plots.style import WIDTH_IN
 
 
-def survival(runs: Sequence[Run], ax: Axes | None = None) -> Axes:
-    """Success rate at 1, 2, ... subtasks in a row, with a simultaneous 95% band; returns the axes drawn into.
+def survival(
+    runs: Sequence[Run] | Sequence[Method],
+    *,
+    labels: Labels | None = None,
+    colors: Colors | None = None,
+    order: Order | None = None,
+    seeds: Seeds = "mean",
+    width: float = WIDTH_IN,
+    figsize: tuple[float, float] | None = None,
+    legend: Legend = "direct",
+    ax: Axes | None = None,
+) -> Axes | np.ndarray:
+    """Percentage of chains with at least 1, 2, ... subtasks in a row, with 95% intervals.
 
-    Bands of up to four runs are filled; of more they are upright bars, and the runs stand side by side.
+    The band of a single run covers the whole curve at once. Training seeds of one recipe are drawn as their mean, with
+    an interval over seeds and chains at each number of subtasks. More than six methods have a panel each, with the
+    others in grey and the average length in the corner.
 
     Args:
-        runs: Runs with at least one finished chain, of chains of one length; those without a chain are left out.
-        ax: Where to draw; None for a new figure.
+        runs: Runs or methods, with chains of one length. Those without a finished chain are left out.
+        labels: New names by old ones, or a name for each method.
+        colors: Colours by name, or one for each method, see `method_colors`.
+        order: Names to draw, in this order, or `"success"`.
+        seeds: `"mean"` or `"each"`.
+        width: Width of a new figure in inches.
+        figsize: Width and height of a new figure in inches, in place of `width`.
+        legend: `"direct"` for names beside the curves, True for a legend, False for none.
+        ax: Axes to draw all curves into; None for a new figure.
+
+    Returns:
+        The axes; with panels, an array of them.
     """
-    require_one_length(runs)
-    numbers = np.arange(1, (runs[0].chain_length if runs else CHAIN_LENGTH) + 1)
-    are_filled = len(runs) <= _MOST_FILLED
-    with axes(ax, height_in=2.6 if are_filled else 3.2, names=labels(runs)) as ax:  # noqa: PLR1704
-        for number, (run, label, look) in enumerate(zip(runs, labels(runs), looks(len(runs)), strict=True)):
-            if not run.records:
-                continue
-            curve = survival_curve(run.completed, bootstrap_generator(), chain_length=run.chain_length)
-            positions = numbers + (0.0 if are_filled else aside(number, len(runs), _WIDTH))
-            if are_filled:
-                ax.fill_between(
-                    positions, 100 * curve.low, 100 * curve.high, color=look.colour, alpha=0.18, linewidth=0
-                )
-            else:
-                ax.vlines(positions, 100 * curve.low, 100 * curve.high, color=look.colour, linewidth=0.8)
-            ax.plot(
-                positions,
-                100 * curve.rates,
-                color=look.colour,
-                linestyle=look.line,
-                marker=look.marker,
-                markerfacecolor=look.face,
-                markersize=4 if are_filled else 3,
-                linewidth=1.2 if are_filled else 0.5,
-                label=label,
-            )
-        ax.set_xlabel("subtasks completed in a row")
-        ax.set_ylabel("chains (%)")
-        ax.set_xticks(numbers)
-        ax.set_ylim(-3, 103)
-        legend(ax)
-        return ax
+    shown = choose(runs, labels, colors, order, seeds)
+    num_places = shown[0].method.runs[0].chain_length if shown else CHAIN_LENGTH
+    curves = [_curve(each) for each in shown if each.has_chains]
+    return draw_curves(curves, num_places, ("subtasks completed in a row", "chains (%)"), ax, width, figsize, legend)
+
+
+def _curve(shown: Shown) -> Curve:
+    found = survival_of(shown.method)
+    note = f"{length_of(shown.method).value:.2f}"
+    return Curve(shown.name, shown.look, 100 * found.rates, 100 * found.low, 100 * found.high, note)

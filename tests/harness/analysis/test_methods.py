@@ -13,34 +13,12 @@ from calvinbench.harness.analysis.methods import (
     methods,
     methods_by_condition,
 )
-from calvinbench.harness.records.description import Official, RunDescription
-from calvinbench.harness.records.runs import Run
 from calvinbench.policies.policy import Memory
+from support.made_runs import PALIGEMMA, made_run
 
-PALIGEMMA = "paligemma (1.5M, trained here)"
 
-
-def run_of(policy="checkpoint:vlm", label=PALIGEMMA, folder="run", **said):
-    described = {
-        "action_convention": "rel_actions",
-        "observation_keys": ("rgb_static", "rgb_gripper", "robot_obs"),
-        "chunk_length": 6,
-        "chunk_rule": "first",
-        "privileged": False,
-        "memory": Memory("window:8"),
-        "official": Official(False, ("too few chains",)),
-        "world": "fakes:World",
-        "scene": "embedded",
-        "asset_digest": "a",
-        "renderer": "opengl-look",
-        "chains": 2,
-        "chain_digest": "c",
-        "max_steps": 360,
-        "instructions": "calvinbench",
-        "instruction_digest": "i",
-        "seed": 0,
-    }
-    return Run(Path("runs") / folder, RunDescription(policy=policy, label=label, **described | said), ())
+def run_of(*args, **said):
+    return made_run((), *args, **said)
 
 
 def of_seed(seed, recipe="r", **said):
