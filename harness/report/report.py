@@ -40,6 +40,8 @@ from calvinbench.harness.report.tables.latex_table import COLUMN_IN, TEXT_IN
 REPORT_FOLDER = "report"
 PAGE = "index.html"
 _CONDITIONS = "conditions"
+_MOST_IN_COLUMN = 6
+"""Methods that a figure of one column shows well; of more, figures of panels and maps are twice as wide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,9 @@ def write_report(
     )
     if has_page:
         contents = [
-            contents_of(part.title, part.table, part.styled(None), [file.name for file in files if file.parent == folder])
+            contents_of(
+                part.title, part.table, part.styled(None), [file.name for file in files if file.parent == folder]
+            )
             for part, folder in zip(parts, folders, strict=True)
         ]
         names = {*texts, *(f"{_CONDITIONS}.{form}" for form in formats)}
@@ -285,13 +289,18 @@ def _drawn(table: TableInput) -> dict[str, Drawn]:
     runs, found, comparison = table.runs, table.methods, table.comparison
     are_chains = not are_of_tasks(runs)
     colors = plots.method_colors(found)
+    width = plots.WIDE_IN if len(found) > _MOST_IN_COLUMN else plots.WIDTH_IN
     drawn: dict[str, Drawn] = {}
     if are_chains:
         words = "Chains with at least k subtasks in a row, with 95% bands (over seeds and chains at each k, for seeds)"
-        drawn["survival"] = Drawn(words, plots.survival(found, colors=colors))
+        drawn["survival"] = Drawn(words, plots.survival(found, colors=colors, width=width))
         words = "Success at each position of a chain, of the chains that reached it, with 95% intervals"
-        drawn["conditional"] = Drawn(words, plots.conditional(found, intervals=table.intervals, colors=colors))
-    drawn["tasks"] = Drawn("Success of each task, of the times it was reached", plots.tasks(found, colors=colors))
+        drawn["conditional"] = Drawn(
+            words, plots.conditional(found, intervals=table.intervals, colors=colors, width=width)
+        )
+    drawn["tasks"] = Drawn(
+        "Success of each task, of the times it was reached", plots.tasks(found, colors=colors, width=width)
+    )
     if comparison is not None:
         drawn["pairs"] = Drawn(_FOREST_CAPTION, plots.forest(comparison, colors=colors))
     if any(not np.isnan(speed(run).policy_ms) for run in runs):
@@ -302,7 +311,9 @@ def _drawn(table: TableInput) -> dict[str, Drawn]:
         drawn["memory"] = Drawn("Success by memory", plots.memory(found, colors=colors))
     has_failures = [method for method in found if any(r.outcome != SOLVED for run in method.runs for r in run.records)]
     if are_chains and len(has_failures) > 1:
-        drawn["first-failures"] = Drawn("Tasks at which chains ended", plots.first_failures(found, colors=colors))
+        drawn["first-failures"] = Drawn(
+            "Tasks at which chains ended", plots.first_failures(found, colors=colors, width=width)
+        )
     for method in has_failures if are_chains else ():
         caption = f"Where chains ended: {method.marked_name}"
         name = f"first-failures-{method.runs[0].directory.name}"

@@ -1,7 +1,7 @@
 """Links from the page to the files beside it."""
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -37,17 +37,23 @@ class FileLink(NamedTuple):
     name: str
 
 
-def links_to(stems: Iterable[str], files: Collection[str]) -> tuple[FileLink, ...]:
+TABLE_SUFFIXES, FIGURE_SUFFIXES = (".md", ".tex", ".csv"), (".pdf", ".svg", ".png")
+
+
+def links_to(
+    stems: Iterable[str], files: Collection[str], suffixes: Sequence[str] = TABLE_SUFFIXES
+) -> tuple[FileLink, ...]:
     """Links to those of a folder's files that have given names, without their suffixes.
 
     Args:
         stems: Such as `"table"`, in the order of the links.
         files: Names of the files that there are.
+        suffixes: The suffixes that are meant.
     """
     return tuple(
         FileLink(_form(stem, suffix), quote(f"{stem}{suffix}"), f"{stem}{suffix}")
         for stem in stems
-        for suffix in _FORMS
+        for suffix in suffixes
         if f"{stem}{suffix}" in files
     )
 

@@ -27,7 +27,7 @@ from calvinbench.harness.report.tables import Table
 from calvinbench.harness.report.tables.grid import Grid
 
 _MAIN_FIGURES = ("survival", "tasks")
-"""The first of them that there is stands below the table, and beside it the differences."""
+"""The first of them that there is stands below the table; beside it the differences, if there is room."""
 _MOST_DETAILS_SHOWN = 2
 """More are folded."""
 _MOST_VIDEOS = 12
@@ -126,7 +126,8 @@ def write_page(
     """
     pictures = [picture(name, drawn, names) for name, drawn in figures.items()]
     first = next((name for name in _MAIN_FIGURES if name in figures), "")
-    main = [each for each in pictures if each.name in (first, "pairs")]
+    is_first_wide = any(each.is_wide for each in pictures if each.name == first)
+    main = [each for each in pictures if each.name == first or (each.name == "pairs" and not is_first_wide)]
     others, details = split_details([each for each in pictures if each not in main], _MOST_DETAILS_SHOWN)
     common, runs = runs_of(table, directory)
     videos = videos_of(table, directory)
@@ -178,9 +179,7 @@ def write_overview(
 def _pairs(comparison: Comparison, names: Collection[str]) -> dict[str, Any]:
     return {
         "reference": comparison.reference,
-        "table": of_frame(
-            pd.DataFrame(pair_rows(comparison)), "table of differences", links_to(("pairs",), names)
-        ),
+        "table": of_frame(pd.DataFrame(pair_rows(comparison)), "table of differences", links_to(("pairs",), names)),
         "notes": explanations(comparison),
     }
 

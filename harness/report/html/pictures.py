@@ -17,7 +17,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from calvinbench.harness.report.html.file_links import FileLink, links_to, named_links
+from calvinbench.harness.report.html.file_links import FIGURE_SUFFIXES, FileLink, links_to, named_links
 from calvinbench.harness.report.plots.style import WIDTH_IN, figure_of, style
 
 _NUMBERS = {
@@ -98,7 +98,7 @@ def picture(name: str, drawn: Drawn, files: Collection[str]) -> Picture:
         round(height * _PX_PER_IN),
         bool(width > WIDTH_IN),
         drawn.is_detail,
-        (*links_to([name], files), *named_links(numbers, files, "Numbers (CSV)")),
+        (*links_to([name], files, FIGURE_SUFFIXES), *named_links(numbers, files, "Numbers (CSV)")),
     )
 
 

@@ -38,7 +38,9 @@ def runs_of(table: TableInput, directory: Path) -> tuple[list[tuple[str, str]], 
     facts = [_facts(run) for run in table.runs]
     common = _common(facts)
     made = [
-        PageRun(label, tuple((name, value) for name, value in each.items() if name not in common), _files(run, directory))
+        PageRun(
+            label, tuple((name, value) for name, value in each.items() if name not in common), _files(run, directory)
+        )
         for (run, label), each in zip(table.labelled(), facts, strict=True)
     ]
     return list(common.items()), made
