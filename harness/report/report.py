@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,8 @@ from calvinbench.harness.records.folders import make_folder, write_text_atomical
 from calvinbench.harness.records.runs import Run, find_runs
 from calvinbench.harness.report import plots, tables
 from calvinbench.harness.report.comparison_words import in_words
-from calvinbench.harness.report.html.page import Drawn, contents_of, write_overview, write_page
+from calvinbench.harness.report.html.page import contents_of, write_overview, write_page
+from calvinbench.harness.report.html.pictures import Drawn
 from calvinbench.harness.report.published_results import PublishedResult
 from calvinbench.harness.report.report_contents import ReportContents
 from calvinbench.harness.report.table_input import TableInput
@@ -37,6 +39,9 @@ from calvinbench.harness.report.tables.latex_table import COLUMN_IN, TEXT_IN
 
 REPORT_FOLDER = "report"
 PAGE = "index.html"
+_CONDITIONS = "conditions"
+_MOST_IN_COLUMN = 6
+"""Methods that a figure of one column shows well; of more, figures of panels and maps are twice as wide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +169,25 @@ def write_report(
         "table-narrow.tex": joint.latex(COLUMN_IN),
         "table.csv": joint.csv(),
     }
+    figure = Drawn(
+        "Methods under each condition, with 95% intervals",
+        plots.conditions([(part.title, part.table) for part in parts]),
+    )
     if has_page:
-        contents = [contents_of(part.title, part.table) for part in parts]
-        texts[PAGE] = write_overview(contents, [f"{folder.name}/{PAGE}" for folder in folders])
+        contents = [
+            contents_of(
+                part.title, part.table, part.styled(None), [file.name for file in files if file.parent == folder]
+            )
+            for part, folder in zip(parts, folders, strict=True)
+        ]
+        names = {*texts, *(f"{_CONDITIONS}.{form}" for form in formats)}
+        texts[PAGE] = write_overview(
+            contents, [f"{quote(folder.name)}/{PAGE}" for folder in folders], joint, {_CONDITIONS: figure}, names
+        )
     for name, text in texts.items():
         write_text_atomically(directory / name, text)
-    above = [directory / name for name in texts]
+    above = [*(directory / name for name in texts), *plots.save(figure.axes, directory / _CONDITIONS, formats)]
+    plots.close(figure.axes)
     return Report(directory, (*above, *files, contents_kept.write(directory)), parts, joint)
 
 
@@ -226,7 +244,7 @@ def _write_part(
     part: Part, directory: Path, formats: Sequence[str], has_page: bool, style: TableStyle | None
 ) -> tuple[Path, ...]:
     table, runs, comparison = part.table, part.runs, part.comparison
-    styled, names = part.styled(style), table.labels
+    styled, labels = part.styled(style), table.labels
     texts = {
         "table.md": styled.markdown(has_long_notes=True),
         "table.tex": styled.latex(TEXT_IN),
@@ -234,8 +252,8 @@ def _write_part(
         "table.csv": styled.csv(),
         "runs.csv": tables.run_table(table).to_csv(index=False),
         "tasks.csv": tables.task_table(table).to_csv(index=False),
-        "speed.md": _with_note(speed_in_words(runs, names), SPEED_NOTE),
-        "speed.csv": speed_table(runs, names).to_csv(index=False),
+        "speed.md": _with_note(speed_in_words(runs, labels), SPEED_NOTE),
+        "speed.csv": speed_table(runs, labels).to_csv(index=False),
     }
     if not are_of_tasks(runs):
         texts["conditional.csv"] = tables.conditional_table(table).to_csv(index=False)
@@ -245,14 +263,15 @@ def _write_part(
     if comparison is not None:
         texts["pairs.md"] = in_words(comparison) + "\n"
         texts["pairs.csv"] = comparison.frame().to_csv(index=False)
-        texts["smoothness.csv"] = smoothness_table(runs, names).to_csv(index=False)
+        texts["smoothness.csv"] = smoothness_table(runs, labels).to_csv(index=False)
     smoothness = pd.DataFrame() if comparison is None else smoothness_in_words(comparison)
     if not smoothness.empty:
         texts["speed.md"] += "\n" + _with_note(smoothness, SMOOTHNESS_NOTE)
     drawn = _drawn(table) if formats or has_page else {}
     if has_page:
-        contents = contents_of(part.title, table)
-        texts[PAGE] = write_page(contents, table, smoothness, list(drawn.values()), directory)
+        names = {*texts, *(f"{name}.{form}" for name in drawn for form in formats)}
+        contents = contents_of(part.title, table, styled, names)
+        texts[PAGE] = write_page(contents, table, smoothness, drawn, directory, names)
     for name, text in texts.items():
         write_text_atomically(directory / name, text)
     figures = tuple(path for name, each in drawn.items() for path in plots.save(each.axes, directory / name, formats))
@@ -270,13 +289,18 @@ def _drawn(table: TableInput) -> dict[str, Drawn]:
     runs, found, comparison = table.runs, table.methods, table.comparison
     are_chains = not are_of_tasks(runs)
     colors = plots.method_colors(found)
+    width = plots.WIDE_IN if len(found) > _MOST_IN_COLUMN else plots.WIDTH_IN
     drawn: dict[str, Drawn] = {}
     if are_chains:
         words = "Chains with at least k subtasks in a row, with 95% bands (over seeds and chains at each k, for seeds)"
-        drawn["survival"] = Drawn(words, plots.survival(found, colors=colors))
+        drawn["survival"] = Drawn(words, plots.survival(found, colors=colors, width=width))
         words = "Success at each position of a chain, of the chains that reached it, with 95% intervals"
-        drawn["conditional"] = Drawn(words, plots.conditional(found, intervals=table.intervals, colors=colors))
-    drawn["tasks"] = Drawn("Success of each task, of the times it was reached", plots.tasks(found, colors=colors))
+        drawn["conditional"] = Drawn(
+            words, plots.conditional(found, intervals=table.intervals, colors=colors, width=width)
+        )
+    drawn["tasks"] = Drawn(
+        "Success of each task, of the times it was reached", plots.tasks(found, colors=colors, width=width)
+    )
     if comparison is not None:
         drawn["pairs"] = Drawn(_FOREST_CAPTION, plots.forest(comparison, colors=colors))
     if any(not np.isnan(speed(run).policy_ms) for run in runs):
@@ -287,7 +311,9 @@ def _drawn(table: TableInput) -> dict[str, Drawn]:
         drawn["memory"] = Drawn("Success by memory", plots.memory(found, colors=colors))
     has_failures = [method for method in found if any(r.outcome != SOLVED for run in method.runs for r in run.records)]
     if are_chains and len(has_failures) > 1:
-        drawn["first-failures"] = Drawn("Tasks at which chains ended", plots.first_failures(found, colors=colors))
+        drawn["first-failures"] = Drawn(
+            "Tasks at which chains ended", plots.first_failures(found, colors=colors, width=width)
+        )
     for method in has_failures if are_chains else ():
         caption = f"Where chains ended: {method.marked_name}"
         name = f"first-failures-{method.runs[0].directory.name}"

@@ -9,6 +9,7 @@ Each function takes `labels=`, `colors=`, `order=`, `width=` or `figsize=`, `leg
 
 from calvinbench.harness.report.plots.colors import PALETTE, method_colors
 from calvinbench.harness.report.plots.conditional import conditional
+from calvinbench.harness.report.plots.conditions import conditions
 from calvinbench.harness.report.plots.first_failures import first_failures
 from calvinbench.harness.report.plots.forest import forest
 from calvinbench.harness.report.plots.latency import latency
@@ -37,6 +38,7 @@ __all__ = [
     "by_memory",
     "close",
     "conditional",
+    "conditions",
     "figure_of",
     "first_failures",
     "forest",
