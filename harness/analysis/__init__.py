@@ -1,8 +1,9 @@
 """Analysis: numbers from records. No file is written and nothing is drawn here.
 
-Read in this order: `statistics` (rates, averages and their intervals), `paired_statistics`, `multiple_comparisons`,
-`summaries` (one run), `comparable` (which runs may share a table), `run_pairs`, `training_seeds`, `comparison` (several
-runs), `verdict`, `smoothness`, `speed`, `labels`, `action_watch` and `action_units` (what looks wrong with actions).
+Read in this order: `attributes`, `method_names` and `methods` (what is compared), `statistics` (rates, averages and
+their intervals), `summaries` (one run), `paired_statistics`, `multiple_comparisons`, `seed_differences` and
+`training_seeds` (several training seeds), `comparable` (which runs may share a table), `run_pairs`, `comparison`
+(several methods), `letters`, `verdict`, `smoothness`, `speed`, `labels`, `actions/` (what looks wrong with actions).
 
 Other rooms may import all of it. This room imports `records` only.
 """

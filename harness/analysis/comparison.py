@@ -14,13 +14,12 @@ from calvinbench.harness.analysis.comparable import (
     has_too_many_errors,
     require_comparable,
 )
-from calvinbench.harness.analysis.method_summaries import summarize_method
 from calvinbench.harness.analysis.methods import Method, Seeds, methods
 from calvinbench.harness.analysis.multiple_comparisons import CochransQ, cochrans_q, not_told_from_best
 from calvinbench.harness.analysis.run_pairs import RunPair, run_pairs
 from calvinbench.harness.analysis.statistics import Mean, bootstrap_generator
 from calvinbench.harness.analysis.summaries import clusters
-from calvinbench.harness.analysis.training_seeds import completed_by_seed
+from calvinbench.harness.analysis.training_seeds import completed_by_seed, summarize_method
 from calvinbench.harness.analysis.verdict import verdict, verdict_against
 from calvinbench.harness.records.runs import Run
 

@@ -43,7 +43,7 @@ def report_as_json(report: "Report") -> dict[str, Any]:
 
 def run_as_json(run: "Run", intervals: "Intervals" = "wilson") -> dict[str, Any]:
     """The content of a run, for `--json`."""
-    from calvinbench.harness.analysis.action_watch import findings_of_run
+    from calvinbench.harness.analysis.actions.action_watch import findings_of_run
     from calvinbench.harness.analysis.summaries import (
         summarize,
     )  # the import takes a second, and not every command needs it

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from calvinbench.envs.observation import ActionConvention
-from calvinbench.harness.analysis.action_units import UNITS, size_in_words
-from calvinbench.harness.analysis.action_watch import MAX_BEYOND, MAX_GRIPPER_CHANGES
+from calvinbench.harness.analysis.actions.action_units import UNITS, size_in_words
+from calvinbench.harness.analysis.actions.action_watch import MAX_BEYOND, MAX_GRIPPER_CHANGES
 from calvinbench.harness.policy_check.agreement import GOOD, MIN_STEPS, TOOL, Agreement, agreement
 from calvinbench.harness.policy_check.finding import Finding, Status
 from calvinbench.harness.policy_check.shadow import ShadowedSubtask, as_relative

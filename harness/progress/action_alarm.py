@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 
-from calvinbench.harness.analysis.action_watch import findings_of_records
+from calvinbench.harness.analysis.actions.action_watch import findings_of_records
 from calvinbench.harness.records.description import RunDescription
 from calvinbench.harness.records.records import ChainRecord
 

@@ -5,8 +5,8 @@ import pandas as pd
 
 from calvinbench.harness.analysis.comparable import are_of_tasks, has_too_many_errors
 from calvinbench.harness.analysis.letters import compact_letters
-from calvinbench.harness.analysis.method_summaries import MethodSummary, rate_of
 from calvinbench.harness.analysis.methods import Method
+from calvinbench.harness.analysis.training_seeds import MethodSummary, rate_of
 from calvinbench.harness.report.table_input import TableInput
 from calvinbench.harness.suite.declared_policy import NOT_TRAINED
 from calvinbench.policies.spec import kind_of

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from calvinbench.harness.analysis.comparison import Comparison
-from calvinbench.harness.analysis.method_summaries import MethodSummary, summarize_method
 from calvinbench.harness.analysis.methods import PRIVILEGED_MARK, Method, Seeds, methods
 from calvinbench.harness.analysis.statistics import Intervals
-from calvinbench.harness.analysis.training_seeds import SeedMean, mean_over_seeds
+from calvinbench.harness.analysis.training_seeds import MethodSummary, SeedMean, mean_over_seeds, summarize_method
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.report.published_results import PublishedResult
 

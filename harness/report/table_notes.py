@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from calvinbench.envs.scenes.scene import EMBEDDED
-from calvinbench.harness.analysis.action_watch import findings_of_run
+from calvinbench.harness.analysis.actions.action_watch import findings_of_run
 from calvinbench.harness.analysis.comparable import are_of_tasks, has_too_many_errors
-from calvinbench.harness.analysis.method_summaries import MethodSummary
 from calvinbench.harness.analysis.methods import PRIVILEGED_MARK, Method
 from calvinbench.harness.analysis.statistics import EXACT_BELOW, Intervals
+from calvinbench.harness.analysis.training_seeds import MethodSummary
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.report.best_cells import alike_cells
 from calvinbench.harness.report.published_results import PUBLISHED_MARK, PublishedResult

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from calvinbench.envs.scenes.scene import EMBEDDED
-from calvinbench.harness.analysis.action_watch import findings_of_run
+from calvinbench.harness.analysis.actions.action_watch import findings_of_run
 from calvinbench.harness.analysis.comparable import are_of_tasks, has_too_many_errors
 from calvinbench.harness.analysis.methods import PRIVILEGED_MARK, constant_attributes
 from calvinbench.harness.report.best_cells import alike_cells, letter_cells, reference_cells

@@ -9,9 +9,9 @@ from calvinbench.envs.names import require_name
 from calvinbench.harness.analysis import statistics
 from calvinbench.harness.analysis.attributes import ATTRIBUTE_NAMES, CONDITIONS
 from calvinbench.harness.analysis.comparable import are_of_tasks
-from calvinbench.harness.analysis.method_summaries import rate_of
 from calvinbench.harness.analysis.methods import Method, differing_attributes
 from calvinbench.harness.analysis.statistics import Interval, Mean, Proportion
+from calvinbench.harness.analysis.training_seeds import rate_of
 from calvinbench.harness.report.best_cells import (
     ALL_TASKS_COLUMN,
     LENGTH_COLUMN,

@@ -6,9 +6,9 @@ import pandas as pd
 
 from calvinbench.envs.chain_env import SOLVED
 from calvinbench.harness.analysis import statistics
-from calvinbench.harness.analysis.method_summaries import rate_of
 from calvinbench.harness.analysis.methods import PRIVILEGED_MARK, methods
 from calvinbench.harness.analysis.statistics import Proportion
+from calvinbench.harness.analysis.training_seeds import rate_of
 from calvinbench.harness.report.table_input import TableInput
 
 

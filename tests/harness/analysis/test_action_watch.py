@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from calvinbench.harness.analysis.action_watch import findings_of_run
+from calvinbench.harness.analysis.actions.action_watch import findings_of_run
 from calvinbench.harness.cli import main
 from calvinbench.harness.evaluation.evaluation import evaluate
 from calvinbench.harness.progress.action_alarm import ActionAlarm

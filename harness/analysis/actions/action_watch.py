@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from calvinbench.envs.observation import ActionConvention
-from calvinbench.harness.analysis.action_units import UNITS, size_in_words
+from calvinbench.harness.analysis.actions.action_units import UNITS, size_in_words
 from calvinbench.harness.records.action_summary import REACH_M
 from calvinbench.harness.records.records import ChainRecord, SubtaskRecord
 from calvinbench.harness.records.runs import Run
