@@ -135,6 +135,10 @@ def _distinct(bases: Sequence[str], groups: Sequence[Sequence[Run]]) -> tuple[st
             places, _shortest_remarks([values[place] for place in places], _REMARKS), strict=True
         ):
             names[place] = " ".join([name, *remarks])
+    seen: Counter[str] = Counter()
+    for place, name in enumerate(names):  # one run that is given twice
+        seen[name] += 1
+        names[place] = f"{name} ({seen[name]})" if seen[name] > 1 else name
     return tuple(names)
 
 

@@ -117,7 +117,7 @@ def _bold(cell: Cell, line: int) -> str:
         return ""
     text = cell.lines[line]
     shown = _text(text)
-    if text.startswith("["):  # \\ would take [...] as its argument
+    if text.startswith(("[", "*")):  # \\ would take [...] or * as its argument
         shown = f"{{{shown}}}"
     return f"\\textbf{{{shown}}}" if cell.is_best and not line else shown
 

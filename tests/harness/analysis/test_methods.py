@@ -103,6 +103,7 @@ def test_otherwise_several_attributes_distinguish_them():
 
 def test_runs_that_differ_in_nothing_but_the_folder_are_named_by_it():
     assert names([run_of(folder="a"), run_of(folder="b")]) == ["paligemma a", "paligemma b"]
+    assert names([run_of(), run_of()]) == ["paligemma", "paligemma (2)"]
 
 
 def test_variants_of_one_policy_are_named_by_the_variant_alone():
