@@ -131,15 +131,11 @@ def title_of(name: str) -> str:
 def default_attributes(methods: Sequence[Method], has_published: bool = False) -> tuple[str, ...]:
     """Names of the attributes in which learned methods differ, and that their names do not already say."""
     learned = learned_methods(methods)
-    if has_published and learned:
-        differing = {*differing_attributes(learned), "trained on"}
-    else:
-        differing = set(differing_attributes(learned)) if len(learned) > 1 else set()
-    return tuple(
-        name
-        for name in ATTRIBUTE_NAMES
-        if name in differing - _NOT_BY_DEFAULT and not all(_is_said(method, name) for method in learned)
+    differing = set(differing_attributes(learned)) if len(learned) > 1 else set()
+    names = {name for name in differing - _NOT_BY_DEFAULT if not all(_is_said(method, name) for method in learned)} | (
+        {"trained on"} if has_published else set()
     )
+    return tuple(name for name in ATTRIBUTE_NAMES if name in names)
 
 
 def learned_methods(methods: Sequence[Method]) -> list[Method]:
@@ -149,8 +145,7 @@ def learned_methods(methods: Sequence[Method]) -> list[Method]:
 
 def _is_said(method: Method, name: str) -> bool:
     value = method.attributes.get(name)
-    said = {"none": f"no {name}"}.get(value or "", value or "")
-    return said in method.name
+    return value is not None and (f"no {name}" if value == "none" else value) in method.name
 
 
 def _marks(table: TableInput, style: TableStyle):  # type: ignore[no-untyped-def]

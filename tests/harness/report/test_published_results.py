@@ -13,6 +13,7 @@ from calvinbench.harness.report import tables
 from calvinbench.harness.report.published_results import published_results, published_splits
 from calvinbench.harness.report.report import write_report
 from calvinbench.harness.report.table_input import TableInput
+from calvinbench.harness.report.tables import TableStyle
 
 
 @pytest.fixture
@@ -51,13 +52,18 @@ def test_flower_on_abcd_is_left_out_because_its_rates_do_not_sum_to_its_average(
     assert not [result for result in published_results("ABCD->D", second_hand=True) if result.model == "FLOWER"]
 
 
+def markdown(data):
+    """The table with its caption and all notes."""
+    return tables.of_input(data).markdown(has_long_notes=True)
+
+
 def test_another_number_of_steps_is_said_in_the_row_and_below_the_table(runs):
     others = {r.model: r.max_steps for r in published_results("ABC->D", second_hand=True) if r.max_steps is not None}
     assert others == {"pi0.5 + RL (RLinf, Flow SDE)": 480, "X-VLA (vla-eval reproduction)": 720}
-    text = tables.to_markdown(TableInput.of(runs, published_results("ABC->D")))
+    text = markdown(TableInput.of(runs, published_results("ABC->D")))
     assert "pi0.5 + RL (RLinf, Flow SDE), 480 steps ‡" in text
     assert "a number of steps per subtask other than CALVIN's 360: pi0.5 + RL (RLinf, Flow SDE) (480)." in text
-    assert "than CALVIN's 360" not in tables.to_markdown(TableInput.of(runs, published_results("ABCD->D")))
+    assert "than CALVIN's 360" not in markdown(TableInput.of(runs, published_results("ABCD->D")))
 
 
 @pytest.mark.parametrize("split", published_splits())
@@ -99,7 +105,7 @@ def test_second_hand_rows_are_hidden_unless_asked_for():
 
 def test_published_rows_stand_below_the_runs_marked_and_with_their_source(runs):
     published = published_results("ABC->D", second_hand=True)
-    text = tables.to_markdown(TableInput.of(runs, published))
+    text = markdown(TableInput.of(runs, published))
     rows = [line for line in text.splitlines() if line.startswith("|")][2:]
     assert len(rows) == len(runs) + len(published)
     assert all("‡" not in row for row in rows[: len(runs)])
@@ -109,11 +115,12 @@ def test_published_rows_stand_below_the_runs_marked_and_with_their_source(runs):
     assert "published results, not run here: as printed by" in text
     assert "arXiv:2412.14058" in text
     assert "not official and not directly comparable with them" in text
-    assert tables.to_markdown(TableInput.of(runs)) == tables.to_markdown(TableInput.of(runs, ()))
+    assert markdown(TableInput.of(runs)) == markdown(TableInput.of(runs, ()))
 
 
 def test_published_rows_stand_below_a_rule_in_latex(runs):
-    lines = tables.to_latex(TableInput.of(runs, published_results("ABC->D"))).splitlines()
+    shown = tables.of_input(TableInput.of(runs, published_results("ABC->D")), TableStyle(intervals="none"))
+    lines = shown.latex().splitlines()
     rules = [number for number, line in enumerate(lines) if line == "\\midrule"]
     assert len(rules) == 2
     assert rules[1] - rules[0] == len(runs) + 1

@@ -182,7 +182,7 @@ def test_all_that_may_stand_below_a_table_compiles(runs, tmp_path):
     seeds = [renamed(run, training_seed=place, training_recipe="r", label="c") for place, run in enumerate(odd)]
     rows = published_results("ABCD->D", second_hand=True)
     assert any("\u2192" in row.model for row in rows)
-    for some in (odd, [odd[0], odd[0]], seeds):
+    for some in (odd, [odd[0], odd[0]], [odd[0], *seeds]):
         assert compiles(latex_of(TableInput.of(some, rows, compare(some))), tmp_path)
 
 
@@ -268,7 +268,7 @@ def test_what_is_so_of_all_of_many_runs_is_said_once(runs):
     all_but_one = "\n".join(notes(TableInput.of([*some, blind])))
     assert "Uses proprioception (the robot's state): all policies that see images but moondream." in all_but_one
     three = "\n".join(notes(TableInput.of(some[:3])))
-    assert all(three.count(f"{name} (2.0M, trained here)") == 3 for name in ("cnn", "llava", "uform"))
+    assert all(three.count(name) == 3 for name in ("cnn", "llava", "uform"))
 
 
 def test_intervals_over_states_that_differ_are_listed_however_many_runs_there_are(runs):
@@ -308,9 +308,7 @@ def test_what_is_not_told_from_the_best_is_marked(runs):
     cells = [line.split(" | ")[6].strip(" |").partition(" [")[0] for line in lines[2:5]]
     assert cells == [f"**{best.completed.mean():.2f}", "0.00", f"{almost.completed.mean():.2f} \u2248"]
     assert "\u2248 not significantly different from the best of its column" in "\n".join(lines)
-    assert (
-        latex_of(TableInput.of(fair, comparison=comparison)).count(f"{almost.completed.mean():.2f} $\\approx$ [") == 1
-    )
+    assert latex_of(TableInput.of(fair, comparison=comparison)).count(f"{almost.completed.mean():.2f} $\\approx$") == 1
     # So are the rates at each number of subtasks, where the idle policy is told apart.
     for k in range(1, 6):
         best_cell, idle_cell, twin_cell = (line.split(" | ")[k] for line in lines[2:5])
