@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from calvinbench.harness.analysis.comparable import are_of_tasks
-from calvinbench.harness.analysis.method_summaries import rate_of
 from calvinbench.harness.analysis.statistics import Interval
+from calvinbench.harness.analysis.training_seeds import rate_of
 from calvinbench.harness.report.plots.canvas import new_figure
 from calvinbench.harness.report.plots.colors import looks
 from calvinbench.harness.report.plots.style import WIDE_IN, small_pt, style
