@@ -34,7 +34,7 @@ _REMARKS: Mapping[str, Callable[[str], str]] = MappingProxyType(
     }
 )
 """How a name shows each attribute that methods of one name may differ in, the most telling first."""
-_LAST_RESORTS = ("checkpoint", "policy", "folder", "directory")
+_LAST_RESORTS = ("depth bits", "checkpoint", "policy", "folder", "directory")
 """These say less than several of the others together."""
 _CONDITION_REMARKS: Mapping[str, Callable[[str], str]] = MappingProxyType(
     {

@@ -87,7 +87,7 @@ def test_runs_of_one_policy_are_told_apart_by_their_sentences(in_tmp: Path, reco
     for sentences in ("calvin", "calvinbench"):
         assert cli.main([*given, "--instructions", sentences, "--out", sentences]) == 0
     runs = [load_run(f"{sentences}/random") for sentences in ("calvin", "calvinbench")]
-    assert labels(runs) == ("random, calvin's sentences", "random, calvinbench's sentences")
+    assert labels(runs) == ("random instructions calvin", "random instructions calvinbench")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,10 @@ from calvinbench.harness.records.runs import load_run
 from calvinbench.harness.report import report
 from calvinbench.harness.report.report import write_report
 
-FIGURES = ("survival", "tasks", "pairs", "latency", "tradeoff", "first-failures-idle", "first-failures-solver")
+FIGURES = (
+    *("survival", "conditional", "tasks", "pairs", "latency", "tradeoff"),
+    *("first-failures", "first-failures-idle", "first-failures-solver"),
+)
 
 
 @pytest.mark.usefixtures("rendered_figures")
@@ -206,7 +209,7 @@ def test_brackets_of_a_name_are_no_interval_on_the_page(run_fake, tmp_path):
     run = run_fake("idle", directory=tmp_path / "a")
     given_as(run, variant="pooling, no [LRN]")
     page = (write_report([run.directory], formats=()).directory / "index.html").read_text()
-    assert "pooling, no [LRN]</td>" in page
+    assert "pooling, no [LRN]" in page
     assert "<small>[LRN]" not in page
 
 
