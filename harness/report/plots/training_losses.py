@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from calvinbench.harness.report.plots.canvas import canvas, new_figure
 from calvinbench.harness.report.plots.choice import Colors
 from calvinbench.harness.report.plots.colors import Look, looks
-from calvinbench.harness.report.plots.curves import MOST_TOGETHER, Legend, panel_titles
-from calvinbench.harness.report.plots.direct_labels import LabelledPoint, column_height_in, label_at_right
-from calvinbench.harness.report.plots.log_axis import logarithmic
+from calvinbench.harness.report.plots.drawing.canvas import canvas, new_figure
+from calvinbench.harness.report.plots.drawing.curves import MOST_TOGETHER, Legend, panel_titles
+from calvinbench.harness.report.plots.drawing.direct_labels import LabelledPoint, column_height_in, label_at_right
+from calvinbench.harness.report.plots.drawing.log_axis import logarithmic
+from calvinbench.harness.report.plots.drawing.text_layout import LINE_HEIGHT
 from calvinbench.harness.report.plots.style import WIDTH_IN, small_pt, style
-from calvinbench.harness.report.plots.text_layout import LINE_HEIGHT
 from calvinbench.policies.training.log import LogLine
 
 _TRAINING, _VALIDATION = "training", "validation"

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from calvinbench.harness.report import plots
-from calvinbench.harness.report.plots.log_axis import logarithmic
+from calvinbench.harness.report.plots.drawing.log_axis import logarithmic
+from calvinbench.harness.report.plots.drawing.text_layout import breaks_no_word, shorten, spread, width_in, wrap
 from calvinbench.harness.report.plots.style import figure_of, style
-from calvinbench.harness.report.plots.text_layout import breaks_no_word, shorten, spread, width_in, wrap
 
 
 def test_pyplot_finds_the_style_sheet_by_its_name_and_by_its_path():
