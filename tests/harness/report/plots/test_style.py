@@ -39,6 +39,7 @@ def test_an_authors_settings_win(make_methods):
     assert plots.survival(make_methods(2)).xaxis.label.get_fontsize() == 8
 
 
+@pytest.mark.usefixtures("rendered_figures")
 def test_figures_are_written_in_the_formats_that_are_asked_for_the_same_each_time(make_methods, tmp_path):
     methods = make_methods(7)
     first, again = (plots.save(plots.survival(methods), tmp_path / name) for name in "ab")
