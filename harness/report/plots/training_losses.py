@@ -18,6 +18,7 @@ from calvinbench.policies.training.log import LogLine
 _TRAINING, _VALIDATION = "training", "validation"
 _PALE = 0.45
 _CONTEXT = "0.85"
+_MOST_PANEL_TICKS = 3
 
 
 def losses(
@@ -89,9 +90,9 @@ def _of_one(
         if legend is True:
             ax.legend(loc="best")
         elif legend == "direct" and lines:
-            ends = [LabelledPoint(_TRAINING, lines[-1].step, lines[-1].loss, look_of[_TRAINING].color)]
+            ends = [LabelledPoint(_TRAINING, float(lines[-1].step), lines[-1].loss, look_of[_TRAINING].color)]
             if tried:
-                ends.append(LabelledPoint(_VALIDATION, max(tried), tried[max(tried)], look.color))
+                ends.append(LabelledPoint(_VALIDATION, float(max(tried)), tried[max(tried)], look.color))
             label_at_right(ax, ends, width if figsize is None else figsize[0])
         return ax
 
@@ -135,12 +136,12 @@ def _draw(ax: Axes, lines: Sequence[LogLine], look: Look, name: str) -> None:
 def _end(name: str, lines: Sequence[LogLine], color: str) -> LabelledPoint:
     tried = _validation(lines)
     step = max(tried) if tried else lines[-1].step
-    return LabelledPoint(name, step, tried[step] if tried else lines[-1].loss, color)
+    return LabelledPoint(name, float(step), tried[step] if tried else lines[-1].loss, color)
 
 
-def _finish(ax: Axes) -> None:
+def _finish(ax: Axes, most_ticks: int | None = None) -> None:
     if ax.lines:
-        logarithmic(ax, "y")
+        logarithmic(ax, "y", most_ticks)
     ax.xaxis.get_major_locator().set_params(nbins=4)
     ax.set_xlabel("optimiser steps")
     ax.set_ylabel("loss")
@@ -168,12 +169,12 @@ def _panels(
             _draw(panel, lines, look_of[name], name)
             panel.set_title(title, loc="left", fontsize=small_pt(), color=look_of[name].color, linespacing=1.05)
             panel.tick_params(labelbottom=place + num_columns >= len(shown))
-        _finish(panels[0])
+        _finish(panels[0], _MOST_PANEL_TICKS)
         for panel in panels:
             panel.set_xlabel("")
             panel.set_ylabel("")
             panel.xaxis.set_major_locator(panels[0].xaxis.get_major_locator())
         panels[0].xaxis.get_major_locator().set_params(nbins=2)
         figure.supxlabel("optimiser steps")
-        figure.supylabel("loss: training thin, validation with marks")
+        figure.supylabel("loss")
         return panels
