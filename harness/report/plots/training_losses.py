@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from calvinbench.harness.report.plots.choice import Colors
 from calvinbench.harness.report.plots.colors import Look, looks
@@ -142,7 +143,7 @@ def _end(name: str, lines: Sequence[LogLine], color: str) -> LabelledPoint:
 def _finish(ax: Axes, most_ticks: int | None = None) -> None:
     if ax.lines:
         logarithmic(ax, "y", most_ticks)
-    ax.xaxis.get_major_locator().set_params(nbins=4)
+    ax.xaxis.set_major_locator(MaxNLocator(4))
     ax.set_xlabel("optimiser steps")
     ax.set_ylabel("loss")
 
@@ -173,8 +174,7 @@ def _panels(
         for panel in panels:
             panel.set_xlabel("")
             panel.set_ylabel("")
-            panel.xaxis.set_major_locator(panels[0].xaxis.get_major_locator())
-        panels[0].xaxis.get_major_locator().set_params(nbins=2)
+            panel.xaxis.set_major_locator(MaxNLocator(2))
         figure.supxlabel("optimiser steps")
         figure.supylabel("loss")
         return panels
