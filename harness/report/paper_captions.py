@@ -7,7 +7,7 @@ from calvinbench.harness.analysis.comparison import Comparison
 from calvinbench.harness.analysis.methods import Method
 from calvinbench.harness.analysis.speed import FRAME_MS
 from calvinbench.harness.report.plots.conditional import FEW as FEW_CHAINS
-from calvinbench.harness.report.plots.curves import MOST_TOGETHER
+from calvinbench.harness.report.plots.drawing.curves import MOST_TOGETHER
 from calvinbench.harness.report.plots.task_success import FEW
 
 

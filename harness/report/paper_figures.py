@@ -154,8 +154,7 @@ def draw_paper_figures(
 
 
 def _environment(name: str, axes: Axes | np.ndarray, caption: str, venue: Venue) -> str:
-    first = axes.flat[0] if isinstance(axes, np.ndarray) else axes
-    is_wide = venue.has_columns and first.get_figure(root=True).get_figwidth() > venue.column_in
+    is_wide = venue.has_columns and plots.figure_of(axes).get_figwidth() > venue.column_in
     environment = "figure*" if is_wide else "figure"
     return "\n".join(
         [

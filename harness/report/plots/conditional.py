@@ -10,7 +10,7 @@ from calvinbench.harness.analysis.methods import Method, Seeds
 from calvinbench.harness.analysis.statistics import Intervals
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.report.plots.choice import Colors, Labels, Order, Shown, choose
-from calvinbench.harness.report.plots.curves import Curve, Legend, draw_curves
+from calvinbench.harness.report.plots.drawing.curves import Curve, Legend, draw_curves
 from calvinbench.harness.report.plots.estimates import conditional_of
 from calvinbench.harness.report.plots.style import WIDTH_IN
 

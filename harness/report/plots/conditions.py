@@ -7,10 +7,10 @@ import numpy as np
 from calvinbench.harness.analysis.comparable import are_of_tasks
 from calvinbench.harness.analysis.statistics import Interval
 from calvinbench.harness.analysis.training_seeds import rate_of
-from calvinbench.harness.report.plots.canvas import new_figure
 from calvinbench.harness.report.plots.colors import looks
+from calvinbench.harness.report.plots.drawing.canvas import new_figure
+from calvinbench.harness.report.plots.drawing.text_layout import height_in, widest_in, wrap
 from calvinbench.harness.report.plots.style import WIDE_IN, small_pt, style
-from calvinbench.harness.report.plots.text_layout import height_in, widest_in, wrap
 from calvinbench.harness.report.table_input import TableInput
 
 _PADDING_IN, _AROUND_IN = 0.07, 0.45

@@ -10,8 +10,8 @@ from calvinbench.envs.chain_env import SOLVED
 from calvinbench.harness.analysis.methods import Method, Seeds
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.report.plots.choice import Colors, Labels, Order, Shown, choose
+from calvinbench.harness.report.plots.drawing.heat_map import Group, draw_heat_map
 from calvinbench.harness.report.plots.estimates import together
-from calvinbench.harness.report.plots.heat_map import Group, draw_heat_map
 from calvinbench.harness.report.plots.style import WIDTH_IN
 from calvinbench.harness.report.plots.task_kinds import by_kind, short_task
 

@@ -12,7 +12,7 @@ from calvinbench.harness.analysis.methods import PRIVILEGED_MARK
 from calvinbench.harness.analysis.run_pairs import RunPair
 from calvinbench.harness.report.plots.choice import Colors, Labels, Order
 from calvinbench.harness.report.plots.colors import looks
-from calvinbench.harness.report.plots.rows import row_axes
+from calvinbench.harness.report.plots.drawing.rows import row_axes
 from calvinbench.harness.report.plots.style import WIDTH_IN
 
 _MINUS = "\N{MINUS SIGN}"

@@ -9,9 +9,9 @@ from calvinbench.harness.analysis.methods import Method, Seeds
 from calvinbench.harness.analysis.speed import FRAME_MS
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.report.plots.choice import Colors, Labels, Order, choose
+from calvinbench.harness.report.plots.drawing.log_axis import logarithmic
+from calvinbench.harness.report.plots.drawing.rows import row_axes
 from calvinbench.harness.report.plots.estimates import speed_of
-from calvinbench.harness.report.plots.log_axis import logarithmic
-from calvinbench.harness.report.plots.rows import row_axes
 from calvinbench.harness.report.plots.style import WIDTH_IN, small_pt
 
 

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from calvinbench.harness.analysis.methods import Method, Seeds
 from calvinbench.harness.records.policy_name import policy_name
 from calvinbench.harness.records.runs import Run
-from calvinbench.harness.report.plots.canvas import canvas
 from calvinbench.harness.report.plots.choice import Colors, Labels, Order, Shown, choose, length_in_words
-from calvinbench.harness.report.plots.curves import Legend
-from calvinbench.harness.report.plots.direct_labels import LabelledPoint, column_height_in, label_at_right
+from calvinbench.harness.report.plots.drawing.canvas import canvas
+from calvinbench.harness.report.plots.drawing.curves import Legend
+from calvinbench.harness.report.plots.drawing.direct_labels import LabelledPoint, column_height_in, label_at_right
 from calvinbench.harness.report.plots.estimates import length_of
 from calvinbench.harness.report.plots.style import WIDTH_IN, style
 

@@ -31,7 +31,8 @@ def style_path() -> Path:
 
 @cache
 def _sheet() -> Mapping[str, Any]:
-    return dict(rc_params_from_file(style_path(), fail_on_error=True, use_default_template=False))
+    params: Any = rc_params_from_file(style_path(), fail_on_error=True, use_default_template=False)
+    return dict(params)
 
 
 @contextmanager
@@ -41,8 +42,10 @@ def style(changes: Mapping[str, Any] | None = None) -> Iterator[None]:
     Args:
         changes: Further settings, which always win.
     """
-    ours = {name: value for name, value in _sheet().items() if rcParams[name] == rcParamsDefault[name]}
-    with rc_context({**ours, **(changes or {})}):
+    current: Any = rcParams
+    default: Any = rcParamsDefault
+    ours: Any = {name: value for name, value in _sheet().items() if current[name] == default[name]}
+    with rc_context(ours | dict(changes or {})):
         yield
 
 

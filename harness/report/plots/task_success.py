@@ -9,8 +9,8 @@ from calvinbench.harness.analysis.methods import Method, Seeds
 from calvinbench.harness.analysis.statistics import Intervals
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.report.plots.choice import Colors, Labels, Order, choose
+from calvinbench.harness.report.plots.drawing.heat_map import Group, draw_heat_map
 from calvinbench.harness.report.plots.estimates import Share, tasks_of
-from calvinbench.harness.report.plots.heat_map import Group, draw_heat_map
 from calvinbench.harness.report.plots.style import WIDTH_IN
 from calvinbench.harness.report.plots.task_kinds import by_kind, short_task
 

@@ -7,13 +7,13 @@ from matplotlib.axes import Axes
 
 from calvinbench.harness.analysis.methods import Method, Seeds
 from calvinbench.harness.records.runs import Run
-from calvinbench.harness.report.plots.canvas import canvas
 from calvinbench.harness.report.plots.choice import Colors, Labels, Order, choose, length_in_words
-from calvinbench.harness.report.plots.curves import Legend
-from calvinbench.harness.report.plots.direct_labels import LabelledPoint, column_height_in
+from calvinbench.harness.report.plots.drawing.canvas import canvas
+from calvinbench.harness.report.plots.drawing.curves import Legend
+from calvinbench.harness.report.plots.drawing.direct_labels import LabelledPoint, column_height_in
+from calvinbench.harness.report.plots.drawing.log_axis import logarithmic
+from calvinbench.harness.report.plots.drawing.point_labels import label_points
 from calvinbench.harness.report.plots.estimates import length_of, speed_of
-from calvinbench.harness.report.plots.log_axis import logarithmic
-from calvinbench.harness.report.plots.point_labels import label_points
 from calvinbench.harness.report.plots.style import WIDTH_IN, style
 
 

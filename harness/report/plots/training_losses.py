@@ -4,20 +4,22 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
-from calvinbench.harness.report.plots.canvas import canvas, new_figure
 from calvinbench.harness.report.plots.choice import Colors
 from calvinbench.harness.report.plots.colors import Look, looks
-from calvinbench.harness.report.plots.curves import MOST_TOGETHER, Legend, panel_titles
-from calvinbench.harness.report.plots.direct_labels import LabelledPoint, column_height_in, label_at_right
-from calvinbench.harness.report.plots.log_axis import logarithmic
+from calvinbench.harness.report.plots.drawing.canvas import canvas, new_figure
+from calvinbench.harness.report.plots.drawing.curves import MOST_TOGETHER, Legend, panel_titles
+from calvinbench.harness.report.plots.drawing.direct_labels import LabelledPoint, column_height_in, label_at_right
+from calvinbench.harness.report.plots.drawing.log_axis import logarithmic
+from calvinbench.harness.report.plots.drawing.text_layout import LINE_HEIGHT
 from calvinbench.harness.report.plots.style import WIDTH_IN, small_pt, style
-from calvinbench.harness.report.plots.text_layout import LINE_HEIGHT
 from calvinbench.policies.training.log import LogLine
 
 _TRAINING, _VALIDATION = "training", "validation"
 _PALE = 0.45
 _CONTEXT = "0.85"
+_MOST_PANEL_TICKS = 3
 
 
 def losses(
@@ -89,9 +91,9 @@ def _of_one(
         if legend is True:
             ax.legend(loc="best")
         elif legend == "direct" and lines:
-            ends = [LabelledPoint(_TRAINING, lines[-1].step, lines[-1].loss, look_of[_TRAINING].color)]
+            ends = [LabelledPoint(_TRAINING, float(lines[-1].step), lines[-1].loss, look_of[_TRAINING].color)]
             if tried:
-                ends.append(LabelledPoint(_VALIDATION, max(tried), tried[max(tried)], look.color))
+                ends.append(LabelledPoint(_VALIDATION, float(max(tried)), tried[max(tried)], look.color))
             label_at_right(ax, ends, width if figsize is None else figsize[0])
         return ax
 
@@ -135,13 +137,13 @@ def _draw(ax: Axes, lines: Sequence[LogLine], look: Look, name: str) -> None:
 def _end(name: str, lines: Sequence[LogLine], color: str) -> LabelledPoint:
     tried = _validation(lines)
     step = max(tried) if tried else lines[-1].step
-    return LabelledPoint(name, step, tried[step] if tried else lines[-1].loss, color)
+    return LabelledPoint(name, float(step), tried[step] if tried else lines[-1].loss, color)
 
 
-def _finish(ax: Axes) -> None:
+def _finish(ax: Axes, most_ticks: int | None = None) -> None:
     if ax.lines:
-        logarithmic(ax, "y")
-    ax.xaxis.get_major_locator().set_params(nbins=4)
+        logarithmic(ax, "y", most_ticks)
+    ax.xaxis.set_major_locator(MaxNLocator(4))
     ax.set_xlabel("optimiser steps")
     ax.set_ylabel("loss")
 
@@ -168,12 +170,11 @@ def _panels(
             _draw(panel, lines, look_of[name], name)
             panel.set_title(title, loc="left", fontsize=small_pt(), color=look_of[name].color, linespacing=1.05)
             panel.tick_params(labelbottom=place + num_columns >= len(shown))
-        _finish(panels[0])
+        _finish(panels[0], _MOST_PANEL_TICKS)
         for panel in panels:
             panel.set_xlabel("")
             panel.set_ylabel("")
-            panel.xaxis.set_major_locator(panels[0].xaxis.get_major_locator())
-        panels[0].xaxis.get_major_locator().set_params(nbins=2)
+            panel.xaxis.set_major_locator(MaxNLocator(2))
         figure.supxlabel("optimiser steps")
-        figure.supylabel("loss: training thin, validation with marks")
+        figure.supylabel("loss")
         return panels

@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 
 from calvinbench.harness.report import plots
 from calvinbench.harness.report.plots.colors import looks
-from calvinbench.harness.report.plots.curves import MOST_TOGETHER
+from calvinbench.harness.report.plots.drawing.curves import MOST_TOGETHER
 
 # Machado, Oliveira and Fernandes (2009), severity 1, for linear RGB.
 VISIONS = {

@@ -24,6 +24,7 @@ def image_of(axes, file):
 
 
 @pytest.mark.parametrize(("name", "draw"), [("survival", plots.survival), ("latency", plots.latency)])
+@pytest.mark.usefixtures("rendered_figures")
 def test_a_figure_looks_as_it_did(make_methods, tmp_path, name, draw):
     drawn = image_of(draw(make_methods(7)), tmp_path / f"{name}.png")
     expected = IMAGES / f"{name}.png"
@@ -34,6 +35,7 @@ def test_a_figure_looks_as_it_did(make_methods, tmp_path, name, draw):
     assert compare_images(str(expected), str(drawn), tol=_MAX_RMS) is None
 
 
+@pytest.mark.usefixtures("rendered_figures")
 def test_the_comparison_of_images_finds_another_color(make_methods, tmp_path):
     methods = make_methods(7)
     one = image_of(plots.tasks(methods), tmp_path / "one.png")

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from calvinbench.harness.report import plots
-from calvinbench.harness.report.plots.log_axis import logarithmic
+from calvinbench.harness.report.plots.drawing.log_axis import logarithmic
+from calvinbench.harness.report.plots.drawing.text_layout import breaks_no_word, shorten, spread, width_in, wrap
 from calvinbench.harness.report.plots.style import figure_of, style
-from calvinbench.harness.report.plots.text_layout import breaks_no_word, shorten, spread, width_in, wrap
 
 
 def test_pyplot_finds_the_style_sheet_by_its_name_and_by_its_path():
@@ -39,6 +39,7 @@ def test_an_authors_settings_win(make_methods):
     assert plots.survival(make_methods(2)).xaxis.label.get_fontsize() == 8
 
 
+@pytest.mark.usefixtures("rendered_figures")
 def test_figures_are_written_in_the_formats_that_are_asked_for_the_same_each_time(make_methods, tmp_path):
     methods = make_methods(7)
     first, again = (plots.save(plots.survival(methods), tmp_path / name) for name in "ab")

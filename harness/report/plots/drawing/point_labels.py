@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 
-from calvinbench.harness.report.plots.canvas import size_in
-from calvinbench.harness.report.plots.direct_labels import LabelledPoint, label_at_right
+from calvinbench.harness.report.plots.drawing.canvas import size_in
+from calvinbench.harness.report.plots.drawing.direct_labels import LabelledPoint, label_at_right
+from calvinbench.harness.report.plots.drawing.text_layout import height_in, width_in
 from calvinbench.harness.report.plots.style import figure_of, small_pt
-from calvinbench.harness.report.plots.text_layout import height_in, width_in
 
 _DISTANCES_PT = (4.0, 8.0, 13.0, 19.0, 26.0, 34.0)
 """From a point to its name, the nearest first; farther ones have a line to the point."""

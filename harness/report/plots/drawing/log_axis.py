@@ -13,7 +13,7 @@ _MOST_TICKS = {"x": 6, "y": 7}
 _LEAST_TICKS = 3
 
 
-def logarithmic(ax: Axes, which: Literal["x", "y"] = "x") -> None:
+def logarithmic(ax: Axes, which: Literal["x", "y"] = "x", most: int | None = None) -> None:
     """Makes an axis logarithmic around what is drawn, with three to seven ticks in plain numbers, such as 0.05."""
     ax.set(**{f"{which}scale": "log"})
     low, high = ax.get_xlim() if which == "x" else ax.get_ylim()
@@ -21,7 +21,7 @@ def logarithmic(ax: Axes, which: Literal["x", "y"] = "x") -> None:
     low, high = low / wider, high * wider
     ax.set(**{f"{which}lim": (low, high)})
     axis = ax.xaxis if which == "x" else ax.yaxis
-    axis.set_major_locator(FixedLocator(_ticks(low, high, _MOST_TICKS[which])))
+    axis.set_major_locator(FixedLocator(_ticks(low, high, most or _MOST_TICKS[which])))
     axis.set_major_formatter(FuncFormatter(lambda value, _: np.format_float_positional(value, trim="-")))
     axis.set_minor_locator(NullLocator())
 

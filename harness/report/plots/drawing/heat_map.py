@@ -10,9 +10,8 @@ from matplotlib import colormaps, rcParams
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap
 
-from calvinbench.harness.report.plots.canvas import canvas, size_in
-from calvinbench.harness.report.plots.style import small_pt, style, tiny_pt
-from calvinbench.harness.report.plots.text_layout import (
+from calvinbench.harness.report.plots.drawing.canvas import canvas, size_in
+from calvinbench.harness.report.plots.drawing.text_layout import (
     LINE_HEIGHT,
     breaks_no_word,
     height_in,
@@ -20,6 +19,7 @@ from calvinbench.harness.report.plots.text_layout import (
     width_in,
     wrap,
 )
+from calvinbench.harness.report.plots.style import small_pt, style, tiny_pt
 
 _ROW_IN = 0.128
 _DARK_FROM = 0.55

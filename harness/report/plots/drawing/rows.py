@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 from matplotlib.axes import Axes
 
-from calvinbench.harness.report.plots.canvas import canvas, size_in
+from calvinbench.harness.report.plots.drawing.canvas import canvas, size_in
+from calvinbench.harness.report.plots.drawing.text_layout import height_in, shorten, widest_in, wrap
 from calvinbench.harness.report.plots.style import small_pt, style
-from calvinbench.harness.report.plots.text_layout import height_in, shorten, widest_in, wrap
 
 _ROW_PADDING_IN = 0.055
 _LEAST_PLOT_SHARE = 0.32

@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Float64
 from matplotlib.axes import Axes
 
-from calvinbench.harness.report.plots.canvas import canvas, new_figure
 from calvinbench.harness.report.plots.colors import Look
-from calvinbench.harness.report.plots.direct_labels import LabelledPoint, column_height_in, label_at_right
+from calvinbench.harness.report.plots.drawing.canvas import canvas, new_figure
+from calvinbench.harness.report.plots.drawing.direct_labels import LabelledPoint, column_height_in, label_at_right
+from calvinbench.harness.report.plots.drawing.text_layout import LINE_HEIGHT, breaks_no_word, wrap
 from calvinbench.harness.report.plots.style import small_pt, style
-from calvinbench.harness.report.plots.text_layout import LINE_HEIGHT, breaks_no_word, wrap
 
 Legend = bool | Literal["direct"]
 """`"direct"`: names beside what they name. True: matplotlib's legend. False: none."""

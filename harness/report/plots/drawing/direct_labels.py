@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from calvinbench.harness.report.plots.canvas import size_in
+from calvinbench.harness.report.plots.drawing.canvas import size_in
+from calvinbench.harness.report.plots.drawing.text_layout import LINE_HEIGHT, height_in, shorten, spread, wrap
 from calvinbench.harness.report.plots.style import small_pt, tiny_pt
-from calvinbench.harness.report.plots.text_layout import LINE_HEIGHT, height_in, shorten, spread, wrap
 
 COLUMN_SHARE = 0.34
 """Of the figure's width that a column of names takes at most."""

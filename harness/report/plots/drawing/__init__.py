@@ -1,0 +1,1 @@
+"""How figures are drawn: axes, curves, rows, heat maps, and names that do not overlap."""
