@@ -86,7 +86,9 @@ def contents_of(part: str, table: TableInput, shown: Table, names: Collection[st
 
 
 def _results_first(grid: Grid) -> Grid:
-    """The table with attributes behind the results, so that a narrow screen shows results. Columns that were asked for stay.
+    """The table with attributes behind the results, so that a narrow screen shows results.
+
+    Columns that were asked for stay where they are.
 
     Args:
         grid: A table; its columns of words that may be left out are attributes.

@@ -89,7 +89,7 @@ def picture(name: str, drawn: Drawn, files: Collection[str]) -> Picture:
     figure = figure_of(drawn.axes)
     svg = small_svg(_saved(figure, "svg").decode())
     width, height = figure.get_size_inches()
-    numbers = next((_NUMBERS[known] for known in _NUMBERS if name.split("/")[-1].startswith(known)), ())
+    numbers = next((_NUMBERS[known] for known in _NUMBERS if name.startswith(known)), ())
     return Picture(
         name,
         drawn.caption,
