@@ -3,13 +3,21 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint typecheck check docs linkcheck install clean
+.PHONY: demo test test-fast test-times lint typecheck check docs linkcheck install clean
 
 demo: $(VENV)/.installed
 	$(BIN)/calvinbench demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+# For work in progress: all but the slow tests, which tests/slow.txt lists. An unlisted test that is slow fails.
+test-fast: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow" tests
+
+# Writes tests/slow.txt from the times of a whole run.
+test-times: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --write-slow-list
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -1,19 +1,35 @@
 """Shared by all tests: shapes and types of the library's annotations are checked while testing."""
 
+import gc
 import os
 import sys
 from pathlib import Path
 
 import pytest
-from jaxtyping import install_import_hook
+
+from support import type_checks
+from support.times import (  # noqa: F401  hooks
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_runtest_logreport,
+    pytest_runtest_makereport,
+    pytest_runtest_protocol,
+    pytest_sessionfinish,
+)
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Several workers share the cores, and threads of torch that wait for a core spin: small models take ten times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-install_import_hook("calvinbench", "beartype.beartype")
+type_checks.install()
 
 REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cheap_garbage_collection():
+    """Leaves what was imported so far out of garbage collection: statsmodels collects at each Holm correction."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

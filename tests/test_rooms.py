@@ -44,7 +44,10 @@ def imported_modules(file: Path) -> Iterator[str]:
                 break
 
 
-IMPORTS = {name: set(imported_modules(file)) - {name} for name, file in FILES.items()}
+@pytest.fixture(scope="module")
+def imports() -> dict[str, set[str]]:
+    """The modules of ours that each module imports."""
+    return {name: set(imported_modules(file)) - {name} for name, file in FILES.items()}
 
 
 def room_of(module: str) -> str:
@@ -59,14 +62,14 @@ def require_no_circle(graph: Mapping[str, set[str]]) -> None:
         pytest.fail(f"imports make a circle: {' -> '.join(error.args[1])}")
 
 
-def test_imports_between_modules_make_no_circle():
-    leaves = {name: {other for other in found if other not in PARTS} for name, found in IMPORTS.items()}
+def test_imports_between_modules_make_no_circle(imports: dict[str, set[str]]):
+    leaves = {name: {other for other in found if other not in PARTS} for name, found in imports.items()}
     require_no_circle({name: found for name, found in leaves.items() if name not in PARTS})
 
 
-def test_imports_between_rooms_make_no_circle():
+def test_imports_between_rooms_make_no_circle(imports: dict[str, set[str]]):
     rooms: dict[str, set[str]] = {}
-    for name, found in IMPORTS.items():
+    for name, found in imports.items():
         if name not in PARTS:  # what the parts' `__init__` re-export
             own = room_of(name)
             rooms.setdefault(own, set()).update({room_of(other) for other in found if other not in PARTS} - {own})

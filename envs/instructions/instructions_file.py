@@ -21,6 +21,7 @@ import yaml
 
 from calvinbench.envs.instructions.instruction_set import InstructionSet
 from calvinbench.envs.names import require_name
+from calvinbench.envs.system.yaml_text import read_yaml
 from calvinbench.envs.tasks import TASKS
 
 _CHAINS = "chains"
@@ -47,7 +48,7 @@ def read_instructions_file(path: Path) -> InstructionSet:
         InstructionsFileError: The file cannot be read, lacks a task, or has something else than sentences.
     """
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
+        content: Any = read_yaml(path.read_text(encoding="utf-8"))  # JSON is YAML
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InstructionsFileError(
             f"expected a file of sentences at '{path}', got {type(error).__name__}: {error}."

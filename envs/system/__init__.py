@@ -1,5 +1,5 @@
-"""What all parts need of the operating system: files that are written as a whole, redirected output, child processes.
+"""What all parts need of the system: files that are written as a whole, YAML, redirected output, child processes.
 
-Read `atomic_write`, `redirection` and `child_process` in any order. Any room may import all three. This room imports
-no other.
+Read `atomic_write`, `yaml_text`, `redirection` and `child_process` in any order. Any room may import all four. This
+room imports no other.
 """

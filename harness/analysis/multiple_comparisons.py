@@ -1,4 +1,4 @@
-"""Several runs on the same chains: whether any differ, which do, and how many chains would tell.
+"""Several methods on the same chains: whether any differ, which do, and how many chains are needed to see it.
 
 The methods are those of Cochran (1950) and Holm (1979), as statsmodels implements them.
 """
@@ -22,9 +22,9 @@ class CochransQ:
     """Whether any of several paired success rates differ.
 
     Attributes:
-        statistic: Q; 0 where no chain tells any two apart.
+        statistic: Q; 0 if all runs agree in each chain.
         degrees_of_freedom: Runs less one.
-        p_value: By the chi-square distribution, which holds for many chains.
+        p_value: By the chi-square distribution, an approximation for many chains.
     """
 
     statistic: float
@@ -50,7 +50,7 @@ def cochrans_q(successes: Bool[np.ndarray, "runs chains"]) -> CochransQ:
 
 
 def holm(p_values: Mapping[_Key, float]) -> dict[_Key, float]:
-    """Holm's step-down adjustment: the chance that any adjusted p below alpha is a false alarm is at most alpha."""
+    """Holm's step-down adjustment: the probability that any adjusted p below alpha is a false alarm is at most alpha."""
     if not p_values:
         return {}
     from statsmodels.stats.multitest import multipletests
@@ -60,11 +60,11 @@ def holm(p_values: Mapping[_Key, float]) -> dict[_Key, float]:
 
 
 def not_told_from_best(values: Mapping[_Key, float], told_apart: Collection[frozenset[_Key]]) -> tuple[_Key, ...]:
-    """The best (the first, where several are), and all that are not told from it.
+    """The best (the first of several), and all that are not significantly different from it.
 
     Args:
-        values: What is the larger the better, by key.
-        told_apart: Each two of the keys that a test tells apart.
+        values: By key; larger is better.
+        told_apart: The pairs of keys that are significantly different.
     """
     best = max(values, key=lambda key: values[key])
     return tuple(key for key in values if frozenset((key, best)) not in told_apart)
@@ -77,13 +77,13 @@ def num_chains_needed(
     power: float = 0.8,
     confidence: float = CONFIDENCE,
 ) -> int:
-    """How many chains a paired comparison of average lengths needs.
+    """Number of chains that a paired comparison of average lengths needs.
 
     Args:
-        difference: What is to be found, in subtasks.
+        difference: The difference to detect, in subtasks.
         standard_deviation: Of the chains' lengths, the same in both runs.
         correlation: Between the two runs' lengths of a chain, from -1 to 1; 0 for runs that are not paired.
-        power: The chance to find it.
+        power: The probability of detecting it.
         confidence: Of the test, two-sided.
 
     Raises:
@@ -104,7 +104,7 @@ def detectable_difference(
     power: float = 0.8,
     confidence: float = CONFIDENCE,
 ) -> float:
-    """The smallest difference of average lengths that so many chains find; see `num_chains_needed`.
+    """The smallest difference of average lengths that this number of chains detects; see `num_chains_needed`.
 
     Raises:
         ValueError: There is no chain, or a number is out of its range.
@@ -117,7 +117,7 @@ def detectable_difference(
 
 
 def _require_design(standard_deviation: float, correlation: float, power: float, confidence: float) -> None:
-    """Refuses numbers of which no plan can be made; the smallest power is the chance of a false alarm."""
+    """Checks the numbers of a plan; the smallest power is the probability of a false alarm."""
     known = {
         "standard deviation of the chains' lengths": standard_deviation,
         "correlation between two runs": correlation,

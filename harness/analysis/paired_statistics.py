@@ -7,6 +7,7 @@ permutation, which is exact here; intervals of means are Efron's percentile boot
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -198,14 +199,15 @@ def tango_interval(
     """Tango's score interval of the difference of two paired rates: all that a score test does not reject."""
     limit = float(norm.ppf((1 + confidence) / 2))
     estimate = (num_only_first - num_only_second) / num_pairs
-
-    def excess(difference: float, bound: float) -> float:
-        return _tango_score(num_only_first, num_only_second, num_pairs, difference) - bound
-
+    excess = partial(_tango_excess, num_only_first, num_only_second, num_pairs)
     edge = 1 - 1e-12
     low = -1.0 if excess(-edge, limit) <= 0 else float(brentq(excess, -edge, estimate, args=(limit,), xtol=1e-12))
     high = 1.0 if excess(edge, -limit) >= 0 else float(brentq(excess, estimate, edge, args=(-limit,), xtol=1e-12))
     return Interval(low, high)
+
+
+def _tango_excess(num_only_first: int, num_only_second: int, num_pairs: int, difference: float, bound: float) -> float:
+    return _tango_score(num_only_first, num_only_second, num_pairs, difference) - bound
 
 
 def _tango_score(num_only_first: int, num_only_second: int, num_pairs: int, difference: float) -> float:

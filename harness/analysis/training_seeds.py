@@ -115,15 +115,16 @@ def _clustered(
 
 
 def completed_by_seed(runs: Sequence[Run], chains: Collection[int] | None = None) -> Int64[np.ndarray, "seeds chains"]:
-    """Subtasks completed, with a row for each run and a column for each chain.
+    """Subtasks completed, with a row for each run and a column for each chain, by the number of the chain.
 
     Args:
         runs: The runs.
         chains: Numbers of the chains; None for all that every run has finished.
     """
     finished = set.intersection(*({record.chain for record in run.records} for run in runs))
-    chosen = finished if chains is None else set(chains)
-    rows = [[record.completed for record in run.records if record.chain in chosen] for run in runs]
+    numbers = sorted(finished if chains is None else chains)
+    by_number = [{record.chain: record.completed for record in run.records} for run in runs]
+    rows = [[lengths[number] for number in numbers] for lengths in by_number]
     return np.array(rows, dtype=np.int64)
 
 

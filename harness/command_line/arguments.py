@@ -12,6 +12,8 @@ from calvinbench.envs.names import guess
 from calvinbench.harness.command_line.flags import Flag
 
 _IS_FLAG = re.compile(r"--?[A-Za-z]")
+MAX_WHOLE_NUMBER = 2**53
+"""Records hold no larger numbers, see `records.typed_reading`."""
 _IN_WORDS = {int: "a whole number", float: "a number"}
 
 
@@ -109,11 +111,16 @@ def _wrong_value(flag: Flag, label: str, value: str) -> Iterator[str]:
             yield f"expected {wanted}, got '{value}'.{_meant(value, choices)}"
     elif flag.kind in _IN_WORDS:
         try:
-            is_finite = math.isfinite(flag.kind(value))
+            number = flag.kind(value)
+            is_finite = math.isfinite(number)
         except (ValueError, OverflowError):
             is_finite = False
         if not is_finite:
             yield f"expected {label} to be {_IN_WORDS[flag.kind]}, got '{value}'."
+        elif flag.kind is int and abs(number) > MAX_WHOLE_NUMBER:
+            yield f"expected {label} to be a whole number of at most {MAX_WHOLE_NUMBER}, got {value}."
+    elif not value:
+        yield f"expected a value for {label}, got an empty one. A shell variable in the command may be unset."
 
 
 def _meant(name: str, known: Sequence[str] | dict[str, Flag]) -> str:

@@ -55,13 +55,14 @@ class Perturbation:
     kick_size: float = 0.8
 
     def __post_init__(self) -> None:
-        if not 0 <= self.sigma < np.inf or not 0 <= self.kick_size < np.inf:
-            raise ValueError(f"expected finite noise of at least 0, got {self.sigma} and kicks of {self.kick_size}.")
-        if not 0 <= self.correlation < 1 or not 0 <= self.kick_probability <= 1:
-            raise ValueError(
-                "expected a correlation of at least 0 and below 1, and a probability of kicks from 0 to 1, got "
-                f"{self.correlation} and {self.kick_probability}."
-            )
+        for name, value, is_right, expected in (
+            ("noise", self.sigma, 0 <= self.sigma < np.inf, "a finite number of at least 0"),
+            ("kick_size", self.kick_size, 0 <= self.kick_size < np.inf, "a finite number of at least 0"),
+            ("correlation of the noise", self.correlation, 0 <= self.correlation < 1, "at least 0 and below 1"),
+            ("kicks", self.kick_probability, 0 <= self.kick_probability <= 1, "a probability from 0 to 1"),
+        ):
+            if not is_right:
+                raise ValueError(f"expected {name} to be {expected}, got {value:g}.")
 
     def draw(self, generator: np.random.Generator) -> Iterator[Float64[np.ndarray, "6"]]:
         """Yields the noise of each step, without end."""

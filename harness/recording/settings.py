@@ -14,6 +14,12 @@ from calvinbench.policies.demonstrations.opening import SPLITS
 
 RECORDED_SCENES = ("embedded", "D")
 """Scenes that the scripted expert knows."""
+_AT_MOST = {
+    **dict.fromkeys(("episodes", "validation_episodes"), (999_999, ", because their files are numbered by six digits")),
+    **dict.fromkeys(("subtasks", "max_steps", "frames_after"), (1_000_000, "")),
+    **dict.fromkeys(("static_size", "gripper_size"), (4096, " pixels")),
+}
+"""Above, one episode alone would not fit into memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +81,9 @@ class RecordingSettings:
         for name in ("validation_episodes", "frames_after", "seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"expected {name} of at least 0, got {getattr(self, name)}.")
+        for name, (most, reason) in _AT_MOST.items():
+            if getattr(self, name) > most:
+                raise ValueError(f"expected {name} of at most {most}{reason}, got {getattr(self, name)}.")
         # Sorted and without repetition, because random draws depend on the order.
         object.__setattr__(self, "tasks", tuple(task for task in TASKS if task in self.tasks))
 

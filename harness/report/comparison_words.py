@@ -122,22 +122,22 @@ def explanations(comparison: Comparison) -> list[str]:
         parts.append(f"Cochran's Q test of whether any {which} differ, by number of subtasks in a row: {tests}.")
     parts.append(
         f"Differences are first minus second, paired by chain, over the {comparison.num_chains} chains that all runs "
-        "have finished. Brackets: 95% confidence intervals. `difference`: over chains; `clustered`: over initial states, "
-        "each with all its chains. `p (Holm)`: the larger of both p-values, corrected over all pairs"
+        "have finished. Brackets: 95% confidence intervals. `difference`: over chains; `clustered`: over initial "
+        "states, each with all its chains. `p (Holm)`: the larger of both p-values, corrected over all pairs"
         f"{' of compared policies' if is_aside else ''}{_against(comparison)}. `detectable`: the smallest difference "
         "that this number of chains detects with 80% power."
     )
     if any(not _has_seeds(pair) for pair in comparison.pairs):
+        which = "Pairs of single runs" if comparison.has_seeds else "Tests"
         parts.append(
-            f"{'Pairs of single runs' if comparison.has_seeds else 'Tests'}: bootstrap intervals and exact sign-flip tests "
-            "for average lengths, Tango's intervals and McNemar's exact test for each number of subtasks. They do not "
-            "include training-seed variance."
+            f"{which}: bootstrap intervals and exact sign-flip tests for average lengths, Tango's intervals and "
+            "McNemar's exact test for each number of subtasks. They do not include training-seed variance."
         )
     if comparison.has_seeds:
         parts.append(
-            "Pairs in which a method has several training seeds: means over seeds in each chain, Student's intervals and "
-            "tests for crossed seeds and chains. They include the training-seed variance of these methods; that of a "
-            "method with a single run is unknown."
+            "Pairs in which a method has several training seeds: means over seeds in each chain, with Student's "
+            "intervals and tests for crossed seeds and chains. They include the training-seed variance of these "
+            "methods; that of a method with a single run is unknown."
         )
     if is_aside:
         parts.append(

@@ -123,8 +123,8 @@ def write_report(
 ) -> Report:
     """Writes tables and figures of runs.
 
-    Runs of several scenes or instruction sets are not compared with each other. Each condition has a folder with a table
-    and figures; the folder above has a table of all methods with the conditions side by side.
+    Runs of several scenes or instruction sets are not compared with each other. Each condition has a folder with a
+    table and figures; the folder above has a table of all methods with the conditions side by side.
 
     Args:
         paths: Runs' folders, or folders that hold several.

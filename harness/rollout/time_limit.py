@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 
 from calvinbench.harness import clock
@@ -14,6 +15,11 @@ GRACE_SECONDS = 10.0
 """Extra time, after the limit, for native code that does not return to Python. Then its process is ended."""
 RESET_SECONDS = 600.0
 """The shortest limit of a reset, which may make the world, compile its code, and let the expert play a lead-in."""
+_LONGEST_SECONDS = 1e9
+"""About the longest alarm that the operating system takes; 30 years."""
+_AGAIN_SECONDS = 1.0
+"""The alarm rings again after this time, because Python drops an error that it raises in `__del__` or in the callback
+of a weak reference."""
 
 
 class StepTimeoutError(RuntimeError):
@@ -110,17 +116,12 @@ def time_limit(seconds: float, owner: str = "policy", ends_process: bool = False
         yield
         return
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise StepTimeoutError(
-            f"expected the {owner} to answer within {seconds:g} s, and it did not. Raise the limit with "
-            "--step-timeout, or see in the traceback what it waits for."
-        )
-
-    before = signal.signal(signal.SIGALRM, stop)
+    before = signal.signal(signal.SIGALRM, partial(_stop, seconds, owner))
     if ends_process:
         _WATCHDOG.set(seconds)
     began = clock.seconds()
-    others_delay, others_interval = signal.setitimer(signal.ITIMER_REAL, seconds)  # an alarm that somebody else set
+    # The first values are those of an alarm that somebody else set.
+    others_delay, others_interval = signal.setitimer(signal.ITIMER_REAL, min(seconds, _LONGEST_SECONDS), _AGAIN_SECONDS)
     try:
         yield
     finally:
@@ -130,3 +131,11 @@ def time_limit(seconds: float, owner: str = "policy", ends_process: bool = False
             _WATCHDOG.rest()
         signal.signal(signal.SIGALRM, before)
         signal.setitimer(signal.ITIMER_REAL, left, others_interval)
+
+
+def _stop(seconds: float, owner: str, number: int, frame: FrameType | None) -> None:
+    """The signal's handler. It has a place of its own because the tests' type checker compiles a nested one anew."""
+    raise StepTimeoutError(
+        f"expected the {owner} to answer within {seconds:g} s, and it did not. Raise the limit with --step-timeout, "
+        "or see in the traceback what it waits for."
+    )

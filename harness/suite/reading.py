@@ -41,6 +41,11 @@ def load_suite(name_or_path: str) -> Suite:
             "trains what it runs. "
             f"Suites that ship: {', '.join(shipped_suites())}."
         )
+    if path.is_dir():
+        raise ValueError(
+            f"expected a suite's name or YAML file, got the folder '{path}'. Suites that ship: "
+            f"{', '.join(shipped_suites())}. For a table of the runs in a folder: calvinbench report {path}"
+        )
     name = require_name(name_or_path, shipped_suites(), "suite")
     return parse_suite(name, files(_SUITES).joinpath(f"{name}.yaml").read_text("utf-8"), name)
 
@@ -83,12 +88,14 @@ def parse_suite(name: str, text: str, origin: str) -> Suite:
 def _mapping(text: str, origin: str) -> Mapping[Any, Any]:
     import yaml
 
+    from calvinbench.envs.system.yaml_text import kind_in_words, read_yaml
+
     try:
-        values = yaml.safe_load(text)
+        values = read_yaml(text)
     except yaml.YAMLError as error:
         raise ValueError(f"expected YAML in suite '{origin}', got: {error}") from error
     if not isinstance(values, Mapping):
-        raise ValueError(f"expected a mapping of settings in suite '{origin}', got {type(values).__name__}.")
+        raise ValueError(f"expected a mapping of settings in suite '{origin}', got {kind_in_words(values)}.")
     return values
 
 

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from calvinbench.envs.names import require_name
 
+MAX_WHOLE_NUMBER = 2**53
+"""Records hold no larger numbers, see `records.typed_reading`."""
 A_NAME = "a name"
 A_FOLDER = "a folder's path"
 
@@ -136,6 +138,8 @@ def _require_whole_number(named: NamedSetting, value: Any) -> None:
     lowest = named.setting.at_least
     if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
         raise ValueError(f"expected {named.name} to be a whole number of at least {lowest}, got {value!r}.")
+    if value > MAX_WHOLE_NUMBER:
+        raise ValueError(f"expected {named.name} to be a whole number of at most {MAX_WHOLE_NUMBER}, got {value}.")
 
 
 def _require_amount(named: NamedSetting, value: Any) -> None:

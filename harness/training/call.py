@@ -16,6 +16,7 @@ import yaml
 
 from calvinbench.envs.names import require_name
 from calvinbench.envs.scenes.scene import SCENES
+from calvinbench.envs.system.yaml_text import kind_in_words, read_yaml
 from calvinbench.harness.training.aliases import ALIASES
 from calvinbench.harness.training.conflicts import EVALUATION_KEYS, conflicts, idle_keys, idle_words
 from calvinbench.harness.training.smoke import smoke_keys
@@ -139,11 +140,11 @@ def read_configuration(name_or_path: str) -> dict[str, Any]:
         require_name(name_or_path, shipped_configurations(), "configuration")
         text = files("calvinbench.harness.training.configurations").joinpath(f"{name_or_path}.yaml").read_text("utf-8")
     try:
-        content = yaml.safe_load(text)
+        content = read_yaml(text)
     except yaml.YAMLError as error:
         raise TrainingCallError(f"expected YAML in '{name_or_path}', got: {error}") from error
     if not isinstance(content, dict):
-        raise TrainingCallError(f"expected keys and values in '{name_or_path}', got {content!r}.")
+        raise TrainingCallError(f"expected keys and values in '{name_or_path}', got {kind_in_words(content)}.")
     for key in content:
         require_name(str(key), KEYS, f"key of '{name_or_path}'", ALIASES)
     return content

@@ -32,8 +32,11 @@ def chain_state(number: int) -> dict[str, np.ndarray]:
     return {"robot_obs": robot_obs, "scene_obs": scene_obs}
 
 
-def digest_of_episode(env: PlayTableEnv, number: int, num_steps: int = 120) -> str:
-    """Hash of all observations while the arm blunders about the table of one chain, touching what it meets."""
+def digest_of_episode(env: PlayTableEnv, number: int, num_steps: int = 90) -> str:
+    """Hash of all observations while the arm blunders about the table of one chain, touching what it meets.
+
+    In the chains used here it first touches something at step 19 to 87.
+    """
     sha = hashlib.sha256()
     generator = np.random.default_rng(number)
     observation, _ = env.reset(options=chain_state(number))

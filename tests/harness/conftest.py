@@ -6,6 +6,19 @@ from calvinbench.harness.evaluation.evaluation import evaluate
 from calvinbench.harness.rollout.workers import WorkerSetup
 from calvinbench.harness.suite.settings import RunSettings
 from support.fakes import CHAINS, make_fake_world, make_scripted
+from support.small_figures import save_small
+
+
+@pytest.fixture
+def rendered_figures():
+    """A test that requests this fixture renders its figures. Use it where files or pages of figures are tested."""
+
+
+@pytest.fixture(autouse=True)
+def _no_rendering(request, monkeypatch):
+    """Figures are drawn, and their files are empty figures. Session's and module's fixtures render theirs."""
+    if "rendered_figures" not in request.fixturenames:
+        monkeypatch.setattr("matplotlib.figure.Figure.savefig", save_small)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ limit.
 import multiprocessing
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -48,6 +49,7 @@ def walk(names: Iterable[str]) -> dict[str, Verdict]:
     """The verdict on each architecture, each in a process of its own."""
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
+    _import_beforehand()
     return {name: _in_process(name) for name in names}
 
 
@@ -64,6 +66,12 @@ def read_table(page: str) -> dict[str, Verdict]:
     """The verdicts on a page that `table` wrote."""
     rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")][1:]
     return {row[0]: Verdict(row[1], *(cell.strip(" |") for cell in row[2:])) for row in rows}
+
+
+def _import_beforehand() -> None:
+    """What one verdict imports is there for all processes that are forked from this one."""
+    with suppress(Exception):
+        verdict("llava")
 
 
 def _in_process(name: str) -> Verdict:

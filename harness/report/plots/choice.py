@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from calvinbench.envs.names import require_name
-from calvinbench.harness.analysis.comparable import require_one_length
+from calvinbench.harness.analysis.comparable import are_of_tasks, require_one_length
 from calvinbench.harness.analysis.methods import Method, Seeds, methods
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.report.plots.colors import Look, as_methods, looks
@@ -69,6 +69,12 @@ def choose(
     if colors is not None and not isinstance(colors, Mapping):
         look_of = looks([method.name for method in found], colors)
     return tuple(Shown(method, method.marked_name, look_of[method.name]) for method in found)
+
+
+def length_in_words(shown: Sequence[Shown]) -> str:
+    """What the mean number of solved subtasks is called: `success` if tasks were run alone, else `average length`."""
+    runs = [run for each in shown for run in each.method.runs]
+    return "success" if runs and are_of_tasks(runs) else "average length"
 
 
 def _named(shown: Sequence[Run] | Sequence[Method], labels: Labels | None, seeds: Seeds) -> tuple[Method, ...]:

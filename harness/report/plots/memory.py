@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from calvinbench.harness.analysis.comparable import are_of_tasks
 from calvinbench.harness.analysis.methods import Method, Seeds
 from calvinbench.harness.records.policy_name import policy_name
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.report.plots.canvas import canvas
-from calvinbench.harness.report.plots.choice import Colors, Labels, Order, Shown, choose
+from calvinbench.harness.report.plots.choice import Colors, Labels, Order, Shown, choose, length_in_words
 from calvinbench.harness.report.plots.curves import Legend
 from calvinbench.harness.report.plots.direct_labels import LabelledPoint, column_height_in, label_at_right
 from calvinbench.harness.report.plots.estimates import length_of
@@ -135,8 +134,7 @@ def memory(
         ax.set_xticks(range(len(spans)), spans)
         ax.set_xlim(-0.4, max(len(spans), 1) - 0.6)
         ax.set_xlabel("memory (steps)")
-        of_tasks = are_of_tasks([run for each in shown for run in each.method.runs])
-        ax.set_ylabel("success" if of_tasks else "average length")
+        ax.set_ylabel(length_in_words(shown))
         if legend is True:
             ax.legend(loc="best")
         elif legend == "direct" and len(lines) > 1:

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from calvinbench.harness.analysis.comparable import are_of_tasks
 from calvinbench.harness.analysis.methods import Method, Seeds
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.report.plots.canvas import canvas
-from calvinbench.harness.report.plots.choice import Colors, Labels, Order, choose
+from calvinbench.harness.report.plots.choice import Colors, Labels, Order, choose, length_in_words
 from calvinbench.harness.report.plots.curves import Legend
 from calvinbench.harness.report.plots.direct_labels import LabelledPoint, column_height_in
 from calvinbench.harness.report.plots.estimates import length_of, speed_of
@@ -66,9 +65,7 @@ def tradeoff(
         ax.margins(x=0.12)
         logarithmic(ax)
         ax.set_xlabel("policy, ms per step (median)")
-        ax.set_ylabel(
-            "success" if are_of_tasks([run for each in shown for run in each.method.runs]) else "average length"
-        )
+        ax.set_ylabel(length_in_words(shown))
         if legend is True:
             ax.legend(loc="best")
         elif legend == "direct":

@@ -59,27 +59,38 @@ def grid_of(conditions: Sequence[Condition], style: TableStyle) -> Grid:
     order = row_order(conditions, style)
     names = _names(conditions, methods, style)
     columns = [Column("Method", tuple(Cell(method.marked_name) for method in methods), is_text=True)]
-    columns += [
-        replace(attribute_column(methods, name), optional=optional)
-        for name, optional in names
-        if name in ATTRIBUTE_NAMES
-    ]
-    results = [(name, optional) for name, optional in names if name not in ATTRIBUTE_NAMES]
-    for condition in conditions:
-        known = (*result_names(condition.table), "n", "errors", "steps")
-        chosen = [(name, optional) for name, optional in results if name in known or len(conditions) == 1]
-        made = result_columns(condition.table, style, [name for name, _ in chosen], condition.title)
-        places = {method.name: place for place, method in enumerate(condition.table.methods)}
-        for column, (_, optional) in zip(made, chosen, strict=True):
-            cells = (
-                column.cells[places[method.name]] if method.name in places else Cell(NOT_THERE) for method in methods
-            )
-            columns.append(replace(column, cells=tuple(cells), optional=optional))
+    for name, optional in names:
+        if name in ATTRIBUTE_NAMES:
+            columns.append(replace(attribute_column(methods, name), optional=optional))
+        elif len(conditions) == 1:
+            columns += _of_condition(conditions[0], methods, [(name, optional)], style)
+    if len(conditions) > 1:
+        for condition in conditions:
+            known = (*result_names(condition.table), "n", "errors", "steps")
+            columns += _of_condition(condition, methods, [each for each in names if each[0] in known], style)
     columns = [replace(column, cells=tuple(column.cells[place] for place in order)) for column in columns]
     grid = _with_published(Grid(tuple(columns)), first.published, style)
     if len(conditions) == 1 and len(first.runs[0].description.tasks) > MAX_TASK_COLUMNS and not first.published:
         return grid.transposed()
     return grid
+
+
+def _of_condition(
+    condition: Condition, methods: Sequence[Method], names: Sequence[tuple[str, int]], style: TableStyle
+) -> list[Column]:
+    """Columns of one condition; methods that it does not have get a dash."""
+    made = result_columns(condition.table, style, [name for name, _ in names], condition.title)
+    places = {method.name: place for place, method in enumerate(condition.table.methods)}
+    return [
+        replace(
+            column,
+            cells=tuple(
+                column.cells[places[method.name]] if method.name in places else Cell(NOT_THERE) for method in methods
+            ),
+            optional=optional,
+        )
+        for column, (_, optional) in zip(made, names, strict=True)
+    ]
 
 
 def row_order(conditions: Sequence[Condition], style: TableStyle) -> list[int]:

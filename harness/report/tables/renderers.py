@@ -46,12 +46,16 @@ def to_terminal(grid: Grid, width: int, is_styled: bool = False) -> str:
         width: Letters of a line.
         is_styled: Whether the best numbers are bold, by control codes.
     """
-    fitted = fit(grid, max(width, _LEAST_WIDTH), cell_len, _GAP)
+    fitted = fit(grid, float(max(width, _LEAST_WIDTH)), _letters, float(_GAP))
     blocks = [
         _block(block, [int(each) for each in widths], is_styled)
         for block, widths in zip(fitted.blocks, fitted.widths, strict=True)
     ]
     return "\n".join(blocks)
+
+
+def _letters(text: str) -> float:
+    return float(cell_len(text))
 
 
 def _block(grid: Grid, widths: Sequence[int], is_styled: bool) -> str:

@@ -65,6 +65,11 @@ class Plan:
             )
         if self.chains is not None and self.chains < 1:
             raise ValueError(f"expected --chains of at least 1, got {self.chains}. Such as: --chains {num_published}")
+        if self.standard_deviation is not None and self.standard_deviation > longest / 2:
+            raise ValueError(
+                f"expected --standard-deviation of at most {longest / 2:g}, which lengths from 0 to {longest} have at "
+                f"most, got {self.standard_deviation:g}."
+            )
         spread, correlation = self._spread_and_correlation()
         design = spread, correlation, self.power
         found: dict[str, float] = {"standard_deviation": spread, "correlation": correlation, "power": self.power}

@@ -92,9 +92,9 @@ def require_same_names(weights: Mapping[str, Tensor], expected: Mapping[str, Ten
     ]
     if missing or left or misshapen:
         raise BackboneSourceError(
-            f"expected {CHECKPOINT} to fit the language model and the vision tower beside it, but some weights do not: "
-            f"missing {few_of(missing)}, left over {few_of(left)}, of another shape {few_of(misshapen)}. Use parts that "
-            "were published together."
+            f"expected {CHECKPOINT} to fit the language model and the vision tower beside it, but some weights do not. "
+            f"Missing {few_of(missing)}, left over {few_of(left)}, of another shape {few_of(misshapen)}. Use parts "
+            "that were published together."
         )
 
 

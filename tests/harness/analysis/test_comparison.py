@@ -299,6 +299,7 @@ def test_the_plan_is_that_of_the_literature(capsys):
         (("--power", "nan"), "expected --power to be a number, got 'nan'"),
         (("--standard-deviation", "-1"), "expected a standard deviation of the chains' lengths above 0, got -1.0"),
         (("--standard-deviation", "0"), "got 0.0"),
+        (("--standard-deviation", "2.6"), "at most 2.5, which lengths from 0 to 5 have at most, got 2.6"),
         (("--standard-deviation", "inf"), "expected --standard-deviation to be a number, got 'inf'"),
         (("--correlation", "1.5"), "expected a correlation between two runs from -1 to below 1, got 1.5"),
         (("--correlation", "nan"), "expected --correlation to be a number, got 'nan'"),

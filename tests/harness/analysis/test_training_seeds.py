@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
+from calvinbench.harness.analysis.seed_differences import METHOD
 from calvinbench.harness.analysis.statistics import average_length
-from calvinbench.harness.analysis.training_seeds import METHOD, crossed_interval, seed_means, seed_table
+from calvinbench.harness.analysis.training_seeds import (
+    completed_by_seed,
+    crossed_interval,
+    seed_means,
+    seed_table,
+)
 
 
 def test_a_table_of_two_by_two_by_hand():
@@ -114,3 +120,10 @@ def test_where_all_chains_agree_the_bound_of_the_single_runs_is_kept(solver):
     assert group.average_length.interval == single
     assert single.low < 5
     assert group.success[4].interval.low < 1
+
+
+def test_seeds_are_paired_by_the_chains_number_not_by_its_place(solver):
+    first, second = (with_lengths(of_seed(solver, seed), [5, 0, 3]) for seed in (0, 1))
+    turned = replace(second, records=second.records[::-1])
+    assert completed_by_seed([first, turned]).tolist() == [[5, 0, 3], [5, 0, 3]]
+    assert completed_by_seed([first, turned], [2, 0]).tolist() == [[5, 3], [5, 3]]

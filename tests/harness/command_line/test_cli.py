@@ -91,14 +91,15 @@ def test_run_prints_a_table_and_goes_on_when_called_again(in_tmp, capsys):
     assert (in_tmp / "runs" / "random" / "chains.jsonl").read_bytes() == before
 
 
-def test_json_is_exactly_one_object_on_standard_output(in_tmp):
+def test_json_is_exactly_one_object_on_standard_output(in_tmp, capfd):
     done = call("run", "--policy", "random", "--policy", "expert", "--chains", "1", "--max-steps", "3", "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert [run["policy"] for run in result["runs"]] == ["random", "expert"]
     assert result["runs"][0]["finished"] == 1
     assert len(result["runs"][0]["success"]) == 5
-    report = json.loads(call("report", "runs", "--json").stdout)
+    assert cli.main(["report", "runs", "--json"]) == 0
+    report = json.loads(capfd.readouterr().out)
     assert len(report["files"]) == 13 + 3 * 7  # tables and the page; five figures, and one of each run
 
 
@@ -136,10 +137,9 @@ def test_a_run_without_chains_is_json_too(in_tmp, capsys):
     assert said["runs"][0]["success"][0]["rate"] is None
 
 
-def test_doctor_s_json_is_one_object():
-    done = call("doctor", "--json")
-    assert json.loads(done.stdout)["ok"] is True
-    assert done.returncode == 0
+def test_doctor_s_json_is_one_object(capfd):
+    assert cli.main(["doctor", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["ok"] is True
 
 
 def test_a_folder_with_another_run_is_refused(in_tmp, capsys):
@@ -199,12 +199,14 @@ def test_a_policy_that_leaves_by_sys_exit_is_errored_and_makes_status_1(in_tmp, 
         ("import sys; sys.exit(0)", "could not make the policy 'python:cannot:make': SystemExit: 0"),
     ],
 )
-def test_a_policy_that_cannot_be_made_is_told_in_words_with_status_1(in_tmp, body, words):
+def test_a_policy_that_cannot_be_made_is_told_in_words_with_status_1(in_tmp, capsys, monkeypatch, body, words):
     (in_tmp / "cannot.py").write_text(f"def make():\n    {body}\n")
-    done = call("run", "--policy", "python:cannot:make", "--chains", "1")
-    assert done.returncode == 1
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
+    monkeypatch.syspath_prepend(in_tmp)
+    monkeypatch.delitem(sys.modules, "cannot", raising=False)
+    assert cli.main(["run", "--policy", "python:cannot:make", "--chains", "1"]) == 1
+    said = capsys.readouterr().err
+    assert words in said
+    assert "Traceback" not in said
 
 
 def test_what_is_wrong_with_the_last_policy_is_said_before_the_first_one_runs(in_tmp, capsys):

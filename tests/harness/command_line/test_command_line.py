@@ -185,6 +185,20 @@ def test_a_number_that_is_none_is_named_with_its_flag(error, name, flag, value):
     assert f"expected {flag.name} to be {wanted}, got '{value}'." in error(name, flag.name, value)
 
 
+@pytest.mark.parametrize(("name", "flag"), NUMBERS, ids=lambda each: getattr(each, "name", each))
+def test_a_whole_number_that_no_record_holds_is_refused(error, name, flag):
+    if flag.kind is int:
+        words = f"expected {flag.name} to be a whole number of at most {2**53}, got {2**53 + 1}."
+        assert words in error(name, flag.name, str(2**53 + 1))
+
+
+@pytest.mark.parametrize(("name", "flag"), VALUED, ids=lambda each: getattr(each, "name", each))
+def test_an_empty_value_is_refused_because_a_shell_variable_may_be_unset(error, name, flag):
+    if flag.kind not in (int, float) and not flag.choices:
+        assert f"expected a value for {flag.name}, got an empty one. A shell variable" in error(name, f"{flag.name}=")
+        assert f"expected a value for {flag.name}, got an empty one" in error(name, flag.name, "")
+
+
 @pytest.mark.parametrize(("name", "flag"), VALUED, ids=lambda each: getattr(each, "name", each))
 def test_a_flag_given_twice_is_refused_unless_it_is_meant_to_be(capsys, name, flag):
     words = [flag.name, value_of(flag), flag.name.replace("-", "_").replace("__", "--", 1) + "=" + value_of(flag)]
@@ -431,7 +445,7 @@ def test_remedy_of_second_hand_alone(run_fake, in_tmp, error, capsys):
     file = run.directory / "run.json"
     file.write_text(file.read_text().replace('"scene": "fake"', '"scene": "D"'))
     said = error("report", "runs", "--second-hand")
-    flag = re.search(r"expected (--\S+) SPLIT", said)[1]
+    flag = re.search(r"without (--\S+) SPLIT", said)[1]
     assert cli.main(["report", "runs", "--second-hand", flag, "D->D"]) == 0
 
 

@@ -279,6 +279,7 @@ def test_actions_of_text_are_refused_in_words(data):
         CalvinLayout(data / "training").read(0, 0, 1, ["rel_actions"])
 
 
+@pytest.mark.usefixtures("rendered_figures")
 def test_data_without_a_gripper_camera_are_checked_and_trained_on(data, trains, tmp_path):
     for split in ("training", "validation"):
         change_frames(data, lambda arrays: (arrays.pop("rgb_gripper"), arrays.pop("depth_gripper")), split)

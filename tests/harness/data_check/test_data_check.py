@@ -211,7 +211,7 @@ def stop_recording(data):
         (remove_annotations, ("lang_annotations", "extract it again", "download_lang_embeddings.sh")),
         (remove_episodes, ("ep_start_end_ids.npy", "extract it again")),
         (remove_all_frames, ("found none", "Extract the data set")),
-        (leave_another_index, ("all 2 are outside", "extract the data set again")),
+        (leave_another_index, ("all 2 are outside", "Extract the data set again")),
         (unscale, ("rel_actions within [-1, 1]", "not scaled")),
         (half_close, ("gripper of -1 (close) or 1 (open)", "0.5")),
         (forget_a_number, ("NaN", "1 frames")),
@@ -321,6 +321,7 @@ def test_the_verb_writes_nothing_that_was_not_asked_for(said, tmp_path):
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.usefixtures("rendered_figures")
 def test_the_verb_says_the_verdict_first_and_draws_pictures(said, tmp_path):
     status, out = said("--all-frames", "--contact-sheet", "contact_sheet.png")
     assert status == 0
@@ -333,6 +334,7 @@ def test_the_verb_says_the_verdict_first_and_draws_pictures(said, tmp_path):
         assert (picture == colour).all(axis=1).any()
 
 
+@pytest.mark.usefixtures("rendered_figures")
 def test_the_verb_fails_where_something_is_wrong_and_speaks_json(said, data):
     remove_a_frame_between(data)
     status, out = said("--json", "--contact-sheet", "page.png")
@@ -344,6 +346,7 @@ def test_the_verb_fails_where_something_is_wrong_and_speaks_json(said, data):
     assert content["splits"][0]["problems"][0]["is_fatal"] is False
 
 
+@pytest.mark.usefixtures("rendered_figures")
 def test_the_verb_draws_nothing_where_nothing_can_be_read(said, data, tmp_path):
     remove_validation(data)
     remove_all_frames(data)

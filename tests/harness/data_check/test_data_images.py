@@ -136,7 +136,7 @@ def test_a_file_that_is_cut_off_is_named(data):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"rgb_static": None}, r"expected rgb_static in .*found none: it holds .*This is no frame"),
+        ({"rgb_static": None}, r"expected rgb_static in .*found none: it has .*It is not a frame"),
         ({"scene_obs": np.zeros(23)}, r"expected scene_obs of shape \(24,\) .*got shape \(23,\)"),
     ],
 )

@@ -98,6 +98,37 @@ def test_sigterm_raises_keyboard_interrupt_in_the_block():
         os.kill(os.getpid(), signal.SIGTERM)
 
 
+def test_a_stop_that_python_dropped_comes_again():
+    class Stopped:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def wait_after_del(thing):
+        del thing
+        time.sleep(20)
+
+    before = sys.unraisablehook
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), stopped_as_by_ctrl_c():
+        wait_after_del(Stopped())
+    assert time.monotonic() - began < 10
+    assert sys.unraisablehook is before
+
+
+def test_other_errors_that_python_drops_go_to_the_hook_of_before(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+
+    class Wrong:
+        def __del__(self):
+            raise ValueError("wrong in the end")
+
+    with stopped_as_by_ctrl_c():
+        thing = Wrong()
+        del thing
+    assert [each.exc_type for each in told] == [ValueError]
+
+
 def test_outside_the_main_thread_nothing_is_set():
     seen = []
 

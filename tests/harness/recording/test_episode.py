@@ -327,12 +327,12 @@ def test_kicks_are_constant_for_five_steps_and_as_frequent_as_asked_for():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"sigma": -0.1}, "noise of at least 0, got -0.1"),
-        ({"sigma": float("nan")}, "noise of at least 0, got nan"),
-        ({"sigma": float("inf")}, "noise of at least 0, got inf"),
-        ({"kick_size": -1.0}, "kicks of -1.0"),
+        ({"sigma": -0.1}, "^expected noise to be a finite number of at least 0, got -0.1.$"),
+        ({"sigma": float("nan")}, "noise to be a finite number of at least 0, got nan"),
+        ({"sigma": float("inf")}, "noise to be a finite number of at least 0, got inf"),
+        ({"kick_size": -1.0}, "kick_size to be a finite number of at least 0, got -1"),
         ({"correlation": 1.0}, "below 1"),
-        ({"kick_probability": 1.5}, "from 0 to 1"),
+        ({"kick_probability": 1.5}, "^expected kicks to be a probability from 0 to 1, got 1.5.$"),
     ],
 )
 def test_noise_that_cannot_be_is_refused(settings, words):

@@ -8,6 +8,7 @@ from calvinbench.harness.evaluation.evaluation import evaluate
 from calvinbench.harness.report.report import write_report
 from calvinbench.harness.rollout.workers import WorkerSetup
 from calvinbench.harness.suite.suite import RunSettings
+from support.fake_runs import kept_runs, run_fake  # noqa: F401  fixtures
 from support.fakes import CHAINS, make_fake_world, make_scripted
 
 

@@ -110,6 +110,7 @@ def test_every_chain_can_be_found_with_its_subtasks(reported, reported_suite):
     assert "lift_red_block_table" not in data["tasks"]
 
 
+@pytest.mark.usefixtures("rendered_figures")
 def test_a_policy_may_be_called_anything(run_fake, tmp_path):
     run = run_fake("solver", directory=tmp_path / "suite" / "solver")
     name = "</script><b>&\u2028'\""
@@ -164,6 +165,7 @@ def test_a_run_tells_its_chains_an_hour(reported, reported_suite):
     assert f'<th scope="row">Chains per hour, one world</th><td>{speed(run).chains_per_hour:.1f}</td>' in reported
 
 
+@pytest.mark.usefixtures("rendered_figures")
 def test_the_same_records_give_the_same_page(reported, suite_copy):
     page = write_report([suite_copy], formats=()).directory / "index.html"
     assert page.read_text() == reported
@@ -239,6 +241,7 @@ def overview(run_fake, tmp_path):
     return write_report([tmp_path / "suite"], formats=()).directory
 
 
+@pytest.mark.usefixtures("rendered_figures")
 def test_a_page_above_shows_every_table_and_leads_to_the_rest(overview):
     text = (overview / "index.html").read_text()
     page = Page(text)

@@ -14,6 +14,7 @@ from calvinbench.harness.report.report import write_report
 FIGURES = ("survival", "tasks", "pairs", "latency", "tradeoff", "first-failures-idle", "first-failures-solver")
 
 
+@pytest.mark.usefixtures("rendered_figures")
 def test_a_report_has_tables_and_figures(run_fake, tmp_path):
     for policy in ("solver", "idle"):
         run_fake(policy, directory=tmp_path / "suite" / policy)

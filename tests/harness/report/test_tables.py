@@ -4,7 +4,6 @@ import shutil
 import subprocess
 import warnings
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,18 +11,26 @@ from rich.console import Console
 
 from calvinbench.harness.analysis import statistics
 from calvinbench.harness.analysis.comparison import compare
-from calvinbench.harness.analysis.labels import labels
 from calvinbench.harness.records.description import Official
 from calvinbench.harness.report import tables
+from calvinbench.harness.report.best_cells import best_cells
 from calvinbench.harness.report.published_results import published_results
 from calvinbench.harness.report.table_input import TableInput
 from calvinbench.harness.report.table_notes import notes
-from calvinbench.policies.policy import Memory
 
 
 @pytest.fixture
 def runs(run_fake, tmp_path):
     return [run_fake(policy, directory=tmp_path / policy) for policy in ("solver", "idle", "raises")]
+
+
+def markdown(data):
+    """The table with its caption and all notes."""
+    return tables.of_input(data).markdown(has_long_notes=True)
+
+
+def latex_of(data):
+    return tables.of_input(data).latex()
 
 
 def renamed(run, **changes):
@@ -39,93 +46,46 @@ def test_numbers_can_be_checked_by_hand(runs):
     assert table.iloc[2]["errors"] == 3
 
 
-def test_text_has_the_columns_of_a_paper_and_intervals(runs):
-    table = tables.text_table(TableInput.of(runs))
-    assert list(table.columns[:8]) == ["Method", "Train", "1", "2", "3", "4", "5", "Avg. Len."]
-    assert table.loc[0, "1"] == "83.3 [35.9, 99.6]"
-    assert table.loc[1, "Avg. Len."] == "0.00 [0.00, 2.30]"
-
-
 def test_privileged_policies_are_marked_and_never_the_best(runs):
-    table, best = tables.text_table(TableInput.of(runs)), tables.is_best(TableInput.of(runs))
-    assert table["Method"].tolist() == ["solver, solver †", "idle", "solver, raises †"]
+    grid, best = tables.of_input(TableInput.of(runs)).grid, best_cells(TableInput.of(runs))
+    assert [cell.text for cell in grid.columns[0].cells] == ["solver solver †", "idle", "solver raises †"]
     assert not best.to_numpy().any()
 
 
 def test_the_best_of_the_others_is_bold(runs):
     fair = [renamed(run, privileged=False, label=name) for run, name in zip(runs, ("a", "b", "c"), strict=True)]
-    markdown = tables.to_markdown(TableInput.of(fair))
-    assert "| **83.3 [35.9, 99.6]** |" in re.sub(" +", " ", markdown)
+    text = markdown(TableInput.of(fair))
+    assert "| **83.3 [35.9, 99.6]** |" in re.sub(" +", " ", text)
     # The third has errors, and no verdict is given of it.
-    assert tables.is_best(TableInput.of(fair))["5"].tolist() == [True, False, False]
+    assert best_cells(TableInput.of(fair))["5"].tolist() == [True, False, False]
 
 
 @pytest.mark.parametrize("policy", ["random", "untrained:kosmos2,seed=1"])
 def test_a_random_or_untrained_policy_is_never_the_best(runs, policy):
     trained, idle = (renamed(run, privileged=False, label=name) for run, name in zip(runs[:2], "ab", strict=True))
     untrained = renamed(idle, policy=policy, label="c")
-    assert tables.is_best(TableInput.of([untrained, trained]))["5"].tolist() == [False, True]
+    assert best_cells(TableInput.of([untrained, trained]))["5"].tolist() == [False, True]
     lucky = renamed(trained, policy=policy, label="c")
-    assert not tables.is_best(TableInput.of([lucky, idle])).to_numpy().any()
-    assert tables.is_best(TableInput.of([lucky, trained]))["5"].tolist() == [False, True]
+    assert not best_cells(TableInput.of([lucky, idle])).to_numpy().any()
+    assert best_cells(TableInput.of([lucky, trained]))["5"].tolist() == [False, True]
 
 
 def test_an_incomplete_run_is_not_the_best(runs):
     fair = [renamed(run, privileged=False, label=name) for run, name in zip(runs[:2], "ab", strict=True)]
     lucky = replace(renamed(runs[0], privileged=False, label="c"), records=runs[0].records[:1])
     assert lucky.completed.tolist() == [5]
-    assert tables.is_best(TableInput.of([*fair, lucky]))["Avg. Len."].tolist() == [True, False, False]
+    assert best_cells(TableInput.of([*fair, lucky]))["Avg. Len."].tolist() == [True, False, False]
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # of an empty run no mean is asked for
-        assert tables.is_best(TableInput.of([*fair, replace(lucky, records=())]))["Avg. Len."].tolist() == [
+        assert best_cells(TableInput.of([*fair, replace(lucky, records=())]))["Avg. Len."].tolist() == [
             True,
             False,
             False,
         ]
 
 
-def test_a_bar_in_a_label_does_not_break_the_row(runs):
-    row = tables.to_markdown(TableInput.of([renamed(runs[1], label="a|b")])).splitlines()[2]
-    assert "a\\|b" in row
-    assert len(re.findall(r"(?<!\\)\|", row)) == 12
-
-
-def test_runs_of_one_label_are_told_apart_by_what_differs(runs):
-    def label(**changes):
-        one, other = renamed(runs[1], label="m"), renamed(runs[1], label="m", **changes)
-        return labels([one, other, renamed(runs[1], label="n")])
-
-    assert label(policy="untrained:kosmos2,seed=1") == ("m, idle", "m, untrained:kosmos2,seed=1", "n")
-    assert label(seed=3) == ("m, seed 0", "m, seed 3", "n")
-    assert label(memory=Memory(span="window:8", reset="subtask"))[:2] == ("m, memory none", "m, memory window:8")
-    assert label(memory=Memory(span="none", reset="chain"))[:2] == (
-        "m, memory reset at subtask",
-        "m, memory reset at chain",
-    )
-    assert label(chunk_rule="ensemble")[:2] == ("m, chunk rule first", "m, chunk rule ensemble")
-    assert label(training_seed=1)[:2] == ("m, training seed None", "m, training seed 1")
-    twins = [renamed(runs[1], label="m"), replace(renamed(runs[1], label="m"), directory=Path("elsewhere"))]
-    assert labels(twins)[1] == "m, elsewhere"
-
-
 def test_nothing_is_bold_where_there_is_one_policy(runs):
-    assert "**" not in tables.to_markdown(TableInput.of([renamed(runs[0], privileged=False)]))
-
-
-def test_in_a_pipe_markdown_is_shown(runs):
-    output = io.StringIO()
-    tables.show(TableInput.of(runs), Console(file=output))
-    assert output.getvalue().strip() == tables.to_markdown(TableInput.of(runs)).strip()
-
-
-def test_on_a_narrow_terminal_every_number_is_whole(runs):
-    output = io.StringIO()
-    tables.show(TableInput.of(runs), Console(file=output, force_terminal=True, color_system=None, width=80))
-    lines = output.getvalue().splitlines()
-    assert max(map(len, lines)) <= 80
-    shown = output.getvalue().split("Official")[0].split()
-    for cell in tables.text_table(TableInput.of(runs)).drop(columns=["Train", "steps"]).to_numpy().ravel():
-        assert set(cell.split()) <= set(shown)
+    assert "**" not in markdown(TableInput.of([renamed(runs[0], privileged=False)]))
 
 
 def test_the_notes_say_protocol_errors_untrained_and_incomplete(runs):
@@ -148,13 +108,16 @@ def test_the_notes_name_who_uses_the_robots_state(runs):
     assert "proprioception" not in "\n".join(notes(TableInput.of([runs[1]])))  # it reads nothing
 
 
-def test_the_notes_say_may_of_policies_that_are_given_the_robots_state_and_do_not_say_that_they_use_it(runs):
+def test_the_notes_say_allowed_of_policies_that_are_given_the_robots_state_and_do_not_say_that_they_use_it(runs):
     seeing = renamed(runs[1], label="a", observation_keys=("rgb_static",))
     using = renamed(runs[1], label="b", observation_keys=("rgb_static", "robot_obs"))
     maybe = renamed(runs[1], label="c", observation_keys=("rgb_static", "robot_obs"), may_read=("robot_obs",))
-    given = "It is in their observations; ',proprioception=false' in the policy spec removes it."
-    assert f"May use proprioception (the robot's state): c. {given}" in notes(TableInput.of([maybe]))
-    said = f"May use proprioception (the robot's state): c; the others that see images do not. {given}"
+    given = (
+        "It is in their observations; it is not known whether they use it. ',proprioception=false' in the policy spec "
+        "removes it."
+    )
+    assert f"Allowed to use proprioception (the robot's state): c. {given}" in notes(TableInput.of([maybe]))
+    said = f"Allowed to use proprioception (the robot's state): c; the others that see images do not. {given}"
     assert said in notes(TableInput.of([seeing, maybe]))
     assert not [line for line in notes(TableInput.of([seeing, maybe])) if line.startswith(("Uses prop", "No policy"))]
     of_three = notes(TableInput.of([seeing, using, maybe]))
@@ -187,7 +150,8 @@ def test_figures_of_the_embedded_scene_are_said_not_to_be_calvins(runs):
 
 def test_latex_is_booktabs_and_escapes_what_latex_would_take_for_itself(runs):
     odd = renamed(runs[0], label=r"50%_of #1 & {x} ~ $5 \alpha^2", train="A_B")
-    latex = tables.to_latex(TableInput.of([odd, renamed(runs[1], label="idle")]))
+    latex = latex_of(TableInput.of([odd, renamed(runs[1], label="idle")]))
+    latex += tables.table([odd], columns="train").latex()
     assert r"\toprule" in latex
     assert r"\bottomrule" in latex
     assert r"50\%\_of \#1 \& \{x\}" in latex
@@ -196,7 +160,7 @@ def test_latex_is_booktabs_and_escapes_what_latex_would_take_for_itself(runs):
 
 
 def test_a_label_in_brackets_is_not_taken_for_an_argument(runs):
-    assert "{[}ours] x &" in tables.to_latex(TableInput.of([renamed(runs[1], label="[ours] x")]))
+    assert "{[}ours] x &" in latex_of(TableInput.of([renamed(runs[1], label="[ours] x")]))
 
 
 def has_booktabs():
@@ -205,13 +169,6 @@ def has_booktabs():
         return False
     found = subprocess.run(["kpsewhich", "booktabs.sty"], capture_output=True, text=True, check=False)
     return bool(found.stdout.strip())
-
-
-@pytest.mark.skipif(not has_booktabs(), reason="pdflatex with booktabs is not installed")
-def test_latex_compiles(runs, tmp_path):
-    odd = renamed(runs[0], label=r"50%_of #1 & {x} ~ $5 \alpha^2", train="A_B")
-    table = tables.to_latex(TableInput.of([odd, renamed(runs[1], label="b", privileged=False)]))
-    assert compiles(table, tmp_path)
 
 
 @pytest.mark.skipif(not has_booktabs(), reason="pdflatex with booktabs is not installed")
@@ -225,7 +182,7 @@ def test_all_that_may_stand_below_a_table_compiles(runs, tmp_path):
     rows = published_results("ABCD->D", second_hand=True)
     assert any("\u2192" in row.model for row in rows)
     for some in (odd, [odd[0], odd[0]], seeds):
-        assert compiles(tables.to_latex(TableInput.of(some, rows, compare(some))), tmp_path)
+        assert compiles(latex_of(TableInput.of(some, rows, compare(some))), tmp_path)
 
 
 def compiles(table, folder):
@@ -233,19 +190,6 @@ def compiles(table, folder):
     (folder / "t.tex").write_text(document)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
     return subprocess.run(command, cwd=folder, check=False, capture_output=True).returncode == 0
-
-
-def test_in_latex_the_notes_are_read_below_the_table(runs):
-    fair = [many(runs[0], label=name, privileged=False) for name in ("best", "twin")]
-    first, *others = fair[1].records
-    fair[1] = replace(fair[1], records=(replace(first, completed=first.completed - 1), *others))
-    latex = tables.to_latex(TableInput.of(fair, published_results("ABC->D")[:1], compare(fair)))
-    _, below = latex.split("\\end{tabular}")
-    read = [line for line in below.splitlines() if not line.startswith("%")]
-    assert any(line.startswith("Official: no, because the scene is fake, not D") for line in read)
-    assert any(line.startswith("$\\approx$ not significantly different from the best") for line in read)
-    assert any(line.startswith("$^{\\ddagger}$ published") for line in read)
-    assert any("Holm correction, 5\\%" in line for line in read)
 
 
 def test_programs_are_told_whether_a_run_is_official(runs):
@@ -283,12 +227,12 @@ def test_exact_intervals_can_be_asked_for_in_every_form(runs):
     big = many(runs[0], 60)
     exact = statistics.clopper_pearson(int((big.completed >= 2).sum()), 360)
     cell = f"[{100 * exact.low:.1f}, {100 * exact.high:.1f}]"
-    assert cell not in tables.to_markdown(TableInput.of([big]))
+    assert cell not in markdown(TableInput.of([big]))
     exactly = TableInput.of([big], intervals="exact")
-    for text in (tables.to_markdown(exactly), tables.to_latex(exactly)):
+    for text in (markdown(exactly), latex_of(exactly)):
         assert cell in text
         assert "rates: Clopper-Pearson (exact)" in text
-    assert "rates: Wilson" in tables.to_markdown(TableInput.of([big]))
+    assert "rates: Wilson" in markdown(TableInput.of([big]))
     assert tables.number_table(exactly).iloc[0]["2_low"] == exact.low
     output = io.StringIO()
     tables.show(exactly, Console(file=output, force_terminal=True, color_system=None, width=200))
@@ -360,13 +304,12 @@ def test_what_is_not_told_from_the_best_is_marked(runs):
     fair = [best, idle, almost]
     comparison = compare(fair)
     assert comparison.best == ("best", "twin")
-    lines = tables.to_markdown(TableInput.of(fair, comparison=comparison)).splitlines()
+    lines = markdown(TableInput.of(fair, comparison=comparison)).splitlines()
     cells = [line.split(" | ")[7].strip().partition(" [")[0] for line in lines[2:5]]
     assert cells == [f"**{best.completed.mean():.2f}", "0.00", f"{almost.completed.mean():.2f} \u2248"]
     assert "\u2248 not significantly different from the best of its column" in "\n".join(lines)
     assert (
-        tables.to_latex(TableInput.of(fair, comparison=comparison)).count(f"{almost.completed.mean():.2f} $\\approx$ [")
-        == 1
+        latex_of(TableInput.of(fair, comparison=comparison)).count(f"{almost.completed.mean():.2f} $\\approx$ [") == 1
     )
     # So are the rates at each number of subtasks, where the idle policy is told apart.
     for k in range(1, 6):
@@ -375,7 +318,7 @@ def test_what_is_not_told_from_the_best_is_marked(runs):
         assert "\u2248" not in idle_cell
         assert twin_cell.strip().startswith("**") or "\u2248 [" in twin_cell
     assert "\u2248 [" in lines[4].split(" | ")[2]
-    assert "\u2248" not in tables.to_markdown(TableInput.of(fair))
+    assert "\u2248" not in markdown(TableInput.of(fair))
 
 
 def test_success_by_position_is_of_those_that_got_there(runs):
@@ -394,26 +337,6 @@ def test_first_failures_are_counted_by_task_and_position(runs):
     row = table[(table["task"] == last.task) & (table["position"] == len(unsolved[0].subtasks))]
     assert len(row) >= 1
     assert tables.first_failure_table(TableInput.of([replace(runs[0], records=())])).empty
-
-
-def test_training_seeds_have_a_row_for_their_mean_in_every_form(runs):
-    seeds = [
-        renamed(runs[place], label="vlm", privileged=False, training_seed=place, training_recipe="r")
-        for place in (0, 1)
-    ]
-    lines = [line.split(" | ")[0].strip("| *") for line in tables.to_markdown(TableInput.of(seeds)).splitlines()[2:5]]
-    assert lines == ["vlm, training seed 0", "vlm, training seed 1", "vlm, mean of 2 training seeds"]
-    row = tables.seed_rows(TableInput.of(seeds), tables.text_table(TableInput.of(seeds)).columns).iloc[0]
-    assert row["Method"] == "vlm, mean of 2 training seeds"
-    assert row["n"] == "2 x 6"
-    assert row["Avg. Len."].startswith(f"{(seeds[0].completed.mean() + seeds[1].completed.mean()) / 2:.2f} [")
-    assert "Means of training seeds" in "\n".join(notes(TableInput.of(seeds)))
-    latex = tables.to_latex(TableInput.of(seeds, published_results("ABC->D")[:1])).splitlines()
-    place = next(place for place, line in enumerate(latex) if line.startswith("vlm, mean of 2"))
-    assert latex[place + 1 : place + 2] != ["\\bottomrule"]
-    output = io.StringIO()
-    tables.show(TableInput.of(seeds), Console(file=output, force_terminal=True, color_system=None, width=220))
-    assert "mean of 2 training seeds" in " ".join(output.getvalue().split())
 
 
 # --- tasks run alone --------------------------------------------------------------------------------------------------
@@ -436,19 +359,19 @@ EIGHT = (
 )
 
 
-def cells_of(markdown):
-    rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in markdown.splitlines() if "|" in line]
+def cells_of(text):
+    rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in text.splitlines() if "|" in line]
     return {row[0]: row[1:] for row in rows}
 
 
 def test_many_tasks_stand_in_rows_and_policies_in_columns(run_tasks):
     runs = [run_tasks("solver", EIGHT), run_tasks("idle", EIGHT)]
-    cells = cells_of(tables.to_markdown(TableInput.of(runs)))
+    cells = cells_of(markdown(TableInput.of(runs)))
     assert cells["Method"] == ["solver", "idle"]
     assert list(cells)[2:] == ["Train", *EIGHT, "all", "n", "errors", "steps"]
     assert cells["turn_on_led"] == ["100.0 [15.8, 100.0]", "0.0 [0.0, 84.2]"]
     assert cells["n"] == ["16", "16"]
-    latex = tables.to_latex(TableInput.of(runs))
+    latex = latex_of(TableInput.of(runs))
     assert "\\begin{tabular}{lcc}" in latex
     assert "turn\\_on\\_led & 100.0" in latex
     output = io.StringIO()
@@ -460,7 +383,7 @@ def test_many_tasks_stand_in_rows_and_policies_in_columns(run_tasks):
 @pytest.mark.skipif(not has_booktabs(), reason="pdflatex with booktabs is not installed")
 def test_a_table_of_many_tasks_compiles(run_tasks, tmp_path):
     runs = [run_tasks("solver", EIGHT), run_tasks("idle", EIGHT, label="b_%")]
-    assert compiles(tables.to_latex(TableInput.of(runs, comparison=compare(runs))), tmp_path)
+    assert compiles(latex_of(TableInput.of(runs, comparison=compare(runs))), tmp_path)
 
 
 def test_few_tasks_stand_in_columns(run_tasks):
@@ -477,10 +400,10 @@ def test_over_all_tasks_the_best_is_bold_and_what_is_not_told_from_it_marked(run
     runs = [renamed(run, chains=len(run.records)) for run in runs]
     comparison = compare(runs)
     assert comparison.best == ("solver", "twin")
-    markdown = tables.to_markdown(TableInput.of(runs, comparison=comparison))
+    text = markdown(TableInput.of(runs, comparison=comparison))
     layout = tables.layout_of(TableInput.of(runs, comparison=comparison))
     bold = layout.cells.to_numpy()[layout.is_best.to_numpy()].tolist()
     assert [cell.partition(" [")[0] for cell in bold] == ["100.0"]
-    assert f"**{bold[0]}**" in markdown
-    assert [line.count(" \u2248 [") for line in markdown.splitlines() if "\u2248 [" in line] == [1]
-    assert "\u2248 not significantly different from the best in success over all tasks: sign-flip test" in markdown
+    assert f"**{bold[0]}**" in text
+    assert [line.count(" \u2248 [") for line in text.splitlines() if "\u2248 [" in line] == [1]
+    assert "\u2248 not significantly different from the best in success over all tasks: sign-flip test" in text

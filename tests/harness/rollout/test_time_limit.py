@@ -1,6 +1,7 @@
 """A policy that hangs costs its own chain, wherever it hangs."""
 
 import signal
+import sys
 import threading
 import time
 
@@ -48,6 +49,31 @@ def test_what_waits_or_turns_in_circles_is_stopped(wait):
     with pytest.raises(StepTimeoutError, match=words), time_limit(0.1):
         wait(20)
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_limit_whose_error_python_dropped_raises_again():
+    class Slow:
+        def __del__(self):
+            _spin(1.2)  # the first alarm rings here, where Python drops what is raised
+
+    def wait_after_del(thing):
+        del thing
+        time.sleep(20)
+
+    dropped = []
+    before, sys.unraisablehook = sys.unraisablehook, dropped.append
+    try:
+        with pytest.raises(StepTimeoutError), time_limit(1.0):
+            wait_after_del(Slow())
+    finally:
+        sys.unraisablehook = before
+    assert [each.exc_type for each in dropped] == [StepTimeoutError]
+
+
+@pytest.mark.parametrize("seconds", [1e10, 1e99])
+def test_a_limit_above_the_longest_alarm_is_as_none(seconds):
+    with time_limit(seconds):
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 9e8
 
 
 def _spin(seconds):

@@ -94,6 +94,7 @@ def test_the_defaults_of_a_cluster_are_those_of_the_help():
     ("hint", "value", "words"),
     [
         (Annotated[int, Setting("x", at_least=2)], 1, "expected x to be a whole number of at least 2, got 1"),
+        (Annotated[int, Setting("x")], 2**53 + 1, f"expected x to be a whole number of at most {2**53}, got"),
         (Annotated[int, Setting("x")], True, "expected x to be a whole number of at least 0, got True"),
         (Annotated[float, Setting("x")], -0.5, "expected x to be a number of at least 0, got -0.5"),
         (Annotated[bool, Setting("x")], "yes", "expected x to be true or false, got 'yes'"),

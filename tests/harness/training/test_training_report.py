@@ -32,7 +32,7 @@ def run(training, *subscribers):
     Trainer(training, make_accelerator("fp32", "cpu"), lambda: 0.0).run(subscribers)
 
 
-@pytest.mark.usefixtures("figures")
+@pytest.mark.usefixtures("figures", "rendered_figures")
 def test_figures_are_drawn_at_checkpoints_and_at_the_end(training):
     out = training.settings.out
     drawn = []

@@ -204,12 +204,12 @@ def test_it_learns_where_a_square_is():
     nn.init.normal_(head.weight, std=0.05, generator=generator)
     weights = [*backbone.parameters(), *head.parameters()]
     optimiser = torch.optim.Adam(weights, lr=2e-3)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.02, total_iters=200)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.02, total_iters=120)
 
     def places(images):
         return 50 + 50 * head(backbone(images, ["push the red block"] * len(images.static), lrn))
 
-    for _ in range(200):
+    for _ in range(120):
         images, middles = a_square(32, generator)
         loss = functional.smooth_l1_loss(places(images) / 50, middles / 50, beta=0.1)
         optimiser.zero_grad()

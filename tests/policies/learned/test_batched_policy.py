@@ -9,7 +9,8 @@ from calvinbench.policies.policy import BatchedPolicy
 from calvinbench.policies.registry import make_policy
 
 SENTENCES = [sentence for found in embedded_instructions().seen.values() for sentence in found]
-BATCH_SIZE, NUM_STEPS = 4, 5
+BATCH_SIZE = 4
+NUM_STEPS = 4  # one more than `window:3` remembers and `first:3` executes
 SPECS = [
     "random",
     "untrained:cnn,memory_span=window:3,proprioception=true",

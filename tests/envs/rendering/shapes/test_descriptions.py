@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from calvinbench.envs.bodies.bullet import BulletClient
-from calvinbench.envs.rendering.shapes.descriptions import FIXED, PRISMATIC, REVOLUTE, read_description
+from calvinbench.envs.rendering.shapes.descriptions import FIXED, PRISMATIC, REVOLUTE, Description, read_description
 from calvinbench.envs.scenes.loading import load_scene
 from calvinbench.envs.scenes.scene import Scene
 
@@ -21,26 +21,37 @@ def client() -> Iterator[BulletClient]:
     made.close()
 
 
-@pytest.fixture(params=["embedded", pytest.param("D", marks=pytest.mark.recorded)])
+@pytest.fixture(scope="module", params=["embedded", pytest.param("D", marks=pytest.mark.recorded)])
 def scene(request: pytest.FixtureRequest) -> Scene:
     if request.param == "embedded":
         return load_scene("embedded")
     return load_scene(request.param, request.getfixturevalue("recordings") / "calvin_env")
 
 
-@pytest.fixture(params=["robot", "table", "block"])
-def urdf(request: pytest.FixtureRequest, scene: Scene, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module", params=["robot", "table", "block"])
+def urdf(request: pytest.FixtureRequest, scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if request.param == "robot":
-        file = tmp_path / "robot.urdf"
+        file = tmp_path_factory.mktemp("robot") / "robot.urdf"
         file.write_text(scene.robot_urdf)
         return file
     return scene.table_urdf if request.param == "table" else scene.block_urdfs["block_red"]
 
 
-def test_joints_are_numbered_and_move_as_bullet_says(client: BulletClient, urdf: Path):
-    body = client.loadURDF(urdf.as_posix(), useFixedBase=True)
+@pytest.fixture(scope="module")
+def body(client: BulletClient, urdf: Path) -> int:
+    """Read by Bullet. Reading the meshes takes most of the time, so the tests of a file share it."""
+    return client.loadURDF(urdf.as_posix(), useFixedBase=True)
+
+
+@pytest.fixture(scope="module")
+def description(urdf: Path) -> Description:
+    """Read by us."""
+    return read_description(urdf.read_text(), urdf.parent)
+
+
+def test_joints_are_numbered_and_move_as_bullet_says(client: BulletClient, body: int, description: Description):
     joints = [client.getJointInfo(body, number) for number in range(client.getNumJoints(body))]
-    skeleton = read_description(urdf.read_text(), urdf.parent).skeleton
+    skeleton = description.skeleton
     motions = {client.JOINT_FIXED: FIXED, client.JOINT_REVOLUTE: REVOLUTE, client.JOINT_PRISMATIC: PRISMATIC}
     assert skeleton.parents.tolist() == [joint[16] for joint in joints]
     assert skeleton.motions.tolist() == [motions[joint[2]] for joint in joints]
@@ -49,21 +60,18 @@ def test_joints_are_numbered_and_move_as_bullet_says(client: BulletClient, urdf:
             np.testing.assert_allclose(axis, joint[13], atol=1e-6)
 
 
-def test_shapes_have_the_links_and_colours_that_bullet_gives_them(client: BulletClient, urdf: Path):
-    body = client.loadURDF(urdf.as_posix(), useFixedBase=True)
+def test_shapes_have_the_links_and_colours_that_bullet_gives_them(
+    client: BulletClient, body: int, description: Description
+):
     theirs = [
         (shape[1], np.round(shape[7][:3], 6).tolist()) for shape in client.getVisualShapeData(body) if shape[7][3]
     ]
-    ours = [
-        (shape.link, np.round(shape.colour, 6).tolist())
-        for shape in read_description(urdf.read_text(), urdf.parent).shapes
-    ]
+    ours = [(shape.link, np.round(shape.colour, 6).tolist()) for shape in description.shapes]
     assert ours == theirs
 
 
-def test_centres_of_mass_are_those_of_bullet(client: BulletClient, urdf: Path):
-    body = client.loadURDF(urdf.as_posix(), useFixedBase=True)
-    for shape in read_description(urdf.read_text(), urdf.parent).shapes:
+def test_centres_of_mass_are_those_of_bullet(client: BulletClient, body: int, description: Description):
+    for shape in description.shapes:
         np.testing.assert_allclose(shape.centre, client.getDynamicsInfo(body, shape.link)[3], atol=1e-9)
 
 

@@ -295,6 +295,8 @@ def test_labels_colors_and_order(make_methods):
         plots.survival(methods, labels=["x"])
 
 
-@pytest.mark.parametrize("draw", [plots.survival, plots.conditional, plots.tasks, plots.latency, plots.tradeoff])
+@pytest.mark.parametrize(
+    "draw", [plots.survival, plots.conditional, plots.tasks, plots.latency, plots.tradeoff, plots.memory]
+)
 def test_figures_of_nothing_are_empty(draw):
     plots.close(draw([]))
