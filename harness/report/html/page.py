@@ -137,7 +137,7 @@ def write_page(
         "report.html",
         contents=contents,
         main_figures=main,
-        figures=sorted(others, key=lambda each: each.is_wide),
+        figures=sorted(others, key=lambda each: (each.is_wide, each.height_px / each.width_px)),
         details=details,
         pairs=None if table.comparison is None else _pairs(table.comparison, names),
         speed=of_frame(

@@ -105,8 +105,8 @@ class PageTable:
 def _letters(cell: PageCell, is_number: bool) -> float:
     """The letters that a line of a cell has at least. Words are wrapped, numbers are not."""
     if not is_number:
-        return _widest_word(cell.text)
-    return max(len(cell.text) + len(cell.mark), _SMALL * len(cell.interval))
+        return float(_widest_word(cell.text))
+    return max(float(len(cell.text) + len(cell.mark)), _SMALL * len(cell.interval))
 
 
 def _widest_word(text: str) -> int:
