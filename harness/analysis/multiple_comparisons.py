@@ -50,7 +50,7 @@ def cochrans_q(successes: Bool[np.ndarray, "runs chains"]) -> CochransQ:
 
 
 def holm(p_values: Mapping[_Key, float]) -> dict[_Key, float]:
-    """Holm's step-down adjustment: the probability that any adjusted p below alpha is a false alarm is at most alpha."""
+    """Holm's step-down adjustment: the chance that any adjusted p below alpha is a false alarm is at most alpha."""
     if not p_values:
         return {}
     from statsmodels.stats.multitest import multipletests
