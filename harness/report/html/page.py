@@ -169,13 +169,19 @@ def write_overview(
     """
     return _fill(
         "overview.html",
-        parts=list(zip(parts, links, strict=True)),
+        parts=[(_linked_from_above(part, link), link) for part, link in zip(parts, links, strict=True)],
         contents=parts[0],
         joint=of_grid(_results_first(joint.grid), "main table", links_to(("table", "table-narrow"), names)),
         caption=joint.caption,
         notes=joint.notes,
         main_figures=[picture(name, drawn, names) for name, drawn in figures.items()],
     )
+
+
+def _linked_from_above(part: Contents, link: str) -> Contents:
+    folder = link.rpartition("/")[0]
+    moved = tuple(file._replace(href=f"{folder}/{file.href}") for file in part.table.files)
+    return replace(part, table=replace(part.table, files=moved))
 
 
 def _pairs(comparison: Comparison, names: Collection[str]) -> dict[str, Any]:

@@ -119,7 +119,7 @@ _GLYPH_DIGITS = 1
 
 def small_svg(svg: str) -> str:
     """Matplotlib's SVG with what draws nothing left out, numbers rounded, and short ids."""
-    svg = svg[svg.index("<svg") :]
+    svg = svg[svg.index("<svg") :].strip()
     svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(<path id="[^"]*" d=")([^"]*)', lambda found: found[1] + _rounded(found[2], _GLYPH_DIGITS), svg)
     svg = re.sub(r'(?<= d=")[^"]*', lambda found: _rounded(found[0], _DIGITS), svg)

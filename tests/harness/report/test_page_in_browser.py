@@ -3,58 +3,15 @@
 import json
 import re
 import shutil
-import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 
 from calvinbench.harness.records.runs import load_run
 from calvinbench.harness.report.report import write_report
+from support.browser import CHROMIUM, Text
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
-    pytest.mark.usefixtures("rendered_figures"),
-]
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr"),
-)
-
-
-class Text(HTMLParser):
-    """What stands in elements with an id, and how many elements of a kind there are."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.stack, self.by_id, self.counts = [], {}, {}
-        self.feed(html)
-
-    def handle_starttag(self, tag, attributes):
-        self.counts[tag] = self.counts.get(tag, 0) + 1
-        if tag not in ("meta", "input", "br", "link", "img"):
-            self.stack.append(dict(attributes).get("id"))
-
-    def handle_endtag(self, tag):
-        self.stack.pop()
-
-    def handle_data(self, text):
-        for found in filter(None, self.stack):
-            self.by_id[found] = self.by_id.get(found, "") + text
-
-
-@pytest.fixture(scope="module")
-def browse(tmp_path_factory):
-    def run(page, address="", *flags):
-        profile = tmp_path_factory.mktemp("profile")
-        command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", *flags, f"{page.as_uri()}{address}"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-        assert "CONSOLE" not in done.stderr, done.stderr
-        return done.stdout
-
-    return run
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]
 
 
 @pytest.fixture
@@ -75,43 +32,6 @@ def test_all_chains_are_listed_and_filters_find_them(page, browse):
     one = Text(browse(page, "#number=3&run=0&open", "--dump-dom"))
     assert one.by_id["count"] == "1 of 18 chains"
     assert "stack block" in one.by_id["chain-list"]
-
-
-# A reader's hands: what they do is written into a copy of the page, and what they see into an element of it.
-HANDS = """
-<script id="hands">
-const seen = [];
-const see = () => seen.push([field("count").textContent, document.querySelectorAll("#chain-list details").length,
-  !field("more").hidden, location.hash]);
-const choose = (id, value) => {
-  field(id).value = value;
-  field(id).dispatchEvent(new Event("input", { bubbles: true }));
-};
-const wait = (ms) => new Promise((done) => setTimeout(done, ms));
-(async () => {
-  await wait(0);
-  %s
-  const told = document.createElement("pre");
-  told.id = "seen";
-  told.textContent = JSON.stringify(seen);
-  document.body.append(told);
-})();
-</script>
-"""
-
-
-@pytest.fixture
-def act(browse, tmp_path):
-    """What was seen after each `see()` of some lines of JavaScript: count, chains listed, is there more, address."""
-
-    def run(page, doing, address=""):
-        text = page.read_text()
-        assert text.count("</body>") == 1
-        copy = page.with_name("copy.html")
-        copy.write_text(text.replace("</body>", HANDS % doing + "</body>"))
-        return json.loads(Text(browse(copy, address, "--virtual-time-budget=20000", "--dump-dom")).by_id["seen"])
-
-    return run
 
 
 def test_what_is_typed_and_chosen_filters_and_goes_into_the_address(page, act):
@@ -254,7 +174,9 @@ def test_what_is_folded_is_printed_and_folded_again(page, act):
 def test_a_link_to_what_is_folded_opens_it(page, act):
     doing = """
       const isOpen = (id) => seen.push(document.getElementById(id).closest("details").open);
-      isOpen("runs"); document.querySelector("nav a[href='#runs']").click(); await wait(20); isOpen("runs"); isOpen("notes");
+      isOpen("runs");
+      document.querySelector("nav a[href='#runs']").click(); await wait(20);
+      isOpen("runs"); isOpen("notes");
     """
     assert act(page, doing) == [False, True, False]
     assert act(page, 'seen.push(document.getElementById("notes").closest("details").open);', "#notes") == [True]
@@ -263,7 +185,8 @@ def test_a_link_to_what_is_folded_opens_it(page, act):
 def test_all_is_opened_and_closed_by_one_button(page, act):
     doing = """
       const button = document.getElementById("open-all");
-      const look = () => seen.push([folds().every((one) => one.open), folds().some((one) => one.open), button.textContent]);
+      const areOpen = () => folds().map((one) => one.open);
+      const look = () => seen.push([areOpen().every(Boolean), areOpen().some(Boolean), button.textContent]);
       button.click(); look(); button.click(); look();
     """
     assert act(page, doing) == [[True, True, "Close all"], [False, False, "Open all"]]
