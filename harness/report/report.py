@@ -40,8 +40,9 @@ from calvinbench.harness.report.tables.latex_table import COLUMN_IN, TEXT_IN
 REPORT_FOLDER = "report"
 PAGE = "index.html"
 _CONDITIONS = "conditions"
-_MOST_IN_COLUMN = 6
-"""Methods that a figure of one column shows well; of more, figures of panels and maps are twice as wide."""
+_MOST_TOGETHER, _SHORT_NAME = 6, 16
+"""Methods that one pair of axes shows well, and letters of a name that fits over a panel of a narrow figure. Figures of
+more methods with longer names are twice as wide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +290,8 @@ def _drawn(table: TableInput) -> dict[str, Drawn]:
     runs, found, comparison = table.runs, table.methods, table.comparison
     are_chains = not are_of_tasks(runs)
     colors = plots.method_colors(found)
-    width = plots.WIDE_IN if len(found) > _MOST_IN_COLUMN else plots.WIDTH_IN
+    are_narrow = len(found) <= _MOST_TOGETHER or max(len(method.marked_name) for method in found) <= _SHORT_NAME
+    width = plots.WIDTH_IN if are_narrow else plots.WIDE_IN
     drawn: dict[str, Drawn] = {}
     if are_chains:
         words = "Chains with at least k subtasks in a row, with 95% bands (over seeds and chains at each k, for seeds)"
@@ -298,9 +300,7 @@ def _drawn(table: TableInput) -> dict[str, Drawn]:
         drawn["conditional"] = Drawn(
             words, plots.conditional(found, intervals=table.intervals, colors=colors, width=width)
         )
-    drawn["tasks"] = Drawn(
-        "Success of each task, of the times it was reached", plots.tasks(found, colors=colors, width=width)
-    )
+    drawn["tasks"] = Drawn("Success of each task, of the times it was reached", plots.tasks(found, colors=colors))
     if comparison is not None:
         drawn["pairs"] = Drawn(_FOREST_CAPTION, plots.forest(comparison, colors=colors))
     if any(not np.isnan(speed(run).policy_ms) for run in runs):
@@ -311,9 +311,7 @@ def _drawn(table: TableInput) -> dict[str, Drawn]:
         drawn["memory"] = Drawn("Success by memory", plots.memory(found, colors=colors))
     has_failures = [method for method in found if any(r.outcome != SOLVED for run in method.runs for r in run.records)]
     if are_chains and len(has_failures) > 1:
-        drawn["first-failures"] = Drawn(
-            "Tasks at which chains ended", plots.first_failures(found, colors=colors, width=width)
-        )
+        drawn["first-failures"] = Drawn("Tasks at which chains ended", plots.first_failures(found, colors=colors))
     for method in has_failures if are_chains else ():
         caption = f"Where chains ended: {method.marked_name}"
         name = f"first-failures-{method.runs[0].directory.name}"

@@ -16,7 +16,7 @@ from calvinbench.harness.analysis.comparison import Comparison
 from calvinbench.harness.analysis.smoothness import SMOOTHNESS_NOTE
 from calvinbench.harness.analysis.speed import SPEED_NOTE, speed_in_words
 from calvinbench.harness.records.runs import Run
-from calvinbench.harness.report.comparison_words import explanations, pair_rows
+from calvinbench.harness.report.comparison_words import explanations, pair_grid
 from calvinbench.harness.report.html.chain_list import chain_data, videos_of
 from calvinbench.harness.report.html.file_links import links_to
 from calvinbench.harness.report.html.pictures import Drawn, picture, split_details
@@ -25,6 +25,7 @@ from calvinbench.harness.report.html.sortable_tables import PageTable, of_frame,
 from calvinbench.harness.report.table_input import TableInput
 from calvinbench.harness.report.tables import Table
 from calvinbench.harness.report.tables.grid import Grid
+from calvinbench.harness.report.tables.style import TableStyle
 
 _MAIN_FIGURES = ("survival", "tasks")
 """The first of them that there is stands below the table; beside it the differences, if there is room."""
@@ -86,7 +87,9 @@ def contents_of(part: str, table: TableInput, shown: Table, names: Collection[st
 
 
 def _results_first(grid: Grid) -> Grid:
-    """The table with attributes behind the results, so that a narrow screen shows results. Columns that were asked for stay.
+    """The table with attributes behind the results, so that a narrow screen shows results.
+
+    Columns that were asked for stay where they are.
 
     Args:
         grid: A table; its columns of words that may be left out are attributes.
@@ -135,7 +138,7 @@ def write_page(
         "report.html",
         contents=contents,
         main_figures=main,
-        figures=sorted(others, key=lambda each: each.is_wide),
+        figures=sorted(others, key=lambda each: (each.is_wide, each.height_px / each.width_px)),
         details=details,
         pairs=None if table.comparison is None else _pairs(table.comparison, names),
         speed=of_frame(
@@ -167,7 +170,7 @@ def write_overview(
     """
     return _fill(
         "overview.html",
-        parts=list(zip(parts, links, strict=True)),
+        parts=[(_linked_from_above(part, link), link) for part, link in zip(parts, links, strict=True)],
         contents=parts[0],
         joint=of_grid(_results_first(joint.grid), "main table", links_to(("table", "table-narrow"), names)),
         caption=joint.caption,
@@ -176,10 +179,19 @@ def write_overview(
     )
 
 
+def _linked_from_above(part: Contents, link: str) -> Contents:
+    folder = link.rpartition("/")[0]
+    moved = tuple(file._replace(href=f"{folder}/{file.href}") for file in part.table.files)
+    return replace(part, table=replace(part.table, files=moved))
+
+
 def _pairs(comparison: Comparison, names: Collection[str]) -> dict[str, Any]:
+    num_rates = len(comparison.pairs[0].rates)
+    columns = ("difference", "clustered", "p", "holm", *map(str, range(1, num_rates + 1)), "detectable")
+    grid = pair_grid(comparison, TableStyle(columns=columns, order="success"))
     return {
         "reference": comparison.reference,
-        "table": of_frame(pd.DataFrame(pair_rows(comparison)), "table of differences", links_to(("pairs",), names)),
+        "table": of_grid(grid, "table of differences", links_to(("pairs",), names)),
         "notes": explanations(comparison),
     }
 
@@ -200,6 +212,15 @@ def isolated(text: str, names: Sequence[str]) -> Markup:
     )
 
 
+def coded(text: str) -> Markup:
+    """A text in which names between backticks are set as code."""
+    parts = (
+        escape(part) if place % 2 == 0 else Markup("<code>{}</code>").format(part)
+        for place, part in enumerate(text.split("`"))
+    )
+    return Markup("").join(parts)
+
+
 def _fill(template: str, **content: Any) -> str:
     return _environment().get_template(template).render(**content)
 
@@ -216,5 +237,5 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["isolated"] = isolated
+    environment.filters |= {"isolated": isolated, "coded": coded}
     return environment

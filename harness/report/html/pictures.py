@@ -89,7 +89,7 @@ def picture(name: str, drawn: Drawn, files: Collection[str]) -> Picture:
     figure = figure_of(drawn.axes)
     svg = small_svg(_saved(figure, "svg").decode())
     width, height = figure.get_size_inches()
-    numbers = next((_NUMBERS[known] for known in _NUMBERS if name.rsplit("/", maxsplit=1)[-1].startswith(known)), ())
+    numbers = next((_NUMBERS[known] for known in _NUMBERS if name.startswith(known)), ())
     return Picture(
         name,
         drawn.caption,
@@ -119,7 +119,7 @@ _GLYPH_DIGITS = 1
 
 def small_svg(svg: str) -> str:
     """Matplotlib's SVG with what draws nothing left out, numbers rounded, and short ids."""
-    svg = svg[svg.index("<svg") :]
+    svg = svg[svg.index("<svg") :].strip()
     svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(<path id="[^"]*" d=")([^"]*)', lambda found: found[1] + _rounded(found[2], _GLYPH_DIGITS), svg)
     svg = re.sub(r'(?<= d=")[^"]*', lambda found: _rounded(found[0], _DIGITS), svg)

@@ -4,8 +4,8 @@ import json
 import os
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import pytest
 
@@ -19,36 +19,7 @@ from calvinbench.harness.report.report import write_report
 from calvinbench.harness.rollout.videos import VIDEOS_FOLDER, VideoSettings
 from calvinbench.harness.verbs.results import view
 from support.fakes import CHAINS, SOLVER_COMPLETES
-
-VOID = {"meta", "input", "br", "link", "img"}
-
-
-class Page(HTMLParser):
-    """Looks at a page: is every element closed, which ids and links are there, what text has which element."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.ids, self.links, self.texts = [], [], [], {}
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attributes):
-        found = dict(attributes)
-        self.ids += [found["id"]] if "id" in found else []
-        self.links += [value for name, value in attributes if name in ("src", "href", "xlink:href")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.links += [value for name, value in attributes if name in ("src", "href", "xlink:href")]
-        self.ids += [value for name, value in attributes if name == "id"]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, text):
-        if self.open:
-            self.texts.setdefault(self.open[-1], []).append(text)
+from support.html_page import Page, chains_of
 
 
 @pytest.fixture
@@ -56,29 +27,52 @@ def reported(reported_suite):
     return (reported_suite / "report" / "index.html").read_text()
 
 
-def data_of(text):
-    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[1])
-
-
 def test_the_page_is_whole_and_needs_nothing_from_elsewhere(reported):
     page = Page(reported)
     assert page.open == []
     assert len(page.ids) == len(set(page.ids))
-    inside = [link.removeprefix("#") for link in page.links if not link.startswith("data:")]
+    inside = [link.removeprefix("#") for link in page.links if link.startswith("#")]
+    assert len(inside) >= 7
     assert set(inside) <= set(page.ids)
-    assert not re.search(r"url\((?!#)", reported)
-    assert "<?xml" not in reported
+    loaded = [each["src"] for tag in ("img", "script") for each in page.all(tag) if "src" in each]
+    assert loaded
+    assert all(source.startswith("data:") for source in loaded)
+    assert page.all("link") == []
+    assert not re.search(r"url\((?!%23|#)|@import|https?://(?!www\.w3\.org)", reported)
 
 
-def test_it_shows_verdict_table_figures_and_runs(reported):
+def test_first_is_the_verdict_then_contents_table_and_figure_and_the_rest_is_folded(reported):
     page = Page(reported)
-    assert any("No verdict: 3 of 6 chains of solver raises" in text for text in page.texts["p"])
-    assert [name for name in page.texts["th"] if name in ("Method", "Avg. Len.")] == ["Method", "Avg. Len.", "Method"]
-    assert "Change of action per step" in page.texts["th"]
-    assert {"solver solver \u2020", "idle", "solver raises \u2020"} <= set(page.texts["td"])
-    assert reported.count("<figure") == 5 + 3
+    places = [
+        reported.index(sign)
+        for sign in ('class="verdict"', "<nav", 'aria-label="main table"', 'class="main figures"', "<details")
+    ]
+    assert places == sorted(places)
+    assert any("No verdict: 3 of 6 chains of" in text for text in page.texts["p"])
+    assert page.texts["h2"] == [
+        *("Results", "Figures", "Differences", "Speed and smoothness", "Notes", "Runs", "Chains")
+    ]
+    folded = [each for each in page.all("details") if each.get("class") == "section"]
+    assert ["open" in each for each in folded] == [True, False, False, False, False, False]
+    assert page.rows[0] == ["Method", "1", "2", "3", "4", "5", "Avg. Len.", "errors"]
+    assert {row[0] for row in page.rows[1:4]} == {"solver solver \u2020", "idle", "solver raises \u2020"}
     assert {"solver solver \u2020", "idle", "solver raises \u2020"} <= set(page.texts["strong"])
-    assert any("not comparable" in text or "Official: no" in text for text in page.texts["p"])
+    assert any("Not CALVIN's official protocol." in text for text in page.texts["p"])
+    assert any("Official: no" in text for text in page.texts["p"])
+
+
+def test_figures_have_a_size_before_they_are_drawn_and_are_said_aloud(reported):
+    page = Page(reported)
+    images = page.all("img")
+    assert len(images) == len(page.all("figure")) >= 8
+    assert all(int(each["width"]) > 300 and int(each["height"]) > 50 for each in images)
+    assert sorted(each["alt"] for each in images) == sorted(page.texts["figcaption"])
+    for each in images:
+        kind, _, svg = each["src"].partition(",")
+        assert kind == "data:image/svg+xml"
+        root = ElementTree.fromstring(unquote(svg))
+        assert root.tag.endswith("svg")
+        assert len(list(root.iter())) > 50
 
 
 def test_where_many_runs_ended_is_folded(run_fake, tmp_path):
@@ -86,54 +80,65 @@ def test_where_many_runs_ended_is_folded(run_fake, tmp_path):
         run_fake("idle", directory=tmp_path / f"idle{number}")
     page = write_report([tmp_path / "idle0", tmp_path / "idle1"], formats=()).directory / "index.html"
     assert "run by run" not in page.read_text()
-    assert page.read_text().count("Where chains ended: ") == 2 * 2  # said aloud and below
+    assert page.read_text().count("<figcaption>Where chains ended: ") == 2
     text = (write_report([tmp_path], formats=()).directory / "index.html").read_text()
     folded = text.index("Where chains ended, run by run: 3")
-    assert text.count("Where chains ended: ") == 3 * 2
-    assert text.index("Where chains ended: ") > folded > text.index("Subtasks completed in a row")
+    assert text.count("<figcaption>Where chains ended: ") == 3
+    assert text.index("<figcaption>Where chains ended: ") > folded
 
 
 def test_every_chain_can_be_found_with_its_subtasks(reported, reported_suite):
-    data = data_of(reported)
-    labels = [run["label"] for run in data["runs"]]
-    assert sorted(labels) == ["idle", "solver raises \u2020", "solver solver \u2020"]
-    place = labels.index("solver solver \u2020")
-    assert len(data["chains"]) == 18
+    data, chains = chains_of(reported)
+    assert sorted(data["runs"]) == ["idle", "solver raises \u2020", "solver solver \u2020"]
+    assert len(chains) == 18
     record = load_run(reported_suite / "solver").records[2]
-    (chain,) = [chain for chain in data["chains"] if (chain["run"], chain["chain"]) == (place, 2)]
+    (chain,) = [each for each in chains if (each["run"], each["chain"]) == ("solver solver \u2020", 2)]
     assert chain["completed"] == record.completed == 3
     expected = [[done.task, done.instruction, done.outcome, done.steps] for done in record.subtasks]
     assert chain["subtasks"] == expected
-    assert [chain["error"] for chain in data["chains"] if chain["error"]] == ["RuntimeError: the arm fell off"] * 3
+    assert [chain["error"] for chain in chains if chain["error"]] == ["RuntimeError: the arm fell off"] * 3
     assert data["most"] == 5
     assert "stack_block" in data["tasks"]
     assert "lift_red_block_table" not in data["tasks"]
 
 
-@pytest.mark.usefixtures("rendered_figures")
-def test_a_policy_may_be_called_anything(run_fake, tmp_path):
-    run = run_fake("solver", directory=tmp_path / "suite" / "solver")
-    name = "</script><b>&\u2028'\""
-    description = replace(run.description, label=name).to_json()
-    (run.directory / "run.json").write_text(json.dumps(description))
-    text = (write_report([tmp_path / "suite"], formats=()).directory / "index.html").read_text()
-    page = Page(text)
-    assert page.open == []
-    assert "b" not in page.texts
-    assert data_of(text)["runs"][0]["label"] == f"{name} \u2020"
+def test_what_all_runs_have_in_common_is_said_once(reported):
+    assert reported.count('<th scope="row">Steps per subtask</th>') == 1
+    assert reported.count('<th scope="row">Policy</th>') == 3
 
 
-def test_films_are_linked_where_they_are(run_fake, tmp_path):
+def test_videos_are_shown_and_linked_where_they_are(run_fake, tmp_path):
     run = run_fake("solver", directory=tmp_path / "a suite" / "solver")
-    (run.directory / VIDEOS_FOLDER).mkdir()
-    (run.directory / VIDEOS_FOLDER / "chain_0003.mp4").touch()
-    text = (write_report([tmp_path / "a suite"], formats=()).directory / "index.html").read_text()
-    films = {chain["chain"]: chain["video"] for chain in data_of(text)["chains"]}
-    assert films[3] == "../solver/videos/chain_0003.mp4"
-    assert {films[chain] for chain in (0, 1, 2, 4, 5)} == {""}
+    folder = run.directory / VIDEOS_FOLDER
+    folder.mkdir()
+    for name in ("chain_0003.mp4", "chain_0004-unlike-the-record.mp4", "other.mp4"):
+        (folder / name).touch()
+    page_file = write_report([tmp_path / "a suite"], formats=()).directory / "index.html"
+    _, chains = chains_of(page_file.read_text())
+    linked = {chain["chain"]: chain["video"] for chain in chains if chain["video"]}
+    videos = ["../solver/videos/chain_0003.mp4", "../solver/videos/chain_0004-unlike-the-record.mp4"]
+    assert linked == dict(zip((3, 4), videos, strict=True))
+    page = Page(page_file.read_text())
+    assert [each["src"] for each in page.all("video")] == videos
+    assert all("controls" in each and each["preload"] == "none" and each["width"] for each in page.all("video"))
+    assert page_file.read_text().count("went another way than the record") == 1
+    assert "Videos" in page.texts["h2"]
 
 
-def test_films_of_a_merged_run_s_shards_are_linked(fake_setup, tmp_path):
+def test_of_many_videos_twelve_are_shown(run_fake, tmp_path):
+    for name in ("solver", "idle"):
+        folder = run_fake(name, directory=tmp_path / "suite" / name).directory / VIDEOS_FOLDER
+        folder.mkdir()
+        for number in range(20 if name == "idle" else 1):
+            (folder / f"chain_{number:04d}.mp4").touch()
+    text = (write_report([tmp_path / "suite"], formats=()).directory / "index.html").read_text()
+    shown = [each["src"].split("/")[1] for each in Page(text).all("video")]
+    assert len(shown) == 12
+    assert sorted(shown[:2]) == ["idle", "solver"]  # by turns
+    assert "9 more are in the list of chains." in text
+
+
+def test_videos_of_a_merged_run_s_shards_are_linked(fake_setup, tmp_path):
     folder = tmp_path / "suite" / "solver"
     for index in (1, 2):
         shard = Shard(index, 2)
@@ -142,8 +147,7 @@ def test_films_of_a_merged_run_s_shards_are_linked(fake_setup, tmp_path):
         evaluate(setup, part, chains=CHAINS, shard=shard)
     merge(folder)
     text = (write_report([tmp_path / "suite"], formats=()).directory / "index.html").read_text()
-    films = {chain["chain"]: chain["video"] for chain in data_of(text)["chains"] if chain["video"]}
-    assert films == {
+    assert {chain["chain"]: chain["video"] for chain in chains_of(text)[1] if chain["video"]} == {
         chain: f"../solver/shards/{1 + chain % 2}-of-2/videos/chain_{chain:04d}.mp4"
         for chain, completed in enumerate(SOLVER_COMPLETES)
         if completed < 5
@@ -156,8 +160,9 @@ def test_a_rule_parts_published_rows_from_the_runs(run_fake, tmp_path):
     file.write_text(json.dumps(json.loads(file.read_text()) | {"scene": "D"}))
     report = write_report([run.directory], published=published_results("ABC->D")[:3], formats=())
     text = (report.directory / "index.html").read_text()
-    assert re.findall(r'<tr class="(published[^"]*)">', text) == ["published first", "published", "published"]
-    assert ".published.first td { border-top:" in text
+    body = text[text.index('<tbody class="published">') :]
+    assert body[: body.index("</tbody>")].count("<tr>") == 3
+    assert ".published tr:first-child > * { border-top:" in text
 
 
 def test_a_run_tells_its_chains_an_hour(reported, reported_suite):
@@ -198,9 +203,11 @@ def test_a_page_that_tells_all_is_opened_as_it_is(run_fake, tmp_path, capsys):
     os.utime(run.directory / "chains.jsonl")  # the run went on
     assert cli.main(["view", suite, "--json"]) == 0
     assert "<!-- as it was -->" not in page.read_text()
-    assert '<tr class="published first">' in page.read_text()  # what the old one showed, the new one does
+    assert '<tbody class="published">' in page.read_text()  # what the old one showed, the new one does
     assert cli.main(["view", suite, "--published", "ABCD->D", "--json"]) == 0
-    assert "<td>ABCD</td>" in page.read_text()
+    rows = Page(page.read_text()).rows
+    averages = [f"{result.average_length:.2f}" for result in published_results("ABCD->D")]
+    assert [row[rows[0].index("Avg. Len.")] for row in rows[2 : 2 + len(averages)]] == averages
     run_fake("idle", directory=tmp_path / "suite" / "more" / "idle")
     assert cli.main(["view", f"{suite}/more", "--out", str(page.parent), "--json"]) == 2  # not of scene D
 
@@ -227,31 +234,3 @@ def test_runs_of_unlike_pictures_can_be_viewed(run_fake, tmp_path, capsys):
     assert "--any-renderer" in capsys.readouterr().err
     assert cli.main(["view", str(tmp_path / "suite"), "--any-renderer", "--json"]) == 0
     assert cli.main(["view", str(tmp_path / "suite"), "--json"]) == 0  # the page is there
-
-
-# --- several tables ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def overview(run_fake, tmp_path):
-    for policy in ("solver", "idle"):
-        run_fake(policy, directory=tmp_path / "suite" / policy)
-    file = run_fake("raises", directory=tmp_path / "suite" / "raises").directory / "run.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"scene": "<another>"}))
-    return write_report([tmp_path / "suite"], formats=()).directory
-
-
-@pytest.mark.usefixtures("rendered_figures")
-def test_a_page_above_shows_every_table_and_leads_to_the_rest(overview):
-    text = (overview / "index.html").read_text()
-    page = Page(text)
-    assert page.open == []
-    assert page.texts["h2"] == ["scene fake", "scene <another>"]
-    assert page.texts["td"].count("idle") == 1
-    links = [unquote(link) for link in page.links]
-    assert links == ["scene-fake/index.html", "scene-another/index.html"]
-    for link in links:
-        below = Page((overview / link).read_text())
-        assert below.open == []
-        assert "../index.html" in below.links
-    assert any("significantly different in average length" in said for said in page.texts["p"])

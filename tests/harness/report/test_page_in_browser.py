@@ -3,58 +3,15 @@
 import json
 import re
 import shutil
-import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 
 from calvinbench.harness.records.runs import load_run
 from calvinbench.harness.report.report import write_report
+from support.browser import CHROMIUM, Text
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
-    pytest.mark.usefixtures("rendered_figures"),
-]
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr"),
-)
-
-
-class Text(HTMLParser):
-    """What stands in elements with an id, and how many elements of a kind there are."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.stack, self.by_id, self.counts = [], {}, {}
-        self.feed(html)
-
-    def handle_starttag(self, tag, attributes):
-        self.counts[tag] = self.counts.get(tag, 0) + 1
-        if tag not in ("meta", "input", "br", "link", "img"):
-            self.stack.append(dict(attributes).get("id"))
-
-    def handle_endtag(self, tag):
-        self.stack.pop()
-
-    def handle_data(self, text):
-        for found in filter(None, self.stack):
-            self.by_id[found] = self.by_id.get(found, "") + text
-
-
-@pytest.fixture(scope="module")
-def browse(tmp_path_factory):
-    def run(page, address="", *flags):
-        profile = tmp_path_factory.mktemp("profile")
-        command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", *flags, f"{page.as_uri()}{address}"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-        assert "CONSOLE" not in done.stderr, done.stderr
-        return done.stdout
-
-    return run
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]
 
 
 @pytest.fixture
@@ -65,60 +22,23 @@ def page(suite_copy):
 def test_all_chains_are_listed_and_filters_find_them(page, browse):
     found = Text(browse(page, "", "--dump-dom"))
     assert found.by_id["count"] == "18 of 18 chains"
-    assert len(re.findall(r"chain \d", found.by_id["chains"])) == 18
+    assert len(re.findall(r"chain \d", found.by_id["chain-list"])) == 18
     solved = Text(browse(page, "#completed=5&outcome=solved", "--dump-dom"))
     assert solved.by_id["count"] == "4 of 18 chains"
     opened = Text(browse(page, "#task=stack_block&outcome=errored&open", "--dump-dom"))
     assert opened.by_id["count"] == "1 of 18 chains"
-    assert "errored after 3 steps" in opened.by_id["chains"]
-    assert "the arm fell off" in opened.by_id["chains"]
+    assert "errored after 3 steps" in opened.by_id["chain-list"]
+    assert "the arm fell off" in opened.by_id["chain-list"]
     one = Text(browse(page, "#number=3&run=0&open", "--dump-dom"))
     assert one.by_id["count"] == "1 of 18 chains"
-    assert "stack block" in one.by_id["chains"]
-
-
-# A reader's hands: what they do is written into a copy of the page, and what they see into an element of it.
-HANDS = """
-<script id="hands">
-const seen = [];
-const see = () => seen.push([field("count").textContent, document.querySelectorAll("#chains details").length,
-  !field("more").hidden, location.hash]);
-const choose = (id, value) => {
-  field(id).value = value;
-  field(id).dispatchEvent(new Event("input", { bubbles: true }));
-};
-const wait = (ms) => new Promise((done) => setTimeout(done, ms));
-(async () => {
-  await wait(0);
-  %s
-  const told = document.createElement("pre");
-  told.id = "seen";
-  told.textContent = JSON.stringify(seen);
-  document.body.append(told);
-})();
-</script>
-"""
-
-
-@pytest.fixture
-def act(browse, tmp_path):
-    """What was seen after each `see()` of some lines of JavaScript: count, chains listed, is there more, address."""
-
-    def run(page, doing, address=""):
-        text = page.read_text()
-        assert text.count("</body>") == 1
-        copy = page.with_name("copy.html")
-        copy.write_text(text.replace("</body>", HANDS % doing + "</body>"))
-        return json.loads(Text(browse(copy, address, "--virtual-time-budget=20000", "--dump-dom")).by_id["seen"])
-
-    return run
+    assert "stack block" in one.by_id["chain-list"]
 
 
 def test_what_is_typed_and_chosen_filters_and_goes_into_the_address(page, act):
     doing = """
       choose("outcome", "solved"); see();
       choose("completed", "5"); see();
-      choose("run", String(data.runs.findIndex((run) => run.label === "idle"))); see();
+      choose("run", String(data.runs.indexOf("idle"))); see();
       choose("run", ""); choose("outcome", ""); choose("completed", ""); choose("task", "stack_block"); see();
       choose("task", ""); choose("number", "3"); see();
       document.querySelector("#filters button[type=reset]").click(); await wait(20); see();
@@ -177,17 +97,17 @@ def test_of_many_chains_fifty_are_shown_and_then_more(long_page, act):
     ]
 
 
-def test_an_opened_chain_tells_its_subtasks_and_shows_its_film(long_page, act):
+def test_an_opened_chain_tells_its_subtasks_and_shows_its_video(long_page, act):
     doing = """
       choose("number", "1");
-      document.querySelector("#chains summary").click(); await wait(50);
-      const film = document.querySelector("#chains video");
-      seen.push([document.querySelectorAll("#chains li").length, film.getAttribute("src"), film.controls]);
-      document.querySelector("#chains summary").click(); await wait(50);
-      document.querySelector("#chains summary").click(); await wait(50);
-      seen.push([document.querySelectorAll("#chains li").length]);  // not told twice
-      choose("number", "2"); document.querySelector("#chains summary").click(); await wait(50);
-      seen.push([document.querySelectorAll("#chains video").length]);
+      document.querySelector("#chain-list summary").click(); await wait(50);
+      const video = document.querySelector("#chain-list video");
+      seen.push([document.querySelectorAll("#chain-list li").length, video.getAttribute("src"), video.controls]);
+      document.querySelector("#chain-list summary").click(); await wait(50);
+      document.querySelector("#chain-list summary").click(); await wait(50);
+      seen.push([document.querySelectorAll("#chain-list li").length]);  // not told twice
+      choose("number", "2"); document.querySelector("#chain-list summary").click(); await wait(50);
+      seen.push([document.querySelectorAll("#chain-list video").length]);
     """
     assert act(long_page, doing) == [[2, "../solver/videos/chain_0001.mp4", True], [2], [0]]
 
@@ -195,6 +115,7 @@ def test_an_opened_chain_tells_its_subtasks_and_shows_its_film(long_page, act):
 def test_all_that_can_be_used_is_reached_by_tab_and_named(page, act):
     """A script's Tab moves nothing; what would be visited, in which order, and by which name, can be asked."""
     doing = """
+      document.getElementById("open-all").click();
       const all = [...document.querySelectorAll("a[href], button, input, select, summary, [tabindex]")];
       for (const one of all) {
         const isFolded = one.localName !== "summary" && one.closest("details:not([open])");
@@ -210,8 +131,10 @@ def test_all_that_can_be_used_is_reached_by_tab_and_named(page, act):
     *visited, after = act(page, doing)
     assert all(is_reached and has_name for is_reached, _, has_name in visited)
     order = [name for _, name, _ in visited if name in ("run", "task", "outcome", "completed", "number", "button")]
-    assert order == ["run", "task", "outcome", "completed", "number", "button"]
-    assert [name for _, name, _ in visited].count("summary") == 2 + 3 + 18  # what is folded, runs, chains
+    assert order[-6:] == ["run", "task", "outcome", "completed", "number", "button"]
+    assert visited[0][1] == "a"  # the way past everything
+    # sections, each with what is folded in it: where runs ended, runs, chains
+    assert [name for _, name, _ in visited].count("summary") == 6 + 1 + 3 + 18
     assert after[1] == 18
     assert "?" not in after[3]
 
@@ -236,14 +159,37 @@ def test_a_listener_that_is_missing_would_be_noticed(long_page, act, listener):
     assert act(long_page, doing) != whole
 
 
-def test_what_is_folded_is_printed(page, act):
+def test_what_is_folded_is_printed_and_folded_again(page, act):
     doing = """
-      const folded = [...document.querySelectorAll(".opened-for-print")];
-      folded.forEach((one) => { one.open = false; });
-      dispatchEvent(new Event("beforeprint"));
-      folded.forEach((one) => seen.push(one.open));
+      const folded = [...document.querySelectorAll("details:not(#chain-list details)")];
+      const look = () => seen.push(folded.map((one) => one.open));
+      look(); dispatchEvent(new Event("beforeprint")); look(); dispatchEvent(new Event("afterprint")); look();
     """
-    assert act(page, doing) == [True, True]  # differences; where three runs ended
+    before, printed, after = act(page, doing)
+    assert before == after
+    assert not all(before)
+    assert all(printed)
+
+
+def test_a_link_to_what_is_folded_opens_it(page, act):
+    doing = """
+      const isOpen = (id) => seen.push(document.getElementById(id).closest("details").open);
+      isOpen("runs");
+      document.querySelector("nav a[href='#runs']").click(); await wait(20);
+      isOpen("runs"); isOpen("notes");
+    """
+    assert act(page, doing) == [False, True, False]
+    assert act(page, 'seen.push(document.getElementById("notes").closest("details").open);', "#notes") == [True]
+
+
+def test_all_is_opened_and_closed_by_one_button(page, act):
+    doing = """
+      const button = document.getElementById("open-all");
+      const areOpen = () => folds().map((one) => one.open);
+      const look = () => seen.push([areOpen().every(Boolean), areOpen().some(Boolean), button.textContent]);
+      button.click(); look(); button.click(); look();
+    """
+    assert act(page, doing) == [[True, True, "Close all"], [False, False, "Open all"]]
 
 
 def test_it_can_be_looked_at_and_printed(page, browse, tmp_path):
