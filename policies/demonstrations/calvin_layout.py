@@ -30,7 +30,7 @@ from calvinbench.policies.demonstrations.calvin_frames import (
     read_arrays,
 )
 from calvinbench.policies.demonstrations.calvin_pickle import load_dictionary
-from calvinbench.policies.demonstrations.calvin_scenes import FoundScenes, find_scenes
+from calvinbench.policies.demonstrations.calvin_scenes import FoundScenes, find_scenes, recorded_scenes
 from calvinbench.policies.demonstrations.compact import DATASET_FILE, read_dataset_file
 from calvinbench.policies.demonstrations.demonstrations import (
     FRAME_KEYS,
@@ -96,8 +96,9 @@ class CalvinLayout(Demonstrations):
         sizes = {camera: _side(first[f"rgb_{camera}"], file, camera) for camera in CAMERAS if f"rgb_{camera}" in first}
         if not sizes:
             raise DataError(f"expected {' or '.join(IMAGE_KEYS)} in '{file}', found neither. It has no images.")
-        self._scene_doubts: tuple[str, ...] = ()
-        details = self._details() if noted is None else noted
+        found = self._find_scenes(None if noted is None else noted.get("scene"))
+        self._scene_doubts = found.doubts
+        details = {"form": CALVIN, "scene": found.scenes} if noted is None else {**noted, "scene": found.scenes}
         self._description = DataDescription(CALVIN, str(folder.parent), sizes, details)
 
     @property
@@ -181,18 +182,20 @@ class CalvinLayout(Demonstrations):
                 taken[key][index] = array
         return Frames(**taken)
 
-    def _details(self) -> dict[str, Any]:
-        """The facts in CALVIN's own files: the scenes."""
+    def _find_scenes(self, recorded: str | None) -> FoundScenes:
+        """The scenes of the frames, from our recorder's file if there is one, and from CALVIN's own files."""
+        span = int(self._episodes.min()), int(self._episodes.max())
         try:
-            found = find_scenes(self._folder, int(self._episodes.min()), int(self._episodes.max()))
+            if recorded is None:
+                return find_scenes(self._folder, *span)
+            return recorded_scenes(self._folder, recorded, self._folder.parent / DATASET_FILE, *span)
         except DataError:
+            unknown = "So the scene of the data is unknown" if recorded is None else f"It is recorded as {recorded}"
             logger.warning(
                 f"expected scenes and their frames in scene_info.npy of '{self._folder}', but it cannot be read. "
-                "So the scene of the data is unknown. Download it again, or name the scene by `train --data-scenes`."
+                f"{unknown}. Download it again, or name the scene by `train --data-scenes`."
             )
-            found = FoundScenes(None)
-        self._scene_doubts = found.doubts
-        return {"form": CALVIN, "scene": found.scenes}
+            return FoundScenes(recorded)
 
     def _shape(self, key: str) -> tuple[int, ...]:
         """The shape of one frame's array."""

@@ -113,6 +113,28 @@ def find_scenes(split: Path, first: int, last: int) -> FoundScenes:
     return FoundScenes(found if is_certain and not others else None, tuple(doubts))
 
 
+def recorded_scenes(split: Path, recorded: str, record: Path, first: int, last: int) -> FoundScenes:
+    """The scene of a split that our recorder made. The recorder's file is compared with `scene_info.npy`.
+
+    Args:
+        split: The split's folder.
+        recorded: The scene in the recorder's file.
+        record: The recorder's file.
+        first: Number of the split's first frame.
+        last: Number of its last frame.
+
+    Raises:
+        DataError: `scene_info.npy` is damaged.
+    """
+    info = split / INFO_FILE
+    scenes = scenes_by_info(info, first, last) if info.is_file() else ()
+    if not scenes or scenes == (recorded,):
+        return FoundScenes(recorded)
+    return FoundScenes(
+        None, (f"'{info}' says that the frames are of scene {_joined(scenes)}, and '{record}' says {recorded}",)
+    )
+
+
 def doubt_of_splits(training: str | None, validation: str | None) -> str | None:
     """What is unusual about the scenes of two splits, as a sentence; None if they are as in CALVIN's own data.
 

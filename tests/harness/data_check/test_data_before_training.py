@@ -414,6 +414,50 @@ def test_ranges_that_overlap_or_leave_gaps_are_said(data, info, words, scenes):
     assert check.splits[0].scenes == scenes
 
 
+def record_as(data, scene):
+    """Writes the file that our recorder writes."""
+    (data / "dataset.json").write_text(json.dumps({"schema_version": 1, "form": "calvin", "scene": scene}))
+
+
+def test_scene_info_that_contradicts_our_recorders_file_is_said_and_not_kept(data, trains, tmp_path):
+    record_as(data, "embedded")
+    save_dictionary(data / "training" / "scene_info.npy", {"calvin_scene_A": [100, 219]})
+    save_dictionary(data / "validation" / "scene_info.npy", {"embedded": [100, 219]})
+    words = f"'{data / 'training' / 'scene_info.npy'}' says that the frames are of scene A, and "
+    words += f"'{data / 'dataset.json'}' says embedded"
+    check = check_data(data)
+    assert words in words_of(check)
+    assert [split.scenes for split in check.splits] == [None, "embedded"]
+    assert f"WARNING: {words}. So which scene it is, is not known" in trains(data)
+    assert scene_of(tmp_path / "out") is None
+
+
+def test_remedy_the_scene_of_a_recording_is_said_in_training(data, trains, tmp_path):
+    record_as(data, "embedded")
+    save_dictionary(data / "training" / "scene_info.npy", {"calvin_scene_A": [100, 219]})
+    assert "WARNING" not in trains(data, data_scenes="embedded")
+    assert scene_of(tmp_path / "out") == "embedded"
+
+
+@pytest.mark.parametrize("info", [{"embedded": [100, 219]}, {"calvin_scene_A": [0, 50]}])
+def test_a_recording_whose_scene_info_does_not_contradict_it_is_of_the_recorded_scene(data, info):
+    """A folder's name such as `task_D_D` is the user's, and says nothing of a recording."""
+    folder = data.rename(data.parent / "task_D_D")
+    record_as(folder, "embedded")
+    for split in ("training", "validation"):
+        save_dictionary(folder / split / "scene_info.npy", info)
+    check = check_data(folder, all_frames=True)
+    assert check.is_whole, check
+    assert [split.scenes for split in check.splits] == ["embedded", "embedded"]
+
+
+def test_a_recordings_scene_info_that_cannot_be_read_is_said(data, caplog):
+    record_as(data, "embedded")
+    (data / "training" / "scene_info.npy").write_bytes(b"junk")
+    assert check_data(data).splits[0].scenes == "embedded"
+    assert "it cannot be read. It is recorded as embedded." in caplog.text
+
+
 def test_a_configuration_that_says_another_scene_is_said(data):
     (data / "training" / ".hydra").mkdir()
     (data / "training" / ".hydra" / "merged_config.yaml").write_text("file: calvin_table_B/urdf/calvin_table_B.urdf\n")
