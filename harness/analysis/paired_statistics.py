@@ -1,7 +1,8 @@
 """Two runs on the same chains: their difference, its interval, and its p-value.
 
-Chains are paired: both runs have the same initial state and tasks, so the difficulty of a chain cancels out. The methods are those of McNemar (1947), Tango (1998, Statistics in Medicine 17:891-908) and Fisher's sign-flip
-permutation, which is exact here; intervals of means are Efron's percentile bootstrap.
+Chains are paired: both runs have the same initial state and tasks, so the difficulty of a chain cancels out. The
+methods are those of McNemar (1947), Tango (1998, Statistics in Medicine 17:891-908) and Fisher's sign-flip permutation,
+which is exact here; intervals of means are Efron's percentile bootstrap.
 """
 
 import math

@@ -183,8 +183,8 @@ def average_length(
 ) -> Mean:
     """The mean number of subtasks completed, with a percentile bootstrap over chains.
 
-    If all chains agree, a bootstrap interval has width zero; if fewer than 5 differ from the rest, it is too short. Then
-    it is a bound instead: with m of n chains at the commonest value v, the probability p of v is at
+    If all chains agree, a bootstrap interval has width zero; if fewer than 5 differ from the rest, it is too short.
+    Then a bound is given: with m of n chains at the commonest value v, the probability p of v is at
     least Clopper-Pearson's lower end for m of n, and the mean lies between p v (all else 0) and p v + L (1 - p) (all
     else L, the chains' length), whatever the distribution on 0..L. It covers with at least the confidence.
 
