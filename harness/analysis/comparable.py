@@ -1,4 +1,4 @@
-"""Which runs may stand in one table, figure or comparison, and of which a verdict may be given."""
+"""Which runs may be in one table, figure or comparison, and for which a verdict may be given."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,10 +31,10 @@ def are_of_tasks(runs: Sequence[Run]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Runs that stand in one table.
+    """Runs of one condition.
 
     Attributes:
-        title: What sets them apart from those of other groups; empty where there is but one.
+        title: What distinguishes them from other groups; empty if there is one group.
         runs: The runs.
     """
 
@@ -43,9 +43,9 @@ class Group:
 
 
 def groups(runs: Sequence[Run]) -> tuple[Group, ...]:
-    """The runs by scene and by instruction set, for each of which there is a table; in the order of their first runs.
+    """The runs by scene and instruction set, in the order of their first runs.
 
-    Whatever else sets runs apart is refused by `require_comparable`.
+    `require_comparable` raises an error for other differences.
     """
     found: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
@@ -64,10 +64,10 @@ class RunsDifferError(ValueError):
 
 
 def require_one_length(runs: Sequence[Run]) -> None:
-    """Refuses runs whose chains are of unlike lengths: their rates and average lengths mean different things.
+    """Requires chains of one length: rates and average lengths of others mean different things.
 
     Raises:
-        RunsDifferError: They are; the message shows which.
+        RunsDifferError: The lengths differ; the message shows which.
     """
     for other in runs[1:]:
         if other.chain_length != runs[0].chain_length:
@@ -78,7 +78,7 @@ def require_one_length(runs: Sequence[Run]) -> None:
 
 
 def require_published_fit(runs: Sequence[Run], any_scene: bool = False) -> None:
-    """Refuses runs below which published figures cannot stand: those are of CALVIN's chains of five on its scene D.
+    """Requires runs that published results may be below: CALVIN's chains of five on its scene D.
 
     Args:
         runs: The runs.
@@ -102,14 +102,14 @@ def require_published_fit(runs: Sequence[Run], any_scene: bool = False) -> None:
 
 
 def require_comparable(runs: Sequence[Run], any_renderer: bool = False) -> None:
-    """Refuses runs whose chains, steps, world, scene, physics, renderer or instruction set differ.
+    """Requires runs with the same chains, steps, world, scene, physics, renderer and instruction set.
 
     Args:
-        runs: What is to be compared.
+        runs: The runs to compare.
         any_renderer: Whether the renderers may differ.
 
     Raises:
-        RunsDifferError: They do; the message shows where.
+        RunsDifferError: They differ; the message shows where.
     """
     require_one_length(runs)
     first = runs[0]

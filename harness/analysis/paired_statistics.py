@@ -1,8 +1,8 @@
-"""Two runs on the same chains: what the difference is, and whether chance alone would make it.
+"""Two runs on the same chains: their difference, its interval, and its p-value.
 
-Chains are paired: both runs had the same initial state and the same tasks, so that what makes a chain hard cancels
-out. The methods are those of McNemar (1947), Tango (1998, Statistics in Medicine 17:891-908) and Fisher's sign-flip
-permutation, which is exact here; intervals of means are Efron's percentile bootstrap.
+Chains are paired: both runs have the same initial state and tasks, so the difficulty of a chain cancels out. The
+methods are those of McNemar (1947), Tango (1998, Statistics in Medicine 17:891-908) and Fisher's sign-flip permutation,
+which is exact here; intervals of means are Efron's percentile bootstrap.
 """
 
 import math
@@ -31,9 +31,9 @@ class PairedDifference:
 
     Attributes:
         value: Its estimate.
-        interval: For the difference behind it.
+        interval: Its confidence interval.
         method: How the interval was found, `"bootstrap"` or `"exact bound"`.
-        p_value: Of the hypothesis that nothing tells the two apart: chance of a difference at least as large.
+        p_value: For the hypothesis of no difference, two-sided.
         num_chains: Pairs.
     """
 
@@ -45,7 +45,7 @@ class PairedDifference:
 
     @property
     def is_distinguishable(self) -> bool:
-        """Whether the interval leaves out 0."""
+        """Whether the interval excludes 0."""
         return not self.interval.low <= 0.0 <= self.interval.high
 
 
@@ -57,7 +57,7 @@ class PairedRates:
         num_only_first: Chains in which the first succeeded and the second did not.
         num_only_second: The other way round.
         num_chains: Pairs.
-        interval: Tango's, for the difference behind it.
+        interval: Tango's.
         p_value: McNemar's exact one, two-sided.
     """
 
@@ -84,16 +84,16 @@ def paired_difference(
 ) -> PairedDifference:
     """How much longer the first run's chains are on average.
 
-    Where fewer than 5 chains differ from the rest in their difference, a bootstrap would claim too much; then a bound
-    is given, as in `statistics.average_length`, with differences from -`max_length` to `max_length`. Fewer than 5
-    clusters tell nothing of others: the interval is then all that a difference may be.
+    If fewer than 5 chains differ from the rest in their difference, a bootstrap interval would be too short. Then it is
+    a bound, as in `statistics.average_length`, with differences from -`max_length` to `max_length`. With fewer than 5
+    clusters the interval has all possible differences.
 
     Args:
         first: Subtasks completed in each chain, 0 to `max_length`.
         second: The other run's, of the same chains in the same order.
         generator: Draws the resamples.
-        clusters: A number for each chain, the same for chains that are not independent draws, such as those of one
-            initial state: these are drawn, and change sign, together. None: each chain stands for itself.
+        clusters: A number for each chain, the same for chains that are not independent, such as those of one initial
+            state: they are drawn, and change sign, together. None: all chains are independent.
         confidence: Of the interval.
         num_resamples: Bootstrap samples.
         max_length: Subtasks in a chain; 1 for single tasks.
@@ -137,9 +137,9 @@ def sums_by_cluster(
 
 
 def sign_flip_p_value(differences: Int64[np.ndarray, " n"]) -> float:
-    """The chance that the differences' sum is at least as far from 0 if each had its sign by a fair coin.
+    """The probability that the sum of differences is at least as far from 0 if each has a random sign.
 
-    It is exact: the distribution over all 2^n signs is built up, one difference after another.
+    It is exact: the distribution over all 2^n signs is computed, one difference after another.
     """
     sizes = np.abs(differences[differences != 0])
     reach = int(sizes.sum())
@@ -157,7 +157,7 @@ def sign_flip_p_value(differences: Int64[np.ndarray, " n"]) -> float:
 def paired_rates(
     first: Bool[np.ndarray, " chains"], second: Bool[np.ndarray, " as_many"], confidence: float = CONFIDENCE
 ) -> PairedRates:
-    """Whether the first run's successes are more.
+    """The difference of two success rates.
 
     Args:
         first: Whether each chain succeeded.
@@ -211,7 +211,7 @@ def _tango_excess(num_only_first: int, num_only_second: int, num_pairs: int, dif
 
 
 def _tango_score(num_only_first: int, num_only_second: int, num_pairs: int, difference: float) -> float:
-    """The score statistic of a difference; large where the data speak for a larger one (equations 3 to 5 of Tango)."""
+    """The score statistic of a difference; large if the data support a larger one (equations 3 to 5 of Tango)."""
     linear = -num_only_first - num_only_second + (2 * num_pairs - num_only_first + num_only_second) * difference
     constant = -num_only_second * difference * (1 - difference)
     root = math.sqrt(max(linear**2 - 8 * num_pairs * constant, 0.0))
@@ -237,7 +237,7 @@ def pearson_correlation(
     first: Float64[np.ndarray, " chains"] | Int64[np.ndarray, " chains"],
     second: Float64[np.ndarray, " chains"] | Int64[np.ndarray, " chains"],
 ) -> float:
-    """Of the chains' lengths; NaN where one of them does not vary."""
+    """The correlation of the chains' lengths; NaN if one of them does not vary."""
     if len(first) < 2 or first.std() == 0 or second.std() == 0:
         return float("nan")
     return float(np.corrcoef(first, second)[0, 1])

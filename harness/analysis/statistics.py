@@ -1,4 +1,4 @@
-"""What the numbers mean: pure functions of arrays, each with its interval.
+"""Rates and averages with their intervals: pure functions of arrays.
 
 The methods are those of Wilson (1927), Clopper and Pearson (1934) and Efron's percentile bootstrap.
 """
@@ -26,7 +26,7 @@ BOOTSTRAP_SEED = 0
 
 
 Intervals = Literal["wilson", "exact"]
-"""Of rates: Wilson's, but where those are no good; or Clopper-Pearson's everywhere."""
+"""Intervals of rates: Wilson's (Clopper-Pearson's for few trials or near 0 and 1), or Clopper-Pearson's everywhere."""
 
 
 def bootstrap_generator() -> np.random.Generator:
@@ -47,9 +47,9 @@ class Proportion:
     """A rate of successes.
 
     Attributes:
-        num_successes: How often it worked.
-        num_trials: How often it was tried.
-        interval: For the rate behind it.
+        num_successes: Number of successes.
+        num_trials: Number of trials.
+        interval: Its confidence interval.
         method: `"clopper-pearson"` or `"wilson"`.
     """
 
@@ -142,7 +142,7 @@ def survivors(
 
 
 def _require_lengths(completed: Int64[np.ndarray, " chains"], chain_length: int) -> None:
-    """Refuses chains that are longer than they can be: every number below would be wrong."""
+    """Checks that no chain completed more than its length."""
     if chain_length < 1:
         raise ValueError(f"expected a chain length of at least 1, got {chain_length}.")
     if len(completed) and not 0 <= completed.min() <= completed.max() <= chain_length:
@@ -183,8 +183,8 @@ def average_length(
 ) -> Mean:
     """The mean number of subtasks completed, with a percentile bootstrap over chains.
 
-    Where all chains agree a bootstrap would claim certainty, and where fewer than 5 differ from the rest it claims far
-    too much. Then a bound is given instead: with m of n chains at the commonest value v, the probability p of v is at
+    If all chains agree, a bootstrap interval has width zero; if fewer than 5 differ from the rest, it is too short.
+    Then a bound is given: with m of n chains at the commonest value v, the probability p of v is at
     least Clopper-Pearson's lower end for m of n, and the mean lies between p v (all else 0) and p v + L (1 - p) (all
     else L, the chains' length), whatever the distribution on 0..L. It covers with at least the confidence.
 
@@ -248,7 +248,7 @@ def clustered_average_length(
 ) -> Mean:
     """As `average_length`, drawing clusters: CALVIN's 1000 chains begin in 192 initial states.
 
-    Fewer than 5 clusters tell nothing of others: the interval is then all that a mean may be.
+    With fewer than 5 clusters the interval has all possible means.
 
     Args:
         completed: Subtasks completed in each chain, 0 to `chain_length`.

@@ -49,10 +49,10 @@ def verdict_against(reference: str, pairs: Sequence[RunPair], quantity: str, has
         has_others: Whether there are other runs, of privileged policies.
     """
     aside = ", privileged policies excluded" if has_others else ""
-    told = [pair for pair in pairs if pair.is_told_apart]
+    significant = [pair for pair in pairs if pair.is_told_apart]
     groups = {
-        "Better": [pair for pair in told if pair.difference.value > 0],
-        "Worse": [pair for pair in told if pair.difference.value < 0],
+        "Better": [pair for pair in significant if pair.difference.value > 0],
+        "Worse": [pair for pair in significant if pair.difference.value < 0],
         "Not significantly different": [pair for pair in pairs if not pair.is_told_apart],
     }
     parts = [f"{word}: {'; '.join(map(_change, group))}." for word, group in groups.items() if group]
@@ -87,7 +87,7 @@ def _of_several(
     chains = f"{own[0].difference.num_chains} chains"
     if len(best) == len(averages):
         largest = max(leads, key=lambda lead: lead.value)
-        words = f"None of the {len(averages)} runs is significantly different from the best, {top}, {in_what}: "
+        words = f"None of the {len(averages)} methods is significantly different from the best, {top}, {in_what}: "
         words += "its largest lead is "
         return f"{words}{largest}, {chains}{_qualification(own, top)}"
     alike = [label for label in best if label != top]

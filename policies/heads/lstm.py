@@ -89,5 +89,21 @@ class LSTMHead(Head):
     def forward(self, features: Float[Tensor, "B T feature_dim"], state: HeadState | None = None) -> HeadOutput:
         before = self.initial_state(features.shape[0]) if state is None else require_state(state, LSTMState)
         require_batch("a state", before.batch_size, features.shape[0])
-        outputs, (hidden, cell) = self.lstm(features, (before.hidden, before.cell))  # (B, T, hidden_dim)
+        if _autocast_fails(features):
+            with torch.autocast("cpu", enabled=False):
+                outputs, (hidden, cell) = self.lstm(features.to(before.hidden.dtype), (before.hidden, before.cell))
+        else:
+            outputs, (hidden, cell) = self.lstm(features, (before.hidden, before.cell))  # (B, T, hidden_dim)
         return HeadOutput(self.decoder(outputs), LSTMState(hidden, cell))
+
+
+def _autocast_fails(features: Tensor) -> bool:
+    """Whether oneDNN raises an error for an LSTM in 16 bits: under autocast on a processor without bf16 instructions.
+
+    The LSTM is then computed with its weights' 32 bits, and everything around it still with 16.
+    """
+    return (
+        features.device.type == "cpu"
+        and torch.is_autocast_enabled("cpu")
+        and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )

@@ -1,7 +1,7 @@
 """Tables of methods: `table` makes one from runs, in Markdown, LaTeX, HTML, CSV, or for a terminal.
 
 Read in this order: `grid` (cells as text), `style` (what a user chooses), `columns`, `layout`, `captions`, `fitting`
-(narrower forms), `renderers`, `latex_table`, `table` (the object), `number_tables` (for programs).
+(narrower forms), `renderers`, `latex_table`, `table_object`, `number_tables` (for programs).
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from calvinbench.harness.report.tables.number_tables import (
 )
 from calvinbench.harness.report.tables.renderers import to_markdown, to_terminal
 from calvinbench.harness.report.tables.style import TableStyle
-from calvinbench.harness.report.tables.table import Table, conditions_of, table, table_of
+from calvinbench.harness.report.tables.table_object import Table, conditions_of, table, table_of
 
 __all__ = [
     "NOT_THERE",

@@ -25,7 +25,7 @@ class Report:
             ),
         ),
         headings={
-            "Runs and output": ("directories", "out", "json"),
+            "Runs and output": ("directories", "out", "formats", "no_page", "json"),
             "Published results": ("published", "second_hand"),
             "Names and tables": (
                 *("rename", "seeds", "columns", "order", "interval_style", "precision", "significance"),
@@ -40,6 +40,10 @@ class Report:
         Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: report, beside the runs)")
     ] = None
     """The report's folder."""
+    formats: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FORMAT ...")] = ("pdf", "svg", "png")
+    """Formats of the figures' files: pdf, svg, png, or none."""
+    no_page: bool = False
+    """Do not write the page, index.html."""
     any_renderer: bool = False
     """Also compare runs of different renderers."""
     published: Annotated[
@@ -97,6 +101,8 @@ class Report:
             published,
             self.intervals,
             self.reference,
+            formats=() if self.formats == ("none",) else self.formats,
+            has_page=not self.no_page,
             labels=read_renames(self.rename),
             seeds=self.seeds,
             style=style,

@@ -81,8 +81,14 @@ class View:
             )
         find = published_results if self.published is None else require_published
         published = () if split is None else find(split, second_hand)
-        look = {"labels": old.labels, "seeds": old.seeds, "style": old.style}
-        wanted = ReportContents.of(runs, folder, any_renderer, published, intervals, reference, **look)
+        wanted = ReportContents.of(
+            *(runs, folder, any_renderer, published, intervals, reference), old.labels, old.seeds, old.style
+        )
         if not (old == wanted and (folder / PAGE).is_file() and is_newer_than(folder, runs)):
-            write_report(self.directories, folder, any_renderer, published, intervals, reference, **look)
+            write_report(
+                *(self.directories, folder, any_renderer, published, intervals, reference),
+                labels=old.labels,
+                seeds=old.seeds,
+                style=old.style,
+            )
         return folder / PAGE

@@ -114,7 +114,7 @@ def test_where_none_is_told_apart_the_largest_lead_is_said_with_its_interval(run
     (other,) = pair.labels - {top}
     lead = f"{abs(pair.difference.value):+.2f} [{low:+.2f}, {high:+.2f}], over {other}"
     assert found.verdict == (
-        f"None of the 3 runs is significantly different from the best, {top}, in average length (Holm, 5%): its "
+        f"None of the 3 methods is significantly different from the best, {top}, in average length (Holm, 5%): its "
         f"largest lead is {lead}, 300 chains."
     )
 

@@ -79,10 +79,10 @@ def test_tables_show_them(run_of):
     (row,) = speed_table([run]).to_dict("records")
     assert (row["solved_steps"], row["solved_gripper_changes"]) == (10.0, 2.0)
     (row,) = speed_in_words([run]).to_dict("records")
-    assert (row["Steps to success"], row["Change of action a step"]) == ("10", "0.200")
-    assert row["Turns of the gripper"] == "2.00"
+    assert (row["Steps to success"], row["Change of action per step"]) == ("10", "0.200")
+    assert row["Gripper changes"] == "2.00"
     (row,) = speed_in_words([run_of({0: [subtask("timed_out")]})]).to_dict("records")
-    assert row["Turns of the gripper"] == "-"
+    assert row["Gripper changes"] == "-"
     assert smoothness_table([run]).empty
     table = smoothness_table([run, run_of({0: [subtask(steps=14, change=0.1, turns=2)]})])
     assert list(table["difference"]) == [pytest.approx(0.1), 0.0, -4.0]
@@ -97,7 +97,7 @@ def test_in_words_each_run_stands_against_the_reference(run_of):
     (row,) = smoothness_in_words(compare([first, second], reference="b")).to_dict("records")
     assert row["both solved"] == "6"
     assert row["Steps to success"] == "22.5 - 12.5 = +10.0 [+10.0, +10.0]"
-    assert row["Change of action a step"] == "0.2500 - 0.1250 = +0.1250 [+0.1250, +0.1250]"
+    assert row["Change of action per step"] == "0.2500 - 0.1250 = +0.1250 [+0.1250, +0.1250]"
     (row,) = smoothness_in_words(compare([first, second], reference="a")).to_dict("records")
     assert row["Steps to success"].startswith("12.5 - 22.5 = -10.0")
 
@@ -105,6 +105,6 @@ def test_in_words_each_run_stands_against_the_reference(run_of):
 def test_in_words_few_chains_give_no_interval_and_none_in_common_no_row(run_of):
     run = run_of({0: [subtask(turns=None)], 1: [subtask("timed_out")]})
     (row,) = smoothness_in_words(compare([run, replace(run, directory=run.directory / "b")])).to_dict("records")
-    assert (row["Steps to success"], row["Turns of the gripper"]) == ("10.0 - 10.0 = +0.0", "-")
+    assert (row["Steps to success"], row["Gripper changes"]) == ("10.0 - 10.0 = +0.0", "-")
     other = replace(run_of({0: [subtask("timed_out")], 1: [subtask()]}), directory=run.directory / "b")
     assert smoothness_in_words(compare([run, other])).empty
