@@ -62,9 +62,9 @@ def _form(stem: str, suffix: str) -> str:
     return f"{_FORMS[suffix]} ({_REMARKS[stem]})" if stem in _REMARKS else _FORMS[suffix]
 
 
-def named_links(names: Iterable[str], files: Collection[str], text: str) -> tuple[FileLink, ...]:
-    """Links with a text of their own to those of `names` that there are."""
-    return tuple(FileLink(text, quote(name), name) for name in names if name in files)
+def named_links(names: Iterable[str], files: Collection[str]) -> tuple[FileLink, ...]:
+    """Links to those of `names` that there are, with the files' names as texts."""
+    return tuple(FileLink(name, quote(name), name) for name in names if name in files)
 
 
 def relative_link(file: Path, directory: Path) -> str:

@@ -98,7 +98,7 @@ def picture(name: str, drawn: Drawn, files: Collection[str]) -> Picture:
         round(height * _PX_PER_IN),
         bool(width > WIDTH_IN),
         drawn.is_detail,
-        (*links_to([name], files, FIGURE_SUFFIXES), *named_links(numbers, files, "Numbers (CSV)")),
+        (*links_to([name], files, FIGURE_SUFFIXES), *named_links(numbers, files)),
     )
 
 

@@ -17,6 +17,8 @@ _PADDING_IN, _AROUND_IN = 0.07, 0.45
 _NAMES_SHARE = 0.3
 """Of a figure's width that names have at most."""
 _GAP_IN = 0.15
+_BEYOND = 1.05
+"""How far an axis goes, in units of the highest end of an interval."""
 
 
 def conditions(
@@ -55,13 +57,14 @@ def conditions(
         axes = figure.subplots(1, len(tables), sharey=True, squeeze=False)[0]
         heights = dict(zip(names, -(tops[:-1] + tops[1:]) / 2, strict=True))
         for ax, title, (_, table) in zip(axes, titles, tables, strict=True):
-            for name, value, interval in _estimates(table):
+            found = _estimates(table)
+            for name, value, interval in found:
                 look, height = look_of[name], heights[name]
                 ax.plot([interval.low, interval.high], [height, height], color=look.color)
                 ax.plot([value], [height], look.marker, color=look.color, markerfacecolor=look.face)
             ax.set_title(title, loc="left", fontsize=size, parse_math=False)
             ax.set_xlabel("tasks solved (%)" if are_of_tasks(table.runs) else "average length", fontsize=size)
-            ax.set_xlim(left=0.0)
+            ax.set_xlim(0.0, _BEYOND * max([interval.high for *_, interval in found], default=0.0) or 1.0)
             ax.grid(axis="y", color="0.9", linewidth=0.6)
             ax.tick_params(axis="y", length=0)
             ax.spines["left"].set_visible(False)
