@@ -86,7 +86,8 @@ def _of_one(
         )
         tried = _validation(lines)
         look = look_of[_VALIDATION]
-        ax.plot(list(tried), list(tried.values()), label=_VALIDATION, color=look.color, linestyle="--", marker="s")
+        if tried:
+            ax.plot(list(tried), list(tried.values()), label=_VALIDATION, color=look.color, linestyle="--", marker="s")
         _finish(ax)
         if legend is True:
             ax.legend(loc="best")
