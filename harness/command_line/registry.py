@@ -33,7 +33,9 @@ VERBS: Mapping[str, Verb] = MappingProxyType(
         "demo": Verb("demo:Demo", RUNNING, "Show the main job in a few minutes, offline: policies, a table, figures."),
         "run": Verb("run:Run", RUNNING, "Run policies on chains of tasks, or resume a run."),
         "check": Verb("check:Check", RUNNING, "Step a policy for a minute and report what looks wrong."),
-        "merge": Verb("results.merge:Merge", RUNNING, "Join the shards of runs (run --shard I/N)."),
+        "merge": Verb(
+            "results.merge:Merge", RUNNING, "Join the shards of runs (run --shard I/N), or merge LoRA adapters."
+        ),
         "record": Verb("record:Record", DATA, "Record demonstrations of the scripted expert as a data set."),
         "data": Verb("data:Data", DATA, "Check whether a data set is complete, and report what is in it."),
         "train": Verb("train:Train", DATA, "Train a policy on demonstrations."),

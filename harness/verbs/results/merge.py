@@ -6,18 +6,31 @@ from typing import Annotated, ClassVar
 
 import tyro
 
-from calvinbench.harness.command_line.console import DONE, print_json, run_as_json
+from calvinbench.harness.command_line.console import DONE, print_json, run_as_json, standard_output_for_results
 from calvinbench.harness.command_line.usage import Example, Usage
+
+CHECKPOINT_FILE = "policy.json"
+"""Every checkpoint has it, and no run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Join the shards of runs, which `run --shard I/N` made. Shards may be unfinished: merge again later."""
+    """Join the shards of runs, or merge a checkpoint's low-rank adapters into its weights.
 
-    USAGE: ClassVar[Usage] = Usage(examples=(Example("runs", "join all shards below a folder"),))
+    `run --shard I/N` makes shards. They may be unfinished: merge again later.
+    """
+
+    USAGE: ClassVar[Usage] = Usage(
+        examples=(
+            Example("runs", "join all shards below a folder"),
+            Example("trained/checkpoint --out merged", "write a checkpoint without adapters, which runs without peft"),
+        )
+    )
 
     directories: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="DIR ...")]
-    """Folders of runs, or folders that hold several."""
+    """Folders of runs, or folders that hold several. Or one checkpoint, of a training with --lora-enable true."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(needed for a checkpoint)")] = None
+    """Folder of the new checkpoint. Shards are joined in the folders of their runs."""
     json: bool = False
     """Print one JSON object instead of text."""
 
@@ -25,6 +38,9 @@ class Merge:
         """Merges the shards, and prints how many chains each run has."""
         if not self.directories:
             raise ValueError("expected a folder with shards, got none. Such as: calvinbench merge runs")
+        checkpoints = [folder for folder in self.directories if (folder / CHECKPOINT_FILE).is_file()]
+        if checkpoints or self.out is not None:
+            return self._merge_adapters(checkpoints)
         from calvinbench.harness.records.shards import merge
 
         merged = merge(*self.directories)
@@ -37,4 +53,23 @@ class Merge:
                 f"{each.run.directory}: {len(each.run.records)} of {each.run.description.chains} chains of "
                 f"{each.num_shards} shards" + (f"; {missing} are not finished yet." if missing else ".")
             )
+        return DONE
+
+    def _merge_adapters(self, checkpoints: list[Path]) -> int:
+        """Writes the checkpoint without adapters."""
+        if len(checkpoints) != 1 or len(self.directories) != 1:
+            raise ValueError(
+                f"expected one checkpoint, a folder with {CHECKPOINT_FILE}, beside --out DIR, got "
+                f"{', '.join(map(str, self.directories))}. Remove --out to join the shards of runs."
+            )
+        if self.out is None:
+            raise ValueError("expected --out DIR, the folder of the merged checkpoint, got none.")
+        from calvinbench.policies.learned.merging import merge_checkpoint
+
+        with standard_output_for_results():
+            written = merge_checkpoint(checkpoints[0], self.out)
+        if self.json:
+            print_json({"checkpoint": str(written)})
+        else:
+            print(f"{written}: calvinbench run --policy checkpoint:{written}")
         return DONE
