@@ -4,6 +4,7 @@ Only the command that is asked for is imported (in code: a verb). Heavy packages
 """
 
 import contextlib
+import errno
 import io
 import logging
 import os
@@ -11,6 +12,7 @@ import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Protocol, Union, runtime_checkable
 
@@ -46,6 +48,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 1 ran and failed, 2 wrong call.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _main(words)
+    except BrokenPipeError:
+        # The reader of the output closed it, as `head` does. Nothing more may be written, not even at exit.
+        redirect(STDOUT, None)
+        return FAILED
+
+
+def _main(words: Sequence[str]) -> int:
+    """Answers a call. What it prints goes into a pipe that may be closed.
+
+    Raises:
+        BrokenPipeError: It was closed.
+    """
     if not words:
         tell(top_level_help())
         return WRONG_CALL
@@ -82,17 +98,17 @@ def _call(name: str, words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _fail(FAILED, "Stopped. Finished work is kept. Run the same command again to resume.")
     except BrokenPipeError:
-        # The reader of the output closed it, as `head` does. Nothing more may be written, not even at exit.
-        redirect(STDOUT, None)
-        return FAILED
+        raise
     except Exception as error:  # noqa: BLE001 # the last resort; the traceback is one variable away
         _raise_when_debugging()
-        return _fail(*_in_words(error))
+        return _fail(*_in_words(error, words))
 
 
-def _in_words(error: Exception) -> tuple[int, str]:
-    """Exit status and message of an error."""
+def _in_words(error: Exception, words: Sequence[str]) -> tuple[int, str]:
+    """Exit status and message of an error of a call."""
     if isinstance(error, OSError):
+        if error.errno == errno.ENAMETOOLONG and error.filename:
+            return WRONG_CALL, _long_path(os.fspath(error.filename), words)
         # Our own errors name the file in their text; others have it in an attribute.
         return FAILED, str(error) if error.filename else str(error.strerror or error)
     if isinstance(error, RunFailedError):
@@ -102,6 +118,18 @@ def _in_words(error: Exception) -> tuple[int, str]:
     return FAILED, (
         f"an unexpected {type(error).__name__}: {error}\nThis may be a bug in calvinbench. Set {DEBUG_VARIABLE}=1 "
         "and call it again to see the traceback."
+    )
+
+
+def _long_path(path: str, words: Sequence[str]) -> str:
+    """The message about a path that the file system does not take, with the flag that it comes from."""
+    longest = max(Path(path).parts, key=lambda name: len(os.fsencode(name)))
+    size, total = len(os.fsencode(longest)), len(os.fsencode(path))
+    flags = [before for before, word in pairwise(words) if longest in word and before.startswith("--")]
+    return (
+        f"expected a path {f'as {flags[0]} ' if flags else ''}that the file system takes (usually at most 255 bytes a "
+        f"name and 4095 in all), got one with a name of {size} bytes and {total} in all: "
+        f"'{path[:40]}...{path[-20:]}'. Shorten it."
     )
 
 

@@ -163,8 +163,10 @@ def require_works(name: str) -> None:
     """Raises an error if a renderer does not work on this machine.
 
     Raises:
+        UnknownNameError: There is no such renderer.
         RendererError: It does not work.
     """
+    require_name(name, tuple(RENDERERS), "renderer")
     if name == BULLET_EGL:
         failure = _egl_failure()
         if failure:

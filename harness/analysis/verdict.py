@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from calvinbench.harness.analysis.paired_statistics import PairedDifference
 from calvinbench.harness.analysis.run_pairs import RunPair
+from calvinbench.harness.counted import counted
 
 _TOGETHER = "when the bootstrap draws initial states instead of chains"
 
@@ -57,7 +58,7 @@ def verdict_against(reference: str, pairs: Sequence[RunPair], quantity: str, has
     }
     parts = [f"{word}: {'; '.join(map(_change, group))}." for word, group in groups.items() if group]
     tests = f"{len(pairs)} tests, Holm, 5%" if len(pairs) > 1 else "5%"
-    chains = f"{pairs[0].difference.num_chains} chains"
+    chains = counted(pairs[0].difference.num_chains, "chain")
     return " ".join([f"Against {reference} in {quantity} ({tests}){aside}, {chains}.", *parts])
 
 
@@ -68,7 +69,7 @@ def _change(pair: RunPair) -> str:
 
 def _of_two(pair: RunPair, quantity: str) -> str:
     found = pair.difference
-    numbers = f"{_interval(found)}, {found.num_chains} chains"
+    numbers = f"{_interval(found)}, {counted(found.num_chains, 'chain')}"
     if pair.is_told_apart:
         better, worse = (pair.first, pair.second) if found.value > 0 else (pair.second, pair.first)
         return f"{better} is better than {worse} in {quantity}: {pair.first} minus {pair.second} is {numbers}"
@@ -84,7 +85,7 @@ def _of_several(
     own = [pair for pair in pairs if top in pair.labels]
     leads = [_lead(pair, top) for pair in own]
     in_what = f"in {quantity} (Holm, 5%){aside}"
-    chains = f"{own[0].difference.num_chains} chains"
+    chains = counted(own[0].difference.num_chains, "chain")
     if len(best) == len(averages):
         largest = max(leads, key=lambda lead: lead.value)
         words = f"None of the {len(averages)} methods is significantly different from the best, {top}, {in_what}: "

@@ -21,7 +21,8 @@ def num_chains_of(settings: RunSettings, all_chains: Sequence[Chain]) -> int:
         return len(all_chains)
     if settings.chains > len(all_chains):
         raise ValueError(
-            f"expected chains of at most {len(all_chains)}, the length of the list, got {settings.chains}."
+            f"expected chains of at most {len(all_chains)}, the length of the list, got {settings.chains}. Set chains "
+            f"to {len(all_chains)} or less."
         )
     return settings.chains
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from calvinbench.envs.task_chains import single_task_chains
 from calvinbench.harness import clock
+from calvinbench.harness.counted import counted
 from calvinbench.harness.durations import duration_text
 from calvinbench.harness.progress.progress_table import ProgressRow, Total, progress_table
 from calvinbench.harness.progress.running_count import RunningCount
@@ -140,11 +141,15 @@ class LiveProgress:
         self._began_at = clock.seconds()
         self._logged_share = self._share(row.count)
         if not row.count.num_missing:  # on a terminal too, because the row would look like that of a new run
-            self._say(f"all {row.num_planned} chains are there already")
+            self._say(
+                "the only chain is there already"
+                if row.num_planned == 1
+                else f"all {row.num_planned} chains are there already"
+            )
         elif finished:
             self._log(f"going on after {len(finished)} of {row.num_planned} chains")
         else:
-            self._log(f"{row.num_planned} chains")
+            self._log(counted(row.num_planned, "chain"))
 
     def chain_finished(self, record: ChainRecord) -> None:
         """Counts a chain."""

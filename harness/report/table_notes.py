@@ -9,6 +9,7 @@ from calvinbench.harness.analysis.comparable import are_of_tasks, has_too_many_e
 from calvinbench.harness.analysis.methods import PRIVILEGED_MARK, Method
 from calvinbench.harness.analysis.statistics import EXACT_BELOW, Intervals
 from calvinbench.harness.analysis.training_seeds import MethodSummary
+from calvinbench.harness.counted import counted
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.report.best_cells import alike_cells
 from calvinbench.harness.report.published_results import PUBLISHED_MARK, PublishedResult
@@ -46,7 +47,7 @@ def notes(table: TableInput) -> list[str]:
         f"that does. {first.max_steps} steps, scene {first.scene}, instruction set {first.instructions}. Numbers are "
         f"percent solved; {brackets} Bold marks the best over all tasks, not the best of each task."
         if are_of_tasks(runs)
-        else f"{first.chains} chains of {_subtasks(runs)}, {first.max_steps} steps per subtask, scene "
+        else f"{counted(first.chains, 'chain')} of {_subtasks(runs)}, {first.max_steps} steps per subtask, scene "
         f"{first.scene}, instruction set {first.instructions}. {_columns(runs)}: percent of chains with at least that "
         f"many subtasks completed in a row; {brackets}"
     )

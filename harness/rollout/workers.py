@@ -133,7 +133,7 @@ def make_policy_by_spec(spec: str, memory_reset: str | None) -> Policy:
         raise
     except (Exception, SystemExit) as error:
         raise PolicyNotMadeError(
-            f"could not make the policy '{spec}': {type(error).__name__}: {error}. "
+            f"could not make the policy '{spec}': {type(error).__name__}: {str(error).rstrip('.')}. "
             "Set CALVINBENCH_DEBUG=1 to see the traceback."
         ) from error
 

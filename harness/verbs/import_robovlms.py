@@ -47,9 +47,10 @@ class Import:
         from calvinbench.policies.robovlms.checkpoint import plan_as_json, save_imported, unchecked
         from calvinbench.policies.robovlms.plan import plan_import
 
-        for name, file in (("FILE.pt", self.file), ("--config FILE.json", self.config)):
-            if not file.is_file():
-                raise ValueError(f"expected a file as {name}, found none at '{file}'.")
+        if not self.file.exists():
+            raise ValueError(f"expected a file as FILE.pt, or a folder of its pieces, found none at '{self.file}'.")
+        if not self.config.is_file():
+            raise ValueError(f"expected a file as --config FILE.json, found none at '{self.config}'.")
         out = self.out or Path(self.file.stem)
         if not self.dry_run:
             _require_free(out)

@@ -89,11 +89,15 @@ class Record:
 
     def execute(self) -> int:
         """Records what is missing, and prints the number of demonstrations of each task."""
+        from calvinbench.envs.cameras.renderers import OPENGL_LOOK
         from calvinbench.harness.recording.plan import plan_recording
         from calvinbench.harness.recording.progress import RecordingProgress
         from calvinbench.harness.recording.recorder import record
+        from calvinbench.harness.rollout.workers import require_working_renderer
 
         settings = self._settings()
+        with standard_output_for_results():
+            require_working_renderer(settings.renderer or OPENGL_LOOK)  # before the disk space is said
         plan = plan_recording(settings)
         for line in plan.lines():
             tell(line)

@@ -79,8 +79,9 @@ def _read(action: Any) -> _Reading:
     numbers = _flat(action)
     if numbers.shape != (7,):
         raise ValueError(
-            f"expected a relative action of 7 numbers, got {numbers.shape[0]}. calvin_env takes joint actions as "
-            "{'type': 'joint_abs', 'action': ...}, absolute ones as (position, orientation, gripper)."
+            f"expected a relative action of 7 numbers, got {numbers.shape[0]} flat numbers. As in calvin_env, return "
+            "joint actions as {'type': 'joint_abs', 'action': ...}, and absolute poses as (position, orientation, "
+            "gripper) or {'type': 'cartesian_abs', 'action': ...}."
         )
     return _Reading(ActionConvention.REL_ACTIONS, numbers)
 

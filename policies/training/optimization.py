@@ -82,7 +82,7 @@ class OptimizationSettings:
         for name in ("max_steps", "window_stride"):
             number = getattr(self, name)
             if number is not None and number < 1:
-                raise ValueError(f"expected {name} of at least 1, or None, got {number}.")
+                raise ValueError(f"expected {name} of at least 1, got {number}. Leave it out for the default.")
         not_negative = ("weight_decay", "warmup_epochs", "warmup_steps", "gripper_loss_ratio", "static_shift")
         for name in (*not_negative, "gripper_shift", "num_workers", "seed"):
             if not getattr(self, name) >= 0:
@@ -93,14 +93,17 @@ class OptimizationSettings:
             raise ValueError(f"expected gripper_change_weight above 0, got {self.gripper_change_weight}.")
         if self.backbone_learning_rate is not None and not 0 < self.backbone_learning_rate < math.inf:
             raise ValueError(
-                f"expected backbone_learning_rate above 0 and finite, or None, got {self.backbone_learning_rate}."
+                f"expected backbone_learning_rate above 0 and finite, got {self.backbone_learning_rate}. Leave it out "
+                "to train the backbone at learning_rate."
             )
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"expected a learning_rate above 0 and finite, got {self.learning_rate}.")
         if not 0 <= self.min_learning_rate_scale <= 1:
             raise ValueError(f"expected min_learning_rate_scale from 0 to 1, got {self.min_learning_rate_scale}.")
         if self.max_gradient_norm is not None and not self.max_gradient_norm > 0:
-            raise ValueError(f"expected max_gradient_norm above 0, or None, got {self.max_gradient_norm}.")
+            raise ValueError(
+                f"expected max_gradient_norm above 0, got {self.max_gradient_norm}. Leave it out for no clipping."
+            )
 
     @property
     def effective_batch_size(self) -> int:

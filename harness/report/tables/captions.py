@@ -6,6 +6,7 @@ from calvinbench.envs.scenes.scene import EMBEDDED
 from calvinbench.harness.analysis.actions.action_watch import findings_of_run
 from calvinbench.harness.analysis.comparable import are_of_tasks, has_too_many_errors
 from calvinbench.harness.analysis.methods import PRIVILEGED_MARK, constant_attributes
+from calvinbench.harness.counted import counted
 from calvinbench.harness.report.best_cells import alike_cells, letter_cells, reference_cells
 from calvinbench.harness.report.published_results import PUBLISHED_MARK
 from calvinbench.harness.report.table_input import TableInput, name_of_run
@@ -32,15 +33,17 @@ def caption(conditions: Sequence[Condition], style: TableStyle) -> str:
         what = f"Success of {len(first.tasks)} tasks, each evaluated alone: percent solved of {first.chains} starts."
     else:
         length = tables[0].runs[0].chain_length
-        counts = " and ".join(dict.fromkeys(str(table.runs[0].description.chains) for table in tables))
+        numbers = tuple(dict.fromkeys(table.runs[0].description.chains for table in tables))
+        counts = f"{' and '.join(map(str, numbers[:-1]))} and " if len(numbers) > 1 else ""
+        counts += counted(numbers[-1], "chain")
         subtasks = "one subtask" if length == 1 else f"{length} subtasks"
         rates = "Column 1" if length == 1 else f"Columns 1 to {length}"
         what = (
-            f"Results on {counts} chains of {subtasks}. {rates}: percent of chains with at least that many subtasks "
+            f"Results on {counts} of {subtasks}. {rates}: percent of chains with at least that many subtasks "
             "completed in a row. Avg. Len.: mean number of them."
         )
         if len(tables) > 1 and style.columns is None:
-            what = f"Average length of {counts} chains of {subtasks}, by condition."
+            what = f"Average length of {counts} of {subtasks}, by condition."
     parts = [what, _INTERVALS[style.intervals], _setting(tables), _constants(tables)]
     return " ".join(part for part in parts if part)
 

@@ -160,6 +160,12 @@ def test_chains_of_several_lengths_are_refused_before_anything_is_made(fake_setu
     assert not (tmp_path / "mixed").exists()
 
 
+def test_remedy_a_list_shorter_than_the_benchmarks_takes_as_many_chains(fake_setup, tmp_path):
+    with pytest.raises(ValueError, match=r"length of the list, got 1000\. Set chains to 2 or less"):
+        evaluate(fake_setup(chains=1000), tmp_path / "run", chains=THREE[:2])
+    assert evaluate(fake_setup(chains=2), tmp_path / "run", chains=THREE[:2]).num_missing == 0
+
+
 def test_remedy_chains_of_each_length_are_a_run_of_their_own(run_chains):
     three, five = run_chains(chains=THREE[:1], folder="three"), run_chains(chains=CHAINS[1:2], folder="five")
     assert (three.chain_length, five.chain_length) == (3, 5)

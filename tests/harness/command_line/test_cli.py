@@ -5,6 +5,7 @@ from importlib import import_module
 
 import pytest
 
+from calvinbench.envs.cameras import renderers
 from calvinbench.harness import cli
 from calvinbench.harness.verbs import demo
 
@@ -53,6 +54,49 @@ def test_a_wrong_call_is_told_in_words_with_status_2(in_tmp, capsys, arguments, 
     assert words in said.err
     assert "Traceback" not in said.err
     assert said.out == ""
+    assert list(in_tmp.iterdir()) == []
+
+
+LONG = "x" * 256
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ("run", "--policy", "random", "--chains", "1", "--out", LONG),
+            "expected a path as --out that the file system",
+        ),
+        (("report", LONG), "expected a path that the file system takes"),
+    ],
+)
+def test_a_path_that_is_too_long_is_told_with_its_flag(in_tmp, capsys, arguments, words):
+    assert status(*arguments) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert "got one with a name of 256 bytes" in said
+    assert "Errno" not in said
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--version", "train --help", "list tasks"])
+def test_a_reader_that_closes_the_pipe_gets_no_traceback(in_tmp, arguments):
+    code = "import os, sys; read, write = os.pipe(); os.close(read); os.dup2(write, 1)"
+    code += "; from calvinbench.harness import cli; sys.stdout.reconfigure(write_through=True)"
+    code += "; sys.exit(cli.main(sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", code, *arguments.split()], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_renderer_is_refused_before_a_recording_says_its_size(in_tmp, capsys, monkeypatch):
+    record = ("record", "--episodes", "1", "--renderer")
+    assert status(*record, "bullet-egll") == 2
+    said = capsys.readouterr().err
+    assert "Did you mean 'bullet-egl'" in said
+    monkeypatch.setattr(renderers, "_egl_failure", lambda: "ended with: no display")
+    assert status(*record, "bullet-egl") == 1
+    said += capsys.readouterr().err
+    assert "a trial in another process ended with: no display. Use --renderer opengl-look" in said
+    assert "Expected size" not in said
     assert list(in_tmp.iterdir()) == []
 
 
@@ -245,7 +289,7 @@ def test_a_report_goes_to_runs_and_not_to_suites_below_them(in_tmp, capsys):
     assert cli.main(["run", "--policy", "random", "--chains", "1", "--max-steps", "3"]) == 0
     capsys.readouterr()
     assert cli.main(["report", "runs"]) == 0
-    assert "1 chains of 5 subtasks" in capsys.readouterr().out
+    assert "Results on 1 chain of 5 subtasks" in capsys.readouterr().out
     assert cli.main(["report", "runs/mine"]) == 0
 
 

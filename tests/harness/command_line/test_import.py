@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import torch
 
 from calvinbench.harness import cli
 from calvinbench.policies.learned.checkpoint import load_checkpoint
@@ -51,6 +52,26 @@ def test_wrong_calls_are_told_in_words(files, tmp_path, capsys):
     assert "expected 'robovlms', got 'openvla'" in capsys.readouterr().err
     assert cli.main(["import", "robovlms", str(files.file), "--config", "nowhere.json"]) == 2
     assert "expected a file as --config FILE.json, found none at 'nowhere.json'" in capsys.readouterr().err
+
+
+def test_a_folder_that_deepspeed_left_is_recognised(files, tmp_path, capsys):
+    folder = tmp_path / "epoch=4.ckpt"
+    (folder / "checkpoint").mkdir(parents=True)
+    (folder / "checkpoint" / "mp_rank_00_model_states.pt").write_bytes(b"")
+    arguments = ["--config", str(files.config), "--vlm", str(files.vlm), "--dry-run"]
+    assert cli.main(["import", "robovlms", str(folder), *arguments]) == 2
+    assert "a folder that DeepSpeed left" in capsys.readouterr().err
+    assert cli.main(["import", "robovlms", str(tmp_path / "nothing.pt"), *arguments]) == 2
+    assert "expected a file as FILE.pt, or a folder of its pieces, found none at" in capsys.readouterr().err
+
+
+def test_a_folder_of_pieces_is_imported(files, tmp_path):
+    folder = tmp_path / "joined"
+    folder.mkdir()
+    torch.save(torch.load(files.file, weights_only=False), folder / "pytorch_model.bin")
+    arguments = ["--config", str(files.config), "--vlm", str(files.vlm), "--out", str(tmp_path / "mine")]
+    assert cli.main(["import", "robovlms", str(folder), *arguments]) == 0
+    assert load_checkpoint(tmp_path / "mine").config.backbone == "kosmos2"
 
 
 def test_a_checkpoint_that_does_not_fit_has_status_2_and_is_told_whole(files, tmp_path, capsys):

@@ -58,5 +58,5 @@ def test_retrying_where_nothing_errored_and_a_run_that_is_done_are_said(in_tmp, 
     caplog.clear()
     assert cli.main([*RANDOM, "--chains", "1", "--retry-errored", "--worlds", "2"]) == 0
     assert "random: --retry-errored has no effect, because no finished chain errored." in caplog.messages
-    assert any("all 1 chains are there already" in message for message in caplog.messages)
+    assert any("the only chain is there already" in message for message in caplog.messages)
     assert load_run(in_tmp / "runs/random") == before

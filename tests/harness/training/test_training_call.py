@@ -137,7 +137,7 @@ def test_the_vlms_rate_acts_where_a_part_of_it_is_trained():
         ({"tasks": None}, "expected a list of names as 'tasks', got None"),
         ({"effective_batch_size": "128"}, "expected a whole number or nothing as 'effective_batch_size', got '128'"),
         ({"evaluate_every": 7}, "expected evaluate_every as a multiple of save_every, 500, or 0, got 7"),
-        ({"window_stride": 0}, "expected window_stride of at least 1, or None, got 0"),
+        ({"window_stride": 0}, "expected window_stride of at least 1, got 0. Leave it out for the default"),
         ({"batch_size": 0}, "expected batch_size of at least 1, got 0"),
         ({"save_every": 0}, "expected save_every of at least 1, got 0"),
         ({"out": None}, "expected --out, or 'out' in a configuration, got none"),

@@ -56,6 +56,11 @@ def test_the_figure_shows_both_losses_against_steps():
     }
 
 
+def test_a_training_without_validation_has_no_curve_of_it_in_the_legend():
+    ax = plots.losses([line(1), line(2)])
+    assert [curve.get_label() for curve in ax.get_lines()] == ["training"]
+
+
 def events(folder):
     read = EventAccumulator(str(folder / "tensorboard"))
     read.Reload()

@@ -135,9 +135,15 @@ def test_remedy_flat_numbers_are_read_in_the_forms_that_the_errors_name():
     for form in ((ROW[:3], ROW[3:6], ROW[6]), {"type": "cartesian_abs", "action": ROW}):
         assert read_action(form, ABS).tolist() == ROW
     eight = [0.1] * 7 + [1.0]
-    with pytest.raises(ValueError, match=r"{'type': 'joint_abs', 'action': ...}, absolute ones as \(position"):
+    with pytest.raises(ValueError, match=r"got 8 flat numbers.* return joint actions as {'type': 'joint_abs'"):
         read_action(eight, ActionConvention.ABS_JOINTS)
     assert read_action({"type": "joint_abs", "action": eight}, ActionConvention.ABS_JOINTS).tolist() == eight
+    pose = [0.1, 0.0, 0.5, 0.0, 0.0, 0.0, 1.0, 1.0]  # with a quaternion
+    words = r"absolute poses as \(position, orientation, gripper\) or {'type': 'cartesian_abs', 'action': ...}"
+    with pytest.raises(ValueError, match=words):
+        read_action(pose, ABS)
+    for form in ((pose[:3], pose[3:7], 1), {"type": "cartesian_abs", "action": pose}):
+        assert read_action(form, ABS).tolist() == [0.1, 0.0, 0.5, 0.0, 0.0, 0.0, 1.0]
     with pytest.raises(ValueError, match="Return one action a step, not a chunk or a batch"):
         read_action(np.tile(ROW, (10, 1)), REL)
     assert read_action(np.tile(ROW, (10, 1))[0], REL).tolist() == ROW
