@@ -56,7 +56,8 @@ class Demo:
             "The expert reads the simulator's state. It shows that the tasks can be solved, and cannot be compared "
             "with learned policies.\n"
         )
-        print("Written:", *report.files, *(f"{suite.directory(run)}/" for run in suite.runs), sep="\n  ")
+        print(f"Written: {suite.parent} ({len(suite.runs)} runs), {report.directory} ({len(report.files)} files)")
+        print(f"Open the page: calvinbench view {suite.parent}")
         return status(report.runs)
 
     @staticmethod
