@@ -12,7 +12,7 @@ from jaxtyping import Float64
 from calvinbench.envs.bodies.bullet import BulletClient
 from calvinbench.envs.bodies.robot import FINGER_OPEN_M, OPEN, Robot
 from calvinbench.envs.bodies.table import Table
-from calvinbench.envs.cameras.cameras import Camera, CameraImage, require_camera_sizes
+from calvinbench.envs.cameras.cameras import Camera, CameraImage, CameraPose, require_camera_sizes
 from calvinbench.envs.cameras.renderers import OPENGL_LOOK, make_renderer
 from calvinbench.envs.names import require_name
 from calvinbench.envs.observation import (
@@ -269,6 +269,10 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     def render(self) -> np.ndarray | None:
         """The static camera's image, (200, 200, 3) uint8 at its native size, or None without a render mode."""
         return self._cameras["static"].take(with_depth=False).rgb if self.render_mode == "rgb_array" else None
+
+    def camera_poses(self) -> dict[str, CameraPose]:
+        """Pose and lens of both cameras, in the world as it is now. The gripper camera moves with the arm."""
+        return {name: camera.pose() for name, camera in self._cameras.items()}
 
     def images(self) -> dict[str, CameraImage]:
         """The current images of both cameras, with depths, even if they are not observed.

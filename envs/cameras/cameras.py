@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Float64, UInt8
 
 from calvinbench.envs.cameras.renderers import ImageRenderer
 from calvinbench.envs.observation import CAMERA_SIZES
@@ -74,6 +74,24 @@ class CameraImage:
     depth: Float32[np.ndarray, "H W"] | None
 
 
+@dataclass(frozen=True, slots=True)
+class CameraPose:
+    """Where a camera is and what it sees, in the pinhole convention of OpenCV: x right, y down, z forward.
+
+    A point of the world at (x, y, z) metres is `world_to_camera @ (x, y, z, 1)` for the camera. Its pixel, with (0, 0)
+    at the corner of the image's upper left pixel, is the first two numbers of `intrinsics @` that, over the third.
+
+    Attributes:
+        world_to_camera: The extrinsic matrix, metres.
+        intrinsics: Focal lengths and centre, pixels.
+        size: Width and height, pixels.
+    """
+
+    world_to_camera: Float64[np.ndarray, "4 4"]
+    intrinsics: Float64[np.ndarray, "3 3"]
+    size: int
+
+
 class Camera:
     """A square camera in a simulation."""
 
@@ -120,6 +138,15 @@ class Camera:
         near, far = self._lens.near_m, self._lens.far_m
         depth = (far * near / (far - (far - near) * rendered.z_buffer)).astype(np.float32)
         return CameraImage(rendered.rgb, depth)
+
+    def pose(self) -> CameraPose:
+        """The camera's pose in the world as it is now, and its lens."""
+        view = np.array(self._static_view if self._is_fixed else self._gripper_view()).reshape(4, 4).T
+        opengl_to_opencv = np.diag([1.0, -1.0, -1.0, 1.0])
+        focal = self._size / 2 / np.tan(np.radians(self._lens.fov_degrees) / 2)
+        centre = self._size / 2
+        intrinsics = np.array([[focal, 0.0, centre], [0.0, focal, centre], [0.0, 0.0, 1.0]])
+        return CameraPose(opengl_to_opencv @ view, intrinsics, self._size)
 
     def _gripper_view(self) -> tuple[float, ...]:
         position, quaternion = self._gripper_pose()

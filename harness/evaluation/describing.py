@@ -14,7 +14,7 @@ from calvinbench.harness.evaluation.chosen_chains import chain_length_of, num_ch
 from calvinbench.harness.evaluation.conventions import ConventionMismatchError
 from calvinbench.harness.records.description import RunDescription, judge_official, unlike_training
 from calvinbench.harness.records.reference_frame import digest_of_images, reference_images
-from calvinbench.harness.rollout.workers import Worker
+from calvinbench.harness.rollout.workers import Worker, camera_sizes_of
 from calvinbench.harness.suite.declared_policy import NOT_TRAINED
 from calvinbench.harness.suite.settings import RunSettings
 from calvinbench.policies.adapters.source_digest import source_digest
@@ -78,6 +78,7 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
             max_steps=settings.max_steps,
             instructions=instructions.name,
             renderer=of_world.renderer,
+            camera_sizes=camera_sizes_of(settings),
         ),
         world=f"{type(world).__module__}:{type(world).__qualname__}",
         scene=settings.scene,
@@ -93,6 +94,8 @@ def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain],
         tasks=settings.tasks,
         chain_digest=chain_digest,
         chain_length=chain_length_of(all_chains[:num_chains]),
+        static_size=settings.static_size,
+        gripper_size=settings.gripper_size,
         max_steps=settings.max_steps,
         instructions=instructions.name,
         instruction_digest=_digest(instructions),

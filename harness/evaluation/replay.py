@@ -123,6 +123,8 @@ def settings_of(description: RunDescription) -> RunSettings:
         instructions=description.instructions,
         renderer=description.renderer,
         depth_bits=description.depth_bits,
+        static_size=description.static_size,
+        gripper_size=description.gripper_size,
         train=description.train,
         training_seed=description.training_seed,
         training_recipe=description.training_recipe,

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from calvinbench.envs.chains import CHAIN_LENGTH
+from calvinbench.envs.observation import CAMERA_SIZES
 from calvinbench.envs.scenes.calvin_scene import ASSET_DIGESTS
 from calvinbench.envs.scenes.scene import CALVIN_SCENES
 from calvinbench.envs.simulation import REPRODUCIBLE
@@ -26,6 +27,8 @@ OFFICIAL_RENDERERS = ("opengl-look", "bullet-egl", "calvin_env")
 
 _ALWAYS_THERE = ("schema_version", "sessions", "memory.span", "memory.reset", "official.because")
 """Every file must have these keys, although the classes have defaults."""
+_LEFT_OUT_IF_UNSET = ("chain_length", "static_size", "gripper_size")
+"""Keys that files have only if there is a value, so that files are as they were before these fields existed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,8 @@ class RunDescription:
         chains: Planned number of chains, from the start of the list.
         chain_digest: SHA-256 of these chains.
         chain_length: Number of subtasks in each chain; None in older files.
+        static_size: Width and height of the static camera's images, if they were set; None for CALVIN's 200 pixels.
+        gripper_size: The same of the gripper camera; None for CALVIN's 84 pixels.
         tasks: Single tasks, each run as a chain of its own; empty for chains of several tasks.
         max_steps: Steps for each subtask.
         instructions: Name of the instruction set.
@@ -113,6 +118,8 @@ class RunDescription:
     seed: int
     may_read: tuple[str, ...] = ()
     chain_length: Size | None = None
+    static_size: Size | None = None
+    gripper_size: Size | None = None
     batch_size: Size = 1
     variant: str | None = None
     tasks: tuple[Name, ...] = ()
@@ -149,8 +156,9 @@ class RunDescription:
     def to_json(self) -> dict[str, Any]:
         """A mapping that `json` can write."""
         values = {"schema_version": self.schema_version} | asdict(self)
-        if self.chain_length is None:
-            del values["chain_length"]
+        for name in _LEFT_OUT_IF_UNSET:
+            if values[name] is None:
+                del values[name]
         return values
 
     @classmethod
@@ -298,6 +306,7 @@ def judge_official(
     max_steps: int,
     instructions: str,
     renderer: str,
+    camera_sizes: Mapping[str, int],
 ) -> Official:
     """Whether a run follows CALVIN's protocol, and all reasons if it does not.
 
@@ -313,6 +322,10 @@ def judge_official(
         f"{max_steps} steps a subtask, not {OFFICIAL_MAX_STEPS}": max_steps != OFFICIAL_MAX_STEPS,
         f"the sentences are {instructions}'s, not CALVIN's": instructions != OFFICIAL_INSTRUCTIONS,
         f"the renderer {renderer} does not have CALVIN's look": not renderer.startswith(OFFICIAL_RENDERERS),
+        **{
+            f"the {camera} camera has {size} pixels, not {CAMERA_SIZES[camera]}": size != CAMERA_SIZES[camera]
+            for camera, size in camera_sizes.items()
+        },
         "memory is kept across subtasks": traits.memory.reset != "subtask",
         "the policy reads privileged state": traits.privileged,
     }

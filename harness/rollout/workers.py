@@ -57,9 +57,16 @@ def make_play_table(settings: RunSettings, traits: PolicyTraits) -> World:
         renderer=renderer,
         depth_bits=settings.depth_bits,
         cameras=traits.cameras,
+        camera_sizes=camera_sizes_of(settings),
         depth=depth,
         action_convention=traits.action_convention,
     )
+
+
+def camera_sizes_of(settings: RunSettings) -> dict[str, int]:
+    """Width and height in pixels of the cameras whose size is set."""
+    sizes = {"static": settings.static_size, "gripper": settings.gripper_size}
+    return {camera: size for camera, size in sizes.items() if size is not None}
 
 
 def require_working_renderer(renderer: str) -> None:
@@ -82,6 +89,11 @@ def _make_upstream(settings: RunSettings, traits: PolicyTraits, depth: bool) -> 
     from calvinbench.envs.upstream.simulator import UpstreamError
     from calvinbench.envs.upstream.upstream import UpstreamPlayTableEnv
 
+    if camera_sizes_of(settings):
+        raise ValueError(
+            "static_size and gripper_size have no effect on calvin_env's own simulator, whose cameras have CALVIN's "
+            "sizes. Remove them, or use another simulation."
+        )
     try:
         return UpstreamPlayTableEnv(
             scene=settings.scene,

@@ -134,6 +134,24 @@ class RunSettings:
             choices=(16, 24),
         ),
     ] = None
+    static_size: Annotated[
+        int | None,
+        Setting(
+            "Width and height of the static camera's images in pixels.",
+            "N",
+            default="CALVIN's 200",
+            at_least=1,
+        ),
+    ] = None
+    gripper_size: Annotated[
+        int | None,
+        Setting(
+            "Width and height of the gripper camera's images in pixels.",
+            "N",
+            default="CALVIN's 84",
+            at_least=1,
+        ),
+    ] = None
     train: Annotated[
         str | None,
         Setting(

@@ -50,7 +50,9 @@ class Run:
                 *("worlds", "batch_size", "shard", "executor", "ray_address", "cpus_per_replica", "gpus_per_replica"),
             ),
             "Errors": ("fail_fast", "step_timeout", "retry_errored"),
-            "Simulation and rendering": ("simulation", "renderer", "depth_bits", "calvin_env", "calvin"),
+            "Simulation and rendering": (
+                *("simulation", "renderer", "depth_bits", "static_size", "gripper_size", "calvin_env", "calvin"),
+            ),
         },
     )
 

@@ -61,8 +61,31 @@ def test_a_damaged_list_is_refused(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.slow
-def test_the_generator_makes_exactly_the_published_chains():
-    assert generate(1000) == published()
+def by_state(drawn):
+    """The chains in the order in which they were drawn, one initial state after another, before they were shuffled."""
+    order = list(range(len(drawn)))
+    np.random.RandomState(0).shuffle(order)
+    unshuffled = [None] * len(drawn)
+    for chain, place in zip(drawn, order, strict=True):
+        unshuffled[place] = chain
+    return unshuffled
+
+
+PUBLISHED_SHARES = [len(share) for share in np.array_split(np.arange(1000), 192)]
+"""How many of the published chains start in each of the 192 initial states: six in the first 40, else five."""
+
+
+def test_the_generator_draws_the_first_published_chain_of_every_state():
+    places = np.cumsum([0, *PUBLISHED_SHARES[:-1]])
+    assert by_state(generate(192)) == [by_state(published())[place] for place in places]
+
+
+def test_the_generator_draws_all_published_chains_of_the_first_states(monkeypatch):
+    """All 1000 take forty times as long: 20 states are drawn as in the whole list, six chains each."""
+    first = initial_states()[:20]
+    monkeypatch.setattr(chains, "initial_states", lambda: first)
+    assert PUBLISHED_SHARES[:20] == [6] * 20
+    assert by_state(generate(120)) == by_state(published())[:120]
 
 
 def test_the_generator_spreads_few_chains_over_the_first_states():

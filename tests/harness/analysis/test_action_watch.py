@@ -111,7 +111,7 @@ def test_remedy_the_check_that_the_warning_names_looks_closer(tmp_path, caplog, 
         run_of(SPEC + "forty_times", tmp_path / "run", subscribers=[ActionAlarm()])
     (spec,) = re.findall("For details, run: calvinbench check '(.*)'", caplog.text)
     assert main(["check", spec, "--chains", "1", "--seconds", "20"]) == 1
-    assert "size of translation: mean absolute number" in capsys.readouterr().out
+    assert "size of translation: mean absolute value" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("defect", "columns"), [("metres", 3), ("radians", 6), ("degrees", 6)])

@@ -22,6 +22,7 @@ OFFICIAL = {
     "max_steps": 360,
     "instructions": "calvin",
     "renderer": "opengl-look",
+    "camera_sizes": {},
 }
 
 
@@ -38,6 +39,7 @@ def test_a_run_that_keeps_to_the_protocol_is_official():
         ("max_steps", 359, "359 steps a subtask, not 360"),
         ("instructions", "calvin-training", "the sentences are calvin-training's, not CALVIN's"),
         ("renderer", "bullet-tiny", "the renderer bullet-tiny does not have CALVIN's look"),
+        ("camera_sizes", {"gripper": 224}, "the gripper camera has 224 pixels, not 84"),
     ],
 )
 def test_each_departure_is_told(setting, value, reason):

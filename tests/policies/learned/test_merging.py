@@ -48,9 +48,7 @@ def test_a_merged_model_computes_what_the_adapted_one_does(name):
 
 def saved(folder):
     model = adapted("llava")
-    return save_checkpoint(
-        folder, model, PolicyConfig("llava", head=HEAD, trainable=PARTS), {"steps": 5}
-    )
+    return save_checkpoint(folder, model, PolicyConfig("llava", head=HEAD, trainable=PARTS), {"steps": 5})
 
 
 @torch.inference_mode()
