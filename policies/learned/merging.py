@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -56,7 +57,7 @@ def merge_adapters(model: VLMLSTM) -> None:
                     "the adapter must not change. Use the checkpoint as it is."
                 )
             with torch.no_grad():
-                layer.merge()
+                cast("Any", layer).merge()
             setattr(parent, name, plain)
 
 
