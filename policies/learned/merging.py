@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -50,14 +50,15 @@ def merge_adapters(model: VLMLSTM) -> None:
         for name, layer in list(parent.named_children()):
             if not isinstance(layer, BaseTunerLayer):
                 continue
-            plain = layer.get_base_layer()
+            adapted: Any = layer
+            plain = adapted.get_base_layer()
             if counts[plain.weight.data_ptr()] > 1:
                 raise CheckpointError(
                     f"expected weights that one layer uses, but that of '{name}' is shared with another layer, which "
                     "the adapter must not change. Use the checkpoint as it is."
                 )
             with torch.no_grad():
-                cast("Any", layer).merge()
+                adapted.merge()
             setattr(parent, name, plain)
 
 

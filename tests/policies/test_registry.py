@@ -184,7 +184,7 @@ def test_a_memory_reset_is_passed_on_checked_and_not_silently_dropped():
         make_policy("random", memory_reset="episode")
     with pytest.raises(ValueError, match="reset at each chain, but 'python:user_policies:only_subtask' resets it at"):
         make_policy("python:user_policies:only_subtask", memory_reset="chain")
-    with pytest.raises(PolicySpecError, match="got 'subtask' in the policy spec and 'chain' beside it"):
+    with pytest.raises(PolicySpecError, match="got 'subtask' in the policy spec and 'chain' outside of it"):
         make_policy("untrained:kosmos2,memory_reset=subtask", memory_reset="chain")
 
 

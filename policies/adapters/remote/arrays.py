@@ -37,7 +37,7 @@ def unpack(message: bytes) -> Any:
     except MessageError:
         raise
     except Exception as error:  # msgpack raises many kinds of errors
-        raise MessageError(f"expected a msgpack message, got {len(message)} other bytes: {error!r}.") from error
+        raise MessageError(f"expected a msgpack message, got {len(message)} bytes that are none: {error!r}.") from error
 
 
 def _pack_array(value: Any) -> Any:

@@ -1,7 +1,9 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -144,7 +146,9 @@ def test_json_is_exactly_one_object_on_standard_output(in_tmp, capfd):
     assert len(result["runs"][0]["success"]) == 5
     assert cli.main(["report", "runs", "--json"]) == 0
     report = json.loads(capfd.readouterr().out)
-    assert len(report["files"]) == 13 + 3 * 7  # tables and the page; five figures, and one of each run
+    assert sorted(report["files"]) == sorted(str(file) for file in (in_tmp / "runs" / "report").iterdir())
+    kinds = Counter(Path(file).suffix for file in report["files"])
+    assert kinds[".pdf"] == kinds[".svg"] == kinds[".png"] >= 7
 
 
 TALKATIVE = """
@@ -225,7 +229,7 @@ def test_a_policy_that_always_breaks_makes_status_1(in_tmp, capsys, monkeypatch)
     (in_tmp / "broken_policy.py").write_text(BROKEN)
     monkeypatch.syspath_prepend(in_tmp)
     assert cli.main(["run", "--policy", "python:broken_policy:Broken", "--chains", "2"]) == 1
-    assert "2 of 2 chains of broken errored (more than 1%)" in capsys.readouterr().out
+    assert "2 of 2 chains of broken errored" in capsys.readouterr().out
 
 
 def test_a_policy_that_leaves_by_sys_exit_is_errored_and_makes_status_1(in_tmp, capsys):

@@ -215,7 +215,7 @@ def stop_recording(data):
         (unscale, ("rel_actions within [-1, 1]", "not scaled")),
         (half_close, ("gripper of -1 (close) or 1 (open)", "0.5")),
         (forget_a_number, ("NaN", "1 frames")),
-        (strip_a_frame, ("expected rgb_static in", "it holds padding, rel_actions")),
+        (strip_a_frame, ("expected rgb_static in", "it has padding, rel_actions")),
         (stop_recording, ("still being recorded", "calvinbench record")),
     ],
 )

@@ -149,11 +149,11 @@ def test_remedy_an_empty_submodule_is_fetched_by_the_command_that_the_error_name
 def test_remedy_the_folder_that_holds_the_files_is_named(tmp_path):
     whole = hollow_calvin_env(tmp_path / "outer" / "inner" / "calvin_env")
     said = error_of(lambda: find_calvin_env(tmp_path / "outer"), CheckoutError)
-    assert "Name the folder that holds `conf/` and `data/`" in said
+    assert "Name the folder that contains `conf/` and `data/`" in said
     assert find_calvin_env(whole).root == whole
     calvin = small_calvin(tmp_path / "calvin")
     said = error_of(lambda: find_calvin(calvin / "calvin_models"), CheckoutError)
-    assert "Name the folder that holds `calvin_models/`" in said
+    assert "Name the folder that contains `calvin_models/`" in said
     assert (find_calvin(calvin) / VALIDATION_SENTENCES).is_file()
 
 

@@ -44,7 +44,7 @@ def test_record_then_train_then_run_then_report(tmp_path, monkeypatch, capsys):
     assert (described.train, described.unlike_training) == ("embedded", ())
     assert (described.asset_digest, described.reference_frame) == (dataset["asset_digest"], dataset["reference_frame"])
     assert described.label.endswith("M, trained here)")
-    assert "trained here)" in said("report", str(run.directory))
+    assert "origin trained here; trained on embedded" in said("report", str(run.directory))
     table = (run.directory / "report" / "table.md").read_text()
-    assert "| embedded |" in table
-    assert "Small policies, trained from scratch: cnn (" in table
+    assert "origin trained here; trained on embedded" in table
+    assert "Small policies, trained from scratch: cnn" in table

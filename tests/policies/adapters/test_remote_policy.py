@@ -80,8 +80,8 @@ def lying(**changes):
         (lying(data="text"), "with bytes and a shape"),
         (lying(dtype="|O"), "numbers or text in an array, got kind"),
         (lying(dtype="nonsense"), "a kind of numbers, got 'nonsense'"),
-        (b"\xc1", "a msgpack message, got 1 bytes"),
-        (b"", "a msgpack message, got 0 bytes"),
+        (b"\xc1", "a msgpack message, got 1 bytes that are none"),
+        (b"", "a msgpack message, got 0 bytes that are none"),
     ],
 )
 def test_a_message_that_contradicts_itself_is_refused(message, words):

@@ -465,10 +465,10 @@ def test_what_training_saves_beside_weights_is_known(published):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda weights: weights.pop("perceiver.latents"), "missing resampler.latents, left over none"),
+        (lambda weights: weights.pop("perceiver.latents"), "Missing resampler.latents, left over none"),
         (
             lambda weights: weights.update({"perceiver.layers.6.0.to_q.weight": torch.zeros(1)}),
-            "missing none, left over resampler.blocks.6.attention.query.weight",
+            "Missing none, left over resampler.blocks.6.attention.query.weight",
         ),
         (
             lambda weights: weights.update({"lang_encoder.gpt_neox.embed_in.weight": torch.zeros(600, 128)}),

@@ -178,7 +178,7 @@ def test_a_layout_that_a_backbone_does_not_have_is_refused_when_it_is_made():
 
 def test_settings_that_would_do_nothing_are_refused(vlm):
     folder, _ = vlm
-    with pytest.raises(PolicySpecError, match=r"expected 'size' or pretrained weights, got size=full beside"):
+    with pytest.raises(PolicySpecError, match=r"expected 'size' or pretrained weights, got size=full and"):
         make_policy(f"untrained:llava,vlm={folder},size=full")
     for name in ("kosmos2", "paligemma", "llava", "moondream", "flamingo"):
         with pytest.raises(ValueError, match=f"expected image_size .* or none for {name}, got 28"):
