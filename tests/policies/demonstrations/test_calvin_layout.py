@@ -136,7 +136,8 @@ class Evil:
 
 def test_nothing_in_a_pickle_is_run(folder, capsys):
     save_upstream(folder / "lang_annotations" / "auto_lang_ann.npy", language([(101, 110)]) | {"more": Evil()})
-    with pytest.raises(DataError, match=r"but it would call builtins\.print\. None of its code was run"):
+    # Ray puts a function of its own in the place of print.
+    with pytest.raises(DataError, match=r"but it would call [\w.]+print\. None of its code was run"):
         read_annotations(folder)
     assert capsys.readouterr().out == ""
 
