@@ -182,3 +182,9 @@ def constant_attributes(methods: Sequence[Method]) -> Mapping[str, str]:
 def differing_attributes(methods: Sequence[Method]) -> tuple[str, ...]:
     """Names of the attributes in which methods differ, in their order in tables."""
     return tuple(name for name in ATTRIBUTE_NAMES if len({each.attributes.get(name) for each in methods}) > 1)
+
+
+def labels(runs: Sequence[Run]) -> tuple[str, ...]:
+    """The runs' names, no two alike, privileged policies marked; training seeds are listed one by one."""
+    names = {id(method.runs[0]): method.marked_name for method in methods(runs, seeds="each")}
+    return tuple(names[id(run)] for run in runs)

@@ -15,8 +15,7 @@ from jaxtyping import Float64, Int64
 
 from calvinbench.envs.chain_env import SOLVED
 from calvinbench.harness.analysis.comparison import Comparison
-from calvinbench.harness.analysis.labels import labels
-from calvinbench.harness.analysis.methods import Method
+from calvinbench.harness.analysis.methods import Method, labels
 from calvinbench.harness.analysis.statistics import (
     CONFIDENCE,
     EXACT_NEAR_EDGE,

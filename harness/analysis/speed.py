@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from calvinbench.harness.analysis.labels import labels
+from calvinbench.harness.analysis.methods import labels
 from calvinbench.harness.analysis.smoothness import MEASURE_NAMES, MEASURES, solved_mean
 from calvinbench.harness.records.records import SubtaskRecord
 from calvinbench.harness.records.runs import Run

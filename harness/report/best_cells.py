@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from calvinbench.harness.analysis.comparable import are_of_tasks, has_too_many_errors
-from calvinbench.harness.analysis.letters import compact_letters
 from calvinbench.harness.analysis.methods import Method
+from calvinbench.harness.analysis.multiple_comparisons import compact_letters
 from calvinbench.harness.analysis.training_seeds import MethodSummary, rate_of
 from calvinbench.harness.report.table_input import TableInput
 from calvinbench.harness.suite.declared_policy import NOT_TRAINED

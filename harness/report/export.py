@@ -10,7 +10,7 @@ import pandas as pd
 
 from calvinbench.envs.system.atomic_write import whole_file
 from calvinbench.harness.analysis.comparable import are_of_tasks
-from calvinbench.harness.analysis.labels import labels
+from calvinbench.harness.analysis.methods import labels
 from calvinbench.harness.analysis.statistics import survivors, task_success
 from calvinbench.harness.records.folders import make_folder, write_text_atomically
 from calvinbench.harness.records.runs import Run

@@ -31,7 +31,7 @@ from calvinbench.policies.learned.checkpoint_folder import (
     require_checkpoint,
 )
 from calvinbench.policies.learned.policy_config import PolicyConfig
-from calvinbench.policies.learned.trainable import MissingPackageError, apply_trainable_parts
+from calvinbench.policies.learned.trainable import MissingPackageError, apply_trainable_parts, merge_adapters
 from calvinbench.policies.learned.vlm_lstm import VLMLSTM
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "digest_of",
     "load_checkpoint",
     "load_strictly",
+    "merge_checkpoint",
     "save_checkpoint",
 ]
 
@@ -148,6 +149,32 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
         ) from error
     load_strictly(model, weights, f"'{place}'")
     return Checkpoint(model.eval(), config, digest, content.get("notes", {}))
+
+
+def merge_checkpoint(folder: Path, out: Path) -> Path:
+    """Writes a checkpoint without adapters that computes the same as one with them.
+
+    Args:
+        folder: A checkpoint of a training with `--lora-enable true`.
+        out: The new checkpoint's folder. It must not hold anything.
+
+    Returns:
+        The new checkpoint's folder.
+
+    Raises:
+        CheckpointError: There is no checkpoint in `folder`, it is damaged, or it has no adapters.
+        ValueError: `out` is not empty.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"expected a new folder as --out, got '{out}', which exists. Name another one.")
+    found = load_checkpoint(folder)
+    if not found.config.trainable.lora_enable:
+        raise CheckpointError(
+            f"expected a checkpoint with low-rank adapters in '{folder}', got one without. It needs no merge."
+        )
+    merge_adapters(found.model)
+    config = replace(found.config, trainable=replace(found.config.trainable, lora_enable=False))
+    return save_checkpoint(out, found.model, config, notes={**found.notes, "merged_from": found.digest})
 
 
 def _require_backbone(name: str, folder: Path) -> None:

@@ -1,9 +1,12 @@
-"""Which parameters are trained: applies the settings, and counts the parameters."""
+"""Which parameters are trained: applies the settings, counts the parameters, and merges adapters afterwards."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import nn
 
 from calvinbench.policies.backbones.settings import LRN_READOUT
@@ -18,6 +21,7 @@ __all__ = [
     "apply_trainable_parts",
     "count_parameters",
     "grouped_parameters",
+    "merge_adapters",
 ]
 
 GROUPS = ("text embedding", "connector", "vision", "language", "[LRN]", "proprioception", "head")
@@ -145,6 +149,32 @@ def _add_adapters(model: VLMLSTM, parts: TrainableParts) -> None:
             target_modules=linear,
         )
         inject_adapter_in_model(config, module)
+
+
+def merge_adapters(model: VLMLSTM) -> None:
+    """Adds each adapter's product to the weight that it adapts, and puts the plain layer in its place.
+
+    Raises:
+        ValueError: A weight is shared with a layer that has no adapter, such as the table of embeddings.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    # Shared parameters are counted each time.
+    counts = Counter(parameter.data_ptr() for _, parameter in model.named_parameters(remove_duplicate=False))
+    for parent in list(model.modules()):
+        for name, layer in list(parent.named_children()):
+            if not isinstance(layer, BaseTunerLayer):
+                continue
+            adapted: Any = layer
+            plain = adapted.get_base_layer()
+            if counts[plain.weight.data_ptr()] > 1:
+                raise ValueError(
+                    f"expected weights that one layer uses, but that of '{name}' is shared with another layer, which "
+                    "the adapter must not change. Use the checkpoint as it is."
+                )
+            with torch.no_grad():
+                adapted.merge()
+            setattr(parent, name, plain)
 
 
 def _is_trained_bias(group: str, name: str, parts: TrainableParts) -> bool:

@@ -9,9 +9,6 @@ import tyro
 from calvinbench.harness.command_line.console import DONE, print_json, run_as_json, standard_output_for_results
 from calvinbench.harness.command_line.usage import Example, Usage
 
-CHECKPOINT_FILE = "policy.json"
-"""Every checkpoint has it, and no run."""
-
 
 @dataclass(frozen=True, slots=True)
 class Merge:
@@ -38,7 +35,9 @@ class Merge:
         """Merges the shards, and prints how many chains each run has."""
         if not self.directories:
             raise ValueError("expected a folder with shards, got none. Such as: calvinbench merge runs")
-        checkpoints = [folder for folder in self.directories if (folder / CHECKPOINT_FILE).is_file()]
+        from calvinbench.policies.learned.checkpoint_folder import CONFIG_FILE
+
+        checkpoints = [folder for folder in self.directories if (folder / CONFIG_FILE).is_file()]
         if checkpoints or self.out is not None:
             return self._merge_adapters(checkpoints)
         from calvinbench.harness.records.shards import merge
@@ -59,12 +58,12 @@ class Merge:
         """Writes the checkpoint without adapters."""
         if len(checkpoints) != 1 or len(self.directories) != 1:
             raise ValueError(
-                f"expected one checkpoint, a folder with {CHECKPOINT_FILE}, beside --out DIR, got "
+                f"expected one checkpoint, a folder with a policy.json, beside --out DIR, got "
                 f"{', '.join(map(str, self.directories))}. Remove --out to join the shards of runs."
             )
         if self.out is None:
             raise ValueError("expected --out DIR, the folder of the merged checkpoint, got none.")
-        from calvinbench.policies.learned.merging import merge_checkpoint
+        from calvinbench.policies.learned.checkpoint import merge_checkpoint
 
         with standard_output_for_results():
             written = merge_checkpoint(checkpoints[0], self.out)

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from calvinbench.harness.analysis.letters import compact_letters
+from calvinbench.harness.analysis.multiple_comparisons import compact_letters
 
 
 def pairs(*texts):

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from calvinbench.envs.names import UnknownNameError
-from calvinbench.harness.analysis.labels import labels
 from calvinbench.harness.analysis.methods import (
     constant_attributes,
     differing_attributes,
+    labels,
     methods,
     methods_by_condition,
 )

@@ -7,7 +7,7 @@ import pytest
 
 from calvinbench.envs.scenes.calvin_scene import ASSET_DIGESTS
 from calvinbench.harness import cli
-from calvinbench.harness.analysis.labels import labels
+from calvinbench.harness.analysis.methods import labels
 from calvinbench.harness.records.runs import load_run
 
 SHORT = ("--chains", "2", "--max-steps", "4")

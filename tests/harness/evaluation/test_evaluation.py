@@ -9,7 +9,7 @@ from calvinbench.envs.chains import initial_observation, published
 from calvinbench.envs.fake_play_table import FakePlayTable
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.tasks import TASKS
-from calvinbench.harness.analysis.labels import labels
+from calvinbench.harness.analysis.methods import labels
 from calvinbench.harness.evaluation.conventions import ConventionMismatchError
 from calvinbench.harness.evaluation.evaluation import evaluate
 from calvinbench.harness.evaluation.suite_checks import require_known_names

@@ -10,7 +10,7 @@ from calvinbench.envs.cameras import renderers
 from calvinbench.envs.cameras.renderers import RendererError
 from calvinbench.harness import cli
 from calvinbench.harness.analysis.comparable import RunsDifferError, require_comparable
-from calvinbench.harness.analysis.labels import labels
+from calvinbench.harness.analysis.methods import labels
 
 _SHORT = ("--chains", "1", "--max-steps", "2")
 
