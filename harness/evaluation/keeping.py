@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from calvinbench.harness.counted import counted
 from calvinbench.harness.records.description import RunDescription
 from calvinbench.harness.records.errored_chains import (
     MAX_ERRORS_IN_A_ROW,
@@ -90,14 +91,14 @@ def keep(writer: RunWriter, run: KeptRun, records: Iterator[ChainRecord]) -> Non
                     if run.fail_fast:
                         raise FirstErrorError(
                             f"stopped {run.description.name} at its first error, because of fail_fast, in chain "
-                            f"{record.chain}: {record.error}\nThe {len(writer.records)} chains that ended are kept in "
+                            f"{record.chain}: {record.error}\nKept: {counted(len(writer.records), 'chain')} in "
                             f"'{run.directory}'. Run the same command again to resume; with --retry-errored it also "
                             "runs the errored chains again."
                         )
                 if errors.add(record) and count < run.num_jobs:
                     raise OnlyErrorsError(
                         f"stopped {run.description.name}, because {MAX_ERRORS_IN_A_ROW} chains in a row errored for "
-                        f"the same reason: {record.error}\nThe {len(writer.records)} chains that ended are kept in "
+                        f"the same reason: {record.error}\nKept: {counted(len(writer.records), 'chain')} in "
                         f"'{run.directory}'. Fix the cause and run the same command again with --retry-errored; "
                         "without it the errored chains stay errored."
                     )

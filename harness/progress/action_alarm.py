@@ -30,19 +30,25 @@ class ActionAlarm:
         if described is None:
             return
         self._records.append(record)
-        if len(self._records) < MIN_CHAINS:
-            return
-        found = findings_of_records(self._records, described.policy, described.action_convention)
-        if found or len(self._records) >= MAX_CHAINS:
+        if len(self._records) >= MIN_CHAINS:
+            self._warn_of(described)
+        if len(self._records) >= MAX_CHAINS:
             self._description = None
+
+    def run_ended(self) -> None:
+        """Checks a run of few chains, and stops watching."""
+        if self._description is not None and self._records:
+            self._warn_of(self._description)
+        self._description = None
+
+    def _warn_of(self, described: RunDescription) -> None:
+        """Warns if something is found, and then stops watching."""
+        found = findings_of_records(self._records, described.policy, described.action_convention)
         if found:
+            self._description = None
             _logger.warning(
                 "The actions of %s look wrong: %s. For details, run: calvinbench check '%s'",
                 described.name,
                 "; ".join(found),
                 described.policy,
             )
-
-    def run_ended(self) -> None:
-        """Stops watching."""
-        self._description = None

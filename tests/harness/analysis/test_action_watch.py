@@ -106,6 +106,14 @@ def test_a_warning_comes_after_the_first_chains_and_once(tmp_path, caplog):
     assert "about 40 times too large" in warnings[0]
 
 
+def test_a_run_of_fewer_chains_is_warned_of_at_its_end(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING, "calvinbench"):
+        run_of(SPEC + "forty_times", tmp_path / "run", subscribers=[ActionAlarm()], tasks=TASKS[:1], max_steps=100)
+    warnings = [record.getMessage() for record in caplog.records if "look wrong" in record.getMessage()]
+    assert len(warnings) == 1
+    assert "about 40 times too large" in warnings[0]
+
+
 def test_remedy_the_check_that_the_warning_names_looks_closer(tmp_path, caplog, capsys):
     with caplog.at_level(logging.WARNING, "calvinbench"):
         run_of(SPEC + "forty_times", tmp_path / "run", subscribers=[ActionAlarm()])
