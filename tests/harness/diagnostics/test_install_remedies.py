@@ -18,6 +18,7 @@ from calvinbench.envs.cameras.renderers import require_works
 from calvinbench.envs.instructions import load_instructions
 from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.envs.scenes.calvin_checkout import VALIDATION_SENTENCES, CheckoutError, find_calvin, find_calvin_env
+from calvinbench.envs.scenes.loading import load_scene
 from calvinbench.harness import cli
 from calvinbench.harness.diagnostics import doctor, install_calvin
 from calvinbench.harness.diagnostics.doctor_checkouts import check_checkouts
@@ -218,3 +219,35 @@ def test_remedy_doctor_is_called_once_for_each(capsys, tmp_path):
     for words in (["--calvin"], ["--calvin-data", str(tmp_path)]):
         cli.main(["doctor", *words])
         assert "got both" not in capsys.readouterr().err
+
+
+def run_remedy(said, folder):
+    """Runs the git command that an error names, in the checkout."""
+    (command,) = re.findall(r"`(git checkout [^`]+)`", said)
+    subprocess.run(shlex.split(command), cwd=folder, check=True, capture_output=True)
+
+
+@needs_git
+@pytest.mark.parametrize("damage", ["[", "no_task: [sentence]\n"])
+def test_remedy_damaged_sentences_are_checked_out_again(tmp_path, damage):
+    address, _ = bare_repository(tmp_path, "calvin", small_calvin(tmp_path / "files"))
+    git(tmp_path, "clone", "--quiet", address, "calvin")
+    folder = tmp_path / "calvin"
+    (folder / VALIDATION_SENTENCES).write_text(damage)
+    said = error_of(lambda: load_instructions("calvin", calvin=folder), CheckoutError)
+    run_remedy(said, folder)
+    assert load_instructions("calvin", calvin=folder).seen["open_drawer"] == ("do open_drawer",)
+
+
+@needs_git
+@pytest.mark.recorded
+@pytest.mark.parametrize("damage", ["[", "objects: 3\n"])
+def test_remedy_a_damaged_scene_is_checked_out_again(tmp_path, recordings, damage):
+    folder = tmp_path / "calvin_env"
+    shutil.copytree(recordings / "calvin_env", folder, ignore=shutil.ignore_patterns(".git"))
+    git(folder, "init", "--quiet")
+    git(folder, "add", "--force", "conf")
+    git(folder, "commit", "--quiet", "-m", "all")
+    (folder / "conf" / "scene" / "calvin_scene_D.yaml").write_text(damage)
+    run_remedy(error_of(lambda: load_scene("D", folder), CheckoutError), folder)
+    assert load_scene("D", folder).name == "D"

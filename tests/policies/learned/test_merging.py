@@ -82,7 +82,6 @@ def test_what_cannot_be_merged_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="got one without"):
         merge_checkpoint(tmp_path / "merged", tmp_path / "again")
     assert cli.main(["merge", str(folder)]) == 2
-    assert cli.main(["merge", str(tmp_path / "runs"), "--out", str(tmp_path / "x")]) == 2
 
 
 def test_a_shared_weight_is_never_changed():
@@ -91,3 +90,20 @@ def test_a_shared_weight_is_never_changed():
     model.register_parameter("shared", adapter.get_base_layer().weight)
     with pytest.raises(ValueError, match="shared with another layer"):
         merge_adapters(model)
+
+
+def test_remedy_shards_are_joined_without_a_folder_for_a_checkpoint(tmp_path, capsys):
+    words = ["run", "--policy", "random", "--chains", "2", "--max-steps", "2", "--out", str(tmp_path / "runs")]
+    for shard in ("1/2", "2/2"):
+        assert cli.main([*words, "--shard", shard]) == 0
+    assert cli.main(["merge", str(tmp_path / "runs"), "--out", str(tmp_path / "x")]) == 2
+    assert "Remove --out to join the shards of runs" in capsys.readouterr().err
+    assert cli.main(["merge", str(tmp_path / "runs")]) == 0
+    assert "2 of 2 chains of 2 shards" in capsys.readouterr().out
+
+
+def test_remedy_a_merged_checkpoint_needs_a_folder(tmp_path, capsys):
+    folder = saved(tmp_path / "adapted")
+    assert cli.main(["merge", str(folder)]) == 2
+    assert "expected --out DIR" in capsys.readouterr().err
+    assert cli.main(["merge", str(folder), "--out", str(tmp_path / "merged")]) == 0
