@@ -294,7 +294,9 @@ def _drawn(table: TableInput) -> dict[str, Drawn]:
     width = plots.WIDTH_IN if are_narrow else plots.WIDE_IN
     drawn: dict[str, Drawn] = {}
     if are_chains:
-        words = "Chains with at least k subtasks in a row, with 95% bands (over seeds and chains at each k, for seeds)"
+        words = "Chains with at least k subtasks in a row, with 95% bands"
+        if any(method.has_seeds for method in found):
+            words += ". Several training seeds: mean, with an interval over seeds and chains at each k"
         drawn["survival"] = Drawn(words, plots.survival(found, colors=colors, width=width))
         words = "Success at each position of a chain, of the chains that reached it, with 95% intervals"
         drawn["conditional"] = Drawn(
