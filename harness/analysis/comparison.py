@@ -15,7 +15,7 @@ from calvinbench.harness.analysis.comparable import (
     require_comparable,
 )
 from calvinbench.harness.analysis.methods import Method, Seeds, methods
-from calvinbench.harness.analysis.multiple_comparisons import CochransQ, cochrans_q, not_told_from_best
+from calvinbench.harness.analysis.multiple_comparisons import CochransQ, cochrans_q, not_different_from_best
 from calvinbench.harness.analysis.run_pairs import RunPair, run_pairs
 from calvinbench.harness.analysis.statistics import Mean, bootstrap_generator
 from calvinbench.harness.analysis.summaries import clusters
@@ -168,7 +168,7 @@ def compare_methods(found: Sequence[Method], reference: str | None = None) -> Co
         words = verdict_against(held_against, among, quantity, has_others)
     elif not refusals:
         averages = {name: float(lengths.mean()) for name, lengths in of_rivals.items()}
-        best = not_told_from_best(averages, {pair.labels for pair in among if pair.is_told_apart})
+        best = not_different_from_best(averages, {pair.labels for pair in among if pair.is_significant})
         best_rates = tuple(_best_at(k, of_rivals, among) for k in range(1, num_rates + 1))
         words = verdict(averages, among, best, quantity, has_others)
     return Comparison(
@@ -247,8 +247,8 @@ def _best_at(
 ) -> tuple[str, ...]:
     """Labels of the best at so many subtasks, and of those that are not significantly different from it."""
     rates = {name: float((lengths >= num_subtasks).mean()) for name, lengths in completed.items()}
-    different = {pair.labels for pair in pairs if pair.is_told_apart_at(num_subtasks)}
-    return not_told_from_best(rates, different) if max(rates.values()) > 0 else ()
+    different = {pair.labels for pair in pairs if pair.is_significant_at(num_subtasks)}
+    return not_different_from_best(rates, different) if max(rates.values()) > 0 else ()
 
 
 def _refusals(found: Sequence[Method]) -> tuple[str, ...]:

@@ -60,15 +60,15 @@ def holm(p_values: Mapping[_Key, float]) -> dict[_Key, float]:
     return dict(zip(p_values, map(float, adjusted), strict=True))
 
 
-def not_told_from_best(values: Mapping[_Key, float], told_apart: Collection[frozenset[_Key]]) -> tuple[_Key, ...]:
+def not_different_from_best(values: Mapping[_Key, float], different: Collection[frozenset[_Key]]) -> tuple[_Key, ...]:
     """The best (the first of several), and all that are not significantly different from it.
 
     Args:
         values: By key; larger is better.
-        told_apart: The pairs of keys that are significantly different.
+        different: The pairs of keys that are significantly different.
     """
     best = max(values, key=lambda key: values[key])
-    return tuple(key for key in values if frozenset((key, best)) not in told_apart)
+    return tuple(key for key in values if frozenset((key, best)) not in different)
 
 
 def num_chains_needed(

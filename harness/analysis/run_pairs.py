@@ -76,12 +76,12 @@ class RunPair:
         return self.clustered.is_distinguishable and self.clustered.p_value < 1 - CONFIDENCE
 
     @property
-    def is_told_apart(self) -> bool:
+    def is_significant(self) -> bool:
         """Whether one is better: both intervals exclude 0, and the adjusted p-value, if there is one, is below 5%."""
         holds = self.adjusted_p_value is None or self.adjusted_p_value < 1 - CONFIDENCE
         return holds and self.is_told_apart_by_chains and self.is_told_apart_by_states
 
-    def is_told_apart_at(self, num_subtasks: int) -> bool:
+    def is_significant_at(self, num_subtasks: int) -> bool:
         """Whether the rates of completing at least so many subtasks differ: the adjusted p-value is below 5%."""
         return self.adjusted_rate_p_values[num_subtasks - 1] < 1 - CONFIDENCE
 

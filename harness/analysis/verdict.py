@@ -50,11 +50,11 @@ def verdict_against(reference: str, pairs: Sequence[RunPair], quantity: str, has
         has_others: Whether there are other runs, of privileged policies.
     """
     aside = ", privileged policies excluded" if has_others else ""
-    significant = [pair for pair in pairs if pair.is_told_apart]
+    significant = [pair for pair in pairs if pair.is_significant]
     groups = {
         "Better": [pair for pair in significant if pair.difference.value > 0],
         "Worse": [pair for pair in significant if pair.difference.value < 0],
-        "Not significantly different": [pair for pair in pairs if not pair.is_told_apart],
+        "Not significantly different": [pair for pair in pairs if not pair.is_significant],
     }
     parts = [f"{word}: {'; '.join(map(_change, group))}." for word, group in groups.items() if group]
     tests = f"{len(pairs)} tests, Holm, 5%" if len(pairs) > 1 else "5%"
@@ -70,7 +70,7 @@ def _change(pair: RunPair) -> str:
 def _of_two(pair: RunPair, quantity: str) -> str:
     found = pair.difference
     numbers = f"{_interval(found)}, {counted(found.num_chains, 'chain')}"
-    if pair.is_told_apart:
+    if pair.is_significant:
         better, worse = (pair.first, pair.second) if found.value > 0 else (pair.second, pair.first)
         return f"{better} is better than {worse} in {quantity}: {pair.first} minus {pair.second} is {numbers}"
     if pair.is_told_apart_by_chains:

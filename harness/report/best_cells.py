@@ -88,7 +88,7 @@ def letter_cells(table: TableInput) -> pd.DataFrame:
             if name in comparison.rivals
         }
         different = {
-            pair.labels for pair in pairs if (pair.is_told_apart if is_length else pair.is_told_apart_at(number))
+            pair.labels for pair in pairs if (pair.is_significant if is_length else pair.is_significant_at(number))
         }
         found = compact_letters(sorted(values, key=lambda name: -values[name]), different)
         letters[column] = [found.get(name, "") for name in table.names]
@@ -100,6 +100,6 @@ def reference_cells(table: TableInput) -> pd.DataFrame:
     found = pd.DataFrame(False, index=range(len(table.methods)), columns=best_cells(table).columns)
     comparison = table.comparison
     if comparison is not None and comparison.reference is not None and not comparison.refusals:
-        different = {pair.first for pair in comparison.pairs if pair.is_told_apart}
+        different = {pair.first for pair in comparison.pairs if pair.is_significant}
         found.iloc[:, -1] = [name in different for name in table.names]
     return found

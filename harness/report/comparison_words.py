@@ -82,7 +82,7 @@ def _pair_cell(pair: RunPair, name: str, style: TableStyle) -> Cell:
     """A number of a pair; what is significant is in bold."""
     digits = style.precision + 1
     if name == _DIFFERENCE:
-        cell = Estimate(pair.difference.value, pair.difference.interval, digits).cell(style, "", pair.is_told_apart)
+        cell = Estimate(pair.difference.value, pair.difference.interval, digits).cell(style, "", pair.is_significant)
         return _signed(cell)
     if name == "clustered":
         return _signed(Estimate(pair.difference.value, pair.clustered.interval, digits).cell(style))
@@ -94,7 +94,7 @@ def _pair_cell(pair: RunPair, name: str, style: TableStyle) -> Cell:
         return Cell(NOT_THERE if math.isnan(pair.detectable) else f"{pair.detectable:.{digits}f}")
     rates = pair.rates[int(name) - 1]
     scaled = Interval(100 * rates.interval.low, 100 * rates.interval.high)
-    is_significant = bool(pair.adjusted_rate_p_values) and pair.is_told_apart_at(int(name))
+    is_significant = bool(pair.adjusted_rate_p_values) and pair.is_significant_at(int(name))
     return _signed(Estimate(100 * rates.difference, scaled, style.precision).cell(style, "", is_significant))
 
 

@@ -27,7 +27,7 @@ class _Row:
     value: float
     low: float
     high: float
-    is_told_apart: bool
+    is_significant: bool
 
     @property
     def text(self) -> str:
@@ -94,9 +94,9 @@ def forest(
                 [row.value],
                 [height],
                 xerr=np.clip(reach, 0, None),
-                fmt="s" if row.is_told_apart else "o",
+                fmt="s" if row.is_significant else "o",
                 color=color,
-                markerfacecolor=color if row.is_told_apart else "white",
+                markerfacecolor=color if row.is_significant else "white",
                 elinewidth=1.0,
             )
         ax.margins(x=0.06)
@@ -137,8 +137,10 @@ def _row(pair: RunPair, comparison: Comparison, anchor: str | None, names: dict[
     value, interval = pair.difference.value, pair.difference.interval
     is_turned = pair.first == anchor if anchor else value < 0
     if is_turned:
-        return _Row(*(names[pair.second], names[pair.first], -value, -interval.high, -interval.low, pair.is_told_apart))
-    return _Row(*(names[pair.first], names[pair.second], value, interval.low, interval.high, pair.is_told_apart))
+        return _Row(
+            *(names[pair.second], names[pair.first], -value, -interval.high, -interval.low, pair.is_significant)
+        )
+    return _Row(*(names[pair.first], names[pair.second], value, interval.low, interval.high, pair.is_significant))
 
 
 def _signed(value: float) -> str:

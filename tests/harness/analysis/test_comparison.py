@@ -154,7 +154,7 @@ def test_no_run_is_better_while_the_interval_over_initial_states_covers_0(run_of
     assert found.verdict.endswith(f"{words} when the bootstrap draws initial states instead of chains.")
     assert "good is better" not in found.verdict
     assert pair.rates[1].p_value < 1e-6
-    assert not pair.is_told_apart_at(2)
+    assert not pair.is_significant_at(2)
 
 
 def test_whether_any_differ_and_holm_are_of_rivals_alone(run_of):

@@ -11,7 +11,7 @@ from calvinbench.harness.analysis.multiple_comparisons import (
     cochrans_q,
     detectable_difference,
     holm,
-    not_told_from_best,
+    not_different_from_best,
     num_chains_needed,
 )
 
@@ -85,10 +85,10 @@ def test_holm_is_the_step_down_adjustment_and_keeps_the_keys():
 
 def test_the_best_and_what_is_not_told_from_it():
     values = {"a": 1.0, "b": 2.42, "c": 2.45, "d": 1.9}
-    told_apart = {frozenset("ab"), frozenset("ac"), frozenset("cd"), frozenset("bd")}
-    assert not_told_from_best(values, told_apart) == ("b", "c")
-    assert not_told_from_best(values, told_apart - {frozenset("cd")}) == ("b", "c", "d")
-    assert not_told_from_best({"a": 1.0}, set()) == ("a",)
+    different = {frozenset("ab"), frozenset("ac"), frozenset("cd"), frozenset("bd")}
+    assert not_different_from_best(values, different) == ("b", "c")
+    assert not_different_from_best(values, different - {frozenset("cd")}) == ("b", "c", "d")
+    assert not_different_from_best({"a": 1.0}, set()) == ("a",)
 
 
 def test_numbers_of_chains_are_those_of_the_literature():

@@ -209,7 +209,7 @@ def test_against_a_reference_all_rows_are_minus_it(compared):
 
 
 def test_only_significant_differences_have_filled_marks(compared):
-    pair = next(pair for pair in compared.pairs if pair.is_told_apart and "c" in pair.labels)
+    pair = next(pair for pair in compared.pairs if pair.is_significant and "c" in pair.labels)
     for adjusted, is_filled in ((0.01, True), (0.06, False)):
         changed = replace(compared, pairs=(replace(pair, adjusted_p_value=adjusted),), methods=compared.methods)
         (container,) = plots.forest(changed, order=None).containers[:1]
