@@ -11,7 +11,7 @@ from calvinbench.envs.chains import Chain
 from calvinbench.envs.instructions import InstructionSet
 from calvinbench.envs.world import traits_of
 from calvinbench.harness.evaluation.chosen_chains import chain_length_of, num_chains_of
-from calvinbench.harness.evaluation.conventions import ConventionMismatchError
+from calvinbench.harness.evaluation.conventions import ConventionMismatchError, require_runnable_worker
 from calvinbench.harness.records.description import RunDescription, judge_official, unlike_training
 from calvinbench.harness.records.reference_frame import digest_of_images, reference_images
 from calvinbench.harness.rollout.workers import Worker, camera_sizes_of
@@ -23,6 +23,29 @@ from calvinbench.policies.policy import PolicyTraits, TrainedOn
 from calvinbench.policies.spec import kind_of
 
 _logger = logging.getLogger(__name__)
+
+
+def described_if_runnable(worker: Worker, all_chains: Sequence[Chain], suite: str | None) -> RunDescription:
+    """The description of a run whose policy, world and sentences fit together.
+
+    Args:
+        worker: With the run's settings, policy and world. The world is reset.
+        all_chains: The list of which the first chains are run.
+        suite: Name of the suite that the run belongs to; None for none.
+
+    Raises:
+        ConventionMismatchError: Policy and world do not fit together, or policy and suite contradict each other.
+        ValueError: Sentences are missing for some chains, or the policy cannot serve a batch of this size.
+    """
+    require_runnable_chains(worker, all_chains)
+    return describe(worker.setup.settings, worker, all_chains, suite)
+
+
+def require_runnable_chains(worker: Worker, all_chains: Sequence[Chain]) -> None:
+    """Raises an error if a worker cannot run the first chains of a list. See `described_if_runnable`."""
+    settings = worker.setup.settings
+    num_chains = num_chains_of(settings, all_chains)
+    require_runnable_worker(worker, settings, num_chains, chain_length_of(all_chains[:num_chains]))
 
 
 def describe(settings: RunSettings, worker: Worker, all_chains: Sequence[Chain], suite: str | None) -> RunDescription:

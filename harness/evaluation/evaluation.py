@@ -9,25 +9,21 @@ from typing import Any
 
 from calvinbench.envs.chains import Chain
 from calvinbench.harness.evaluation.chosen_chains import all_chains_of, chain_length_of, digest_of_first, num_chains_of
-from calvinbench.harness.evaluation.conventions import require_runnable_worker
-from calvinbench.harness.evaluation.describing import describe
+from calvinbench.harness.evaluation.chosen_executor import chosen_executor
+from calvinbench.harness.evaluation.describing import described_if_runnable
 from calvinbench.harness.evaluation.idle_flags import without_effect
 from calvinbench.harness.evaluation.keeping import KeptRun, Subscriber, keep
-from calvinbench.harness.execution.batched_execution import run_batched
-from calvinbench.harness.execution.executors import run_in_process, run_in_processes
 from calvinbench.harness.execution.ray_cluster import RayOptions
-from calvinbench.harness.execution.ray_execution import run_on_ray
 from calvinbench.harness.records.folders import require_writable
 from calvinbench.harness.records.old_runs import move_aside
 from calvinbench.harness.records.provenance import this_session
-from calvinbench.harness.records.records import ERRORED, ChainRecord
+from calvinbench.harness.records.records import ERRORED
 from calvinbench.harness.records.run_directory import RunWriter
 from calvinbench.harness.records.runs import Run, load_run
 from calvinbench.harness.records.shards import Shard
-from calvinbench.harness.rollout.jobs import ChainJob, make_job
-from calvinbench.harness.rollout.positions import Positions
+from calvinbench.harness.rollout.jobs import make_job
 from calvinbench.harness.rollout.videos import remove_partial_videos
-from calvinbench.harness.rollout.workers import Worker, WorkerSetup
+from calvinbench.harness.rollout.workers import WorkerSetup
 
 _logger = logging.getLogger(__name__)
 
@@ -85,12 +81,10 @@ def evaluate(
     settings = setup.settings
     all_chains = all_chains_of(settings, chains)
     num_chains = num_chains_of(settings, all_chains)
-    chain_length = chain_length_of(all_chains[:num_chains])  # an error here comes before anything slow is made
+    chain_length_of(all_chains[:num_chains])  # an error here comes before anything slow is made
     require_writable(directory)
-    worker = Worker(setup)
-    try:
-        require_runnable_worker(worker, settings, num_chains, chain_length)
-        description = describe(settings, worker, all_chains, suite)
+    with chosen_executor(setup, max(1, min(worlds, num_chains)), ray, isolated) as executor:
+        description = executor.ask(partial(described_if_runnable, all_chains=all_chains, suite=suite))
         if overwrite:
             move_aside(directory)
         with RunWriter(directory, description, this_session(worlds), partial(digest_of_first, all_chains)) as writer:
@@ -108,14 +102,11 @@ def evaluate(
                 writer.begin()
             for sentence in without_effect(setup.videos, tuple(finished.values()), len(jobs), retry_errored):
                 _logger.warning("%s: %s", description.name, sentence)
-            positions = Positions(max(1, min(worlds, len(jobs)))) if ray is None else None
             kept = KeptRun(
-                description, tuple(finished.values()), len(jobs), directory, subscribers, fail_fast, positions
+                description, tuple(finished.values()), len(jobs), directory, subscribers, fail_fast, executor.positions
             )
             with _no_partial_videos(setup):
-                keep(writer, kept, _execute(setup, worker, jobs, worlds, ray, isolated, positions))
-    finally:
-        worker.close()
+                keep(writer, kept, executor.run(jobs))
     return load_run(directory)
 
 
@@ -127,30 +118,6 @@ def _require_setup(setup: Any) -> None:
         "its own policy: evaluate(WorkerSetup(RunSettings('python:my_module:make_policy')), Path('runs/mine')), where "
         "make_policy() in my_module.py returns the policy."
     )
-
-
-def _execute(
-    setup: WorkerSetup,
-    worker: Worker,
-    jobs: Sequence[ChainJob],
-    worlds: int,
-    ray: RayOptions | None,
-    isolated: bool,
-    positions: Positions | None,
-) -> Iterator[ChainRecord]:
-    if not jobs:
-        return
-    batch_size = setup.settings.batch_size
-    if ray is not None:
-        worker.release()
-        yield from run_on_ray(setup, jobs, worlds, ray)
-    elif batch_size > 1:
-        yield from run_batched(setup, worker, jobs, worlds, batch_size, positions)
-    elif min(worlds, len(jobs)) == 1 and not isolated:
-        yield from run_in_process(worker, jobs, positions)
-    else:
-        worker.release()
-        yield from run_in_processes(setup, jobs, worlds, positions)
 
 
 @contextmanager

@@ -1,17 +1,21 @@
 """Runs all policies of a suite, after checking that each of them can run."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from calvinbench.harness.evaluation.chosen_chains import all_chains_of, chain_length_of, digest_of_first, num_chains_of
-from calvinbench.harness.evaluation.conventions import require_runnable_worker
-from calvinbench.harness.evaluation.describing import describe
+from calvinbench.envs.chains import Chain
+from calvinbench.harness.evaluation.chosen_chains import all_chains_of, digest_of_first
+from calvinbench.harness.evaluation.describing import described_if_runnable, require_runnable_chains
 from calvinbench.harness.evaluation.evaluation import evaluate
 from calvinbench.harness.evaluation.keeping import Subscriber
 from calvinbench.harness.evaluation.problems import Problems
 from calvinbench.harness.evaluation.suite_checks import ray_options
+from calvinbench.harness.execution.executors import QuestionProcess
+from calvinbench.harness.execution.questions import answered_by_new_worker
+from calvinbench.harness.records.description import RunDescription
 from calvinbench.harness.records.errored_chains import OnlyErrorsError
 from calvinbench.harness.records.run_directory import RUN_FILE, continued, read_description
 from calvinbench.harness.records.runs import Run
@@ -50,9 +54,10 @@ def evaluate_suite(
         }
     if len(setups) > 1:
         problems = Problems()
-        for directory, setup in setups.items():
-            with problems.collected(setup.settings.policy):
-                require_runnable(setup, directory, overwrite=overwrite)
+        with QuestionProcess() if isolated else nullcontext() as process:
+            for directory, setup in setups.items():
+                with problems.collected(setup.settings.policy):
+                    require_runnable(setup, directory, overwrite=overwrite, process=process)
         problems.require_none()
     runs, stopped = [], []
     for directory, setup in setups.items():
@@ -79,24 +84,31 @@ def evaluate_suite(
     return tuple(runs)
 
 
-def require_runnable(setup: WorkerSetup, directory: Path, *, overwrite: bool = False) -> None:
+def require_runnable(
+    setup: WorkerSetup, directory: Path, *, overwrite: bool = False, process: QuestionProcess | None = None
+) -> None:
     """Makes policy and world and compares them with the run in the folder. It runs and writes nothing.
 
     Args:
         setup: What they are made from.
         directory: The run's folder.
         overwrite: Whether a run in the folder will be moved aside, so that it need not be the same run.
+        process: Where they are made; None for this process.
 
     Raises:
         Exception: As `evaluate` does.
     """
     all_chains = all_chains_of(setup.settings, None)
-    worker = Worker(setup)
-    try:
-        num_chains = num_chains_of(setup.settings, all_chains)
-        require_runnable_worker(worker, setup.settings, num_chains, chain_length_of(all_chains[:num_chains]))
-        if (directory / RUN_FILE).exists() and not overwrite:
-            description = describe(setup.settings, worker, all_chains, suite=None)
-            continued(read_description(directory), description, partial(digest_of_first, all_chains), directory)
-    finally:
-        worker.release()
+    is_continued = (directory / RUN_FILE).exists() and not overwrite
+    question = partial(_described_if_continued, all_chains=all_chains, is_continued=is_continued)
+    description = answered_by_new_worker(setup, question) if process is None else process.ask(setup, question)
+    if description is not None:
+        continued(read_description(directory), description, partial(digest_of_first, all_chains), directory)
+
+
+def _described_if_continued(worker: Worker, all_chains: Sequence[Chain], is_continued: bool) -> RunDescription | None:
+    """Checks a run. Only one that goes on is described, because that costs an image."""
+    if is_continued:
+        return described_if_runnable(worker, all_chains, suite=None)
+    require_runnable_chains(worker, all_chains)
+    return None

@@ -6,6 +6,7 @@ Here each call decides: a layer is computed again if a gradient passes through i
 runs unchanged.
 """
 
+import sys
 from collections.abc import Iterator
 from functools import wraps
 from types import MethodType
@@ -14,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 _MARK = "_is_recomputed"
 
@@ -44,9 +44,13 @@ def recompute(layer: nn.Module) -> None:
 
 def transformers_layers(module: nn.Module) -> Iterator[nn.Module]:
     """The layers of transformers' models inside a module that can be computed again, the innermost ones."""
+    layers = sys.modules.get("transformers.modeling_layers")
+    if layers is None:  # transformers takes seconds to import, and without it no module can be one of its layers
+        return
+    kind: type[nn.Module] = layers.GradientCheckpointingLayer
     for inner in module.modules():
-        if isinstance(inner, GradientCheckpointingLayer) and not any(
-            isinstance(child, GradientCheckpointingLayer) for child in inner.modules() if child is not inner
+        if isinstance(inner, kind) and not any(
+            isinstance(child, kind) for child in inner.modules() if child is not inner
         ):
             yield inner
 

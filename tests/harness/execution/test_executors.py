@@ -5,6 +5,7 @@ import sys
 import time
 import weakref
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -88,16 +89,34 @@ def test_before_worlds_get_processes_the_driver_lets_go_of_its_policy(fake_setup
     assert made[1]() is None
 
 
-def test_workers_that_cannot_start_end_the_run_and_blame_no_chain(fake_setup, tmp_path):
+def test_workers_that_cannot_start_end_the_run_before_it_is_begun(fake_setup, tmp_path):
     setup = replace(fake_setup(), make_world=make_world_in_driver_only)
     with pytest.raises(WorkerDiedError, match="die as they start"):
         evaluate(setup, tmp_path, chains=CHAINS, worlds=2)
-    assert load_run(tmp_path).records == ()
+    assert not list(tmp_path.iterdir())
 
 
 def make_world_in_driver_only(settings, traits):
     if multiprocessing.parent_process() is not None:
         os._exit(9)
+    return make_fake_world(settings, traits)
+
+
+def test_workers_that_can_no_longer_start_end_the_run_and_blame_no_chain(fake_setup, tmp_path):
+    make_world = partial(make_world_for_first_process, tmp_path / "first")
+    setup = replace(fake_setup("killer"), make_world=make_world)
+    with pytest.raises(WorkerDiedError, match="die as they start"):
+        evaluate(setup, tmp_path / "run", chains=CHAINS, isolated=True)
+    run = load_run(tmp_path / "run")
+    assert [record.chain for record in run.records] == [0, 1, 2, 3]  # chain 3 killed the first process
+    assert [record.chain for record in run.records if record.outcome == "errored"] == [3]
+
+
+def make_world_for_first_process(place, settings, traits):
+    place.touch()
+    if place.read_text() not in ("", str(os.getpid())):
+        os._exit(9)
+    place.write_text(str(os.getpid()))
     return make_fake_world(settings, traits)
 
 
