@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol, Union, runtime_checkable
 
 from calvinbench.envs.names import guess
+from calvinbench.envs.system.child_process import PRELOADED
 from calvinbench.envs.system.redirection import STDOUT, redirect
 from calvinbench.harness.command_line.console import DONE, FAILED, WRONG_CALL, tell
 from calvinbench.harness.command_line.help import top_level_help, verb_help
 from calvinbench.harness.command_line.registry import VERBS
 from calvinbench.harness.errors import RunFailedError
 
+PRELOADED.append(__name__)  # a process runs the main module again, which imports this one
 DEBUG_VARIABLE = "CALVINBENCH_DEBUG"
 """If this environment variable is set, errors show their traceback instead of one sentence."""
 _HELP = ("-h", "--help", "-H", "--help-verbose")

@@ -9,11 +9,14 @@ from typing import Any
 
 from calvinbench.envs.chains import Chain
 from calvinbench.envs.names import require_name
+from calvinbench.envs.system.child_process import PRELOADED
 from calvinbench.harness.records.run_directory import RUN_FILE
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.rollout.workers import WorkerSetup, WorldFactory, make_play_table
 from calvinbench.harness.suite.settings import RunSettings, folder_name
 from calvinbench.policies.policy import Policy
+
+PRELOADED.append(__name__)
 
 OBJECT_KIND = "object"
 """Kind in the spec of a policy that was given as an object, such as `object:my_module:MyPolicy`."""

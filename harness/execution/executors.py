@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 
-from calvinbench.envs.system.child_process import SPAWN
+from calvinbench.envs.system.child_process import FORK_SERVER, PRELOADED
 from calvinbench.envs.system.redirection import STDERR, STDOUT, redirect
 from calvinbench.harness.errors import RunFailedError
 from calvinbench.harness.execution.questions import Answer, Question, answered_by_new_worker, ask
@@ -20,6 +20,13 @@ from calvinbench.harness.rollout.diary import errored_record
 from calvinbench.harness.rollout.jobs import ChainJob
 from calvinbench.harness.rollout.positions import Marker, Positions
 from calvinbench.harness.rollout.workers import Worker, WorkerSetup, one_torch_thread
+
+PRELOADED += [
+    __name__,
+    "calvinbench.envs.play_table",
+    "calvinbench.envs.cameras.opengl_look",
+    "calvinbench.policies.registry",
+]
 
 
 class WorkerDiedError(RunFailedError):
@@ -205,7 +212,7 @@ def process_pool(num_processes: int, positions: Positions | None = None) -> Iter
         positions: Where `_run_job` notes progress; None for nowhere.
     """
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(num_processes, SPAWN, initializer=_start_worker, initargs=(positions,))
+    pool = ProcessPoolExecutor(num_processes, FORK_SERVER, initializer=_start_worker, initargs=(positions,))
     try:
         yield pool
     except BaseException:

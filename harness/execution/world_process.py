@@ -13,7 +13,7 @@ from jaxtyping import Float64
 
 from calvinbench.envs.chain_env import ChainStatus
 from calvinbench.envs.instructions import load_instructions
-from calvinbench.envs.system.child_process import SPAWN
+from calvinbench.envs.system.child_process import FORK_SERVER, PRELOADED
 from calvinbench.envs.world_info import PrivilegedState, privileged_state
 from calvinbench.harness import clock
 from calvinbench.harness.execution.executors import start_process
@@ -23,6 +23,7 @@ from calvinbench.harness.rollout.time_limit import StepLimit
 from calvinbench.harness.rollout.workers import WorkerSetup, World, make_policy_by_spec, open_chain_env, traits_of_world
 from calvinbench.policies.policy import PolicyTraits
 
+PRELOADED.append(__name__)
 _PATIENCE_SECONDS = 5.0
 """Time for a process to end after it was asked to."""
 _NO_CHAIN = ChainStatus(task="", instruction="", subtask=0, subtask_steps=0, completed=0)
@@ -60,7 +61,7 @@ class SharedObservations:
         space = Dict(dict(spaces))
         self.space = space
         self.num_worlds = num_worlds
-        self.memory: Any = create_shared_memory(space, n=num_worlds, ctx=SPAWN)  # type: ignore[arg-type]
+        self.memory: Any = create_shared_memory(space, n=num_worlds, ctx=FORK_SERVER)
 
     def read(self) -> dict[str, np.ndarray]:
         """A copy of all rows; worlds may write again while it is used."""
@@ -94,9 +95,9 @@ class WorldProcess:
         self._start()
 
     def _start(self) -> None:
-        ours, theirs = SPAWN.Pipe()
+        ours, theirs = FORK_SERVER.Pipe()
         self._connection: Connection = ours
-        self._process = SPAWN.Process(target=_serve, args=(theirs, *self._made_of), daemon=True)
+        self._process = FORK_SERVER.Process(target=_serve, args=(theirs, *self._made_of), daemon=True)
         self._process.start()
         theirs.close()  # so that reading fails once the process has ended
 

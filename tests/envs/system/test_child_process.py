@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from calvinbench.envs.system.child_process import SPAWN, excepthook_of_child
+from calvinbench.envs.system.child_process import FORK_SERVER, SPAWN, excepthook_of_child
 
 NUM_READERS = 21
 REPOSITORY = Path(__file__).parents[3]
@@ -42,10 +42,11 @@ def _leave_in_the_middle(address, stage):
     client.close()
 
 
+@pytest.mark.parametrize("context", [SPAWN, FORK_SERVER])
 @pytest.mark.parametrize("is_quiet", [True, False])
-def test_a_reader_that_leaves_in_the_middle_of_a_handshake_is_no_traceback(capfd, is_quiet):
-    ours, theirs = SPAWN.Pipe()
-    child = SPAWN.Process(target=_offer_and_wait, args=(theirs, is_quiet))
+def test_a_reader_that_leaves_in_the_middle_of_a_handshake_is_no_traceback(capfd, is_quiet, context):
+    ours, theirs = context.Pipe()
+    child = context.Process(target=_offer_and_wait, args=(theirs, is_quiet))
     child.start()
     address, _ = ours.recv()
     for number in range(NUM_READERS):
@@ -75,10 +76,10 @@ def test_in_the_main_thread_a_broken_connection_is_printed(capsys):
 
 STARTER = """
 import multiprocessing, os, sys, time
-from calvinbench.envs.system.child_process import SPAWN
+from calvinbench.envs.system import child_process
 
 if __name__ == "__main__":
-    context = SPAWN if sys.argv[1] == "ours" else multiprocessing.get_context("spawn")
+    context = getattr(child_process, sys.argv[1], None) or multiprocessing.get_context("spawn")
     children = [context.Process(target=print, args=("ran",)) for _ in range(2)]
     try:
         for child in children:
@@ -95,7 +96,7 @@ else:
 """
 
 
-@pytest.mark.parametrize(("context", "is_quiet"), [("ours", True), ("spawn", False)])
+@pytest.mark.parametrize(("context", "is_quiet"), [("SPAWN", True), ("FORK_SERVER", True), ("spawn", False)])
 def test_ctrl_c_in_the_terminal_while_children_start_prints_nothing(tmp_path, context, is_quiet):
     script = tmp_path / "starter.py"
     script.write_text(STARTER)
@@ -119,4 +120,39 @@ def test_every_child_process_is_one_of_these():
     rooms = [REPOSITORY / room for room in ("envs", "policies", "harness")]
     own_way = re.compile(r"get_context\(|multiprocessing\.(Process|Pool)\b|multiprocessing_context=\"")
     found = [str(file) for room in rooms for file in room.rglob("*.py") if own_way.search(file.read_text("utf-8"))]
-    assert not found, "use calvinbench.envs.system.child_process.SPAWN"
+    assert not found, "use SPAWN or FORK_SERVER of calvinbench.envs.system.child_process"
+
+
+def _tell_surroundings(connection):
+    os.write(1, b"to standard output\n")
+    os.write(2, b"to standard error\n")
+    connection.send((os.environ.get("SET_LATER"), str(Path.cwd()), os.getpid()))
+
+
+@pytest.mark.parametrize("context", [SPAWN, FORK_SERVER])
+def test_a_process_has_its_parents_surroundings_of_the_moment_in_which_it_starts(capfd, monkeypatch, tmp_path, context):
+    FORK_SERVER.Process(target=print).start()  # the server runs from now on
+    monkeypatch.setenv("SET_LATER", "yes")
+    monkeypatch.chdir(tmp_path)
+    ours, theirs = context.Pipe()
+    child = context.Process(target=_tell_surroundings, args=(theirs,))
+    child.start()
+    assert ours.recv() == ("yes", str(tmp_path), child.pid)
+    child.join(30)
+    assert child.exitcode == 0
+    said = capfd.readouterr()
+    assert said.out.endswith("to standard output\n")
+    assert said.err == "to standard error\n"
+
+
+def test_what_the_fork_server_imports_runs_no_thread_and_no_torch():
+    code = """
+import importlib, sys, threading
+import calvinbench.harness.cli, calvinbench.harness.from_python, calvinbench.harness.execution.world_process
+from calvinbench.envs.system.child_process import PRELOADED
+for name in PRELOADED:
+    importlib.import_module(name)
+print(threading.active_count(), "torch" in sys.modules, len(PRELOADED) > 4)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "False", "True"]
