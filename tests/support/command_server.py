@@ -188,23 +188,23 @@ def _answer(connection):
         request = json.load(file)
     pid = os.fork()
     if pid == 0:
-        connection.close()
-        _become(files, **request)
+        _become(connection, files, **request)
     for file in files:
         os.close(file)
-    connection.send(str(pid).encode())
     _, status, used = os.wait4(pid, 0)
     with contextlib.suppress(OSError):  # nobody waits for the status any more
         connection.send(f"{status} {used.ru_utime + used.ru_stime}".encode())
     os._exit(0)
 
 
-def _become(files, words, folder, environment, start_new_session):
+def _become(connection, files, words, folder, environment, start_new_session):
     """Runs in the new process: makes it the command, and ends with its status."""
     from multiprocessing import resource_tracker
 
     if start_new_session:
         os.setsid()
+    connection.send(str(os.getpid()).encode())  # only now, for the caller may ask for the session
+    connection.close()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, file in enumerate(files):
         os.dup2(file, number)
