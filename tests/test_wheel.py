@@ -68,7 +68,7 @@ import json
 from pathlib import Path
 from calvinbench.harness.evaluation.suite_evaluation import evaluate_suite
 from calvinbench.harness.suite.reading import load_suite
-runs = evaluate_suite(load_suite("demo").with_values(chains=2, max_steps=5, out=Path("demo")))
+runs = evaluate_suite(load_suite("demo").with_values(chains=2, worlds=1, max_steps=5, out=Path("demo")))
 print(json.dumps([[run.description.policy, len(run.records)] for run in runs]))
 """
 
