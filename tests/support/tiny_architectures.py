@@ -98,7 +98,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     "glm4v_moe": {"text_config": {"rope_parameters": _HALF_ROPE}},
     "glm_ocr": _MROPE,
     "glmga": _MROPE,
-    "glm5_next": {"text_config": {"num_key_value_heads": 4}},
+    "glm5_next": {"text_config": {"num_key_value_heads": 4, "linear_num_heads": 4, "linear_head_dim": 16}},
     "llama4": {
         "vision_config": {
             "intermediate_size": 256,

@@ -16,7 +16,16 @@ from calvinbench.harness.report.plots.style import figure_of
 from calvinbench.policies.training.log import LogLine
 from support.method_names import LONG_NAMES, NAMES
 
-NUM_METHODS = (1, 3, 7, 12, 16)
+CASES = (
+    (1, NAMES, plots.WIDTH_IN),
+    (3, NAMES, plots.WIDE_IN),
+    (7, NAMES, plots.WIDTH_IN),
+    (12, NAMES, plots.WIDE_IN),
+    (16, NAMES, plots.WIDTH_IN),
+    (7, LONG_NAMES, plots.WIDTH_IN),
+    (16, LONG_NAMES, plots.WIDE_IN),
+)
+"""Numbers of methods, their names, and the figure's width in inches. The crowded ones stand at the narrow width."""
 RUN_FIGURES = ("survival", "conditional", "tasks", "latency", "tradeoff", "memory", "first_failures")
 _TOLERANCE_PX = 1.0
 _MAX_LEGEND_SHARE = 0.2
@@ -89,11 +98,10 @@ def require_clean(figure):
         assert box.width * box.height < _MAX_LEGEND_SHARE * whole.width * whole.height
 
 
-@pytest.mark.parametrize("width", [plots.WIDTH_IN, plots.WIDE_IN])
 @pytest.mark.parametrize(
-    ("number", "names"),
-    [*((number, NAMES) for number in NUM_METHODS), (7, LONG_NAMES), (16, LONG_NAMES)],
-    ids=lambda value: value if isinstance(value, int) else "long-names" if value is LONG_NAMES else "names",
+    ("number", "names", "width"),
+    CASES,
+    ids=lambda value: value if not isinstance(value, tuple) else "long-names" if value is LONG_NAMES else "names",
 )
 @pytest.mark.parametrize("name", [*RUN_FIGURES, "forest", "losses"])
 def test_no_text_is_cut_off_or_overprinted(make_methods, name, number, width, names):
