@@ -81,11 +81,11 @@ def test_the_generator_draws_the_first_published_chain_of_every_state():
 
 
 def test_the_generator_draws_all_published_chains_of_the_first_states(monkeypatch):
-    """All 1000 take forty times as long: 20 states are drawn as in the whole list, six chains each."""
-    first = initial_states()[:20]
+    """All 1000 take eighty times as long: 10 states are drawn as in the whole list, six chains each."""
+    first = initial_states()[:10]
     monkeypatch.setattr(chains, "initial_states", lambda: first)
-    assert PUBLISHED_SHARES[:20] == [6] * 20
-    assert by_state(generate(120)) == by_state(published())[:120]
+    assert PUBLISHED_SHARES[:10] == [6] * 10
+    assert by_state(generate(60)) == by_state(published())[:60]
 
 
 def test_the_generator_spreads_few_chains_over_the_first_states():

@@ -246,7 +246,8 @@ def test_calvins_own_info_is_read():
 @pytest.mark.recorded
 def test_the_oracle_gives_upstreams_labels_on_all_recorded_pairs(recordings: Path):
     description = json.loads((recordings / "calvin_parity" / "oracle_pairs.json").read_text())
-    data = np.load(recordings / "calvin_parity" / "oracle_pairs.npz")
+    with np.load(recordings / "calvin_parity" / "oracle_pairs.npz") as arrays:
+        data = dict(arrays)
     bodies = {uid: name for name, uid in description["uids"].items()}
     table_links = {index: name for name, index in description["table_links"].items()}
 

@@ -3,12 +3,15 @@
 import json
 import logging
 import re
+from dataclasses import replace
 
 import pytest
 
+from calvinbench.envs.chains import published
 from calvinbench.harness.analysis.actions.action_watch import findings_of_run
 from calvinbench.harness.cli import main
 from calvinbench.harness.evaluation.evaluation import evaluate
+from calvinbench.harness.policy_check import checking
 from calvinbench.harness.progress.action_alarm import ActionAlarm
 from calvinbench.harness.records.run_directory import CHAINS_FILE
 from calvinbench.harness.records.runs import find_runs, load_run
@@ -114,7 +117,10 @@ def test_a_run_of_fewer_chains_is_warned_of_at_its_end(tmp_path, caplog):
     assert "about 40 times too large" in warnings[0]
 
 
-def test_remedy_the_check_that_the_warning_names_looks_closer(tmp_path, caplog, capsys):
+def test_remedy_the_check_that_the_warning_names_looks_closer(tmp_path, caplog, capsys, monkeypatch):
+    chain = published()[4]
+    monkeypatch.setattr(checking, "published", lambda: (replace(chain, subtasks=chain.subtasks[:2]),))
+    monkeypatch.setattr(checking, "DRIVEN_TASKS", ())
     with caplog.at_level(logging.WARNING, "calvinbench"):
         run_of(SPEC + "forty_times", tmp_path / "run", subscribers=[ActionAlarm()])
     (spec,) = re.findall("For details, run: calvinbench check '(.*)'", caplog.text)

@@ -391,7 +391,7 @@ def test_nothing_to_train_is_refused(data, tmp_path, trainer):
 
 def test_a_vlm_is_trained_in_16_bits_with_accumulation_and_layers_computed_again(trainer):
     runs = []
-    for is_checkpointed in (True, False):
+    for is_checkpointed, max_steps in ((False, 2), (True, 6)):
         made = trainer(
             backbone="kosmos2",
             spec=ONE_LAYER,
@@ -400,7 +400,7 @@ def test_a_vlm_is_trained_in_16_bits_with_accumulation_and_layers_computed_again
             batch_size=2,
             gradient_accumulation_steps=2,
             learning_rate=3e-3,
-            max_steps=6,
+            max_steps=max_steps,
             log_every=1,
             max_epochs=9,
         )
@@ -409,8 +409,8 @@ def test_a_vlm_is_trained_in_16_bits_with_accumulation_and_layers_computed_again
         assert changed_groups(made, before) == {"vision", "connector", "language", "text embedding", "[LRN]", "head"}
         assert all(weight.dtype == torch.float32 for weight in made.training.model.parameters())
         runs.append([line.loss for line in lines_of(made)])
-    again, kept = runs
-    assert again == pytest.approx(kept, rel=1e-3)  # what is computed again is what was kept
+    kept, again = runs
+    assert again[:2] == pytest.approx(kept, rel=1e-3)  # what is computed again is what was kept
     assert sum(again[-2:]) < sum(again[:2])
     loaded = load_checkpoint(find_checkpoint(made.training.settings.out))
     assert loaded.config.backbone == "kosmos2"
