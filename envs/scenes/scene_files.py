@@ -1,6 +1,5 @@
 """The files that a URDF refers to (meshes, materials, textures), and whether they are complete."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as Xml
@@ -52,10 +51,16 @@ def material_files(mesh: Path) -> tuple[Path, ...]:
 
 
 def _named(file: Path, keyword: str) -> Iterator[str]:
-    """The rest of each line that begins with a keyword."""
-    text = file.read_text(encoding="utf-8", errors="replace")
-    for line in re.finditer(rf"^[ \t]*{keyword} (.*)$", text, re.MULTILINE):
-        yield line[1].strip()
+    """The rest of each line that begins with a keyword. Meshes are megabytes, so the lines are not split."""
+    content = file.read_bytes().replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    wanted = f"{keyword} ".encode()
+    place = content.find(wanted)
+    while place >= 0:
+        begin, end = content.rfind(b"\n", 0, place) + 1, content.find(b"\n", place)
+        end = len(content) if end < 0 else end
+        if not content[begin:place].strip(b" \t"):
+            yield content[place + len(wanted) : end].decode(errors="replace").strip()
+        place = content.find(wanted, end)
 
 
 def require_whole(file: Path) -> bytes:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,12 @@ def recorded(tmp_path_factory):
     return {form: folder / form for form in FORMATS}
 
 
+@cache
+def kept_content(folder):
+    """The content of a data set of the fixture `recorded`, read once."""
+    return content_of(folder)
+
+
 def content_of(folder):
     """All that a data set holds, by file, but for when and where it was made: arrays by their values, others as bytes.
 
@@ -97,7 +104,7 @@ def assert_same(one, other):
 @pytest.mark.parametrize("form", FORMATS)
 def test_two_processes_record_what_one_does(form, recorded, tmp_path):
     records = record(settings_of(tmp_path, form), num_workers=2)
-    assert_same(content_of(tmp_path), content_of(recorded[form]))
+    assert_same(content_of(tmp_path), kept_content(recorded[form]))
     assert [(found.split, found.number) for found in records] == [("training", 0), ("training", 1), ("validation", 0)]
 
 
@@ -277,7 +284,7 @@ def test_an_episode_without_a_record_is_recorded_again(form, recorded, tmp_path)
         (folder / "training" / "episode_000001.safetensors.17.part").write_bytes(b"torn")
     (folder / "episodes" / "training" / "000001.json.17.tmp").write_text("torn")
     record(settings_of(folder, form))
-    assert_same(content_of(folder), content_of(recorded[form]))
+    assert_same(content_of(folder), kept_content(recorded[form]))
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -292,7 +299,7 @@ def test_an_episode_whose_frames_are_lost_is_recorded_again(form, recorded, tmp_
         patch.setattr(Recorder, "record", lambda self, *key: again.append(key) or real(self, *key))
         record(settings_of(folder, form))
     assert again == [("training", 0)]
-    assert_same(content_of(folder), content_of(recorded[form]))
+    assert_same(content_of(folder), kept_content(recorded[form]))
 
 
 @pytest.mark.parametrize("num_moved", [0, 20, 100])
@@ -326,7 +333,7 @@ def test_calvins_form_goes_on_when_it_is_cut_off_between_frames(num_moved, recor
     assert len(list((folder / "training").glob("episode_*.npz"))) == num_moved
     assert not (folder / "training" / "ep_start_end_ids.npy").exists()
     record(settings_of(folder, "calvin"))
-    assert_same(content_of(folder), content_of(recorded["calvin"]))
+    assert_same(content_of(folder), kept_content(recorded["calvin"]))
 
 
 def test_calvins_form_goes_on_when_it_is_cut_off_before_its_index(recorded, tmp_path, monkeypatch):
@@ -335,7 +342,7 @@ def test_calvins_form_goes_on_when_it_is_cut_off_before_its_index(recorded, tmp_
     (folder / "validation" / "statistics.yaml").write_text("torn")
     monkeypatch.setattr(Recorder, "record", None)
     record(settings_of(folder, "calvin"))
-    assert_same(content_of(folder), content_of(recorded["calvin"]))
+    assert_same(content_of(folder), kept_content(recorded["calvin"]))
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -344,14 +351,14 @@ def test_more_episodes_go_on_with_a_data_set(form, recorded, tmp_path):
     assert len(records) == 1
     assert len(open_split(tmp_path, form, "training").annotations) == 2
     record(settings_of(tmp_path, form))
-    assert_same(content_of(tmp_path), content_of(recorded[form]))
+    assert_same(content_of(tmp_path), kept_content(recorded[form]))
 
 
 def test_tasks_may_be_named_in_any_order(recorded, tmp_path):
     folder = shutil.copytree(recorded["compact"], tmp_path / "compact")
     (folder / "episodes" / "training" / "000000.json").unlink()
     record(settings_of(folder, "compact", tasks=("open_drawer", "turn_off_led", "turn_on_led", "open_drawer")))
-    assert_same(content_of(folder), content_of(recorded["compact"]))
+    assert_same(content_of(folder), kept_content(recorded["compact"]))
 
 
 def test_fewer_episodes_leave_what_is_there(recorded, tmp_path):
@@ -360,7 +367,7 @@ def test_fewer_episodes_leave_what_is_there(recorded, tmp_path):
     records = record(settings_of(folder, "calvin", episodes=1), on_episode=told.append)
     assert len(records) == 3
     assert len(told) == 2
-    assert_same(content_of(folder), content_of(recorded["calvin"]))
+    assert_same(content_of(folder), kept_content(recorded["calvin"]))
 
 
 def test_other_settings_are_refused_and_each_is_named(recorded, tmp_path):
@@ -382,7 +389,7 @@ def test_other_settings_are_refused_and_each_is_named(recorded, tmp_path):
         assert difference in words
     for same in ("scene was", "asset_digest was", "renderer was", "instructions was", "depth_bits was"):
         assert same not in words
-    assert_same(content_of(folder), content_of(recorded["calvin"]))
+    assert_same(content_of(folder), kept_content(recorded["calvin"]))
 
 
 def test_another_world_is_refused(recorded, tmp_path):
@@ -471,7 +478,7 @@ def test_a_recording_that_is_killed_or_stopped_goes_on(recorded, tmp_path, numbe
     times = {file: file.stat().st_mtime_ns for file in (tmp_path / "episodes").rglob("*.json")}
     record(settings_of(tmp_path, "calvin"))
     assert all(file.stat().st_mtime_ns == times[file] for file in times)
-    assert_same(content_of(tmp_path), content_of(recorded["calvin"]))
+    assert_same(content_of(tmp_path), kept_content(recorded["calvin"]))
     sessions = json.loads((tmp_path / "dataset.json").read_text())["sessions"]
     assert [session["worlds"] for session in sessions] == [2, 1]
     assert all(session["versions"]["pybullet"] for session in sessions)
