@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Some machines forbid compiled files. Each of the tests' processes would then compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-fast test-times lint typecheck check docs linkcheck install clean
 
 demo: $(VENV)/.installed

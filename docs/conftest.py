@@ -16,6 +16,8 @@ from pathlib import Path
 from sybil import Example, Sybil
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
+from support import command_server
+
 _TIMEOUT_SECONDS = 300
 
 
@@ -24,7 +26,7 @@ def _run_shell(example: Example) -> None:
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", str(example.parsed)],
         cwd=example.namespace["folder"],
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        env={**os.environ, **_places()},
         capture_output=True,
         text=True,
         timeout=_TIMEOUT_SECONDS,
@@ -32,6 +34,12 @@ def _run_shell(example: Example) -> None:
     )
     if done.returncode != 0:
         raise AssertionError(f"exit status {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+
+
+def _places() -> dict[str, str]:
+    """`calvinbench` in a block is started by the server of commands; other programs are those of this environment."""
+    folders = str(command_server.shell_folder()), str(Path(sys.executable).parent), os.environ["PATH"]
+    return {"PATH": os.pathsep.join(folders), command_server.ADDRESS_VARIABLE: str(command_server.address())}
 
 
 def _enter_folder(namespace: dict[str, object]) -> None:

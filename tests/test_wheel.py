@@ -63,13 +63,31 @@ def test_the_wheel_carries_code_and_data_and_nothing_else(wheel: Path):
     assert {name.split("/")[0].split("-")[0] for name in names} == {"calvinbench"}
 
 
+DEMO = """
+import json
+from pathlib import Path
+from calvinbench.harness.evaluation.suite_evaluation import evaluate_suite
+from calvinbench.harness.suite.reading import load_suite
+runs = evaluate_suite(load_suite("demo").with_values(chains=2, worlds=1, max_steps=5, out=Path("demo")))
+print(json.dumps([[run.description.policy, len(run.records)] for run in runs]))
+"""
+
+
 @pytest.mark.slow
 def test_the_installed_wheel_runs_the_demos_policies_from_another_folder(python: Path, tmp_path: Path):
+    """The policies in one process, for torch is then imported once; the command with a policy that needs none."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    command = [python.parent / "calvinbench", "run", "demo", "--chains", "2", "--max-steps", "5", "--json"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    settings = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "check": False}
+    done = subprocess.run([python, "-c", DEMO], **settings)
     assert done.returncode == 0, done.stderr
-    assert [run["finished"] for run in json.loads(done.stdout)["runs"]] == [2, 2, 2, 2]
+    runs = json.loads(done.stdout)
+    assert len(runs) == 4
+    assert any(policy.startswith("checkpoint:") for policy, _ in runs)
+    assert {num_records for _, num_records in runs} == {2}
+    words = ("run", "--policy", "expert", "--chains", "2", "--max-steps", "5", "--json")
+    done = subprocess.run([python.parent / "calvinbench", *words], **settings)
+    assert done.returncode == 0, done.stderr
+    assert [run["finished"] for run in json.loads(done.stdout)["runs"]] == [2]
     where = subprocess.run(
         [python, "-c", "import calvinbench.envs as e; print(e.__file__)"],
         cwd=tmp_path,

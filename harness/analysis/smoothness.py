@@ -98,7 +98,16 @@ def mean_difference(
         confidence: Of the interval.
         num_resamples: Bootstrap samples.
     """
-    ours, theirs = _solved(first, measure), _solved(second, measure)
+    return _difference(_solved(first, measure), _solved(second, measure), generator, confidence, num_resamples)
+
+
+_Solved = Mapping[tuple[int, int], float]
+"""A measure of each subtask that a run or method solved, by chain and position."""
+
+
+def _difference(
+    ours: _Solved, theirs: _Solved, generator: np.random.Generator, confidence: float, num_resamples: int
+) -> MeanDifference | None:
     shared = sorted(ours.keys() & theirs.keys())
     if not shared:
         return None
@@ -114,34 +123,63 @@ def mean_difference(
     )
 
 
-def smoothness_table(runs: Sequence[Run], names: Sequence[str] | None = None) -> pd.DataFrame:
-    """One row for each pair of runs and each measure that both records have: the numbers of `MeanDifference`.
+Differences = Mapping[tuple[str, str, str], MeanDifference | None]
+"""By the names of two runs and the measure; None where both solved no subtask that has it."""
+
+
+def run_differences(runs: Sequence[Run], names: Sequence[str] | None = None) -> Differences:
+    """Each two of several runs, in each measure.
 
     Args:
         runs: The runs.
         names: Their names; None for `labels`.
     """
-    rows = []
-    for (first, first_label), (second, second_label) in combinations(zip(runs, names or labels(runs), strict=True), 2):
-        for measure in MEASURES:
-            found = mean_difference(first, second, measure, bootstrap_generator())
-            if found is not None:
-                rows.append(
-                    {"first": first_label, "second": second_label, "measure": measure}
-                    | {"mean_first": found.first, "mean_second": found.second, "difference": found.difference}
-                    | {"low": found.interval.low, "high": found.interval.high, "subtasks": found.num_subtasks}
-                )
-    names = ["first", "second", "measure", "mean_first", "mean_second", "difference", "low", "high", "subtasks"]
-    return pd.DataFrame(rows, columns=names)
+    names = names or labels(runs)
+    solved = {measure: [_solved(run, measure) for run in runs] for measure in MEASURES}
+    return {
+        (names[first], names[second], measure): _difference(
+            solved[measure][first], solved[measure][second], bootstrap_generator(), CONFIDENCE, NUM_RESAMPLES
+        )
+        for first, second in combinations(range(len(runs)), 2)
+        for measure in MEASURES
+    }
 
 
-def smoothness_in_words(comparison: Comparison) -> pd.DataFrame:
-    """One row for each of `Comparison.shown_pairs` that solved a subtask in common, all text; see `SMOOTHNESS_NOTE`."""
+def smoothness_table(differences: Differences) -> pd.DataFrame:
+    """One row for each pair of runs and each measure that both records have: the numbers of `MeanDifference`."""
+    columns = ["first", "second", "measure", "mean_first", "mean_second", "difference", "low", "high", "subtasks"]
+    return pd.DataFrame(
+        [
+            {"first": first, "second": second, "measure": measure}
+            | {"mean_first": found.first, "mean_second": found.second, "difference": found.difference}
+            | {"low": found.interval.low, "high": found.interval.high, "subtasks": found.num_subtasks}
+            for (first, second, measure), found in differences.items()
+            if found is not None
+        ],
+        columns=columns,
+    )
+
+
+def smoothness_in_words(comparison: Comparison, known: Differences = MappingProxyType({})) -> pd.DataFrame:
+    """One row for each of `Comparison.shown_pairs` that solved a subtask in common, all text; see `SMOOTHNESS_NOTE`.
+
+    Args:
+        comparison: The comparison.
+        known: Differences of its runs, see `run_differences`. They are not computed again if each method is one run.
+    """
+    if comparison.has_seeds:  # names of single seeds are not those of methods
+        known = {}
     methods = dict(zip(comparison.labels, comparison.methods, strict=True))
     rows = []
     for pair in comparison.shown_pairs:
+        both = pair.first, pair.second
         first, second = methods[pair.first], methods[pair.second]
-        found = {measure: mean_difference(first, second, measure, bootstrap_generator()) for measure in MEASURES}
+        found = {
+            measure: known[(*both, measure)]
+            if (*both, measure) in known
+            else mean_difference(first, second, measure, bootstrap_generator())
+            for measure in MEASURES
+        }
         if (steps := found["steps"]) is not None:
             rows.append(
                 {"first": pair.first, "second": pair.second, "both solved": str(steps.num_subtasks)}
@@ -170,7 +208,7 @@ def _is_solved(subtask: SubtaskRecord) -> bool:
     return subtask.outcome == SOLVED
 
 
-def _solved(shown: Run | Method, measure: str) -> dict[tuple[int, int], float]:
+def _solved(shown: Run | Method, measure: str) -> _Solved:
     """The measure of each solved subtask whose record has it, by chain and position; the mean over runs."""
     found: dict[tuple[int, int], list[float]] = {}
     for run in shown.runs if isinstance(shown, Method) else (shown,):
@@ -179,7 +217,7 @@ def _solved(shown: Run | Method, measure: str) -> dict[tuple[int, int], float]:
                 value = MEASURES[measure](subtask)
                 if _is_solved(subtask) and value is not None:
                     found.setdefault((record.chain, place), []).append(float(value))
-    return {place: float(np.mean(values)) for place, values in found.items()}
+    return {place: values[0] if len(values) == 1 else float(np.mean(values)) for place, values in found.items()}
 
 
 def _interval(

@@ -5,6 +5,7 @@ The methods are those of Wilson (1927), Clopper and Pearson (1934) and Efron's p
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -101,6 +102,7 @@ def clopper_pearson(num_successes: int, num_trials: int, confidence: float = CON
     return _binomial_interval(num_successes, num_trials, confidence, "exact")
 
 
+@lru_cache(maxsize=8192)  # figures and tables of one report ask for the same few hundred, each found by root finding
 def _binomial_interval(num_successes: int, num_trials: int, confidence: float, method: Intervals) -> Interval:
     if not 0 <= num_successes <= num_trials:
         raise ValueError(f"expected 0 <= successes <= trials, got {num_successes} and {num_trials}.")
@@ -233,7 +235,8 @@ def resampled_cluster_means(
     _, places = np.unique(clusters, return_inverse=True)
     sums, sizes = np.bincount(places, weights=values), np.bincount(places)
     kinds, counts = np.unique(np.stack([sums, sizes]), axis=1, return_counts=True)
-    draws = generator.multinomial(len(sizes), counts / len(sizes), size=num_resamples)  # (resamples, kinds)
+    drawn = generator.multinomial(len(sizes), counts / len(sizes), size=num_resamples)  # (resamples, kinds)
+    draws = drawn.astype(np.float64)  # once, not for each product
     means: Float64[np.ndarray, " resamples"] = (draws @ kinds[0]) / (draws @ kinds[1])
     return means
 

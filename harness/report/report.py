@@ -21,7 +21,12 @@ from calvinbench.harness.analysis.comparable import (
 )
 from calvinbench.harness.analysis.comparison import Comparison, compare_methods_if_possible
 from calvinbench.harness.analysis.methods import Seeds, methods_by_condition
-from calvinbench.harness.analysis.smoothness import SMOOTHNESS_NOTE, smoothness_in_words, smoothness_table
+from calvinbench.harness.analysis.smoothness import (
+    SMOOTHNESS_NOTE,
+    run_differences,
+    smoothness_in_words,
+    smoothness_table,
+)
 from calvinbench.harness.analysis.speed import SPEED_NOTE, speed, speed_in_words, speed_table
 from calvinbench.harness.analysis.statistics import Intervals
 from calvinbench.harness.analysis.training_seeds import seed_table
@@ -261,11 +266,13 @@ def _write_part(
         texts["first-failures.csv"] = tables.first_failure_table(table).to_csv(index=False)
     if table.seed_means:
         texts["seeds.csv"] = seed_table(table.seed_means).to_csv(index=False)
+    smoothness = pd.DataFrame()
     if comparison is not None:
         texts["pairs.md"] = in_words(comparison) + "\n"
         texts["pairs.csv"] = comparison.frame().to_csv(index=False)
-        texts["smoothness.csv"] = smoothness_table(runs, labels).to_csv(index=False)
-    smoothness = pd.DataFrame() if comparison is None else smoothness_in_words(comparison)
+        differences = run_differences(runs, labels)
+        texts["smoothness.csv"] = smoothness_table(differences).to_csv(index=False)
+        smoothness = smoothness_in_words(comparison, differences)
     if not smoothness.empty:
         texts["speed.md"] += "\n" + _with_note(smoothness, SMOOTHNESS_NOTE)
     drawn = _drawn(table) if formats or has_page else {}

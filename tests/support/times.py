@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from support.command_server import Command
+
 SLOW_SECONDS = 0.3
 """A test is slow if it takes longer than this, all its parameters together."""
 FAIL_SECONDS = 8.0
@@ -124,4 +126,4 @@ def _is_without_slow(config: pytest.Config) -> bool:
 
 def _processor_seconds() -> float:
     times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    return times.user + times.system + times.children_user + times.children_system + Command.seconds

@@ -30,15 +30,23 @@ _NAME = "_checked_while_testing"
 # Frames of a file whose name starts with "<" are left out of the tracebacks that users are shown.
 _WRAPPERS = compile(
     """
-def plain(function, checked):
+def plain(function, check):
+    checked = None
     def wrapper(*args, **kwargs):
-        return (function if config.jaxtyping_disable else checked)(*args, **kwargs)
-    return wraps(function)(wrapper)
-
-def with_axes(function, checked):
-    def wrapper(*args, **kwargs):
+        nonlocal checked
         if config.jaxtyping_disable:
             return function(*args, **kwargs)
+        checked = checked or check(function)
+        return checked(*args, **kwargs)
+    return wraps(function)(wrapper)
+
+def with_axes(function, check):
+    checked = None
+    def wrapper(*args, **kwargs):
+        nonlocal checked
+        if config.jaxtyping_disable:
+            return function(*args, **kwargs)
+        checked = checked or check(function)
         with jaxtyped("context"):
             return checked(*args, **kwargs)
     return wraps(function)(wrapper)
@@ -72,10 +80,15 @@ def checked(decorated: Any) -> Any:
     # jaxtyping leaves out names that are not known, and fills arguments in where an axis is written "{count}".
     if any(isinstance(hint, str | ForwardRef) for hint in hints) or any("{" in array.dim_str for array in arrays):
         return jaxtyped(decorated, typechecker=_check)
+    return _made["with_axes" if arrays else "plain"](decorated, _checked_by_beartype)
+
+
+def _checked_by_beartype(function: Callable[..., Any]) -> Any:
+    """Is called at the function's first call: beartype writes code for each function, and most are never called."""
     try:
-        return _made["with_axes" if arrays else "plain"](decorated, _check(decorated))
+        return _check(function)
     except BeartypeException:  # such as the default of a dataclass's field that a factory makes
-        return jaxtyped(decorated, typechecker=_check)
+        return jaxtyped(function, typechecker=_check)
 
 
 def _hints(function: Callable[..., Any]) -> Iterator[Any]:

@@ -1,5 +1,6 @@
 """The numbers that figures draw, for a method of one run or of several training seeds."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -26,23 +27,32 @@ from calvinbench.harness.records.runs import Run
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class Tries:
     """Successes of tries, over all runs of a method.
 
     Attributes:
         num_successes: Over all runs.
         num_trials: Over all runs.
-        interval: 95% interval of the rate. With several training seeds it also covers the variation between seeds.
     """
 
     num_successes: int
     num_trials: int
-    interval: Interval
 
     @property
     def rate(self) -> float:
         """Successes over tries, NaN without a try."""
         return self.num_successes / self.num_trials if self.num_trials else float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Share(Tries):
+    """A rate with its interval.
+
+    Attributes:
+        interval: 95% interval of the rate. With several training seeds it also covers the variation between seeds.
+    """
+
+    interval: Interval
 
 
 def survival_of(method: Method) -> SurvivalCurve:
@@ -83,18 +93,15 @@ def conditional_of(method: Method, intervals: Intervals = "wilson") -> tuple[Sha
     )
 
 
-def tasks_of(method: Method, intervals: Intervals = "wilson") -> Mapping[str, Share]:
-    """Success of each task that was reached."""
-    rows = _records(method)
-    names = sorted({subtask.task for records in rows for record in records for subtask in record.subtasks})
-    return {
-        name: _share(
-            np.array([[_count(record, name, True) for record in records] for records in rows], dtype=np.float64),
-            np.array([[_count(record, name, False) for record in records] for records in rows], dtype=np.float64),
-            intervals,
-        )
-        for name in names
-    }
+def tasks_of(method: Method) -> Mapping[str, Tries]:
+    """Success of each task that was reached, in alphabetical order."""
+    solved: Counter[str] = Counter()
+    reached: Counter[str] = Counter()
+    for records in _records(method):
+        for record in records:
+            reached.update(subtask.task for subtask in record.subtasks)
+            solved.update(subtask.task for subtask in record.subtasks if subtask.outcome == SOLVED)
+    return {name: Tries(solved[name], reached[name]) for name in sorted(reached)}
 
 
 def speed_of(method: Method) -> Speed:
@@ -113,10 +120,6 @@ def _records(method: Method) -> list[list[ChainRecord]]:
         return [list(method.runs[0].records)]
     chosen = set(method.chains)
     return [sorted((r for r in run.records if r.chain in chosen), key=lambda r: r.chain) for run in method.runs]
-
-
-def _count(record: ChainRecord, task: str, is_solved: bool) -> int:
-    return sum(each.task == task and (not is_solved or each.outcome == SOLVED) for each in record.subtasks)
 
 
 def _share(

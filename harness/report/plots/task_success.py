@@ -6,11 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from calvinbench.harness.analysis.methods import Method, Seeds
-from calvinbench.harness.analysis.statistics import Intervals
 from calvinbench.harness.records.runs import Run
 from calvinbench.harness.report.plots.choice import Colors, Labels, Order, choose
 from calvinbench.harness.report.plots.drawing.heat_map import Group, draw_heat_map
-from calvinbench.harness.report.plots.estimates import Share, tasks_of
+from calvinbench.harness.report.plots.estimates import Tries, tasks_of
 from calvinbench.harness.report.plots.style import WIDTH_IN
 from calvinbench.harness.report.plots.task_kinds import by_kind, short_task
 
@@ -21,7 +20,6 @@ FEW = 10
 def tasks(
     runs: Sequence[Run] | Sequence[Method],
     *,
-    intervals: Intervals = "wilson",
     labels: Labels | None = None,
     colors: Colors | None = None,
     order: Order | None = None,
@@ -39,7 +37,6 @@ def tasks(
 
     Args:
         runs: Runs or methods. Those without a finished chain are left out.
-        intervals: Has no effect on the figure; `tables.task_table` shows the intervals.
         labels: New names by old ones, or a name for each method.
         colors: Colours of the names, by name or one for each method, see `method_colors`.
         order: Names to draw, in this order, or `"success"`.
@@ -50,7 +47,7 @@ def tasks(
         ax: Axes to draw into; None for a new figure.
     """
     shown = [each for each in choose(runs, labels, colors, order, seeds) if each.has_chains]
-    found = [tasks_of(each.method, intervals) for each in shown]
+    found = [tasks_of(each.method) for each in shown]
     kinds = by_kind({task for success in found for task in success})
     groups = [
         Group(
@@ -80,11 +77,11 @@ def tasks(
     )
 
 
-def _rate(share: Share | None) -> float:
+def _rate(share: Tries | None) -> float:
     return float("nan") if share is None else share.rate
 
 
-def _text(share: Share | None) -> str:
+def _text(share: Tries | None) -> str:
     return "" if share is None else f"{100 * share.rate:.0f}"
 
 

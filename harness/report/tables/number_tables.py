@@ -8,7 +8,7 @@ from calvinbench.envs.chain_env import SOLVED
 from calvinbench.harness.analysis import statistics
 from calvinbench.harness.analysis.methods import PRIVILEGED_MARK, methods
 from calvinbench.harness.analysis.statistics import Proportion
-from calvinbench.harness.analysis.training_seeds import rate_of
+from calvinbench.harness.analysis.training_seeds import rate_of, summarize_method
 from calvinbench.harness.report.table_input import TableInput
 
 
@@ -50,15 +50,15 @@ def run_table(table: TableInput) -> pd.DataFrame:
     """As `number_table`, one row a run: each training seed by itself."""
     singles = methods(table.runs, seeds="each")
     named = {id(method.runs[0]): method for method in singles}
-    return number_table(
-        TableInput.of(
-            [
-                replace(named[id(run)], name=label.removesuffix(f" {PRIVILEGED_MARK}"))
-                for run, label in table.labelled()
-            ],
-            intervals=table.intervals,
-        )
-    )
+    found = [replace(named[id(run)], name=label.removesuffix(f" {PRIVILEGED_MARK}")) for run, label in table.labelled()]
+    known = {id(each.method.runs[0]): each for each in table.summaries if not each.method.has_seeds}
+    summaries = [
+        replace(known[id(method.runs[0])], method=method)
+        if id(method.runs[0]) in known
+        else summarize_method(method, table.intervals)
+        for method in found
+    ]
+    return number_table(TableInput(tuple(found), (), None, table.intervals, tuple(summaries)))
 
 
 def conditional_table(table: TableInput) -> pd.DataFrame:

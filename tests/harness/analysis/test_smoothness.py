@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from calvinbench.harness.analysis.comparison import compare
-from calvinbench.harness.analysis.smoothness import mean_difference, smoothness_in_words, smoothness_table, solved_mean
+from calvinbench.harness.analysis.smoothness import (
+    mean_difference,
+    run_differences,
+    smoothness_in_words,
+    smoothness_table,
+    solved_mean,
+)
 from calvinbench.harness.analysis.speed import speed_in_words, speed_table
 from calvinbench.harness.records.records import ChainRecord, SubtaskRecord
 
@@ -71,7 +77,7 @@ def test_records_of_before_the_gripper_was_counted_are_read_and_left_out(run_of)
     run = run_of({0: [old]})
     assert np.isnan(solved_mean(run, "gripper_changes"))
     assert difference(run, run, "gripper_changes") is None
-    assert list(smoothness_table([run, replace(run)])["measure"]) == ["action_change", "steps"]
+    assert list(smoothness_table(run_differences([run, replace(run)]))["measure"]) == ["action_change", "steps"]
 
 
 def test_tables_show_them(run_of):
@@ -83,8 +89,8 @@ def test_tables_show_them(run_of):
     assert row["Gripper changes"] == "2.00"
     (row,) = speed_in_words([run_of({0: [subtask("timed_out")]})]).to_dict("records")
     assert row["Gripper changes"] == "-"
-    assert smoothness_table([run]).empty
-    table = smoothness_table([run, run_of({0: [subtask(steps=14, change=0.1, turns=2)]})])
+    assert smoothness_table(run_differences([run])).empty
+    table = smoothness_table(run_differences([run, run_of({0: [subtask(steps=14, change=0.1, turns=2)]})]))
     assert list(table["difference"]) == [pytest.approx(0.1), 0.0, -4.0]
 
 

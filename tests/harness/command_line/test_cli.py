@@ -10,6 +10,7 @@ import pytest
 from calvinbench.envs.cameras import renderers
 from calvinbench.harness import cli
 from calvinbench.harness.verbs import demo
+from support import command_server
 
 
 @pytest.fixture
@@ -19,9 +20,7 @@ def in_tmp(tmp_path, monkeypatch):
 
 
 def call(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "calvinbench.harness.cli", *arguments], capture_output=True, text=True, check=False
-    )
+    return command_server.call(arguments)
 
 
 def test_help_answers_at_once_and_imports_nothing_heavy():

@@ -3,19 +3,26 @@
 import json
 import re
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from calvinbench.envs.chains import published
 from calvinbench.harness.cli import main
 from calvinbench.harness.policy_check import checking
 from calvinbench.harness.policy_check.agreement import agreement
+from calvinbench.harness.policy_check.answering import judge_answers
 from calvinbench.harness.policy_check.checking import check_by_stepping
-from calvinbench.harness.rollout.workers import WorkerSetup, make_policy_by_spec
+from calvinbench.harness.policy_check.shadow import shadow
+from calvinbench.harness.rollout.jobs import make_job
+from calvinbench.harness.rollout.workers import Worker, WorkerSetup, make_policy_by_spec, open_chain_env
 from calvinbench.harness.suite.settings import RunSettings
 from calvinbench.policies.image_facts import ImageFacts
+from calvinbench.policies.policy import Decision
 from support.defective_policies import Defective
+from support.recorded_world import RecordedWorlds
 
 SPEC = "python:support.defective_policies:make,defect="
 MODEL = "calvin:support.defective_policies:"
@@ -23,17 +30,38 @@ LONG = 600.0
 """Seconds: the chains are over first, on a slow machine too."""
 
 
+@pytest.fixture(scope="module")
+def worlds():
+    """The expert's chain is simulated and drawn once for all policies."""
+    with RecordedWorlds() as worlds:
+        yield worlds
+
+
 @pytest.fixture(autouse=True)
-def one_driven_task(monkeypatch):
+def short(monkeypatch):
+    """The expert does three subtasks, in 114 steps; the policy tries one task."""
+    chain = published()[4]
+    monkeypatch.setattr(checking, "published", lambda: (replace(chain, subtasks=chain.subtasks[:3]),))
     monkeypatch.setattr(checking, "DRIVEN_TASKS", ("open_drawer",))
 
 
-def check(policy, make_policy=make_policy_by_spec, max_chains=1):
-    return check_by_stepping(WorkerSetup(RunSettings(policy, max_steps=100), make_policy=make_policy), LONG, max_chains)
+@pytest.fixture(scope="module")
+def check(worlds):
+    """Checks a policy, each spec once. Only if it `drives`, it also acts by itself."""
+
+    @cache
+    def check(policy, make_policy=make_policy_by_spec, drives=False):
+        setup = WorkerSetup(RunSettings(policy, max_steps=100), worlds.make, make_policy)
+        with pytest.MonkeyPatch.context() as patch:
+            if not drives:
+                patch.setattr(checking, "DRIVEN_TASKS", ())
+            return check_by_stepping(setup, LONG, 1)
+
+    return check
 
 
 def words_of(found, status="wrong"):
-    return {finding.topic: finding.words for finding in found.findings if finding.status == status}
+    return {finding.topic: finding.words for finding in getattr(found, "findings", found) if finding.status == status}
 
 
 @pytest.mark.parametrize(
@@ -58,47 +86,63 @@ def words_of(found, status="wrong"):
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow")
-def test_a_defect_is_named(defect, topic, words):
+def test_a_defect_is_named(check, defect, topic, words):
     found = check(SPEC + defect)
     assert found.looks_wrong
     assert words in words_of(found)[topic]
 
 
 @pytest.mark.parametrize("policy", ["expert", SPEC + "none", SPEC + "absolute"])
-def test_a_healthy_policy_raises_no_alarm(policy):
-    found = check(policy)
+def test_a_healthy_policy_raises_no_alarm(check, policy):
+    found = check(policy, drives=True)
     assert words_of(found) == {}
     assert found.solved == ("open_drawer",)
     assert "direction of translation" in words_of(found, "right")
     assert "gripper" in words_of(found, "right")
 
 
-def test_a_trained_policy_raises_no_alarm_and_is_said_to_look_and_listen():
+def test_a_trained_policy_raises_no_alarm_and_is_said_to_look_and_listen(check):
     found = check("checkpoint:cnn")
     assert words_of(found) == {}
     assert {"images", "instruction", "repeatability", "batch"} < set(words_of(found, "right"))
     assert "images of the training" not in {finding.topic for finding in found.findings}  # an older checkpoint
-    assert {"robot's state", "speed"} < set(words_of(found, "note"))
+    assert {"robot's state", "speed"} <= set(words_of(found, "note"))
 
 
-def test_images_unlike_those_of_the_training_are_named():
-    def make(size, high):
-        def make_policy(spec, reset):
-            policy = make_policy_by_spec("checkpoint:cnn", reset)
-            trained_on = replace(policy.traits.trained_on, images=(ImageFacts("static", size, size, 0, high, 100),))
-            policy._traits = replace(policy.traits, trained_on=trained_on)
-            return policy
+def test_images_unlike_those_of_the_training_are_named(worlds):
+    policy = make_policy_by_spec("checkpoint:cnn", None)
+    subtasks = subtasks_shown_to(policy, worlds)
 
-        return make_policy
+    def found(size, high):
+        images = (ImageFacts("static", size, size, 0, high, 100),)
+        policy._traits = replace(policy.traits, trained_on=replace(policy.traits.trained_on, images=images))
+        return list(judge_answers(policy, subtasks))
 
     topic = "images of the training"
-    words = words_of(check("checkpoint:cnn", make(40, 1)))[topic]
+    words = words_of(found(40, 1))[topic]
     assert "static images of 40 x 40 pixels in training, 200 x 200 here, which show more detail" in words
     assert "values of static images from 0 to 1 in training, from " in words
-    assert topic in words_of(check("checkpoint:cnn", make(128, 255)), "right")
+    assert topic in words_of(found(128, 255), "right")
 
 
-def test_the_table_holds_the_policys_numbers_beside_the_experts():
+def subtasks_shown_to(policy, worlds):
+    """What a policy is shown in the expert's states. It is not asked there, which would take seconds."""
+
+    class Still:
+        traits = policy.traits
+        initial_state, reset_state = policy.initial_state, policy.reset_state
+
+        def act(self, observations, instructions, state, privileged=None):
+            return Decision(np.zeros((1, 7)), state)
+
+    setup = WorkerSetup(RunSettings("still", max_steps=100), worlds.make, lambda spec, reset: Still())
+    worker, subtasks = Worker(setup), []
+    env = open_chain_env(setup, worker.world, worker.instructions)
+    shadow(env, worker.policy, [make_job(0, checking.published()[0], 0)], lambda: False, subtasks)
+    return subtasks
+
+
+def test_the_table_holds_the_policys_numbers_beside_the_experts(check):
     rows = {row.name: row for row in check(SPEC + "forty_times").numbers}
     assert list(rows) == ["x", "y", "z", "rotation x", "rotation y", "rotation z", "gripper"]
     assert rows["x"].mean == pytest.approx(40 * rows["x"].expert_mean)
@@ -109,25 +153,25 @@ def test_the_table_holds_the_policys_numbers_beside_the_experts():
 @pytest.mark.parametrize(
     ("model", "topic", "words"),
     [
-        ("FloatImagesModel", "images", "the model seems to expect those"),
         ("BlindModel", "images", "the actions do not depend on the images"),
         ("DeafModel", "instruction", "they do not depend on the sentence"),
         ("ForgetfulModel", "repeatability", "the memory is not cleared at the start"),
     ],
 )
-def test_what_a_model_does_not_look_at_or_forget_is_named(model, topic, words):
+def test_what_a_model_does_not_look_at_or_forget_is_named(check, model, topic, words):
     assert words in words_of(check(MODEL + model))[topic]
 
 
-def test_remedy_images_divided_by_255():
+def test_remedy_images_divided_by_255(check):
     found = check(MODEL + "FloatImagesModel")
+    assert "the model seems to expect those" in words_of(found)["images"]
     assert "divide by 255 in the policy" in words_of(found)["images"]
     mended = check(MODEL + "MendedImagesModel")
     assert {"images", "instruction", "repeatability"} <= set(words_of(mended, "right"))
 
 
 @pytest.mark.parametrize("defect", ["metres", "radians", "degrees"])
-def test_remedy_numbers_in_another_unit_are_multiplied_or_divided(defect):
+def test_remedy_numbers_in_another_unit_are_multiplied_or_divided(check, defect):
     ((topic, words),) = words_of(check(SPEC + defect)).items()
     how, number = re.findall("(multiply|divide) by ([0-9.]+)", words)[0]
     factor = float(number) if how == "multiply" else 1 / float(number)
@@ -138,7 +182,7 @@ def test_remedy_numbers_in_another_unit_are_multiplied_or_divided(defect):
     assert words_of(mended) == {}
 
 
-def test_remedy_end_effector_actions_are_rotated_by_the_tools_orientation():
+def test_remedy_end_effector_actions_are_rotated_by_the_tools_orientation(check):
     found = words_of(check(SPEC + "tool_frame"))["direction of translation"]
     assert "rotate them by the tool's orientation (robot_obs[3:6], euler xyz)" in found
 
@@ -149,21 +193,21 @@ def test_remedy_end_effector_actions_are_rotated_by_the_tools_orientation():
     assert words_of(check("python:mended", lambda spec, reset: Defective("tool_frame", mend))) == {}
 
 
-def test_remedy_the_gripper_is_minus_one_to_close_and_one_to_open():
+def test_remedy_the_gripper_is_minus_one_to_close_and_one_to_open(check):
     assert "-1 to close and 1 to open" in words_of(check(SPEC + "inverted"))["gripper"]
     turned = np.array([1.0] * 6 + [-1.0])
     mended = check("python:mended", lambda spec, reset: Defective("inverted", lambda action, truth: action * turned))
     assert words_of(mended) == {}
 
 
-def test_remedy_more_seconds():
+def test_remedy_more_seconds(check):
     short = check_by_stepping(WorkerSetup(RunSettings("expert")), 0.001, 1)
     assert "use more --seconds" in words_of(short, "unknown")["actions"]
     assert "use more --seconds" in words_of(short, "unknown")["acting itself"]
-    assert words_of(check("expert"), "unknown") == {}
+    assert words_of(check("expert", drives=True), "unknown") == {}
 
 
-def test_an_error_shows_the_users_own_line_and_what_was_seen_before_it():
+def test_an_error_shows_the_users_own_line_and_what_was_seen_before_it(check):
     found = check(MODEL + "RaisingModel")
     assert found.num_steps == 2
     error = words_of(found)["error"]
@@ -173,7 +217,7 @@ def test_an_error_shows_the_users_own_line_and_what_was_seen_before_it():
     assert "expected finite numbers in an action" in words_of(check(SPEC + "nan"))["error"]
 
 
-def test_random_actions_agree_in_no_frame():
+def test_random_actions_agree_in_no_frame(check):
     found = check("random")
     assert "too little agreement with the expert in any frame" in words_of(found, "unknown")["direction of translation"]
 

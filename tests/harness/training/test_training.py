@@ -25,6 +25,7 @@ from calvinbench.policies.demonstrations.demonstrations import DataError
 from calvinbench.policies.learned.trainable import GROUPS
 from calvinbench.policies.registry import make_policy
 from calvinbench.policies.training.log import read_log
+from support.command_server import Command
 from support.processes import processes_below, require_ended
 from support.small_training import forget_accelerator, separate_training, write_data
 from tests.policies.demonstrations.conftest import write_split
@@ -55,13 +56,8 @@ def flags(keys):
 
 def start(keys, **environment):
     """The real command in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "calvinbench.harness.cli", "train", *flags(keys), "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
-    )
+    words = ["train", *flags(keys), "--json"]
+    return Command(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | environment)
 
 
 def again(keys):

@@ -45,8 +45,9 @@ def new_figure(figsize: tuple[float, float]) -> Figure:
 def size_in(ax: Axes) -> tuple[float, float]:
     """Width and height of axes in inches, after layout."""
     figure = figure_of(ax)
-    if figure.get_layout_engine() is not None:
-        figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
     box = ax.get_window_extent()
     return box.width / figure.dpi, box.height / figure.dpi
 

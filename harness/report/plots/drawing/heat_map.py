@@ -139,7 +139,15 @@ def _draw_cells(ax: Axes, groups: Sequence[Group], num_columns: int, cell_in: fl
             is_dark = np.isfinite(value) and value > _DARK_FROM
             color = "white" if is_dark else "black" if np.isfinite(value) else "0.5"
             slant = "italic" if group.is_weak and group.is_weak[place][column] else "normal"
-            ax.text(column, height, text or _EMPTY, ha="center", va="center", fontsize=size, color=color, style=slant)
+            ax.text(
+                *(column, height, text or _EMPTY),
+                ha="center",
+                va="center",
+                fontsize=size,
+                color=color,
+                style=slant,
+                in_layout=False,  # they are inside the axes, and hundreds of them would be measured for nothing
+            )
     ax.set_xlim(-0.5, max(num_columns, 1) - 0.5)
     ax.set_ylim(max(len(rows), 1) - 0.5, -0.5)
 
