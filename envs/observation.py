@@ -5,7 +5,7 @@ frame is the world's. The numbers are CALVIN's (mees/calvin_env at 797142c).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -99,6 +99,21 @@ class Observation:
                     )
         parts = {key: np.stack([observation[key] for observation in observations]) for key in keys}
         return cls(**parts, is_rendered=None if is_rendered else np.zeros(len(observations), dtype=np.bool_))
+
+    def with_images_of(self, rows: Bool[np.ndarray, " B"]) -> "Observation":
+        """The same with only the images of the marked worlds, as if those of the others were not rendered."""
+        if rows.all():
+            return self
+        images = {key: value for key in IMAGE_KEYS if (value := getattr(self, key)) is not None}
+        shown = {key: _only_rows(value, rows) if rows.any() else None for key, value in images.items()}
+        return replace(self, **shown, is_rendered=rows.copy())
+
+
+def _only_rows(values: np.ndarray, rows: Bool[np.ndarray, " B"]) -> np.ndarray:
+    """A copy with zeros in the rows that are not marked."""
+    copy = np.zeros_like(values)
+    copy[rows] = values[rows]
+    return copy
 
 
 OBSERVATION_KEYS = ("rgb_static", "rgb_gripper", "depth_static", "depth_gripper", "robot_obs")

@@ -7,7 +7,8 @@ take long to render can also have the methods of `ImagesOnDemand`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, SupportsFloat, runtime_checkable
+from functools import cache
+from typing import Any, Protocol, SupportsFloat, cast, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -143,6 +144,9 @@ class ImagesOnDemand(Protocol):
 
     The harness uses this for policies that say which images they look at (`looks_next` in `policies.looking`). A world
     or wrapper without these two methods renders at every step, and everything else is the same.
+
+    A subclass that changes `step` must also have an `observe` of its own. Otherwise its images are rendered at every
+    step, because the inherited `observe` does not know what the new `step` does to images.
     """
 
     def skip_images(self, skips: bool) -> bool:
@@ -167,8 +171,7 @@ class ImagesOnDemand(Protocol):
 
 def skip_images(env: gymnasium.Env[Any, Any], skips: bool) -> bool:
     """Sets whether an environment leaves images out. Returns whether it follows, see `ImagesOnDemand.skip_images`."""
-    method = getattr(env, "skip_images", None)
-    return method is not None and bool(method(skips))
+    return _can_skip_images(type(env)) and bool(cast(ImagesOnDemand, env).skip_images(skips))
 
 
 def observe(env: gymnasium.Env[Any, Any]) -> dict[str, np.ndarray]:
@@ -177,12 +180,19 @@ def observe(env: gymnasium.Env[Any, Any]) -> dict[str, np.ndarray]:
     Raises:
         TypeError: The environment cannot tell, because it does not leave images out either.
     """
-    if not isinstance(env, ImagesOnDemand):
+    if not _can_skip_images(type(env)):
         raise TypeError(
-            f"expected an environment with skip_images and observe, but {type(env).__name__} lacks them. Its step "
-            "always shows the images: use what step returned."
+            f"expected an environment with skip_images and observe, but {type(env).__name__} lacks them, or changes "
+            "step and not observe. Its step always shows the images: use what step returned."
         )
-    return env.observe()
+    return cast(ImagesOnDemand, env).observe()
+
+
+@cache
+def _can_skip_images(kind: type) -> bool:
+    """Whether a class has the methods of `ImagesOnDemand`, and its `observe` is not older than its `step`."""
+    owners = [parent for parent in kind.__mro__ if {"observe", "step"} & vars(parent).keys()]
+    return hasattr(kind, "skip_images") and bool(owners) and "observe" in vars(owners[0])
 
 
 def with_images(env: gymnasium.Env[Any, Any], observation: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

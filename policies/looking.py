@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Bool
 
 from calvinbench.envs.observation import Observation, is_image
-from calvinbench.policies.batch import require_rows
 from calvinbench.policies.policy import Policy, State
 
 
@@ -42,21 +41,34 @@ class NotRenderedError(ValueError):
 def looks_next(policy: Policy, state: State, batch_size: int) -> Bool[np.ndarray, " B"]:
     """Which worlds' images a policy looks at in its next `act`; all for a policy that does not say.
 
+    A policy that reads no images, by its `observation_keys`, looks at none.
+
     Args:
         policy: The policy.
         state: What its `act` has just returned.
         batch_size: Number of worlds.
 
     Raises:
-        TypeError: Its marks are not boolean.
-        ValueError: There is not exactly one mark a world.
+        TypeError: Its `looks_next` returned something other than booleans.
+        ValueError: It did not return exactly one mark a world.
     """
+    if not any(map(is_image, policy.traits.observation_keys)):
+        return np.zeros(batch_size, dtype=np.bool_)
     method = getattr(policy, "looks_next", None)
     marks = None if method is None else method(state)
     if marks is None:
         return np.ones(batch_size, dtype=np.bool_)
     rows = np.asarray(marks)
-    require_rows(rows, batch_size)
+    if rows.dtype != np.bool_:
+        raise TypeError(
+            f"expected looks_next to return booleans, got {type(marks).__name__} of {rows.dtype}. Return True for each "
+            "world whose images the next act looks at, or None for all worlds."
+        )
+    if rows.shape != (batch_size,):
+        raise ValueError(
+            f"expected looks_next to return one mark for each of {batch_size} worlds, got shape {rows.shape}. Return "
+            f"an array of shape ({batch_size},), or None for all worlds."
+        )
     return rows
 
 
@@ -79,7 +91,8 @@ def require_rendered(observations: Observation, rows: Bool[np.ndarray, " B"]) ->
 
 ADVICE = (
     "They were not rendered, because the policy's looks_next said that its next act would not look at them. Let "
-    "looks_next mark each world whose images act uses, or remove looks_next."
+    "looks_next mark each world whose images act uses, or remove looks_next. For a CALVIN model, correct or remove "
+    "looks_every."
 )
 """For the errors of policies that look at more than they said."""
 

@@ -46,8 +46,12 @@ def step_world(env: gymnasium.Env[Any, Any], action: np.ndarray, memory: Memory,
         memory: Of the policy.
         looks: Whether the policy looks at the next images if its memory is not cleared.
     """
-    skip_images(env, not looks)
-    observation, _, terminated, truncated, info = env.step(action)
+    skips = not looks and skip_images(env, True)
+    try:
+        observation, _, terminated, truncated, info = env.step(action)
+    finally:
+        if skips:
+            skip_images(env, False)
     status, is_over = ChainStatus.of(info), bool(terminated or truncated)
     if not looks and clears_memory(status, memory, is_over=is_over):
         looks, observation = True, with_images(env, observation)

@@ -40,8 +40,8 @@ class Changed(FakePlayTable):
     def _info(self):
         return self.change_info(super()._info())
 
-    def _observation(self):
-        return self.change_observation(super()._observation())
+    def observe(self):
+        return self.change_observation(super().observe())
 
     def change_info(self, info):
         return info
@@ -124,7 +124,7 @@ class IgnoresLights(FakePlayTable):
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed, options=options)
         self._scene_obs[4:6] = 0
-        return self._observation(), self._info()
+        return self.observe(), self._info()
 
 
 class TakesAnyOption(FakePlayTable):
@@ -147,7 +147,7 @@ class Remembers(FakePlayTable):
         self.steps += 1
         _, reward, terminated, truncated, info = super().step(action)
         self._scene_obs[0] = 0.001 * self.steps
-        return self._observation(), reward, terminated, truncated, info
+        return self.observe(), reward, terminated, truncated, info
 
 
 class NoCopies(Changed):

@@ -153,7 +153,7 @@ def test_a_closed_world_refuses_and_touches_no_other(env: PlayTableEnv):
     for use in (lambda: closed.step(REST), lambda: closed.reset(seed=5)):
         with pytest.raises(RuntimeError, match="closed"):
             use()
-    np.testing.assert_array_equal(other._observe()["scene_obs"], before["scene_obs"])
+    np.testing.assert_array_equal(other.observe()["scene_obs"], before["scene_obs"])
     other.close()
 
 
