@@ -19,7 +19,7 @@ from calvinbench.envs.observation import (
     require_finite_action,
     require_finite_state,
 )
-from calvinbench.envs.world import WorldTraits, shown_keys, without_images
+from calvinbench.envs.world import WorldTraits, shown_keys
 from calvinbench.envs.world_info import BLOCKS, TABLE, BlockInfo, Contact, WorldInfo
 
 SLIDER_MAX_M = 0.28
@@ -124,9 +124,7 @@ class FakePlayTable(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         for light, command in ((4, action[2]), (5, action[3])):
             if abs(command) > 0.5:
                 self._scene_obs[light] = float(command > 0)
-        observation = self.observe()
-        if self._skips_images:
-            observation = without_images(observation)
+        observation = self._states() if self._skips_images else self.observe()
         return observation, 0.0, False, False, self._info()
 
     def skip_images(self, skips: bool) -> bool:
@@ -141,7 +139,10 @@ class FakePlayTable(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             f"rgb_{camera}": np.full((CAMERA_SIZES[camera], CAMERA_SIZES[camera], 3), brightness, np.uint8)
             for camera in self._cameras
         }
-        return {**images, "robot_obs": self._robot_obs.copy(), "scene_obs": self._scene_obs.copy()}
+        return images | self._states()
+
+    def _states(self) -> dict[str, np.ndarray]:
+        return {"robot_obs": self._robot_obs.copy(), "scene_obs": self._scene_obs.copy()}
 
     def _info(self) -> dict[str, Any]:
         scene = self._scene_obs

@@ -119,7 +119,7 @@ def _check_looks(
                 f"{np.flatnonzero(~looks).tolist()}, but they differ by {difference:.2g}. {ADVICE}"
             )
         try:
-            looks = looks_next(policy, state, batch_size)
+            looks = looks_next(policy, state, batch_size, reads_images=True)
         except (TypeError, ValueError) as error:
             raise PolicyCheckError(str(error)) from error
 

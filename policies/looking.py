@@ -5,13 +5,13 @@ step. Such a policy has the method `looks_next`. All learned policies answer it 
 gets the images of every step.
 """
 
-from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool
 
-from calvinbench.envs.observation import Observation, is_image
+from calvinbench.envs.observation import Observation
+from calvinbench.policies.batch import require_batch
 from calvinbench.policies.policy import Policy, State
 
 
@@ -38,26 +38,25 @@ class NotRenderedError(ValueError):
     """A policy looks at images that are not rendered, because it said that it would not look at them."""
 
 
-def looks_next(policy: Policy, state: State, batch_size: int) -> Bool[np.ndarray, " B"]:
-    """Which worlds' images a policy looks at in its next `act`; all for a policy that does not say.
+def looks_next(policy: Policy, state: State, batch_size: int, *, reads_images: bool) -> Bool[np.ndarray, " B"]:
+    """Which worlds' images a policy looks at in its next `act`.
 
-    A policy that reads no images, by its `observation_keys`, looks at none.
+    A policy that does not say looks at all of them, or at none if it reads no images.
 
     Args:
         policy: The policy.
         state: What its `act` has just returned.
         batch_size: Number of worlds.
+        reads_images: Whether the policy's `observation_keys` name an image or a depth.
 
     Raises:
         TypeError: Its `looks_next` returned something other than booleans.
         ValueError: It did not return exactly one mark a world.
     """
-    if not any(map(is_image, policy.traits.observation_keys)):
-        return np.zeros(batch_size, dtype=np.bool_)
     method = getattr(policy, "looks_next", None)
     marks = None if method is None else method(state)
     if marks is None:
-        return np.ones(batch_size, dtype=np.bool_)
+        return np.full(batch_size, reads_images, dtype=np.bool_)
     rows = np.asarray(marks)
     if rows.dtype != np.bool_:
         raise TypeError(
@@ -81,9 +80,11 @@ def require_rendered(observations: Observation, rows: Bool[np.ndarray, " B"]) ->
 
     Raises:
         NotRenderedError: There is such a world.
+        ValueError: The numbers of worlds differ.
     """
     if observations.is_rendered is None:
         return
+    require_batch("a state", len(rows), len(observations.is_rendered))
     missing = np.flatnonzero(rows & ~observations.is_rendered)
     if len(missing):
         raise NotRenderedError(f"expected the images of worlds {missing.tolist()}, but they are not there. {ADVICE}")
@@ -97,15 +98,14 @@ ADVICE = (
 """For the errors of policies that look at more than they said."""
 
 
-def note_missing_images(error: BaseException, observations: Observation, keys: Sequence[str]) -> None:
+def note_missing_images(error: BaseException, observations: Observation) -> None:
     """Adds to the error of a policy that images it reads were left out, if some were.
 
     Args:
         error: What `act` raised.
         observations: What `act` was given.
-        keys: The policy's `observation_keys`.
     """
-    if observations.is_rendered is None or isinstance(error, NotRenderedError) or not any(map(is_image, keys)):
+    if observations.is_rendered is None or isinstance(error, NotRenderedError):
         return
     missing = np.flatnonzero(~observations.is_rendered).tolist()
     error.add_note(f"(The images of worlds {missing} were left out. {ADVICE})")

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from calvinbench.envs.chain_env import SOLVED, ChainStatus
-from calvinbench.envs.observation import ActionConvention, Observation, require_finite_action
+from calvinbench.envs.observation import ActionConvention, Observation, is_image, require_finite_action
 from calvinbench.envs.world_info import PrivilegedState
 from calvinbench.harness.rollout.diary import Diary
 from calvinbench.policies.adapters.absolute_pose import with_euler_angles
@@ -55,14 +55,17 @@ def decide(
         Exception: Whatever the policy raises. A note says if images were left out.
     """
     traits = policy.traits
+    reads_images = any(map(is_image, traits.observation_keys))
     try:
         decision = policy.act(observations, instructions, state, privileged)
     except Exception as error:
-        note_missing_images(error, observations, traits.observation_keys)
+        if reads_images:
+            note_missing_images(error, observations)
         raise
     actions = np.asarray(decision.actions)
     _require_shape(actions, len(instructions), traits)
-    return Decided(actions, decision.state, looks_next(policy, decision.state, len(instructions)))
+    looks = looks_next(policy, decision.state, len(instructions), reads_images=reads_images)
+    return Decided(actions, decision.state, looks)
 
 
 def _require_shape(actions: np.ndarray, num_worlds: int, traits: PolicyTraits) -> None:

@@ -163,11 +163,12 @@ class CalvinModelPolicy(Policy):
             KeyError: The model asks for another observation that it is not given.
         """
         self._require_one_world(len(instructions))
+        shown = observations.with_images_of(self.looks_next(state))  # a run leaves the others out, so all callers do
         try:
-            action = self._model.step(_calvin_observation(observations), instructions[0])
+            action = self._model.step(_calvin_observation(shown), instructions[0])
         except KeyError as error:
             key = str(error.args[0]) if error.args else ""
-            if observations.is_rendered is not None and key in self._traits.observation_keys and is_image(key):
+            if shown.is_rendered is not None and key in self._traits.observation_keys and is_image(key):
                 raise NotRenderedError(
                     f"expected no use of '{key}' in step {state.num_steps + 1} after the model's reset(), because "
                     f"looks_every={self._looks_every} says that the model uses images in one of {self._looks_every} "

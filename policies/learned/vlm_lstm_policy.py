@@ -147,7 +147,6 @@ class VLMLSTMPolicy(BatchedPolicy):
                 instructions and state are for different numbers of worlds.
             TypeError: Images are not uint8.
         """
-        require_batch("a state", state.batch_size, len(instructions))
         asked = self._executor.needs_prediction(state.chunks)
         chunks, memory = torch.empty(0, *self._chunk_shape), state.memory
         if bool(asked.any()):
@@ -156,6 +155,8 @@ class VLMLSTMPolicy(BatchedPolicy):
             images, robot_obs = self._images(observations), self._robot_obs(observations)
             require_batch("a state", state.batch_size, images.batch_shape[0])
             chunks, memory = self._predict(images, instructions, state.memory, asked, robot_obs)
+        else:
+            require_batch("a state", state.batch_size, len(instructions))
         actions, pending = self._executor.advance(state.chunks, chunks)
         return Decision(actions.double().cpu().numpy(), LearnedState(memory, pending))
 
