@@ -13,6 +13,7 @@ from calvinbench.envs.lead_ins import play_lead_in
 from calvinbench.envs.names import UnknownNameError, require_name
 from calvinbench.envs.scenes.scene import Scene
 from calvinbench.envs.tasks import is_solved
+from calvinbench.envs.world import observe, skip_images, with_images
 from calvinbench.envs.world_info import WorldInfo, as_world_info
 
 MAX_SUBTASK_STEPS = 360
@@ -180,7 +181,12 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
         robot_obs, scene_obs = initial_observation(chain.initial_state, scene_of(self.env))
         observation, info = self.env.reset(seed=seed, options={"robot_obs": robot_obs, "scene_obs": scene_obs})
         if chain.lead_in:
-            observation, info = play_lead_in(self.env, observation, info, chain.lead_in)
+            skip_images(self.env, True)  # the expert looks at no image
+            try:
+                observation, info = play_lead_in(self.env, observation, info, chain.lead_in)
+            finally:
+                skip_images(self.env, False)
+            observation = with_images(self.env, observation)
         self._chain, self._number = chain, number
         self._clock = _Clock()
         self._start = as_world_info(info)
@@ -218,6 +224,14 @@ class ChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np
             self._start = None
         reward = float(ended is not None and ended.outcome == SOLVED)
         return observation, reward, terminated, truncated, self._with_chain(info, chain, ended)
+
+    def skip_images(self, skips: bool) -> bool:
+        """Sets whether `step` leaves images out, if the world can; see `world.ImagesOnDemand`."""
+        return skip_images(self.env, skips)
+
+    def observe(self) -> dict[str, np.ndarray]:
+        """The observation of the world as it is now, with images, if the world can leave them out."""
+        return observe(self.env)
 
     def _with_chain(self, info: Mapping[str, Any], chain: Chain, ended: EndedSubtask | None) -> dict[str, Any]:
         """Adds the chain's status to the world's info."""

@@ -14,9 +14,10 @@ from calvinbench.envs.observation import (
     MAX_RELATIVE_POSITION_M,
     ROBOT_OBS_DIM,
     ActionConvention,
+    is_image,
 )
 from calvinbench.envs.tasks import solved
-from calvinbench.envs.world import World, WorldTraits, WorldTraitsError, traits_of
+from calvinbench.envs.world import World, WorldTraits, WorldTraitsError, skip_images, traits_of
 from calvinbench.envs.world_info import BLOCKS, WorldInfo
 
 NUM_STEPS = 3
@@ -54,8 +55,8 @@ def check_world(world: object, *, deterministic: bool = True) -> None:
     """Resets and steps a world a dozen times, and checks everything that the harness relies on.
 
     It checks the traits, the spaces, the shapes and dtypes of observations, the options of `reset`, `info` (what the
-    oracle and the expert read), the action convention, that bad actions raise an error, and determinism. The world
-    stays open, in an arbitrary state.
+    oracle and the expert read), the action convention, that bad actions raise an error, determinism, and the methods
+    of `world.ImagesOnDemand` if the world has them. The world stays open, in an arbitrary state.
 
     Args:
         world: The world, without `ChainEnv`; wrappers are allowed.
@@ -78,6 +79,7 @@ def check_world(world: object, *, deterministic: bool = True) -> None:
     if deterministic:
         for step, (one, other) in enumerate(zip(first, second, strict=True)):
             _require_equal(one.observation, other.observation, f"step {step} of the same episode, run twice,")
+    _check_images_on_demand(world, traits, off, first if deterministic else None)
     _check_bad_actions(world, traits, off)
 
 
@@ -197,6 +199,41 @@ def _episode(world: gymnasium.Env[Any, Any], traits: WorldTraits, state: _State)
         _require_equal(kept, last.observation, f"the observation before step {step}, which that step changed,")
         _check_target(traits.action_convention, target, moments[-1].info["target_position"])
     return moments
+
+
+def _check_images_on_demand(
+    world: gymnasium.Env[Any, Any], traits: WorldTraits, state: _State, shown: Sequence[_Moment] | None
+) -> None:
+    """A world that leaves images out shows the same images when it is asked.
+
+    Args:
+        world: The world.
+        traits: Its traits.
+        state: The state that the episode begins in.
+        shown: The same episode with all images; None for a world whose episodes differ.
+    """
+    if hasattr(world, "skip_images") and not hasattr(world, "observe"):
+        raise WorldCheckError(
+            f"expected {type(world).__name__} to have observe, because it has skip_images. Add it, or remove "
+            "skip_images; see calvinbench.envs.world.ImagesOnDemand."
+        )
+    if not skip_images(world, True):
+        return
+    last = _reset_to(world, traits, state)  # with images
+    for step in range(NUM_STEPS):
+        observation, *_, info = world.step(_action(traits.action_convention, last))
+        if images := sorted(filter(is_image, observation)):
+            raise WorldCheckError(
+                f"expected no images from step after skip_images(True), got {', '.join(images)}. Leave them out, or "
+                "let skip_images return False."
+            )
+        last = _require_moment((world.observe(), info), world, traits, "observe")  # type: ignore[attr-defined]
+        what = f"step {step + 1}, with images left out and then taken by observe,"
+        _require_equal(observation, last.observation, what)
+        if shown is not None:
+            _require_equal(shown[step + 1].observation, last.observation, what)
+    skip_images(world, False)
+    _require_step(world.step(_action(traits.action_convention, last)), world, traits)  # with images again
 
 
 def _action(convention: ActionConvention, last: _Moment) -> np.ndarray:

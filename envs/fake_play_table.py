@@ -64,6 +64,7 @@ class FakePlayTable(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._robot_obs = np.zeros(ROBOT_OBS_DIM)
         self._scene_obs = np.zeros(SCENE_OBS_DIM)
         self._target = np.zeros(6)
+        self._skips_images = False
 
     @property
     def traits(self) -> WorldTraits:
@@ -106,7 +107,7 @@ class FakePlayTable(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             self._scene_obs = np.zeros(SCENE_OBS_DIM)
             self._scene_obs[:2] = self.np_random.uniform(0.0, (SLIDER_MAX_M, DRAWER_MAX_M))
         self._target = self._robot_obs[:6].copy()
-        return self._observation(), self._info()
+        return self.observe(), self._info()
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         """Applies a relative action.
@@ -123,15 +124,25 @@ class FakePlayTable(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         for light, command in ((4, action[2]), (5, action[3])):
             if abs(command) > 0.5:
                 self._scene_obs[light] = float(command > 0)
-        return self._observation(), 0.0, False, False, self._info()
+        observation = self._states() if self._skips_images else self.observe()
+        return observation, 0.0, False, False, self._info()
 
-    def _observation(self) -> dict[str, np.ndarray]:
+    def skip_images(self, skips: bool) -> bool:
+        """Sets whether `step` leaves images out, see `world.ImagesOnDemand`."""
+        self._skips_images = skips
+        return True
+
+    def observe(self) -> dict[str, np.ndarray]:
+        """The observation of the world as it is now, with images."""
         brightness = round(255 * float(np.clip(self._scene_obs[0] / SLIDER_MAX_M, 0, 1)))
         images = {
             f"rgb_{camera}": np.full((CAMERA_SIZES[camera], CAMERA_SIZES[camera], 3), brightness, np.uint8)
             for camera in self._cameras
         }
-        return {**images, "robot_obs": self._robot_obs.copy(), "scene_obs": self._scene_obs.copy()}
+        return images | self._states()
+
+    def _states(self) -> dict[str, np.ndarray]:
+        return {"robot_obs": self._robot_obs.copy(), "scene_obs": self._scene_obs.copy()}
 
     def _info(self) -> dict[str, Any]:
         scene = self._scene_obs

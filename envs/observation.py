@@ -5,12 +5,12 @@ frame is the world's. The numbers are CALVIN's (mees/calvin_env at 797142c).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Bool, Float32, Float64, UInt8
 
 CONTROL_HZ = 30
 """Actions a second (`control_freq` of calvin_env)."""
@@ -55,12 +55,16 @@ class ActionConvention(StrEnum):
 class Observation:
     """What policies see: the observations of B worlds, batched. A part that the policy does not read is None.
 
+    Images are rendered only for worlds whose images the policy looks at, see `looks_next` in `policies.looking`.
+
     Attributes:
         rgb_static: Images of the camera beside the table, 0..255.
         rgb_gripper: Images of the camera on the gripper, 0..255.
         depth_static: Distance along the camera's axis in metres.
         depth_gripper: Distance along the camera's axis in metres.
         robot_obs: Proprioception; `ROBOT_OBS_DIM` lists its numbers.
+        is_rendered: Which worlds' images were rendered; None for all. The images of other worlds are zeros. If no
+            world's images were rendered, this is all False, and images and depths are None.
     """
 
     rgb_static: UInt8[np.ndarray, "B H W 3"] | None = None
@@ -68,18 +72,24 @@ class Observation:
     depth_static: Float32[np.ndarray, "B H W"] | None = None
     depth_gripper: Float32[np.ndarray, "B h w"] | None = None
     robot_obs: Float64[np.ndarray, "B 15"] | None = None
+    is_rendered: Bool[np.ndarray, " B"] | None = None
 
     @classmethod
-    def stack(cls, observations: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> "Observation":
+    def stack(
+        cls, observations: Sequence[Mapping[str, Any]], keys: Sequence[str], *, is_rendered: bool = True
+    ) -> "Observation":
         """Batches the observations of several worlds, and keeps only `keys`.
 
         Args:
             observations: One mapping a world, as `PlayTableEnv` returns it.
-            keys: Which entries to keep, among the attributes of this class.
+            keys: Which entries to keep, among `OBSERVATION_KEYS`.
+            is_rendered: Whether the worlds' images were rendered. If not, images and depths are left out.
 
         Raises:
             KeyError: A world does not show a key. The message lists the keys that it shows.
         """
+        if not is_rendered:
+            keys = [key for key in keys if not is_image(key)]
         for key in keys:
             for observation in observations:
                 if key not in observation:
@@ -87,7 +97,34 @@ class Observation:
                         f"expected an observation with '{key}', but the world shows {sorted(observation)}. "
                         "Turn that camera or state on when you make the world."
                     )
-        return cls(**{key: np.stack([observation[key] for observation in observations]) for key in keys})
+        parts = {key: np.stack([observation[key] for observation in observations]) for key in keys}
+        return cls(**parts, is_rendered=None if is_rendered else np.zeros(len(observations), dtype=np.bool_))
+
+    def with_images_of(self, rows: Bool[np.ndarray, " B"]) -> "Observation":
+        """The same with only the images of the marked worlds, as if those of the others were not rendered."""
+        if rows.all():
+            return self
+        images = {key: value for key in IMAGE_KEYS if (value := getattr(self, key)) is not None}
+        shown = {key: _only_rows(value, rows) if rows.any() else None for key, value in images.items()}
+        return replace(self, **shown, is_rendered=rows.copy())
+
+
+def _only_rows(values: np.ndarray, rows: Bool[np.ndarray, " B"]) -> np.ndarray:
+    """A copy with zeros in the rows that are not marked."""
+    copy = np.zeros_like(values)
+    copy[rows] = values[rows]
+    return copy
+
+
+OBSERVATION_KEYS = ("rgb_static", "rgb_gripper", "depth_static", "depth_gripper", "robot_obs")
+"""What a policy may read of an `Observation`."""
+IMAGE_KEYS = OBSERVATION_KEYS[:4]
+"""Those that are rendered."""
+
+
+def is_image(key: str) -> bool:
+    """Whether an entry of an observation is rendered: an image or a depth."""
+    return key in IMAGE_KEYS
 
 
 def require_finite_action(action: Any, convention: ActionConvention) -> Float64[np.ndarray, " action_dim"]:

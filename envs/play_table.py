@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from calvinbench.envs.bodies.bullet import BulletClient
+from calvinbench.envs.bodies.floor import load_floor
 from calvinbench.envs.bodies.robot import FINGER_OPEN_M, OPEN, Robot
 from calvinbench.envs.bodies.table import Table
 from calvinbench.envs.cameras.cameras import Camera, CameraImage, CameraPose, require_camera_sizes
@@ -26,7 +27,7 @@ from calvinbench.envs.observation import (
 )
 from calvinbench.envs.scenes.loading import load_scene
 from calvinbench.envs.scenes.panda import LOWER_JOINT_LIMITS, UPPER_JOINT_LIMITS
-from calvinbench.envs.scenes.scene import FLOOR_COLOUR, FLOOR_POSITION, FLOOR_SIZE_M, Pose
+from calvinbench.envs.scenes.scene import Pose
 from calvinbench.envs.scenes.scene_files import without_visuals
 from calvinbench.envs.simulation import PARITY, REPRODUCIBLE, SIMULATIONS
 from calvinbench.envs.spaces import WORLD_BOUND_M, action_space, observation_space
@@ -128,7 +129,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.renderer = renderer
         self.depth_bits = self._renderer.depth_bits
         self._load()
-        self._is_set = False
+        self._is_set = self._skips_images = False
         self._cameras = {
             camera: Camera(
                 self._client, self._renderer, camera, camera_sizes.get(camera), lambda: self._robot.camera_pose
@@ -152,7 +153,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._blocks = {name: self._load_block(name) for name in self.scene.block_urdfs}
         self._table = Table(client, self.scene)
         if self.scene.floor_urdf is None:
-            _load_floor(client)
+            load_floor(client)
         else:
             client.loadURDF(self.scene.floor_urdf.as_posix())
         self._renderer.after_loading(self._robot.uid, tuple(self._blocks.values()), self._table)
@@ -245,7 +246,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._client.stepSimulation()
         self._renderer.world_changed()
         self._is_set = True
-        return self._observe(), self._info()
+        return self.observe(), self._info()
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], SupportsFloat, bool, bool, dict[str, Any]]:
         """Applies one action for a thirtieth of a second.
@@ -257,14 +258,19 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             ValueError: The shape is wrong, or a number is NaN or infinite; the world has not moved then.
             RuntimeError: The world was never reset, or is closed.
         """
-        if not self._is_set:
-            raise RuntimeError("expected reset before step: no state has been set.")
+        self._require_set("step")
         self._robot.apply(action, self.action_convention)
         for _ in range(SUBSTEPS):
             self._client.stepSimulation()
         self._table.update_lights()
         self._renderer.world_changed()
-        return self._observe(), 0.0, False, False, self._info()
+        observation = self._states() if self._skips_images else self.observe()
+        return observation, 0.0, False, False, self._info()
+
+    def skip_images(self, skips: bool) -> bool:
+        """Sets whether `step` leaves images and depths out, see `world.ImagesOnDemand`."""
+        self._skips_images = skips
+        return True
 
     def render(self) -> np.ndarray | None:
         """The static camera's image, (200, 200, 3) uint8 at its native size, or None without a render mode."""
@@ -280,8 +286,7 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         Raises:
             RuntimeError: The world was never reset, or is closed.
         """
-        if not self._is_set:
-            raise RuntimeError("expected reset before images(): no state has been set.")
+        self._require_set("images()")
         return {name: camera.take() for name, camera in self._cameras.items()}
 
     pictures = images
@@ -290,6 +295,10 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     def close(self) -> None:
         """Frees the simulator. Calling it twice is allowed."""
         self._client.close()
+
+    def _require_set(self, what: str) -> None:
+        if not self._is_set:
+            raise RuntimeError(f"expected reset before {what}: no state has been set.")
 
     def _require_scene_obs(self, value: Any) -> Float64[np.ndarray, "24"]:
         """Returns a `scene_obs` that can be set, or raises an error that says what is wrong with it."""
@@ -316,16 +325,23 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         fixtures = np.array([ends[0] * slider, ends[1] * drawer, 0.0, ends[3] * switch, switch, led])
         return np.concatenate([fixtures, *poses])
 
-    def _observe(self) -> dict[str, np.ndarray]:
+    def observe(self) -> dict[str, np.ndarray]:
+        """The observation of the world as it is now, with images, even if `step` leaves them out.
+
+        Raises:
+            RuntimeError: The world was never reset, or is closed.
+        """
+        self._require_set("observe()")
         observation: dict[str, np.ndarray] = {}
         for camera in self._shown:
             image = self._cameras[camera].take(self._depth)
             observation[f"rgb_{camera}"] = image.rgb
             if image.depth is not None:
                 observation[f"depth_{camera}"] = image.depth
-        observation["robot_obs"] = self._robot.observe()
-        observation["scene_obs"] = self._observe_scene()
-        return observation
+        return observation | self._states()
+
+    def _states(self) -> dict[str, np.ndarray]:
+        return {"robot_obs": self._robot.observe(), "scene_obs": self._observe_scene()}
 
     def _observe_scene(self) -> Float64[np.ndarray, "24"]:
         poses = []
@@ -362,18 +378,6 @@ class PlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
                 if body in touching:
                     touching[body].add(self._contact_names.get((other, other_link), Contact("floor", "base_link")))
         return {uid: frozenset(contacts) for uid, contacts in touching.items()}
-
-
-def _load_floor(client: Any) -> None:
-    """A light-coloured, flat floor that collides with bodies."""
-    plane = client.createCollisionShape(client.GEOM_PLANE)
-    slab = client.createVisualShape(
-        client.GEOM_BOX,
-        halfExtents=[edge / 2 for edge in FLOOR_SIZE_M],
-        rgbaColor=[*FLOOR_COLOUR, 1],
-        visualFramePosition=FLOOR_POSITION,
-    )
-    client.createMultiBody(0, plane, slab)
 
 
 def _require_robot_obs(value: Any) -> Float64[np.ndarray, "15"]:

@@ -4,12 +4,14 @@ A task is a change between the information at the start of a subtask and the inf
 those of CALVIN (`calvin_env/envs/tasks.py` and `conf/tasks/new_playtable_tasks.yaml` at 797142c).
 """
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 from scipy.spatial.transform import Rotation
 
 from calvinbench.envs.names import require_name
@@ -23,6 +25,8 @@ ROTATION_MAX_TILT_DEGREES = 30.0
 """... by less than this about x and y, ..."""
 ROTATION_MAX_SHIFT_M = 0.1
 """... and moved no farther than this."""
+_NEARLY_DEGREES = 1e-6
+"""Angles computed in two ways may differ by less than this."""
 PUSH_M = 0.1
 SLIDER_M = 0.15
 DRAWER_M = 0.12
@@ -38,10 +42,23 @@ def _rotated(start: WorldInfo, now: WorldInfo, block: str, sign: int) -> bool:
     before, after = start.blocks[block], now.blocks[block]
     if np.linalg.norm(after.position - before.position) > ROTATION_MAX_SHIFT_M or not after.touching - {ROBOT}:
         return False
+    if sign * _yaw_degrees(before.quaternion, after.quaternion) < ROTATION_DEGREES - _NEARLY_DEGREES:
+        return False  # at most steps; scipy's rotations take a tenth of a step without images
     turn = Rotation.from_quat(after.quaternion) * Rotation.from_quat(before.quaternion).inv()
     x, y, z = turn.as_euler("xyz", degrees=True)
     tilt = max(abs(x), abs(y))
     return bool(ROTATION_DEGREES < sign * z < 180.0 and tilt < ROTATION_MAX_TILT_DEGREES)
+
+
+def _yaw_degrees(before: Float64[np.ndarray, "4"], after: Float64[np.ndarray, "4"]) -> float:
+    """The turn about z between two quaternions (x, y, z, w): the third Euler angle xyz, -180 to 180."""
+    a, b, c, d = map(float, after)
+    p, q, r, s = -float(before[0]), -float(before[1]), -float(before[2]), float(before[3])
+    x = d * p + a * s + b * r - c * q
+    y = d * q - a * r + b * s + c * p
+    z = d * r + a * q - b * p + c * s
+    w = d * s - a * p - b * q - c * r
+    return math.degrees(math.atan2(2 * (w * z + x * y), w * w + x * x - y * y - z * z))
 
 
 def _pushed(start: WorldInfo, now: WorldInfo, block: str, sign: int) -> bool:

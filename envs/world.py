@@ -1,18 +1,20 @@
 """The interface of a world: a Gymnasium environment that says what it is.
 
 A world is the play table without chains: `reset` sets a state, `step` takes one action. `ChainEnv` adds the subtasks.
-To write your own world, give it `traits` and test it with `calvinbench.envs.check.check_world`.
+To write your own world, give it `traits` and test it with `calvinbench.envs.check.check_world`. A world whose images
+take long to render can also have the methods of `ImagesOnDemand`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Protocol, SupportsFloat, runtime_checkable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol, SupportsFloat, cast, runtime_checkable
 
 import gymnasium
 import numpy as np
 
 from calvinbench.envs.names import require_name
-from calvinbench.envs.observation import CAMERA_SIZES, ActionConvention, Observation
+from calvinbench.envs.observation import CAMERA_SIZES, OBSERVATION_KEYS, ActionConvention, is_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class WorldTraits:
         convention = ActionConvention(require_name(str(self.action_convention), conventions, "action convention"))
         object.__setattr__(self, "action_convention", convention)
         for key in self.observation_keys:
-            require_name(key, [entry.name for entry in fields(Observation)], "observation key")
+            require_name(key, OBSERVATION_KEYS, "observation key")
         for name in ("scene", "asset_digest", "renderer"):
             if not getattr(self, name).strip():
                 raise ValueError(f"expected the {name} of a world, got an empty string.")
@@ -134,3 +136,72 @@ def traits_of(world: gymnasium.Env[Any, Any]) -> WorldTraits:
             "Give the class an attribute `traits`, then test it with calvinbench.envs.check.check_world(world)."
         )
     return traits
+
+
+@runtime_checkable
+class ImagesOnDemand(Protocol):
+    """A world, or a wrapper, whose `step` can leave images out, because rendering takes most of a step.
+
+    The harness uses this for policies that say which images they look at (`looks_next` in `policies.looking`). A world
+    or wrapper without these two methods renders at every step, and everything else is the same.
+
+    A subclass that changes `step` must also have an `observe` of its own. Otherwise its images are rendered at every
+    step, because the inherited `observe` does not know what the new `step` does to images.
+    """
+
+    def skip_images(self, skips: bool) -> bool:
+        """Sets whether `step` leaves images and depths out of the observations. `reset` always shows them.
+
+        Args:
+            skips: Whether they are left out from now on.
+
+        Returns:
+            Whether `step` follows. A wrapper returns False if the world below it cannot.
+        """
+        ...
+
+    def observe(self) -> dict[str, np.ndarray]:
+        """The observation of the world as it is now, with images. Nothing moves.
+
+        Raises:
+            RuntimeError: The world was never reset, or is closed.
+        """
+        ...
+
+
+def skip_images(env: gymnasium.Env[Any, Any], skips: bool) -> bool:
+    """Sets whether an environment leaves images out. Returns whether it follows, see `ImagesOnDemand.skip_images`."""
+    return _can_skip_images(type(env)) and bool(cast(ImagesOnDemand, env).skip_images(skips))
+
+
+def observe(env: gymnasium.Env[Any, Any]) -> dict[str, np.ndarray]:
+    """The observation of an environment as it is now, with images.
+
+    Raises:
+        TypeError: The environment cannot tell, because it does not leave images out either.
+    """
+    if not _can_skip_images(type(env)):
+        raise TypeError(
+            f"expected an environment with skip_images and observe, but {type(env).__name__} lacks them, or changes "
+            "step and not observe. Its step always shows the images: use what step returned."
+        )
+    return cast(ImagesOnDemand, env).observe()
+
+
+@cache
+def _can_skip_images(kind: type) -> bool:
+    """Whether a class has the methods of `ImagesOnDemand`, and its `observe` is not older than its `step`."""
+    owners = [parent for parent in kind.__mro__ if {"observe", "step"} & vars(parent).keys()]
+    return hasattr(kind, "skip_images") and bool(owners) and "observe" in vars(owners[0])
+
+
+def with_images(env: gymnasium.Env[Any, Any], observation: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The observation that `step` has just returned; with images, if they were left out."""
+    if any(map(is_image, observation)) or not skip_images(env, False):
+        return observation
+    return observe(env)
+
+
+def without_images(observation: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """An observation without its images and depths."""
+    return {key: value for key, value in observation.items() if not is_image(key)}

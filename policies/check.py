@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from calvinbench.envs.observation import Observation
 from calvinbench.policies.check_actions import PolicyCheckError, check_actions
 from calvinbench.policies.check_scenes import CheckScene, made_up_observation, made_up_scenes
+from calvinbench.policies.looking import ADVICE, NotRenderedError, looks_next
 from calvinbench.policies.policy import Decision, Policy, PolicyTraits, State
 
 __all__ = ["PolicyCheckError", "check_policy", "made_up_observation"]
@@ -49,6 +50,7 @@ def check_policy(policy: object, batch_sizes: Sequence[int] = (1, 3), *, state_i
         if state_is_value:
             _check_state_is_value(policy, worlds)
         _check_reset(policy, worlds, actions)
+        _check_looks(policy, worlds, actions)
         for row in range(batch_size if batch_size > 1 else 0):
             alone = _run(policy, worlds[row : row + 1], first_seed=row)
             _require_same(f"world {row} alone as in a batch of {batch_size}", actions[:, row : row + 1], alone)
@@ -93,6 +95,35 @@ def _check_reset(
         _require_same("reset rows and new worlds", fresh[:, rows], after)
 
 
+def _check_looks(
+    policy: Policy, worlds: Sequence[Sequence[CheckScene]], actions: Float64[np.ndarray, "T B action_dim"]
+) -> None:
+    """The actions are the same without the images that the policy says it will not look at."""
+    batch_size = len(worlds)
+    state = policy.initial_state(batch_size, range(batch_size))
+    looks = np.ones(batch_size, dtype=np.bool_)
+    for step, expected in enumerate(actions):
+        try:
+            action, state = _act(policy, worlds, step, state, looks)
+        except Exception as error:
+            if looks.all():
+                raise
+            advice = "" if isinstance(error, NotRenderedError) else f" {ADVICE}"
+            raise PolicyCheckError(
+                f"expected act to work without the images that it does not look at, got {type(error).__name__} in step "
+                f"{step}: {error}{advice}"
+            ) from error
+        if (difference := _difference(expected, action)) > MAX_DIFFERENCE:
+            raise PolicyCheckError(
+                f"expected the same actions in step {step} without the images of worlds "
+                f"{np.flatnonzero(~looks).tolist()}, but they differ by {difference:.2g}. {ADVICE}"
+            )
+        try:
+            looks = looks_next(policy, state, batch_size, reads_images=True)
+        except (TypeError, ValueError) as error:
+            raise PolicyCheckError(str(error)) from error
+
+
 def _draws_at_random(
     policy: Policy, worlds: Sequence[Sequence[CheckScene]], actions: Float64[np.ndarray, "T B action_dim"]
 ) -> bool:
@@ -117,12 +148,19 @@ def _run(
     return np.stack(actions)
 
 
-def _act(policy: Policy, worlds: Sequence[Sequence[CheckScene]], step: int, state: State) -> Decision:
-    """One step. Its actions are checked."""
+def _act(
+    policy: Policy,
+    worlds: Sequence[Sequence[CheckScene]],
+    step: int,
+    state: State,
+    looks: Bool[np.ndarray, " B"] | None = None,
+) -> Decision:
+    """One step, with the images of the marked worlds; None for all. Its actions are checked."""
     traits = policy.traits
     scenes = [world[step] for world in worlds]
+    observations = Observation.stack([scene.observation for scene in scenes], traits.observation_keys)
     decision = policy.act(
-        Observation.stack([scene.observation for scene in scenes], traits.observation_keys),
+        observations if looks is None else observations.with_images_of(looks),
         [scene.instruction for scene in scenes],
         state,
         [scene.privileged for scene in scenes] if traits.privileged else None,

@@ -6,14 +6,14 @@ many worlds at once.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
 from calvinbench.envs.names import require_name
-from calvinbench.envs.observation import CAMERA_SIZES, ActionConvention, Observation
+from calvinbench.envs.observation import CAMERA_SIZES, OBSERVATION_KEYS, ActionConvention, Observation
 from calvinbench.envs.world_info import PrivilegedState
 from calvinbench.policies.image_facts import ImageFacts
 
@@ -109,7 +109,7 @@ class PolicyTraits:
         convention = ActionConvention(require_name(str(self.action_convention), conventions, "action convention"))
         object.__setattr__(self, "action_convention", convention)
         for key in self.observation_keys:
-            require_name(key, [entry.name for entry in fields(Observation)], "observation key")
+            require_name(key, OBSERVATION_KEYS, "observation key")
         for key in self.may_read:
             require_name(key, self.observation_keys, "observation key that may be read")
         for name in ("label", "chunk_rule"):
@@ -137,7 +137,10 @@ class Decision(NamedTuple):
 
 @runtime_checkable
 class Policy(Protocol):
-    """From observations to actions, with explicit memory."""
+    """From observations to actions, with explicit memory.
+
+    A policy that does not look at every image can also have the method `looks_next`, see `policies.looking`.
+    """
 
     @property
     def traits(self) -> PolicyTraits:

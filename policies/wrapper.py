@@ -1,4 +1,7 @@
-"""Policies around other policies: everything is passed on unless a subclass overrides it."""
+"""Policies around other policies: everything is passed on unless a subclass overrides it.
+
+A subclass that looks at images itself overrides `looks_next`, and returns None there.
+"""
 
 from collections.abc import Sequence
 
@@ -46,6 +49,12 @@ class PolicyWrapper(Policy):
         privileged: Sequence[PrivilegedState] | None = None,
     ) -> Decision:
         return self._policy.act(observations, instructions, state, privileged)
+
+    def looks_next(self, state: State) -> Bool[np.ndarray, " B"] | None:
+        """Which worlds' images the wrapped policy looks at, see `looking.LooksAhead`; None if it does not say."""
+        method = getattr(self._policy, "looks_next", None)
+        rows: Bool[np.ndarray, " B"] | None = None if method is None else method(state)
+        return rows
 
 
 class BatchedPolicyWrapper(PolicyWrapper, BatchedPolicy):

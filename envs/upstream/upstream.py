@@ -1,6 +1,7 @@
 """UpstreamPlayTableEnv: calvin_env's own simulator with the interface of `PlayTableEnv`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any, SupportsFloat
@@ -123,8 +124,7 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._shown = tuple(camera for camera in CAMERA_SIZES if camera in cameras)
         self._depth = depth
         self._fresh = fresh
-        self._is_set = False
-        self._is_closed = False
+        self._is_set = self._is_closed = self._skips_images = False
         self._target = (np.zeros(3), np.zeros(3))
         self.scene = load_scene(scene.removesuffix("_eval"), self._upstream.checkout.root)
         self._block_sizes = {name: np.array(size) for name, size in self.scene.block_sizes().items()}
@@ -210,15 +210,42 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             ValueError: The shape is wrong, or a number is NaN or infinite. The world has not moved then.
             UpstreamError: The world was never reset, or is closed.
         """
-        if self._is_closed or not self._is_set:
-            raise UpstreamError("expected an open world and reset before step: no state has been set.")
+        self._require_set("step")
         numbers = require_finite_action(action, self.action_convention).copy()
         numbers[-1] = 1.0 if numbers[-1] > 0 else -1.0
-        upstream_obs, _, _, info = self._simulator.step(self._upstream_action(numbers))
+        with self._without_cameras() if self._skips_images else nullcontext():
+            upstream_obs, _, _, info = self._simulator.step(self._upstream_action(numbers))
         if self.action_convention != ActionConvention.ABS_ACTIONS:
             robot = self._simulator.robot
             self._keep_target(robot.target_pos, robot.target_orn)
         return self._observation(upstream_obs), 0.0, False, False, self._info(info)
+
+    def skip_images(self, skips: bool) -> bool:
+        """Sets whether `step` leaves images and depths out, see `world.ImagesOnDemand`."""
+        self._skips_images = skips
+        return True
+
+    def observe(self) -> dict[str, np.ndarray]:
+        """The observation of the world as it is now, with images, even if `step` leaves them out.
+
+        Raises:
+            UpstreamError: The world was never reset, or is closed.
+        """
+        self._require_set("observe")
+        return self._observation(self._simulator.get_obs())
+
+    @contextmanager
+    def _without_cameras(self) -> Iterator[None]:
+        """Takes the cameras from calvin_env, which renders all that it has at each step."""
+        cameras, self._simulator.cameras = self._simulator.cameras, []
+        try:
+            yield
+        finally:
+            self._simulator.cameras = cameras
+
+    def _require_set(self, what: str) -> None:
+        if self._is_closed or not self._is_set:
+            raise UpstreamError(f"expected an open world and reset before {what}: no state has been set.")
 
     def _upstream_action(self, numbers: np.ndarray) -> Any:
         """The action as calvin_env takes it: 7 numbers, a triple, or a dictionary for joints."""
@@ -239,7 +266,7 @@ class UpstreamPlayTableEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     def _observation(self, upstream_obs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         observation: dict[str, np.ndarray] = {}
-        for camera in self._shown:
+        for camera in self._shown if upstream_obs["rgb_obs"] else ():
             observation[f"rgb_{camera}"] = np.ascontiguousarray(upstream_obs["rgb_obs"][f"rgb_{camera}"], np.uint8)
             if self._depth:
                 depth = upstream_obs["depth_obs"][f"depth_{camera}"]

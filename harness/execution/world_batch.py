@@ -10,7 +10,6 @@ import numpy as np
 from gymnasium.spaces import Space
 from jaxtyping import Float64
 
-from calvinbench.envs.observation import Observation
 from calvinbench.harness import clock
 from calvinbench.harness.execution.executors import WorkerDiedError
 from calvinbench.harness.execution.world_process import Reply, SharedObservations, WorldDiedError, WorldProcess
@@ -18,7 +17,7 @@ from calvinbench.harness.records.records import ChainRecord
 from calvinbench.harness.rollout.attempts import WORLD_FAILED, Attempt, ChainQueue
 from calvinbench.harness.rollout.diary import Diary, ErrorText
 from calvinbench.harness.rollout.positions import Marker, Positions
-from calvinbench.harness.rollout.step_rule import decide, executable_action, finish_step
+from calvinbench.harness.rollout.step_rule import Decided, decide, executable_action, finish_step
 from calvinbench.harness.rollout.time_limit import StepLimit
 from calvinbench.harness.rollout.workers import WorkerSetup
 from calvinbench.policies.policy import BatchedPolicy, State
@@ -150,38 +149,39 @@ class WorldBatch:
         began = clock.seconds()
         try:
             with self._limit.of_policy():
-                actions = self._ask(running)
+                decided = self._ask(running)
         except (Exception, SystemExit) as error:  # noqa: BLE001  an error is the chain's record, not the end of the run
             yield from self._blame(running, error)
             return
         took = clock.seconds() - began
         for row, chain in running.items():
             try:
-                chain.action = executable_action(actions[row], self._policy.traits.action_convention)
+                chain.action = executable_action(decided.actions[row], self._policy.traits.action_convention)
             except (ValueError, TypeError) as error:
                 yield self._end(self._slots[row], chain, error)
                 continue
             chain.policy_seconds = took
-            self._slots[row].world.step(chain.action)
+            self._slots[row].world.step(chain.action, looks=bool(decided.looks[row]))
             self._slots[row].is_stepping = True
 
-    def _ask(self, running: dict[int, _Running]) -> Float64[np.ndarray, "B action_dim"]:
-        """An action for every row."""
+    def _ask(self, running: dict[int, _Running]) -> Decided:
+        """An action for every row. The images of a row without a chain are old, and count as rendered."""
         traits = self._policy.traits
         if self._forget.any():
             self._state = self._policy.reset_state(self._state, self._forget)
             self._forget = np.zeros(self._batch_size, dtype=bool)
         filler = next(iter(running.values()))
         replies = [running.get(row, filler).reply for row in range(self._batch_size)]
-        decision = decide(
+        is_rendered = [row not in running or reply.is_rendered for row, reply in enumerate(replies)]
+        decided = decide(
             self._policy,
-            Observation(**self._observations.read()),
+            self._observations.read(np.array(is_rendered)),
             [reply.status.instruction for reply in replies],
             self._state,
             [reply.privileged for reply in replies if reply.privileged is not None] if traits.privileged else None,
         )
-        self._state = decision.state
-        return decision.actions
+        self._state = decided.state
+        return decided
 
     def _blame(self, running: dict[int, _Running], error: BaseException) -> Iterator[ChainRecord]:
         """The policy raised an error. It ends a single chain; of several, each is tried alone."""

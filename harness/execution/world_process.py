@@ -8,17 +8,19 @@ from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Dict, Space
-from gymnasium.vector.utils import create_shared_memory, read_from_shared_memory, write_to_shared_memory
-from jaxtyping import Float64
+from gymnasium.vector.utils import create_shared_memory, read_from_shared_memory
+from jaxtyping import Bool, Float64
 
 from calvinbench.envs.chain_env import ChainStatus
 from calvinbench.envs.instructions import load_instructions
+from calvinbench.envs.observation import Observation, is_image
 from calvinbench.envs.system.child_process import FORK_SERVER, PRELOADED
 from calvinbench.envs.world_info import PrivilegedState, privileged_state
 from calvinbench.harness import clock
 from calvinbench.harness.execution.executors import start_process
 from calvinbench.harness.rollout.diary import ErrorText
 from calvinbench.harness.rollout.jobs import ChainJob
+from calvinbench.harness.rollout.looking import step_world
 from calvinbench.harness.rollout.time_limit import StepLimit
 from calvinbench.harness.rollout.workers import WorkerSetup, World, make_policy_by_spec, open_chain_env, traits_of_world
 from calvinbench.policies.policy import PolicyTraits
@@ -36,6 +38,7 @@ class Reply:
     Attributes:
         status: Where the chain stands.
         is_over: Whether the chain is over.
+        is_rendered: Whether the observation's images were rendered.
         privileged: For a privileged policy; None for others.
         seconds: Time that the world took.
         error: What the world raised. The other fields mean nothing then.
@@ -43,6 +46,7 @@ class Reply:
 
     status: ChainStatus = _NO_CHAIN
     is_over: bool = False
+    is_rendered: bool = True
     privileged: PrivilegedState | None = None
     seconds: float = 0.0
     error: ErrorText | None = None
@@ -62,16 +66,40 @@ class SharedObservations:
         self.space = space
         self.num_worlds = num_worlds
         self.memory: Any = create_shared_memory(space, n=num_worlds, ctx=FORK_SERVER)
+        self._arrays: Mapping[str, np.ndarray] | None = None
 
-    def read(self) -> dict[str, np.ndarray]:
-        """A copy of all rows; worlds may write again while it is used."""
-        views: Any = read_from_shared_memory(self.space, self.memory, n=self.num_worlds)
-        return {key: value.copy() for key, value in views.items()}
+    def read(self, is_rendered: Bool[np.ndarray, " num_worlds"]) -> Observation:
+        """A copy of all rows; worlds may write again while it is used.
 
-    def write(self, row: int, observation: Mapping[str, np.ndarray]) -> None:
-        """Writes one world's row."""
-        values: Any = {key: observation[key] for key in self.space.spaces}
-        write_to_shared_memory(self.space, row, values, self.memory)
+        Args:
+            is_rendered: Which rows' images were rendered. See `Observation.is_rendered` for the others.
+        """
+        views = self._views()
+        if is_rendered.all():
+            return Observation(**{key: view.copy() for key, view in views.items()})
+        parts = {key: view.copy() for key, view in views.items() if not is_image(key)}
+        if is_rendered.any():
+            for key in views.keys() - parts.keys():
+                parts[key] = np.zeros_like(views[key])
+                parts[key][is_rendered] = views[key][is_rendered]
+        return Observation(**parts, is_rendered=is_rendered)
+
+    def write(self, row: int, observation: Mapping[str, np.ndarray], is_rendered: bool = True) -> None:
+        """Writes one world's row; without its images if they were not rendered."""
+        for key, view in self._views().items():
+            if is_rendered or not is_image(key):
+                view[row] = observation[key]
+
+    def _views(self) -> Mapping[str, np.ndarray]:
+        """Arrays in the shared memory, one row a world."""
+        if self._arrays is None:
+            views: Any = read_from_shared_memory(self.space, self.memory, n=self.num_worlds)
+            self._arrays = views
+        return self._arrays
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process makes its own views, because pickled views would be copies."""
+        return self.__dict__ | {"_arrays": None}
 
 
 class WorldDiedError(RuntimeError):
@@ -110,9 +138,14 @@ class WorldProcess:
         """Begins a chain."""
         self._send(job)
 
-    def step(self, action: Float64[np.ndarray, " action_dim"]) -> None:
-        """Takes an action."""
-        self._send(action)
+    def step(self, action: Float64[np.ndarray, " action_dim"], *, looks: bool = True) -> None:
+        """Takes an action.
+
+        Args:
+            action: The action.
+            looks: Whether the policy looks at the next images, see `looking.step_world`.
+        """
+        self._send((action, looks))
 
     def _send(self, message: Any) -> None:
         with contextlib.suppress(OSError):  # the process has ended: `receive` raises the error
@@ -185,17 +218,20 @@ def _next(connection: Connection) -> Any:
 
 def _answer(env: World, message: Any, traits: PolicyTraits, observations: SharedObservations, row: int) -> Reply:
     began = clock.seconds()
-    terminated = truncated = False
+    is_over, is_rendered = False, True
     if isinstance(message, ChainJob):
         options = {"chain": message.chain, "number": message.number}
         observation, info = env.reset(seed=message.seed, options=options)
     else:
-        observation, _, terminated, truncated, info = env.step(message)
+        action, looks = message
+        step = step_world(env, action, traits.memory, looks=looks)
+        observation, info, is_over, is_rendered = step.observation, step.info, step.is_over, step.is_rendered
     took = clock.seconds() - began
-    observations.write(row, observation)
+    observations.write(row, observation, is_rendered)
     return Reply(
         status=ChainStatus.of(info),
-        is_over=terminated or truncated,
+        is_over=is_over,
+        is_rendered=is_rendered,
         privileged=privileged_state(observation, info) if traits.privileged else None,
         seconds=took,
     )

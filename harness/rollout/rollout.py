@@ -16,6 +16,7 @@ from calvinbench.harness.records.records import ChainRecord
 from calvinbench.harness.rollout.attempts import WORLD_FAILED, Attempt
 from calvinbench.harness.rollout.diary import Diary
 from calvinbench.harness.rollout.jobs import ChainJob
+from calvinbench.harness.rollout.looking import step_world
 from calvinbench.harness.rollout.positions import Marker
 from calvinbench.harness.rollout.step_rule import decide, executable_action, finish_step
 from calvinbench.harness.rollout.time_limit import StepLimit
@@ -92,14 +93,14 @@ def _play(
         env = open_env()
         observation, info = env.reset(seed=job.seed, options={"chain": job.chain, "number": job.number})
     state = policy.initial_state(1, seeds=[job.seed])
-    status, is_over = ChainStatus.of(info), False
+    status, is_over, is_rendered = ChainStatus.of(info), False, True
     diary.begin_subtask(status.instruction)
     while not is_over:
         began = clock.seconds()
         with limit.of_policy():
             decision = decide(
                 policy,
-                Observation.stack([observation], traits.observation_keys),
+                Observation.stack([observation], traits.observation_keys, is_rendered=is_rendered),
                 [status.instruction],
                 state,
                 [privileged_state(observation, info)] if traits.privileged else None,
@@ -107,9 +108,15 @@ def _play(
         action = executable_action(decision.actions[0], traits.action_convention)
         decided = clock.seconds()
         with _raised_by_world(), limit.of_world():
-            observation, _, terminated, truncated, info = env.step(action)
+            step = step_world(env, action, traits.memory, looks=bool(decision.looks[0]))
         diary.note_step(action, decided - began, clock.seconds() - decided)
-        status, is_over = ChainStatus.of(info), terminated or truncated
+        observation, info, status, is_over, is_rendered = (
+            step.observation,
+            step.info,
+            step.status,
+            step.is_over,
+            step.is_rendered,
+        )
         state = decision.state
         if finish_step(diary, status, traits.memory, is_over=is_over):
             state = policy.reset_state(state, np.ones(1, dtype=bool))

@@ -17,6 +17,7 @@ from calvinbench.envs.chain_env import SOLVED, ChainEnv, ChainStatus
 from calvinbench.envs.chains import CHAIN_LENGTH, Chain
 from calvinbench.envs.observation import CONTROL_HZ
 from calvinbench.envs.system.atomic_write import move_into_place
+from calvinbench.envs.world import observe, skip_images, with_images
 from calvinbench.harness.records.records import ERRORED
 
 VIDEOS_FOLDER = "videos"
@@ -91,7 +92,7 @@ def remove_partial_videos(folder: Path) -> None:
 
 
 class VideoChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray], np.ndarray]):
-    """Records the chains of a `ChainEnv` as videos. What the environment returns stays the same.
+    """Records the chains of a `ChainEnv` as videos. What the environment returns stays the same, with all images.
 
     If the policy or the world raises an error, the chain's video ends as errored when the next chain begins. A video
     that cannot be written, because the disk is full or the encoder fails, is deleted with a warning. Its chain goes on.
@@ -129,12 +130,21 @@ class VideoChainEnv(gymnasium.Wrapper[dict[str, np.ndarray], np.ndarray, dict[st
         """Steps, and adds a frame."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         if self._video is not None:
+            observation = with_images(self.env, observation)
             with self._dropped_on_error():
                 self._video.add(observation, ChainStatus.of(info))
             if terminated or truncated:
                 status = ChainStatus.of(info)
                 self._end(SOLVED if status.completed == self._num_subtasks else status.outcome or ERRORED)
         return observation, reward, terminated, truncated, info
+
+    def skip_images(self, skips: bool) -> bool:
+        """Sets whether `step` leaves images out of chains that are not recorded, see `world.ImagesOnDemand`."""
+        return skip_images(self.env, skips)
+
+    def observe(self) -> dict[str, np.ndarray]:
+        """The observation of the world as it is now, with images, if the world can leave them out."""
+        return observe(self.env)
 
     def close(self) -> None:
         """Ends the video and closes the world."""

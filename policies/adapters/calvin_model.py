@@ -14,13 +14,14 @@ import numpy as np
 from jaxtyping import Bool
 from typing_extensions import override
 
-from calvinbench.envs.observation import ActionConvention, Observation
+from calvinbench.envs.observation import ActionConvention, Observation, is_image
 from calvinbench.envs.world_info import PrivilegedState
 from calvinbench.policies.adapters.calvin_action import read_action
 from calvinbench.policies.adapters.calvin_settings import CalvinSettings
 from calvinbench.policies.adapters.gripper import GripperReader, GripperRule
 from calvinbench.policies.adapters.user_factory import call_user_factory, named_parameters
 from calvinbench.policies.batch import require_batch, require_rows
+from calvinbench.policies.looking import NotRenderedError
 from calvinbench.policies.policy import Decision, Memory, Policy, PolicyTraits
 from calvinbench.policies.spec import NotAPolicyError, require_argument
 from calvinbench.policies.spec_settings import read_settings, setting_names
@@ -57,7 +58,12 @@ class CalvinModelState:
     """A placeholder, because CALVIN's interface keeps the memory inside the model.
 
     So only the newest state is valid, only one world can be served, and a state cannot be used twice.
+
+    Attributes:
+        num_steps: Steps since the model's last `reset()`.
     """
+
+    num_steps: int = 0
 
 
 class CalvinModelPolicy(Policy):
@@ -72,6 +78,7 @@ class CalvinModelPolicy(Policy):
         memory_reset: str = "subtask",
         gripper: GripperRule | None = None,
         proprioception: bool | None = None,
+        looks_every: int | None = None,
     ) -> None:
         """Takes the model.
 
@@ -84,9 +91,11 @@ class CalvinModelPolicy(Policy):
             gripper: How the action's last number is read; None for exactly -1 and +1, as in calvin_env.
             proprioception: Whether the model uses `robot_obs`. False withholds it. None takes the model's attribute
                 `uses_proprioception`; without that attribute the model is given `robot_obs` and may use it.
+            looks_every: The model uses the images of the first step after `reset()` and of every K-th step after it.
+                None takes the model's attribute `looks_every`; without that attribute it uses all images.
 
         Raises:
-            NotAPolicyError: The model lacks one of the two methods.
+            NotAPolicyError: The model lacks one of the two methods, or its `looks_every` is not a whole number above 0.
         """
         if not isinstance(model, CustomModel):
             raise NotAPolicyError(
@@ -95,6 +104,7 @@ class CalvinModelPolicy(Policy):
             )
         self._model: CustomModel = model
         self._gripper = GripperReader(gripper or GripperRule())
+        self._looks_every = _require_number(getattr(model, "looks_every", 1) if looks_every is None else looks_every)
         depth_keys = ("depth_static", "depth_gripper") if with_depth else ()
         said = getattr(model, "uses_proprioception", None) if proprioception is None else proprioception
         robot_keys = () if said is False else ("robot_obs",)
@@ -133,6 +143,7 @@ class CalvinModelPolicy(Policy):
         require_rows(rows, 1)
         if rows[0]:
             self._model.reset()
+            return CalvinModelState()
         return state
 
     @override
@@ -148,17 +159,30 @@ class CalvinModelPolicy(Policy):
         Raises:
             ValueError: The action has another convention or shape, is not finite, or the gripper rule cannot read its
                 gripper.
-            KeyError: The model asks for an observation that it is not given.
+            NotRenderedError: The model uses an image between those that `looks_every` declares.
+            KeyError: The model asks for another observation that it is not given.
         """
         self._require_one_world(len(instructions))
+        shown = observations.with_images_of(self.looks_next(state))  # a run leaves the others out, so all callers do
         try:
-            action = self._model.step(_calvin_observation(observations), instructions[0])
+            action = self._model.step(_calvin_observation(shown), instructions[0])
         except KeyError as error:
             key = str(error.args[0]) if error.args else ""
+            if shown.is_rendered is not None and key in self._traits.observation_keys and is_image(key):
+                raise NotRenderedError(
+                    f"expected no use of '{key}' in step {state.num_steps + 1} after the model's reset(), because "
+                    f"looks_every={self._looks_every} says that the model uses images in one of {self._looks_every} "
+                    "steps, beginning with the first. Correct or remove looks_every."
+                ) from error
             if key not in _NOT_SHOWN or key in self._traits.observation_keys:
                 raise
             raise KeyError(f"the observation has no '{key}'. {_NOT_SHOWN[key]}") from error
-        return Decision(read_action(action, self._traits.action_convention, self._gripper)[np.newaxis], state)
+        row = read_action(action, self._traits.action_convention, self._gripper)
+        return Decision(row[np.newaxis], CalvinModelState(state.num_steps + 1))
+
+    def looks_next(self, state: CalvinModelState) -> Bool[np.ndarray, " 1"]:
+        """By `looks_every`, see `looking.LooksAhead`."""
+        return np.array([state.num_steps % self._looks_every == 0])
 
     def _require_one_world(self, batch_size: int) -> None:
         if batch_size != 1:
@@ -166,6 +190,16 @@ class CalvinModelPolicy(Policy):
                 f"expected one world for a CALVIN model (its memory is inside the model), got {batch_size}. "
                 "Make one policy for each world."
             )
+
+
+def _require_number(looks_every: object) -> int:
+    """Returns `looks_every` if it is a whole number above 0."""
+    if not isinstance(looks_every, int) or isinstance(looks_every, bool) or looks_every < 1:
+        raise NotAPolicyError(
+            f"expected looks_every of a CALVIN model as a whole number above 0, got {looks_every!r}. It is the number "
+            "of actions that the model executes before it uses an image again."
+        )
+    return looks_every
 
 
 def _calvin_observation(observations: Observation) -> dict[str, Any]:
@@ -215,7 +249,7 @@ def make_calvin_policy(argument: str | None, texts: Mapping[str, str]) -> Calvin
     import_string = require_argument("calvin", argument, "an import string package.module:Class")
     names = setting_names(CalvinSettings)
     # Settings that we added later stay those of a class that has a parameter of the same name.
-    theirs = named_parameters(import_string, ("gripper", "proprioception", "label"))
+    theirs = named_parameters(import_string, ("gripper", "proprioception", "looks_every", "label"))
     own = {key: text for key, text in texts.items() if key in names and key not in theirs}
     settings = read_settings(CalvinSettings, own, "calvin")
     passed_on = {key: text for key, text in texts.items() if key not in own}
@@ -227,4 +261,5 @@ def make_calvin_policy(argument: str | None, texts: Mapping[str, str]) -> Calvin
         memory_reset=settings.memory_reset,
         gripper=settings.gripper,
         proprioception=settings.proprioception,
+        looks_every=settings.looks_every,
     )

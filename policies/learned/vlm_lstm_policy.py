@@ -23,6 +23,7 @@ from calvinbench.policies.learned.policy_config import PolicyConfig
 from calvinbench.policies.learned.sizes import size_in_words
 from calvinbench.policies.learned.usage import Usage
 from calvinbench.policies.learned.vlm_lstm import VLMLSTM
+from calvinbench.policies.looking import require_rendered
 from calvinbench.policies.policy import BatchedPolicy, Decision, PolicyTraits, TrainedOn
 
 
@@ -138,18 +139,31 @@ class VLMLSTMPolicy(BatchedPolicy):
     ) -> Decision:
         """One action a world. A world that needs a prediction passes its frame through the VLM and the head.
 
+        Images of other worlds are not looked at.
+
         Raises:
+            NotRenderedError: The images of a world that needs a prediction are left out.
             ValueError: A camera's images are missing or have a wrong shape, an instruction is empty, or images,
                 instructions and state are for different numbers of worlds.
             TypeError: Images are not uint8.
         """
-        self._require_keys(observations)
-        images, robot_obs = self._images(observations), self._robot_obs(observations)
-        require_batch("a state", state.batch_size, images.batch_shape[0])
         asked = self._executor.needs_prediction(state.chunks)
-        chunks, memory = self._predict(images, instructions, state.memory, asked, robot_obs)
+        chunks, memory = torch.empty(0, *self._chunk_shape), state.memory
+        if bool(asked.any()):
+            require_rendered(observations, asked.numpy())
+            self._require_keys(observations)
+            images, robot_obs = self._images(observations), self._robot_obs(observations)
+            require_batch("a state", state.batch_size, images.batch_shape[0])
+            chunks, memory = self._predict(images, instructions, state.memory, asked, robot_obs)
+        else:
+            require_batch("a state", state.batch_size, len(instructions))
         actions, pending = self._executor.advance(state.chunks, chunks)
         return Decision(actions.double().cpu().numpy(), LearnedState(memory, pending))
+
+    def looks_next(self, state: LearnedState) -> Bool[np.ndarray, " B"]:
+        """The worlds that need a new chunk, see `looking.LooksAhead`."""
+        marks: Bool[np.ndarray, " B"] = self._executor.needs_prediction(state.chunks).numpy()
+        return marks
 
     def predict(
         self,
@@ -180,11 +194,9 @@ class VLMLSTMPolicy(BatchedPolicy):
         """Chunks for the rows that need one. The memory of the other rows does not change."""
         if bool(asked.all()):
             return self.predict(images, instructions, memory, robot_obs)
-        if self._model.backbone.expected_length and bool(asked.any()):  # the same shape, whichever rows need one
+        if self._model.backbone.expected_length:  # the same shape, whichever rows need one
             chunks, predicted = self.predict(images, instructions, memory, robot_obs)
             return chunks[asked.to(chunks.device)], memory.put(asked, predicted.take(asked))
-        if not bool(asked.any()):
-            return torch.empty(0, *self._chunk_shape), memory
         rows = asked.nonzero().flatten()
         sentences = [instructions[int(row)] for row in rows]
         states = None if robot_obs is None else robot_obs[rows]

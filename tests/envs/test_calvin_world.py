@@ -179,3 +179,19 @@ def test_the_expert_is_told_each_scene_s_own_block_sizes(recordings: Path, scene
     assert expert._view is not None
     assert expert._view.block_sizes == expected
     env.close()
+
+
+def test_images_after_steps_without_images_are_the_same_to_the_bit(recordings: Path):
+    seeing, skipping = (PlayTableEnv("D", calvin_env=recordings / "calvin_env") for _ in range(2))
+    robot_obs, scene_obs = initial_observation(published()[0].initial_state, seeing.scene)
+    for env in (seeing, skipping):
+        env.reset(options={"robot_obs": robot_obs, "scene_obs": scene_obs})
+    for step in range(40):
+        skipping.skip_images(step % 5 != 4)
+        action = DRAG * np.array([np.sin(step / 9), 1, 1, 1, 1, 1, 1])
+        shown, found = seeing.step(action)[0], skipping.step(action)[0]
+        assert ("rgb_static" in found) == (step % 5 == 4)
+        for key, value in found.items():
+            np.testing.assert_array_equal(value, shown[key])
+    for env in (seeing, skipping):
+        env.close()

@@ -40,8 +40,8 @@ class Changed(FakePlayTable):
     def _info(self):
         return self.change_info(super()._info())
 
-    def _observation(self):
-        return self.change_observation(super()._observation())
+    def observe(self):
+        return self.change_observation(super().observe())
 
     def change_info(self, info):
         return info
@@ -124,7 +124,7 @@ class IgnoresLights(FakePlayTable):
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed, options=options)
         self._scene_obs[4:6] = 0
-        return self._observation(), self._info()
+        return self.observe(), self._info()
 
 
 class TakesAnyOption(FakePlayTable):
@@ -147,7 +147,7 @@ class Remembers(FakePlayTable):
         self.steps += 1
         _, reward, terminated, truncated, info = super().step(action)
         self._scene_obs[0] = 0.001 * self.steps
-        return self._observation(), reward, terminated, truncated, info
+        return self.observe(), reward, terminated, truncated, info
 
 
 class NoCopies(Changed):
@@ -176,9 +176,45 @@ class FourParts(FakePlayTable):
         return super().step(action)[:4]
 
 
+class KeepsImages(FakePlayTable):
+    def skip_images(self, skips):
+        return True
+
+
+class OldImages(FakePlayTable):
+    """Shows the images of the last reset."""
+
+    def reset(self, **settings):
+        observation, info = super().reset(**settings)
+        self._first = observation["rgb_static"]
+        return observation, info
+
+    def observe(self):
+        observation = super().observe()
+        return observation | {"rgb_static": self._first} if self._skips_images else observation
+
+
+class MovesInObserve(FakePlayTable):
+    def observe(self):
+        self._scene_obs[2] += 1e-9 if self._skips_images else 0.0
+        return super().observe()
+
+
+class NoObserve(gymnasium.Wrapper):
+    def __init__(self):
+        super().__init__(FakePlayTable())
+
+    def skip_images(self, skips):
+        return self.env.skip_images(skips)
+
+
 @pytest.mark.parametrize(
     ("world", "words"),
     [
+        (KeepsImages, r"no images from step after skip_images\(True\), got rgb_gripper, rgb_static"),
+        (OldImages, "expected the same 'rgb_static' for step 1, with images left out and then taken by observe"),
+        (MovesInObserve, "expected the same 'scene_obs' for step 1, with images left out and then taken by observe"),
+        (NoObserve, "expected NoObserve to have observe, because it has skip_images"),
         (NoTraits, r"`traits`, a calvinbench\.envs\.world\.WorldTraits, but NoTraits has none.*check_world\(world\)"),
         (OtherConvention, r"as 'abs_actions' means it, got"),
         (OtherKeys, "expected depth_static in observation_space"),

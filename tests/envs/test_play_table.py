@@ -153,7 +153,7 @@ def test_a_closed_world_refuses_and_touches_no_other(env: PlayTableEnv):
     for use in (lambda: closed.step(REST), lambda: closed.reset(seed=5)):
         with pytest.raises(RuntimeError, match="closed"):
             use()
-    np.testing.assert_array_equal(other._observe()["scene_obs"], before["scene_obs"])
+    np.testing.assert_array_equal(other.observe()["scene_obs"], before["scene_obs"])
     other.close()
 
 
@@ -307,3 +307,30 @@ def test_render_gives_the_static_picture_where_a_render_mode_was_asked_for():
     assert picture is not None
     assert picture.shape == (200, 200, 3)
     env.close()
+
+
+def test_images_of_steps_after_some_that_were_left_out_are_the_same_to_the_bit():
+    generator = np.random.default_rng(0)
+    actions = generator.uniform(-1, 1, (60, 7))
+    actions[:, 6] = np.sign(np.sin(np.arange(60) / 7))
+    seeing, skipping = (PlayTableEnv(depth=True) for _ in range(2))
+    for env in (seeing, skipping):
+        env.reset(options=chain_state(3))
+    num_images = 0
+    for step, action in enumerate(actions):
+        skips = step % 5 != 0
+        assert skipping.skip_images(skips)
+        shown, found = seeing.step(action)[0], skipping.step(action)[0]
+        assert set(found) == ({"robot_obs", "scene_obs"} if skips else set(shown))
+        if step % 7 == 0:
+            found = skipping.observe()
+        num_images += "rgb_static" in found
+        for key, value in found.items():
+            np.testing.assert_array_equal(value, shown[key])
+    assert num_images == 12 + 9 - 2
+    assert "rgb_static" in skipping.reset(seed=0)[0]
+    for env in (seeing, skipping):
+        env.close()
+    for use in (skipping.observe, PlayTableEnv(cameras=()).observe):
+        with pytest.raises(RuntimeError, match=r"closed|expected reset before observe"):
+            use()

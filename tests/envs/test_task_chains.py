@@ -1,5 +1,6 @@
 import pickle
 
+import numpy as np
 import pytest
 
 from calvinbench.envs import lead_ins
@@ -93,3 +94,21 @@ def test_a_lead_in_that_fails_is_said_and_so_is_a_world_that_the_expert_cannot_m
 def test_an_unknown_task_is_named():
     with pytest.raises(UnknownNameError, match="open_drawer"):
         single_task_chains(("open_drawr",), 5)
+
+
+def test_images_are_not_rendered_while_a_lead_in_runs():
+    class Counting(PlayTableEnv):
+        num_images = 0
+
+        def observe(self):
+            self.num_images += 1
+            return super().observe()
+
+    chain = single_task_chains(("place_in_slider",), 1)[0]
+    assert chain.lead_in
+    world = Counting(cameras=("gripper",))
+    observation, _ = ChainEnv(world, embedded_instructions()).reset(options={"chain": chain})
+    assert world.num_images == 2  # at the reset, and where the chain begins
+    np.testing.assert_array_equal(observation["rgb_gripper"], world.images()["gripper"].rgb)
+    assert set(world.step(np.array([0.0, 0, 0, 0, 0, 0, 1]))[0]) == {"rgb_gripper", "robot_obs", "scene_obs"}
+    world.close()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.tasks import TASKS, is_solved, solved
@@ -78,6 +79,22 @@ class TestRotate:
         assert not is_solved(task, start, with_block(start, name, turned=turn, moved=(0, 0.11, 0)))
         assert not is_solved(task, start, with_block(start, name, turned=turn, contacts=FINGERS))
         assert is_solved(task, start, with_block(start, name, turned=turn, contacts=[*FINGERS, BASE]))
+
+
+def test_a_rotation_is_judged_by_scipys_angles_near_the_limits_too():
+    generator = np.random.default_rng(0)
+    before, name = on_table("block_red"), "block_red"
+    num_solved = 0
+    for near in [0.0, 1e-12, 1e-7, 1e-3, 1.0, 100.0] * 50:
+        start = with_block(before, name, turned=generator.uniform(-180, 180, 3) * (1, 0.1, 1))
+        tilt = generator.uniform(-33, 33, 2)
+        now = with_block(start, name, turned=(*tilt, 60 + near * generator.uniform(-1, 1)))
+        turn = Rotation.from_quat(now.blocks[name].quaternion) * Rotation.from_quat(start.blocks[name].quaternion).inv()
+        x, y, z = turn.as_euler("xyz", degrees=True)
+        expected = 60 < z < 180 and max(abs(x), abs(y)) < 30
+        assert is_solved("rotate_red_block_left", start, now) == expected
+        num_solved += expected
+    assert 60 < num_solved < 180
 
 
 @pytest.mark.parametrize("colour", COLOURS)

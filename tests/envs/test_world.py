@@ -4,14 +4,27 @@ from dataclasses import replace
 
 import gymnasium
 import jaxtyping
+import numpy as np
 import pytest
 
+from calvinbench.envs.chain_env import ChainEnv
 from calvinbench.envs.fake_play_table import FakePlayTable
+from calvinbench.envs.instructions import embedded_instructions
 from calvinbench.envs.names import UnknownNameError
 from calvinbench.envs.observation import ActionConvention
 from calvinbench.envs.play_table import PlayTableEnv
 from calvinbench.envs.scenes.loading import load_scene
-from calvinbench.envs.world import World, WorldTraits, WorldTraitsError, traits_of
+from calvinbench.envs.world import (
+    World,
+    WorldTraits,
+    WorldTraitsError,
+    observe,
+    skip_images,
+    traits_of,
+    with_images,
+    without_images,
+)
+from support.fakes import CHAINS
 
 
 def test_the_play_table_says_what_it_is():
@@ -71,3 +84,45 @@ def test_an_action_convention_may_be_given_by_its_name(monkeypatch):
     assert traits.action_convention is ActionConvention.ABS_JOINTS
     with pytest.raises(UnknownNameError, match="Did you mean 'rel_actions'"):
         replace(traits, action_convention="relactions")
+
+
+class OtherStep(FakePlayTable):
+    def step(self, action):
+        return super().step(action)
+
+
+class OtherStepAndObserve(OtherStep):
+    def observe(self):
+        return super().observe()
+
+
+@pytest.mark.parametrize(
+    ("make", "can_skip"),
+    [
+        (FakePlayTable, True),
+        (OtherStep, False),  # its `observe` may not know what its `step` does to images
+        (OtherStepAndObserve, True),
+        (lambda: gymnasium.wrappers.TimeLimit(FakePlayTable(), 5), False),
+    ],
+)
+def test_images_are_left_out_by_worlds_that_can_show_them_later(make, can_skip):
+    world = make()
+    for env in (world, ChainEnv(world, embedded_instructions())):
+        assert skip_images(env, True) is can_skip
+        env.reset(**({"options": {"chain": CHAINS[0]}} if env is not world else {}))
+        observation, *_ = env.step(np.zeros(7))
+        assert ("rgb_static" in observation) is not can_skip
+        whole = with_images(env, observation)
+        assert {"rgb_static", "rgb_gripper", "robot_obs", "scene_obs"} == set(whole)
+        assert without_images(whole).keys() == {"robot_obs", "scene_obs"}
+        if can_skip:
+            assert "rgb_static" in env.step(np.zeros(7))[0]  # with_images ends the skipping
+        else:
+            with pytest.raises(TypeError, match="expected an environment with skip_images and observe"):
+                observe(env)
+
+
+def test_a_world_without_cameras_has_no_images_to_add():
+    observation, _ = (world := OtherStep(cameras=())).reset()
+    assert with_images(world, observation) is observation
+    assert set(with_images(FakePlayTable(cameras=()), observation)) == {"robot_obs", "scene_obs"}

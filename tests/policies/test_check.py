@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from calvinbench.envs.observation import ActionConvention
+from calvinbench.policies.adapters.relabelled import relabelled
 from calvinbench.policies.backbones.kosmos2 import Kosmos2Backbone
 from calvinbench.policies.backbones.prompts.prompt import Kind
 from calvinbench.policies.baselines.fake import FakePolicy
@@ -231,3 +232,69 @@ def test_made_up_observations_have_native_sizes():
     assert observation["rgb_gripper"].shape == (84, 84, 3)
     assert observation["depth_gripper"].shape == (84, 84)
     assert observation["robot_obs"].shape == (15,)
+
+
+class Chunked(Sound):
+    """Two actions for each image that it looks at. Each repeats a number of that image."""
+
+    traits = PolicyTraits("chunked", observation_keys=("rgb_static", "depth_gripper"), memory=Memory("unbounded"))
+
+    def initial_state(self, batch_size, seeds=None):
+        return ((0, 0.0),) * batch_size
+
+    def reset_state(self, state, rows):
+        return tuple((0, 0.0) if forget else row for row, forget in zip(state, rows, strict=True))
+
+    def act(self, observations, instructions, state, privileged=None):
+        news = []
+        for row, (left, seen) in enumerate(state):
+            if left == 0:
+                left, seen = 2, observations.rgb_static[row, 0, 0, 0] / 255 + observations.depth_gripper[row, 0, 0] / 9
+            news.append((left - 1, float(seen)))
+        actions = np.ones((len(state), 7))
+        actions[:, 0] = [0.5 * seen for _, seen in news]
+        return Decision(actions, tuple(news))
+
+    def looks_next(self, state):
+        return np.array([left == 0 for left, _ in state])
+
+
+class NeverLooks(Chunked):
+    def looks_next(self, state):
+        return [False] * len(state)
+
+
+class LooksAtOthers(Chunked):
+    """In a batch it marks all worlds but the last."""
+
+    def looks_next(self, state):
+        return np.arange(len(state)) < max(1, len(state) - 1)
+
+
+class WrongShape(Chunked):
+    def looks_next(self, state):
+        return np.ones((len(state), 1), dtype=bool)
+
+
+class Numbers(Chunked):
+    def looks_next(self, state):
+        return np.ones(len(state))
+
+
+def test_a_policy_that_says_which_images_it_looks_at_passes():
+    check_policy(Chunked())
+    check_policy(relabelled(Chunked(), "another name"))
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        (NeverLooks, r"without the images that it does not look at, got TypeError in step 2: 'NoneType' .* looks_next"),
+        (LooksAtOthers, r"same actions in step 2 without the images of worlds \[2\], but they differ by"),
+        (WrongShape, r"looks_next to return one mark for each of 1 worlds, got shape \(1, 1\)"),
+        (Numbers, "expected looks_next to return booleans, got ndarray of float64"),
+    ],
+)
+def test_marks_that_are_wrong_are_found(policy, words):
+    with pytest.raises(PolicyCheckError, match=words):
+        check_policy(policy())

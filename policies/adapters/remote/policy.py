@@ -17,6 +17,7 @@ from calvinbench.policies.adapters.remote.keys import INSTRUCTION, OBSERVED
 from calvinbench.policies.backbones.images.pil_resize import resize_with_pil
 from calvinbench.policies.batch import require_batch, require_rows
 from calvinbench.policies.chunk_rule import ChunkRule
+from calvinbench.policies.looking import require_rendered
 from calvinbench.policies.policy import Decision, Memory, Policy, PolicyTraits
 
 
@@ -117,9 +118,14 @@ class RemotePolicy(Policy):
         require_batch("instructions", len(instructions), 1)
         pending = state.pending
         if not len(pending):
+            require_rendered(observations, np.ones(1, dtype=np.bool_))
             answer = self._connection.ask(self._question(observations, instructions[0]))
             pending = self._read_actions(answer)[: self._usage.num_executed]
         return Decision(pending[:1], RemoteState(pending[1:]))
+
+    def looks_next(self, state: RemoteState) -> Bool[np.ndarray, " 1"]:
+        """The world is looked at when no action is pending, see `looking.LooksAhead`."""
+        return np.array([not len(state.pending)])
 
     def _question(self, observations: Observation, instruction: str) -> dict[str, Any]:
         """The observation under the server's names."""

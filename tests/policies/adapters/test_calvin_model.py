@@ -11,8 +11,9 @@ from calvinbench.envs.observation import Observation
 from calvinbench.policies.adapters.calvin_model import CalvinModelPolicy
 from calvinbench.policies.adapters.gripper import GripperRule
 from calvinbench.policies.check import PolicyCheckError, check_policy, made_up_observation
+from calvinbench.policies.looking import NotRenderedError
 from calvinbench.policies.registry import make_policy
-from calvinbench.policies.spec import PolicySpecError
+from calvinbench.policies.spec import NotAPolicyError, PolicySpecError
 
 ROW = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0]
 
@@ -101,6 +102,25 @@ class Forgetful(CustomModel):
 class NoReturn(CustomModel):
     def step(self, obs, goal):
         self.num_steps += 1
+
+class Chunked(CustomModel):
+    def step(self, obs, goal):
+        if self.num_steps % 3 == 0:
+            self.mean = float(obs["rgb_obs"]["rgb_static"].mean()) / 255
+        else:
+            assert obs["rgb_obs"] == {} and obs["depth_obs"] == {} and obs["robot_obs"].shape == (15,)
+        self.num_steps += 1
+        return [self.mean] + [0] * 5 + [1]
+
+class ChunkedAsDeclared(Chunked):
+    looks_every = 3
+
+class OddNumber(Keeper):
+    looks_every = 2.5
+
+class OwnHorizon(Keeper):
+    def __init__(self, looks_every):
+        self.given = looks_every
 
 class NoReset:
     def step(self, obs, goal):
@@ -330,3 +350,57 @@ def test_a_model_can_be_given_as_an_object():
             return ROW
 
     assert act_once(CalvinModelPolicy(Model(), label="mine")).actions.tolist() == [ROW]
+
+
+def looked_at(policy, num_steps, reset_before=None):
+    """The marks of each step, and the actions of a policy that is given the marked images alone."""
+    state, looks, marks, firsts = policy.initial_state(1), np.ones(1, dtype=bool), [], []
+    for step in range(num_steps):
+        if step == reset_before:
+            state, looks = policy.reset_state(state, np.ones(1, dtype=bool)), np.ones(1, dtype=bool)
+        marks.append(bool(looks[0]))
+        actions, state = policy.act(one_world(policy).with_images_of(looks), ["open the drawer"], state)
+        firsts.append(float(actions[0, 0]))
+        looks = policy.looks_next(state)
+    return marks, firsts
+
+
+@pytest.mark.parametrize("spec", ["Chunked,looks_every=3", "ChunkedAsDeclared"])
+def test_a_model_is_given_only_the_images_that_it_declares(spec):
+    policy = make_policy(f"calvin:user_calvin:{spec},depth=true")
+    marks, firsts = looked_at(policy, 8, reset_before=5)
+    assert marks == [True, False, False, True, False, True, False, False]
+    mean = one_world(policy).rgb_static.mean() / 255
+    np.testing.assert_allclose(firsts, [mean] * 8)
+    check_policy(policy, state_is_value=False)
+
+
+def test_a_model_that_declares_nothing_is_given_all_images():
+    policy = make_policy("calvin:user_calvin:CustomModel")
+    assert looked_at(policy, 3)[0] == [True] * 3
+    assert policy.looks_next(policy.initial_state(1)).tolist() == [True]
+
+
+def test_a_model_that_uses_other_images_than_it_declares_hears_which():
+    policy = make_policy("calvin:user_calvin:CustomModel,looks_every=4")
+    with pytest.raises(
+        NotRenderedError,
+        match=r"no use of 'rgb_static' in step 2 after .* reset\(\), because looks_every=4 says .* one of 4 steps",
+    ):
+        looked_at(policy, 2)
+    with pytest.raises(NotRenderedError, match="no use of 'rgb_static'"):  # whatever the world renders
+        check_policy(policy, state_is_value=False)
+
+
+def test_a_number_of_steps_that_is_none_is_refused():
+    with pytest.raises(NotAPolicyError, match=r"looks_every of a CALVIN model as a whole number above 0, got 2\.5"):
+        make_policy("calvin:user_calvin:OddNumber")
+    assert looked_at(make_policy("calvin:user_calvin:OddNumber,looks_every=2"), 3)[0] == [True, False, True]
+    with pytest.raises(PolicySpecError, match="looks_every"):
+        make_policy("calvin:user_calvin:CustomModel,looks_every=0")
+
+
+def test_a_class_with_a_parameter_of_that_name_is_given_the_number():
+    policy = make_policy("calvin:user_calvin:OwnHorizon,looks_every=4")
+    assert policy._model.given == 4
+    assert looked_at(policy, 3)[0] == [True] * 3

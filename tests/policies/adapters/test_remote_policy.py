@@ -14,6 +14,7 @@ from calvinbench.envs.observation import Observation
 from calvinbench.policies.adapters.remote.arrays import MessageError, pack, unpack
 from calvinbench.policies.adapters.remote.connection import RemotePolicyError
 from calvinbench.policies.check import check_policy, made_up_observation
+from calvinbench.policies.looking import NotRenderedError
 from calvinbench.policies.registry import make_policy
 from calvinbench.policies.spec import PolicySpecError
 from support.remote_server import served
@@ -294,3 +295,18 @@ def test_a_key_that_is_nowhere_is_named(monkeypatch):
     monkeypatch.delenv("POLICY_KEY", raising=False)
     with pytest.raises(PolicySpecError, match=r"variable POLICY_KEY .* found none\. Set it on each machine"):
         make_policy("ws://localhost:1,api_key_env=POLICY_KEY")
+
+
+def test_images_are_not_needed_while_actions_are_pending():
+    with served(constant) as (place, seen):
+        policy = make_policy(f"ws://{place},chunk_rule=first:3")
+        state, looks, marks = policy.initial_state(1), np.ones(1, dtype=bool), []
+        for step in range(7):
+            marks.append(bool(looks[0]))
+            actions, state = policy.act(observe(policy, step).with_images_of(looks), ["sentence"], state)
+            np.testing.assert_allclose(actions[0], CHUNK[step % 3])
+            looks = policy.looks_next(state)
+        assert marks == [True, False, False, True, False, False, True]
+        assert len(seen) == 3
+        with pytest.raises(NotRenderedError, match=r"the images of worlds \[0\], but they are not there"):
+            policy.act(observe(policy).with_images_of(np.zeros(1, dtype=bool)), ["sentence"], policy.initial_state(1))

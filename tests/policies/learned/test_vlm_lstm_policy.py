@@ -1,5 +1,6 @@
 """The learned policy from the harness's side."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from calvinbench.policies.learned.pose_range import PoseRange
 from calvinbench.policies.learned.sizes import size_in_words
 from calvinbench.policies.learned.vlm_lstm import VLMLSTM
 from calvinbench.policies.learned.vlm_lstm_policy import VLMLSTMPolicy
+from calvinbench.policies.looking import NotRenderedError
 from calvinbench.policies.policy import Memory
 from support.model_step import model_step
 
@@ -158,3 +160,27 @@ def test_what_cannot_be_used_is_refused_in_words(model):
         policy_of(model, chunk_rule="first:5")
     with pytest.raises(ValueError, match=r"expected memory span 'unbounded' or 'window:N' .*, got 'none'"):
         policy_of(model, memory=Memory("none"))
+
+
+@pytest.mark.parametrize(("rule", "looked_at"), [("first", 6), ("first:3", 2), ("ensemble", 6)])
+def test_images_of_steps_without_a_prediction_may_be_missing(model, rule, looked_at):
+    policy = policy_of(model, chunk_rule=rule)
+    states = [policy.initial_state(2)] * 2
+    looks, num_looks = np.ones(2, dtype=bool), 0
+    for step in range(6):
+        seen = observations(2, seed=step)
+        with_all, states[0] = policy.act(seen, [SENTENCE] * 2, states[0])
+        with_some, states[1] = policy.act(seen.with_images_of(looks), [SENTENCE] * 2, states[1])
+        np.testing.assert_array_equal(with_some, with_all)
+        num_looks += looks[0]
+        looks = policy.looks_next(states[1])
+        assert looks.tolist() == [looks[0]] * 2
+    assert num_looks == looked_at
+
+
+def test_images_that_it_needs_must_be_there(model):
+    policy = policy_of(model, chunk_rule="first:3")
+    seen, state = observations(2), policy.initial_state(2)
+    for rows, missing in (([False, False], [0, 1]), ([True, False], [1])):
+        with pytest.raises(NotRenderedError, match=rf"expected the images of worlds {re.escape(str(missing))}, but"):
+            policy.act(seen.with_images_of(np.array(rows)), [SENTENCE] * 2, state)
