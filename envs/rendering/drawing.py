@@ -47,8 +47,8 @@ def _project(corners, q, near, width, height, side, depth_scale, projected, chos
     """Projects a block's corners, and chooses the triangles that may contain a pixel's centre. Returns their number.
 
     `corners` (576,) float32 has x of 64 first corners, then y, then z, then the second and third corners. `q` (16,)
-    float32 leads from the block's frame to clip coordinates, rows first. `near` is the distance of the near plane.
-    `side` is 1 to see fronts, -1 to see backs. Depths go from 0 to `depth_scale`. It fills `projected` (640,) float32
+    float32 leads from the block's frame to clip coordinates, rows first. `near` is the distance of the near plane, or
+    None if the projection is parallel: w is 1 then, and another function is compiled, without divisions. `side` is 1 to see fronts, -1 to see backs. Depths go from 0 to `depth_scale`. It fills `projected` (640,) float32
     (see `_NUM_PROJECTED`) and `chosen` (64,) int64, the chosen places in the block.
     """
     right, top = np.float32(width - 1), np.float32(height - 1)
@@ -60,20 +60,20 @@ def _project(corners, q, near, width, height, side, depth_scale, projected, chos
     q30, q31, q32, q33 = q[12], q[13], q[14], q[15]
     for i in range(64):
         x, y, z = corners[i], corners[i + 64], corners[i + 128]
-        wa = q30 * x + q31 * y + q32 * z + q33
-        inverse = _ONE / wa
+        wa = _ONE if near is None else q30 * x + q31 * y + q32 * z + q33
+        inverse = _ONE if near is None else _ONE / wa
         ax = np.floor((q00 * x + q01 * y + q02 * z + q03) * inverse * half_width + half_width + _HALF)
         ay = np.floor((q10 * x + q11 * y + q12 * z + q13) * inverse * half_height + half_height + _HALF)
         az = (q20 * x + q21 * y + q22 * z + q23) * inverse * half_depth + half_depth
         x, y, z = corners[i + 192], corners[i + 256], corners[i + 320]
-        wb = q30 * x + q31 * y + q32 * z + q33
-        inverse = _ONE / wb
+        wb = _ONE if near is None else q30 * x + q31 * y + q32 * z + q33
+        inverse = _ONE if near is None else _ONE / wb
         bx = np.floor((q00 * x + q01 * y + q02 * z + q03) * inverse * half_width + half_width + _HALF) - ax
         by = np.floor((q10 * x + q11 * y + q12 * z + q13) * inverse * half_height + half_height + _HALF) - ay
         bz = (q20 * x + q21 * y + q22 * z + q23) * inverse * half_depth + half_depth - az
         x, y, z = corners[i + 384], corners[i + 448], corners[i + 512]
-        wc = q30 * x + q31 * y + q32 * z + q33
-        inverse = _ONE / wc
+        wc = _ONE if near is None else q30 * x + q31 * y + q32 * z + q33
+        inverse = _ONE if near is None else _ONE / wc
         cx = np.floor((q00 * x + q01 * y + q02 * z + q03) * inverse * half_width + half_width + _HALF) - ax
         cy = np.floor((q10 * x + q11 * y + q12 * z + q13) * inverse * half_height + half_height + _HALF) - ay
         cz = (q20 * x + q21 * y + q22 * z + q23) * inverse * half_depth + half_depth - az
@@ -83,10 +83,10 @@ def _project(corners, q, near, width, height, side, depth_scale, projected, chos
         last_column = min(right, np.floor((ax + max(_ZERO, max(bx, cx)) - _CENTRE) * _PER_GRID))
         last_row = min(top, np.floor((ay + max(_ZERO, max(by, cy)) - _CENTRE) * _PER_GRID))
         is_held = ((bx * cy - by * cx) * side > _ZERO) & (last_column >= column) & (last_row >= row)
-        nearest = min(wa, min(wb, wc))
         state = _WHOLE if is_held else _ZERO
-        state = state if nearest > near else _REACHES_BEHIND
-        state = state if max(wa, max(wb, wc)) > near else _ZERO
+        if near is not None:
+            state = state if min(wa, min(wb, wc)) > near else _REACHES_BEHIND
+            state = state if max(wa, max(wb, wc)) > near else _ZERO
         projected[i], projected[i + 64], projected[i + 128] = ax, ay, az
         projected[i + 192], projected[i + 256], projected[i + 320] = bx, by, bz
         projected[i + 384], projected[i + 448], projected[i + 512] = cx, cy, cz
@@ -233,23 +233,24 @@ def _columns(edges, row, width):
     """The first and last column of a row that are inside all three edges."""
     first, last = 0, width - 1
     for k in range(3):
-        inside, by_column = np.int64(edges[k, 0] + edges[k, 2] * row), np.int64(edges[k, 1])
+        # Whole numbers below 2**53. So the quotient of two, rounded to 53 bits, never reaches the next whole number.
+        inside, by_column = edges[k, 0] + edges[k, 2] * row, edges[k, 1]
         if by_column > 0:
-            first = max(first, -(inside // by_column))
+            first = max(first, -np.int64(np.floor(inside / by_column)))
         elif by_column < 0:
-            last = min(last, inside // -by_column)
+            last = min(last, np.int64(np.floor(inside / -by_column)))
         elif inside < 0:
             return 0, -1
     return first, last
 
 
 @compiled
-def _write_row(keys, first, last, depth, by_column, max_depth, shift, low):
-    """Writes a triangle into the columns first..last of a row of keys. `depth` is the depth at column 0."""
-    span = keys[first : last + 1]
-    for x in range(len(span)):
-        rounded = max(np.int64(0), min(max_depth, np.int64(depth + by_column * (first + x) + 0.5)))
-        span[x] = min(span[x], (rounded << shift) | low)
+def _write_row(keys, y, first, last, depth, by_column, max_depth, shift, low):
+    """Writes a triangle into the columns first..last of row y of keys. `depth` is the depth at column 0."""
+    for x in range(first, last + 1):
+        rounded = max(np.int64(0), min(max_depth, np.int64(depth + by_column * x + 0.5)))
+        at = (np.uint64(y), np.uint64(x))
+        keys[at] = min(keys[at], (rounded << shift) | low)
 
 
 @compiled
@@ -272,7 +273,7 @@ def _write_medium(found, i, max_depth, shift, low, keys):
 
 @compiled
 def _write_batch(
-    count, batch, places, lows, corners, block_shapes, projections, near, side, max_depth, shift, keys, bounds
+    count, batch, places, lows, scratch, corners, block_shapes, projections, near, side, max_depth, shift, keys, bounds
 ):
     """Writes a batch of `count` projected triangles into keys.
 
@@ -281,8 +282,7 @@ def _write_batch(
     and row, last column and row. The other arguments are those of `_project` and `draw_blocks`.
     """
     height, width = keys.shape
-    found, held = np.empty(_NUM_FOUND * 64, np.float32), np.empty(64, np.int64)
-    polygon, edges, plane, room = np.empty((4, 3)), np.empty((3, 3)), np.empty(3), np.empty((7, 4))
+    found, held, polygon, edges, plane, room = scratch
     num_held = _cover(count, batch, width, height, side, found, held)
     for i in held[:num_held]:
         flags, low = np.int32(found[i + 320]), lows[i]
@@ -311,9 +311,16 @@ def _write_batch(
             for y in range(first_row, last_row + 1):
                 first, last = _columns(edges, y, width)
                 if first <= last:
-                    _write_row(keys[y], first, last, plane[0] + plane[2] * y, plane[1], max_depth, shift, low)
+                    _write_row(keys, y, first, last, plane[0] + plane[2] * y, plane[1], max_depth, shift, low)
                     bounds[0], bounds[1] = min(bounds[0], first), min(bounds[1], y)
                     bounds[2], bounds[3] = max(bounds[2], last), max(bounds[3], y)
+
+
+@compiled
+def _scratch():
+    """Memory for `_write_batch`."""
+    numbers = np.empty(_NUM_FOUND * 64, np.float32), np.empty(64, np.int64)
+    return (*numbers, np.empty((4, 3)), np.empty((3, 3)), np.empty(3), np.empty((7, 4)))
 
 
 @compiled
@@ -341,7 +348,7 @@ def draw_blocks(blocks, corners, numbers, block_shapes, projections, ranks, near
     height, width = keys.shape
     projected, batch = np.empty(_NUM_PROJECTED * 64, np.float32), np.zeros(_NUM_PROJECTED * 64, np.float32)
     chosen, places, lows = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
-    scene = (corners, block_shapes, projections)
+    scene = (_scratch(), corners, block_shapes, projections)
     target = (near, _ONE, np.int64(max_depth), DEPTH_SHIFT, keys, np.array([width, height, -1, -1]))
     count = np.int64(0)
     for block in blocks:
@@ -379,13 +386,13 @@ def cast_blocks(blocks, corners, block_shapes, projections, depths):
     projected, batch = np.empty(_NUM_PROJECTED * 64, np.float32), np.zeros(_NUM_PROJECTED * 64, np.float32)
     chosen, places, lows = np.empty(64, np.int64), np.empty(64, np.int64), np.zeros(64, np.int64)
     bounds = np.array([width, height, -1, -1])
-    scene = (corners, block_shapes, projections)
+    scene = (_scratch(), corners, block_shapes, projections)
     # In a parallel projection, everything is one metre in front of the camera.
     target = (0.0, -_ONE, np.int64(65535), np.int64(0), depths, bounds)
     count = np.int64(0)
     for block in blocks:
         num_chosen = _project(
-            *(corners[block], projections[block_shapes[block]], _ZERO, width, height, -_ONE, np.float32(65535)),
+            *(corners[block], projections[block_shapes[block]], None, width, height, -_ONE, np.float32(65535)),
             *(projected, chosen),
         )
         for i in chosen[:num_chosen]:

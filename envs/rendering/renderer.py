@@ -7,17 +7,9 @@ from jaxtyping import Float32, Float64, Int32, Int64, UInt8, UInt16
 
 from calvinbench.envs.rendering.culling import blocks_facing_away, blocks_in_view
 from calvinbench.envs.rendering.drawing import DEPTH_SHIFT, RANK_SHIFT, cast_blocks, draw_blocks
+from calvinbench.envs.rendering.pixels import changed_pixels, pixels_by_shape, pixels_by_texel, places_in_shadow_of
 from calvinbench.envs.rendering.rendered import Rendered, View
-from calvinbench.envs.rendering.shading import (
-    BACKGROUND,
-    SURFACE_DIM,
-    VIEW_DIM,
-    changed_pixels,
-    finish_pixels,
-    light_pixels,
-    pixels_by_shape,
-    pixels_in_shadow_of,
-)
+from calvinbench.envs.rendering.shading import BACKGROUND, SURFACE_DIM, VIEW_DIM, finish_pixels, light_pixels
 from calvinbench.envs.rendering.shadow_map import (
     HIGHLIGHTS_SEEN_FROM,
     LIGHT_POSITION,
@@ -89,7 +81,6 @@ class Renderer:
         self._reach = np.zeros((num_shapes, 4))
         self._chosen = np.empty(len(geometry.triangles.block_shapes), dtype=np.int32)
         self._blank: dict[int, UInt8[np.ndarray, "H W 3"]] = {}
-        self._surfaces: dict[int, Float32[np.ndarray, "8 pixels"]] = {}
         self._light = np.zeros(21, dtype=np.float32)
         self._light[:9] = np.concatenate([-light_direction(), LIGHT_POSITION, HIGHLIGHTS_SEEN_FROM])
         self._light[9:21] = self._shadow_map.lookup.reshape(-1)
@@ -163,26 +154,24 @@ class Renderer:
             with_depth: Whether the depth is computed too.
         """
         sight = self._look(view)
-        surfaces = self._scratch_surfaces(view.size)
         if fixed:
             still = self._still_image(view, sight)
             keys, rgb = still.keys.copy(), still.rgb.copy()
             self._draw(self._layer.moving, sight, keys)
             pixels = np.empty(len(keys), dtype=np.int32)
             count = changed_pixels(keys, still.keys, pixels)
-            self._shade(pixels[:count], keys, sight, surfaces, self._shadow_map.depths, rgb)
-            shadow_map = self._shadow_map
-            count = pixels_in_shadow_of(
-                *(self._shadow_bounds, shadow_map.still, shadow_map.depths),
-                *(keys, still.keys, still.surfaces, pixels),
+            self._shade(pixels[:count], keys, sight, self._shadow_map.depths, rgb)
+            count = places_in_shadow_of(
+                *(self._shadow_bounds, self._shadow_map.still, self._shadow_map.depths),
+                *(still.first_places, still.columns, still.places, still.pixels, keys, still.keys, pixels),
             )
-            finish_pixels(pixels[:count], still.surfaces, self._shadow_map.depths, view.size, rgb)
+            finish_pixels(pixels[:count], still.pixels, still.surfaces, self._shadow_map.depths, view.size, rgb)
         else:
             keys, rgb = self._empty(view.size)
             background = keys[0]
             self._draw(self._all_shapes, sight, keys)
             pixels = np.flatnonzero(keys != background).astype(np.int32)
-            self._shade(pixels, keys, sight, surfaces, self._shadow_map.depths, rgb)
+            self._shade(pixels, keys, sight, self._shadow_map.depths, rgb)
         if not with_depth:
             return Rendered(rgb, None)
         depths = (keys >> DEPTH_SHIFT).astype(np.float32) / np.float32(self._max_depth)
@@ -224,12 +213,6 @@ class Renderer:
             self._blank[size] = np.tile(np.array(BACKGROUND, dtype=np.uint8), (size, size, 1))
         return np.full(size * size, np.int64(self._max_depth) << DEPTH_SHIFT), self._blank[size].copy()
 
-    def _scratch_surfaces(self, size: int) -> Float32[np.ndarray, "8 pixels"]:
-        """Memory for the surfaces of one image, reused by the next one."""
-        if size not in self._surfaces:
-            self._surfaces[size] = np.empty((SURFACE_DIM, size * size), dtype=np.float32)
-        return self._surfaces[size]
-
     def _still_image(self, view: View, sight: _Sight) -> StillImage:
         """The image of the still shapes, drawn again if they have changed."""
         kept = self._still_images.get(view)
@@ -237,10 +220,15 @@ class Renderer:
             keys, rgb = self._empty(view.size)
             background = keys[0]
             self._draw(self._layer.still, sight, keys)
-            surfaces = np.zeros((SURFACE_DIM, len(keys)), dtype=np.float32)
             pixels = np.flatnonzero(keys != background).astype(np.int32)
-            self._shade(pixels, keys, sight, surfaces, self._shadow_map.still, rgb)
-            kept = self._still_images[view] = StillImage(self._layer.version, keys, surfaces, rgb)
+            ordered, surfaces = self._shade(pixels, keys, sight, self._shadow_map.still, rgb)
+            num_rows, num_columns = self._shadow_map.still.shape
+            first_places = np.empty(num_rows + 1, dtype=np.int64)
+            columns, places = np.empty_like(pixels), np.empty_like(pixels)
+            pixels_by_texel(surfaces, num_columns, first_places, columns, places)
+            kept = self._still_images[view] = StillImage(
+                self._layer.version, keys, rgb, ordered, surfaces, first_places, columns, places
+            )
         return kept
 
     def _draw(self, shapes: Int32[np.ndarray, " n"], sight: _Sight, keys: Int64[np.ndarray, " pixels"]) -> None:
@@ -272,12 +260,12 @@ class Renderer:
         pixels: Int32[np.ndarray, " n"],
         keys: Int64[np.ndarray, " pixels"],
         sight: _Sight,
-        surfaces: Float32[np.ndarray, "8 pixels"],
         shadow: UInt16[np.ndarray, "rows columns"],
         rgb: UInt8[np.ndarray, "H W 3"],
-    ) -> None:
-        """Finds the surfaces at some pixels, and computes their colours."""
+    ) -> tuple[Int32[np.ndarray, " n"], Float32[np.ndarray, "8 n"]]:
+        """Computes the colours of some pixels. Returns the pixels in another order, and their surfaces."""
         ordered, first_pixels = np.empty_like(pixels), np.empty(len(self._frames) + 1, dtype=np.int64)
+        surfaces = np.empty((SURFACE_DIM, len(pixels)), dtype=np.float32)
         pixels_by_shape(pixels, keys, self._geometry.triangles.shapes, first_pixels, ordered)
         light_pixels(
             ordered,
@@ -293,4 +281,5 @@ class Renderer:
             self._light,
             surfaces,
         )
-        finish_pixels(pixels, surfaces, shadow, sight.size, rgb)
+        finish_pixels(np.arange(len(pixels), dtype=np.int32), ordered, surfaces, shadow, sight.size, rgb)
+        return ordered, surfaces

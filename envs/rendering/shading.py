@@ -4,6 +4,10 @@ Each pixel is shaded once, after its nearest triangle is known, in two steps. `l
 depend on shadows, the pixel's *surface*: colour, light, highlight, and its place in the shadow map. `finish_pixels`
 reads the shadow map and writes the image. The formulas and constants are those of Bullet's OpenGL shader
 (`useShadowMapInstancingPS` of Bullet 3.2.7) at the settings that its EGL plugin uses.
+
+Both work on tiles of 64 pixels. What is computed is computed for a whole tile at once, in loops that are vectorised.
+What is looked up (a triangle's attributes, texels, shadows) is first gathered for each pixel, by loops that do nothing
+else.
 """
 
 import numpy as np
@@ -36,92 +40,6 @@ _BLUE = np.uint64(42)
 
 
 @compiled
-def changed_pixels(keys, still_keys, chosen):
-    """Finds the pixels that do not show the same triangle as the still layer. Returns their number."""
-    count = 0
-    for pixel in range(len(keys)):
-        if keys[pixel] != still_keys[pixel]:
-            chosen[count] = pixel
-            count += 1
-    return count
-
-
-@compiled
-def pixels_in_shadow_of(bounds, still_depths, depths, keys, still_keys, surfaces, chosen):
-    """Finds the pixels of the still layer that moving things may shade. Returns their number.
-
-    Args:
-        bounds: (4,) first column and row, last column and row of what moving things cast.
-        still_depths: (rows, columns) uint16, the shadow map without moving things.
-        depths: (rows, columns) uint16, the shadow map with them.
-        keys: (pixels,) int64.
-        still_keys: (pixels,) int64.
-        surfaces: (8, pixels) float32, of the still layer.
-        chosen: (pixels,) int32, to be filled.
-    """
-    columns, rows, lights = surfaces[5], surfaces[6], surfaces[3]
-    first_column, first_row = np.float32(bounds[0] - 1), np.float32(bounds[1] - 1)
-    last_column, last_row = np.float32(bounds[2] + 1), np.float32(bounds[3] + 1)
-    last_x, last_y = depths.shape[1] - 1, depths.shape[0] - 1
-    count = 0
-    for pixel in range(len(keys)):
-        inside = (columns[pixel] >= first_column) & (columns[pixel] <= last_column) & (lights[pixel] >= _HALF)
-        inside &= (rows[pixel] >= first_row) & (rows[pixel] <= last_row)
-        if inside & (keys[pixel] == still_keys[pixel]):
-            column, row = np.int64(np.floor(columns[pixel])), np.int64(np.floor(rows[pixel]))
-            left, right = np.uint64(min(max(column, 0), last_x)), np.uint64(min(max(column + 1, 0), last_x))
-            low, high = np.uint64(min(max(row, 0), last_y)), np.uint64(min(max(row + 1, 0), last_y))
-            changed = (depths[low, left] != still_depths[low, left]) | (depths[low, right] != still_depths[low, right])
-            changed |= depths[high, left] != still_depths[high, left]
-            changed |= depths[high, right] != still_depths[high, right]
-            chosen[count] = pixel
-            count += changed
-    return count
-
-
-@compiled
-def _filtered(texels, offset, width, height, u, v, weight):
-    """Bilinear filtering of a level of a repeating texture: three sums in one number. Weights add to `weight`."""
-    x, y = (u - np.floor(u)) * np.float32(width) - _HALF, (v - np.floor(v)) * np.float32(height) - _HALF
-    left, low = np.floor(x), np.floor(y)
-    to_right, to_top = x - left, (y - low) * weight
-    x0, y0 = np.int32(left), np.int32(low)
-    x1, y1 = x0 + 1, y0 + 1
-    x0, y0 = (x0 + width if x0 < 0 else x0), (y0 + height if y0 < 0 else y0)
-    x1, y1 = (x1 - width if x1 >= width else x1), (y1 - height if y1 >= height else y1)
-    lower, upper = offset + y0 * width, offset + y1 * width
-    from_top = weight - to_top
-    total = texels[np.uint64(lower + x0)] * np.uint64(np.int32((_ONE - to_right) * from_top + _HALF))
-    total += texels[np.uint64(lower + x1)] * np.uint64(np.int32(to_right * from_top + _HALF))
-    total += texels[np.uint64(upper + x0)] * np.uint64(np.int32((_ONE - to_right) * to_top + _HALF))
-    total += texels[np.uint64(upper + x1)] * np.uint64(np.int32(to_right * to_top + _HALF))
-    return total
-
-
-@compiled
-def pixels_by_shape(pixels, keys, shapes, first_pixels, ordered):
-    """Sorts pixels by the shape that they show.
-
-    Args:
-        pixels: (n,) int32, numbers of pixels.
-        keys: (pixels,) int64, see `drawing`.
-        shapes: (triangles,) int32, which shape each triangle belongs to.
-        first_pixels: (shapes + 1,) int64, to be filled: shape s has ordered[first_pixels[s] : first_pixels[s + 1]].
-        ordered: (n,) int32, to be filled.
-    """
-    first_pixels[:] = 0
-    for pixel in pixels:
-        first_pixels[shapes[keys[pixel] & NUMBER_MASK] + 1] += 1
-    for shape in range(len(first_pixels) - 1):
-        first_pixels[shape + 1] += first_pixels[shape]
-    following = first_pixels.copy()
-    for pixel in pixels:
-        shape = shapes[keys[pixel] & NUMBER_MASK]
-        ordered[following[shape]] = pixel
-        following[shape] += 1
-
-
-@compiled
 def light_pixels(pixels, first_pixels, keys, width, attributes, views, eye, rays, levels, texels, light, surfaces):
     """Finds the surface at each of some pixels.
 
@@ -145,7 +63,7 @@ def light_pixels(pixels, first_pixels, keys, width, attributes, views, eye, rays
         texels: (texels,) uint64, three fields of 21 bits each.
         light: (21,) float32: direction to the light; its place; the place that highlights are computed for; then the
             rows and offsets that lead to column, row and depth in the shadow map.
-        surfaces: (8, pixels) float32, to be filled at `pixels`.
+        surfaces: (8, n) float32, to be filled in the order of `pixels`.
     """
     # The arrays are flat, because loops with offsets that the compiler knows are vectorised. Loops always run over a
     # whole tile. If it has fewer pixels, the rest keeps old numbers, which are not used.
@@ -154,6 +72,8 @@ def light_pixels(pixels, first_pixels, keys, width, attributes, views, eye, rays
     crosses = np.zeros(9 * _TILE, np.float32)
     shares = np.zeros(3 * _TILE, np.float32)
     spreads = np.zeros(_TILE, np.float32)
+    spots, sizes = np.zeros(4 * _TILE, np.float32), np.ones(4 * _TILE, np.float32)
+    firsts, taps, weights = np.zeros(2 * _TILE, np.int32), np.zeros(8 * _TILE, np.int32), np.zeros(8 * _TILE, np.int32)
     result = np.zeros(SURFACE_DIM * _TILE, np.float32)
     for shape in range(len(first_pixels) - 1):
         last = first_pixels[shape + 1]
@@ -169,10 +89,13 @@ def light_pixels(pixels, first_pixels, keys, width, attributes, views, eye, rays
             _light(places, fetched, shares, views[shape], eye, rays, light, result)
             if levels[shape, 0] > 0:
                 _spread(places, fetched, views[shape], crosses, levels[shape], spreads)
-                _texture(len(tile), fetched, shares, views[shape], levels[shape], texels, spreads, result)
+                is_between = _find_levels(len(tile), fetched, shares, levels[shape], spreads, spots, sizes, firsts)
+                _weigh_texels(0, spots, sizes, firsts, taps, weights)
+                if is_between:
+                    _weigh_texels(1, spots, sizes, firsts, taps, weights)
+                _add_texels(len(tile), is_between, taps, weights, texels, views[shape], result)
             for j in range(SURFACE_DIM):
-                for k in range(len(tile)):
-                    surfaces[j, tile[k]] = result[64 * j + k]
+                surfaces[j, start : start + len(tile)] = result[64 * j : 64 * j + len(tile)]
 
 
 @compiled
@@ -276,61 +199,142 @@ def _spread(places, fetched, view, crosses, levels, spreads):
 
 
 @compiled
-def _texture(count, fetched, shares, view, levels, texels, spreads, result):
-    """Reads colours from a texture: interpolated between two mip levels, and in each between four texels."""
-    red, green, blue = view[21] * _PER_WEIGHT, view[22] * _PER_WEIGHT, view[23] * _PER_WEIGHT
+def _find_levels(count, fetched, shares, levels, spreads, spots, sizes, firsts):
+    """Finds texture coordinates, and the two mip levels that they are read from. Returns whether the second is needed.
+
+    `spots` gets u and v and the weights of the two levels, which add to `_WEIGHTS`. `sizes` gets width and height of
+    the first level, then of the second; `firsts` the places of their first texels.
+    """
     highest = np.float32(levels[0] - 1)
     # Mesa takes the logarithm to base 2 from a float's bits: the exponent plus the mantissa.
     bits = spreads.view(np.int32)
-    for k in range(count):
+    most = _ZERO
+    for k in range(_TILE):
         share_e, share_f = shares[k], shares[k + 64]
         share_a = max(_ONE - share_e - share_f, _ZERO)
-        u = share_a * fetched[k + 1152] + share_e * fetched[k + 1280] + share_f * fetched[k + 1408]
-        v = share_a * fetched[k + 1216] + share_e * fetched[k + 1344] + share_f * fetched[k + 1472]
+        spots[k] = share_a * fetched[k + 1152] + share_e * fetched[k + 1280] + share_f * fetched[k + 1408]
+        spots[k + 64] = share_a * fetched[k + 1216] + share_e * fetched[k + 1344] + share_f * fetched[k + 1472]
         lod = (np.float32(bits[k]) * np.float32(1 / 8388608) - np.float32(127)) * _HALF
         lod = max(_ZERO, min(lod, highest))
-        at = 1 + 3 * np.int32(lod)
-        rest = lod - np.floor(lod)
-        total = _filtered(texels, levels[at], levels[at + 1], levels[at + 2], u, v, (_ONE - rest) * _WEIGHTS)
-        if rest > _ZERO:
-            at += 3
-            total += _filtered(texels, levels[at], levels[at + 1], levels[at + 2], u, v, rest * _WEIGHTS)
+        whole = np.floor(lod)
+        spots[k + 128], spots[k + 192] = (_ONE - (lod - whole)) * _WEIGHTS, (lod - whole) * _WEIGHTS
+        spreads[k] = whole
+    for k in range(count):
+        at = np.uint64(1 + 3 * np.int64(spreads[k]))
+        firsts[k], sizes[k] = levels[at], np.float32(levels[at + np.uint64(1)])
+        sizes[k + 64] = np.float32(levels[at + np.uint64(2)])
+        most = max(most, spots[k + 192])
+        at = min(at + np.uint64(3), np.uint64(3 * levels[0] - 2))
+        firsts[k + 64], sizes[k + 128] = levels[at], np.float32(levels[at + np.uint64(1)])
+        sizes[k + 192] = np.float32(levels[at + np.uint64(2)])
+    return most > _ZERO
+
+
+@compiled
+def _weigh_texels(level, spots, sizes, firsts, taps, weights):
+    """Finds the four texels around a place in a repeating texture, and their weights, in the first level or the second.
+
+    Bilinear filtering. `taps` (512,) gets the texels' places, four for each level, and `weights` (512,) their weights.
+    """
+    size, first, weight = sizes[128 * level :][:128], firsts[64 * level :][:64], spots[128 + 64 * level :][:64]
+    tap, share = taps[256 * level :][:256], weights[256 * level :][:256]
+    for k in range(_TILE):
+        u, v, width, height = spots[k], spots[k + 64], size[k], size[k + 64]
+        x, y = (u - np.floor(u)) * width - _HALF, (v - np.floor(v)) * height - _HALF
+        left, low = np.floor(x), np.floor(y)
+        to_right, to_top = x - left, (y - low) * weight[k]
+        right, high = left + _ONE, low + _ONE
+        left, low = (left + width if left < _ZERO else left), (low + height if low < _ZERO else low)
+        right, high = (right - width if right >= width else right), (high - height if high >= height else high)
+        from_top, columns = weight[k] - to_top, np.int32(width)
+        lower = np.int32(first[k] + np.int32(np.int32(low) * columns))
+        upper = np.int32(first[k] + np.int32(np.int32(high) * columns))
+        tap[k], tap[k + 64] = np.int32(lower + np.int32(left)), np.int32(lower + np.int32(right))
+        tap[k + 128], tap[k + 192] = np.int32(upper + np.int32(left)), np.int32(upper + np.int32(right))
+        share[k] = np.int32((_ONE - to_right) * from_top + _HALF)
+        share[k + 64] = np.int32(to_right * from_top + _HALF)
+        share[k + 128] = np.int32((_ONE - to_right) * to_top + _HALF)
+        share[k + 192] = np.int32(to_right * to_top + _HALF)
+
+
+@compiled
+def _add_texels(count, is_between, taps, weights, texels, view, result):
+    """Adds four texels of each level, three colours in one number."""
+    red, green, blue = view[21] * _PER_WEIGHT, view[22] * _PER_WEIGHT, view[23] * _PER_WEIGHT
+    for k in range(count):
+        total = np.uint64(0)
+        for j in range(0, 256, 64):
+            total += texels[np.uint64(taps[k + j])] * np.uint64(weights[k + j])
+        if is_between:
+            for j in range(256, 512, 64):
+                total += texels[np.uint64(taps[k + j])] * np.uint64(weights[k + j])
         result[k] = np.float32(np.int32(total & _FIELD)) * red
         result[k + 64] = np.float32(np.int32((total >> _GREEN) & _FIELD)) * green
         result[k + 128] = np.float32(np.int32((total >> _BLUE) & _FIELD)) * blue
 
 
 @compiled
-def finish_pixels(pixels, surfaces, shadow, width, rgb):
+def finish_pixels(places, pixels, surfaces, shadow, width, rgb):
     """Writes the colours of some pixels.
 
     Args:
+        places: (m,) int32, which of the pixels are written.
         pixels: (n,) int32, numbers of pixels, row by row from the bottom.
-        surfaces: (8, pixels) float32.
+        surfaces: (8, n) float32, what they show.
         shadow: (rows, columns) uint16, depths from the light.
         width: Of the image.
-        rgb: (height, width, 3) uint8, top row first; filled at `pixels`.
+        rgb: (height, width, 3) uint8, top row first; filled at the pixels.
     """
-    rows, columns = shadow.shape
-    top = len(rgb) - 1
-    for pixel in pixels:
-        light, highlight = surfaces[3, pixel], surfaces[4, pixel]
-        lit = _ZERO
-        if light >= _HALF:
-            u, v = surfaces[5, pixel], surfaces[6, pixel]
-            left, low = np.floor(u), np.floor(v)
-            column, row = np.int64(left), np.int64(low)
-            lit = _ONE
-            if column >= 0 and row >= 0 and column + 1 < columns and row + 1 < rows:
-                # Four comparisons, weighted by nearness.
-                depth = np.int32(np.ceil(surfaces[7, pixel]))
-                to_right, to_top = u - left, v - low
-                lit = (_ONE - to_right) * (_ONE - to_top) if depth <= shadow[row, column] else _ZERO
-                lit += to_right * (_ONE - to_top) if depth <= shadow[row, column + 1] else _ZERO
-                lit += (_ONE - to_right) * to_top if depth <= shadow[row + 1, column] else _ZERO
-                lit += to_right * to_top if depth <= shadow[row + 1, column + 1] else _ZERO
+    top = np.int64(len(rgb) - 1)
+    fetched, colours = np.zeros(SURFACE_DIM * _TILE, np.float32), np.zeros(3 * _TILE, np.int32)
+    corners, depths = np.zeros(2 * _TILE, np.int32), np.zeros(4 * _TILE, np.float32)
+    for start in range(0, len(places), _TILE):
+        tile = places[start : start + _TILE]
+        for j in range(SURFACE_DIM):
+            surface = surfaces[j]
+            for k in range(len(tile)):
+                fetched[64 * j + k] = surface[np.uint64(tile[k])]
+        _shadow_corners(fetched, shadow.shape[0], shadow.shape[1], corners)
+        for k in range(len(tile)):
+            column, row = np.uint64(corners[k]), np.uint64(corners[k + 64])
+            right, high = column + np.uint64(1), row + np.uint64(1)
+            depths[k], depths[k + 64] = np.float32(shadow[row, column]), np.float32(shadow[row, right])
+            depths[k + 128], depths[k + 192] = np.float32(shadow[high, column]), np.float32(shadow[high, right])
+        _finish_tile(fetched, depths, shadow.shape[0], shadow.shape[1], colours)
+        for k in range(len(tile)):
+            pixel = np.int64(pixels[np.uint64(tile[k])])
+            y, x = np.uint64(top - pixel // width), np.uint64(pixel % width)
+            for channel in range(3):
+                rgb[y, x, channel] = np.uint8(colours[64 * channel + k])
+
+
+@compiled
+def _shadow_corners(fetched, rows, columns, corners):
+    """Column and row of the lower left of the four texels that each pixel of a tile reads, moved into the map."""
+    right, top = np.float32(columns - 2), np.float32(rows - 2)
+    for k in range(_TILE):
+        corners[k] = np.int32(min(max(np.floor(fetched[k + 320]), _ZERO), right))
+        corners[k + 64] = np.int32(min(max(np.floor(fetched[k + 384]), _ZERO), top))
+
+
+@compiled
+def _finish_tile(fetched, depths, rows, columns, colours):
+    """The colours of a tile: four comparisons with the shadow map, weighted by nearness, then the light."""
+    right, top = np.float32(columns - 1), np.float32(rows - 1)
+    for k in range(_TILE):
+        light, highlight = fetched[k + 192], fetched[k + 256]
+        u, v, depth = fetched[k + 320], fetched[k + 384], np.ceil(fetched[k + 448])
+        left, low = np.floor(u), np.floor(v)
+        to_right, to_top = u - left, v - low
+        lit = (_ONE - to_right) * (_ONE - to_top) if depth <= depths[k] else _ZERO
+        lit += to_right * (_ONE - to_top) if depth <= depths[k + 64] else _ZERO
+        lit += (_ONE - to_right) * to_top if depth <= depths[k + 128] else _ZERO
+        lit += to_right * to_top if depth <= depths[k + 192] else _ZERO
+        is_inside = (left >= _ZERO) & (low >= _ZERO) & (left + _ONE <= right) & (low + _ONE <= top)
+        lit = lit if is_inside else _ONE
+        lit = lit if light >= _HALF else _ZERO
         # Half of the light is ambient.
         factor = (_UNLIT * light + _LIT * light * lit) * _HALF + _HALF + highlight * lit
-        y, x = top - pixel // width, pixel % width
-        for channel in range(3):
-            rgb[y, x, channel] = np.uint8(min(surfaces[channel, pixel] * factor, _WHITE) + _HALF)
+        colours[k] = np.int32(min(fetched[k] * factor, _WHITE) + _HALF)
+        colours[k + 64] = np.int32(min(fetched[k + 64] * factor, _WHITE) + _HALF)
+        colours[k + 128] = np.int32(min(fetched[k + 128] * factor, _WHITE) + _HALF)

@@ -16,14 +16,22 @@ class StillImage:
     Attributes:
         version: The version of the layer that it shows.
         keys: As in `drawing`.
-        surfaces: As in `shading`.
         rgb: The finished image, with the shadows of the still shapes alone.
+        pixels: The pixels that show a still shape.
+        surfaces: What they show, as in `shading`.
+        first_places: The surfaces that shadows may change, by row of the shadow map; see `pixels.pixels_by_texel`.
+        columns: The columns of the shadow map that these read.
+        places: Which surfaces they are.
     """
 
     version: int
     keys: Int64[np.ndarray, " pixels"]
-    surfaces: Float32[np.ndarray, "8 pixels"]
     rgb: UInt8[np.ndarray, "H W 3"]
+    pixels: Int32[np.ndarray, " n"]
+    surfaces: Float32[np.ndarray, "8 n"]
+    first_places: Int64[np.ndarray, " rows_and_1"]
+    columns: Int32[np.ndarray, " n"]
+    places: Int32[np.ndarray, " n"]
 
 
 class StillLayer:
