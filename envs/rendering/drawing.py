@@ -46,8 +46,7 @@ third follows from them)."""
 def _project(corners, q, near, width, height, side, depth_scale, projected, chosen):
     """Projects a block's corners, and chooses the triangles that may contain a pixel's centre. Returns their number.
 
-    `corners` (576,) float32 has x of 64 first corners, then y, then z, then the second and third corners. `q` (16,)
-    float32 leads from the block's frame to clip coordinates, rows first. `near` is the distance of the near plane, or
+    `corners` (576,) float32 has four groups of 16 triangles, see `blocks.Triangles`. `q` (16,) float32 leads from the block's frame to clip coordinates, rows first. `near` is the distance of the near plane, or
     None if the projection is parallel: w is 1 then, and another function is compiled, without divisions. `side` is 1 to see fronts, -1 to see backs. Depths go from 0 to `depth_scale`. It fills `projected` (640,) float32
     (see `_NUM_PROJECTED`) and `chosen` (64,) int64, the chosen places in the block.
     """
@@ -58,39 +57,41 @@ def _project(corners, q, near, width, height, side, depth_scale, projected, chos
     q10, q11, q12, q13 = q[4], q[5], q[6], q[7]
     q20, q21, q22, q23 = q[8], q[9], q[10], q[11]
     q30, q31, q32, q33 = q[12], q[13], q[14], q[15]
-    for i in range(64):
-        x, y, z = corners[i], corners[i + 64], corners[i + 128]
-        wa = _ONE if near is None else q30 * x + q31 * y + q32 * z + q33
-        inverse = _ONE if near is None else _ONE / wa
-        ax = np.floor((q00 * x + q01 * y + q02 * z + q03) * inverse * half_width + half_width + _HALF)
-        ay = np.floor((q10 * x + q11 * y + q12 * z + q13) * inverse * half_height + half_height + _HALF)
-        az = (q20 * x + q21 * y + q22 * z + q23) * inverse * half_depth + half_depth
-        x, y, z = corners[i + 192], corners[i + 256], corners[i + 320]
-        wb = _ONE if near is None else q30 * x + q31 * y + q32 * z + q33
-        inverse = _ONE if near is None else _ONE / wb
-        bx = np.floor((q00 * x + q01 * y + q02 * z + q03) * inverse * half_width + half_width + _HALF) - ax
-        by = np.floor((q10 * x + q11 * y + q12 * z + q13) * inverse * half_height + half_height + _HALF) - ay
-        bz = (q20 * x + q21 * y + q22 * z + q23) * inverse * half_depth + half_depth - az
-        x, y, z = corners[i + 384], corners[i + 448], corners[i + 512]
-        wc = _ONE if near is None else q30 * x + q31 * y + q32 * z + q33
-        inverse = _ONE if near is None else _ONE / wc
-        cx = np.floor((q00 * x + q01 * y + q02 * z + q03) * inverse * half_width + half_width + _HALF) - ax
-        cy = np.floor((q10 * x + q11 * y + q12 * z + q13) * inverse * half_height + half_height + _HALF) - ay
-        cz = (q20 * x + q21 * y + q22 * z + q23) * inverse * half_depth + half_depth - az
-        # The first and last columns and rows whose pixel centres are within the triangle's bounds.
-        column = max(_ZERO, np.ceil((ax + min(_ZERO, min(bx, cx)) - _CENTRE) * _PER_GRID))
-        row = max(_ZERO, np.ceil((ay + min(_ZERO, min(by, cy)) - _CENTRE) * _PER_GRID))
-        last_column = min(right, np.floor((ax + max(_ZERO, max(bx, cx)) - _CENTRE) * _PER_GRID))
-        last_row = min(top, np.floor((ay + max(_ZERO, max(by, cy)) - _CENTRE) * _PER_GRID))
-        is_held = ((bx * cy - by * cx) * side > _ZERO) & (last_column >= column) & (last_row >= row)
-        state = _WHOLE if is_held else _ZERO
-        if near is not None:
-            state = state if min(wa, min(wb, wc)) > near else _REACHES_BEHIND
-            state = state if max(wa, max(wb, wc)) > near else _ZERO
-        projected[i], projected[i + 64], projected[i + 128] = ax, ay, az
-        projected[i + 192], projected[i + 256], projected[i + 320] = bx, by, bz
-        projected[i + 384], projected[i + 448], projected[i + 512] = cx, cy, cz
-        projected[i + 576] = state
+    for first in range(0, 64, 16):
+        part, target = corners[9 * first :][:144], projected[first:][:592]
+        for i in range(16):
+            x, y, z = part[i], part[i + 16], part[i + 32]
+            wa = _ONE if near is None else q30 * x + q31 * y + q32 * z + q33
+            inverse = _ONE if near is None else _ONE / wa
+            ax = np.floor((q00 * x + q01 * y + q02 * z + q03) * inverse * half_width + half_width + _HALF)
+            ay = np.floor((q10 * x + q11 * y + q12 * z + q13) * inverse * half_height + half_height + _HALF)
+            az = (q20 * x + q21 * y + q22 * z + q23) * inverse * half_depth + half_depth
+            x, y, z = part[i + 48], part[i + 64], part[i + 80]
+            wb = _ONE if near is None else q30 * x + q31 * y + q32 * z + q33
+            inverse = _ONE if near is None else _ONE / wb
+            bx = np.floor((q00 * x + q01 * y + q02 * z + q03) * inverse * half_width + half_width + _HALF) - ax
+            by = np.floor((q10 * x + q11 * y + q12 * z + q13) * inverse * half_height + half_height + _HALF) - ay
+            bz = (q20 * x + q21 * y + q22 * z + q23) * inverse * half_depth + half_depth - az
+            x, y, z = part[i + 96], part[i + 112], part[i + 128]
+            wc = _ONE if near is None else q30 * x + q31 * y + q32 * z + q33
+            inverse = _ONE if near is None else _ONE / wc
+            cx = np.floor((q00 * x + q01 * y + q02 * z + q03) * inverse * half_width + half_width + _HALF) - ax
+            cy = np.floor((q10 * x + q11 * y + q12 * z + q13) * inverse * half_height + half_height + _HALF) - ay
+            cz = (q20 * x + q21 * y + q22 * z + q23) * inverse * half_depth + half_depth - az
+            # The first and last columns and rows whose pixel centres are within the triangle's bounds.
+            column = max(_ZERO, np.ceil((ax + min(_ZERO, min(bx, cx)) - _CENTRE) * _PER_GRID))
+            row = max(_ZERO, np.ceil((ay + min(_ZERO, min(by, cy)) - _CENTRE) * _PER_GRID))
+            last_column = min(right, np.floor((ax + max(_ZERO, max(bx, cx)) - _CENTRE) * _PER_GRID))
+            last_row = min(top, np.floor((ay + max(_ZERO, max(by, cy)) - _CENTRE) * _PER_GRID))
+            is_held = ((bx * cy - by * cx) * side > _ZERO) & (last_column >= column) & (last_row >= row)
+            state = _WHOLE if is_held else _ZERO
+            if near is not None:
+                state = state if min(wa, min(wb, wc)) > near else _REACHES_BEHIND
+                state = state if max(wa, max(wb, wc)) > near else _ZERO
+            target[i], target[i + 64], target[i + 128] = ax, ay, az
+            target[i + 192], target[i + 256], target[i + 320] = bx, by, bz
+            target[i + 384], target[i + 448], target[i + 512] = cx, cy, cz
+            target[i + 576] = state
     count = np.uint64(0)
     for i in range(64):
         chosen[count] = i
@@ -165,33 +166,46 @@ def _cover(num_chosen, projected, width, height, side, found, chosen):
 
 
 @compiled
-def _cut_polygon(corners, i, q, near, width, height, depth_scale, room, polygon):
+def _cut_polygon(corners, block, i, q, near, width, height, depth_scale, clip, cut, polygon):
     """Projects a triangle in double precision, cut at the near plane. Returns the number of corners left, 0 to 4.
 
-    `polygon` (4, 3) gets columns and rows on the grid, and depths. `room` (7, 4) is scratch memory.
+    `polygon` (4, 3) gets columns and rows on the grid, and depths. `clip` (3, 4) and `cut` (4, 4) are scratch memory.
     """
-    clip, kept = room[:3], room[3:]
-    for corner in range(3):
-        x, y, z = corners[192 * corner + i], corners[192 * corner + 64 + i], corners[192 * corner + 128 + i]
-        for row in range(4):
-            clip[corner, row] = q[4 * row] * x + q[4 * row + 1] * y + q[4 * row + 2] * z + q[4 * row + 3]
+    at = 9 * (i - i % 16) + i % 16
     count = 0
     for corner in range(3):
-        following = (corner + 1) % 3
-        here, there = clip[corner, 3] - near, clip[following, 3] - near
-        if here > 0:
-            kept[count, :] = clip[corner]
-            count += 1
-        if (here > 0) != (there > 0):
-            share = here / (here - there)
-            for k in range(4):
-                kept[count, k] = clip[corner, k] + share * (clip[following, k] - clip[corner, k])
-            count += 1
+        x, y, z = corners[block, at], corners[block, at + 16], corners[block, at + 32]
+        for row in range(4):
+            clip[corner, row] = q[4 * row] * x + q[4 * row + 1] * y + q[4 * row + 2] * z + q[4 * row + 3]
+        count += clip[corner, 3] > near
+        at += 48
+    kept = clip
+    if count < 3:
+        count = _cut(clip, near, cut)
+        kept = cut
     for corner in range(count):
         w = kept[corner, 3]
         polygon[corner, 0] = np.floor((kept[corner, 0] / w * 0.5 + 0.5) * width * 256 + 0.5)
         polygon[corner, 1] = np.floor((kept[corner, 1] / w * 0.5 + 0.5) * height * 256 + 0.5)
         polygon[corner, 2] = (kept[corner, 2] / w * 0.5 + 0.5) * depth_scale
+    return count
+
+
+@compiled
+def _cut(clip, near, cut):
+    """Cuts a triangle at the near plane. Returns the number of corners of what is in front of it."""
+    count = 0
+    for corner in range(3):
+        following = (corner + 1) % 3
+        here, there = clip[corner, 3] - near, clip[following, 3] - near
+        if here > 0:
+            cut[count, :] = clip[corner]
+            count += 1
+        if (here > 0) != (there > 0):
+            share = here / (here - there)
+            for k in range(4):
+                cut[count, k] = clip[corner, k] + share * (clip[following, k] - clip[corner, k])
+            count += 1
     return count
 
 
@@ -282,7 +296,7 @@ def _write_batch(
     and row, last column and row. The other arguments are those of `_project` and `draw_blocks`.
     """
     height, width = keys.shape
-    found, held, polygon, edges, plane, room = scratch
+    found, held, clip, cut, polygon, edges, plane = scratch
     num_held = _cover(count, batch, width, height, side, found, held)
     for i in held[:num_held]:
         flags, low = np.int32(found[i + 320]), lows[i]
@@ -301,9 +315,11 @@ def _write_batch(
                     y, x = np.uint64(row + (k >> 1)), np.uint64(column + (k & 1))
                     keys[y, x] = min(keys[y, x], (rounded << shift) | low)
             continue
-        block = places[i] // 64
+        block, place = np.uint64(places[i] // 64), places[i] % 64
         q = projections[block_shapes[block]]
-        num_corners = _cut_polygon(corners[block], places[i] % 64, q, near, width, height, max_depth, room, polygon)
+        num_corners = _cut_polygon(
+            corners, block, place, q, near, width, height, max_depth, clip, cut, polygon
+        )
         for corner in range(1, num_corners - 1):
             if not _set_up(polygon, corner, corner + 1, side, edges, plane):
                 continue
@@ -320,7 +336,7 @@ def _write_batch(
 def _scratch():
     """Memory for `_write_batch`."""
     numbers = np.empty(_NUM_FOUND * 64, np.float32), np.empty(64, np.int64)
-    return (*numbers, np.empty((4, 3)), np.empty((3, 3)), np.empty(3), np.empty((7, 4)))
+    return (*numbers, np.empty((3, 4)), np.empty((4, 4)), np.empty((4, 3)), np.empty((3, 3)), np.empty(3))
 
 
 @compiled

@@ -17,7 +17,7 @@ from calvinbench.envs.rendering.shapes.descriptions import FIXED, Description
 from calvinbench.envs.rendering.shapes.textures import Textures, pack_textures
 from calvinbench.envs.system.atomic_write import whole_file
 
-LAYOUT = 3
+LAYOUT = 4
 """The version of the cached arrays. It changes when their content, or the way to compute them, changes."""
 CACHE_VARIABLE = "CALVINBENCH_CACHE"
 _logger = logging.getLogger(__name__)
