@@ -360,12 +360,16 @@ def draw_blocks(blocks, corners, numbers, block_shapes, projections, ranks, near
         near: Distance of the near plane, metres.
         max_depth: The farthest depth, 65535 for a buffer of 16 bits.
         keys: (height, width) int64, lowest row first.
+
+    Returns:
+        (4,) int64: first column and row, last column and row of what was drawn; an empty range if nothing was.
     """
     height, width = keys.shape
     projected, batch = np.empty(_NUM_PROJECTED * 64, np.float32), np.zeros(_NUM_PROJECTED * 64, np.float32)
     chosen, places, lows = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
     scene = (_scratch(), corners, block_shapes, projections)
-    target = (near, _ONE, np.int64(max_depth), DEPTH_SHIFT, keys, np.array([width, height, -1, -1]))
+    bounds = np.array([width, height, -1, -1])
+    target = (near, _ONE, np.int64(max_depth), DEPTH_SHIFT, keys, bounds)
     count = np.int64(0)
     for block in blocks:
         shape = block_shapes[block]
@@ -382,6 +386,7 @@ def draw_blocks(blocks, corners, numbers, block_shapes, projections, ranks, near
                 _write_batch(count, batch, places, lows, *scene, *target)
                 count = np.int64(0)
     _write_batch(count, batch, places, lows, *scene, *target)
+    return bounds
 
 
 @compiled

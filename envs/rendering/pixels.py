@@ -9,12 +9,21 @@ _HALF = np.float32(0.5)
 
 
 @compiled
-def changed_pixels(keys, still_keys, chosen):
-    """Finds the pixels that do not show the same triangle as the still layer. Returns their number."""
+def changed_pixels(bounds, width, keys, still_keys, chosen):
+    """Finds the pixels that do not show the same triangle as the still layer. Returns their number.
+
+    Args:
+        bounds: (4,) int64, first column and row, last column and row of what moving things cover.
+        width: Width of the image.
+        keys: (pixels,) int64.
+        still_keys: (pixels,) int64.
+        chosen: (pixels,) int32, to be filled.
+    """
     count = np.uint64(0)
-    for pixel in range(len(keys)):
-        chosen[count] = pixel
-        count += np.uint64(keys[pixel] != still_keys[pixel])
+    for row in range(bounds[1], bounds[3] + 1):
+        for pixel in range(row * width + bounds[0], row * width + bounds[2] + 1):
+            chosen[count] = pixel
+            count += np.uint64(keys[np.uint64(pixel)] != still_keys[np.uint64(pixel)])
     return count
 
 
@@ -30,21 +39,31 @@ def pixels_by_shape(pixels, keys, shapes, first_pixels, ordered):
         ordered: (n,) int32, to be filled.
     """
     first_pixels[:] = 0
-    shown = np.empty(len(pixels), np.int32)
+    # Neighbours mostly show the same shape. So pixels are counted and copied in runs.
+    runs = np.empty((len(pixels) + 1, 2), np.int32)
+    num_runs, last = 0, np.int64(-1)
     for k in range(len(pixels)):
-        shown[k] = shapes[keys[pixels[k]] & NUMBER_MASK]
-        first_pixels[shown[k] + 1] += 1
+        shape = np.int64(shapes[keys[pixels[k]] & NUMBER_MASK])
+        if shape != last:
+            runs[num_runs, 0], runs[num_runs, 1] = shape, k
+            num_runs, last = num_runs + 1, shape
+    runs[num_runs, 1] = len(pixels)
+    for run in range(num_runs):
+        first_pixels[runs[run, 0] + 1] += runs[run + 1, 1] - runs[run, 1]
     for shape in range(len(first_pixels) - 1):
         first_pixels[shape + 1] += first_pixels[shape]
     following = first_pixels.copy()
-    for k in range(len(pixels)):
-        ordered[following[shown[k]]] = pixels[k]
-        following[shown[k]] += 1
+    for run in range(num_runs):
+        at = following[runs[run, 0]]
+        for k in range(runs[run, 1], runs[run + 1, 1]):
+            ordered[at] = pixels[k]
+            at += 1
+        following[runs[run, 0]] = at
 
 
 @compiled
 def pixels_by_texel(surfaces, num_columns, first_places, columns, places):
-    """Sorts surfaces by the row of the shadow map that they read. Those that no shadow can change are left out.
+    """Sorts surfaces by the texel of the shadow map that they read. Those that no shadow can change are left out.
 
     A surface at column c and row r, rounded down, reads the texels c, c + 1 in the rows r, r + 1. It is left out if it
     faces away from the light, or if one of these texels is outside the map.
@@ -54,27 +73,37 @@ def pixels_by_texel(surfaces, num_columns, first_places, columns, places):
         num_columns: Columns of the map.
         first_places: (rows + 1,) int64, to be filled: the surfaces of row r have places[first_places[r] :
             first_places[r + 1]].
-        columns: (n,) int32, to be filled: the columns that the sorted surfaces read.
+        columns: (n,) int32, to be filled: the columns of the sorted surfaces; within a row they grow.
         places: (n,) int32, to be filled: which surfaces they are.
     """
-    num_rows = len(first_places) - 1
-    found, rows = np.empty(surfaces.shape[1], np.int32), np.empty(surfaces.shape[1], np.int32)
-    count = 0
+    num_rows, num_surfaces = len(first_places) - 1, surfaces.shape[1]
+    texels, found = np.empty((num_surfaces, 2), np.int32), np.empty(num_surfaces, np.int32)
+    first_found = np.zeros(num_columns + 1, np.int64)
     first_places[:] = 0
-    for place in range(surfaces.shape[1]):
+    for place in range(num_surfaces):
         column, row = np.floor(surfaces[5, place]), np.floor(surfaces[6, place])
         inside = (column >= 0) & (column + 1 < num_columns) & (row >= 0) & (row + 1 < num_rows)
         if inside & (surfaces[3, place] >= _HALF):
-            found[count], rows[count] = place, np.int32(row)
-            first_places[rows[count] + 1] += 1
-            count += 1
+            texels[place, 0], texels[place, 1] = np.int32(column), np.int32(row)
+            first_found[texels[place, 0] + 1] += 1
+            first_places[texels[place, 1] + 1] += 1
+        else:
+            texels[place, 0] = -1
+    for column in range(num_columns):
+        first_found[column + 1] += first_found[column]
     for row in range(num_rows):
         first_places[row + 1] += first_places[row]
+    num_found, following = first_found[-1], first_found[:-1]
+    for place in range(num_surfaces):
+        column = texels[place, 0]
+        if column >= 0:
+            found[following[column]] = place
+            following[column] += 1
     following = first_places.copy()
-    for k in range(count):
-        at = following[rows[k]]
-        places[at], columns[at] = found[k], np.int32(np.floor(surfaces[5, found[k]]))
-        following[rows[k]] += 1
+    for place in found[:num_found]:
+        at = following[texels[place, 1]]
+        places[at], columns[at] = place, texels[place, 0]
+        following[texels[place, 1]] += 1
 
 
 @compiled
@@ -97,17 +126,19 @@ def places_in_shadow_of(
     """
     first_column, last_column = bounds[0] - 1, bounds[2]
     count = np.uint64(0)
-    for row in range(max(0, bounds[1] - 1), min(len(first_places) - 1, bounds[3] + 1)):
-        lower, still_lower = depths[row], still_depths[row]
-        # No surface reads beyond the last row, see `pixels_by_texel`.
-        upper, still_upper = depths[min(row + 1, len(depths) - 1)], still_depths[min(row + 1, len(depths) - 1)]
-        for k in range(first_places[row], first_places[row + 1]):
-            column = columns[k]
-            if (column < first_column) | (column > last_column):
-                continue
-            left, right = np.uint64(column), np.uint64(column + 1)
-            changed = (lower[left] != still_lower[left]) | (lower[right] != still_lower[right])
-            changed |= (upper[left] != still_upper[left]) | (upper[right] != still_upper[right])
+    # No surface reads the last row alone, see `pixels_by_texel`.
+    for row in range(max(0, bounds[1] - 1), min(len(depths) - 1, bounds[3] + 1)):
+        first, last = first_places[row], first_places[row + 1]
+        low, high = np.uint64(row), np.uint64(row + 1)
+        while first < last and columns[first] < first_column:
+            first += 1
+        for k in range(first, last):
+            if columns[k] > last_column:
+                break
+            left, right = np.uint64(columns[k]), np.uint64(columns[k] + 1)
+            changed = (depths[low, left] != still_depths[low, left]) | (depths[low, right] != still_depths[low, right])
+            changed |= depths[high, left] != still_depths[high, left]
+            changed |= depths[high, right] != still_depths[high, right]
             if changed:
                 pixel = pixels[places[k]]
                 chosen[count] = places[k]

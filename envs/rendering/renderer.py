@@ -157,9 +157,9 @@ class Renderer:
         if fixed:
             still = self._still_image(view, sight)
             keys, rgb = still.keys.copy(), still.rgb.copy()
-            self._draw(self._layer.moving, sight, keys)
+            bounds = self._draw(self._layer.moving, sight, keys)
             pixels = np.empty(len(keys), dtype=np.int32)
-            count = changed_pixels(keys, still.keys, pixels)
+            count = changed_pixels(bounds, view.size, keys, still.keys, pixels)
             self._shade(pixels[:count], keys, sight, self._shadow_map.depths, rgb)
             count = places_in_shadow_of(
                 *(self._shadow_bounds, self._shadow_map.still, self._shadow_map.depths),
@@ -231,8 +231,10 @@ class Renderer:
             )
         return kept
 
-    def _draw(self, shapes: Int32[np.ndarray, " n"], sight: _Sight, keys: Int64[np.ndarray, " pixels"]) -> None:
-        """Draws shapes into the keys of an image."""
+    def _draw(
+        self, shapes: Int32[np.ndarray, " n"], sight: _Sight, keys: Int64[np.ndarray, " pixels"]
+    ) -> Int64[np.ndarray, "4"]:
+        """Draws shapes into the keys of an image. Returns the bounds of what was drawn."""
         triangles = self._geometry.triangles
         count = blocks_in_view(
             shapes,
@@ -243,7 +245,7 @@ class Renderer:
             sight.eyes,
             self._chosen,
         )
-        draw_blocks(
+        bounds: Int64[np.ndarray, "4"] = draw_blocks(
             self._chosen[:count],
             triangles.corners,
             triangles.numbers,
@@ -254,6 +256,7 @@ class Renderer:
             self._max_depth,
             keys.reshape(sight.size, sight.size),
         )
+        return bounds
 
     def _shade(
         self,

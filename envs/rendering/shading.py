@@ -67,6 +67,7 @@ def light_pixels(pixels, first_pixels, keys, width, attributes, views, eye, rays
     """
     # The arrays are flat, because loops with offsets that the compiler knows are vectorised. Loops always run over a
     # whole tile. If it has fewer pixels, the rest keeps old numbers, which are not used.
+    per_width = 1.0 / width
     fetched = np.zeros(24 * _TILE, np.float32)
     places = np.zeros(2 * _TILE, np.float32)
     crosses = np.zeros(9 * _TILE, np.float32)
@@ -80,9 +81,11 @@ def light_pixels(pixels, first_pixels, keys, width, attributes, views, eye, rays
         for start in range(first_pixels[shape], last, _TILE):
             tile = pixels[start : min(start + _TILE, last)]
             for k in range(len(tile)):
-                number = keys[tile[k]] & NUMBER_MASK
-                places[k] = np.float32(tile[k] % width) + _HALF
-                places[k + 64] = np.float32(tile[k] // width) + _HALF
+                # The row is exact, because a pixel's middle is never at a whole number of rows.
+                row = np.floor((tile[k] + 0.5) * per_width)
+                places[k], places[k + 64] = np.float32(tile[k] - row * width) + _HALF, np.float32(row) + _HALF
+            for k in range(len(tile)):
+                number = keys[np.uint64(tile[k])] & NUMBER_MASK
                 for j in range(24):
                     fetched[64 * j + k] = attributes[number, j]
             _meet(places, fetched, views[shape], crosses, shares)
@@ -285,7 +288,8 @@ def finish_pixels(places, pixels, surfaces, shadow, width, rgb):
         width: Of the image.
         rgb: (height, width, 3) uint8, top row first; filled at the pixels.
     """
-    top = np.int64(len(rgb) - 1)
+    per_width, top = 1.0 / width, len(rgb) - 1.0
+    flat, targets = rgb.reshape(-1), np.zeros(_TILE, np.int32)
     fetched, colours = np.zeros(SURFACE_DIM * _TILE, np.float32), np.zeros(3 * _TILE, np.int32)
     corners, depths = np.zeros(2 * _TILE, np.int32), np.zeros(4 * _TILE, np.float32)
     for start in range(0, len(places), _TILE):
@@ -302,10 +306,14 @@ def finish_pixels(places, pixels, surfaces, shadow, width, rgb):
             depths[k + 128], depths[k + 192] = np.float32(shadow[high, column]), np.float32(shadow[high, right])
         _finish_tile(fetched, depths, shadow.shape[0], shadow.shape[1], colours)
         for k in range(len(tile)):
-            pixel = np.int64(pixels[np.uint64(tile[k])])
-            y, x = np.uint64(top - pixel // width), np.uint64(pixel % width)
-            for channel in range(3):
-                rgb[y, x, channel] = np.uint8(colours[64 * channel + k])
+            pixel = np.float64(pixels[np.uint64(tile[k])])
+            row = np.floor((pixel + 0.5) * per_width)
+            targets[k] = np.int32(3.0 * (pixel + (top - 2.0 * row) * width))
+        for k in range(len(tile)):
+            target = np.uint64(targets[k])
+            flat[target] = np.uint8(colours[k])
+            flat[target + np.uint64(1)] = np.uint8(colours[k + 64])
+            flat[target + np.uint64(2)] = np.uint8(colours[k + 128])
 
 
 @compiled

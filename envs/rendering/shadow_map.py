@@ -10,6 +10,8 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float32, Float64, UInt16
 
+from calvinbench.envs.rendering.compiled import compiled
+
 LIGHT_POSITION = np.array([-5.0, -40.0, 200.0])
 _EYE_DISTANCE_M, _EYE_YAW, _EYE_PITCH = 1.5, np.radians(-80), np.radians(-10)
 HIGHLIGHTS_SEEN_FROM = _EYE_DISTANCE_M * np.array(
@@ -85,11 +87,21 @@ def map_around(spheres: Float64[np.ndarray, "n 4"]) -> ShadowMap:
     return ShadowMap(half_width, still, still.copy(), projection, lookup.astype(np.float32))
 
 
+@compiled
+def _reach_m(spheres, light):
+    """How far spheres reach from the middle of the whole map, the greater of columns and rows, metres."""
+    reach_m = 0.0
+    for k in range(len(spheres)):
+        x, y, z, radius = spheres[k, 0], spheres[k, 1], spheres[k, 2], spheres[k, 3]
+        for i in range(2):
+            middle = (light[i, 0] * x + light[i, 1] * y + light[i, 2] * z) * _HALF_WIDTH_M
+            reach_m = max(reach_m, abs(middle) + radius)
+    return reach_m
+
+
 def _half_width_around(spheres: Float64[np.ndarray, "n 4"]) -> int:
     """Whatever is outside the whole map casts no shadow. The whole map is then kept."""
     if not len(spheres):
         return _HALF_WIDTHS[0]
-    middles = spheres[:, :3] @ light_matrix()[:2, :3].T * _HALF_WIDTH_M
-    reach_m = float((np.abs(middles) + spheres[:, 3:]).max())
-    texels = reach_m / _HALF_WIDTH_M * _TEXELS / 2
+    texels = _reach_m(spheres, light_matrix()) / _HALF_WIDTH_M * _TEXELS / 2
     return next((half_width for half_width in _HALF_WIDTHS if texels <= half_width), _HALF_WIDTHS[-1])

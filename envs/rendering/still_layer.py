@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt8
+from jaxtyping import Float32, Float64, Int32, Int64, UInt8
+
+from calvinbench.envs.rendering.compiled import compiled
 
 _PATIENCE = 24
 """Steps without motion after which a shape joins the layer: 0.8 s at CALVIN's 30 Hz."""
@@ -44,19 +46,13 @@ class StillLayer:
         """At first all shapes count as still."""
         self.version = 0
         """Number of changes of the set of still shapes. A cached image is valid while this number stays the same."""
+        self.still: Int32[np.ndarray, " n"] = np.arange(num_shapes, dtype=np.int32)
+        """Numbers of the still shapes."""
+        self.moving: Int32[np.ndarray, " n"] = np.zeros(0, dtype=np.int32)
+        """Numbers of the other shapes."""
         self._members = np.ones(num_shapes, dtype=bool)
         self._still_for = np.zeros(num_shapes, dtype=np.int64)
         self._last: Float64[np.ndarray, "shapes n"] | None = None
-
-    @property
-    def still(self) -> Int32[np.ndarray, " n"]:
-        """Numbers of the still shapes."""
-        return np.flatnonzero(self._members).astype(np.int32)
-
-    @property
-    def moving(self) -> Int32[np.ndarray, " n"]:
-        """Numbers of the other shapes."""
-        return np.flatnonzero(~self._members).astype(np.int32)
 
     def update(self, appearances: Float64[np.ndarray, "shapes n"]) -> bool:
         """Updates the layer. Returns whether the set of still shapes, or one of them, has changed.
@@ -68,13 +64,32 @@ class StillLayer:
             self._last = appearances.copy()
             self.version += 1
             return True
-        changed: Bool[np.ndarray, " shapes"] = (appearances != self._last).any(axis=1)
-        self._last[:] = appearances
-        self._still_for = np.where(changed, 0, self._still_for + 1)
-        leaving = self._members & changed
-        joining = ~self._members & (self._still_for >= _PATIENCE)
-        if not (leaving | joining).any():
+        if not _follow(appearances, self._last, self._still_for, self._members):
             return False
-        self._members = (self._members & ~leaving) | joining
+        self.still = np.flatnonzero(self._members).astype(np.int32)
+        self.moving = np.flatnonzero(~self._members).astype(np.int32)
         self.version += 1
         return True
+
+
+@compiled
+def _follow(appearances, last, still_for, members):
+    """Counts the steps for which each shape has been still. Returns whether a shape left the layer or joined it.
+
+    Args:
+        appearances: (shapes, n) float64.
+        last: (shapes, n) float64, those of the step before, to be updated.
+        still_for: (shapes,) int64, steps without a change, to be updated.
+        members: (shapes,) bool, which shapes are in the layer, to be updated.
+    """
+    is_other = False
+    for shape in range(len(members)):
+        still_for[shape] += 1
+        for k in range(appearances.shape[1]):
+            if appearances[shape, k] != last[shape, k]:
+                last[shape, k] = appearances[shape, k]
+                still_for[shape] = 0
+        belongs = still_for[shape] > 0 if members[shape] else still_for[shape] >= _PATIENCE
+        is_other |= belongs != members[shape]
+        members[shape] = belongs
+    return is_other
