@@ -179,6 +179,8 @@ def _cut_polygon(corners, block, i, q, near, width, height, depth_scale, clip, c
             clip[corner, row] = q[4 * row] * x + q[4 * row + 1] * y + q[4 * row + 2] * z + q[4 * row + 3]
         count += clip[corner, 3] > near
         at += 48
+    if _is_beside(clip):
+        return 0
     kept = clip
     if count < 3:
         count = _cut(clip, near, cut)
@@ -189,6 +191,16 @@ def _cut_polygon(corners, block, i, q, near, width, height, depth_scale, clip, c
         polygon[corner, 1] = np.floor((kept[corner, 1] / w * 0.5 + 0.5) * height * 256 + 0.5)
         polygon[corner, 2] = (kept[corner, 2] / w * 0.5 + 0.5) * depth_scale
     return count
+
+
+@compiled
+def _is_beside(clip):
+    """Whether all corners are left of the image, or all right of it, below it or above it."""
+    left = right = below = above = True
+    for corner in range(3):
+        x, y, w = clip[corner, 0], clip[corner, 1], clip[corner, 3]
+        left, right, below, above = left & (x < -w), right & (x > w), below & (y < -w), above & (y > w)
+    return left | right | below | above
 
 
 @compiled

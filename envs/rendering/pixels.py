@@ -107,6 +107,34 @@ def pixels_by_texel(surfaces, num_columns, first_places, columns, places):
 
 
 @compiled
+def _first_of(columns, first, last, column):
+    """The first of some places, whose columns grow, that is at this column or behind it."""
+    while first < last:
+        middle = (first + last) // 2
+        if columns[middle] < column:
+            first = middle + 1
+        else:
+            last = middle
+    return first
+
+
+@compiled
+def _changed_columns(still_depths, depths, low, high, first, last):
+    """The first and last of some columns in which either of two rows differs; an empty range if none does."""
+    while first <= last:
+        column = np.uint64(first)
+        if (depths[low, column] != still_depths[low, column]) | (depths[high, column] != still_depths[high, column]):
+            break
+        first += 1
+    while first < last:
+        column = np.uint64(last)
+        if (depths[low, column] != still_depths[low, column]) | (depths[high, column] != still_depths[high, column]):
+            break
+        last -= 1
+    return first, last
+
+
+@compiled
 def places_in_shadow_of(
     bounds, still_depths, depths, first_places, columns, places, pixels, keys, still_keys, chosen
 ):
@@ -124,16 +152,16 @@ def places_in_shadow_of(
         still_keys: (pixels,) int64.
         chosen: (n,) int32, to be filled with places.
     """
-    first_column, last_column = bounds[0] - 1, bounds[2]
+    first_column, last_column = bounds[0], bounds[2]
     count = np.uint64(0)
     # No surface reads the last row alone, see `pixels_by_texel`.
     for row in range(max(0, bounds[1] - 1), min(len(depths) - 1, bounds[3] + 1)):
         first, last = first_places[row], first_places[row + 1]
         low, high = np.uint64(row), np.uint64(row + 1)
-        while first < last and columns[first] < first_column:
-            first += 1
-        for k in range(first, last):
-            if columns[k] > last_column:
+        # Most of what moving things cast is beside the texels that are read.
+        changed_from, changed_to = _changed_columns(still_depths, depths, low, high, first_column, last_column)
+        for k in range(_first_of(columns, first, last, changed_from - 1), last):
+            if columns[k] > changed_to:
                 break
             left, right = np.uint64(columns[k]), np.uint64(columns[k] + 1)
             changed = (depths[low, left] != still_depths[low, left]) | (depths[low, right] != still_depths[low, right])
