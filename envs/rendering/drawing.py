@@ -46,9 +46,11 @@ third follows from them)."""
 def _project(corners, q, near, width, height, side, depth_scale, projected, chosen):
     """Projects a block's corners, and chooses the triangles that may contain a pixel's centre. Returns their number.
 
-    `corners` (576,) float32 has four groups of 16 triangles, see `blocks.Triangles`. `q` (16,) float32 leads from the block's frame to clip coordinates, rows first. `near` is the distance of the near plane, or
-    None if the projection is parallel: w is 1 then, and another function is compiled, without divisions. `side` is 1 to see fronts, -1 to see backs. Depths go from 0 to `depth_scale`. It fills `projected` (640,) float32
-    (see `_NUM_PROJECTED`) and `chosen` (64,) int64, the chosen places in the block.
+    `corners` (576,) float32 has four groups of 16 triangles, see `blocks.Triangles`. `q` (16,) float32 leads from the
+    block's frame to clip coordinates, rows first. `near` is the distance of the near plane; None means a parallel
+    projection, in which w is 1, and for which numba compiles a version without divisions. `side` is 1 to see fronts, -1
+    to see backs. Depths go from 0 to `depth_scale`. It fills `projected` (640,) float32 (see `_NUM_PROJECTED`) and
+    `chosen` (64,) int64, the chosen places in the block.
     """
     right, top = np.float32(width - 1), np.float32(height - 1)
     half_width, half_height = np.float32(width) * _CENTRE, np.float32(height) * _CENTRE
@@ -171,53 +173,31 @@ def _cut_polygon(corners, block, i, q, near, width, height, depth_scale, clip, c
 
     `polygon` (4, 3) gets columns and rows on the grid, and depths. `clip` (3, 4) and `cut` (4, 4) are scratch memory.
     """
-    at = 9 * (i - i % 16) + i % 16
-    count = 0
+    at, num_in_front, count = 9 * (i - i % 16) + i % 16, 0, 3
     for corner in range(3):
         x, y, z = corners[block, at], corners[block, at + 16], corners[block, at + 32]
         for row in range(4):
             clip[corner, row] = q[4 * row] * x + q[4 * row + 1] * y + q[4 * row + 2] * z + q[4 * row + 3]
-        count += clip[corner, 3] > near
+        num_in_front += clip[corner, 3] > near
         at += 48
-    if _is_beside(clip):
-        return 0
-    kept = clip
-    if count < 3:
-        count = _cut(clip, near, cut)
-        kept = cut
+    if num_in_front < 3:
+        count = 0
+        for corner in range(3):
+            following = (corner + 1) % 3
+            here, there = clip[corner, 3] - near, clip[following, 3] - near
+            if here > 0:
+                cut[count, :] = clip[corner]
+                count += 1
+            if (here > 0) != (there > 0):
+                for k in range(4):
+                    cut[count, k] = clip[corner, k] + here / (here - there) * (clip[following, k] - clip[corner, k])
+                count += 1
+    kept = clip if num_in_front == 3 else cut
     for corner in range(count):
         w = kept[corner, 3]
         polygon[corner, 0] = np.floor((kept[corner, 0] / w * 0.5 + 0.5) * width * 256 + 0.5)
         polygon[corner, 1] = np.floor((kept[corner, 1] / w * 0.5 + 0.5) * height * 256 + 0.5)
         polygon[corner, 2] = (kept[corner, 2] / w * 0.5 + 0.5) * depth_scale
-    return count
-
-
-@compiled
-def _is_beside(clip):
-    """Whether all corners are left of the image, or all right of it, below it or above it."""
-    left = right = below = above = True
-    for corner in range(3):
-        x, y, w = clip[corner, 0], clip[corner, 1], clip[corner, 3]
-        left, right, below, above = left & (x < -w), right & (x > w), below & (y < -w), above & (y > w)
-    return left | right | below | above
-
-
-@compiled
-def _cut(clip, near, cut):
-    """Cuts a triangle at the near plane. Returns the number of corners of what is in front of it."""
-    count = 0
-    for corner in range(3):
-        following = (corner + 1) % 3
-        here, there = clip[corner, 3] - near, clip[following, 3] - near
-        if here > 0:
-            cut[count, :] = clip[corner]
-            count += 1
-        if (here > 0) != (there > 0):
-            share = here / (here - there)
-            for k in range(4):
-                cut[count, k] = clip[corner, k] + share * (clip[following, k] - clip[corner, k])
-            count += 1
     return count
 
 
@@ -247,14 +227,6 @@ def _set_up(polygon, b, c, side, edges, plane):
 
 
 @compiled
-def _rows(polygon, b, c, height):
-    """The first and last row whose pixel centres are within the bounds of a triangle, as in `_set_up`."""
-    low = min(polygon[0, 1], min(polygon[b, 1], polygon[c, 1]))
-    high = max(polygon[0, 1], max(polygon[b, 1], polygon[c, 1]))
-    return int(max(0.0, np.ceil((low - 128) / 256))), int(min(height - 1.0, np.floor((high - 128) / 256)))
-
-
-@compiled
 def _columns(edges, row, width):
     """The first and last column of a row that are inside all three edges."""
     first, last = 0, width - 1
@@ -268,15 +240,6 @@ def _columns(edges, row, width):
         elif inside < 0:
             return 0, -1
     return first, last
-
-
-@compiled
-def _write_row(keys, y, first, last, depth, by_column, max_depth, shift, low):
-    """Writes a triangle into the columns first..last of row y of keys. `depth` is the depth at column 0."""
-    for x in range(first, last + 1):
-        rounded = max(np.int64(0), min(max_depth, np.int64(depth + by_column * x + 0.5)))
-        at = (np.uint64(y), np.uint64(x))
-        keys[at] = min(keys[at], (rounded << shift) | low)
 
 
 @compiled
@@ -329,33 +292,71 @@ def _write_batch(
             continue
         block, place = np.uint64(places[i] // 64), places[i] % 64
         q = projections[block_shapes[block]]
-        num_corners = _cut_polygon(
-            corners, block, place, q, near, width, height, max_depth, clip, cut, polygon
-        )
+        num_corners = _cut_polygon(corners, block, place, q, near, width, height, max_depth, clip, cut, polygon)
         for corner in range(1, num_corners - 1):
             if not _set_up(polygon, corner, corner + 1, side, edges, plane):
                 continue
-            first_row, last_row = _rows(polygon, corner, corner + 1, height)
-            for y in range(first_row, last_row + 1):
+            low_y = min(polygon[0, 1], min(polygon[corner, 1], polygon[corner + 1, 1]))
+            high_y = max(polygon[0, 1], max(polygon[corner, 1], polygon[corner + 1, 1]))
+            first_row, last_row = (
+                max(0.0, np.ceil((low_y - 128) / 256)),
+                min(height - 1.0, np.floor((high_y - 128) / 256)),
+            )
+            for y in range(np.int64(first_row), np.int64(last_row) + 1):
                 first, last = _columns(edges, y, width)
                 if first <= last:
-                    _write_row(keys, y, first, last, plane[0] + plane[2] * y, plane[1], max_depth, shift, low)
                     bounds[0], bounds[1] = min(bounds[0], first), min(bounds[1], y)
                     bounds[2], bounds[3] = max(bounds[2], last), max(bounds[3], y)
+                for x in range(first, last + 1):
+                    rounded = max(np.int64(0), min(max_depth, np.int64(plane[0] + plane[2] * y + plane[1] * x + 0.5)))
+                    at = (np.uint64(y), np.uint64(x))
+                    keys[at] = min(keys[at], (rounded << shift) | low)
 
 
 @compiled
-def _scratch():
-    """Memory for `_write_batch`."""
-    numbers = np.empty(_NUM_FOUND * 64, np.float32), np.empty(64, np.int64)
-    return (*numbers, np.empty((3, 4)), np.empty((4, 4)), np.empty((4, 3)), np.empty((3, 3)), np.empty(3))
+def _draw(blocks, corners, block_shapes, projections, labels, near, side, max_depth, shift, keys):
+    """Draws blocks into keys. Returns the bounds of what was drawn, see `draw_blocks`.
 
-
-@compiled
-def _add_to_batch(projected, i, batch, k):
-    """Copies the numbers of triangle i of a block to place k of a batch."""
-    for j in range(_NUM_PROJECTED):
-        batch[64 * j + k] = projected[64 * j + i]
+    `labels` are `numbers` and `ranks` of `draw_blocks`, or None where keys are depths alone. `near` is None if the
+    projection is parallel, in which everything is one metre in front of the camera.
+    """
+    height, width = keys.shape
+    bounds = np.array([width, height, -1, -1])
+    projected, batch = np.empty(_NUM_PROJECTED * 64, np.float32), np.zeros(_NUM_PROJECTED * 64, np.float32)
+    chosen, places, lows = np.empty(64, np.int64), np.empty(64, np.int64), np.zeros(64, np.int64)
+    found, held = np.empty(_NUM_FOUND * 64, np.float32), np.empty(64, np.int64)
+    scratch = (found, held, np.empty((3, 4)), np.empty((4, 4)), np.empty((4, 3)), np.empty((3, 3)), np.empty(3))
+    scene = (scratch, corners, block_shapes, projections)
+    target = (0.0 if near is None else near, side, max_depth, shift, keys, bounds)
+    near_32 = None if near is None else np.float32(near)
+    count = np.int64(0)
+    for block in blocks:
+        shape = block_shapes[block]
+        num_chosen = _project(
+            *(
+                corners[block],
+                projections[shape],
+                near_32,
+                width,
+                height,
+                side,
+                np.float32(max_depth),
+                projected,
+                chosen,
+            )
+        )
+        for i in chosen[:num_chosen]:
+            for j in range(_NUM_PROJECTED):
+                batch[64 * j + count] = projected[64 * j + i]
+            places[count] = 64 * np.int64(block) + i
+            if labels is not None:
+                lows[count] = (labels[1][shape] << RANK_SHIFT) | np.int64(labels[0][block, i])
+            count += 1
+            if count == 64:
+                _write_batch(count, batch, places, lows, *scene, *target)
+                count = np.int64(0)
+    _write_batch(count, batch, places, lows, *scene, *target)
+    return bounds
 
 
 @compiled
@@ -376,29 +377,8 @@ def draw_blocks(blocks, corners, numbers, block_shapes, projections, ranks, near
     Returns:
         (4,) int64: first column and row, last column and row of what was drawn; an empty range if nothing was.
     """
-    height, width = keys.shape
-    projected, batch = np.empty(_NUM_PROJECTED * 64, np.float32), np.zeros(_NUM_PROJECTED * 64, np.float32)
-    chosen, places, lows = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
-    scene = (_scratch(), corners, block_shapes, projections)
-    bounds = np.array([width, height, -1, -1])
-    target = (near, _ONE, np.int64(max_depth), DEPTH_SHIFT, keys, bounds)
-    count = np.int64(0)
-    for block in blocks:
-        shape = block_shapes[block]
-        num_chosen = _project(
-            *(corners[block], projections[shape], np.float32(near), width, height, _ONE, np.float32(max_depth)),
-            *(projected, chosen),
-        )
-        for i in chosen[:num_chosen]:
-            _add_to_batch(projected, i, batch, count)
-            places[count] = 64 * np.int64(block) + i
-            lows[count] = (ranks[shape] << RANK_SHIFT) | np.int64(numbers[block, i])
-            count += 1
-            if count == 64:
-                _write_batch(count, batch, places, lows, *scene, *target)
-                count = np.int64(0)
-    _write_batch(count, batch, places, lows, *scene, *target)
-    return bounds
+    scene = (blocks, corners, block_shapes, projections)
+    return _draw(*scene, (numbers, ranks), near, _ONE, np.int64(max_depth), DEPTH_SHIFT, keys)
 
 
 @compiled
@@ -407,33 +387,12 @@ def cast_blocks(blocks, corners, block_shapes, projections, depths):
 
     Args:
         blocks: (n,) int32, the blocks to draw.
-        corners: As in `draw_blocks`.
-        block_shapes: As in `draw_blocks`.
+        corners: As in `draw_blocks`, and so is the next.
+        block_shapes: (blocks,) int32.
         projections: (shapes, 16) float32, from each shape's frame to the light's clip coordinates, which are parallel.
         depths: (height, width) uint16, the shadow map.
 
     Returns:
-        (4,) int64: first column and row, last column and row of what was drawn; an empty range if nothing was.
+        As `draw_blocks`.
     """
-    height, width = depths.shape
-    projected, batch = np.empty(_NUM_PROJECTED * 64, np.float32), np.zeros(_NUM_PROJECTED * 64, np.float32)
-    chosen, places, lows = np.empty(64, np.int64), np.empty(64, np.int64), np.zeros(64, np.int64)
-    bounds = np.array([width, height, -1, -1])
-    scene = (_scratch(), corners, block_shapes, projections)
-    # In a parallel projection, everything is one metre in front of the camera.
-    target = (0.0, -_ONE, np.int64(65535), np.int64(0), depths, bounds)
-    count = np.int64(0)
-    for block in blocks:
-        num_chosen = _project(
-            *(corners[block], projections[block_shapes[block]], None, width, height, -_ONE, np.float32(65535)),
-            *(projected, chosen),
-        )
-        for i in chosen[:num_chosen]:
-            _add_to_batch(projected, i, batch, count)
-            places[count] = 64 * np.int64(block) + i
-            count += 1
-            if count == 64:
-                _write_batch(count, batch, places, lows, *scene, *target)
-                count = np.int64(0)
-    _write_batch(count, batch, places, lows, *scene, *target)
-    return bounds
+    return _draw(blocks, corners, block_shapes, projections, None, None, -_ONE, np.int64(65535), np.int64(0), depths)

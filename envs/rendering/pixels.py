@@ -135,9 +135,7 @@ def _changed_columns(still_depths, depths, low, high, first, last):
 
 
 @compiled
-def places_in_shadow_of(
-    bounds, still_depths, depths, first_places, columns, places, pixels, keys, still_keys, chosen
-):
+def places_in_shadow_of(bounds, still_depths, depths, first_places, columns, places, pixels, keys, still_keys, chosen):
     """Finds the surfaces of the still layer that moving things may shade, and that are in sight. Returns their number.
 
     Args:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial import ConvexHull
 
-from calvinbench.envs.rendering.shapes.blocks import BLOCK, Triangles, make_blocks
+from calvinbench.envs.rendering.shapes.blocks import BLOCK, GROUP, Triangles, make_blocks
 from calvinbench.envs.rendering.shapes.mesh_files import Mesh
 from calvinbench.envs.rendering.shapes.primitives import box, sphere
 from support.small_worlds import mesh_of
@@ -34,7 +34,7 @@ def triangles() -> Triangles:
 
 def members(triangles: Triangles, block: int) -> tuple[np.ndarray, np.ndarray]:
     """Numbers and corners (n, 3, 3) of a block's triangles, without those that fill it up."""
-    corners = triangles.corners[block].reshape(3, 3, BLOCK).transpose(2, 0, 1)
+    corners = triangles.corners[block].reshape(-1, 3, 3, GROUP).transpose(0, 3, 1, 2).reshape(BLOCK, 3, 3)
     real = (corners != corners[:, :1]).any(axis=(1, 2))
     return triangles.numbers[block][real], corners[real]
 
