@@ -54,11 +54,10 @@ def pixels_by_shape(pixels, keys, shapes, first_pixels, ordered):
         first_pixels[shape + 1] += first_pixels[shape]
     following = first_pixels.copy()
     for run in range(num_runs):
-        at = following[runs[run, 0]]
+        at = following[runs[run, 0]] - runs[run, 1]
         for k in range(runs[run, 1], runs[run + 1, 1]):
-            ordered[at] = pixels[k]
-            at += 1
-        following[runs[run, 0]] = at
+            ordered[at + k] = pixels[k]
+        following[runs[run, 0]] += runs[run + 1, 1] - runs[run, 1]
 
 
 @compiled

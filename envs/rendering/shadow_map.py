@@ -88,7 +88,7 @@ def map_around(spheres: Float64[np.ndarray, "n 4"]) -> ShadowMap:
 
 
 @compiled
-def _reach_m(spheres, light):
+def _reach_m(spheres: Float64[np.ndarray, "n 4"], light: Float64[np.ndarray, "4 4"]) -> float:
     """How far spheres reach from the middle of the whole map, the greater of columns and rows, metres."""
     reach_m = 0.0
     for k in range(len(spheres)):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, Int64, UInt8
+from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt8
 
 from calvinbench.envs.rendering.compiled import compiled
 
@@ -73,14 +73,19 @@ class StillLayer:
 
 
 @compiled
-def _follow(appearances, last, still_for, members):
+def _follow(
+    appearances: Float64[np.ndarray, "shapes n"],
+    last: Float64[np.ndarray, "shapes n"],
+    still_for: Int64[np.ndarray, " shapes"],
+    members: Bool[np.ndarray, " shapes"],
+) -> bool:
     """Counts the steps for which each shape has been still. Returns whether a shape left the layer or joined it.
 
     Args:
-        appearances: (shapes, n) float64.
-        last: (shapes, n) float64, those of the step before, to be updated.
-        still_for: (shapes,) int64, steps without a change, to be updated.
-        members: (shapes,) bool, which shapes are in the layer, to be updated.
+        appearances: What each shape looks like now.
+        last: What it looked like a step before, to be updated.
+        still_for: Steps without a change, to be updated.
+        members: Which shapes are in the layer, to be updated.
     """
     is_other = False
     for shape in range(len(members)):
