@@ -171,7 +171,7 @@ class ImagesOnDemand(Protocol):
 
 def skip_images(env: gymnasium.Env[Any, Any], skips: bool) -> bool:
     """Sets whether an environment leaves images out. Returns whether it follows, see `ImagesOnDemand.skip_images`."""
-    return _can_skip_images(type(env)) and bool(cast(ImagesOnDemand, env).skip_images(skips))
+    return _can_skip_images(cast(Any, type(env))) and bool(cast(ImagesOnDemand, env).skip_images(skips))
 
 
 def observe(env: gymnasium.Env[Any, Any]) -> dict[str, np.ndarray]:
@@ -180,7 +180,7 @@ def observe(env: gymnasium.Env[Any, Any]) -> dict[str, np.ndarray]:
     Raises:
         TypeError: The environment cannot tell, because it does not leave images out either.
     """
-    if not _can_skip_images(type(env)):
+    if not _can_skip_images(cast(Any, type(env))):
         raise TypeError(
             f"expected an environment with skip_images and observe, but {type(env).__name__} lacks them, or changes "
             "step and not observe. Its step always shows the images: use what step returned."
