@@ -61,7 +61,8 @@ def measure(spec: str, checkouts: list[Path], rounds: int, steps: int) -> tuple[
     for turn in range(rounds + 1):
         answers = []
         for process in served:
-            assert process.stdin is not None and process.stdout is not None
+            assert process.stdin is not None
+            assert process.stdout is not None
             process.stdin.write(f"{steps}\n")
             process.stdin.flush()
             answers.append([float(word) for word in process.stdout.readline().split()])
