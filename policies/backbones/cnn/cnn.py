@@ -34,6 +34,7 @@ from calvinbench.policies.backbones.minilm_effnet.modules import ImageProjection
 from calvinbench.policies.backbones.prompts.prompt import Kind, Layout, Prompt, TokenBatch, collate, distinct_rows
 from calvinbench.policies.backbones.prompts.prompt_composer import refuse_layout, seed_prompt
 from calvinbench.policies.backbones.settings import MAX_POOLING, BackboneSettings
+from calvinbench.policies.backbones.weight_cache import WeightCache
 from calvinbench.policies.backbones.weights.sources import BackboneSourceError
 
 STATIC = "static"
@@ -54,6 +55,7 @@ class CNNBackbone(Backbone):
         self, config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, settings: BackboneSettings
     ) -> None:
         super().__init__(tokenizer, settings)
+        self._texts = WeightCache(most=64)
         try:
             numbers = {camera: TowerNumbers(**config[camera]) for camera in ("static", "gripper")}
             readout, text = ReadoutNumbers(**config["readout"]), BertConfig(**config["text"])
@@ -261,13 +263,32 @@ class CNNBackbone(Backbone):
         return fused
 
     def _look(self, tokens: TokenBatch, vision_tokens: Float[Tensor, "B num_vision vision_dim"]) -> Seen:
-        """Text features, and image features modulated by the sentence."""
+        """Text features, and image features modulated by the sentence.
+
+        For inference, with the same sentences at each step, the text features are cached.
+        """
         end = tokens.ids.shape[1] - vision_tokens.shape[1] - len(self.lrn_place())
         attended = tokens.attended[:, :end]
-        text = self._text(tokens, end)  # (B, end, width)
-        shares = (attended / attended.sum(1, keepdim=True)).to(text.dtype)
-        sentence = (shares[:, None] @ text)[:, 0]  # (B, width), the mean
+
+        def read() -> tuple[Tensor, Tensor]:
+            text = self._text(tokens, end)  # (B, end, width)
+            shares = (attended / attended.sum(1, keepdim=True)).to(text.dtype)
+            return text, (shares[:, None] @ text)[:, 0]  # (B, width), the mean
+
+        if self.text_encoder.training:  # dropout
+            text, sentence = read()
+        else:
+            ids = tokens.ids[:, :end]
+            said = (ids.shape, *ids.flatten().tolist(), *attended.flatten().tolist(), bool(self.expected_length))
+            text, sentence = self._texts.get(said, self.text_encoder.parameters(), read)
         return Seen(text, attended, sentence, self.readout.modulate(vision_tokens, sentence))
+
+    @override
+    def train(self, mode: bool = True) -> "CNNBackbone":
+        """Changes the mode, and forgets the texts, because training changes the weights."""
+        self._texts.clear()
+        super().train(mode)
+        return self
 
     def _text(self, tokens: TokenBatch, end: int) -> Float[Tensor, "B end width"]:
         """Features of the text, which is everything before `end`. Equal rows are encoded once."""

@@ -1,6 +1,7 @@
 """The parts of `cnn`: a convolutional tower for each camera, the modulation by the sentence, and the read-out."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Bool, Float
@@ -143,11 +144,20 @@ class ExpectedPlaces(nn.Module):
 def subcell_centres(tokens: Float[Tensor, "B places width"]) -> Float[Tensor, "subcells_places 2"]:
     """Column and row of the middle of each subcell of each position, in -1..1, in the tokens' precision."""
     side = round(tokens.shape[1] ** 0.5)
-    offsets = (torch.arange(SUBCELLS, device=tokens.device) + 0.5) / SUBCELLS
-    ticks = (torch.arange(side, device=tokens.device) + offsets[:, None]) * 2 / side - 1  # (SUBCELLS, side)
+    if torch.is_inference_mode_enabled():  # its tensors cannot be used in a backward pass
+        return _centres_once(side, tokens.device, tokens.dtype)
+    return _centres(side, tokens.device, tokens.dtype)
+
+
+def _centres(side: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "subcells_places 2"]:
+    offsets = (torch.arange(SUBCELLS, device=device) + 0.5) / SUBCELLS
+    ticks = (torch.arange(side, device=device) + offsets[:, None]) * 2 / side - 1  # (SUBCELLS, side)
     shape = (SUBCELLS, SUBCELLS, side, side)  # row and column of the subcell, then those of the position
     columns, rows = ticks[:, None].expand(shape), ticks[:, None, :, None].expand(shape)
-    return torch.stack([columns.flatten(), rows.flatten()], dim=1).to(tokens.dtype)
+    return torch.stack([columns.flatten(), rows.flatten()], dim=1).to(dtype)
+
+
+_centres_once = lru_cache(maxsize=8)(_centres)
 
 
 class ReadoutLayer(nn.Module):

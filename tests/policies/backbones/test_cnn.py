@@ -283,3 +283,44 @@ def test_there_are_no_published_weights():
         BackboneSourceError, match="no source of weights for cnn, got 'wheels': there are no published weights"
     ):
         CNNBackbone.pretrained("wheels", BackboneSettings(), torch.float32)
+
+
+def feature(backbone, sentences, remembered):
+    """One frame's feature for each sentence: as a policy computes it, or with gradients, where nothing is cached."""
+    with torch.inference_mode() if remembered else torch.enable_grad():
+        return backbone(pictures_of(len(sentences)), sentences, an_lrn(backbone)).detach().clone()
+
+
+@pytest.mark.parametrize("expected", [(), (SHORT, LONG)])
+def test_cached_text_gives_the_same_bits_for_every_batch_of_sentences(expected):
+    backbone = tiny()
+    backbone.expect(expected)
+    batches = [[SHORT], [LONG], [SHORT, LONG], [LONG, SHORT], [LONG, LONG]]
+    for sentences in batches + batches:
+        torch.testing.assert_close(
+            feature(backbone, sentences, True), feature(backbone, sentences, False), rtol=0, atol=0
+        )
+
+
+def test_an_equal_sentence_is_encoded_once_until_the_weights_change():
+    backbone, calls = tiny(), []
+    backbone.text_encoder.register_forward_hook(lambda *_: calls.append(1))
+    first = feature(backbone, [SHORT], True)
+    feature(backbone, [SHORT], True)
+    assert len(calls) == 1
+    with torch.no_grad():
+        backbone.parts.text_embedding.weight.mul_(-1)
+    changed = feature(backbone, [SHORT], True)
+    assert len(calls) == 2
+    assert (changed - first).abs().max() > 1e-3
+    torch.testing.assert_close(changed, feature(backbone, [SHORT], False), rtol=0, atol=0)
+    backbone.cast(torch.bfloat16)
+    assert feature(backbone, [SHORT], True).dtype == torch.bfloat16
+
+
+def test_a_backbone_trains_after_it_was_used_in_inference():
+    backbone = tiny()
+    feature(backbone, [SHORT], True)
+    backbone.train()
+    backbone(pictures_of(), [SHORT], an_lrn(backbone))[0, 0].backward()
+    assert backbone.parts.text_embedding.weight.grad.abs().sum() > 0
