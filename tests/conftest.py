@@ -26,11 +26,6 @@ type_checks.install()
 REPOSITORY = Path(__file__).parents[1]
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Three workers for two cores, because many tests wait for processes."""
-    return max(1, (os.cpu_count() or 1) * 3 // 2)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _cheap_garbage_collection():
     """Leaves what was imported so far out of garbage collection: statsmodels collects at each Holm correction."""
