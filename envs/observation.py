@@ -105,11 +105,11 @@ class Observation:
         if rows.all():
             return self
         images = {key: value for key in IMAGE_KEYS if (value := getattr(self, key)) is not None}
-        shown = {key: _only_rows(value, rows) if rows.any() else None for key, value in images.items()}
+        shown = {key: only_rows(value, rows) if rows.any() else None for key, value in images.items()}
         return replace(self, **shown, is_rendered=rows.copy())
 
 
-def _only_rows(values: np.ndarray, rows: Bool[np.ndarray, " B"]) -> np.ndarray:
+def only_rows(values: np.ndarray, rows: Bool[np.ndarray, " B"]) -> np.ndarray:
     """A copy with zeros in the rows that are not marked."""
     copy = np.zeros_like(values)
     copy[rows] = values[rows]

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float64
 
 from calvinbench.envs.chain_env import ChainStatus
 from calvinbench.envs.instructions import load_instructions
-from calvinbench.envs.observation import Observation, is_image
+from calvinbench.envs.observation import Observation, is_image, only_rows
 from calvinbench.envs.system.child_process import FORK_SERVER, PRELOADED
 from calvinbench.envs.world_info import PrivilegedState, privileged_state
 from calvinbench.harness import clock
@@ -80,8 +80,7 @@ class SharedObservations:
         parts = {key: view.copy() for key, view in views.items() if not is_image(key)}
         if is_rendered.any():
             for key in views.keys() - parts.keys():
-                parts[key] = np.zeros_like(views[key])
-                parts[key][is_rendered] = views[key][is_rendered]
+                parts[key] = only_rows(views[key], is_rendered)
         return Observation(**parts, is_rendered=is_rendered)
 
     def write(self, row: int, observation: Mapping[str, np.ndarray], is_rendered: bool = True) -> None:

@@ -16,7 +16,7 @@ from calvinbench.harness.records.records import ChainRecord
 from calvinbench.harness.rollout.attempts import WORLD_FAILED, Attempt
 from calvinbench.harness.rollout.diary import Diary
 from calvinbench.harness.rollout.jobs import ChainJob
-from calvinbench.harness.rollout.looking import step_world
+from calvinbench.harness.rollout.looking import WorldStep, step_world
 from calvinbench.harness.rollout.positions import Marker
 from calvinbench.harness.rollout.step_rule import decide, executable_action, finish_step
 from calvinbench.harness.rollout.time_limit import StepLimit
@@ -93,30 +93,23 @@ def _play(
         env = open_env()
         observation, info = env.reset(seed=job.seed, options={"chain": job.chain, "number": job.number})
     state = policy.initial_state(1, seeds=[job.seed])
-    status, is_over, is_rendered = ChainStatus.of(info), False, True
-    diary.begin_subtask(status.instruction)
-    while not is_over:
+    step = WorldStep(observation, info, ChainStatus.of(info), is_over=False, is_rendered=True)
+    diary.begin_subtask(step.status.instruction)
+    while not step.is_over:
         began = clock.seconds()
         with limit.of_policy():
             decision = decide(
                 policy,
-                Observation.stack([observation], traits.observation_keys, is_rendered=is_rendered),
-                [status.instruction],
+                Observation.stack([step.observation], traits.observation_keys, is_rendered=step.is_rendered),
+                [step.status.instruction],
                 state,
-                [privileged_state(observation, info)] if traits.privileged else None,
+                [privileged_state(step.observation, step.info)] if traits.privileged else None,
             )
         action = executable_action(decision.actions[0], traits.action_convention)
         decided = clock.seconds()
         with _raised_by_world(), limit.of_world():
             step = step_world(env, action, traits.memory, looks=bool(decision.looks[0]))
         diary.note_step(action, decided - began, clock.seconds() - decided)
-        observation, info, status, is_over, is_rendered = (
-            step.observation,
-            step.info,
-            step.status,
-            step.is_over,
-            step.is_rendered,
-        )
         state = decision.state
-        if finish_step(diary, status, traits.memory, is_over=is_over):
+        if finish_step(diary, step.status, traits.memory, is_over=step.is_over):
             state = policy.reset_state(state, np.ones(1, dtype=bool))

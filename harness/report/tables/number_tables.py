@@ -58,7 +58,9 @@ def run_table(table: TableInput) -> pd.DataFrame:
         else summarize_method(method, table.intervals)
         for method in found
     ]
-    return number_table(TableInput(tuple(found), (), None, table.intervals, tuple(summaries)))
+    return number_table(
+        TableInput(tuple(found), published=(), comparison=None, intervals=table.intervals, summaries=tuple(summaries))
+    )
 
 
 def conditional_table(table: TableInput) -> pd.DataFrame:

@@ -22,10 +22,10 @@ CASES = (
     (7, NAMES, plots.WIDTH_IN),
     (12, NAMES, plots.WIDE_IN),
     (16, NAMES, plots.WIDTH_IN),
-    (7, LONG_NAMES, plots.WIDTH_IN),
-    (16, LONG_NAMES, plots.WIDE_IN),
+    (7, LONG_NAMES, plots.WIDE_IN),
+    (16, LONG_NAMES, plots.WIDTH_IN),
 )
-"""Numbers of methods, their names, and the figure's width in inches. The crowded ones stand at the narrow width."""
+"""Numbers of methods, their names, and the figure's width in inches. The most methods stand at the narrow width."""
 RUN_FIGURES = ("survival", "conditional", "tasks", "latency", "tradeoff", "memory", "first_failures")
 _TOLERANCE_PX = 1.0
 _MAX_LEGEND_SHARE = 0.2
