@@ -19,7 +19,7 @@ grows with the steps. Memory that is mapped from files or libraries counts too, 
 import argparse
 import multiprocessing
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 WORKERS = {0: "in this process", 1: "one worker"}
-_SHIFTS = {"static_shift": 10, "gripper_shift": 4, "same_shift_in_window": True}
+_SHIFTS: Mapping[str, Any] = {"static_shift": 10, "gripper_shift": 4, "same_shift_in_window": True}
 
 POLICY = "untrained:cnn,memory_span=window:8"
 

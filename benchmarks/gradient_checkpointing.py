@@ -95,7 +95,7 @@ def _alive_mib(loss: Callable[[], Any]) -> dict[str, float]:
             result = loss()
         with record_function("backward"):
             result.backward()
-    events = profiled.profiler.kineto_results.events()  # type: ignore[union-attr]
+    events = profiled.profiler.kineto_results.events()
     changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
     (turn,) = [event.start_ns() for event in events if event.name() == "backward"]
     alive, most = 0, {"forward_mib": 0.0, "backward_mib": 0.0}
@@ -123,7 +123,8 @@ def main() -> None:
     options = parser.parse_args()
     numbers = (options.batch_size, options.window, options.steps)
     if options.one:
-        print(json.dumps(measure(*options.one, *numbers)))
+        backbone, setup, side = options.one
+        print(json.dumps(measure(backbone, setup, side, *numbers)))
         return
     cases = [(backbone, setup, side) for backbone in options.backbones for setup in SETUPS for side in SIDES]
     found: dict[tuple[str, str, str], list[dict[str, float]]] = {case: [] for case in cases}

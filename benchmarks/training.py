@@ -48,7 +48,7 @@ def seconds_a_step(name: str, demonstrations: Path, num_steps: int) -> float:
     with TemporaryDirectory() as folder:
         flags = f"--max-steps {_WARM_UP + num_steps} --log-every {_WARM_UP} --validation-windows 1 --warmup-steps 1"
         environment = os.environ | {"FLAGS": flags, "PYTHON": sys.executable}
-        command = ["bash", SCRIPT, demonstrations, folder, name]
+        command = ["bash", str(SCRIPT), str(demonstrations), folder, name]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"the training of {name} failed:\n{done.stderr[-3000:]}")

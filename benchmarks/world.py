@@ -16,7 +16,7 @@ import pstats
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
@@ -164,7 +164,7 @@ def _part_ms(env: object, begin: Callable[[], object], num_steps: int) -> dict[s
                 ("inverse kinematics and motors", partial(robot.apply, action, env.action_convention)),
                 ("physics, 8 substeps", substeps),
                 ("lights", env._table.update_lights),
-                ("states", env._observe),
+                ("states", env._states),
                 ("info", env._info),
             ]
         )
@@ -225,7 +225,7 @@ def main() -> None:
         for what, cameras in CAMERAS.items()
     }
     scene = scenes[-1]
-    upstream = {}
+    upstream: dict[str, UpstreamWorld] = {}
     if given.upstream_python:
         upstream = {
             f"calvin_env, D, {what}": UpstreamWorld(given.upstream_python, given.calvin_env, "D", renderer)
@@ -236,8 +236,9 @@ def main() -> None:
     samples: dict[str, list[float]] = {}
     two_worlds: list[float] = []
     two_loops: list[float] = []
+    worlds: Mapping[str, World | UpstreamWorld] = {**upstream, **ours}
     for _ in track(range(given.rounds), "rounds", disable=not sys.stderr.isatty()):
-        for name, world in {**upstream, **ours}.items():
+        for name, world in worlds.items():
             samples.setdefault(name, []).append(1e3 * world.step(given.steps))
         two_worlds.append(two_to_one((first, second), 4 * given.steps))
         two_loops.append(two_to_one((first, second), PLAIN_LOOP))
@@ -275,7 +276,7 @@ def main() -> None:
     print(pd.DataFrame(rows).to_markdown(index=False), end="\n\n")
     print(f"By a profile of 200 steps on {scene}, {profile.sum():.1f} ms a step, each function's own time:\n")
     print(profile.head(10).round(2).rename_axis("function").rename("ms").to_markdown())
-    for world in (*ours.values(), *upstream.values(), second):
+    for world in (*worlds.values(), second):
         world.close()
 
 

@@ -65,7 +65,7 @@ From Bullet 3.2.7, whose images are the reference; each constant's docstring nam
 
 # Why it is fast
 
-Two images of a moving arm with 110,000 triangles take 2 to 4 ms, by how busy the machine is (`benchmarks/README.md`).
+Two images of a moving arm with 110,000 triangles take about 2.6 ms (`benchmarks/README.md`).
 Only about 7,000 of the triangles cover the centre of a pixel. Two vectorised loops find these, and only they reach the
 loop that writes. A pixel is shaded once, after its nearest triangle is known. Pixels of still shapes are cached with
 all that shading needs, sorted by the texel of the shadow map that they read. So a shadow that moves over them costs one
