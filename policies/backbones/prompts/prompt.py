@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -151,17 +150,7 @@ def collate(prompts: Sequence[Prompt], pad_id: int, device: torch.device, min_le
         pad_id: The id of padding.
         device: The device of the batch.
         min_length: Smallest length of the rows.
-
-    In inference mode, batches are cached, because a world has the same sentence at each step of a subtask. Callers must
-    not change them in place.
     """
-    if torch.is_inference_mode_enabled():  # its tensors cannot be used in a backward pass
-        return _collated_once(tuple(prompts), pad_id, device, min_length)
-    return _collated(prompts, pad_id, device, min_length)
-
-
-def _collated(prompts: Sequence[Prompt], pad_id: int, device: torch.device, min_length: int) -> TokenBatch:
-    """What `collate` returns, not cached."""
     length = max(min_length, *(len(prompt) for prompt in prompts))
     gaps = [length - len(prompt) for prompt in prompts]
     ids = [[pad_id] * gap + list(prompt.ids) for gap, prompt in zip(gaps, prompts, strict=True)]
@@ -169,6 +158,3 @@ def _collated(prompts: Sequence[Prompt], pad_id: int, device: torch.device, min_
     positions = [[0] * gap + list(range(length - gap)) for gap in gaps]
     as_tensors = torch.tensor([ids, [[int(kind) for kind in row] for row in kinds], positions]).to(device)
     return TokenBatch(*as_tensors.unbind(0))
-
-
-_collated_once = lru_cache(maxsize=64)(_collated)
