@@ -53,7 +53,7 @@ def test_checkouts_that_are_there_are_told_with_their_place(findings, recordings
     found = findings(recordings / "calvin_env")
     assert found["checkout of calvin_env"].status == "ok"
     assert "scenes A, B, C, D are complete" in found["checkout of calvin_env"].detail
-    assert str(recordings / "calvin") in found["checkout of calvin"].detail
+    assert str((recordings / "calvin").resolve()) in found["checkout of calvin"].detail
 
 
 @pytest.mark.recorded
